@@ -1,0 +1,76 @@
+/** A decoy service on offer, read from `catalog/<slug>/service.yaml`. Source of the facts: the folder alone. */
+export interface CatalogueService {
+  readonly slug: string;
+  readonly title: string;
+  readonly summary: string;
+  /** Runs once per host, never as part of a decky. */
+  readonly singleton: boolean;
+  /** What the server really listens on; `running` is said only when each of them listens. */
+  readonly ports: readonly CataloguePort[];
+  /** Linux capabilities without the CAP_ prefix; all others are dropped. */
+  readonly capabilities: readonly string[];
+  /** The numeric user that the server's main process runs as inside the container; owns the mounted secret files. */
+  readonly user: number;
+  readonly readOnlyRoot: boolean;
+  /** Folders that are writable memory, for instance `/run`. */
+  readonly tmpfs: readonly string[];
+  /** Named volumes that outlive the container, so that identity (host keys, certificates) stays. */
+  readonly volumes: readonly CatalogueVolume[];
+  readonly limits: { readonly pids: number; readonly memoryMb: number; readonly cpus: number };
+  /** Seconds between SIGTERM and SIGKILL. */
+  readonly stopGraceSeconds: number;
+  /** Seconds within which every port must listen. */
+  readonly settleSeconds: number;
+  readonly image: CatalogueImage;
+  readonly fields: readonly ConfigField[];
+}
+
+export interface CataloguePort {
+  readonly number: number;
+  readonly protocol: "tcp" | "udp";
+}
+
+export interface CatalogueVolume {
+  readonly name: string;
+  readonly path: string;
+}
+
+/** A build context (absolute folder; its Dockerfile starts FROM the build argument BASE_IMAGE), with a hash over all its files. */
+export interface CatalogueImage {
+  readonly context: string;
+  /** sha256 hex over file names, modes and contents. */
+  readonly contextHash: string;
+}
+
+export type FieldType = "string" | "password" | "textarea" | "int" | "bool" | "enum" | "multi_enum";
+
+/** One setting. `env` names the variable the container gets; a secret is never an environment variable but the file `/run/decnet/secrets/<key>`. */
+export interface ConfigField {
+  readonly key: string;
+  readonly label: string;
+  readonly type: FieldType;
+  readonly default: ConfigValue | undefined;
+  /** Allowed values; empty unless type is enum or multi_enum. */
+  readonly enum: readonly string[];
+  readonly secret: boolean;
+  readonly help: string;
+  readonly placeholder: string;
+  readonly env: string | undefined;
+  /** Whether the container gets the default when the key is not set (the reference's "always"), or nothing ("when set"). */
+  readonly emit: "always" | "when_set";
+  readonly min: number | undefined;
+  readonly max: number | undefined;
+  /** Longest accepted text in characters. */
+  readonly maxLength: number;
+}
+
+export type ConfigValue = string | number | boolean | readonly string[];
+
+/** Coerced settings of one service. Keys are field keys; absent means "not set". */
+export type ServiceConfig = Readonly<Record<string, ConfigValue>>;
+
+export interface Catalogue {
+  readonly services: ReadonlyMap<string, CatalogueService>;
+  /** sha256 hex over every service's meaning and build context. */
+  readonly digest: string;
+}

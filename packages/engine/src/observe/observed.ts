@@ -1,0 +1,68 @@
+import type { Scope } from "../spec.ts";
+
+export type ContainerStatus = "created" | "running" | "paused" | "restarting" | "removing" | "exited" | "dead";
+
+/** One container of ours, as the engine reported it. */
+export interface ObservedContainer {
+  readonly id: string;
+  readonly name: string;
+  readonly role: "base" | "service";
+  /** Empty for the base. */
+  readonly slug: string;
+  readonly hash: string;
+  /** Image tag that a service was made from. */
+  readonly catalogue: string;
+  readonly status: ContainerStatus;
+  readonly exitCode: number;
+  /** As reported, with nanoseconds. */
+  readonly startedAt: string;
+  readonly restartCount: number;
+  /** 0 when it does not run. */
+  readonly pid: number;
+  /** Identity of the network namespace; undefined when it does not run. */
+  readonly netns: string | undefined;
+  /** Id of the container whose namespace it joined; undefined for a base. */
+  readonly joined: string | undefined;
+}
+
+export interface Session {
+  readonly protocol: "tcp";
+  readonly port: number;
+  /** `address:port` of the other side. */
+  readonly peer: string;
+}
+
+/** Sockets in the decky's network namespace. */
+export interface ObservedSockets {
+  /** `22/tcp` */
+  readonly listening: ReadonlySet<string>;
+  readonly sessions: readonly Session[];
+}
+
+/** One decky at one moment. Absence of a container means that it is not there: a failed observation never becomes one of these. */
+export interface ObservedDecky {
+  readonly scope: Scope;
+  readonly name: string;
+  readonly containers: readonly ObservedContainer[];
+  readonly sockets: ObservedSockets;
+}
+
+/** What the planner needs to know of the host besides the decky. */
+export interface ObservedHost {
+  readonly images: ReadonlySet<string>;
+  readonly networks: ReadonlySet<string>;
+  /** Names that are taken by containers that are not ours. */
+  readonly foreignNames: ReadonlySet<string>;
+  /** Digest of the project on disk; empty when there is none. */
+  readonly projectDigest: string;
+}
+
+export function baseOf(decky: ObservedDecky): ObservedContainer | undefined {
+  return decky.containers.find((container) => container.role === "base");
+}
+
+/** A joiner whose namespace is not the one of the present base: it runs, and nobody can reach it. */
+export function isDetached(container: ObservedContainer, base: ObservedContainer | undefined): boolean {
+  if (container.role === "base" || container.status !== "running") return false;
+  return base === undefined || container.joined !== base.id || base.netns === undefined || container.netns !== base.netns;
+}

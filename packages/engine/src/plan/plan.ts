@@ -1,0 +1,66 @@
+import { createHash } from "node:crypto";
+import type { ImageRecipe } from "../render/images.ts";
+import type { LanSpec } from "../spec.ts";
+
+/** Arguments of each kind of step. One step is one external call; every step is safe to repeat. */
+export interface StepFields {
+  "prepare-image": { readonly image: ImageRecipe | string };
+  "create-network": { readonly lan: LanSpec };
+  "write-project": { readonly digest: string };
+  create: { readonly container: string };
+  recreate: { readonly container: string };
+  start: { readonly container: string; readonly id: string };
+  restart: { readonly container: string; readonly id: string; readonly graceSeconds: number };
+  stop: { readonly container: string; readonly id: string; readonly graceSeconds: number };
+  remove: { readonly container: string; readonly id: string };
+  settle: { readonly container: string };
+  "remove-project": Record<never, never>;
+}
+
+export type StepKind = keyof StepFields;
+
+interface StepCommon {
+  readonly number: number;
+  /** Container name, image tag or network name. */
+  readonly target: string;
+  /** Empty for the base and for host-wide steps. */
+  readonly slug: string;
+  readonly cause: string;
+}
+
+export type StepOf<K extends StepKind> = { readonly kind: K } & StepFields[K] & StepCommon;
+export type Step = { [K in StepKind]: StepOf<K> }[StepKind];
+
+export type RiskCode = "cut-sessions" | "restart-base" | "teardown";
+
+export interface Risk {
+  readonly code: RiskCode;
+  readonly count: number;
+  readonly message: string;
+  readonly subjects: readonly string[];
+}
+
+/** What will be done to one decky, and why. Pure data. */
+export interface Plan {
+  readonly steps: readonly Step[];
+  /** Names of containers that no step names. */
+  readonly untouched: readonly string[];
+  readonly risks: readonly Risk[];
+  /** Identifies the plan together with the state of the world it was made for. */
+  readonly digest: string;
+}
+
+export function formatPlan(plan: Pick<Plan, "steps">): string {
+  if (plan.steps.length === 0) return "nothing to do";
+  return plan.steps.map((step) => `${step.number} ${step.kind} ${step.target} (${step.cause})`).join("\n");
+}
+
+/** Names of the containers that the plan's steps act on. */
+export function plannedContainers(plan: Pick<Plan, "steps">): Set<string> {
+  return new Set(plan.steps.flatMap((step) => ("container" in step && step.kind !== "settle" ? [step.container] : [])));
+}
+
+/** Digest over anything JSON can say, in a stable form; 32 hex digits. */
+export function digestOf(value: unknown): string {
+  return createHash("sha256").update(JSON.stringify(value)).digest("hex").slice(0, 32);
+}

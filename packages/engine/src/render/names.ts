@@ -1,0 +1,38 @@
+import type { Scope } from "../spec.ts";
+
+/**
+ * Every name that the engine sees, made in one place. A slug is used verbatim.
+ * Source of the fleet form: container names are `<decky>` for the base and `<decky>-<slug>` for a service.
+ */
+export interface DeckyNames {
+  /** Compose project. */
+  readonly project: string;
+  readonly base: string;
+  service(slug: string): string;
+  /** Named volume of a service; outlives the container. */
+  volume(slug: string, volume: string): string;
+}
+
+export function deckyNames(scope: Scope, name: string): DeckyNames {
+  const base = scope === "fleet" ? name : `${scope.slice(0, 8)}-${name}`;
+  return {
+    project: `decnet-${base}`,
+    base,
+    service: (slug) => `${base}-${slug}`,
+    volume: (slug, volume) => `decnet_${base}_${slug}_${volume}`,
+  };
+}
+
+/** Labels on everything that we make. Nothing without our instance label is ever touched. */
+export const label = {
+  instance: "decnet.instance",
+  /** `<scope>/<name>` */
+  decky: "decnet.decky",
+  /** `base` or `service` */
+  role: "decnet.role",
+  service: "decnet.service",
+  /** Keyed hash of what the operator asked for. */
+  hash: "decnet.hash",
+  /** Hash of the catalogue entry that the container was made from. */
+  catalogue: "decnet.catalogue",
+} as const;

@@ -1,0 +1,198 @@
+import { containerSettings } from "../catalogue/effective.ts";
+import type { Catalogue, CataloguePort, CatalogueService } from "../catalogue/types.ts";
+import type { DeckySpec, ServiceSpec } from "../spec.ts";
+import { deckyKey } from "../spec.ts";
+import { osFamilySysctls } from "../tables/os-families.ts";
+import { type ImageRecipe, serviceImage } from "./images.ts";
+import { deckyNames, label } from "./names.ts";
+
+/** A file of the decky's project, relative to the project folder. */
+export interface ProjectFile {
+  readonly path: string;
+  readonly content: string;
+  /** Numeric owner; secrets belong to the user that the service runs as. */
+  readonly owner: number;
+  readonly mode: number;
+}
+
+export interface WantedContainer {
+  readonly name: string;
+  readonly slug: string;
+  readonly hash: string;
+  readonly image: ImageRecipe;
+  readonly ports: readonly CataloguePort[];
+  readonly settleMs: number;
+  readonly stopGraceSeconds: number;
+}
+
+/** One decky as compose will see it. Rendering is pure: the same spec, catalogue and context give the same bytes. */
+export interface RenderedDecky {
+  readonly spec: DeckySpec;
+  readonly project: string;
+  readonly base: { readonly name: string; readonly hash: string; readonly image: string };
+  readonly services: readonly WantedContainer[];
+  readonly files: readonly ProjectFile[];
+}
+
+export interface RenderContext {
+  readonly catalogue: Catalogue;
+  /** Marks what belongs to this installation. */
+  readonly instance: string;
+  /** Absolute folder of the project; bind mounts start there. */
+  readonly projectDir: string;
+  /** Keyed hash, hex: hides secrets from whoever reads labels. */
+  readonly fingerprint: (text: string) => string;
+  /** False below Engine 25, where compose cannot pin MAC addresses. */
+  readonly pinMac: boolean;
+}
+
+type ComposeValue = string | number | boolean | null | readonly ComposeValue[] | { readonly [key: string]: ComposeValue };
+
+export function renderDecky(spec: DeckySpec, context: RenderContext): RenderedDecky {
+  const names = deckyNames(spec.scope, spec.name);
+  const rendered = spec.services.map((service) => renderService(spec, service, context));
+  const baseHash = hashBase(spec, context);
+  const volumes = Object.assign({}, ...rendered.map((service) => service.volumes)) as Record<string, ComposeValue>;
+  const compose = {
+    name: names.project,
+    services: {
+      [names.base]: renderBase(spec, baseHash, context),
+      ...Object.fromEntries(rendered.map((service) => [service.wanted.name, service.compose])),
+    },
+    networks: { lan: { external: true, name: spec.lan.name } },
+    ...(Object.keys(volumes).length > 0 ? { volumes } : {}),
+  };
+  const composeFile = { path: "compose.yaml", content: `${JSON.stringify(escapeDollars(compose), null, 1)}\n`, owner: 0, mode: 0o600 };
+  return {
+    spec,
+    project: names.project,
+    base: { name: names.base, hash: baseHash, image: spec.baseImage },
+    services: rendered.map((service) => service.wanted),
+    files: [...rendered.flatMap((service) => service.secretFiles), composeFile],
+  };
+}
+
+function renderBase(spec: DeckySpec, hash: string, context: RenderContext): ComposeValue {
+  return {
+    container_name: deckyNames(spec.scope, spec.name).base,
+    image: spec.baseImage,
+    pull_policy: "never",
+    hostname: spec.hostname,
+    command: ["sleep", "infinity"],
+    sysctls: osFamilySysctls(spec.osFamily),
+    networks: { lan: { ipv4_address: spec.ip, ...(context.pinMac ? { mac_address: spec.mac } : {}) } },
+    mem_limit: "64m",
+    pids_limit: 64,
+    cpus: 0.5,
+    stop_grace_period: "1s",
+    ...confined,
+    labels: labelsOf(spec, context, { [label.role]: "base", [label.hash]: hash }),
+  };
+}
+
+/** What every container of ours gets. */
+const confined = {
+  init: true,
+  restart: "unless-stopped",
+  cap_drop: ["ALL"],
+  security_opt: ["no-new-privileges:true"],
+  logging: { driver: "json-file", options: { "max-size": "10m", "max-file": "5" } },
+} as const;
+
+interface RenderedService {
+  readonly wanted: WantedContainer;
+  readonly compose: ComposeValue;
+  readonly volumes: Record<string, ComposeValue>;
+  readonly secretFiles: readonly ProjectFile[];
+}
+
+function renderService(spec: DeckySpec, service: ServiceSpec, context: RenderContext): RenderedService {
+  const entry = entryOf(context.catalogue, service.slug);
+  const names = deckyNames(spec.scope, spec.name);
+  const name = names.service(service.slug);
+  const settings = containerSettings(entry, service.config);
+  const hash = context.fingerprint(JSON.stringify(["service", deckyKey(spec), spec.hostname, service.slug, sortedEntries(service.config)]));
+  const image = serviceImage(entry, spec.buildBase);
+  // The folder's name changes with its content, so that a running container never sees a secret that was not applied to it.
+  const secretsFolder = `secrets/${service.slug}-${context.fingerprint(JSON.stringify(sortedEntries(settings.secrets))).slice(0, 16)}`;
+  const hasSecrets = Object.keys(settings.secrets).length > 0;
+  const volumes = entry.volumes.map((volume) => ({ key: `${service.slug}-${volume.name}`, ...volume }));
+  const compose: ComposeValue = {
+    container_name: name,
+    image: image.tag,
+    pull_policy: "never",
+    network_mode: `container:${names.base}`,
+    user: entry.user === 0 ? "0" : String(entry.user),
+    environment: { NODE_NAME: spec.name, HOSTNAME: spec.hostname, ...settings.env },
+    cap_add: [...entry.capabilities],
+    read_only: entry.readOnlyRoot,
+    tmpfs: [...entry.tmpfs],
+    volumes: [
+      ...volumes.map((volume) => ({ type: "volume", source: volume.key, target: volume.path })),
+      ...(hasSecrets ? [{ type: "bind", source: `${context.projectDir}/${secretsFolder}`, target: "/run/decnet/secrets", read_only: true }] : []),
+    ],
+    mem_limit: `${entry.limits.memoryMb}m`,
+    pids_limit: entry.limits.pids,
+    cpus: entry.limits.cpus,
+    stop_grace_period: `${entry.stopGraceSeconds}s`,
+    ...confined,
+    labels: labelsOf(spec, context, {
+      [label.role]: "service",
+      [label.service]: service.slug,
+      [label.hash]: hash,
+      [label.catalogue]: image.tag,
+    }),
+  };
+  return {
+    wanted: {
+      name,
+      slug: service.slug,
+      hash,
+      image,
+      ports: entry.ports,
+      settleMs: entry.settleSeconds * 1000,
+      stopGraceSeconds: entry.stopGraceSeconds,
+    },
+    compose,
+    volumes: Object.fromEntries(
+      volumes.map((volume) => [
+        volume.key,
+        { name: names.volume(service.slug, volume.name), labels: labelsOf(spec, context, { [label.service]: service.slug }) },
+      ]),
+    ),
+    secretFiles: Object.entries(settings.secrets).map(([key, content]) => ({
+      path: `${secretsFolder}/${key}`,
+      content,
+      owner: entry.user,
+      mode: 0o400,
+    })),
+  };
+}
+
+function entryOf(catalogue: Catalogue, slug: string): CatalogueService {
+  const entry = catalogue.services.get(slug);
+  if (entry === undefined) throw new Error(`service ${slug} is not in the catalogue of this host`);
+  return entry;
+}
+
+function hashBase(spec: DeckySpec, context: RenderContext): string {
+  const identity = [spec.hostname, spec.baseImage, spec.osFamily, spec.lan.name, spec.ip, spec.mac];
+  return context.fingerprint(JSON.stringify(["base", deckyKey(spec), identity]));
+}
+
+function labelsOf(spec: DeckySpec, context: RenderContext, more: Record<string, string>): Record<string, string> {
+  return { [label.instance]: context.instance, [label.decky]: deckyKey(spec), ...more };
+}
+
+function sortedEntries(map: Readonly<Record<string, unknown>>): [string, unknown][] {
+  return Object.entries(map).sort(([left], [right]) => (left < right ? -1 : 1));
+}
+
+/** Compose fills `$NAME` from the daemon's own environment unless the dollar is doubled. */
+function escapeDollars(value: ComposeValue): ComposeValue {
+  if (typeof value === "string") return value.replaceAll("$", "$$$$");
+  if (Array.isArray(value)) return value.map(escapeDollars);
+  if (typeof value === "object" && value !== null)
+    return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, escapeDollars(inner)]));
+  return value;
+}

@@ -1,0 +1,109 @@
+import { AppError, type FieldViolation } from "@decnet/common/errors/app-error";
+import type { CatalogueService, ConfigField, ConfigValue, ServiceConfig } from "./types.ts";
+
+/**
+ * Turns foreign settings into settings of the service: every value in the type that the catalogue declares. A key that the service does not
+ * have is dropped, a null or empty value means "not set". Throws CONFIG_INVALID with one violation per bad field.
+ */
+export function coerceConfig(service: CatalogueService, input: unknown): ServiceConfig {
+  if (input === null || input === undefined) return {};
+  if (typeof input !== "object" || Array.isArray(input))
+    throw invalid(service, [{ field: "config", description: "config: must be an object" }]);
+  const given = new Map(Object.entries(input));
+  const violations: FieldViolation[] = [];
+  const config: Record<string, ConfigValue> = {};
+  for (const field of service.fields) {
+    const value: unknown = given.get(field.key);
+    if (value === undefined || value === null || value === "") continue;
+    try {
+      config[field.key] = coerceValue(field, value);
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      violations.push({ field: `config.${field.key}`, description: `${field.key}: ${error.message}` });
+    }
+  }
+  if (violations.length > 0) throw invalid(service, violations);
+  return config;
+}
+
+/** Keys that `coerceConfig` drops. */
+export function unknownKeys(service: CatalogueService, input: unknown): string[] {
+  if (typeof input !== "object" || input === null) return [];
+  return Object.keys(input).filter((key) => !service.fields.some((field) => field.key === key));
+}
+
+class Refusal extends Error {}
+
+function invalid(service: CatalogueService, violations: readonly FieldViolation[]): AppError {
+  return new AppError("CONFIG_INVALID", violations.map((violation) => violation.description).join("; "), {
+    violations,
+    metadata: { service: service.slug },
+  });
+}
+
+function coerceValue(field: ConfigField, value: unknown): ConfigValue {
+  switch (field.type) {
+    case "string":
+    case "password":
+      return coerceText(field, value, /[\u0000-\u001f\u007f]/);
+    case "textarea":
+      return coerceText(field, decodeTextarea(value), /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]/);
+    case "int":
+      return coerceInt(field, value);
+    case "bool":
+      return coerceBool(value);
+    case "enum":
+      return coerceChoice(field, value);
+    case "multi_enum":
+      return coerceChoices(field, value);
+    default:
+      return field.type satisfies never;
+  }
+}
+
+function coerceText(field: ConfigField, value: unknown, forbidden: RegExp): string {
+  if (typeof value === "object" && field.type !== "textarea") throw new Refusal("must be text");
+  const text = typeof value === "object" ? JSON.stringify(value) : String(value);
+  if (forbidden.test(text)) throw new Refusal("must not hold control characters");
+  if (text.length > field.maxLength) throw new Refusal(`must have at most ${field.maxLength} characters`);
+  return text;
+}
+
+function decodeTextarea(value: unknown): unknown {
+  if (typeof value !== "string" || !value.startsWith("b64:")) return value;
+  const encoded = value.slice(4);
+  const bytes = Buffer.from(encoded, "base64");
+  if (bytes.toString("base64") !== encoded) throw new Refusal("is not valid base64");
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    throw new Refusal("is not UTF-8 text after base64 decoding");
+  }
+}
+
+function coerceInt(field: ConfigField, value: unknown): number {
+  const number = typeof value === "string" && /^\s*[+-]?\d+\s*$/.test(value) ? Number(value) : value;
+  const integer = typeof number === "boolean" ? Number(number) : typeof number === "number" ? Math.trunc(number) : Number.NaN;
+  if (!Number.isSafeInteger(integer)) throw new Refusal("must be a whole number");
+  if (field.min !== undefined && integer < field.min) throw new Refusal(`must be at least ${field.min}`);
+  if (field.max !== undefined && integer > field.max) throw new Refusal(`must be at most ${field.max}`);
+  return integer === 0 ? 0 : integer;
+}
+
+function coerceBool(value: unknown): boolean {
+  if (typeof value === "boolean") return value;
+  const word = typeof value === "string" ? value.toLowerCase() : "";
+  if (["true", "1", "yes", "on"].includes(word)) return true;
+  if (["false", "0", "no", "off"].includes(word)) return false;
+  throw new Refusal("must be true or false");
+}
+
+function coerceChoice(field: ConfigField, value: unknown): string {
+  if (typeof value === "object" || !field.enum.includes(String(value))) throw new Refusal(`must be one of ${field.enum.join(", ")}`);
+  return String(value);
+}
+
+function coerceChoices(field: ConfigField, value: unknown): string[] {
+  if (!Array.isArray(value) || value.length === 0) throw new Refusal(`must be a list of ${field.enum.join(", ")}`);
+  return [...new Set(value.map((item) => coerceChoice(field, item)))];
+}

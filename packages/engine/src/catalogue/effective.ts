@@ -1,0 +1,27 @@
+import type { CatalogueService, ConfigValue, ServiceConfig } from "./types.ts";
+
+/** What a container gets: plain settings as environment, secrets as files. Defaults are filled in here, never stored. */
+export interface ContainerSettings {
+  readonly env: Readonly<Record<string, string>>;
+  readonly secrets: Readonly<Record<string, string>>;
+}
+
+export function containerSettings(service: CatalogueService, config: ServiceConfig): ContainerSettings {
+  const env: Record<string, string> = {};
+  const secrets: Record<string, string> = {};
+  for (const field of service.fields) {
+    const value = config[field.key] ?? (field.emit === "always" ? field.default : undefined);
+    if (value === undefined) continue;
+    if (field.secret) secrets[field.key] = toText(value);
+    else if (field.env !== undefined) env[field.env] = toText(value);
+  }
+  return { env, secrets };
+}
+
+function toText(value: ConfigValue): string {
+  return typeof value === "object" ? JSON.stringify(value) : String(value);
+}
+
+export function secretKeys(service: CatalogueService | undefined): ReadonlySet<string> {
+  return new Set(service?.fields.filter((field) => field.secret).map((field) => field.key));
+}

@@ -1,0 +1,139 @@
+import { createHash } from "node:crypto";
+import { readdir, readFile, stat } from "node:fs/promises";
+import { join, relative } from "node:path";
+import { parse } from "yaml";
+import { z } from "zod";
+import type { Catalogue, CatalogueService } from "./types.ts";
+
+const field = z.strictObject({
+  key: z.string().regex(/^[a-z][a-z0-9_]{0,31}$/),
+  label: z.string(),
+  type: z.enum(["string", "password", "textarea", "int", "bool", "enum", "multi_enum"]),
+  default: z.union([z.string(), z.number(), z.boolean(), z.array(z.string())]).optional(),
+  enum: z.array(z.string()).default([]),
+  secret: z.boolean().default(false),
+  help: z.string().default(""),
+  placeholder: z.string().default(""),
+  env: z
+    .string()
+    .regex(/^[A-Z][A-Z0-9_]*$/)
+    .optional(),
+  emit: z.enum(["always", "when_set"]).default("when_set"),
+  min: z.number().optional(),
+  max: z.number().optional(),
+  max_length: z.number().int().positive().optional(),
+});
+
+const service = z.strictObject({
+  title: z.string(),
+  summary: z.string(),
+  singleton: z.boolean().default(false),
+  ports: z.array(z.strictObject({ number: z.number().int().min(1).max(65_535), protocol: z.enum(["tcp", "udp"]) })).default([]),
+  capabilities: z.array(z.string().regex(/^[A-Z_]+$/)).default([]),
+  user: z.number().int().min(0).default(0),
+  read_only_root: z.boolean().default(false),
+  tmpfs: z.array(z.string().startsWith("/")).default([]),
+  volumes: z.array(z.strictObject({ name: z.string(), path: z.string().startsWith("/") })).default([]),
+  limits: z
+    .strictObject({ pids: z.number().int().positive(), memory_mb: z.number().int().positive(), cpus: z.number().positive() })
+    .default({ pids: 128, memory_mb: 128, cpus: 1 }),
+  stop_grace_seconds: z.number().positive().default(2),
+  settle_seconds: z.number().positive().default(15),
+  fields: z.array(field).default([]),
+});
+
+const slugPattern = /^[a-z0-9][a-z0-9_-]{0,31}$/;
+
+/**
+ * Reads every `<folder>/<slug>/service.yaml` with its `image/` build context. Later folders add services; a slug that appears twice is an
+ * error. All problems are reported together, each with file and field.
+ */
+export async function loadCatalogue(folders: readonly string[]): Promise<Catalogue> {
+  const problems: string[] = [];
+  const services = new Map<string, CatalogueService>();
+  for (const folder of folders) {
+    for (const slug of (await readdir(folder)).sort()) {
+      const file = join(folder, slug, "service.yaml");
+      if (!(await stat(join(folder, slug))).isDirectory()) continue;
+      const loaded = await loadService(slug, join(folder, slug), file, problems);
+      if (loaded === undefined) continue;
+      if (services.has(slug)) problems.push(`${file}: the slug ${slug} is in the catalogue already`);
+      services.set(slug, loaded);
+    }
+  }
+  if (problems.length > 0) throw new Error(`the catalogue has ${problems.length} problem(s):\n  ${problems.join("\n  ")}`);
+  const digest = createHash("sha256");
+  for (const slug of [...services.keys()].sort()) {
+    const { image, ...meaning } = services.get(slug) as CatalogueService;
+    digest.update(JSON.stringify([slug, meaning, image.contextHash]));
+  }
+  return { services, digest: digest.digest("hex") };
+}
+
+async function loadService(slug: string, folder: string, file: string, problems: string[]): Promise<CatalogueService | undefined> {
+  if (!slugPattern.test(slug)) {
+    problems.push(`${folder}: a slug has lower-case letters, digits, "-" and "_" only`);
+    return undefined;
+  }
+  let document: unknown;
+  try {
+    document = parse(await readFile(file, "utf8"));
+  } catch (error) {
+    problems.push(`${file}: ${error instanceof Error ? (error.message.split("\n")[0] ?? "cannot be read") : "cannot be read"}`);
+    return undefined;
+  }
+  const parsed = service.safeParse(document);
+  if (!parsed.success) {
+    problems.push(...parsed.error.issues.map((issue) => `${file}: ${issue.path.map(String).join(".") || "document"}: ${issue.message}`));
+    return undefined;
+  }
+  const value = parsed.data;
+  for (const [index, entry] of value.fields.entries()) {
+    const at = `${file}: fields.${index}`;
+    const isChoice = entry.type === "enum" || entry.type === "multi_enum";
+    if (isChoice !== entry.enum.length > 0) problems.push(`${at}.enum: ${isChoice ? "lists the allowed values" : "is only for enum types"}`);
+    if (entry.secret && entry.env !== undefined) problems.push(`${at}.env: a secret is a file, never an environment variable`);
+    if (value.fields.findIndex((other) => other.key === entry.key) !== index) problems.push(`${at}.key: ${entry.key} is there twice`);
+  }
+  const context = join(folder, "image");
+  return {
+    slug,
+    title: value.title,
+    summary: value.summary,
+    singleton: value.singleton,
+    ports: value.ports,
+    capabilities: value.capabilities,
+    user: value.user,
+    readOnlyRoot: value.read_only_root,
+    tmpfs: value.tmpfs,
+    volumes: value.volumes,
+    limits: { pids: value.limits.pids, memoryMb: value.limits.memory_mb, cpus: value.limits.cpus },
+    stopGraceSeconds: value.stop_grace_seconds,
+    settleSeconds: value.settle_seconds,
+    image: { context, contextHash: await hashFolder(context, problems) },
+    fields: value.fields.map(({ max_length, env, min, max, default: fallback, ...rest }) => ({
+      ...rest,
+      default: fallback,
+      env,
+      min,
+      max,
+      maxLength: max_length ?? (rest.type === "textarea" ? 65_536 : 256),
+    })),
+  };
+}
+
+async function hashFolder(folder: string, problems: string[]): Promise<string> {
+  const hash = createHash("sha256");
+  try {
+    const entries = (await readdir(folder, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile());
+    const files = entries.map((entry) => join(entry.parentPath, entry.name)).sort();
+    for (const file of files) {
+      const executable = ((await stat(file)).mode & 0o100) !== 0;
+      hash.update(`${relative(folder, file)}\0${executable}\0`).update(await readFile(file)).update("\0");
+    }
+    if (files.length === 0) problems.push(`${folder}: the build context is empty`);
+  } catch {
+    problems.push(`${folder}: there is no build context`);
+  }
+  return hash.digest("hex");
+}

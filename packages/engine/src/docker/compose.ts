@@ -1,0 +1,60 @@
+import { access } from "node:fs/promises";
+import { join } from "node:path";
+import { type CommandResult, runCommand } from "./run-command.ts";
+
+/** `docker compose` and `docker build` as typed functions. A failed command is a result with its output. */
+export interface ComposeCli {
+  up(options: { project: string; folder: string; service: string; recreate: boolean; signal: AbortSignal }): Promise<CommandResult>;
+  build(options: { tag: string; context: string; buildBase: string; signal: AbortSignal; onLine: (line: string) => void }): Promise<CommandResult>;
+  version(signal: AbortSignal): Promise<string>;
+}
+
+const upTimeoutMs = 120_000;
+const buildTimeoutMs = 20 * 60_000;
+const pluginFolders = [
+  "/usr/local/lib/docker/cli-plugins",
+  "/usr/local/libexec/docker/cli-plugins",
+  "/usr/lib/docker/cli-plugins",
+  "/usr/libexec/docker/cli-plugins",
+];
+
+export function createComposeCli(socketPath: string): ComposeCli {
+  const env = { DOCKER_HOST: `unix://${socketPath}`, COMPOSE_ANSI: "never", COMPOSE_PROGRESS: "plain", BUILDKIT_PROGRESS: "plain" };
+  let command: Promise<readonly [string, ...string[]]> | undefined;
+  // The plugin is a program of its own: calling it directly saves starting the docker client for each change.
+  const compose = () => {
+    command ??= findPlugin();
+    return command;
+  };
+  return {
+    async up({ project, folder, service, recreate, signal }) {
+      const [file, ...first] = await compose();
+      const args = [...first, "-p", project, "-f", join(folder, "compose.yaml"), "up", "-d", "--no-deps", "--no-build", "--quiet-pull"];
+      return runCommand(file, [...args, ...(recreate ? ["--force-recreate"] : []), service], { cwd: folder, env, timeoutMs: upTimeoutMs, signal });
+    },
+    build: ({ tag, context, buildBase, signal, onLine }) =>
+      runCommand("docker", ["build", "--pull=false", "--build-arg", `BASE_IMAGE=${buildBase}`, "-t", tag, context], {
+        env,
+        timeoutMs: buildTimeoutMs,
+        signal,
+        onLine,
+      }),
+    async version(signal) {
+      const [file, ...first] = await compose();
+      return (await runCommand(file, [...first, "version", "--short"], { env, timeoutMs: 10_000, signal })).stdout.trim();
+    },
+  };
+}
+
+async function findPlugin(): Promise<readonly [string, ...string[]]> {
+  for (const folder of pluginFolders) {
+    const file = join(folder, "docker-compose");
+    try {
+      await access(file);
+      return [file];
+    } catch {
+      // Not in this folder.
+    }
+  }
+  return ["docker", "compose"];
+}

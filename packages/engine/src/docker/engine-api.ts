@@ -1,0 +1,181 @@
+import Docker from "dockerode";
+import { AppError } from "@decnet/common/errors/app-error";
+import { observeNetns } from "../observe/proc-sockets.ts";
+import type { ContainerStatus, ObservedContainer } from "../observe/observed.ts";
+import { label } from "../render/names.ts";
+import type { LanSpec } from "../spec.ts";
+
+export interface EngineVersion {
+  readonly version: string;
+  readonly major: number;
+}
+
+/** The Docker Engine as typed functions. Nothing here decides; an engine that does not answer is ENGINE_UNAVAILABLE, never an empty answer. */
+export interface EngineApi {
+  version(): Promise<EngineVersion>;
+  /** All containers of an installation, or of one of its deckies. */
+  listContainers(instance: string, decky?: string): Promise<{ decky: string; container: ObservedContainer }[]>;
+  /** Which of these names are taken by containers that are not this installation's. */
+  foreignNames(instance: string, names: readonly string[]): Promise<Set<string>>;
+  hasImage(tag: string): Promise<boolean>;
+  hasNetwork(name: string): Promise<boolean>;
+  createNetwork(lan: LanSpec, instance: string): Promise<void>;
+  start(id: string): Promise<void>;
+  restart(id: string, graceSeconds: number): Promise<void>;
+  stop(id: string, graceSeconds: number): Promise<void>;
+  remove(id: string): Promise<void>;
+  inspect(idOrName: string): Promise<ObservedContainer | undefined>;
+  logTail(idOrName: string, lines: number): Promise<string[]>;
+  followLogs(id: string, options: { tail: number; follow: boolean }): Promise<NodeJS.ReadableStream | Buffer>;
+  demux: Docker["modem"]["demuxStream"];
+  removeVolumes(instance: string, decky: string): Promise<void>;
+  pull(reference: string): Promise<void>;
+}
+
+export function createEngineApi(socketPath: string): EngineApi {
+  const docker = new Docker({ socketPath, timeout: 120_000 });
+  const inspect = async (idOrName: string): Promise<{ decky: string; container: ObservedContainer } | undefined> => {
+    const info = await absentIfGone(docker.getContainer(idOrName).inspect());
+    return info === undefined ? undefined : toObserved(info);
+  };
+  return {
+    version: () =>
+      guarded(async () => {
+        const { Version: version } = await docker.version();
+        return { version, major: Number.parseInt(version, 10) };
+      }),
+    listContainers: (instance, decky) =>
+      guarded(async () => {
+        const wanted = [`${label.instance}=${instance}`, ...(decky === undefined ? [] : [`${label.decky}=${decky}`])];
+        const listed = await docker.listContainers({ all: true, filters: JSON.stringify({ label: wanted }) });
+        const found: { decky: string; container: ObservedContainer }[] = [];
+        for (let at = 0; at < listed.length; at += 16)
+          found.push(...(await Promise.all(listed.slice(at, at + 16).map((entry) => inspect(entry.Id)))).filter((entry) => entry !== undefined));
+        return found;
+      }),
+    foreignNames: (instance, names) =>
+      guarded(async () => {
+        if (names.length === 0) return new Set<string>();
+        const filters = JSON.stringify({ name: names.map((name) => `^/${name}$`) });
+        const listed = await docker.listContainers({ all: true, filters });
+        const foreign = listed.filter((entry) => entry.Labels[label.instance] !== instance);
+        return new Set(foreign.flatMap((entry) => entry.Names.map((name) => name.slice(1))));
+      }),
+    hasImage: (tag) => guarded(async () => (await absentIfGone(docker.getImage(tag).inspect())) !== undefined),
+    hasNetwork: (name) =>
+      guarded(async () => {
+        const listed = await docker.listNetworks({ filters: JSON.stringify({ name: [name] }) });
+        return listed.some((network) => network.Name === name);
+      }),
+    createNetwork: (lan, instance) =>
+      guarded(async () => {
+        await docker.createNetwork({
+          Name: lan.name,
+          Driver: lan.driver,
+          IPAM: { Driver: "default", Config: [{ Subnet: lan.subnet, Gateway: lan.gateway }] },
+          Options: {
+            ...(lan.parent === undefined ? {} : { parent: lan.parent }),
+            ...(lan.driver === "ipvlan" ? { ipvlan_mode: "l2" } : {}),
+          },
+          Labels: { [label.instance]: instance },
+        });
+      }),
+    start: (id) => guarded(() => ignoring(304, docker.getContainer(id).start())),
+    restart: (id, graceSeconds) => guarded(() => docker.getContainer(id).restart({ t: graceSeconds })),
+    stop: (id, graceSeconds) => guarded(() => ignoring(304, ignoring(404, docker.getContainer(id).stop({ t: graceSeconds })))),
+    remove: (id) => guarded(() => ignoring(404, docker.getContainer(id).remove({ force: true }))),
+    inspect: (idOrName) => guarded(async () => (await inspect(idOrName))?.container),
+    logTail: (idOrName, lines) =>
+      guarded(async () => {
+        const raw = await absentIfGone(docker.getContainer(idOrName).logs({ stdout: true, stderr: true, tail: lines, follow: false }));
+        return raw === undefined ? [] : demultiplex(raw).slice(-lines);
+      }),
+    followLogs: (id, { tail, follow }) => {
+      const common = { stdout: true, stderr: true, timestamps: true, tail } as const;
+      return guarded<NodeJS.ReadableStream | Buffer>(() =>
+        follow ? docker.getContainer(id).logs({ ...common, follow: true }) : docker.getContainer(id).logs({ ...common, follow: false }),
+      );
+    },
+    demux: docker.modem.demuxStream.bind(docker.modem),
+    removeVolumes: (instance, decky) =>
+      guarded(async () => {
+        const filters = JSON.stringify({ label: [`${label.instance}=${instance}`, `${label.decky}=${decky}`] });
+        const { Volumes: volumes } = await docker.listVolumes({ filters });
+        await Promise.all(volumes.map((volume) => ignoring(404, docker.getVolume(volume.Name).remove())));
+      }),
+    pull: (reference) =>
+      guarded(async () => {
+        const stream = await docker.pull(reference);
+        await new Promise<void>((resolve, reject) =>
+          docker.modem.followProgress(stream, (error: Error | null) => (error === null ? resolve() : reject(error))),
+        );
+      }),
+  };
+}
+
+/** What the containers say goes through one pipe per container: eight bytes of header before each piece. */
+function demultiplex(raw: Buffer): string[] {
+  const pieces: Buffer[] = [];
+  for (let at = 0; at + 8 <= raw.length; ) {
+    const size = raw.readUInt32BE(at + 4);
+    pieces.push(raw.subarray(at + 8, at + 8 + size));
+    at += 8 + size;
+  }
+  const lines = Buffer.concat(pieces).toString("utf8").split("\n");
+  return lines.filter((line) => line !== "").map((line) => line.slice(0, 2_000));
+}
+
+async function toObserved(info: Docker.ContainerInspectInfo): Promise<{ decky: string; container: ObservedContainer }> {
+  const labels = info.Config.Labels;
+  const mode = info.HostConfig.NetworkMode ?? "";
+  const running = info.State.Running && !info.State.Restarting;
+  const container: ObservedContainer = {
+    id: info.Id,
+    name: info.Name.slice(1),
+    role: labels[label.role] === "base" ? "base" : "service",
+    slug: labels[label.service] ?? "",
+    hash: labels[label.hash] ?? "",
+    catalogue: labels[label.catalogue] ?? "",
+    status: info.State.Status as ContainerStatus,
+    exitCode: info.State.ExitCode,
+    startedAt: info.State.StartedAt,
+    restartCount: info.RestartCount,
+    pid: running ? info.State.Pid : 0,
+    netns: running ? await observeNetns(info.State.Pid) : undefined,
+    joined: mode.startsWith("container:") ? mode.slice("container:".length) : undefined,
+  };
+  return { decky: labels[label.decky] ?? "", container };
+}
+
+function statusOf(error: unknown): number | undefined {
+  return typeof error === "object" && error !== null && "statusCode" in error && typeof error.statusCode === "number"
+    ? error.statusCode
+    : undefined;
+}
+
+async function absentIfGone<T>(call: Promise<T>): Promise<T | undefined> {
+  try {
+    return await call;
+  } catch (error) {
+    if (statusOf(error) === 404) return undefined;
+    throw error;
+  }
+}
+
+async function ignoring(status: number, call: Promise<unknown>): Promise<void> {
+  try {
+    await call;
+  } catch (error) {
+    if (statusOf(error) !== status) throw error;
+  }
+}
+
+/** An answer of the engine is passed on as it is; no answer at all is ENGINE_UNAVAILABLE. */
+async function guarded<T>(call: () => Promise<T>): Promise<T> {
+  try {
+    return await call();
+  } catch (error) {
+    if (statusOf(error) !== undefined || error instanceof AppError) throw error;
+    throw new AppError("ENGINE_UNAVAILABLE", "the Docker engine does not answer", { cause: error, retryAfterMs: 2_000 });
+  }
+}

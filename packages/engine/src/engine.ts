@@ -1,0 +1,171 @@
+import { join } from "node:path";
+import { AppError } from "@decnet/common/errors/app-error";
+import type { Catalogue } from "./catalogue/types.ts";
+import { createComposeCli } from "./docker/compose.ts";
+import { createEngineApi, type EngineApi } from "./docker/engine-api.ts";
+import { executePlan, type StepBoundary, type StepEvent, type StepFailure } from "./execute/execute-plan.ts";
+import { diskDigest, projectDigest } from "./execute/project-files.ts";
+import { makeReceipt, type Receipt } from "./execute/receipt.ts";
+import { type LogEntry, streamContainerLogs } from "./observe/logs.ts";
+import { baseOf, type ObservedDecky, type ObservedHost } from "./observe/observed.ts";
+import { noSockets, observeSockets } from "./observe/proc-sockets.ts";
+import type { Plan } from "./plan/plan.ts";
+import { planDecky } from "./plan/plan-decky.ts";
+import { deckyNames } from "./render/names.ts";
+import { type RenderedDecky, renderDecky } from "./render/render-decky.ts";
+import { type DeckySpec, type DeckyTarget, targetKey } from "./spec.ts";
+
+export interface EngineOptions {
+  /** Marks what belongs to this installation; nothing without it is touched. */
+  readonly instance: string;
+  /** Projects live in `<dataDir>/deckies/<name>`. */
+  readonly dataDir: string;
+  readonly catalogue: Catalogue;
+  /** Keyed hash, hex. */
+  readonly fingerprint: (text: string) => string;
+  readonly socketPath: string;
+  readonly boundary?: StepBoundary;
+}
+
+export interface PlannedDecky {
+  readonly plan: Plan;
+  readonly observed: ObservedDecky;
+}
+
+export interface ApplyOptions {
+  /** Refuse with PLAN_CHANGED unless the plan made now has this digest. Empty: any plan. */
+  readonly expectedDigest: string;
+  readonly onPlan: (plan: Plan) => Promise<void> | void;
+  readonly onStep: (event: StepEvent) => Promise<void> | void;
+  readonly signal: AbortSignal;
+}
+
+export interface ApplyOutcome {
+  readonly plan: Plan;
+  readonly receipt: Receipt;
+  readonly observed: ObservedDecky;
+  /** Undefined when the decky is as wanted. */
+  readonly failure: StepFailure | undefined;
+}
+
+/** One host's deckies: observe, plan, execute. The same engine serves the master's own host and every worker. */
+export interface Engine {
+  readonly warnings: readonly string[];
+  plan(target: DeckyTarget): Promise<PlannedDecky>;
+  apply(target: DeckyTarget, options: ApplyOptions): Promise<ApplyOutcome>;
+  /** All deckies of this installation that have at least one container, by key. */
+  inspect(): Promise<ReadonlyMap<string, ObservedDecky>>;
+  logs(spec: Pick<DeckySpec, "scope" | "name">, slug: string, options: { tail: number; follow: boolean; signal: AbortSignal }): AsyncIterable<LogEntry>;
+  ping(): Promise<void>;
+}
+
+/** Connects to the Docker engine once to learn what it can do. Throws ENGINE_UNAVAILABLE. */
+export async function openEngine(options: EngineOptions): Promise<Engine> {
+  const api = createEngineApi(options.socketPath);
+  const compose = createComposeCli(options.socketPath);
+  const { major, version } = await api.version();
+  const pinMac = major >= 25;
+  const folderOf = (target: { scope: string; name: string }) => join(options.dataDir, "deckies", deckyNames(target.scope, target.name).base);
+  const render = (target: DeckyTarget): RenderedDecky | undefined =>
+    target.kind === "absent" ? undefined : renderDecky(target.spec, { ...options, projectDir: folderOf(target.spec), pinMac });
+
+  const prepare = async (target: DeckyTarget) => {
+    const { scope, name } = target.kind === "present" ? target.spec : target;
+    const rendered = render(target);
+    const observed = await observeDecky(api, options.instance, scope, name);
+    const folder = folderOf({ scope, name });
+    const host = await observeHost(api, options.instance, folder, rendered);
+    const plan = planDecky({
+      wanted: rendered,
+      projectDigest: rendered === undefined ? "" : projectDigest(rendered.files),
+      observed,
+      host,
+      portsOf: (slug) => options.catalogue.services.get(slug)?.ports.map((port) => port.number) ?? [],
+      now: Date.now(),
+    });
+    return { rendered, observed, plan, folder, host };
+  };
+
+  return {
+    warnings: pinMac ? [] : [`mac_not_pinned: Engine ${version} cannot pin MAC addresses; install Engine 25 or newer`],
+    async plan(target) {
+      const { plan, observed } = await prepare(target);
+      return { plan, observed };
+    },
+    async apply(target, { expectedDigest, onPlan, onStep, signal }) {
+      const { rendered, observed: before, plan, folder, host } = await prepare(target);
+      if (expectedDigest !== "" && expectedDigest !== plan.digest)
+        throw new AppError("PLAN_CHANGED", "the decky changed on its host since the plan was made", {
+          metadata: { expected: expectedDigest, actual: plan.digest },
+        });
+      await onPlan(plan);
+      const taken = [...host.foreignNames][0];
+      if (taken !== undefined) {
+        const step = plan.steps[0];
+        const message = `the container name ${taken} is taken by a container that is not ours; remove or rename it`;
+        if (step !== undefined) return { plan, receipt: makeReceipt(plan, before, before), observed: before, failure: { step, message, outputTail: [] } };
+      }
+      const failure = await executePlan(plan, {
+        api,
+        compose,
+        instance: options.instance,
+        deckyKey: targetKey(target),
+        folder,
+        rendered,
+        onStep,
+        boundary: options.boundary ?? (() => undefined),
+        signal,
+      });
+      const after = await observeDecky(api, options.instance, before.scope, before.name);
+      return { plan, receipt: makeReceipt(plan, before, after), observed: after, failure };
+    },
+    async inspect() {
+      const found = await api.listContainers(options.instance);
+      const keys = [...new Set(found.map((entry) => entry.decky))];
+      const deckies = await Promise.all(
+        keys.map(async (key) => {
+          const [scope = "", name = ""] = key.split("/");
+          const containers = found.filter((entry) => entry.decky === key).map((entry) => entry.container);
+          return [key, await withSockets({ scope, name, containers, sockets: noSockets })] as const;
+        }),
+      );
+      return new Map(deckies);
+    },
+    async *logs({ scope, name }, slug, { tail, follow, signal }) {
+      const container = await api.inspect(deckyNames(scope, name).service(slug));
+      if (container !== undefined) yield* streamContainerLogs(api, container.id, { slug, tail, follow, signal });
+    },
+    async ping() {
+      await api.version();
+    },
+  };
+}
+
+async function observeDecky(api: EngineApi, instance: string, scope: string, name: string): Promise<ObservedDecky> {
+  const found = await api.listContainers(instance, `${scope}/${name}`);
+  return withSockets({ scope, name, containers: found.map((entry) => entry.container), sockets: noSockets });
+}
+
+async function withSockets(decky: ObservedDecky): Promise<ObservedDecky> {
+  const base = baseOf(decky);
+  return base === undefined || base.pid === 0 ? decky : { ...decky, sockets: await observeSockets(base.pid) };
+}
+
+async function observeHost(api: EngineApi, instance: string, folder: string, rendered: RenderedDecky | undefined): Promise<ObservedHost> {
+  if (rendered === undefined)
+    return { images: new Set(), networks: new Set(), foreignNames: new Set(), projectDigest: await diskDigest(folder, []) };
+  const tags = [...new Set([rendered.base.image, ...rendered.services.map((service) => service.image.tag)])];
+  const names = [rendered.base.name, ...rendered.services.map((service) => service.name)];
+  const [images, hasNetwork, foreignNames, digest] = await Promise.all([
+    Promise.all(tags.map(async (tag) => ((await api.hasImage(tag)) ? tag : undefined))),
+    api.hasNetwork(rendered.spec.lan.name),
+    api.foreignNames(instance, names),
+    diskDigest(folder, rendered.files),
+  ]);
+  return {
+    images: new Set(images.filter((tag) => tag !== undefined)),
+    networks: new Set(hasNetwork ? [rendered.spec.lan.name] : []),
+    foreignNames,
+    projectDigest: digest,
+  };
+}

@@ -1,0 +1,119 @@
+import { AppError } from "@decnet/common/errors/app-error";
+import type { ComposeCli } from "../docker/compose.ts";
+import type { EngineApi } from "../docker/engine-api.ts";
+import type { CommandResult } from "../docker/run-command.ts";
+import type { Plan, Step, StepKind, StepOf } from "../plan/plan.ts";
+import type { RenderedDecky } from "../render/render-decky.ts";
+import { pruneSecrets, removeProject, writeProject } from "./project-files.ts";
+import { settle } from "./settle.ts";
+
+export type StepEvent =
+  | { readonly kind: "started"; readonly step: Step; readonly at: Date }
+  | { readonly kind: "succeeded"; readonly step: Step; readonly at: Date }
+  | { readonly kind: "failed"; readonly step: Step; readonly at: Date; readonly message: string; readonly outputTail: readonly string[] };
+
+/** Tests stop the process here: before the first step and after every step. */
+export type StepBoundary = (boundary: { readonly index: number; readonly steps: number; readonly step: Step | undefined }) => Promise<void> | void;
+
+export interface ExecuteContext {
+  readonly api: EngineApi;
+  readonly compose: ComposeCli;
+  readonly instance: string;
+  readonly deckyKey: string;
+  readonly folder: string;
+  readonly rendered: RenderedDecky | undefined;
+  readonly onStep: (event: StepEvent) => Promise<void> | void;
+  readonly boundary: StepBoundary;
+  readonly signal: AbortSignal;
+}
+
+export interface StepFailure {
+  readonly step: Step;
+  readonly message: string;
+  readonly outputTail: readonly string[];
+}
+
+class StepFailed extends Error {
+  readonly outputTail: readonly string[];
+  constructor(message: string, outputTail: readonly string[]) {
+    super(message);
+    this.outputTail = outputTail;
+  }
+}
+
+type Executors = { readonly [K in StepKind]: (step: StepOf<K>, context: ExecuteContext) => Promise<void> };
+
+/** A kind of step without an executor does not compile. Executors act and decide nothing. */
+const executors: Executors = {
+  "prepare-image": prepareImage,
+  "create-network": ({ lan }, { api, instance }) => api.createNetwork(lan, instance),
+  "write-project": (_, { folder, rendered }) => writeProject(folder, rendered?.files ?? []),
+  create: ({ container }, context) => up(container, false, context),
+  recreate: ({ container }, context) => up(container, true, context),
+  start: ({ id }, { api }) => api.start(id),
+  restart: ({ id, graceSeconds }, { api }) => api.restart(id, graceSeconds),
+  stop: ({ id, graceSeconds }, { api }) => api.stop(id, graceSeconds),
+  remove: ({ id }, { api }) => api.remove(id),
+  settle: settleService,
+  "remove-project": async (_, { api, instance, deckyKey, folder }) => {
+    await api.removeVolumes(instance, deckyKey);
+    await removeProject(folder);
+  },
+};
+
+/** Runs the steps in order and stops at the first that fails. A failed step is a result; only an abort and an engine that is away throw. */
+export async function executePlan(plan: Plan, context: ExecuteContext): Promise<StepFailure | undefined> {
+  const steps = plan.steps.length;
+  await context.boundary({ index: 0, steps, step: undefined });
+  for (const [index, step] of plan.steps.entries()) {
+    context.signal.throwIfAborted();
+    await context.onStep({ kind: "started", step, at: new Date() });
+    try {
+      await (executors[step.kind] as (step: Step, context: ExecuteContext) => Promise<void>)(step, context);
+    } catch (error) {
+      context.signal.throwIfAborted();
+      if (error instanceof AppError && error.reason === "ENGINE_UNAVAILABLE") throw error;
+      const message = error instanceof Error ? error.message : String(error);
+      const outputTail = error instanceof StepFailed || error instanceof AppError ? error.outputTail : [];
+      await context.onStep({ kind: "failed", step, at: new Date(), message, outputTail });
+      return { step, message, outputTail };
+    }
+    await context.onStep({ kind: "succeeded", step, at: new Date() });
+    await context.boundary({ index: index + 1, steps, step });
+  }
+  if (context.rendered !== undefined) await pruneSecrets(context.folder, context.rendered.files);
+  return undefined;
+}
+
+async function prepareImage({ image }: StepOf<"prepare-image">, { api, compose, signal }: ExecuteContext): Promise<void> {
+  if (typeof image === "string") return pullImage(image, api);
+  if (!(await api.hasImage(image.buildBase))) await pullImage(image.buildBase, api);
+  const result = await compose.build({ tag: image.tag, context: image.context, buildBase: image.buildBase, signal, onLine: () => undefined });
+  throwUnlessDone(result, `building ${image.tag}`);
+}
+
+async function pullImage(reference: string, api: EngineApi): Promise<void> {
+  try {
+    await api.pull(reference);
+  } catch (error) {
+    if (error instanceof AppError && error.reason === "ENGINE_UNAVAILABLE") throw error;
+    throw new StepFailed(`the image ${reference} is not on this host and cannot be pulled`, [error instanceof Error ? error.message : String(error)]);
+  }
+}
+
+async function up(service: string, recreate: boolean, { compose, rendered, folder, signal }: ExecuteContext): Promise<void> {
+  const result = await compose.up({ project: rendered?.project ?? "", folder, service, recreate, signal });
+  throwUnlessDone(result, `starting ${service}`);
+}
+
+function throwUnlessDone(result: CommandResult, what: string): void {
+  if (result.ended === "timeout") throw new StepFailed(`${what} took longer than ${Math.round(result.durationMs / 1000)} s and was stopped`, result.tail);
+  if (result.exitCode !== 0) throw new StepFailed(`${what} failed with exit code ${result.exitCode ?? "none"}`, result.tail);
+}
+
+async function settleService({ container }: StepOf<"settle">, { api, rendered, signal }: ExecuteContext): Promise<void> {
+  const service = rendered?.services.find((candidate) => candidate.name === container);
+  if (service === undefined) throw new Error(`no service ${container} in this decky`);
+  const settled = await settle(api, service, signal);
+  if (!settled.ok) throw new StepFailed(settled.message, await api.logTail(container, 20));
+}

@@ -1,0 +1,82 @@
+import { createHash } from "node:crypto";
+import { chmod, chown, lstat, mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import type { ProjectFile } from "../render/render-decky.ts";
+
+/** Identifies the content of a project. */
+export function projectDigest(files: readonly ProjectFile[]): string {
+  const hash = createHash("sha256");
+  for (const file of [...files].sort((left, right) => (left.path < right.path ? -1 : 1))) hash.update(JSON.stringify([file.path, file.content, file.owner]));
+  return hash.digest("hex").slice(0, 32);
+}
+
+/** Digest of what is on disk at the paths of `files`; empty when compose.yaml is absent. Files that cannot be read count as different. */
+export async function diskDigest(folder: string, files: readonly ProjectFile[]): Promise<string> {
+  const found = await Promise.all(
+    files.map(async (file) => {
+      try {
+        return { ...file, content: await readFile(join(folder, file.path), "utf8") };
+      } catch {
+        return undefined;
+      }
+    }),
+  );
+  if (found.every((file) => file === undefined)) return (await exists(folder)) ? "leftover" : "";
+  return found.includes(undefined) ? "incomplete" : projectDigest(found.filter((file) => file !== undefined));
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await lstat(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Writes a project so that a crash or a full disk at any moment leaves either the old compose file or the new one, never a mixture: secrets go to
+ * folders named by content first, then compose.yaml is put in place by one rename.
+ */
+export async function writeProject(folder: string, files: readonly ProjectFile[]): Promise<void> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  for (const file of files) await writeAtomically(join(folder, file.path), file);
+}
+
+/** Removes secret folders that no longer belong to the applied project. Called after success only: until then a container may need them. */
+export async function pruneSecrets(folder: string, files: readonly ProjectFile[]): Promise<void> {
+  const wanted = new Set(files.map((file) => dirname(file.path)).filter((path) => path !== "."));
+  const present = await readdir(join(folder, "secrets")).catch(() => []);
+  for (const name of present) if (!wanted.has(`secrets/${name}`)) await rm(join(folder, "secrets", name), { recursive: true, force: true });
+}
+
+export async function removeProject(folder: string): Promise<void> {
+  await rm(folder, { recursive: true, force: true });
+}
+
+async function writeAtomically(path: string, file: ProjectFile): Promise<void> {
+  const folder = dirname(path);
+  const isSecret = file.path.includes("/");
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  if (isSecret) {
+    await chmod(folder, 0o500);
+    await chown(folder, file.owner, file.owner);
+  }
+  const temporary = `${path}.new`;
+  await rm(temporary, { force: true });
+  const handle = await open(temporary, "wx", file.mode);
+  try {
+    await handle.writeFile(file.content);
+    await handle.chown(file.owner, file.owner);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+  await rename(temporary, path);
+  const parent = await open(folder, "r");
+  try {
+    await parent.sync();
+  } finally {
+    await parent.close();
+  }
+}

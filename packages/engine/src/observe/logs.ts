@@ -1,0 +1,64 @@
+import { PassThrough } from "node:stream";
+import { once } from "node:events";
+import type { EngineApi } from "../docker/engine-api.ts";
+
+export interface LogEntry {
+  readonly slug: string;
+  readonly stream: "stdout" | "stderr";
+  readonly at: string;
+  readonly text: string;
+}
+
+const maxText = 16 << 10;
+
+/** Lines that a container wrote, oldest first. Ends with the container's log unless it follows. Slow readers slow the engine down, not us. */
+export async function* streamContainerLogs(
+  api: EngineApi,
+  id: string,
+  options: { slug: string; tail: number; follow: boolean; signal: AbortSignal },
+): AsyncGenerator<LogEntry> {
+  const raw = await api.followLogs(id, options);
+  const source = Buffer.isBuffer(raw) ? new PassThrough().end(raw) : raw;
+  const queue: LogEntry[] = [];
+  const bell = new PassThrough({ objectMode: true });
+  const ring = () => bell.emit("look");
+  const splitter = (stream: LogEntry["stream"]) => {
+    let rest = "";
+    const sink = new PassThrough();
+    sink.on("data", (chunk: Buffer) => {
+      const lines = (rest + chunk.toString("utf8")).split("\n");
+      rest = (lines.pop() ?? "").slice(0, maxText * 2);
+      for (const line of lines) queue.push(toEntry(options.slug, stream, line));
+      ring();
+    });
+    return sink;
+  };
+  let ended = false;
+  const finish = () => {
+    ended = true;
+    ring();
+  };
+  api.demux(source, splitter("stdout"), splitter("stderr"));
+  source.once("end", finish).once("close", finish).once("error", finish);
+  options.signal.addEventListener("abort", finish, { once: true });
+  try {
+    for (;;) {
+      while (queue.length > 0) yield queue.shift() as LogEntry;
+      if (ended) {
+        await new Promise((resolve) => setImmediate(resolve));
+        if (queue.length === 0) return;
+        continue;
+      }
+      await once(bell, "look");
+    }
+  } finally {
+    options.signal.removeEventListener("abort", finish);
+    if ("destroy" in source && typeof source.destroy === "function") source.destroy();
+  }
+}
+
+function toEntry(slug: string, stream: LogEntry["stream"], line: string): LogEntry {
+  const space = line.indexOf(" ");
+  const text = line.slice(space + 1);
+  return { slug, stream, at: line.slice(0, space), text: text.length > maxText ? `${text.slice(0, maxText)}…` : text };
+}

@@ -7,13 +7,14 @@ import { executePlan, type StepBoundary, type StepEvent, type StepFailure } from
 import { diskDigest, projectDigest } from "./execute/project-files.ts";
 import { makeReceipt, type Receipt } from "./execute/receipt.ts";
 import { type LogEntry, streamContainerLogs } from "./observe/logs.ts";
+import { type JudgedDecky, judgeDecky } from "./observe/judge.ts";
 import { baseOf, type ObservedDecky, type ObservedHost } from "./observe/observed.ts";
 import { noSockets, observeSockets } from "./observe/proc-sockets.ts";
 import type { Plan } from "./plan/plan.ts";
 import { planDecky } from "./plan/plan-decky.ts";
 import { deckyNames } from "./render/names.ts";
 import { type RenderedDecky, renderDecky } from "./render/render-decky.ts";
-import { type DeckySpec, type DeckyTarget, targetKey } from "./spec.ts";
+import { type DeckySpec, type DeckyTarget, deckyKey, targetKey } from "./spec.ts";
 
 export interface EngineOptions {
   /** Marks what belongs to this installation; nothing without it is touched. */
@@ -44,8 +45,17 @@ export interface ApplyOutcome {
   readonly plan: Plan;
   readonly receipt: Receipt;
   readonly observed: ObservedDecky;
+  /** Undefined for a decky that is to be gone. */
+  readonly judged: JudgedDecky | undefined;
   /** Undefined when the decky is as wanted. */
   readonly failure: StepFailure | undefined;
+}
+
+export interface CheckedDecky {
+  readonly observed: ObservedDecky;
+  readonly judged: JudgedDecky;
+  /** What would bring the decky back to its spec; empty when nothing drifted. */
+  readonly plan: Plan;
 }
 
 /** One host's deckies: observe, plan, execute. The same engine serves the master's own host and every worker. */
@@ -53,8 +63,8 @@ export interface Engine {
   readonly warnings: readonly string[];
   plan(target: DeckyTarget): Promise<PlannedDecky>;
   apply(target: DeckyTarget, options: ApplyOptions): Promise<ApplyOutcome>;
-  /** All deckies of this installation that have at least one container, by key. */
-  inspect(): Promise<ReadonlyMap<string, ObservedDecky>>;
+  /** Compares every decky with its spec in one look at the engine. `strays` are deckies that have containers and no spec. */
+  check(specs: readonly DeckySpec[]): Promise<{ deckies: ReadonlyMap<string, CheckedDecky>; strays: readonly ObservedDecky[] }>;
   logs(spec: Pick<DeckySpec, "scope" | "name">, slug: string, options: { tail: number; follow: boolean; signal: AbortSignal }): AsyncIterable<LogEntry>;
   ping(): Promise<void>;
 }
@@ -69,6 +79,14 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
   const render = (target: DeckyTarget): RenderedDecky | undefined =>
     target.kind === "absent" ? undefined : renderDecky(target.spec, { ...options, projectDir: folderOf(target.spec), pinMac });
 
+  const portsOf = (slug: string) => options.catalogue.services.get(slug)?.ports.map((port) => port.number) ?? [];
+  /** Images, network and files are taken to be there: an apply looks at them itself. */
+  const planDrift = (wanted: RenderedDecky, observed: ObservedDecky): Plan => {
+    const images = new Set([wanted.base.image, ...wanted.services.map((service) => service.image.tag)]);
+    const host = { images, networks: new Set([wanted.spec.lan.name]), foreignNames: new Set<string>(), projectDigest: "" };
+    return planDecky({ wanted, projectDigest: "", observed, host, portsOf, now: Date.now() });
+  };
+
   const prepare = async (target: DeckyTarget) => {
     const { scope, name } = target.kind === "present" ? target.spec : target;
     const rendered = render(target);
@@ -80,7 +98,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
       projectDigest: rendered === undefined ? "" : projectDigest(rendered.files),
       observed,
       host,
-      portsOf: (slug) => options.catalogue.services.get(slug)?.ports.map((port) => port.number) ?? [],
+      portsOf,
       now: Date.now(),
     });
     return { rendered, observed, plan, folder, host };
@@ -103,7 +121,14 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
       if (taken !== undefined) {
         const step = plan.steps[0];
         const message = `the container name ${taken} is taken by a container that is not ours; remove or rename it`;
-        if (step !== undefined) return { plan, receipt: makeReceipt(plan, before, before), observed: before, failure: { step, message, outputTail: [] } };
+        if (step !== undefined)
+          return {
+            plan,
+            receipt: makeReceipt(plan, before, before),
+            observed: before,
+            judged: rendered === undefined ? undefined : judgeDecky(rendered, before),
+            failure: { step, message, outputTail: [] },
+          };
       }
       const failure = await executePlan(plan, {
         api,
@@ -117,19 +142,24 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
         signal,
       });
       const after = await observeDecky(api, options.instance, before.scope, before.name);
-      return { plan, receipt: makeReceipt(plan, before, after), observed: after, failure };
+      const judged = rendered === undefined ? undefined : judgeDecky(rendered, after);
+      return { plan, receipt: makeReceipt(plan, before, after), observed: after, judged, failure };
     },
-    async inspect() {
+    async check(specs) {
       const found = await api.listContainers(options.instance);
-      const keys = [...new Set(found.map((entry) => entry.decky))];
-      const deckies = await Promise.all(
-        keys.map(async (key) => {
-          const [scope = "", name = ""] = key.split("/");
-          const containers = found.filter((entry) => entry.decky === key).map((entry) => entry.container);
-          return [key, await withSockets({ scope, name, containers, sockets: noSockets })] as const;
-        }),
-      );
-      return new Map(deckies);
+      const observe = (key: string) => {
+        const [scope = "", name = ""] = key.split("/");
+        const containers = found.filter((entry) => entry.decky === key).map((entry) => entry.container);
+        return withSockets({ scope, name, containers, sockets: noSockets });
+      };
+      const deckies = new Map<string, CheckedDecky>();
+      for (const spec of specs) {
+        const wanted = renderDecky(spec, { ...options, projectDir: folderOf(spec), pinMac });
+        const observed = await observe(deckyKey(spec));
+        deckies.set(deckyKey(spec), { observed, judged: judgeDecky(wanted, observed), plan: planDrift(wanted, observed) });
+      }
+      const strays = [...new Set(found.map((entry) => entry.decky))].filter((key) => !deckies.has(key));
+      return { deckies, strays: await Promise.all(strays.map(observe)) };
     },
     async *logs({ scope, name }, slug, { tail, follow, signal }) {
       const container = await api.inspect(deckyNames(scope, name).service(slug));

@@ -1,0 +1,40 @@
+import { randomUUID } from "node:crypto";
+import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
+import { AppError } from "../errors/app-error.ts";
+import type { Logger } from "../logging/logger.ts";
+import { toConnectError, toInternalError } from "./errors.ts";
+
+/** The one place where errors become answers. Expected ones keep their reason; a defect is logged once with its cause and answered with an id only. */
+export function createErrorInterceptor(log: Logger): Interceptor {
+  const translate = (error: unknown, method: string): ConnectError => {
+    if (error instanceof AppError) return toConnectError(error);
+    // Connect itself refuses malformed requests, and reports callers who went away.
+    if (error instanceof ConnectError && error.code !== Code.Internal && error.code !== Code.Unknown) return error;
+    if (error instanceof RangeError && /call stack/.test(error.message))
+      return toConnectError(new AppError("REQUEST_INVALID", "the request is nested too deeply"));
+    const correlationId = randomUUID();
+    log.error("call failed unexpectedly", { correlationId, method, err: error });
+    return toInternalError(error, correlationId);
+  };
+  return (next) => async (request) => {
+    const method = `${request.service.typeName}/${request.method.name}`;
+    try {
+      const response = await next(request);
+      if (!response.stream) return response;
+      const messages = response.message;
+      return {
+        ...response,
+        message: (async function* () {
+          try {
+            yield* messages;
+          } catch (error) {
+            if (request.signal.aborted && !(error instanceof AppError)) throw ConnectError.from(request.signal.reason ?? error, Code.Canceled);
+            throw translate(error, method);
+          }
+        })(),
+      };
+    } catch (error) {
+      throw translate(error, method);
+    }
+  };
+}

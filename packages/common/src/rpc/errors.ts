@@ -1,0 +1,104 @@
+import { create, type DescMessage, type MessageInitShape } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { AppError, type FieldViolation } from "../errors/app-error.ts";
+import { isReason, nextSteps, type Reason, reasons } from "../errors/reasons.ts";
+import { type Operation, OperationSchema } from "../gen/decnet/v1/operation_pb.js";
+import {
+  BadRequestSchema,
+  ErrorInfoSchema,
+  HelpSchema,
+  PreconditionFailureSchema,
+  ResourceInfoSchema,
+  RetryInfoSchema,
+} from "../gen/google/rpc/error_details_pb.js";
+
+const domain = "decnet";
+
+/** An expected failure that also carries the operation it belongs to. */
+export class OperationFailed extends AppError {
+  readonly operation: Operation;
+  constructor(reason: Reason, message: string, operation: Operation, options: ConstructorParameters<typeof AppError>[2] = {}) {
+    super(reason, message, options);
+    this.operation = operation;
+  }
+}
+
+function detail<Desc extends DescMessage>(desc: Desc, value: MessageInitShape<Desc>): { desc: DescMessage; value: MessageInitShape<DescMessage> } {
+  return { desc, value: create(desc, value) };
+}
+
+/** An expected failure as it goes on the wire: message, stable reason, and the detail types that fit. */
+export function toConnectError(error: AppError): ConnectError {
+  const { code } = reasons[error.reason];
+  const next = error.next;
+  return new ConnectError(
+    error.message,
+    code,
+    undefined,
+    [
+      detail(ErrorInfoSchema, { reason: error.reason, domain, metadata: { ...error.metadata } }),
+      ...(error.violations.length > 0 ? [detail(BadRequestSchema, { fieldViolations: error.violations.map((violation) => ({ ...violation })) })] : []),
+      ...(error.resource === undefined
+        ? []
+        : [detail(ResourceInfoSchema, { resourceType: error.resource.type, resourceName: error.resource.name, description: error.message })]),
+      ...(code === Code.FailedPrecondition
+        ? [detail(PreconditionFailureSchema, { violations: [{ type: error.reason, subject: error.metadata["decky"] ?? "", description: error.message }] })]
+        : []),
+      ...(error.retryAfterMs === undefined
+        ? []
+        : [detail(RetryInfoSchema, { retryDelay: { seconds: BigInt(Math.floor(error.retryAfterMs / 1000)), nanos: (error.retryAfterMs % 1000) * 1e6 } })]),
+      ...(next.length > 0 ? [detail(HelpSchema, { links: next.map((description) => ({ description })) })] : []),
+      ...(error instanceof OperationFailed ? [detail(OperationSchema, error.operation)] : []),
+    ],
+    error,
+  );
+}
+
+/** A defect: nothing of it leaves but a correlation id. */
+export function toInternalError(error: unknown, correlationId: string): ConnectError {
+  const info = detail(ErrorInfoSchema, { reason: "INTERNAL", domain, metadata: { correlation_id: correlationId } });
+  return new ConnectError(`internal error, correlation id ${correlationId}`, Code.Internal, undefined, [info], error);
+}
+
+/** What a caller can tell of a failed call. */
+export interface CallFailure {
+  readonly reason: Reason;
+  readonly message: string;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly violations: readonly FieldViolation[];
+  readonly next: readonly string[];
+  readonly operation: Operation | undefined;
+}
+
+/** Reads a failed call, also one that never reached a master. */
+export function fromConnectError(error: unknown): CallFailure {
+  const failure = ConnectError.from(error);
+  const info = failure.findDetails(ErrorInfoSchema).find((candidate) => candidate.domain === domain);
+  const reason = info !== undefined && isReason(info.reason) ? info.reason : reasonOf(failure.code);
+  const help = failure.findDetails(HelpSchema).flatMap((candidate) => candidate.links.map((link) => link.description));
+  return {
+    reason,
+    message: failure.rawMessage,
+    metadata: info?.metadata ?? {},
+    violations: failure.findDetails(BadRequestSchema).flatMap((candidate) => candidate.fieldViolations),
+    next: help.length > 0 ? help : nextSteps(reason, info?.metadata ?? {}),
+    operation: failure.findDetails(OperationSchema)[0],
+  };
+}
+
+function reasonOf(code: Code): Reason {
+  switch (code) {
+    case Code.Unavailable:
+      return "HOST_UNREACHABLE";
+    case Code.DeadlineExceeded:
+      return "WAIT_ENDED";
+    case Code.Unauthenticated:
+      return "UNAUTHENTICATED";
+    case Code.PermissionDenied:
+      return "NOT_ALLOWED";
+    case Code.InvalidArgument:
+      return "REQUEST_INVALID";
+    default:
+      return "INTERNAL";
+  }
+}

@@ -1,0 +1,76 @@
+import { create, type DescFile, type DescMessage, type DescService, toBinary } from "@bufbuild/protobuf";
+import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
+import { Code, type ConnectRouter } from "@connectrpc/connect";
+import { ServerReflection, ServerReflectionResponseSchema } from "../gen/grpc/reflection/v1/reflection_pb.js";
+import {
+  ServerReflection as ServerReflectionAlpha,
+  ServerReflectionResponseSchema as ResponseSchemaAlpha,
+} from "../gen/grpc/reflection/v1alpha/reflection_pb.js";
+
+/** gRPC server reflection, v1 and v1alpha, over the given services. */
+export function registerReflection(router: ConnectRouter, services: readonly DescService[]): void {
+  const answer = createAnswer([...services, ServerReflection, ServerReflectionAlpha]);
+  router.service(ServerReflection, {
+    async *serverReflectionInfo(requests) {
+      const sent = new Set<string>();
+      for await (const request of requests)
+        yield create(ServerReflectionResponseSchema, { validHost: request.host, originalRequest: request, messageResponse: answer(request, sent) });
+    },
+  });
+  router.service(ServerReflectionAlpha, {
+    async *serverReflectionInfo(requests) {
+      const sent = new Set<string>();
+      for await (const request of requests)
+        yield create(ResponseSchemaAlpha, { validHost: request.host, originalRequest: request, messageResponse: answer(request, sent) });
+    },
+  });
+}
+
+/** What both versions of the protocol have in common. */
+interface Question {
+  readonly case: string | undefined;
+  readonly value?: unknown;
+}
+
+function createAnswer(services: readonly DescService[]) {
+  const files = new Map<string, DescFile>();
+  const symbols = new Map<string, DescFile>();
+  const addMessage = (message: DescMessage, file: DescFile) => {
+    symbols.set(message.typeName, file);
+    for (const field of message.fields) symbols.set(`${message.typeName}.${field.name}`, file);
+    for (const inner of message.nestedEnums) symbols.set(inner.typeName, file);
+    for (const inner of message.nestedMessages) addMessage(inner, file);
+  };
+  const addFile = (file: DescFile) => {
+    if (files.has(`${file.name}.proto`)) return;
+    files.set(`${file.name}.proto`, file);
+    for (const dependency of file.dependencies) addFile(dependency);
+    for (const message of file.messages) addMessage(message, file);
+    for (const entry of file.enums) symbols.set(entry.typeName, file);
+    for (const service of file.services) {
+      symbols.set(service.typeName, file);
+      for (const method of service.methods) symbols.set(`${service.typeName}.${method.name}`, file);
+    }
+  };
+  for (const service of services) addFile(service.file);
+  return ({ messageRequest: question }: { messageRequest: Question }, sent: Set<string>) => {
+    if (question.case === "listServices")
+      return { case: "listServicesResponse" as const, value: { service: services.map((service) => ({ name: service.typeName })) } };
+    const file =
+      question.case === "fileByFilename"
+        ? files.get(String(question.value))
+        : question.case === "fileContainingSymbol"
+          ? symbols.get(String(question.value))
+          : undefined;
+    if (file !== undefined)
+      return { case: "fileDescriptorResponse" as const, value: { fileDescriptorProto: withImports(file, sent).map((entry) => toBinary(FileDescriptorProtoSchema, entry.proto)) } };
+    const asked = typeof question.value === "string" ? question.value : (question.case ?? "nothing");
+    return { case: "errorResponse" as const, value: { errorCode: Code.NotFound, errorMessage: `not found: ${asked}` } };
+  };
+}
+
+/** The file itself, then its imports that this stream was not given yet. */
+function withImports(file: DescFile, sent: Set<string>): DescFile[] {
+  sent.add(file.name);
+  return [file, ...file.dependencies.flatMap((dependency) => (sent.has(dependency.name) ? [] : withImports(dependency, sent)))];
+}

@@ -1,0 +1,346 @@
+import { AppError } from "@decnet/common/errors/app-error";
+import type { Logger } from "@decnet/common/logging/logger";
+import { backoffMs } from "@decnet/common/runtime/backoff";
+import { createExclusive } from "@decnet/common/runtime/exclusive";
+import type { ApplyOutcome } from "@decnet/engine/engine";
+import type { StepEvent } from "@decnet/engine/execute/execute-plan";
+import { formatPlan, type Plan } from "@decnet/engine/plan/plan";
+import type { DeckyTarget } from "@decnet/engine/spec";
+import { type DeckyStore, toSpec } from "../deckies/decky-store.ts";
+import { diffServices, revertService, sameServices } from "../deckies/services.ts";
+import type { StoredService } from "../deckies/types.ts";
+import type { EventLog } from "../events/outbox.ts";
+import type { OperationStore } from "../operations/operation-store.ts";
+import { type OperationError, toPlanRecord } from "../operations/types.ts";
+import type { Database, Tx } from "../persistence/database.ts";
+import { Deckies, type DeckyRow, type OperationRow } from "../persistence/tables.ts";
+import { updateRows } from "../persistence/write.ts";
+import type { Catalogue } from "@decnet/engine/catalogue/types";
+import { operationFacts, stateFact } from "./facts.ts";
+import type { HostLink } from "./host-link.ts";
+import { culpritsOf, endOf } from "./outcome.ts";
+
+export interface ConvergerOptions {
+  readonly database: Database;
+  readonly deckies: DeckyStore;
+  readonly operations: OperationStore;
+  readonly events: EventLog;
+  readonly hosts: ReadonlyMap<string, HostLink>;
+  readonly catalogue: Catalogue;
+  readonly log: Logger;
+  /** Deckies of one host that change side by side. */
+  readonly parallel: number;
+  readonly stopping: AbortSignal;
+  readonly onApplied: (result: "applied" | "failed", durationMs: number) => void;
+}
+
+/**
+ * Makes desired revisions real. Level-triggered: a wake-up says "look", the database says what is wanted. One decky never has two runs at a time,
+ * different deckies run side by side, and a run that was cut off is done again from a fresh observation.
+ */
+export interface Converger {
+  wake(deckyId: string): void;
+  /** Ends the step that runs now for this operation's decky, then undoes. */
+  interrupt(deckyId: string): void;
+  isBusy(deckyId: string): boolean;
+  /** Resolves when nothing runs any more. */
+  idle(): Promise<void>;
+}
+
+interface Attempt {
+  readonly decky: DeckyRow;
+  readonly revision: number;
+  readonly services: readonly StoredService[];
+  readonly open: readonly OperationRow[];
+}
+
+class Interrupted extends Error {}
+
+export function createConverger(options: ConvergerOptions): Converger {
+  const { database, deckies, operations, events, hosts, catalogue, log, stopping } = options;
+  const lanes = createExclusive(options.parallel);
+  const dirty = new Set<string>();
+  const busy = new Map<string, Promise<void>>();
+  const running = new Map<string, AbortController>();
+
+  const wake = (deckyId: string) => {
+    dirty.add(deckyId);
+    if (busy.has(deckyId) || stopping.aborted) return;
+    const work = lanes
+      .run(deckyId, stopping, () => convergeWhileDirty(deckyId))
+      .catch((error: unknown) => {
+        if (!stopping.aborted) log.error("convergence failed", { deckyId, err: error });
+      })
+      .finally(() => {
+        busy.delete(deckyId);
+        if (dirty.has(deckyId)) wake(deckyId);
+      });
+    busy.set(deckyId, work);
+  };
+
+  const convergeWhileDirty = async (deckyId: string) => {
+    while (dirty.delete(deckyId) && !stopping.aborted) {
+      try {
+        if (await convergeOnce(deckyId)) dirty.add(deckyId);
+      } catch (error) {
+        if (stopping.aborted) return;
+        if (!(error instanceof AppError)) log.error("an apply ended unexpectedly", { deckyId, err: error });
+        await postpone(deckyId, error);
+      }
+    }
+  };
+
+  /** Returns whether there may be more to do at once. */
+  const convergeOnce = async (deckyId: string): Promise<boolean> => {
+    const attempt = await begin(deckyId);
+    if (attempt === undefined) return false;
+    const host = hosts.get(attempt.decky.host);
+    if (host === undefined) throw new AppError("HOST_UNREACHABLE", `there is no connection to host ${attempt.decky.host}`);
+    const interruption = new AbortController();
+    running.set(deckyId, interruption);
+    const startedAt = performance.now();
+    const recorder = createRecorder(attempt);
+    const target: DeckyTarget = attempt.decky.leaving
+      ? { kind: "absent", scope: attempt.decky.scope, name: attempt.decky.name }
+      : { kind: "present", spec: toSpec(attempt.decky, attempt.services, attempt.revision) };
+    try {
+      const single = attempt.open.length === 1 ? attempt.open[0] : undefined;
+      const outcome = await host.apply(target, {
+        expectedDigest: single?.error === null ? single.expectedPlan : "",
+        onPlan: recorder.onPlan,
+        onStep: recorder.onStep,
+        signal: AbortSignal.any([stopping, interruption.signal]),
+      });
+      await recorder.flush();
+      options.onApplied(outcome.failure === undefined ? "applied" : "failed", performance.now() - startedAt);
+      await (outcome.failure === undefined ? settle(attempt, outcome) : fail(attempt, outcome, errorOf(outcome, attempt)));
+      return true;
+    } catch (error) {
+      await recorder.flush();
+      if (error instanceof AppError && error.reason === "PLAN_CHANGED") {
+        await fail(attempt, undefined, { reason: "PLAN_CHANGED", message: error.message, next: error.next, outputTail: [], undone: false });
+        return true;
+      }
+      if (interruption.signal.aborted && !stopping.aborted) {
+        await fail(attempt, undefined, undefined);
+        return true;
+      }
+      throw error;
+    } finally {
+      running.delete(deckyId);
+    }
+  };
+
+  /** Takes what is to be done: the desired revision with the operations that wait for it. Undefined when there is nothing. */
+  const begin = (deckyId: string): Promise<Attempt | undefined> =>
+    database.transaction(async (tx) => {
+      const decky = await deckies.lockById(tx, deckyId);
+      if (decky === undefined) return undefined;
+      const open = await operations.openOf(tx, deckyId);
+      if (open.length === 0) return undefined;
+      for (const operation of open)
+        if (operation.state === "pending") await operations.update(tx, operation.id, { state: "running", startedAt: new Date() });
+      const last = open.at(-1)?.id ?? null;
+      await updateRows(tx, Deckies, { id: deckyId }, { state: "changing", lastOperation: last });
+      const services = await deckies.services(tx, decky, decky.desiredRevision);
+      return { decky: { ...decky, state: "changing" }, revision: decky.desiredRevision, services, open };
+    });
+
+  /** The attempt is what was seen running: operations up to it have ended. */
+  const settle = (attempt: Attempt, outcome: ApplyOutcome): Promise<void> =>
+    commit(async (tx) => {
+      const decky = await deckies.lockById(tx, attempt.decky.id);
+      if (decky === undefined) return { ids: [], facts: [] };
+      const open = (await operations.openOf(tx, decky.id)).filter((operation) => operation.revision <= attempt.revision);
+      const ended: OperationRow[] = [];
+      for (const operation of open) {
+        const own = operation.error === null && operation.service !== "" ? await deckies.services(tx, decky, operation.revision) : [];
+        const good = operation.error === null ? endOf(operation, { revision: attempt.revision, services: attempt.services }, own) : "failed";
+        const state = operation.error !== null && operation.cancelRequested ? "cancelled" : good;
+        const error = operation.error === null ? null : { ...operation.error, undone: operation.onFailure === "undo" };
+        const patch = { state, error, receipt: outcome.receipt, finishedAt: new Date() } as const;
+        await operations.update(tx, operation.id, patch);
+        ended.push({ ...operation, ...patch });
+      }
+      const facts = ended.flatMap((operation) => operationFacts(operation, attempt.services));
+      if (decky.leaving) {
+        await tx.getRepository(Deckies).delete({ id: decky.id });
+        return { ids: ended.map(({ id }) => id), facts: [...facts, ...stateFact(decky, "gone", "torn down")] };
+      }
+      const judged = outcome.judged;
+      const state = judged?.state ?? "pending";
+      await updateRows(tx, Deckies, { id: decky.id }, {
+        appliedRevision: attempt.revision,
+        state: decky.desiredRevision === attempt.revision ? state : "changing",
+        message: judged?.message ?? "",
+        observed: judged === undefined ? null : { baseId: judged.baseId, services: judged.services },
+        observedAt: new Date(),
+        failures: 0,
+        retryAt: null,
+        hold: false,
+      });
+      return { ids: ended.map(({ id }) => id), facts: [...facts, ...stateFact({ ...decky, state: attempt.decky.state }, state, judged?.message ?? "")] };
+    });
+
+  /**
+   * A step failed, or the operation was interrupted (no error then). The failed change is taken back in a new revision, which the next run makes
+   * real; the operation ends when that was seen. What cannot be taken back ends the operation at once.
+   */
+  const fail = (attempt: Attempt, outcome: ApplyOutcome | undefined, error: OperationError | undefined): Promise<void> =>
+    commit(async (tx) => {
+      const decky = await deckies.lockById(tx, attempt.decky.id);
+      if (decky === undefined) return { ids: [], facts: [] };
+      const open = await operations.openOf(tx, decky.id);
+      const slug = outcome?.failure?.step.slug ?? "";
+      const culprits = error === undefined ? open.filter((operation) => operation.cancelRequested) : culpritsOf(open, attempt.revision, slug);
+      const fresh = culprits.filter((operation) => operation.error === null);
+      const keep = fresh.some((operation) => operation.onFailure === "keep");
+      const desired = await deckies.services(tx, decky, decky.desiredRevision);
+      const good = decky.appliedRevision === 0 ? [] : await deckies.services(tx, decky, decky.appliedRevision);
+      const slugs = slug === "" ? (error === undefined ? culprits.map((operation) => operation.service) : [""]) : [slug];
+      const reverted = slugs.reduce<StoredService[]>(
+        (services, each) => (each === "" ? revertAll(services, attempt.services, good) : revertService(services, attempt.services, good, each)),
+        [...desired],
+      );
+      const leaves = decky.appliedRevision === 0 && !decky.leaving && !keep && fresh.some((operation) => operation.kind === "deploy_decky");
+      const canUndo = !keep && fresh.length > 0 && (leaves || !sameServices(reverted, desired));
+      const record = error ?? { reason: "APPLY_FAILED" as const, message: "cancelled", next: [], outputTail: [], undone: false };
+      if (canUndo) {
+        const number = decky.desiredRevision + 1;
+        const culprit = fresh[0] as OperationRow;
+        await deckies.addRevision(tx, { decky, number, services: leaves ? desired : reverted, actor: culprit.actor, reason: `undo of ${culprit.id}`, operationId: culprit.id });
+        for (const operation of fresh) await operations.update(tx, operation.id, { error: record, ...(outcome === undefined ? {} : { receipt: outcome.receipt }) });
+        await updateRows(tx, Deckies, { id: decky.id }, { desiredRevision: number, leaving: leaves });
+        // Operations that were covered by the attempt and did not fail go on with the new revision.
+        await tx.query("UPDATE operations SET revision = $1 WHERE decky_id = $2 AND error IS NOT NULL AND state = 'running'", [number, decky.id]);
+        return { ids: [], facts: [] };
+      }
+      const ended: OperationRow[] = [];
+      for (const operation of culprits) {
+        const patch = {
+          state: operation.cancelRequested ? "cancelled" : "failed",
+          error: { ...(operation.error ?? record), undone: false, ...(operation.error === null ? {} : { message: `${operation.error.message}; the undo failed too: ${record.message}` }) },
+          finishedAt: new Date(),
+          ...(outcome === undefined ? {} : { receipt: outcome.receipt }),
+        } as const;
+        await operations.update(tx, operation.id, patch);
+        ended.push({ ...operation, ...patch });
+      }
+      const failures = decky.failures + 1;
+      const state = outcome?.judged?.state === "running" ? "degraded" : (outcome?.judged?.state ?? "failed");
+      await updateRows(tx, Deckies, { id: decky.id }, {
+        state,
+        message: record.message,
+        failures,
+        hold: keep,
+        retryAt: new Date(Date.now() + backoffMs(failures, { baseMs: 5_000, maxMs: 300_000 }, Math.random)),
+      });
+      return { ids: ended.map(({ id }) => id), facts: [...ended.flatMap((operation) => operationFacts(operation, desired)), ...stateFact({ ...decky, state: attempt.decky.state }, state, record.message)] };
+    });
+
+  const commit = async (work: (tx: Tx) => Promise<{ ids: string[]; facts: Parameters<EventLog["append"]>[1] }>): Promise<void> => {
+    const { ids } = await database.transaction(async (tx) => {
+      const done = await work(tx);
+      const parents = await endParents(tx, done.ids);
+      await events.append(tx, done.facts);
+      return { ids: [...done.ids, ...parents] };
+    });
+    operations.wake(ids);
+    events.wake();
+  };
+
+  /** A change of many deckies ends with its last part; it failed when one of them did. */
+  const endParents = async (tx: Tx, ids: readonly string[]): Promise<string[]> => {
+    if (ids.length === 0) return [];
+    const rows: [{ id: string }[], number] = await tx.query(
+      `UPDATE operations AS parent SET finished_at = now(),
+         state = CASE WHEN EXISTS (SELECT FROM operations AS part WHERE part.parent = parent.id AND part.state = 'failed') THEN 'failed' ELSE 'succeeded' END,
+         error = (SELECT part.error || jsonb_build_object('message', part.decky_name || ': ' || (part.error ->> 'message'))
+                  FROM operations AS part WHERE part.parent = parent.id AND part.state = 'failed' ORDER BY part.decky_name LIMIT 1)
+       WHERE parent.id IN (SELECT parent FROM operations WHERE id = ANY ($1)) AND parent.state IN ('pending', 'running')
+         AND NOT EXISTS (SELECT FROM operations AS part WHERE part.parent = parent.id AND part.state IN ('pending', 'running'))
+       RETURNING parent.id`,
+      [ids],
+    );
+    return rows[0].map((row) => row.id);
+  };
+
+  /** The host or the database does not answer: what is wanted stays wanted, and is tried again later. */
+  const postpone = async (deckyId: string, error: unknown): Promise<void> => {
+    const message = error instanceof Error ? error.message : String(error);
+    const retryMs = await database
+      .transaction(async (tx) => {
+        const decky = await deckies.lockById(tx, deckyId);
+        if (decky === undefined) return undefined;
+        const failures = decky.failures + 1;
+        const delayMs = backoffMs(failures, { baseMs: 500, maxMs: 30_000 }, Math.random);
+        await updateRows(tx, Deckies, { id: deckyId }, { failures, state: "unknown", message });
+        return delayMs;
+      })
+      .catch(() => 2_000);
+    if (retryMs !== undefined) setTimeout(() => wake(deckyId), retryMs).unref();
+  };
+
+  const createRecorder = (attempt: Attempt) => {
+    const lead = attempt.open.at(-1) as OperationRow;
+    const undoing = attempt.open.find((operation) => operation.error !== null) ?? lead;
+    let attemptNumber = 0;
+    let tail: Promise<unknown> = operations.get(undoing.id).then(({ steps }) => {
+      attemptNumber = (steps.at(-1)?.attempt ?? 0) + 1;
+    });
+    // Progress is written behind the work, in order; the work does not wait for it.
+    const queue = (work: () => Promise<unknown>) => {
+      tail = tail.then(work).catch((error: unknown) => log.warn("progress was not recorded", { operation: undoing.id, err: error }));
+    };
+    const started = new Map<number, Date>();
+    return {
+      onPlan(plan: Plan) {
+        queue(async () => {
+          for (const operation of attempt.open) {
+            if (operation.error !== null) continue;
+            const base = operation.plan?.baseRevision ?? attempt.decky.appliedRevision;
+            await database.read((tx) => operations.update(tx, operation.id, { plan: toPlanRecord(plan, formatPlan(plan), base, operation.plan?.changes ?? []) }));
+          }
+        });
+      },
+      onStep(event: StepEvent) {
+        if (event.kind === "started") started.set(event.step.number, event.at);
+        const startedAt = started.get(event.step.number) ?? event.at;
+        queue(() =>
+          operations.recordStep({
+            operationId: undoing.id,
+            attempt: attemptNumber,
+            number: event.step.number,
+            verb: event.step.kind,
+            target: event.step.target,
+            cause: event.step.cause,
+            service: event.step.slug,
+            state: event.kind === "started" ? "running" : event.kind,
+            outputTail: event.kind === "failed" ? [event.message, ...event.outputTail] : [],
+            startedAt,
+            finishedAt: event.kind === "started" ? null : event.at,
+          }),
+        );
+      },
+      flush: () => tail,
+    };
+  };
+
+  const revertAll = (desired: readonly StoredService[], attempted: readonly StoredService[], good: readonly StoredService[]): StoredService[] => {
+    const changed = diffServices(good, attempted, catalogue).map((change) => change.service);
+    return changed.reduce<StoredService[]>((services, slug) => revertService(services, attempted, good, slug), [...desired]);
+  };
+
+  return {
+    wake,
+    interrupt: (deckyId) => running.get(deckyId)?.abort(new Interrupted("cancelled by an operator")),
+    isBusy: (deckyId) => busy.has(deckyId),
+    idle: async () => void (await Promise.all(busy.values())),
+  };
+}
+
+function errorOf(outcome: ApplyOutcome, attempt: Attempt): OperationError {
+  const failure = outcome.failure;
+  const next = [`decnet decky get ${attempt.decky.name}`, `decnet op get ${attempt.open.at(-1)?.id ?? ""} --output-log`];
+  return { reason: "APPLY_FAILED", message: failure?.message ?? "", next, outputTail: failure?.outputTail ?? [], undone: false };
+}

@@ -1,0 +1,116 @@
+import type { Logger } from "@decnet/common/logging/logger";
+import type { CheckedDecky } from "@decnet/engine/engine";
+import { formatPlan } from "@decnet/engine/plan/plan";
+import { deckyKey } from "@decnet/engine/spec";
+import { In, Not } from "typeorm";
+import { type DeckyStore, toSpec } from "../deckies/decky-store.ts";
+import type { EventLog } from "../events/outbox.ts";
+import type { OperationStore } from "../operations/operation-store.ts";
+import { toPlanRecord } from "../operations/types.ts";
+import type { Database } from "../persistence/database.ts";
+import { Deckies, type DeckyRow, Fleets, Operations } from "../persistence/tables.ts";
+import { updateRows } from "../persistence/write.ts";
+import type { Converger } from "./converger.ts";
+import { stateFact } from "./facts.ts";
+import type { HostLink } from "./host-link.ts";
+
+export interface DriftWatchOptions {
+  readonly database: Database;
+  readonly deckies: DeckyStore;
+  readonly operations: OperationStore;
+  readonly events: EventLog;
+  readonly converger: Converger;
+  readonly log: Logger;
+  readonly onDrift: (what: "repaired" | "reported") => void;
+}
+
+/**
+ * Looks at a host once: stores what was seen of every decky, starts a repair (or says what drifted, as the fleet's policy wants), and wakes whatever
+ * still has work to do. Deckies that are being changed are left alone. When the host does not answer, its deckies become unknown.
+ */
+export async function watchDrift(host: HostLink, options: DriftWatchOptions): Promise<void> {
+  const { database, deckies, converger, log } = options;
+  const { rows, services, policy } = await database.read(async (tx) => {
+    const found = await tx.getRepository(Deckies).findBy({ host: host.name });
+    const fleet = await tx.getRepository(Fleets).findOneBy({ id: 1 });
+    return { rows: found, services: await deckies.desiredServices(tx, found), policy: fleet?.driftPolicy ?? "repair" };
+  });
+  const staying = rows.filter((row) => !row.leaving);
+  let checked: Awaited<ReturnType<HostLink["check"]>>;
+  const lookedAt = new Date();
+  try {
+    checked = await host.check(staying.map((row) => toSpec(row, services.get(row.id) ?? [], row.desiredRevision)));
+  } catch (error) {
+    log.warn("the host does not answer", { host: host.name, err: error });
+    await markUnknown(host, rows, options, error);
+    return;
+  }
+  for (const row of rows) {
+    const seen = checked.deckies.get(deckyKey(row));
+    const isOpen = await database.read((tx) => options.operations.openOf(tx, row.id));
+    if (isOpen.length > 0) converger.wake(row.id);
+    else if (seen !== undefined && !converger.isBusy(row.id)) await noteDecky(row, seen, policy, lookedAt, options);
+  }
+}
+
+async function noteDecky(row: DeckyRow, seen: CheckedDecky, policy: "repair" | "report", lookedAt: Date, options: DriftWatchOptions): Promise<void> {
+  const { database, deckies, operations, events, converger } = options;
+  const mayAct = policy === "repair" && !row.hold && (row.retryAt === null || row.retryAt <= lookedAt);
+  const drifted = seen.plan.steps.filter((step) => step.kind !== "settle").length > 0;
+  const repair = await database.transaction(async (tx) => {
+    const now = await deckies.lockById(tx, row.id);
+    // Somebody began a change while we looked: what we saw is old.
+    if (now === undefined || now.desiredRevision !== row.desiredRevision || (await operations.openOf(tx, row.id)).length > 0) return undefined;
+    const { state, message } = seen.judged;
+    const told = drifted && message === "" ? formatPlan(seen.plan) : message;
+    await updateRows(tx, Deckies, { id: row.id }, {
+      state,
+      message: told,
+      observed: { baseId: seen.judged.baseId, services: seen.judged.services },
+      observedAt: lookedAt,
+    });
+    const facts = stateFact(now, state, told);
+    if (!drifted || !mayAct) {
+      await events.append(tx, facts);
+      return { id: undefined, facts };
+    }
+    const operation = operations.make({
+      kind: "repair",
+      actor: "drift",
+      reason: told,
+      deckyId: row.id,
+      scope: row.scope,
+      deckyName: row.name,
+      host: row.host,
+      revision: row.desiredRevision,
+      onFailure: "keep",
+      plan: toPlanRecord(seen.plan, formatPlan(seen.plan), row.appliedRevision, []),
+    });
+    await operations.insert(tx, operation);
+    await events.append(tx, facts);
+    return { id: operation.id, facts };
+  });
+  if (repair === undefined) return;
+  if (repair.facts.length > 0) events.wake();
+  if (repair.id !== undefined) {
+    options.onDrift("repaired");
+    converger.wake(row.id);
+  } else if (drifted && repair.facts.length > 0) options.onDrift("reported");
+}
+
+async function markUnknown(host: HostLink, rows: readonly DeckyRow[], { database, events }: DriftWatchOptions, error: unknown): Promise<void> {
+  const message = `host ${host.name} does not answer: ${error instanceof Error ? error.message : String(error)}`;
+  const facts = rows.flatMap((row) => stateFact(row, "unknown", message));
+  if (facts.length === 0) return;
+  await database.transaction(async (tx) => {
+    await updateRows(tx, Deckies, { host: host.name, state: Not("unknown") }, { state: "unknown", message });
+    await events.append(tx, facts);
+  });
+  events.wake();
+}
+
+/** Deckies with unfinished operations, for the start of a master. */
+export async function unfinishedDeckies(database: Database): Promise<string[]> {
+  const rows = await database.read((tx) => tx.getRepository(Operations).find({ where: { state: In(["pending", "running"]) }, select: { deckyId: true } }));
+  return [...new Set(rows.map((row) => row.deckyId).filter((id) => id !== null))];
+}

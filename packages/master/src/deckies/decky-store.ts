@@ -1,0 +1,126 @@
+import { AppError } from "@decnet/common/errors/app-error";
+import { secretKeys } from "@decnet/engine/catalogue/effective";
+import type { Catalogue, ServiceConfig } from "@decnet/engine/catalogue/types";
+import type { DeckySpec } from "@decnet/engine/spec";
+import type { Tx } from "../persistence/database.ts";
+import type { SecretBox } from "../persistence/secret-box.ts";
+import { Deckies, type DeckyRow, type RevisionRow, Revisions } from "../persistence/tables.ts";
+import { insertRows } from "../persistence/write.ts";
+import type { SealedService, StoredService } from "./types.ts";
+
+export interface NewRevision {
+  readonly decky: Pick<DeckyRow, "id">;
+  readonly number: number;
+  readonly services: readonly StoredService[];
+  readonly actor: string;
+  readonly reason: string;
+  readonly operationId: string;
+}
+
+/** Deckies and their revisions. Secrets are sealed on the way in and opened on the way out. */
+export interface DeckyStore {
+  /** Locks the row until the transaction ends. Throws DECKY_NOT_FOUND. */
+  lock(tx: Tx, scope: string, name: string): Promise<DeckyRow>;
+  lockById(tx: Tx, id: string): Promise<DeckyRow | undefined>;
+  find(tx: Tx, scope: string, name: string): Promise<DeckyRow>;
+  services(tx: Tx, decky: Pick<DeckyRow, "id">, revision: number): Promise<StoredService[]>;
+  revision(tx: Tx, decky: Pick<DeckyRow, "id" | "name">, revision: number): Promise<Omit<RevisionRow, "services"> & { services: StoredService[] }>;
+  addRevision(tx: Tx, revision: NewRevision): Promise<void>;
+  /** Services of the desired revision of many deckies at once. */
+  desiredServices(tx: Tx, deckies: readonly DeckyRow[]): Promise<Map<string, StoredService[]>>;
+}
+
+export function createDeckyStore(box: SecretBox, catalogue: Catalogue): DeckyStore {
+  const seal = (deckyId: string, slug: string, config: ServiceConfig) => {
+    const secrets = secretKeys(catalogue.services.get(slug));
+    return mapConfig(config, (key, value) => (secrets.has(key) ? { $sealed: box.seal(String(value), `${deckyId}/${slug}/${key}`) } : value));
+  };
+  const open = (deckyId: string, slug: string, config: Record<string, unknown>) =>
+    mapConfig(config, (key, value) => (isSealed(value) ? box.open(value.$sealed, `${deckyId}/${slug}/${key}`) : value)) as ServiceConfig;
+  const openAll = (deckyId: string, services: readonly SealedService[]): StoredService[] =>
+    services.map(({ slug, config, staged }) => ({
+      slug,
+      config: open(deckyId, slug, config),
+      ...(staged === undefined ? {} : { staged: open(deckyId, slug, staged) }),
+    }));
+  const store: DeckyStore = {
+    async lock(tx, scope, name) {
+      const found = await tx.getRepository(Deckies).findOne({ where: { scope, name }, lock: { mode: "pessimistic_write" } });
+      if (found === null) throw notFound(scope, name);
+      return found;
+    },
+    async lockById(tx, id) {
+      return (await tx.getRepository(Deckies).findOne({ where: { id }, lock: { mode: "pessimistic_write" } })) ?? undefined;
+    },
+    async find(tx, scope, name) {
+      const found = await tx.getRepository(Deckies).findOneBy({ scope, name });
+      if (found === null) throw notFound(scope, name);
+      return found;
+    },
+    async services(tx, decky, number) {
+      if (number === 0) return [];
+      const row = await tx.getRepository(Revisions).findOneByOrFail({ deckyId: decky.id, number });
+      return openAll(decky.id, row.services);
+    },
+    async revision(tx, decky, number) {
+      const row = await tx.getRepository(Revisions).findOneBy({ deckyId: decky.id, number });
+      if (row === null)
+        throw new AppError("REVISION_NOT_FOUND", `${decky.name} has no revision ${number}`, {
+          metadata: { decky: decky.name, revision: String(number) },
+          resource: { type: "revision", name: `${decky.name}@${number}` },
+        });
+      return { ...row, services: openAll(decky.id, row.services) };
+    },
+    async addRevision(tx, { decky, number, services, actor, reason, operationId }) {
+      const sealed = services.map(({ slug, config, staged }) => ({
+        slug,
+        config: seal(decky.id, slug, config),
+        ...(staged === undefined ? {} : { staged: seal(decky.id, slug, staged) }),
+      }));
+      await insertRows(tx, Revisions, [{ deckyId: decky.id, number, services: sealed, actor, reason, operationId, createdAt: new Date() }]);
+    },
+    async desiredServices(tx, deckies) {
+      if (deckies.length === 0) return new Map();
+      const rows = await tx
+        .getRepository(Revisions)
+        .createQueryBuilder("revision")
+        .innerJoin("deckies", "decky", "decky.id = revision.decky_id AND decky.desired_revision = revision.number")
+        .where("decky.id IN (:...ids)", { ids: deckies.map((decky) => decky.id) })
+        .getMany();
+      return new Map(rows.map((row) => [row.deckyId, openAll(row.deckyId, row.services)]));
+    },
+  };
+  return store;
+}
+
+/** Everything that rendering needs. */
+export function toSpec(decky: DeckyRow, services: readonly StoredService[], revision: number): DeckySpec {
+  return {
+    scope: decky.scope,
+    name: decky.name,
+    revision,
+    hostname: decky.identity.hostname,
+    baseImage: decky.identity.baseImage,
+    buildBase: decky.identity.buildBase,
+    osFamily: decky.identity.osFamily,
+    lan: { ...decky.lan, parent: decky.lan.parent ?? undefined },
+    ip: decky.ip,
+    mac: decky.mac,
+    services: services.map(({ slug, config }) => ({ slug, config })),
+  };
+}
+
+function notFound(scope: string, name: string): AppError {
+  return new AppError("DECKY_NOT_FOUND", `there is no decky ${JSON.stringify(name)}`, {
+    metadata: { decky: name, scope },
+    resource: { type: "decky", name },
+  });
+}
+
+function mapConfig(config: Readonly<Record<string, unknown>>, map: (key: string, value: unknown) => unknown): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(config).map(([key, value]) => [key, map(key, value)]));
+}
+
+function isSealed(value: unknown): value is { readonly $sealed: string } {
+  return typeof value === "object" && value !== null && "$sealed" in value && typeof value.$sealed === "string";
+}

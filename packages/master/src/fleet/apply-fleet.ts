@@ -1,0 +1,258 @@
+import { randomInt, randomUUID } from "node:crypto";
+import { AppError } from "@decnet/common/errors/app-error";
+import { secretKeys } from "@decnet/engine/catalogue/effective";
+import type { Catalogue } from "@decnet/engine/catalogue/types";
+import { digestOf, formatPlan } from "@decnet/engine/plan/plan";
+import { findDistro } from "@decnet/engine/tables/distros";
+import { makeHostname } from "@decnet/engine/tables/hostnames";
+import type { Converger } from "../convergence/converger.ts";
+import type { HostLink } from "../convergence/host-link.ts";
+import { type DeckyStore, toSpec } from "../deckies/decky-store.ts";
+import { diffServices, sameServices } from "../deckies/services.ts";
+import type { Identity, StoredService } from "../deckies/types.ts";
+import type { OperationRecord, OperationStore } from "../operations/operation-store.ts";
+import { type OperationKind, type PlanRecord, toPlanRecord } from "../operations/types.ts";
+import type { Database, Tx } from "../persistence/database.ts";
+import { Deckies, type DeckyRow, Fleets, type OperationRow } from "../persistence/tables.ts";
+import { insertRows, updateRows } from "../persistence/write.ts";
+import type { MutationOptions } from "../mutations/mutate.ts";
+import { makeMac } from "./addresses.ts";
+import type { ExpandedFleet, WantedDecky } from "./expand-fleet.ts";
+
+export interface FleetRequest {
+  readonly actor: string;
+  readonly options: MutationOptions;
+  readonly requestHash: string;
+  /** Undefined: tear the whole fleet down. */
+  readonly fleet: ExpandedFleet | undefined;
+}
+
+export interface FleetChanges {
+  apply(request: FleetRequest): Promise<OperationRecord>;
+}
+
+type Action = "deploy" | "change" | "redeploy" | "teardown" | "keep";
+
+interface DeckyChange {
+  readonly action: Action;
+  readonly decky: DeckyRow;
+  readonly before: readonly StoredService[];
+  readonly services: readonly StoredService[];
+}
+
+const kindOf = { deploy: "deploy_decky", change: "change_decky", redeploy: "change_decky", teardown: "teardown_decky" } as const satisfies Record<
+  Exclude<Action, "keep">,
+  OperationKind
+>;
+
+export interface FleetChangesOptions {
+  readonly database: Database;
+  readonly deckies: DeckyStore;
+  readonly operations: OperationStore;
+  readonly hosts: ReadonlyMap<string, HostLink>;
+  readonly converger: Converger;
+  readonly catalogue: Catalogue;
+}
+
+/** Applies a whole fleet: one operation for the request, one part for each decky that differs. */
+export function createFleetChanges({ database, deckies, operations, hosts, converger, catalogue }: FleetChangesOptions): FleetChanges {
+  const difference = async (tx: Tx, fleet: ExpandedFleet | undefined): Promise<DeckyChange[]> => {
+    const rows = await tx.getRepository(Deckies).find({ where: { scope: "fleet" }, order: { name: "ASC" } });
+    const current = await deckies.desiredServices(tx, rows);
+    if (fleet !== undefined) refuseOtherLan(rows, fleet);
+    const wantedNames = new Set(fleet?.deckies.map((decky) => decky.name));
+    const leaving = rows.filter((row) => !wantedNames.has(row.name) && !row.leaving);
+    const used = new Set([...rows.filter((row) => wantedNames.has(row.name)).map((row) => row.ip), ...(fleet?.deckies.flatMap((d) => d.ip ?? []) ?? [])]);
+    const wanted = (fleet?.deckies ?? []).map((decky) => {
+      const row = rows.find((candidate) => candidate.name === decky.name);
+      if (row?.leaving) throw new AppError("DECKY_LEAVING", `${row.name} is being torn down`, { metadata: { decky: row.name } });
+      return row === undefined ? deploy(decky, fleet as ExpandedFleet, used) : change(row, current.get(row.id) ?? [], decky);
+    });
+    return [
+      ...leaving.map((decky) => ({ action: "teardown" as const, decky, before: current.get(decky.id) ?? [], services: current.get(decky.id) ?? [] })),
+      ...wanted,
+    ];
+  };
+
+  const deploy = (wanted: WantedDecky, fleet: ExpandedFleet, used: Set<string>): DeckyChange => {
+    const distro = findDistro(wanted.distro);
+    if (distro === undefined) throw new Error(`no distro ${wanted.distro}`);
+    const ip = wanted.ip ?? nextAddress(fleet, used);
+    used.add(ip);
+    const identity: Identity = {
+      hostname: wanted.hostname ?? makeHostname(distro.hostnameStyle, () => randomInt(1 << 30) / (1 << 30)),
+      distro: distro.slug,
+      osFamily: wanted.osFamily,
+      archetype: wanted.archetype,
+      baseImage: distro.image,
+      buildBase: distro.buildBase,
+    };
+    const decky: DeckyRow = {
+      id: randomUUID(),
+      scope: "fleet",
+      name: wanted.name,
+      host: "local",
+      lan: fleet.lan,
+      lanName: fleet.lan.name,
+      ip,
+      mac: makeMac(randomInt(1 << 24)),
+      identity,
+      desiredRevision: 1,
+      appliedRevision: 0,
+      leaving: false,
+      hold: false,
+      state: "pending",
+      message: "",
+      observed: null,
+      observedAt: null,
+      lastOperation: null,
+      failures: 0,
+      retryAt: null,
+      createdAt: new Date(),
+    };
+    return { action: "deploy", decky, before: [], services: wanted.services };
+  };
+
+  const change = (row: DeckyRow, before: readonly StoredService[], wanted: WantedDecky): DeckyChange => {
+    const services = wanted.services.map((service) => keepSecrets(service, before.find((other) => other.slug === service.slug)));
+    const distro = findDistro(wanted.distro);
+    const identity: Identity = {
+      ...row.identity,
+      hostname: wanted.hostname ?? row.identity.hostname,
+      osFamily: wanted.osFamily,
+      archetype: wanted.archetype,
+      distro: wanted.distro,
+      baseImage: distro?.image ?? row.identity.baseImage,
+      buildBase: distro?.buildBase ?? row.identity.buildBase,
+    };
+    const decky = { ...row, identity, ip: wanted.ip ?? row.ip };
+    const needsBase = decky.ip !== row.ip || identity.hostname !== row.identity.hostname || identity.osFamily !== row.identity.osFamily || identity.baseImage !== row.identity.baseImage;
+    const action = needsBase ? "redeploy" : sameServices(before, services) ? "keep" : "change";
+    return { action, decky, before, services };
+  };
+
+  /** Files seldom hold secrets: one that is not named is kept, as in every other change. */
+  const keepSecrets = (wanted: StoredService, before: StoredService | undefined): StoredService => {
+    const secrets = secretKeys(catalogue.services.get(wanted.slug));
+    const kept = Object.entries(before?.config ?? {}).filter(([key]) => secrets.has(key));
+    return { slug: wanted.slug, config: { ...Object.fromEntries(kept), ...wanted.config } };
+  };
+
+  const planOf = async (changes: readonly DeckyChange[]): Promise<PlanRecord> => {
+    const parts: { name: string; host: string; action: string; plan: PlanRecord }[] = [];
+    for (const { action, decky, before, services } of changes) {
+      if (action === "keep") continue;
+      const host = hosts.get(decky.host);
+      if (host === undefined) throw new AppError("HOST_UNREACHABLE", `there is no connection to host ${decky.host}`);
+      const revision = action === "deploy" ? 1 : decky.desiredRevision + 1;
+      const { plan } = await host.plan(
+        action === "teardown" ? { kind: "absent", scope: decky.scope, name: decky.name } : { kind: "present", spec: toSpec(decky, services, revision) },
+      );
+      const record = toPlanRecord(plan, formatPlan(plan), decky.desiredRevision, diffServices(before, action === "teardown" ? [] : services, catalogue));
+      parts.push({ name: decky.name, host: decky.host, action, plan: record });
+    }
+    return {
+      steps: [],
+      untouched: changes.filter((each) => each.action === "keep").map((each) => each.decky.name),
+      risks: parts.flatMap((part) => part.plan.risks),
+      baseRevision: 0,
+      // Made-up identities of new deckies differ from plan to plan and are no part of what was agreed to.
+      digest: digestOf(parts.map((part) => [part.name, part.action, part.plan.changes, part.plan.baseRevision])),
+      text: parts.map((part) => `${part.action} ${part.name}\n${part.plan.text}`).join("\n") || "nothing to do",
+      changes: [],
+      deckies: parts,
+    };
+  };
+
+  const refuseOtherPlan = ({ options }: FleetRequest, actual: string) => {
+    if (options.expectedPlan !== "" && options.expectedPlan !== actual)
+      throw new AppError("PLAN_CHANGED", "the plan for the fleet is another one now", { metadata: { expected: options.expectedPlan, actual } });
+  };
+
+  const newOperation = (request: FleetRequest): OperationRow =>
+    operations.make({
+      kind: request.fleet === undefined ? "teardown_fleet" : "apply_fleet",
+      actor: request.actor,
+      reason: request.options.reason,
+      requestId: request.options.requestId === "" ? null : request.options.requestId,
+      requestHash: request.requestHash,
+      onFailure: request.options.onFailure,
+    });
+
+  const store = async (tx: Tx, request: FleetRequest, plan: PlanRecord | null): Promise<{ parent: OperationRow; children: OperationRow[] }> => {
+    await tx.query("SELECT pg_advisory_xact_lock(7233003)");
+    const changes = (await difference(tx, request.fleet)).filter((each) => each.action !== "keep");
+    if (request.fleet !== undefined) {
+      const fleet = { id: 1, lan: request.fleet.lan, driftPolicy: request.fleet.driftPolicy, updatedAt: new Date() };
+      await tx.query("DELETE FROM fleet");
+      await insertRows(tx, Fleets, [fleet]);
+    }
+    const made = newOperation(request);
+    const parent: OperationRow = { ...made, plan, startedAt: new Date(), ...(changes.length === 0 ? { state: "succeeded", finishedAt: new Date() } : { state: "running" }) };
+    await operations.insert(tx, parent);
+    const children: OperationRow[] = [];
+    for (const each of changes) children.push(await storeChange(tx, each, parent));
+    return { parent, children };
+  };
+
+  const storeChange = async (tx: Tx, { action, decky, before, services }: DeckyChange, parent: OperationRow): Promise<OperationRow> => {
+    const revision = action === "deploy" ? 1 : decky.desiredRevision + 1;
+    const changes = diffServices(before, action === "teardown" ? [] : services, catalogue);
+    const operation = operations.make({
+      kind: kindOf[action as Exclude<Action, "keep">],
+      actor: parent.actor,
+      reason: parent.reason,
+      onFailure: parent.onFailure,
+      parent: parent.id,
+      deckyId: decky.id,
+      deckyName: decky.name,
+      host: decky.host,
+      revision,
+      plan: { steps: [], untouched: [], risks: [], baseRevision: decky.desiredRevision, digest: "", text: "", changes },
+    });
+    if (action === "deploy") await insertRows(tx, Deckies, [{ ...decky, lastOperation: operation.id }]);
+    else {
+      await deckies.lockById(tx, decky.id);
+      const patch = { desiredRevision: revision, leaving: action === "teardown", lastOperation: operation.id, state: "changing", identity: decky.identity, ip: decky.ip, hold: false, retryAt: null } as const;
+      await updateRows(tx, Deckies, { id: decky.id }, patch);
+    }
+    await operations.insert(tx, operation);
+    await deckies.addRevision(tx, { decky, number: revision, services, actor: parent.actor, reason: parent.reason, operationId: operation.id });
+    return operation;
+  };
+
+  return {
+    async apply(request) {
+      const { options } = request;
+      if (options.requestId !== "") {
+        const earlier = await database.read((tx) => operations.findByRequest(tx, request.actor, options.requestId));
+        if (earlier !== undefined && earlier.requestHash === request.requestHash) return operations.get(earlier.id);
+        if (earlier !== undefined) throw new AppError("REQUEST_ID_REUSED", `the request id ${options.requestId} was used for another request`, { metadata: { operation: earlier.id } });
+      }
+      const plan = options.dryRun || options.expectedPlan !== "" ? await planOf(await database.read((tx) => difference(tx, request.fleet))) : null;
+      if (plan !== null) refuseOtherPlan(request, plan.digest);
+      if (options.dryRun) return { row: { ...newOperation(request), id: "", plan }, steps: [], children: [] };
+      const { parent, children } = await database.transaction((tx) => store(tx, request, plan));
+      for (const child of children) if (child.deckyId !== null) converger.wake(child.deckyId);
+      return { row: parent, steps: [], children: children.map((child) => child.id) };
+    },
+  };
+}
+
+/** The fleet's LAN holds the addresses of all deckies: it changes only while there are none. */
+function refuseOtherLan(rows: readonly DeckyRow[], fleet: ExpandedFleet): void {
+  const here = rows[0]?.lan;
+  if (here === undefined) return;
+  const same = here.name === fleet.lan.name && here.driver === fleet.lan.driver && here.subnet === fleet.lan.subnet && here.gateway === fleet.lan.gateway && (here.parent ?? "") === (fleet.lan.parent ?? "");
+  if (!same)
+    throw new AppError("FLEET_INVALID", `fleet.lan: deckies live on ${here.name} (${here.driver}, ${here.subnet}); tear the fleet down before you change its LAN`, {
+      violations: [{ field: "fleet.lan", description: "cannot change while deckies use it" }],
+    });
+}
+
+function nextAddress(fleet: ExpandedFleet, used: ReadonlySet<string>): string {
+  for (const address of fleet.subnet.hosts(fleet.ipStart)) if (address !== fleet.lan.gateway && !used.has(address)) return address;
+  throw new AppError("FLEET_INVALID", `fleet.lan.subnet: ${fleet.lan.subnet} has no free address left`, {
+    violations: [{ field: "fleet.lan.subnet", description: "is full" }],
+  });
+}

@@ -1,0 +1,66 @@
+import type { Plan, Risk } from "@decnet/engine/plan/plan";
+import type { Receipt } from "@decnet/engine/execute/receipt";
+
+export type OperationKind =
+  | "add_service"
+  | "remove_service"
+  | "update_service_config"
+  | "restore_revision"
+  | "deploy_decky"
+  | "change_decky"
+  | "teardown_decky"
+  | "apply_fleet"
+  | "teardown_fleet"
+  | "repair";
+
+/** pending: stored, nothing done. running: at work. The others are ends and never change again. */
+export type OperationState = "pending" | "running" | "succeeded" | "failed" | "cancelled" | "superseded";
+
+export interface FieldChange {
+  readonly key: string;
+  readonly action: "added" | "removed" | "changed" | "staged";
+  /** JSON texts; empty for secrets. */
+  readonly before: string;
+  readonly after: string;
+  readonly secret: boolean;
+}
+
+export interface ServiceChange {
+  readonly service: string;
+  readonly action: "added" | "removed" | "changed" | "staged";
+  readonly fields: readonly FieldChange[];
+}
+
+/** A plan as it is stored and shown: no secret, no build context. */
+export interface PlanRecord {
+  readonly steps: readonly { number: number; verb: string; target: string; cause: string; service: string }[];
+  readonly untouched: readonly string[];
+  readonly risks: readonly Risk[];
+  readonly baseRevision: number;
+  readonly digest: string;
+  readonly text: string;
+  readonly changes: readonly ServiceChange[];
+  readonly deckies?: readonly { name: string; host: string; action: string; plan: PlanRecord }[];
+}
+
+export type ReceiptRecord = Receipt;
+
+export interface OperationError {
+  readonly reason: "APPLY_FAILED" | "PLAN_CHANGED" | "IMAGE_UNAVAILABLE";
+  readonly message: string;
+  readonly next: readonly string[];
+  readonly outputTail: readonly string[];
+  readonly undone: boolean;
+}
+
+export function toPlanRecord(plan: Plan, text: string, baseRevision: number, changes: readonly ServiceChange[]): PlanRecord {
+  return {
+    steps: plan.steps.map((step) => ({ number: step.number, verb: step.kind, target: step.target, cause: step.cause, service: step.slug })),
+    untouched: plan.untouched,
+    risks: plan.risks,
+    baseRevision,
+    digest: plan.digest,
+    text,
+    changes,
+  };
+}

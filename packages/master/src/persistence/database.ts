@@ -1,0 +1,91 @@
+import { AppError } from "@decnet/common/errors/app-error";
+import { DataSource, type EntityManager } from "typeorm";
+import { Initial1764000000000 } from "./migrations/1764000000000-initial.ts";
+import { entities } from "./tables.ts";
+
+/** What a transaction's work may use; anything else would run outside the transaction. */
+export type Tx = EntityManager;
+
+export interface Database {
+  /** Runs work in one transaction. Retried when the database asks for it; no I/O but the database's belongs inside. */
+  transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
+  /** One statement, or reads that need no common snapshot. */
+  read<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
+  close(): Promise<void>;
+}
+
+export type DatabaseAddress = { readonly url: string } | { readonly socketFolder: string; readonly database: string; readonly user: string };
+
+const migrationLock = 7_233_001;
+const retriable = new Set(["40001", "40P01"]);
+const retries = 5;
+
+/** Connects and brings the schema up to date. Throws STORAGE_UNAVAILABLE when the database does not answer. */
+export async function openDatabase(address: DatabaseAddress): Promise<Database> {
+  const source = new DataSource({
+    type: "postgres",
+    ...("url" in address ? { url: address.url } : { host: address.socketFolder, database: address.database, username: address.user }),
+    entities,
+    migrations: [Initial1764000000000],
+    poolSize: 16,
+    applicationName: "decnet-master",
+    connectTimeoutMS: 10_000,
+    poolErrorHandler: () => undefined,
+    extra: { statement_timeout: 30_000, idle_in_transaction_session_timeout: 30_000, keepAlive: true },
+  });
+  await guarded(() => source.initialize());
+  await guarded(() => migrateAlone(source));
+  return {
+    async transaction(work) {
+      for (let attempt = 1; ; attempt += 1) {
+        try {
+          return await guarded(() => source.transaction(work));
+        } catch (error) {
+          if (attempt >= retries || !retriable.has(sqlStateOf(error) ?? "")) throw error;
+        }
+      }
+    },
+    read: (work) => guarded(() => work(source.manager)),
+    close: () => source.destroy(),
+  };
+}
+
+/** Two masters that start together take turns. */
+async function migrateAlone(source: DataSource): Promise<void> {
+  const runner = source.createQueryRunner();
+  try {
+    await runner.query("SELECT pg_advisory_lock($1)", [migrationLock]);
+    await source.runMigrations({ transaction: "each" });
+    await runner.query("SELECT pg_advisory_unlock($1)", [migrationLock]);
+  } finally {
+    await runner.release();
+  }
+}
+
+/** An error that the database answered is passed on; one that says it is away becomes STORAGE_UNAVAILABLE. */
+async function guarded<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (isAway(error)) throw new AppError("STORAGE_UNAVAILABLE", "the database does not answer", { cause: error, retryAfterMs: 1_000 });
+    throw error;
+  }
+}
+
+function isAway(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const state = sqlStateOf(error);
+  // Classes 08 (connection) and 57P (shut down, starting up), and the codes of the socket itself.
+  if (state !== undefined) return /^(08|57P|53300|ECONN|ENOENT|EPIPE|ETIMEDOUT)/.test(state);
+  return /Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error|not queryable/i.test(error.message);
+}
+
+function sqlStateOf(error: unknown): string | undefined {
+  return typeof error === "object" && error !== null && "code" in error && typeof error.code === "string" ? error.code : undefined;
+}
+
+/** The constraint that a write violated, or undefined for any other error. */
+export function violatedConstraint(error: unknown): string | undefined {
+  if (sqlStateOf(error) !== "23505") return undefined;
+  return typeof error === "object" && error !== null && "constraint" in error ? String(error.constraint) : undefined;
+}

@@ -1,0 +1,61 @@
+import { randomUUID } from "node:crypto";
+import type { Interceptor } from "@connectrpc/connect";
+import { AppError } from "@decnet/common/errors/app-error";
+import type { Logger } from "@decnet/common/logging/logger";
+import type { Database } from "../persistence/database.ts";
+import { Audit } from "../persistence/tables.ts";
+import { insertRows } from "../persistence/write.ts";
+import { kCaller } from "./authenticate.ts";
+import { leastRole } from "./roles.ts";
+
+/** Puts every changing call on record, refused ones too: who, what, on what, with which end. Requests themselves are not kept: they may hold secrets. */
+export function createAuditInterceptor(database: Database, log: Logger): Interceptor {
+  return (next) => async (request) => {
+    const action = `${request.service.typeName}/${request.method.name}`;
+    const needed = leastRole[action];
+    const isRead = needed === undefined || needed === "viewer" || /^List/.test(request.method.name);
+    if (isRead || request.stream) return next(request);
+    const record = async (outcome: string, operationId: string) => {
+      const row = {
+        id: randomUUID(),
+        at: new Date(),
+        actor: request.contextValues.get(kCaller)?.name ?? "",
+        action,
+        target: targetOf(request.message),
+        outcome,
+        operationId,
+        reason: reasonOf(request.message),
+        peer: request.header.get("user-agent")?.slice(0, 200) ?? "",
+      };
+      await database.read((tx) => insertRows(tx, Audit, [row])).catch((error: unknown) => log.error("an audit entry was not written", { ...row, err: error }));
+    };
+    try {
+      const response = await next(request);
+      await record("accepted", operationOf(response.message));
+      return response;
+    } catch (error) {
+      if (!(error instanceof AppError && error.reason === "UNAUTHENTICATED")) await record(error instanceof AppError ? error.reason : "INTERNAL", "");
+      throw error;
+    }
+  };
+}
+
+function field(value: unknown, key: string): unknown {
+  return typeof value === "object" && value !== null && key in value ? (value as Record<string, unknown>)[key] : undefined;
+}
+
+const visible = (value: unknown): string => (typeof value === "string" ? value.replaceAll(/[\u0000-\u001f\u007f]/g, "?").slice(0, 200) : "");
+
+function targetOf(request: unknown): string {
+  const decky = visible(field(field(request, "decky"), "name"));
+  const service = visible(field(request, "service"));
+  return decky === "" ? visible(field(request, "id")) || visible(field(request, "name")) : service === "" ? decky : `${decky}/${service}`;
+}
+
+function reasonOf(request: unknown): string {
+  return visible(field(field(request, "options"), "reason"));
+}
+
+function operationOf(response: unknown): string {
+  return visible(field(field(response, "operation"), "id"));
+}

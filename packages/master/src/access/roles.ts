@@ -1,0 +1,43 @@
+import type { Role } from "./tokens.ts";
+
+/** The least role that may call each method. A method that is not here is refused; a test compares the list with the contract. */
+export const leastRole: Readonly<Record<string, Role>> = {
+  "decnet.v1.MutationService/AddService": "operator",
+  "decnet.v1.MutationService/RemoveService": "operator",
+  "decnet.v1.MutationService/UpdateServiceConfig": "operator",
+  "decnet.v1.FleetService/ApplyFleet": "operator",
+  "decnet.v1.FleetService/ListDeckies": "viewer",
+  "decnet.v1.FleetService/GetDecky": "viewer",
+  "decnet.v1.FleetService/ListRevisions": "viewer",
+  "decnet.v1.FleetService/RestoreRevision": "operator",
+  "decnet.v1.FleetService/TeardownDecky": "operator",
+  "decnet.v1.FleetService/TeardownFleet": "operator",
+  "decnet.v1.FleetService/StreamLogs": "viewer",
+  "decnet.v1.CatalogService/ListServices": "viewer",
+  "decnet.v1.CatalogService/GetService": "viewer",
+  "decnet.v1.CatalogService/ListArchetypes": "viewer",
+  "decnet.v1.CatalogService/ListDistros": "viewer",
+  "decnet.v1.OperationService/ListOperations": "viewer",
+  "decnet.v1.OperationService/GetOperation": "viewer",
+  "decnet.v1.OperationService/WatchOperation": "viewer",
+  "decnet.v1.OperationService/CancelOperation": "operator",
+  "decnet.v1.EventService/Subscribe": "viewer",
+  "decnet.v1.AccessService/WhoAmI": "viewer",
+  "decnet.v1.AccessService/CreateToken": "admin",
+  "decnet.v1.AccessService/ListTokens": "admin",
+  "decnet.v1.AccessService/RevokeToken": "admin",
+  "decnet.v1.AccessService/ListAudit": "admin",
+};
+
+/** Services that anyone may call: they say that the master lives and what its contract is. */
+export const openServices: ReadonlySet<string> = new Set([
+  "grpc.health.v1.Health",
+  "grpc.reflection.v1.ServerReflection",
+  "grpc.reflection.v1alpha.ServerReflection",
+]);
+
+const ranks = { viewer: 1, operator: 2, admin: 3 } as const satisfies Record<Role, number>;
+
+export function mayCall(role: Role, needed: Role): boolean {
+  return ranks[role] >= ranks[needed];
+}

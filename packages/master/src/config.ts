@@ -1,0 +1,49 @@
+import { join } from "node:path";
+import { z } from "zod";
+
+const schema = z.object({
+  DECNET_DATA_DIR: z.string().startsWith("/").default("/var/lib/decnet/master"),
+  DECNET_HOST: z.string().default("127.0.0.1"),
+  DECNET_PORT: z.coerce.number().int().min(0).max(65_535).default(7440),
+  DECNET_DATABASE_URL: z.string().optional(),
+  DECNET_DOCKER_SOCKET: z.string().startsWith("/").default("/var/run/docker.sock"),
+  /** Folders with decoy services, separated by colons, beside the ones that come along. */
+  DECNET_CATALOGUE: z.string().default(""),
+  DECNET_LOG_LEVEL: z.enum(["debug", "info", "warn", "error"]).default("info"),
+  DECNET_PARALLEL: z.coerce.number().int().min(1).max(64).default(4),
+  /** Milliseconds between two looks at the host for drift. */
+  DECNET_DRIFT_INTERVAL_MS: z.coerce.number().int().min(100).default(3_000),
+});
+
+export interface MasterConfig {
+  readonly dataDir: string;
+  readonly host: string;
+  readonly port: number;
+  /** Undefined: the master runs a private PostgreSQL for itself. */
+  readonly databaseUrl: string | undefined;
+  readonly dockerSocket: string;
+  readonly catalogueFolders: readonly string[];
+  readonly logLevel: string;
+  readonly parallel: number;
+  readonly driftIntervalMs: number;
+  readonly adminTokenFile: string;
+}
+
+/** Reads the environment once; reports every problem together, by variable name. */
+export function parseMasterConfig(env: Readonly<Record<string, string | undefined>>, ownCatalogue: string): MasterConfig {
+  const parsed = schema.safeParse(env);
+  if (!parsed.success) throw new Error(`bad settings:\n${parsed.error.issues.map((issue) => `  ${issue.path.join(".")}: ${issue.message}`).join("\n")}`);
+  const value = parsed.data;
+  return {
+    dataDir: value.DECNET_DATA_DIR,
+    host: value.DECNET_HOST,
+    port: value.DECNET_PORT,
+    databaseUrl: value.DECNET_DATABASE_URL,
+    dockerSocket: value.DECNET_DOCKER_SOCKET,
+    catalogueFolders: [ownCatalogue, ...value.DECNET_CATALOGUE.split(":").filter((folder) => folder !== "")],
+    logLevel: value.DECNET_LOG_LEVEL,
+    parallel: value.DECNET_PARALLEL,
+    driftIntervalMs: value.DECNET_DRIFT_INTERVAL_MS,
+    adminTokenFile: join(value.DECNET_DATA_DIR, "admin.token"),
+  };
+}

@@ -1,0 +1,29 @@
+import { fileURLToPath } from "node:url";
+import { createLogger } from "@decnet/common/logging/logger";
+import { parseMasterConfig } from "./config.ts";
+import { startMaster } from "./start-master.ts";
+
+/** The master daemon. SIGTERM or SIGINT ends it gracefully, a second one at once. */
+const ownCatalogue = fileURLToPath(new URL("../../../catalog", import.meta.url));
+const config = parseMasterConfig(process.env, ownCatalogue);
+const log = createLogger("decnet-master", config.logLevel);
+try {
+  const master = await startMaster({ config, log, version: "0.1.0" });
+  if (master.adminToken === "made") log.info("an admin token was made", { file: config.adminTokenFile });
+  let signals = 0;
+  const stop = () => {
+    signals += 1;
+    if (signals > 1) process.exit(1);
+    master.stop().then(
+      () => process.exit(0),
+      (error: unknown) => {
+        log.error("stopping failed", { err: error });
+        process.exit(1);
+      },
+    );
+  };
+  process.on("SIGTERM", stop).on("SIGINT", stop);
+} catch (error) {
+  log.error("the master cannot start", { err: error });
+  process.exitCode = 1;
+}

@@ -1,0 +1,162 @@
+import { create } from "@bufbuild/protobuf";
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import type { ServiceImpl } from "@connectrpc/connect";
+import { AppError } from "@decnet/common/errors/app-error";
+import {
+  type ApplyFleetRequest,
+  ApplyFleetRequestSchema,
+  DriftPolicy,
+  type FleetService,
+  LanDriver,
+  RestoreRevisionRequestSchema,
+  StreamLogsResponseSchema,
+  TeardownDeckyRequestSchema,
+  TeardownFleetRequestSchema,
+} from "@decnet/common/gen/decnet/v1/fleet_pb";
+import type { LogEntry } from "@decnet/engine/observe/logs";
+import { diffServices, requirePresent, restoreServices } from "../deckies/services.ts";
+import { expandFleet, type WantedFleetInput } from "../fleet/expand-fleet.ts";
+import { Deckies, type DeckyRow, Revisions } from "../persistence/tables.ts";
+import { awaitOperation } from "./await-operation.ts";
+import { mergeStreams } from "./merge-streams.ts";
+import { toChangeMessage, toDeckyMessage } from "./messages.ts";
+import { common, hashRequest } from "./mutation-handlers.ts";
+import type { MasterParts } from "./parts.ts";
+import { callerOf, invalid, parseFilter, parseOptions, parsePage, parseRef, parseSlug, waits } from "./requests.ts";
+
+const filterKeys = ["name", "state", "host", "service", "archetype", "distro"];
+
+export function createFleetHandlers(parts: MasterParts): ServiceImpl<typeof FleetService> {
+  const { database, deckies, catalogue, operations, hosts, stopping } = parts;
+  const warningsOf = (row: DeckyRow) => hosts.get(row.host)?.warnings ?? [];
+  return {
+    async applyFleet(request, context) {
+      const fleet = expandFleet(parseFleet(request), catalogue);
+      const actor = callerOf(context).name;
+      const requestHash = hashRequest(parts, ApplyFleetRequestSchema, request);
+      const record = await parts.fleet.apply({ actor, options: parseOptions(request.options), requestHash, fleet });
+      return { operation: await awaitOperation(record, waits(request.options), operations, context, stopping) };
+    },
+    async listDeckies(request) {
+      const matches = parseFilter(request.filter, filterKeys);
+      const page = parsePage(request, 100);
+      const { rows, services } = await database.read(async (tx) => {
+        const found = await tx.getRepository(Deckies).find({ order: { scope: "ASC", name: "ASC" } });
+        return { rows: found, services: await deckies.desiredServices(tx, found) };
+      });
+      const fitting = rows.filter((row) =>
+        matches({
+          name: [row.name],
+          state: [row.state],
+          host: [row.host],
+          service: (services.get(row.id) ?? []).map((service) => service.slug),
+          archetype: [row.identity.archetype],
+          distro: [row.identity.distro],
+        }),
+      );
+      const counts: Record<string, number> = {};
+      for (const row of fitting) counts[row.state] = (counts[row.state] ?? 0) + 1;
+      const shown = fitting.slice(page.offset, page.offset + page.size);
+      const next = page.offset + shown.length;
+      return {
+        deckies: shown.map((row) => toDeckyMessage(row, services.get(row.id) ?? [], catalogue, warningsOf(row))),
+        counts,
+        nextPageToken: next < fitting.length ? String(next) : "",
+      };
+    },
+    async getDecky(request) {
+      const { scope, name } = parseRef(request.decky);
+      return database.read(async (tx) => {
+        const row = await deckies.find(tx, scope, name);
+        const services = await deckies.services(tx, row, row.desiredRevision);
+        return { decky: toDeckyMessage(row, services, catalogue, warningsOf(row)) };
+      });
+    },
+    async listRevisions(request) {
+      const { scope, name } = parseRef(request.decky);
+      const page = parsePage(request, 50);
+      return database.read(async (tx) => {
+        const decky = await deckies.find(tx, scope, name);
+        const order = { number: "DESC" } as const;
+        const numbers =
+          request.revision === undefined
+            ? (await tx.getRepository(Revisions).find({ where: { deckyId: decky.id }, order, skip: page.offset, take: page.size, select: { number: true } })).map((row) => row.number)
+            : [request.revision];
+        const revisions = [];
+        for (const number of numbers) {
+          const revision = await deckies.revision(tx, decky, number);
+          const other = request.compareTo ?? number - 1;
+          const before = other === 0 ? [] : (await deckies.revision(tx, decky, other)).services;
+          revisions.push({
+            number,
+            createdAt: timestampFromDate(revision.createdAt),
+            actor: revision.actor,
+            reason: revision.reason,
+            operation: revision.operationId,
+            services: revision.services.map((service) => service.slug),
+            changes: diffServices(before, revision.services, catalogue).map(toChangeMessage),
+          });
+        }
+        const next = page.offset + revisions.length;
+        const isMore = request.revision === undefined && revisions.length === page.size && next < decky.desiredRevision;
+        return { revisions, nextPageToken: isMore ? String(next) : "" };
+      });
+    },
+    async restoreRevision(request, context) {
+      if (request.revision === 0) throw invalid([{ field: "revision", description: "is needed" }]);
+      const slug = request.service === "" ? "" : parseSlug(request.service);
+      const record = await parts.mutations.submit({
+        kind: "restore_revision",
+        service: slug,
+        change: async (services, { revision }) => restoreServices(services, await revision(request.revision), slug),
+        ...common(parts, RestoreRevisionRequestSchema, request, context),
+      });
+      return { operation: await awaitOperation(record, waits(request.options), operations, context, stopping) };
+    },
+    async teardownDecky(request, context) {
+      const change = common(parts, TeardownDeckyRequestSchema, request, context);
+      const record = await parts.mutations.submit({ kind: "teardown_decky", service: "", change: (services) => [...services], leaves: true, ...change });
+      return { operation: await awaitOperation(record, waits(request.options), operations, context, stopping) };
+    },
+    async teardownFleet(request, context) {
+      const requestHash = hashRequest(parts, TeardownFleetRequestSchema, request);
+      const record = await parts.fleet.apply({ actor: callerOf(context).name, options: parseOptions(request.options), requestHash, fleet: undefined });
+      return { operation: await awaitOperation(record, waits(request.options), operations, context, stopping) };
+    },
+    async *streamLogs(request, context) {
+      const { scope, name } = parseRef(request.decky);
+      if (request.tail > 10_000) throw invalid([{ field: "tail", description: "is at most 10000" }]);
+      const { row, slugs } = await database.read(async (tx) => {
+        const found = await deckies.find(tx, scope, name);
+        const services = await deckies.services(tx, found, found.desiredRevision);
+        if (request.service !== "") requirePresent(services, request.service, name);
+        return { row: found, slugs: request.service === "" ? services.map((service) => service.slug) : [request.service] };
+      });
+      const host = hosts.get(row.host);
+      if (host === undefined) throw new AppError("HOST_UNREACHABLE", `there is no connection to host ${row.host}`);
+      const signal = AbortSignal.any([context.signal, stopping]);
+      const options = { tail: request.tail || 100, follow: request.follow, signal };
+      for await (const entry of mergeStreams(slugs.map((slug) => host.logs({ scope, name }, slug, options)))) yield create(StreamLogsResponseSchema, { lines: [toLine(entry)] });
+    },
+  };
+}
+
+function toLine(entry: LogEntry) {
+  const at = new Date(entry.at);
+  return { service: entry.slug, stream: entry.stream, text: entry.text, ...(Number.isNaN(at.getTime()) ? {} : { at: timestampFromDate(at) }) };
+}
+
+const drivers = { [LanDriver.UNSPECIFIED]: "bridge", [LanDriver.BRIDGE]: "bridge", [LanDriver.MACVLAN]: "macvlan", [LanDriver.IPVLAN]: "ipvlan" } as const;
+
+function parseFleet({ fleet }: ApplyFleetRequest): WantedFleetInput {
+  if (fleet?.lan === undefined) throw invalid([{ field: "fleet.lan", description: "is needed" }]);
+  const driver = drivers[fleet.lan.driver];
+  if (driver === undefined) throw invalid([{ field: "fleet.lan.driver", description: "is no known value" }]);
+  if (!(fleet.driftPolicy in DriftPolicy)) throw invalid([{ field: "fleet.drift_policy", description: "is no known value" }]);
+  const { name, subnet, gateway, parent, ipStart } = fleet.lan;
+  return {
+    lan: { driver, name, subnet, gateway, parent, ipStart },
+    driftPolicy: fleet.driftPolicy === DriftPolicy.REPORT ? "report" : "repair",
+    deckies: fleet.deckies.map((decky) => ({ ...decky, services: decky.services.map(({ slug, config }) => ({ slug, config })) })),
+  };
+}

@@ -1,0 +1,214 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { DeckyState, type DeckySchema, ServiceState } from "@decnet/common/gen/decnet/v1/decky_pb";
+import {
+  ChangeAction,
+  ContainerVerdict,
+  OperationKind,
+  type OperationSchema,
+  OperationState,
+  type PlanSchema,
+  type ServiceChangeSchema,
+  StepState,
+} from "@decnet/common/gen/decnet/v1/operation_pb";
+import { secretKeys } from "@decnet/engine/catalogue/effective";
+import type { Catalogue, ServiceConfig } from "@decnet/engine/catalogue/types";
+import type { ContainerFacts } from "@decnet/engine/execute/receipt";
+import type { DeckyState as StateWord, StoredService } from "../deckies/types.ts";
+import type { OperationRecord } from "../operations/operation-store.ts";
+import type { OperationKind as KindWord, OperationState as OperationStateWord, PlanRecord, ServiceChange } from "../operations/types.ts";
+import type { DeckyRow, StepRow } from "../persistence/tables.ts";
+
+/** Our types as messages. Secrets stop here: they have no way into a message. */
+
+const operationStates = {
+  pending: OperationState.PENDING,
+  running: OperationState.RUNNING,
+  succeeded: OperationState.SUCCEEDED,
+  failed: OperationState.FAILED,
+  cancelled: OperationState.CANCELLED,
+  superseded: OperationState.SUPERSEDED,
+} as const satisfies Record<OperationStateWord, OperationState>;
+
+const operationKinds = {
+  add_service: OperationKind.ADD_SERVICE,
+  remove_service: OperationKind.REMOVE_SERVICE,
+  update_service_config: OperationKind.UPDATE_SERVICE_CONFIG,
+  restore_revision: OperationKind.RESTORE_REVISION,
+  deploy_decky: OperationKind.DEPLOY_DECKY,
+  change_decky: OperationKind.CHANGE_DECKY,
+  teardown_decky: OperationKind.TEARDOWN_DECKY,
+  apply_fleet: OperationKind.APPLY_FLEET,
+  teardown_fleet: OperationKind.TEARDOWN_FLEET,
+  repair: OperationKind.REPAIR,
+} as const satisfies Record<KindWord, OperationKind>;
+
+const deckyStates = {
+  pending: DeckyState.PENDING,
+  changing: DeckyState.CHANGING,
+  running: DeckyState.RUNNING,
+  degraded: DeckyState.DEGRADED,
+  detached: DeckyState.DETACHED,
+  failed: DeckyState.FAILED,
+  unknown: DeckyState.UNKNOWN,
+} as const satisfies Record<StateWord, DeckyState>;
+
+const serviceStates = {
+  running: ServiceState.RUNNING,
+  not_listening: ServiceState.NOT_LISTENING,
+  exited: ServiceState.EXITED,
+  restarting: ServiceState.RESTARTING,
+  missing: ServiceState.MISSING,
+  detached: ServiceState.DETACHED,
+  outdated: ServiceState.OUTDATED,
+} as const;
+
+const actions = { added: ChangeAction.ADDED, removed: ChangeAction.REMOVED, changed: ChangeAction.CHANGED, staged: ChangeAction.STAGED } as const;
+
+const verdicts = {
+  unchanged: ContainerVerdict.UNCHANGED,
+  created: ContainerVerdict.CREATED,
+  recreated: ContainerVerdict.RECREATED,
+  restarted: ContainerVerdict.RESTARTED,
+  removed: ContainerVerdict.REMOVED,
+} as const;
+
+const stepStates = { running: StepState.RUNNING, succeeded: StepState.SUCCEEDED, failed: StepState.FAILED } as const;
+
+export function toOperationMessage({ row, steps, children }: OperationRecord): MessageInitShape<typeof OperationSchema> {
+  return {
+    id: row.id,
+    kind: operationKinds[row.kind],
+    // A dry run is no operation: it has no id and no state.
+    state: row.id === "" ? OperationState.UNSPECIFIED : operationStates[row.state],
+    ...(row.deckyName === "" ? {} : { decky: toRef(row.scope, row.deckyName) }),
+    revision: row.revision,
+    actor: row.actor,
+    reason: row.reason,
+    ...(row.plan === null ? {} : { plan: toPlanMessage(row.plan) }),
+    steps: steps.map(toStepMessage),
+    ...(row.receipt === null
+      ? {}
+      : {
+          receipt: {
+            othersUnchanged: row.receipt.othersUnchanged,
+            containers: row.receipt.containers.map((container) => ({
+              name: container.name,
+              service: container.slug,
+              verdict: verdicts[container.verdict],
+              planned: container.planned,
+              ...(container.before === undefined ? {} : { before: toFacts(container.before) }),
+              ...(container.after === undefined ? {} : { after: toFacts(container.after) }),
+            })),
+          },
+        }),
+    ...(row.error === null ? {} : { error: { ...row.error, next: [...row.error.next], outputTail: [...row.error.outputTail] } }),
+    service: row.service,
+    requestId: row.requestId ?? "",
+    createdAt: timestampFromDate(row.createdAt),
+    ...(row.startedAt === null ? {} : { startedAt: timestampFromDate(row.startedAt) }),
+    ...(row.finishedAt === null ? {} : { finishedAt: timestampFromDate(row.finishedAt) }),
+    parent: row.parent ?? "",
+    children: [...children],
+    host: row.host,
+  };
+}
+
+export function toStepMessage(step: StepRow) {
+  return {
+    number: step.number,
+    verb: step.verb,
+    target: step.target,
+    cause: step.cause,
+    service: step.service,
+    state: stepStates[step.state],
+    startedAt: timestampFromDate(step.startedAt),
+    ...(step.finishedAt === null ? {} : { finishedAt: timestampFromDate(step.finishedAt) }),
+    outputTail: [...step.outputTail],
+    attempt: step.attempt,
+  };
+}
+
+function toFacts({ id, startedAt, restartCount }: ContainerFacts) {
+  return { id, startedAt, restartCount };
+}
+
+export function toPlanMessage(plan: PlanRecord): MessageInitShape<typeof PlanSchema> {
+  return {
+    steps: plan.steps.map((step) => ({ ...step })),
+    untouched: [...plan.untouched],
+    risks: plan.risks.map((risk) => ({ ...risk, subjects: [...risk.subjects] })),
+    baseRevision: plan.baseRevision,
+    digest: plan.digest,
+    text: plan.text,
+    changes: plan.changes.map(toChangeMessage),
+    deckies: (plan.deckies ?? []).map((part) => ({ decky: toRef("fleet", part.name), host: part.host, action: part.action, plan: toPlanMessage(part.plan) })),
+  };
+}
+
+export function toChangeMessage(change: ServiceChange): MessageInitShape<typeof ServiceChangeSchema> {
+  return {
+    service: change.service,
+    action: actions[change.action],
+    fields: change.fields.map((field) => ({ ...field, action: actions[field.action] })),
+  };
+}
+
+function toRef(scope: string, name: string) {
+  return { topologyId: scope === "fleet" ? "" : scope, name };
+}
+
+export function toDeckyMessage(row: DeckyRow, services: readonly StoredService[], catalogue: Catalogue, warnings: readonly string[]): MessageInitShape<typeof DeckySchema> {
+  return {
+    ref: toRef(row.scope, row.name),
+    host: row.host,
+    state: deckyStates[row.state],
+    ...(row.observedAt === null ? {} : { observedAt: timestampFromDate(row.observedAt) }),
+    desiredRevision: row.desiredRevision,
+    appliedRevision: row.appliedRevision,
+    addresses: [{ lan: row.lanName, ip: row.ip, mac: warnings.length > 0 ? "" : row.mac }],
+    services: services.map((service) => toServiceMessage(row, service, catalogue)),
+    identity: {
+      hostname: row.identity.hostname,
+      distro: row.identity.distro,
+      baseImage: row.identity.baseImage,
+      osFamily: row.identity.osFamily,
+      archetype: row.identity.archetype,
+    },
+    message: row.message,
+    warnings: warnings.map((warning) => warning.split(":")[0] ?? warning),
+    lastOperation: row.lastOperation ?? "",
+    baseContainerId: row.observed?.baseId ?? "",
+    createdAt: timestampFromDate(row.createdAt),
+  };
+}
+
+function toServiceMessage(row: DeckyRow, service: StoredService, catalogue: Catalogue) {
+  const secrets = secretKeys(catalogue.services.get(service.slug));
+  const seen = row.observed?.services.find((candidate) => candidate.slug === service.slug);
+  const isKnown = seen !== undefined && row.state !== "unknown";
+  const ports = catalogue.services.get(service.slug)?.ports ?? [];
+  return {
+    slug: service.slug,
+    config: plainConfig(service.config, secrets),
+    state: isKnown ? serviceStates[seen.state] : ServiceState.UNKNOWN,
+    ports: ports.map((port) => ({ ...port, listening: seen?.listening.includes(`${port.number}/${port.protocol}`) ?? false })),
+    secretsSet: Object.keys(service.config).filter((key) => secrets.has(key)),
+    ...(service.staged === undefined ? {} : { staged: plainConfig(service.staged, secrets) }),
+    stagedSecrets: Object.keys(service.staged ?? {}).filter((key) => secrets.has(key) && service.staged?.[key] !== service.config[key]),
+    containerName: seen?.containerName ?? "",
+    containerId: seen?.containerId ?? "",
+    ...(seen === undefined || Number.isNaN(Date.parse(seen.startedAt)) ? {} : { startedAt: timestampFromDate(new Date(seen.startedAt)) }),
+    restartCount: seen?.restartCount ?? 0,
+    message: seen?.message ?? "",
+    openSessions: seen?.openSessions ?? 0,
+  };
+}
+
+function plainConfig(config: ServiceConfig, secrets: ReadonlySet<string>): Record<string, string | number | boolean | string[]> {
+  return Object.fromEntries(
+    Object.entries(config)
+      .filter(([key]) => !secrets.has(key))
+      .map(([key, value]) => [key, typeof value === "object" ? [...value] : value]),
+  );
+}

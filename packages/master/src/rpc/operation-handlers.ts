@@ -1,0 +1,82 @@
+import { create } from "@bufbuild/protobuf";
+import type { ServiceImpl } from "@connectrpc/connect";
+import { AppError } from "@decnet/common/errors/app-error";
+import { OperationSchema, type OperationService, OperationStepSchema, WatchOperationResponseSchema } from "@decnet/common/gen/decnet/v1/operation_pb";
+import { operationFacts } from "../convergence/facts.ts";
+import { hasEnded } from "../operations/operation-store.ts";
+import { Deckies, Operations } from "../persistence/tables.ts";
+import { updateRows } from "../persistence/write.ts";
+import { toOperationMessage, toStepMessage } from "./messages.ts";
+import type { MasterParts } from "./parts.ts";
+import { parseFilter, parsePage } from "./requests.ts";
+
+const filterKeys = ["decky", "service", "state", "kind", "actor", "host", "parent"];
+/** Filters look at the newest operations only; older ones are found by id. */
+const newest = 5_000;
+
+export function createOperationHandlers({ database, operations, deckies, events, converger, stopping }: MasterParts): ServiceImpl<typeof OperationService> {
+  return {
+    async listOperations(request) {
+      const matches = parseFilter(request.filter, filterKeys);
+      const page = parsePage(request, 50);
+      const rows = await database.read((tx) => tx.getRepository(Operations).find({ order: { createdAt: "DESC", id: "ASC" }, take: newest }));
+      const fitting = rows.filter((row) =>
+        matches({ decky: [row.deckyName], service: [row.service], state: [row.state], kind: [row.kind], actor: [row.actor], host: [row.host], parent: [row.parent ?? ""] }),
+      );
+      const counts: Record<string, number> = {};
+      for (const row of fitting) counts[row.state] = (counts[row.state] ?? 0) + 1;
+      const shown = fitting.slice(page.offset, page.offset + page.size);
+      const next = page.offset + shown.length;
+      return { operations: shown.map((row) => toOperationMessage({ row, steps: [], children: [] })), counts, nextPageToken: next < fitting.length ? String(next) : "" };
+    },
+    getOperation: async ({ id }) => ({ operation: toOperationMessage(await operations.get(id)) }),
+    async *watchOperation({ id }, context) {
+      const sent = new Map<string, string>();
+      let state = "";
+      for await (const record of operations.watch(id, AbortSignal.any([context.signal, stopping]))) {
+        for (const step of record.steps) {
+          const key = `${step.attempt}/${step.number}`;
+          if (sent.get(key) === step.state) continue;
+          sent.set(key, step.state);
+          yield create(WatchOperationResponseSchema, { item: { case: "step", value: create(OperationStepSchema, toStepMessage(step)) } });
+        }
+        if (record.row.state === state) continue;
+        state = record.row.state;
+        yield create(WatchOperationResponseSchema, { item: { case: "operation", value: create(OperationSchema, toOperationMessage(record)) } });
+      }
+    },
+    async cancelOperation({ id }) {
+      const { row } = await operations.get(id);
+      if (hasEnded(row)) throw new AppError("OPERATION_ENDED", `the operation has ended: ${row.state}`, { metadata: { operation: id } });
+      const targets = row.deckyId === null ? (await operations.get(id)).children : [id];
+      for (const target of targets) await cancelOne(target);
+      return { operation: toOperationMessage(await operations.get(id)) };
+    },
+  };
+
+  /** One that has not begun ends here, and what it stored is taken back; one that runs is interrupted, and its run undoes it. */
+  async function cancelOne(id: string): Promise<void> {
+    const { row } = await operations.get(id);
+    if (row.deckyId === null || hasEnded(row)) return;
+    const deckyId = row.deckyId;
+    const isNewest = await database.transaction(async (tx) => {
+      const decky = await deckies.lockById(tx, deckyId);
+      const now = (await operations.openOf(tx, deckyId)).find((operation) => operation.id === id);
+      if (decky === undefined || now === undefined) return false;
+      await operations.update(tx, id, { cancelRequested: true });
+      if (now.state !== "pending" || now.revision !== decky.desiredRevision || decky.appliedRevision === 0) return true;
+      const before = await deckies.services(tx, decky, decky.desiredRevision - 1);
+      const number = decky.desiredRevision + 1;
+      await deckies.addRevision(tx, { decky, number, services: before, actor: now.actor, reason: `cancel of ${id}`, operationId: id });
+      await updateRows(tx, Deckies, { id: deckyId }, { desiredRevision: number, leaving: false });
+      await operations.update(tx, id, { state: "cancelled", finishedAt: new Date() });
+      await events.append(tx, operationFacts({ ...now, state: "cancelled" }, before));
+      return true;
+    });
+    if (!isNewest) return;
+    converger.interrupt(deckyId);
+    converger.wake(deckyId);
+    operations.wake([id]);
+    events.wake();
+  }
+}

@@ -1,0 +1,106 @@
+import type { HandlerContext } from "@connectrpc/connect";
+import { AppError, type FieldViolation } from "@decnet/common/errors/app-error";
+import type { DeckyRef } from "@decnet/common/gen/decnet/v1/decky_pb";
+import { OnFailure, type MutationOptions as OptionsMessage, Wait } from "@decnet/common/gen/decnet/v1/operation_pb";
+import { kCaller } from "../access/authenticate.ts";
+import type { Caller } from "../access/tokens.ts";
+import type { MutationOptions } from "../mutations/mutate.ts";
+
+/** Reads what every mutating request has. Refuses before anything is looked up. */
+
+const namePattern = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
+const slugPattern = /^[a-z0-9][a-z0-9_-]{0,63}$/;
+const printable = /^[^\u0000-\u001f\u007f]*$/;
+
+export function callerOf(context: HandlerContext): Caller {
+  const caller = context.values.get(kCaller);
+  if (caller === undefined) throw new AppError("UNAUTHENTICATED", "this call needs a token");
+  return caller;
+}
+
+export function invalid(violations: readonly FieldViolation[]): AppError {
+  return new AppError("REQUEST_INVALID", violations.map(({ field, description }) => `${field}: ${description}`).join("; "), { violations });
+}
+
+export function parseRef(ref: DeckyRef | undefined): { scope: "fleet"; name: string } {
+  if (ref === undefined || ref.name === "") throw invalid([{ field: "decky.name", description: "is needed" }]);
+  if (!namePattern.test(ref.name)) throw invalid([{ field: "decky.name", description: "lower-case letters, digits and inner hyphens, 1 to 63 characters" }]);
+  if (ref.topologyId !== "") {
+    const name = ref.topologyId.slice(0, 64);
+    throw new AppError("TOPOLOGY_NOT_FOUND", `there is no topology ${JSON.stringify(name)}`, { resource: { type: "topology", name } });
+  }
+  return { scope: "fleet", name: ref.name };
+}
+
+export function parseSlug(slug: string, field = "service"): string {
+  if (!slugPattern.test(slug)) throw invalid([{ field, description: "must be a slug of the catalogue" }]);
+  return slug;
+}
+
+export function parseOptions(options: OptionsMessage | undefined): MutationOptions {
+  const problems: FieldViolation[] = [];
+  const text = (field: string, value: string, max: number) => {
+    if (value.length > max) problems.push({ field: `options.${field}`, description: `has at most ${max} characters` });
+    if (!printable.test(value)) problems.push({ field: `options.${field}`, description: "holds control characters" });
+    return value;
+  };
+  const parsed: MutationOptions = {
+    requestId: text("request_id", options?.requestId ?? "", 128),
+    expectedRevision: options?.expectedRevision,
+    expectedPlan: text("expected_plan", options?.expectedPlan ?? "", 64),
+    dryRun: options?.dryRun ?? false,
+    reason: text("reason", options?.reason ?? "", 1_000),
+    onFailure: options?.onFailure === OnFailure.KEEP ? "keep" : "undo",
+  };
+  if (options !== undefined && !(options.onFailure in OnFailure)) problems.push({ field: "options.on_failure", description: "is no known value" });
+  if (options !== undefined && !(options.wait in Wait)) problems.push({ field: "options.wait", description: "is no known value" });
+  if (problems.length > 0) throw invalid(problems);
+  return parsed;
+}
+
+export function waits(options: OptionsMessage | undefined): boolean {
+  return options?.wait !== Wait.ACCEPTED && options?.dryRun !== true;
+}
+
+const maxPageSize = 1_000;
+
+export interface Page {
+  readonly size: number;
+  readonly offset: number;
+}
+
+export function parsePage(request: { readonly pageSize: number; readonly pageToken: string }, usual: number): Page {
+  if (request.pageSize > maxPageSize) throw invalid([{ field: "page_size", description: `is at most ${maxPageSize}` }]);
+  if (!/^\d{0,9}$/.test(request.pageToken)) throw invalid([{ field: "page_token", description: "is not one that this master gave" }]);
+  return { size: request.pageSize || usual, offset: Number(request.pageToken || "0") };
+}
+
+/** `state!=running,host=edge-*` → tests over named values. Throws REQUEST_INVALID for an unknown key. */
+export function parseFilter(filter: string, keys: readonly string[]): (values: Readonly<Record<string, readonly string[]>>) => boolean {
+  if (filter.length > 1_000) throw invalid([{ field: "filter", description: "has at most 1000 characters" }]);
+  const terms = filter.split(",").flatMap((term) => {
+    if (term.trim() === "") return [];
+    const match = /^\s*([a-z_]+)\s*(!?=)\s*([^=]*?)\s*$/.exec(term);
+    const [, key = "", operator, value = ""] = match ?? [];
+    if (match === null || !keys.includes(key)) throw invalid([{ field: "filter", description: `terms are key=value or key!=value with one of ${keys.join(", ")}` }]);
+    return [{ key, negated: operator === "!=", test: globTest(value) }];
+  });
+  return (values) => terms.every(({ key, negated, test }) => (values[key] ?? []).some(test) !== negated);
+}
+
+/** `*` stands for any text. No regular expression is built from what a caller sent. */
+function globTest(glob: string): (value: string) => boolean {
+  const [first = "", ...rest] = glob.split("*");
+  if (rest.length === 0) return (value) => value === glob;
+  const last = rest.pop() ?? "";
+  return (value) => {
+    if (value.length < first.length + last.length || !value.startsWith(first) || !value.endsWith(last)) return false;
+    let at = first.length;
+    for (const part of rest) {
+      const found = value.indexOf(part, at);
+      if (found < 0 || found + part.length > value.length - last.length) return false;
+      at = found + part.length;
+    }
+    return true;
+  };
+}

@@ -1,0 +1,31 @@
+import type { ConnectRouter } from "@connectrpc/connect";
+import { AccessService } from "@decnet/common/gen/decnet/v1/access_pb";
+import { CatalogService } from "@decnet/common/gen/decnet/v1/catalog_pb";
+import { EventService } from "@decnet/common/gen/decnet/v1/event_pb";
+import { FleetService } from "@decnet/common/gen/decnet/v1/fleet_pb";
+import { MutationService } from "@decnet/common/gen/decnet/v1/mutation_pb";
+import { OperationService } from "@decnet/common/gen/decnet/v1/operation_pb";
+import { registerHealth } from "@decnet/common/rpc/health";
+import { registerReflection } from "@decnet/common/rpc/reflection";
+import { createAccessHandlers } from "./access-handlers.ts";
+import { createCatalogHandlers } from "./catalog-handlers.ts";
+import type { MasterParts } from "./parts.ts";
+import { createEventHandlers } from "./event-handlers.ts";
+import { createFleetHandlers } from "./fleet-handlers.ts";
+import { createMutationHandlers } from "./mutation-handlers.ts";
+import { createOperationHandlers } from "./operation-handlers.ts";
+
+export const masterServices = [MutationService, FleetService, CatalogService, OperationService, EventService, AccessService];
+
+export function createRoutes(parts: MasterParts): (router: ConnectRouter) => void {
+  return (router) => {
+    router.service(MutationService, createMutationHandlers(parts));
+    router.service(FleetService, createFleetHandlers(parts));
+    router.service(CatalogService, createCatalogHandlers(parts));
+    router.service(OperationService, createOperationHandlers(parts));
+    router.service(EventService, createEventHandlers(parts));
+    router.service(AccessService, createAccessHandlers(parts));
+    registerHealth(router, masterServices.map((service) => service.typeName), parts.isReady, parts.stopping);
+    registerReflection(router, masterServices);
+  };
+}

@@ -1,0 +1,141 @@
+import { randomUUID } from "node:crypto";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import type { Logger } from "@decnet/common/logging/logger";
+import { createErrorInterceptor } from "@decnet/common/rpc/error-interceptor";
+import { startRpcServer } from "@decnet/common/rpc/server";
+import { createReleasers } from "@decnet/common/runtime/releasers";
+import { loadCatalogue } from "@decnet/engine/catalogue/load";
+import { openEngine } from "@decnet/engine/engine";
+import type { StepBoundary } from "@decnet/engine/execute/execute-plan";
+import { createAuditInterceptor } from "./access/audit.ts";
+import { createAuthInterceptor } from "./access/authenticate.ts";
+import { createTokenStore, ensureAdminToken } from "./access/tokens.ts";
+import type { MasterConfig } from "./config.ts";
+import { createConverger } from "./convergence/converger.ts";
+import { unfinishedDeckies, watchDrift } from "./convergence/drift-watch.ts";
+import { createLocalHost } from "./convergence/host-link.ts";
+import { createDeckyStore } from "./deckies/decky-store.ts";
+import { createEventLog } from "./events/outbox.ts";
+import { createFleetChanges } from "./fleet/apply-fleet.ts";
+import { createMetrics, createPlainHttp } from "./metrics.ts";
+import { createMutations } from "./mutations/mutate.ts";
+import { createOperationStore } from "./operations/operation-store.ts";
+import { type Database, openDatabase } from "./persistence/database.ts";
+import { openPrivatePostgres } from "./persistence/private-postgres.ts";
+import { openSecretBox } from "./persistence/secret-box.ts";
+import { Installations } from "./persistence/tables.ts";
+import { createRoutes } from "./rpc/routes.ts";
+
+export interface MasterOptions {
+  readonly config: MasterConfig;
+  readonly log: Logger;
+  readonly version: string;
+  /** For tests: called at each step boundary of the executor. */
+  readonly boundary?: StepBoundary;
+}
+
+export interface Master {
+  readonly port: number;
+  readonly adminToken: "made" | "kept";
+  stop(): Promise<void>;
+}
+
+/** Wires a master and starts it. Whatever was acquired is released in reverse order, also when starting fails half way. */
+export async function startMaster({ config, log, version, boundary }: MasterOptions): Promise<Master> {
+  const releasers = createReleasers();
+  try {
+    await mkdir(config.dataDir, { recursive: true, mode: 0o711 });
+    const catalogue = await loadCatalogue(config.catalogueFolders);
+    const box = await openSecretBox(join(config.dataDir, "secret.key"));
+    const database = await openStorage(config, releasers.add);
+    const instance = await installationId(database);
+    const engine = await openEngine({
+      instance,
+      dataDir: config.dataDir,
+      catalogue,
+      fingerprint: box.fingerprint,
+      socketPath: config.dockerSocket,
+      ...(boundary === undefined ? {} : { boundary }),
+    });
+    for (const warning of engine.warnings) log.warn("the engine lacks something", { warning });
+    const host = createLocalHost(engine);
+    const hosts = new Map([[host.name, host]]);
+    const stopping = new AbortController();
+    const metrics = createMetrics();
+    const deckies = createDeckyStore(box, catalogue);
+    const operations = createOperationStore(database);
+    const events = createEventLog(database);
+    const tokens = createTokenStore(database);
+    const adminToken = await ensureAdminToken(tokens, config.adminTokenFile);
+    const shared = { database, deckies, operations, events, hosts, catalogue };
+    const converger = createConverger({ ...shared, log, parallel: config.parallel, stopping: stopping.signal, onApplied: metrics.applied });
+    const mutations = createMutations({ ...shared, converger });
+    const fleet = createFleetChanges({ ...shared, converger });
+    const readiness = async () => {
+      const check = async (ask: () => Promise<unknown>) => ask().then(() => "ok", (error: unknown) => (error instanceof Error ? error.message : String(error)));
+      return { database: await check(() => database.read((tx) => tx.query("SELECT 1"))), engine: await check(() => host.ping()) };
+    };
+    const server = await startRpcServer({
+      host: config.host,
+      port: config.port,
+      routes: createRoutes({
+        ...shared,
+        mutations,
+        fleet,
+        converger,
+        tokens,
+        fingerprint: box.fingerprint,
+        version,
+        stopping: stopping.signal,
+        isReady: () => !stopping.signal.aborted,
+      }),
+      interceptors: [metrics.interceptor, createErrorInterceptor(log), createAuditInterceptor(database, log), createAuthInterceptor(tokens)],
+      fallback: createPlainHttp(metrics, readiness),
+    });
+    const drift = keepWatching(config.driftIntervalMs, stopping.signal, log, () => watchDrift(host, { ...shared, converger, log, onDrift: metrics.drift }));
+    releasers.add(async () => {
+      await drift;
+      await converger.idle();
+    });
+    releasers.add(async () => {
+      stopping.abort(new Error("the master is shutting down"));
+      await server.close();
+    });
+    for (const deckyId of await unfinishedDeckies(database)) converger.wake(deckyId);
+    log.info("master started", { port: server.port, instance });
+    return { port: server.port, adminToken, stop: () => releasers.release() };
+  } catch (error) {
+    await releasers.release().catch(() => undefined);
+    throw error;
+  }
+}
+
+async function openStorage(config: MasterConfig, onRelease: (release: () => Promise<unknown>) => void): Promise<Database> {
+  if (config.databaseUrl !== undefined) {
+    const database = await openDatabase({ url: config.databaseUrl });
+    onRelease(() => database.close());
+    return database;
+  }
+  const server = await openPrivatePostgres(config.dataDir);
+  onRelease(() => server.stop());
+  const database = await openDatabase(server);
+  onRelease(() => database.close());
+  return database;
+}
+
+/** Marks what this installation made on its engines; made once per database. */
+async function installationId(database: Database): Promise<string> {
+  return database.transaction(async (tx) => {
+    await tx.query("INSERT INTO installation (id, created_at) VALUES ($1, now()) ON CONFLICT DO NOTHING", [randomUUID()]);
+    return (await tx.getRepository(Installations).findOneByOrFail({})).id;
+  });
+}
+
+async function keepWatching(intervalMs: number, signal: AbortSignal, log: Logger, look: () => Promise<void>): Promise<void> {
+  while (!signal.aborted) {
+    await look().catch((error: unknown) => log.error("looking for drift failed", { err: error }));
+    await delay(intervalMs, undefined, { signal }).catch(() => undefined);
+  }
+}

@@ -69,7 +69,8 @@ export function createEngineApi(socketPath: string): EngineApi {
       }),
     createNetwork: (lan, instance) =>
       guarded(async () => {
-        await docker.createNetwork({
+        // Two deckies may want the network at the same moment: the second finds it there.
+        const created = docker.createNetwork({
           Name: lan.name,
           Driver: lan.driver,
           IPAM: { Driver: "default", Config: [{ Subnet: lan.subnet, Gateway: lan.gateway }] },
@@ -79,6 +80,7 @@ export function createEngineApi(socketPath: string): EngineApi {
           },
           Labels: { [label.instance]: instance },
         });
+        await ignoring(409, created);
       }),
     start: (id) => guarded(() => ignoring(304, docker.getContainer(id).start())),
     restart: (id, graceSeconds) => guarded(() => docker.getContainer(id).restart({ t: graceSeconds })),

@@ -1,0 +1,148 @@
+import { randomBytes } from "node:crypto";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { chmod } from "node:fs/promises";
+import { type Client, createClient } from "@connectrpc/connect";
+import type { DescService } from "@bufbuild/protobuf";
+import { AccessService } from "@decnet/common/gen/decnet/v1/access_pb";
+import { CatalogService } from "@decnet/common/gen/decnet/v1/catalog_pb";
+import { EventService } from "@decnet/common/gen/decnet/v1/event_pb";
+import { FleetService } from "@decnet/common/gen/decnet/v1/fleet_pb";
+import { MutationService } from "@decnet/common/gen/decnet/v1/mutation_pb";
+import { OperationService } from "@decnet/common/gen/decnet/v1/operation_pb";
+import { createLogger } from "@decnet/common/logging/logger";
+import { createClientTransport } from "@decnet/common/rpc/client";
+import type { StepBoundary } from "@decnet/engine/execute/execute-plan";
+import { type MasterConfig, parseMasterConfig } from "@decnet/master/config";
+import { type Master, startMaster } from "@decnet/master/start-master";
+import { execa } from "execa";
+import { afterAll, expect } from "vitest";
+
+export const ownCatalogue = fileURLToPath(new URL("../../catalog", import.meta.url));
+export const testCatalogue = fileURLToPath(new URL("../fixtures/catalogue", import.meta.url));
+
+export interface TestMaster {
+  readonly config: MasterConfig;
+  readonly port: number;
+  readonly token: string;
+  /** Starts every name that this test makes on the engine. */
+  readonly prefix: string;
+  readonly lan: { name: string; subnet: string };
+  readonly mutations: Client<typeof MutationService>;
+  readonly fleet: Client<typeof FleetService>;
+  readonly operations: Client<typeof OperationService>;
+  readonly events: Client<typeof EventService>;
+  readonly catalog: Client<typeof CatalogService>;
+  readonly access: Client<typeof AccessService>;
+  restart(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export interface Place {
+  readonly dataDir: string;
+  readonly prefix: string;
+  readonly lan: { name: string; subnet: string };
+}
+
+/** A data folder, a name prefix and a network of the test's own. Removed with every container, volume and network after the file. */
+export async function usePlace(): Promise<Place> {
+  const dataDir = await mkdtemp(join(tmpdir(), "decnet-test-"));
+  await chmod(dataDir, 0o711);
+  const prefix = `t${randomBytes(3).toString("hex")}`;
+  const third = 1 + (randomBytes(1)[0] ?? 0) % 250;
+  const lan = { name: `${prefix}-lan`, subnet: `10.77.${third}.0/24` };
+  afterAll(async () => {
+    const names = await dockerLines(["ps", "-aq", "--filter", `name=^/${prefix}`]);
+    if (names.length > 0) await execa("docker", ["rm", "-f", ...names]);
+    const volumes = await dockerLines(["volume", "ls", "-q", "--filter", `name=decnet_${prefix}`]);
+    if (volumes.length > 0) await execa("docker", ["volume", "rm", "-f", ...volumes]);
+    await execa("docker", ["network", "rm", lan.name], { reject: false });
+    await rm(dataDir, { recursive: true, force: true });
+    expect(await dockerLines(["ps", "-aq", "--filter", `name=^/${prefix}`])).toEqual([]);
+  });
+  return { dataDir, prefix, lan };
+}
+
+export function configFor(place: Place, more: Record<string, string> = {}): MasterConfig {
+  const env = { DECNET_DATA_DIR: place.dataDir, DECNET_PORT: "0", DECNET_LOG_LEVEL: "error", DECNET_DRIFT_INTERVAL_MS: "1000", DECNET_CATALOGUE: testCatalogue, ...more };
+  return parseMasterConfig(env, ownCatalogue);
+}
+
+/** A real master in this process: real engine, real PostgreSQL, clients over a real connection. */
+export async function useMaster(options: { boundary?: StepBoundary; env?: Record<string, string> } = {}): Promise<TestMaster> {
+  const place = await usePlace();
+  const config = configFor(place, options.env);
+  let master: Master;
+  let close = () => undefined as void;
+  const test: Partial<Record<keyof TestMaster, unknown>> = { config, prefix: place.prefix, lan: place.lan };
+  const start = async () => {
+    master = await startMaster({ config, log: createLogger("test", "error"), version: "test", ...(options.boundary === undefined ? {} : { boundary: options.boundary }) });
+    const token = (await readFile(config.adminTokenFile, "utf8")).trim();
+    const client = createClientTransport({ address: `http://127.0.0.1:${master.port}`, token });
+    close = client.close;
+    const to = <Service extends DescService>(service: Service) => createClient(service, client.transport);
+    Object.assign(test, {
+      port: master.port,
+      token,
+      mutations: to(MutationService),
+      fleet: to(FleetService),
+      operations: to(OperationService),
+      events: to(EventService),
+      catalog: to(CatalogService),
+      access: to(AccessService),
+    });
+  };
+  const stop = async () => {
+    close();
+    await master.stop();
+  };
+  test.stop = stop;
+  test.restart = async () => {
+    await stop();
+    await start();
+  };
+  await start();
+  afterAll(stop);
+  return test as TestMaster;
+}
+
+/** Deploys deckies `<prefix>-<name>` and waits until they run. */
+export async function deploy(master: TestMaster, deckies: Record<string, string[]>): Promise<void> {
+  await master.fleet.applyFleet({
+    fleet: {
+      lan: master.lan,
+      deckies: Object.entries(deckies).map(([name, services]) => ({ name: `${master.prefix}-${name}`, services: services.map((slug) => ({ slug })) })),
+    },
+  });
+}
+
+export async function dockerLines(args: string[]): Promise<string[]> {
+  return (await execa("docker", args)).stdout.split("\n").filter((line) => line !== "");
+}
+
+/** Id, start time and restart count of each container whose name starts so, by name. */
+export async function containersOf(prefix: string): Promise<Map<string, string>> {
+  const ids = await dockerLines(["ps", "-aq", "--no-trunc", "--filter", `name=^/${prefix}`]);
+  if (ids.length === 0) return new Map();
+  const lines = await dockerLines(["inspect", "--format", "{{.Name}} {{.Id}} {{.State.StartedAt}} {{.RestartCount}} {{.State.Status}}", ...ids]);
+  return new Map(lines.map((line) => [line.slice(1, line.indexOf(" ")), line.slice(line.indexOf(" ") + 1)]));
+}
+
+/** Runs a command inside the network namespace of a container. */
+export async function inside(container: string, file: string, args: string[]) {
+  const [pid = ""] = await dockerLines(["inspect", "--format", "{{.State.Pid}}", container]);
+  return execa("nsenter", ["-t", pid, "-n", file, ...args], { reject: false, timeout: 20_000, stdin: "ignore" });
+}
+
+/** Waits for a condition, never for a time. */
+export async function eventually<T>(look: () => Promise<T | undefined | false>, timeoutMs = 20_000): Promise<T> {
+  const deadline = Date.now() + timeoutMs;
+  for (;;) {
+    const found = await look();
+    if (found !== undefined && found !== false) return found;
+    if (Date.now() > deadline) throw new Error(`not so after ${timeoutMs} ms`);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}

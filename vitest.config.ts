@@ -1,21 +1,51 @@
+import { defaultClientConditions, defaultServerConditions } from "vite";
 import { defineConfig } from "vitest/config";
 
-const conditions = ["source"];
-const common = { resolve: { conditions }, ssr: { resolve: { conditions } } };
+const seconds = 1_000;
 
+// A package's exports name its sources under the condition "source": tests run without a build.
 export default defineConfig({
+  resolve: { conditions: ["source", ...defaultClientConditions] },
+  ssr: { resolve: { conditions: ["source", ...defaultServerConditions] } },
   test: {
+    environment: "node",
     projects: [
-      { ...common, test: { name: "unit", include: ["packages/*/src/**/*.test.ts"] } },
       {
-        ...common,
+        extends: true,
+        test: { name: "unit", include: ["packages/*/src/**/*.test.ts"], sequence: { groupOrder: 0 } },
+      },
+      {
+        extends: true,
+        test: {
+          name: "architecture",
+          include: ["test/architecture/**/*.test.ts"],
+          testTimeout: 60 * seconds,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        // Needs a Docker engine and PostgreSQL's programs: scripts/setup/all.sh --tests.
+        extends: true,
         test: {
           name: "integration",
-          include: ["test/integration/**/*.test.ts"],
+          include: ["test/{integration,contract,interop,faults}/**/*.test.ts"],
           fileParallelism: false,
-          testTimeout: 120_000,
-          hookTimeout: 300_000,
           globalSetup: ["test/support/images.ts"],
+          testTimeout: 120 * seconds,
+          hookTimeout: 180 * seconds,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        // Whole programs as processes on a real engine.
+        extends: true,
+        test: {
+          name: "e2e",
+          include: ["test/e2e/**/*.test.ts"],
+          fileParallelism: false,
+          testTimeout: 300 * seconds,
+          hookTimeout: 300 * seconds,
+          sequence: { groupOrder: 2 },
         },
       },
     ],

@@ -13,7 +13,11 @@ describe("a change that fails", () => {
     await deploy(master, { a: ["redis"] });
   });
 
-  const failureOf = (call: Promise<unknown>) => call.then(() => undefined, (error: unknown) => fromConnectError(error));
+  const failureOf = (call: Promise<unknown>) =>
+    call.then(
+      () => undefined,
+      (error: unknown) => fromConnectError(error),
+    );
 
   it.each([
     ["broken", "this image refuses to be built"],
@@ -36,7 +40,9 @@ describe("a change that fails", () => {
 
   it("brings the last good settings back to a service that ran", async () => {
     await master.mutations.addService({ decky, service: "quits", config: { mode: "serve" } });
-    const failure = await failureOf(master.mutations.updateServiceConfig({ decky, service: "quits", config: { mode: "quit" }, apply: true }));
+    const failure = await failureOf(
+      master.mutations.updateServiceConfig({ decky, service: "quits", config: { mode: "quit" }, apply: true }),
+    );
     expect(failure?.operation?.error?.undone).toBe(true);
     const { decky: after } = await master.fleet.getDecky({ decky });
     expect(after?.services.find((service) => service.slug === "quits")?.config).toEqual({ mode: "serve" });
@@ -53,7 +59,10 @@ describe("a change that fails", () => {
   });
 
   it("does not take the changes of others with it", async () => {
-    const [bad, good] = await Promise.allSettled([master.mutations.addService({ decky, service: "quits" }), master.mutations.addService({ decky, service: "http" })]);
+    const [bad, good] = await Promise.allSettled([
+      master.mutations.addService({ decky, service: "quits" }),
+      master.mutations.addService({ decky, service: "http" }),
+    ]);
     expect(bad.status).toBe("rejected");
     expect(good.status).toBe("fulfilled");
     const { decky: after } = await master.fleet.getDecky({ decky });

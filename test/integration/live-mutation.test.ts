@@ -6,7 +6,22 @@ describe("a service of a live decky", () => {
   let master: TestMaster;
   let decky: { name: string };
   const login = async (password: string) =>
-    (await inside(decky.name, "sshpass", ["-p", password, "ssh", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "root@127.0.0.1", "echo", "in"])).stdout;
+    (
+      await inside(decky.name, "sshpass", [
+        "-p",
+        password,
+        "ssh",
+        "-o",
+        "StrictHostKeyChecking=no",
+        "-o",
+        "UserKnownHostsFile=/dev/null",
+        "-o",
+        "LogLevel=ERROR",
+        "root@127.0.0.1",
+        "echo",
+        "in",
+      ])
+    ).stdout;
 
   beforeAll(async () => {
     master = await useMaster();
@@ -16,7 +31,12 @@ describe("a service of a live decky", () => {
 
   it("is added, and answers with the password that was given", async () => {
     const before = await containersOf(decky.name);
-    const { operation } = await master.mutations.addService({ decky, service: "ssh", config: { password: "first-one" }, options: { reason: "ticket 1" } });
+    const { operation } = await master.mutations.addService({
+      decky,
+      service: "ssh",
+      config: { password: "first-one" },
+      options: { reason: "ticket 1" },
+    });
     expect(operation?.state).toBe(OperationState.SUCCEEDED);
     expect(operation?.plan?.steps.map((step) => step.verb)).toEqual(["write-project", "create", "settle"]);
     expect(operation?.receipt?.othersUnchanged).toBe(true);
@@ -72,10 +92,12 @@ describe("a service of a live decky", () => {
 
   it("is stored with the settings it was added with (W-01)", async () => {
     await master.mutations.removeService({ decky, service: "redis" });
-    await master.mutations.addService({ decky, service: "redis", config: { maxmemory_mb: 32, password: "p$a\"s" } });
+    await master.mutations.addService({ decky, service: "redis", config: { maxmemory_mb: 32, password: 'p$a"s' } });
     const redis = (await master.fleet.getDecky({ decky })).decky?.services[0];
     expect(redis?.config).toEqual({ maxmemory_mb: 32 });
     expect(redis?.secretsSet).toEqual(["password"]);
-    expect((await inside(decky.name, "redis-cli", ["--no-auth-warning", "-a", "p$a\"s", "config", "get", "maxmemory"])).stdout).toContain(String(32 << 20));
+    expect(
+      (await inside(decky.name, "redis-cli", ["--no-auth-warning", "-a", 'p$a"s', "config", "get", "maxmemory"])).stdout,
+    ).toContain(String(32 << 20));
   });
 });

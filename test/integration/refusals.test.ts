@@ -23,24 +23,48 @@ describe("a refused change", () => {
   });
 
   const cases: [string, Code, (m: TestMaster, decky: { name: string }) => Promise<unknown>][] = [
-    ["CONFIG_INVALID", Code.InvalidArgument, (m, d) => m.mutations.addService({ decky: d, service: "http", config: { response_code: "many" } })],
+    [
+      "CONFIG_INVALID",
+      Code.InvalidArgument,
+      (m, d) => m.mutations.addService({ decky: d, service: "http", config: { response_code: "many" } }),
+    ],
     ["SERVICE_UNKNOWN", Code.InvalidArgument, (m, d) => m.mutations.addService({ decky: d, service: "gopher" })],
     ["SERVICE_IS_SINGLETON", Code.FailedPrecondition, (m, d) => m.mutations.addService({ decky: d, service: "sniffer" })],
     ["DECKY_NOT_FOUND", Code.NotFound, (m) => m.mutations.addService({ decky: { name: "nobody" }, service: "http" })],
-    ["TOPOLOGY_NOT_FOUND", Code.NotFound, (m, d) => m.mutations.addService({ decky: { ...d, topologyId: "corp" }, service: "http" })],
+    [
+      "TOPOLOGY_NOT_FOUND",
+      Code.NotFound,
+      (m, d) => m.mutations.addService({ decky: { ...d, topologyId: "corp" }, service: "http" }),
+    ],
     ["SERVICE_ALREADY_PRESENT", Code.AlreadyExists, (m, d) => m.mutations.addService({ decky: d, service: "redis" })],
     ["SERVICE_NOT_PRESENT", Code.FailedPrecondition, (m, d) => m.mutations.removeService({ decky: d, service: "http" })],
-    ["REVISION_CONFLICT", Code.Aborted, (m, d) => m.mutations.addService({ decky: d, service: "http", options: { expectedRevision: 77 } })],
-    ["PLAN_CHANGED", Code.Aborted, (m, d) => m.mutations.addService({ decky: d, service: "http", options: { expectedPlan: "00000000000000000000000000000000" } })],
+    [
+      "REVISION_CONFLICT",
+      Code.Aborted,
+      (m, d) => m.mutations.addService({ decky: d, service: "http", options: { expectedRevision: 77 } }),
+    ],
+    [
+      "PLAN_CHANGED",
+      Code.Aborted,
+      (m, d) =>
+        m.mutations.addService({ decky: d, service: "http", options: { expectedPlan: "00000000000000000000000000000000" } }),
+    ],
     ["REQUEST_INVALID", Code.InvalidArgument, (m) => m.mutations.addService({ decky: { name: "../../etc" }, service: "http" })],
     ["REVISION_NOT_FOUND", Code.NotFound, (m, d) => m.fleet.restoreRevision({ decky: d, revision: 900 })],
     ["OPERATION_NOT_FOUND", Code.NotFound, (m) => m.operations.getOperation({ id: "op-none" })],
-    ["FLEET_INVALID", Code.InvalidArgument, (m) => m.fleet.applyFleet({ fleet: { lan: m.lan, deckies: [{ name: "UPPER", services: [{ slug: "http" }] }] } })],
+    [
+      "FLEET_INVALID",
+      Code.InvalidArgument,
+      (m) => m.fleet.applyFleet({ fleet: { lan: m.lan, deckies: [{ name: "UPPER", services: [{ slug: "http" }] }] } }),
+    ],
   ];
 
   it.each(cases)("%s leaves nothing behind, anywhere", async (reason, code, act) => {
     const before = await world();
-    const failure: unknown = await act(master, decky).then(() => undefined, (error: unknown) => error);
+    const failure: unknown = await act(master, decky).then(
+      () => undefined,
+      (error: unknown) => error,
+    );
     expect(fromConnectError(failure).reason).toBe(reason);
     expect(ConnectError.from(failure).code).toBe(code);
     expect(await world()).toEqual(before);
@@ -49,20 +73,36 @@ describe("a refused change", () => {
   it("names every bad field", async () => {
     const failure: unknown = await master.mutations
       .addService({ decky, service: "http", config: { response_code: 9, fake_app: "doom" } })
-      .then(() => undefined, (error: unknown) => error);
-    expect(fromConnectError(failure).violations.map((violation) => violation.field)).toEqual(["config.response_code", "config.fake_app"]);
+      .then(
+        () => undefined,
+        (error: unknown) => error,
+      );
+    expect(fromConnectError(failure).violations.map((violation) => violation.field)).toEqual([
+      "config.response_code",
+      "config.fake_app",
+    ]);
   });
 
   it("a port that another service of the decky has is refused (W-29)", async () => {
     const twice: unknown = await master.fleet
-      .applyFleet({ fleet: { lan: master.lan, deckies: [{ name: `${master.prefix}-b`, services: [{ slug: "http" }, { slug: "http" }] }] } })
-      .then(() => undefined, (error: unknown) => error);
+      .applyFleet({
+        fleet: { lan: master.lan, deckies: [{ name: `${master.prefix}-b`, services: [{ slug: "http" }, { slug: "http" }] }] },
+      })
+      .then(
+        () => undefined,
+        (error: unknown) => error,
+      );
     expect(fromConnectError(twice).reason).toBe("FLEET_INVALID");
   });
 
   it("a call without a valid token, or with a role that is too low, is refused", async () => {
     const url = `http://127.0.0.1:${master.port}/decnet.v1.MutationService/AddService`;
-    const post = (headers: Record<string, string>) => fetch(url, { method: "POST", headers: { "content-type": "application/json", ...headers }, body: JSON.stringify({ decky, service: "http" }) });
+    const post = (headers: Record<string, string>) =>
+      fetch(url, {
+        method: "POST",
+        headers: { "content-type": "application/json", ...headers },
+        body: JSON.stringify({ decky, service: "http" }),
+      });
     expect((await post({})).status).toBe(401);
     expect((await post({ authorization: "Bearer wrong" })).status).toBe(401);
     const { secret, token } = await master.access.createToken({ name: "reader", role: 1 });

@@ -1,8 +1,8 @@
-import { execa } from "execa";
 import { loadCatalogue } from "@decnet/engine/catalogue/load";
 import { serviceImage } from "@decnet/engine/render/images";
 import { debianBase } from "@decnet/engine/tables/distros";
-import { ownCatalogue } from "./use-master.ts";
+import { execa } from "execa";
+import { ownCatalogue } from "./catalogues.ts";
 
 /** Builds the catalogue's images once, so that no test pays for another one's build. */
 export async function setup(): Promise<void> {
@@ -11,6 +11,7 @@ export async function setup(): Promise<void> {
     if (service.singleton) continue;
     const image = serviceImage(service, debianBase);
     const present = await execa("docker", ["image", "inspect", image.tag], { reject: false });
-    if (present.exitCode !== 0) await execa("docker", ["build", "--build-arg", `BASE_IMAGE=${image.buildBase}`, "-t", image.tag, image.context]);
+    if (present.exitCode !== 0)
+      await execa("docker", ["build", "--build-arg", `BASE_IMAGE=${image.buildBase}`, "-t", image.tag, image.context]);
   }
 }

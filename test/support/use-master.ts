@@ -1,11 +1,9 @@
 import { randomBytes } from "node:crypto";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { chmod, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { chmod } from "node:fs/promises";
-import { type Client, createClient } from "@connectrpc/connect";
 import type { DescService } from "@bufbuild/protobuf";
+import { type Client, createClient } from "@connectrpc/connect";
 import { AccessService } from "@decnet/common/gen/decnet/v1/access_pb";
 import { CatalogService } from "@decnet/common/gen/decnet/v1/catalog_pb";
 import { EventService } from "@decnet/common/gen/decnet/v1/event_pb";
@@ -19,9 +17,7 @@ import { type MasterConfig, parseMasterConfig } from "@decnet/master/config";
 import { type Master, startMaster } from "@decnet/master/start-master";
 import { execa } from "execa";
 import { afterAll, expect } from "vitest";
-
-export const ownCatalogue = fileURLToPath(new URL("../../catalog", import.meta.url));
-export const testCatalogue = fileURLToPath(new URL("../fixtures/catalogue", import.meta.url));
+import { ownCatalogue, testCatalogue } from "./catalogues.ts";
 
 export interface TestMaster {
   readonly config: MasterConfig;
@@ -51,7 +47,7 @@ export async function usePlace(): Promise<Place> {
   const dataDir = await mkdtemp(join(tmpdir(), "decnet-test-"));
   await chmod(dataDir, 0o711);
   const prefix = `t${randomBytes(3).toString("hex")}`;
-  const third = 1 + (randomBytes(1)[0] ?? 0) % 250;
+  const third = 1 + ((randomBytes(1)[0] ?? 0) % 250);
   const lan = { name: `${prefix}-lan`, subnet: `10.77.${third}.0/24` };
   afterAll(async () => {
     const names = await dockerLines(["ps", "-aq", "--filter", `name=^/${prefix}`]);
@@ -66,7 +62,14 @@ export async function usePlace(): Promise<Place> {
 }
 
 export function configFor(place: Place, more: Record<string, string> = {}): MasterConfig {
-  const env = { DECNET_DATA_DIR: place.dataDir, DECNET_PORT: "0", DECNET_LOG_LEVEL: "error", DECNET_DRIFT_INTERVAL_MS: "1000", DECNET_CATALOGUE: testCatalogue, ...more };
+  const env = {
+    DECNET_DATA_DIR: place.dataDir,
+    DECNET_PORT: "0",
+    DECNET_LOG_LEVEL: "error",
+    DECNET_DRIFT_INTERVAL_MS: "1000",
+    DECNET_CATALOGUE: testCatalogue,
+    ...more,
+  };
   return parseMasterConfig(env, ownCatalogue);
 }
 
@@ -75,10 +78,15 @@ export async function useMaster(options: { boundary?: StepBoundary; env?: Record
   const place = await usePlace();
   const config = configFor(place, options.env);
   let master: Master;
-  let close = () => undefined as void;
+  let close: () => void = () => undefined;
   const test: Partial<Record<keyof TestMaster, unknown>> = { config, prefix: place.prefix, lan: place.lan };
   const start = async () => {
-    master = await startMaster({ config, log: createLogger("test", "error"), version: "test", ...(options.boundary === undefined ? {} : { boundary: options.boundary }) });
+    master = await startMaster({
+      config,
+      log: createLogger("test", "error"),
+      version: "test",
+      ...(options.boundary === undefined ? {} : { boundary: options.boundary }),
+    });
     const token = (await readFile(config.adminTokenFile, "utf8")).trim();
     const client = createClientTransport({ address: `http://127.0.0.1:${master.port}`, token });
     close = client.close;
@@ -113,7 +121,10 @@ export async function deploy(master: TestMaster, deckies: Record<string, string[
   await master.fleet.applyFleet({
     fleet: {
       lan: master.lan,
-      deckies: Object.entries(deckies).map(([name, services]) => ({ name: `${master.prefix}-${name}`, services: services.map((slug) => ({ slug })) })),
+      deckies: Object.entries(deckies).map(([name, services]) => ({
+        name: `${master.prefix}-${name}`,
+        services: services.map((slug) => ({ slug })),
+      })),
     },
   });
 }
@@ -126,7 +137,12 @@ export async function dockerLines(args: string[]): Promise<string[]> {
 export async function containersOf(prefix: string): Promise<Map<string, string>> {
   const ids = await dockerLines(["ps", "-aq", "--no-trunc", "--filter", `name=^/${prefix}`]);
   if (ids.length === 0) return new Map();
-  const lines = await dockerLines(["inspect", "--format", "{{.Name}} {{.Id}} {{.State.StartedAt}} {{.RestartCount}} {{.State.Status}}", ...ids]);
+  const lines = await dockerLines([
+    "inspect",
+    "--format",
+    "{{.Name}} {{.Id}} {{.State.StartedAt}} {{.RestartCount}} {{.State.Status}}",
+    ...ids,
+  ]);
   return new Map(lines.map((line) => [line.slice(1, line.indexOf(" ")), line.slice(line.indexOf(" ") + 1)]));
 }
 

@@ -6,8 +6,8 @@ import { createEngineApi, type EngineApi } from "./docker/engine-api.ts";
 import { executePlan, type StepBoundary, type StepEvent, type StepFailure } from "./execute/execute-plan.ts";
 import { diskDigest, projectDigest } from "./execute/project-files.ts";
 import { makeReceipt, type Receipt } from "./execute/receipt.ts";
-import { type LogEntry, streamContainerLogs } from "./observe/logs.ts";
 import { type JudgedDecky, judgeDecky } from "./observe/judge.ts";
+import { type LogEntry, streamContainerLogs } from "./observe/logs.ts";
 import { baseOf, type ObservedDecky, type ObservedHost } from "./observe/observed.ts";
 import { noSockets, observeSockets } from "./observe/proc-sockets.ts";
 import type { Plan } from "./plan/plan.ts";
@@ -65,7 +65,11 @@ export interface Engine {
   apply(target: DeckyTarget, options: ApplyOptions): Promise<ApplyOutcome>;
   /** Compares every decky with its spec in one look at the engine. `strays` are deckies that have containers and no spec. */
   check(specs: readonly DeckySpec[]): Promise<{ deckies: ReadonlyMap<string, CheckedDecky>; strays: readonly ObservedDecky[] }>;
-  logs(spec: Pick<DeckySpec, "scope" | "name">, slug: string, options: { tail: number; follow: boolean; signal: AbortSignal }): AsyncIterable<LogEntry>;
+  logs(
+    spec: Pick<DeckySpec, "scope" | "name">,
+    slug: string,
+    options: { tail: number; follow: boolean; signal: AbortSignal },
+  ): AsyncIterable<LogEntry>;
   ping(): Promise<void>;
 }
 
@@ -75,7 +79,8 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
   const compose = createComposeCli(options.socketPath);
   const { major, version } = await api.version();
   const pinMac = major >= 25;
-  const folderOf = (target: { scope: string; name: string }) => join(options.dataDir, "deckies", deckyNames(target.scope, target.name).base);
+  const folderOf = (target: { scope: string; name: string }) =>
+    join(options.dataDir, "deckies", deckyNames(target.scope, target.name).base);
   const render = (target: DeckyTarget): RenderedDecky | undefined =>
     target.kind === "absent" ? undefined : renderDecky(target.spec, { ...options, projectDir: folderOf(target.spec), pinMac });
 
@@ -181,7 +186,12 @@ async function withSockets(decky: ObservedDecky): Promise<ObservedDecky> {
   return base === undefined || base.pid === 0 ? decky : { ...decky, sockets: await observeSockets(base.pid) };
 }
 
-async function observeHost(api: EngineApi, instance: string, folder: string, rendered: RenderedDecky | undefined): Promise<ObservedHost> {
+async function observeHost(
+  api: EngineApi,
+  instance: string,
+  folder: string,
+  rendered: RenderedDecky | undefined,
+): Promise<ObservedHost> {
   if (rendered === undefined)
     return { images: new Set(), networks: new Set(), foreignNames: new Set(), projectDigest: await diskDigest(folder, []) };
   const tags = [...new Set([rendered.base.image, ...rendered.services.map((service) => service.image.tag)])];

@@ -32,7 +32,10 @@ export interface MasterConfig {
 /** Reads the environment once; reports every problem together, by variable name. */
 export function parseMasterConfig(env: Readonly<Record<string, string | undefined>>, ownCatalogue: string): MasterConfig {
   const parsed = schema.safeParse(env);
-  if (!parsed.success) throw new Error(`bad settings:\n${parsed.error.issues.map((issue) => `  ${issue.path.join(".")}: ${issue.message}`).join("\n")}`);
+  if (!parsed.success)
+    throw new Error(
+      `bad settings:\n${parsed.error.issues.map((issue) => `  ${issue.path.join(".")}: ${issue.message}`).join("\n")}`,
+    );
   const value = parsed.data;
   return {
     dataDir: value.DECNET_DATA_DIR,

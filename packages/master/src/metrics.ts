@@ -13,9 +13,25 @@ export function createMetrics(): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const registers = [registry];
-  const calls = new Histogram({ name: "decnet_rpc_seconds", help: "Duration of calls.", labelNames: ["method", "code"], registers });
-  const applies = new Histogram({ name: "decnet_apply_seconds", help: "Duration of applies.", labelNames: ["result"], buckets: [0.1, 0.25, 0.5, 1, 2, 5, 15, 60, 300], registers });
-  const drift = new Counter({ name: "decnet_drift_total", help: "Deckies that were found to differ from what is wanted.", labelNames: ["answer"], registers });
+  const calls = new Histogram({
+    name: "decnet_rpc_seconds",
+    help: "Duration of calls.",
+    labelNames: ["method", "code"],
+    registers,
+  });
+  const applies = new Histogram({
+    name: "decnet_apply_seconds",
+    help: "Duration of applies.",
+    labelNames: ["result"],
+    buckets: [0.1, 0.25, 0.5, 1, 2, 5, 15, 60, 300],
+    registers,
+  });
+  const drift = new Counter({
+    name: "decnet_drift_total",
+    help: "Deckies that were found to differ from what is wanted.",
+    labelNames: ["answer"],
+    registers,
+  });
   return {
     interceptor: (next) => async (request) => {
       const end = calls.startTimer({ method: `${request.service.typeName}/${request.method.name}` });
@@ -35,7 +51,10 @@ export function createMetrics(): Metrics {
 }
 
 /** Health and metrics for plain HTTP. Live: the process answers. Ready: the database and the engine do. */
-export function createPlainHttp(metrics: Metrics, readiness: () => Promise<Readonly<Record<string, string>>>): http.RequestListener {
+export function createPlainHttp(
+  metrics: Metrics,
+  readiness: () => Promise<Readonly<Record<string, string>>>,
+): http.RequestListener {
   const answer = async (path: string): Promise<{ status: number; type: string; body: string }> => {
     if (path === "/healthz") return { status: 200, type: "text/plain", body: "live\n" };
     if (path === "/metrics") return { status: 200, type: "text/plain; version=0.0.4", body: await metrics.text() };
@@ -44,11 +63,19 @@ export function createPlainHttp(metrics: Metrics, readiness: () => Promise<Reado
       const isReady = Object.values(parts).every((state) => state === "ok");
       return { status: isReady ? 200 : 503, type: "application/json", body: `${JSON.stringify(parts)}\n` };
     }
-    return { status: 404, type: "text/plain", body: "nothing here; RPCs are POST /decnet.v1.<Service>/<Method>, see also /healthz /readyz /metrics\n" };
+    return {
+      status: 404,
+      type: "text/plain",
+      body: "nothing here; RPCs are POST /decnet.v1.<Service>/<Method>, see also /healthz /readyz /metrics\n",
+    };
   };
   return (request, response) => {
-    answer((request.url ?? "/").split("?")[0] ?? "/")
-      .catch((error: unknown) => ({ status: 500, type: "text/plain", body: `${error instanceof Error ? error.name : "error"}\n` }))
+    void answer((request.url ?? "/").split("?")[0] ?? "/")
+      .catch((error: unknown) => ({
+        status: 500,
+        type: "text/plain",
+        body: `${error instanceof Error ? error.name : "error"}\n`,
+      }))
       .then(({ status, type, body }) => response.writeHead(status, { "content-type": type }).end(body));
   };
 }

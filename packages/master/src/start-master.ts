@@ -70,11 +70,21 @@ export async function startMaster({ config, log, version, boundary }: MasterOpti
     const tokens = createTokenStore(database);
     const adminToken = await ensureAdminToken(tokens, config.adminTokenFile);
     const shared = { database, deckies, operations, events, hosts, catalogue };
-    const converger = createConverger({ ...shared, log, parallel: config.parallel, stopping: stopping.signal, onApplied: metrics.applied });
+    const converger = createConverger({
+      ...shared,
+      log,
+      parallel: config.parallel,
+      stopping: stopping.signal,
+      onApplied: metrics.applied,
+    });
     const mutations = createMutations({ ...shared, converger });
     const fleet = createFleetChanges({ ...shared, converger });
     const readiness = async () => {
-      const check = async (ask: () => Promise<unknown>) => ask().then(() => "ok", (error: unknown) => (error instanceof Error ? error.message : String(error)));
+      const check = async (ask: () => Promise<unknown>) =>
+        ask().then(
+          () => "ok",
+          (error: unknown) => (error instanceof Error ? error.message : String(error)),
+        );
       return { database: await check(() => database.read((tx) => tx.query("SELECT 1"))), engine: await check(() => host.ping()) };
     };
     const server = await startRpcServer({
@@ -91,10 +101,17 @@ export async function startMaster({ config, log, version, boundary }: MasterOpti
         stopping: stopping.signal,
         isReady: () => !stopping.signal.aborted,
       }),
-      interceptors: [metrics.interceptor, createErrorInterceptor(log), createAuditInterceptor(database, log), createAuthInterceptor(tokens)],
+      interceptors: [
+        metrics.interceptor,
+        createErrorInterceptor(log),
+        createAuditInterceptor(database, log),
+        createAuthInterceptor(tokens),
+      ],
       fallback: createPlainHttp(metrics, readiness),
     });
-    const drift = keepWatching(config.driftIntervalMs, stopping.signal, log, () => watchDrift(host, { ...shared, converger, log, onDrift: metrics.drift }));
+    const drift = keepWatching(config.driftIntervalMs, stopping.signal, log, () =>
+      watchDrift(host, { ...shared, converger, log, onDrift: metrics.drift }),
+    );
     releasers.add(async () => {
       await drift;
       await converger.idle();

@@ -28,7 +28,8 @@ export function createErrorInterceptor(log: Logger): Interceptor {
           try {
             yield* messages;
           } catch (error) {
-            if (request.signal.aborted && !(error instanceof AppError)) throw ConnectError.from(request.signal.reason ?? error, Code.Canceled);
+            if (request.signal.aborted && !(error instanceof AppError))
+              throw ConnectError.from(request.signal.reason ?? error, Code.Canceled);
             throw translate(error, method);
           }
         })(),

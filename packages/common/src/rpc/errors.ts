@@ -23,7 +23,10 @@ export class OperationFailed extends AppError {
   }
 }
 
-function detail<Desc extends DescMessage>(desc: Desc, value: MessageInitShape<Desc>): { desc: DescMessage; value: MessageInitShape<DescMessage> } {
+function detail<Desc extends DescMessage>(
+  desc: Desc,
+  value: MessageInitShape<Desc>,
+): { desc: DescMessage; value: MessageInitShape<DescMessage> } {
   return { desc, value: create(desc, value) };
 }
 
@@ -37,16 +40,32 @@ export function toConnectError(error: AppError): ConnectError {
     undefined,
     [
       detail(ErrorInfoSchema, { reason: error.reason, domain, metadata: { ...error.metadata } }),
-      ...(error.violations.length > 0 ? [detail(BadRequestSchema, { fieldViolations: error.violations.map((violation) => ({ ...violation })) })] : []),
+      ...(error.violations.length > 0
+        ? [detail(BadRequestSchema, { fieldViolations: error.violations.map((violation) => ({ ...violation })) })]
+        : []),
       ...(error.resource === undefined
         ? []
-        : [detail(ResourceInfoSchema, { resourceType: error.resource.type, resourceName: error.resource.name, description: error.message })]),
+        : [
+            detail(ResourceInfoSchema, {
+              resourceType: error.resource.type,
+              resourceName: error.resource.name,
+              description: error.message,
+            }),
+          ]),
       ...(code === Code.FailedPrecondition
-        ? [detail(PreconditionFailureSchema, { violations: [{ type: error.reason, subject: error.metadata["decky"] ?? "", description: error.message }] })]
+        ? [
+            detail(PreconditionFailureSchema, {
+              violations: [{ type: error.reason, subject: error.metadata["decky"] ?? "", description: error.message }],
+            }),
+          ]
         : []),
       ...(error.retryAfterMs === undefined
         ? []
-        : [detail(RetryInfoSchema, { retryDelay: { seconds: BigInt(Math.floor(error.retryAfterMs / 1000)), nanos: (error.retryAfterMs % 1000) * 1e6 } })]),
+        : [
+            detail(RetryInfoSchema, {
+              retryDelay: { seconds: BigInt(Math.floor(error.retryAfterMs / 1000)), nanos: (error.retryAfterMs % 1000) * 1e6 },
+            }),
+          ]),
       ...(next.length > 0 ? [detail(HelpSchema, { links: next.map((description) => ({ description })) })] : []),
       ...(error instanceof OperationFailed ? [detail(OperationSchema, error.operation)] : []),
     ],

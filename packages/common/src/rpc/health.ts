@@ -3,8 +3,14 @@ import { Health, HealthCheckResponse_ServingStatus as Status } from "../gen/grpc
 import { createBell } from "../runtime/signal-bell.ts";
 
 /** The standard health service. The empty name stands for the whole server. */
-export function registerHealth(router: ConnectRouter, services: readonly string[], isServing: () => boolean, stopping: AbortSignal): void {
-  const statusOf = (service: string) => (service === "" || services.includes(service) ? (isServing() ? Status.SERVING : Status.NOT_SERVING) : undefined);
+export function registerHealth(
+  router: ConnectRouter,
+  services: readonly string[],
+  isServing: () => boolean,
+  stopping: AbortSignal,
+): void {
+  const statusOf = (service: string) =>
+    service === "" || services.includes(service) ? (isServing() ? Status.SERVING : Status.NOT_SERVING) : undefined;
   router.service(Health, {
     check({ service }) {
       const status = statusOf(service);
@@ -22,6 +28,10 @@ export function registerHealth(router: ConnectRouter, services: readonly string[
         await bell.wait(1_000, signal);
       }
     },
-    list: () => ({ statuses: Object.fromEntries(["", ...services].map((service) => [service, { status: statusOf(service) ?? Status.UNKNOWN }])) }),
+    list: () => ({
+      statuses: Object.fromEntries(
+        ["", ...services].map((service) => [service, { status: statusOf(service) ?? Status.UNKNOWN }]),
+      ),
+    }),
   });
 }

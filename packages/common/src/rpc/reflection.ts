@@ -1,27 +1,37 @@
 import { create, type DescFile, type DescMessage, type DescService, toBinary } from "@bufbuild/protobuf";
 import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import { Code, type ConnectRouter } from "@connectrpc/connect";
+import { file_google_rpc_error_details } from "../gen/google/rpc/error_details_pb.js";
+import { Health } from "../gen/grpc/health/v1/health_pb.js";
 import { ServerReflection, ServerReflectionResponseSchema } from "../gen/grpc/reflection/v1/reflection_pb.js";
 import {
-  ServerReflection as ServerReflectionAlpha,
   ServerReflectionResponseSchema as ResponseSchemaAlpha,
+  ServerReflection as ServerReflectionAlpha,
 } from "../gen/grpc/reflection/v1alpha/reflection_pb.js";
 
 /** gRPC server reflection, v1 and v1alpha, over the given services. */
 export function registerReflection(router: ConnectRouter, services: readonly DescService[]): void {
-  const answer = createAnswer([...services, ServerReflection, ServerReflectionAlpha]);
+  const answer = createAnswer([...services, Health, ServerReflection, ServerReflectionAlpha]);
   router.service(ServerReflection, {
     async *serverReflectionInfo(requests) {
       const sent = new Set<string>();
       for await (const request of requests)
-        yield create(ServerReflectionResponseSchema, { validHost: request.host, originalRequest: request, messageResponse: answer(request, sent) });
+        yield create(ServerReflectionResponseSchema, {
+          validHost: request.host,
+          originalRequest: request,
+          messageResponse: answer(request, sent),
+        });
     },
   });
   router.service(ServerReflectionAlpha, {
     async *serverReflectionInfo(requests) {
       const sent = new Set<string>();
       for await (const request of requests)
-        yield create(ResponseSchemaAlpha, { validHost: request.host, originalRequest: request, messageResponse: answer(request, sent) });
+        yield create(ResponseSchemaAlpha, {
+          validHost: request.host,
+          originalRequest: request,
+          messageResponse: answer(request, sent),
+        });
     },
   });
 }
@@ -53,9 +63,14 @@ function createAnswer(services: readonly DescService[]) {
     }
   };
   for (const service of services) addFile(service.file);
+  // Details of errors travel packed: clients ask for their types by name.
+  addFile(file_google_rpc_error_details);
   return ({ messageRequest: question }: { messageRequest: Question }, sent: Set<string>) => {
     if (question.case === "listServices")
-      return { case: "listServicesResponse" as const, value: { service: services.map((service) => ({ name: service.typeName })) } };
+      return {
+        case: "listServicesResponse" as const,
+        value: { service: services.map((service) => ({ name: service.typeName })) },
+      };
     const file =
       question.case === "fileByFilename"
         ? files.get(String(question.value))
@@ -63,7 +78,10 @@ function createAnswer(services: readonly DescService[]) {
           ? symbols.get(String(question.value))
           : undefined;
     if (file !== undefined)
-      return { case: "fileDescriptorResponse" as const, value: { fileDescriptorProto: withImports(file, sent).map((entry) => toBinary(FileDescriptorProtoSchema, entry.proto)) } };
+      return {
+        case: "fileDescriptorResponse" as const,
+        value: { fileDescriptorProto: withImports(file, sent).map((entry) => toBinary(FileDescriptorProtoSchema, entry.proto)) },
+      };
     const asked = typeof question.value === "string" ? question.value : (question.case ?? "nothing");
     return { case: "errorResponse" as const, value: { errorCode: Code.NotFound, errorMessage: `not found: ${asked}` } };
   };

@@ -29,7 +29,8 @@ const pingEveryMs = 20_000;
 
 /** One plaintext port on loopback for gRPC (HTTP/2 prior knowledge), gRPC-Web, Connect and JSON by curl. */
 export async function startRpcServer(options: RpcServerOptions): Promise<RpcServer> {
-  if (!isLoopback(options.host)) throw new Error(`refusing to listen on ${options.host} without TLS; use a loopback address such as 127.0.0.1`);
+  if (!isLoopback(options.host))
+    throw new Error(`refusing to listen on ${options.host} without TLS; use a loopback address such as 127.0.0.1`);
   const stopping = new AbortController();
   const handler = connectNodeAdapter({
     routes: options.routes,
@@ -69,8 +70,16 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       h1.closeIdleConnections();
       for (const session of sessions) session.close();
-      const grace = setTimeout(() => stopping.abort(new ConnectError("the master is shutting down", Code.Unavailable)), options.graceMs ?? 2_000);
-      const last = setTimeout(() => sockets.forEach((socket) => socket.destroy()), (options.graceMs ?? 2_000) + 1_000);
+      const grace = setTimeout(
+        () => stopping.abort(new ConnectError("the master is shutting down", Code.Unavailable)),
+        options.graceMs ?? 2_000,
+      );
+      const last = setTimeout(
+        () => {
+          for (const socket of sockets) socket.destroy();
+        },
+        (options.graceMs ?? 2_000) + 1_000,
+      );
       if (sessions.size === 0) h1.closeAllConnections();
       await closed;
       clearTimeout(grace);

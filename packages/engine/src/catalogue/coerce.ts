@@ -26,12 +26,6 @@ export function coerceConfig(service: CatalogueService, input: unknown): Service
   return config;
 }
 
-/** Keys that `coerceConfig` drops. */
-export function unknownKeys(service: CatalogueService, input: unknown): string[] {
-  if (typeof input !== "object" || input === null) return [];
-  return Object.keys(input).filter((key) => !service.fields.some((field) => field.key === key));
-}
-
 class Refusal extends Error {}
 
 function invalid(service: CatalogueService, violations: readonly FieldViolation[]): AppError {
@@ -99,7 +93,8 @@ function coerceBool(value: unknown): boolean {
 }
 
 function coerceChoice(field: ConfigField, value: unknown): string {
-  if (typeof value === "object" || !field.enum.includes(String(value))) throw new Refusal(`must be one of ${field.enum.join(", ")}`);
+  if (typeof value === "object" || !field.enum.includes(String(value)))
+    throw new Refusal(`must be one of ${field.enum.join(", ")}`);
   return String(value);
 }
 

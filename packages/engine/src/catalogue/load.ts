@@ -70,7 +70,12 @@ export async function loadCatalogue(folders: readonly string[]): Promise<Catalog
   return { services, digest: digest.digest("hex") };
 }
 
-async function loadService(slug: string, folder: string, file: string, problems: string[]): Promise<CatalogueService | undefined> {
+async function loadService(
+  slug: string,
+  folder: string,
+  file: string,
+  problems: string[],
+): Promise<CatalogueService | undefined> {
   if (!slugPattern.test(slug)) {
     problems.push(`${folder}: a slug has lower-case letters, digits, "-" and "_" only`);
     return undefined;
@@ -84,16 +89,20 @@ async function loadService(slug: string, folder: string, file: string, problems:
   }
   const parsed = service.safeParse(document);
   if (!parsed.success) {
-    problems.push(...parsed.error.issues.map((issue) => `${file}: ${issue.path.map(String).join(".") || "document"}: ${issue.message}`));
+    problems.push(
+      ...parsed.error.issues.map((issue) => `${file}: ${issue.path.map(String).join(".") || "document"}: ${issue.message}`),
+    );
     return undefined;
   }
   const value = parsed.data;
   for (const [index, entry] of value.fields.entries()) {
     const at = `${file}: fields.${index}`;
     const isChoice = entry.type === "enum" || entry.type === "multi_enum";
-    if (isChoice !== entry.enum.length > 0) problems.push(`${at}.enum: ${isChoice ? "lists the allowed values" : "is only for enum types"}`);
+    if (isChoice !== entry.enum.length > 0)
+      problems.push(`${at}.enum: ${isChoice ? "lists the allowed values" : "is only for enum types"}`);
     if (entry.secret && entry.env !== undefined) problems.push(`${at}.env: a secret is a file, never an environment variable`);
-    if (value.fields.findIndex((other) => other.key === entry.key) !== index) problems.push(`${at}.key: ${entry.key} is there twice`);
+    if (value.fields.findIndex((other) => other.key === entry.key) !== index)
+      problems.push(`${at}.key: ${entry.key} is there twice`);
   }
   const context = join(folder, "image");
   return {
@@ -129,7 +138,10 @@ async function hashFolder(folder: string, problems: string[]): Promise<string> {
     const files = entries.map((entry) => join(entry.parentPath, entry.name)).sort();
     for (const file of files) {
       const executable = ((await stat(file)).mode & 0o100) !== 0;
-      hash.update(`${relative(folder, file)}\0${executable}\0`).update(await readFile(file)).update("\0");
+      hash
+        .update(`${relative(folder, file)}\0${executable}\0`)
+        .update(await readFile(file))
+        .update("\0");
     }
     if (files.length === 0) problems.push(`${folder}: the build context is empty`);
   } catch {

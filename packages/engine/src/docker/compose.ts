@@ -4,8 +4,20 @@ import { type CommandResult, runCommand } from "./run-command.ts";
 
 /** `docker compose` and `docker build` as typed functions. A failed command is a result with its output. */
 export interface ComposeCli {
-  up(options: { project: string; folder: string; service: string; recreate: boolean; signal: AbortSignal }): Promise<CommandResult>;
-  build(options: { tag: string; context: string; buildBase: string; signal: AbortSignal; onLine: (line: string) => void }): Promise<CommandResult>;
+  up(options: {
+    project: string;
+    folder: string;
+    service: string;
+    recreate: boolean;
+    signal: AbortSignal;
+  }): Promise<CommandResult>;
+  build(options: {
+    tag: string;
+    context: string;
+    buildBase: string;
+    signal: AbortSignal;
+    onLine: (line: string) => void;
+  }): Promise<CommandResult>;
   version(signal: AbortSignal): Promise<string>;
 }
 
@@ -19,7 +31,12 @@ const pluginFolders = [
 ];
 
 export function createComposeCli(socketPath: string): ComposeCli {
-  const env = { DOCKER_HOST: `unix://${socketPath}`, COMPOSE_ANSI: "never", COMPOSE_PROGRESS: "plain", BUILDKIT_PROGRESS: "plain" };
+  const env = {
+    DOCKER_HOST: `unix://${socketPath}`,
+    COMPOSE_ANSI: "never",
+    COMPOSE_PROGRESS: "plain",
+    BUILDKIT_PROGRESS: "plain",
+  };
   let command: Promise<readonly [string, ...string[]]> | undefined;
   // The plugin is a program of its own: calling it directly saves starting the docker client for each change.
   const compose = () => {
@@ -29,8 +46,24 @@ export function createComposeCli(socketPath: string): ComposeCli {
   return {
     async up({ project, folder, service, recreate, signal }) {
       const [file, ...first] = await compose();
-      const args = [...first, "-p", project, "-f", join(folder, "compose.yaml"), "up", "-d", "--no-deps", "--no-build", "--quiet-pull"];
-      return runCommand(file, [...args, ...(recreate ? ["--force-recreate"] : []), service], { cwd: folder, env, timeoutMs: upTimeoutMs, signal });
+      const args = [
+        ...first,
+        "-p",
+        project,
+        "-f",
+        join(folder, "compose.yaml"),
+        "up",
+        "-d",
+        "--no-deps",
+        "--no-build",
+        "--quiet-pull",
+      ];
+      return runCommand(file, [...args, ...(recreate ? ["--force-recreate"] : []), service], {
+        cwd: folder,
+        env,
+        timeoutMs: upTimeoutMs,
+        signal,
+      });
     },
     build: ({ tag, context, buildBase, signal, onLine }) =>
       runCommand("docker", ["build", "--pull=false", "--build-arg", `BASE_IMAGE=${buildBase}`, "-t", tag, context], {

@@ -1,7 +1,7 @@
-import Docker from "dockerode";
 import { AppError } from "@decnet/common/errors/app-error";
-import { observeNetns } from "../observe/proc-sockets.ts";
+import Docker from "dockerode";
 import type { ContainerStatus, ObservedContainer } from "../observe/observed.ts";
+import { observeNetns } from "../observe/proc-sockets.ts";
 import { label } from "../render/names.ts";
 import type { LanSpec } from "../spec.ts";
 
@@ -50,7 +50,11 @@ export function createEngineApi(socketPath: string): EngineApi {
         const listed = await docker.listContainers({ all: true, filters: JSON.stringify({ label: wanted }) });
         const found: { decky: string; container: ObservedContainer }[] = [];
         for (let at = 0; at < listed.length; at += 16)
-          found.push(...(await Promise.all(listed.slice(at, at + 16).map((entry) => inspect(entry.Id)))).filter((entry) => entry !== undefined));
+          found.push(
+            ...(await Promise.all(listed.slice(at, at + 16).map((entry) => inspect(entry.Id)))).filter(
+              (entry) => entry !== undefined,
+            ),
+          );
         return found;
       }),
     foreignNames: (instance, names) =>
@@ -89,13 +93,17 @@ export function createEngineApi(socketPath: string): EngineApi {
     inspect: (idOrName) => guarded(async () => (await inspect(idOrName))?.container),
     logTail: (idOrName, lines) =>
       guarded(async () => {
-        const raw = await absentIfGone(docker.getContainer(idOrName).logs({ stdout: true, stderr: true, tail: lines, follow: false }));
+        const raw = await absentIfGone(
+          docker.getContainer(idOrName).logs({ stdout: true, stderr: true, tail: lines, follow: false }),
+        );
         return raw === undefined ? [] : demultiplex(raw).slice(-lines);
       }),
     followLogs: (id, { tail, follow }) => {
       const common = { stdout: true, stderr: true, timestamps: true, tail } as const;
       return guarded<NodeJS.ReadableStream | Buffer>(() =>
-        follow ? docker.getContainer(id).logs({ ...common, follow: true }) : docker.getContainer(id).logs({ ...common, follow: false }),
+        follow
+          ? docker.getContainer(id).logs({ ...common, follow: true })
+          : docker.getContainer(id).logs({ ...common, follow: false }),
       );
     },
     demux: docker.modem.demuxStream.bind(docker.modem),

@@ -68,7 +68,8 @@ export async function runCommand(file: string, args: readonly string[], options:
       readLines(process.iterable({ from: "stderr" }), keep),
     ]);
     const result = await process;
-    if (result.exitCode === undefined && ended === "exit" && result.cause !== undefined) throw new Error(`cannot run ${file}`, { cause: result.cause });
+    if (result.exitCode === undefined && ended === "exit" && result.cause !== undefined)
+      throw new Error(`cannot run ${file}`, { cause: result.cause });
     return { exitCode: result.exitCode, durationMs: performance.now() - startedAt, ended, tail, stdout: stdout.join("\n") };
   } finally {
     clearTimeout(timer);

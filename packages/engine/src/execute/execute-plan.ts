@@ -10,10 +10,20 @@ import { settle } from "./settle.ts";
 export type StepEvent =
   | { readonly kind: "started"; readonly step: Step; readonly at: Date }
   | { readonly kind: "succeeded"; readonly step: Step; readonly at: Date }
-  | { readonly kind: "failed"; readonly step: Step; readonly at: Date; readonly message: string; readonly outputTail: readonly string[] };
+  | {
+      readonly kind: "failed";
+      readonly step: Step;
+      readonly at: Date;
+      readonly message: string;
+      readonly outputTail: readonly string[];
+    };
 
 /** Tests stop the process here: before the first step and after every step. */
-export type StepBoundary = (boundary: { readonly index: number; readonly steps: number; readonly step: Step | undefined }) => Promise<void> | void;
+export type StepBoundary = (boundary: {
+  readonly index: number;
+  readonly steps: number;
+  readonly step: Step | undefined;
+}) => Promise<void> | void;
 
 export interface ExecuteContext {
   readonly api: EngineApi;
@@ -88,7 +98,13 @@ export async function executePlan(plan: Plan, context: ExecuteContext): Promise<
 async function prepareImage({ image }: StepOf<"prepare-image">, { api, compose, signal }: ExecuteContext): Promise<void> {
   if (typeof image === "string") return pullImage(image, api);
   if (!(await api.hasImage(image.buildBase))) await pullImage(image.buildBase, api);
-  const result = await compose.build({ tag: image.tag, context: image.context, buildBase: image.buildBase, signal, onLine: () => undefined });
+  const result = await compose.build({
+    tag: image.tag,
+    context: image.context,
+    buildBase: image.buildBase,
+    signal,
+    onLine: () => undefined,
+  });
   throwUnlessDone(result, `building ${image.tag}`);
 }
 
@@ -97,7 +113,9 @@ async function pullImage(reference: string, api: EngineApi): Promise<void> {
     await api.pull(reference);
   } catch (error) {
     if (error instanceof AppError && error.reason === "ENGINE_UNAVAILABLE") throw error;
-    throw new StepFailed(`the image ${reference} is not on this host and cannot be pulled`, [error instanceof Error ? error.message : String(error)]);
+    throw new StepFailed(`the image ${reference} is not on this host and cannot be pulled`, [
+      error instanceof Error ? error.message : String(error),
+    ]);
   }
 }
 
@@ -107,7 +125,8 @@ async function up(service: string, recreate: boolean, { compose, rendered, folde
 }
 
 function throwUnlessDone(result: CommandResult, what: string): void {
-  if (result.ended === "timeout") throw new StepFailed(`${what} took longer than ${Math.round(result.durationMs / 1000)} s and was stopped`, result.tail);
+  if (result.ended === "timeout")
+    throw new StepFailed(`${what} took longer than ${Math.round(result.durationMs / 1000)} s and was stopped`, result.tail);
   if (result.exitCode !== 0) throw new StepFailed(`${what} failed with exit code ${result.exitCode ?? "none"}`, result.tail);
 }
 

@@ -6,7 +6,8 @@ import type { ProjectFile } from "../render/render-decky.ts";
 /** Identifies the content of a project. */
 export function projectDigest(files: readonly ProjectFile[]): string {
   const hash = createHash("sha256");
-  for (const file of [...files].sort((left, right) => (left.path < right.path ? -1 : 1))) hash.update(JSON.stringify([file.path, file.content, file.owner]));
+  for (const file of [...files].sort((left, right) => (left.path < right.path ? -1 : 1)))
+    hash.update(JSON.stringify([file.path, file.content, file.owner]));
   return hash.digest("hex").slice(0, 32);
 }
 
@@ -47,7 +48,8 @@ export async function writeProject(folder: string, files: readonly ProjectFile[]
 export async function pruneSecrets(folder: string, files: readonly ProjectFile[]): Promise<void> {
   const wanted = new Set(files.map((file) => dirname(file.path)).filter((path) => path !== "."));
   const present = await readdir(join(folder, "secrets")).catch(() => []);
-  for (const name of present) if (!wanted.has(`secrets/${name}`)) await rm(join(folder, "secrets", name), { recursive: true, force: true });
+  for (const name of present)
+    if (!wanted.has(`secrets/${name}`)) await rm(join(folder, "secrets", name), { recursive: true, force: true });
 }
 
 export async function removeProject(folder: string): Promise<void> {

@@ -33,7 +33,10 @@ export async function settle(api: EngineApi, service: WantedContainer, signal: A
       if (now.status === "exited" || now.status === "dead")
         return { ok: false, message: `${service.name} exited with code ${now.exitCode} after ${seconds(elapsed)}` };
       if (now.status === "restarting" || now.restartCount > first.restartCount || now.startedAt !== first.startedAt)
-        return { ok: false, message: `${service.name} exited with code ${now.exitCode} and was restarted after ${seconds(elapsed)}` };
+        return {
+          ok: false,
+          message: `${service.name} exited with code ${now.exitCode} and was restarted after ${seconds(elapsed)}`,
+        };
       if (done && now.status === "running") return { ok: true };
     }
     if (elapsed > service.settleMs)

@@ -33,7 +33,8 @@ export function judgeDecky(wanted: RenderedDecky, observed: ObservedDecky): Judg
   if (observed.containers.length === 0) return { state: "pending", message: "no container was seen", ...common };
   if (base === undefined) return { state: "failed", message: "the base container is absent", ...common };
   if (base.status !== "running") return { state: "failed", message: `the base container is ${base.status}`, ...common };
-  if (base.hash !== wanted.base.hash) return { state: "degraded", message: "the base has another identity than wanted", ...common };
+  if (base.hash !== wanted.base.hash)
+    return { state: "degraded", message: "the base has another identity than wanted", ...common };
   const troubles = services.filter((service) => service.state !== "running");
   const message = troubles.map((service) => `${service.slug}: ${service.message}`).join("; ");
   if (troubles.length === 0) return { state: "running", message: "", ...common };
@@ -66,7 +67,8 @@ function verdictOf(
   listening: readonly string[],
 ): { state: ServiceState; message: string } {
   if (seen === undefined) return { state: "missing", message: "there is no container" };
-  if (seen.status === "restarting") return { state: "restarting", message: `exited with code ${seen.exitCode} and is being restarted` };
+  if (seen.status === "restarting")
+    return { state: "restarting", message: `exited with code ${seen.exitCode} and is being restarted` };
   if (seen.status !== "running") return { state: "exited", message: `is ${seen.status}, code ${seen.exitCode}` };
   if (isDetached(seen, base)) return { state: "detached", message: "joined a base that is gone" };
   if (seen.hash !== service.hash) return { state: "outdated", message: "runs with other settings than wanted" };

@@ -1,5 +1,5 @@
-import { PassThrough } from "node:stream";
 import { once } from "node:events";
+import { PassThrough } from "node:stream";
 import type { EngineApi } from "../docker/engine-api.ts";
 
 export interface LogEntry {

@@ -12,7 +12,9 @@ export async function observeSockets(pid: number): Promise<ObservedSockets> {
     (["tcp", "tcp6", "udp", "udp6"] as const).map(async (table) => parseSocketTable(table, await readTable(pid, table))),
   );
   const listening = new Set(tables.flatMap((table) => table.listening));
-  const sessions = tables.flatMap((table) => table.sessions).filter((session) => listening.has(`${session.port}/${session.protocol}`));
+  const sessions = tables
+    .flatMap((table) => table.sessions)
+    .filter((session) => listening.has(`${session.port}/${session.protocol}`));
   return { listening, sessions };
 }
 
@@ -63,10 +65,15 @@ export function parseSocketTable(
 /** The kernel prints addresses as 32-bit words in host order: little-endian on every machine that we run on. */
 function parsePeer(text: string): string {
   const [address = "", port = "0"] = text.split(":");
-  const bytes = (address.match(/.{8}/g) ?? []).flatMap((word) => (word.match(/../g) ?? []).reverse().map((hex) => Number.parseInt(hex, 16)));
+  const bytes = (address.match(/.{8}/g) ?? []).flatMap((word) =>
+    (word.match(/../g) ?? []).reverse().map((hex) => Number.parseInt(hex, 16)),
+  );
   const peerPort = Number.parseInt(port, 16);
-  const isMapped = bytes.length === 16 && bytes.slice(0, 10).every((byte) => byte === 0) && bytes[10] === 255 && bytes[11] === 255;
+  const isMapped =
+    bytes.length === 16 && bytes.slice(0, 10).every((byte) => byte === 0) && bytes[10] === 255 && bytes[11] === 255;
   if (bytes.length === 4 || isMapped) return `${bytes.slice(-4).join(".")}:${peerPort}`;
-  const groups = Array.from({ length: 8 }, (_, index) => (((bytes[index * 2] ?? 0) << 8) | (bytes[index * 2 + 1] ?? 0)).toString(16));
+  const groups = Array.from({ length: 8 }, (_, index) =>
+    (((bytes[index * 2] ?? 0) << 8) | (bytes[index * 2 + 1] ?? 0)).toString(16),
+  );
   return `[${groups.join(":").replace(/(^|:)0(:0)+(:|$)/, "::")}]:${peerPort}`;
 }

@@ -1,7 +1,16 @@
 import type { ObservedContainer, ObservedDecky, ObservedHost, Session } from "../observe/observed.ts";
 import { baseOf, isDetached } from "../observe/observed.ts";
 import type { RenderedDecky, WantedContainer } from "../render/render-decky.ts";
-import { digestOf, formatPlan, type Plan, plannedContainers, type Risk, type Step, type StepFields, type StepKind } from "./plan.ts";
+import {
+  digestOf,
+  formatPlan,
+  type Plan,
+  plannedContainers,
+  type Risk,
+  type Step,
+  type StepFields,
+  type StepKind,
+} from "./plan.ts";
 
 export interface PlanInput {
   /** Undefined: the decky is to be gone. */
@@ -16,7 +25,9 @@ export interface PlanInput {
   readonly now: number;
 }
 
-type Draft = { [K in StepKind]: { readonly kind: K; readonly target: string; readonly slug: string; readonly cause: string } & StepFields[K] }[StepKind];
+type Draft = {
+  [K in StepKind]: { readonly kind: K; readonly target: string; readonly slug: string; readonly cause: string } & StepFields[K];
+}[StepKind];
 
 /** Decides what to do to one decky. Pure: no engine, no clock. An empty plan means that the world is as wanted. */
 export function planDecky(input: PlanInput): Plan {
@@ -42,11 +53,15 @@ function planPresence(wanted: RenderedDecky, input: PlanInput): Draft[] {
   const base = baseOf(observed);
   const basePlan = planBase(wanted, base);
   const services = wanted.services.map((service) => planService(service, input, base, basePlan));
-  const orphans = observed.containers.filter((c) => c.role === "service" && !wanted.services.some((service) => service.slug === c.slug));
+  const orphans = observed.containers.filter(
+    (c) => c.role === "service" && !wanted.services.some((service) => service.slug === c.slug),
+  );
   const acts = services.flatMap((service) => service.acts);
   const images = [
     ...(basePlan.some((step) => step.kind === "create" || step.kind === "recreate") ? [baseImage(wanted)] : []),
-    ...wanted.services.filter((service) => acts.some((act) => act.slug === service.slug && needsImage(act))).map(serviceImageStep),
+    ...wanted.services
+      .filter((service) => acts.some((act) => act.slug === service.slug && needsImage(act)))
+      .map(serviceImageStep),
   ].filter((step) => !host.images.has(step.target));
   const lan = wanted.spec.lan;
   const network: Draft[] =
@@ -56,7 +71,15 @@ function planPresence(wanted: RenderedDecky, input: PlanInput): Draft[] {
   const write: Draft[] =
     host.projectDigest === input.projectDigest
       ? []
-      : [{ kind: "write-project", target: wanted.project, slug: "", cause: writeCause(wanted, host), digest: input.projectDigest }];
+      : [
+          {
+            kind: "write-project",
+            target: wanted.project,
+            slug: "",
+            cause: writeCause(wanted, host),
+            digest: input.projectDigest,
+          },
+        ];
   return [
     ...uniqueByTarget(images),
     ...network,
@@ -95,7 +118,8 @@ function planBase(wanted: RenderedDecky, base: ObservedContainer | undefined): D
   if (base.status === "running") return [];
   if (base.status === "paused" || base.status === "restarting")
     return [{ kind: "restart", ...common, id: base.id, graceSeconds: 1, cause: `base is ${base.status}` }];
-  if (base.status === "exited" || base.status === "created") return [{ kind: "start", ...common, id: base.id, cause: `base is ${base.status}` }];
+  if (base.status === "exited" || base.status === "created")
+    return [{ kind: "start", ...common, id: base.id, cause: `base is ${base.status}` }];
   return [{ kind: "recreate", ...common, cause: `base is ${base.status}` }];
 }
 
@@ -104,7 +128,12 @@ interface ServicePlan {
   readonly settle: readonly Draft[];
 }
 
-function planService(service: WantedContainer, input: PlanInput, base: ObservedContainer | undefined, basePlan: readonly Draft[]): ServicePlan {
+function planService(
+  service: WantedContainer,
+  input: PlanInput,
+  base: ObservedContainer | undefined,
+  basePlan: readonly Draft[],
+): ServicePlan {
   const seen = input.observed.containers.find((container) => container.slug === service.slug && container.role === "service");
   const act = actOn(service, seen, input, base, basePlan);
   const settle: Draft = {
@@ -137,14 +166,25 @@ function actOn(
   if (seen.hash !== service.hash) return { kind: "recreate", ...common, cause: "config changed" };
   if (base === undefined || seen.joined !== base.id || basePlan.some((step) => step.kind === "recreate"))
     return { kind: "recreate", ...common, cause: "joined a base that is gone" };
-  const restart = (cause: string): Draft => ({ kind: "restart", ...common, id: seen.id, graceSeconds: service.stopGraceSeconds, cause });
+  const restart = (cause: string): Draft => ({
+    kind: "restart",
+    ...common,
+    id: seen.id,
+    graceSeconds: service.stopGraceSeconds,
+    cause,
+  });
   switch (seen.status) {
     case "running":
       if (basePlan.length > 0 || isDetached(seen, base)) return restart("detached from the base");
       return isOverdue(service, seen, input) ? restart(`does not listen on ${silentPorts(service, input)}`) : undefined;
     case "exited":
     case "created":
-      return { kind: "start", ...common, id: seen.id, cause: seen.status === "exited" ? `exited with code ${seen.exitCode}` : "never started" };
+      return {
+        kind: "start",
+        ...common,
+        id: seen.id,
+        cause: seen.status === "exited" ? `exited with code ${seen.exitCode}` : "never started",
+      };
     case "paused":
       return restart("is paused");
     case "restarting":
@@ -173,7 +213,9 @@ function removal(container: ObservedContainer, cause: string): Draft[] {
   const common = { target: container.name, slug: container.slug, container: container.name, id: container.id };
   const stop: Draft = { kind: "stop", ...common, graceSeconds: 2, cause };
   const remove: Draft = { kind: "remove", ...common, cause };
-  return container.status === "running" || container.status === "restarting" || container.status === "paused" ? [stop, remove] : [remove];
+  return container.status === "running" || container.status === "restarting" || container.status === "paused"
+    ? [stop, remove]
+    : [remove];
 }
 
 function planRemoval(input: PlanInput): Draft[] {
@@ -213,7 +255,14 @@ function risksOf(steps: readonly Step[], input: PlanInput): Risk[] {
         ]
       : []),
     ...(input.wanted === undefined && steps.length > 0
-      ? [{ code: "teardown" as const, count: 1, message: "the decky and its stored identity go away", subjects: [input.observed.name] }]
+      ? [
+          {
+            code: "teardown" as const,
+            count: 1,
+            message: "the decky and its stored identity go away",
+            subjects: [input.observed.name],
+          },
+        ]
       : []),
   ];
 }

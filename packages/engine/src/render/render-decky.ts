@@ -62,7 +62,12 @@ export function renderDecky(spec: DeckySpec, context: RenderContext): RenderedDe
     networks: { lan: { external: true, name: spec.lan.name } },
     ...(Object.keys(volumes).length > 0 ? { volumes } : {}),
   };
-  const composeFile = { path: "compose.yaml", content: `${JSON.stringify(escapeDollars(compose), null, 1)}\n`, owner: 0, mode: 0o600 };
+  const composeFile = {
+    path: "compose.yaml",
+    content: `${JSON.stringify(escapeDollars(compose), null, 1)}\n`,
+    owner: 0,
+    mode: 0o600,
+  };
   return {
     spec,
     project: names.project,
@@ -111,7 +116,9 @@ function renderService(spec: DeckySpec, service: ServiceSpec, context: RenderCon
   const names = deckyNames(spec.scope, spec.name);
   const name = names.service(service.slug);
   const settings = containerSettings(entry, service.config);
-  const hash = context.fingerprint(JSON.stringify(["service", deckyKey(spec), spec.hostname, service.slug, sortedEntries(service.config)]));
+  const hash = context.fingerprint(
+    JSON.stringify(["service", deckyKey(spec), spec.hostname, service.slug, sortedEntries(service.config)]),
+  );
   const image = serviceImage(entry, spec.buildBase);
   // The folder's name changes with its content, so that a running container never sees a secret that was not applied to it.
   const secretsFolder = `secrets/${service.slug}-${context.fingerprint(JSON.stringify(sortedEntries(settings.secrets))).slice(0, 16)}`;
@@ -129,7 +136,9 @@ function renderService(spec: DeckySpec, service: ServiceSpec, context: RenderCon
     tmpfs: [...entry.tmpfs],
     volumes: [
       ...volumes.map((volume) => ({ type: "volume", source: volume.key, target: volume.path })),
-      ...(hasSecrets ? [{ type: "bind", source: `${context.projectDir}/${secretsFolder}`, target: "/run/decnet/secrets", read_only: true }] : []),
+      ...(hasSecrets
+        ? [{ type: "bind", source: `${context.projectDir}/${secretsFolder}`, target: "/run/decnet/secrets", read_only: true }]
+        : []),
     ],
     mem_limit: `${entry.limits.memoryMb}m`,
     pids_limit: entry.limits.pids,

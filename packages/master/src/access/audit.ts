@@ -27,14 +27,17 @@ export function createAuditInterceptor(database: Database, log: Logger): Interce
         reason: reasonOf(request.message),
         peer: request.header.get("user-agent")?.slice(0, 200) ?? "",
       };
-      await database.read((tx) => insertRows(tx, Audit, [row])).catch((error: unknown) => log.error("an audit entry was not written", { ...row, err: error }));
+      await database
+        .read((tx) => insertRows(tx, Audit, [row]))
+        .catch((error: unknown) => log.error("an audit entry was not written", { ...row, err: error }));
     };
     try {
       const response = await next(request);
       await record("accepted", operationOf(response.message));
       return response;
     } catch (error) {
-      if (!(error instanceof AppError && error.reason === "UNAUTHENTICATED")) await record(error instanceof AppError ? error.reason : "INTERNAL", "");
+      if (!(error instanceof AppError && error.reason === "UNAUTHENTICATED"))
+        await record(error instanceof AppError ? error.reason : "INTERNAL", "");
       throw error;
     }
   };
@@ -44,12 +47,17 @@ function field(value: unknown, key: string): unknown {
   return typeof value === "object" && value !== null && key in value ? (value as Record<string, unknown>)[key] : undefined;
 }
 
-const visible = (value: unknown): string => (typeof value === "string" ? value.replaceAll(/[\u0000-\u001f\u007f]/g, "?").slice(0, 200) : "");
+const visible = (value: unknown): string =>
+  typeof value === "string" ? value.replaceAll(/[\u0000-\u001f\u007f]/g, "?").slice(0, 200) : "";
 
 function targetOf(request: unknown): string {
   const decky = visible(field(field(request, "decky"), "name"));
   const service = visible(field(request, "service"));
-  return decky === "" ? visible(field(request, "id")) || visible(field(request, "name")) : service === "" ? decky : `${decky}/${service}`;
+  return decky === ""
+    ? visible(field(request, "id")) || visible(field(request, "name"))
+    : service === ""
+      ? decky
+      : `${decky}/${service}`;
 }
 
 function reasonOf(request: unknown): string {

@@ -17,7 +17,12 @@ export interface Caller {
 
 /** Bearer tokens. Only a hash of the secret is kept: 256 random bits need no slow hash. */
 export interface TokenStore {
-  create(token: { name: string; role: Role; createdBy: string; ttlMs: number | undefined }): Promise<{ row: TokenRow; secret: string }>;
+  create(token: {
+    name: string;
+    role: Role;
+    createdBy: string;
+    ttlMs: number | undefined;
+  }): Promise<{ row: TokenRow; secret: string }>;
   /** Undefined for a token that is unknown, revoked or expired. Always looked up, so that a revocation acts at once. */
   authenticate(secret: string): Promise<Caller | undefined>;
   list(): Promise<TokenRow[]>;
@@ -58,7 +63,10 @@ export function createTokenStore(database: Database): TokenStore {
       database.read(async (tx) => {
         await updateRows(tx, Tokens, { id, revokedAt: IsNull() }, { revokedAt: new Date() });
         const row = await tx.getRepository(Tokens).findOneBy({ id });
-        if (row === null) throw new AppError("TOKEN_NOT_FOUND", `there is no token ${JSON.stringify(id)}`, { resource: { type: "token", name: id } });
+        if (row === null)
+          throw new AppError("TOKEN_NOT_FOUND", `there is no token ${JSON.stringify(id)}`, {
+            resource: { type: "token", name: id },
+          });
         return row;
       }),
   };

@@ -2,6 +2,7 @@ import { AppError } from "@decnet/common/errors/app-error";
 import type { Logger } from "@decnet/common/logging/logger";
 import { backoffMs } from "@decnet/common/runtime/backoff";
 import { createExclusive } from "@decnet/common/runtime/exclusive";
+import type { Catalogue } from "@decnet/engine/catalogue/types";
 import type { ApplyOutcome } from "@decnet/engine/engine";
 import type { StepEvent } from "@decnet/engine/execute/execute-plan";
 import { formatPlan, type Plan } from "@decnet/engine/plan/plan";
@@ -15,7 +16,6 @@ import { type OperationError, toPlanRecord } from "../operations/types.ts";
 import type { Database, Tx } from "../persistence/database.ts";
 import { Deckies, type DeckyRow, type OperationRow } from "../persistence/tables.ts";
 import { updateRows } from "../persistence/write.ts";
-import type { Catalogue } from "@decnet/engine/catalogue/types";
 import { operationFacts, stateFact } from "./facts.ts";
 import type { HostLink } from "./host-link.ts";
 import { culpritsOf, endOf } from "./outcome.ts";
@@ -118,7 +118,13 @@ export function createConverger(options: ConvergerOptions): Converger {
     } catch (error) {
       await recorder.flush();
       if (error instanceof AppError && error.reason === "PLAN_CHANGED") {
-        await fail(attempt, undefined, { reason: "PLAN_CHANGED", message: error.message, next: error.next, outputTail: [], undone: false });
+        await fail(attempt, undefined, {
+          reason: "PLAN_CHANGED",
+          message: error.message,
+          next: error.next,
+          outputTail: [],
+          undone: false,
+        });
         return true;
       }
       if (interruption.signal.aborted && !stopping.aborted) {
@@ -154,8 +160,10 @@ export function createConverger(options: ConvergerOptions): Converger {
       const open = (await operations.openOf(tx, decky.id)).filter((operation) => operation.revision <= attempt.revision);
       const ended: OperationRow[] = [];
       for (const operation of open) {
-        const own = operation.error === null && operation.service !== "" ? await deckies.services(tx, decky, operation.revision) : [];
-        const good = operation.error === null ? endOf(operation, { revision: attempt.revision, services: attempt.services }, own) : "failed";
+        const own =
+          operation.error === null && operation.service !== "" ? await deckies.services(tx, decky, operation.revision) : [];
+        const good =
+          operation.error === null ? endOf(operation, { revision: attempt.revision, services: attempt.services }, own) : "failed";
         const state = operation.error !== null && operation.cancelRequested ? "cancelled" : good;
         const error = operation.error === null ? null : { ...operation.error, undone: operation.onFailure === "undo" };
         const patch = { state, error, receipt: outcome.receipt, finishedAt: new Date() } as const;
@@ -169,17 +177,25 @@ export function createConverger(options: ConvergerOptions): Converger {
       }
       const judged = outcome.judged;
       const state = judged?.state ?? "pending";
-      await updateRows(tx, Deckies, { id: decky.id }, {
-        appliedRevision: attempt.revision,
-        state: decky.desiredRevision === attempt.revision ? state : "changing",
-        message: judged?.message ?? "",
-        observed: judged === undefined ? null : { baseId: judged.baseId, services: judged.services },
-        observedAt: new Date(),
-        failures: 0,
-        retryAt: null,
-        hold: false,
-      });
-      return { ids: ended.map(({ id }) => id), facts: [...facts, ...stateFact({ ...decky, state: attempt.decky.state }, state, judged?.message ?? "")] };
+      await updateRows(
+        tx,
+        Deckies,
+        { id: decky.id },
+        {
+          appliedRevision: attempt.revision,
+          state: decky.desiredRevision === attempt.revision ? state : "changing",
+          message: judged?.message ?? "",
+          observed: judged === undefined ? null : { baseId: judged.baseId, services: judged.services },
+          observedAt: new Date(),
+          failures: 0,
+          retryAt: null,
+          hold: false,
+        },
+      );
+      return {
+        ids: ended.map(({ id }) => id),
+        facts: [...facts, ...stateFact({ ...decky, state: attempt.decky.state }, state, judged?.message ?? "")],
+      };
     });
 
   /**
@@ -192,34 +208,57 @@ export function createConverger(options: ConvergerOptions): Converger {
       if (decky === undefined) return { ids: [], facts: [] };
       const open = await operations.openOf(tx, decky.id);
       const slug = outcome?.failure?.step.slug ?? "";
-      const culprits = error === undefined ? open.filter((operation) => operation.cancelRequested) : culpritsOf(open, attempt.revision, slug);
+      const culprits =
+        error === undefined ? open.filter((operation) => operation.cancelRequested) : culpritsOf(open, attempt.revision, slug);
       const fresh = culprits.filter((operation) => operation.error === null);
       const keep = fresh.some((operation) => operation.onFailure === "keep");
       const desired = await deckies.services(tx, decky, decky.desiredRevision);
       const good = decky.appliedRevision === 0 ? [] : await deckies.services(tx, decky, decky.appliedRevision);
       const slugs = slug === "" ? (error === undefined ? culprits.map((operation) => operation.service) : [""]) : [slug];
       const reverted = slugs.reduce<StoredService[]>(
-        (services, each) => (each === "" ? revertAll(services, attempt.services, good) : revertService(services, attempt.services, good, each)),
+        (services, each) =>
+          each === "" ? revertAll(services, attempt.services, good) : revertService(services, attempt.services, good, each),
         [...desired],
       );
-      const leaves = decky.appliedRevision === 0 && !decky.leaving && !keep && fresh.some((operation) => operation.kind === "deploy_decky");
+      const leaves =
+        decky.appliedRevision === 0 && !decky.leaving && !keep && fresh.some((operation) => operation.kind === "deploy_decky");
       const canUndo = !keep && fresh.length > 0 && (leaves || !sameServices(reverted, desired));
       const record = error ?? { reason: "APPLY_FAILED" as const, message: "cancelled", next: [], outputTail: [], undone: false };
       if (canUndo) {
         const number = decky.desiredRevision + 1;
         const culprit = fresh[0] as OperationRow;
-        await deckies.addRevision(tx, { decky, number, services: leaves ? desired : reverted, actor: culprit.actor, reason: `undo of ${culprit.id}`, operationId: culprit.id });
-        for (const operation of fresh) await operations.update(tx, operation.id, { error: record, ...(outcome === undefined ? {} : { receipt: outcome.receipt }) });
+        await deckies.addRevision(tx, {
+          decky,
+          number,
+          services: leaves ? desired : reverted,
+          actor: culprit.actor,
+          reason: `undo of ${culprit.id}`,
+          operationId: culprit.id,
+        });
+        for (const operation of fresh)
+          await operations.update(tx, operation.id, {
+            error: record,
+            ...(outcome === undefined ? {} : { receipt: outcome.receipt }),
+          });
         await updateRows(tx, Deckies, { id: decky.id }, { desiredRevision: number, leaving: leaves });
         // Operations that were covered by the attempt and did not fail go on with the new revision.
-        await tx.query("UPDATE operations SET revision = $1 WHERE decky_id = $2 AND error IS NOT NULL AND state = 'running'", [number, decky.id]);
+        await tx.query("UPDATE operations SET revision = $1 WHERE decky_id = $2 AND error IS NOT NULL AND state = 'running'", [
+          number,
+          decky.id,
+        ]);
         return { ids: [], facts: [] };
       }
       const ended: OperationRow[] = [];
       for (const operation of culprits) {
         const patch = {
           state: operation.cancelRequested ? "cancelled" : "failed",
-          error: { ...(operation.error ?? record), undone: false, ...(operation.error === null ? {} : { message: `${operation.error.message}; the undo failed too: ${record.message}` }) },
+          error: {
+            ...(operation.error ?? record),
+            undone: false,
+            ...(operation.error === null
+              ? {}
+              : { message: `${operation.error.message}; the undo failed too: ${record.message}` }),
+          },
           finishedAt: new Date(),
           ...(outcome === undefined ? {} : { receipt: outcome.receipt }),
         } as const;
@@ -228,17 +267,30 @@ export function createConverger(options: ConvergerOptions): Converger {
       }
       const failures = decky.failures + 1;
       const state = outcome?.judged?.state === "running" ? "degraded" : (outcome?.judged?.state ?? "failed");
-      await updateRows(tx, Deckies, { id: decky.id }, {
-        state,
-        message: record.message,
-        failures,
-        hold: keep,
-        retryAt: new Date(Date.now() + backoffMs(failures, { baseMs: 5_000, maxMs: 300_000 }, Math.random)),
-      });
-      return { ids: ended.map(({ id }) => id), facts: [...ended.flatMap((operation) => operationFacts(operation, desired)), ...stateFact({ ...decky, state: attempt.decky.state }, state, record.message)] };
+      await updateRows(
+        tx,
+        Deckies,
+        { id: decky.id },
+        {
+          state,
+          message: record.message,
+          failures,
+          hold: keep,
+          retryAt: new Date(Date.now() + backoffMs(failures, { baseMs: 5_000, maxMs: 300_000 }, Math.random)),
+        },
+      );
+      return {
+        ids: ended.map(({ id }) => id),
+        facts: [
+          ...ended.flatMap((operation) => operationFacts(operation, desired)),
+          ...stateFact({ ...decky, state: attempt.decky.state }, state, record.message),
+        ],
+      };
     });
 
-  const commit = async (work: (tx: Tx) => Promise<{ ids: string[]; facts: Parameters<EventLog["append"]>[1] }>): Promise<void> => {
+  const commit = async (
+    work: (tx: Tx) => Promise<{ ids: string[]; facts: Parameters<EventLog["append"]>[1] }>,
+  ): Promise<void> => {
     const { ids } = await database.transaction(async (tx) => {
       const done = await work(tx);
       const parents = await endParents(tx, done.ids);
@@ -290,7 +342,9 @@ export function createConverger(options: ConvergerOptions): Converger {
     });
     // Progress is written behind the work, in order; the work does not wait for it.
     const queue = (work: () => Promise<unknown>) => {
-      tail = tail.then(work).catch((error: unknown) => log.warn("progress was not recorded", { operation: undoing.id, err: error }));
+      tail = tail
+        .then(work)
+        .catch((error: unknown) => log.warn("progress was not recorded", { operation: undoing.id, err: error }));
     };
     const started = new Map<number, Date>();
     return {
@@ -299,7 +353,11 @@ export function createConverger(options: ConvergerOptions): Converger {
           for (const operation of attempt.open) {
             if (operation.error !== null) continue;
             const base = operation.plan?.baseRevision ?? attempt.decky.appliedRevision;
-            await database.read((tx) => operations.update(tx, operation.id, { plan: toPlanRecord(plan, formatPlan(plan), base, operation.plan?.changes ?? []) }));
+            await database.read((tx) =>
+              operations.update(tx, operation.id, {
+                plan: toPlanRecord(plan, formatPlan(plan), base, operation.plan?.changes ?? []),
+              }),
+            );
           }
         });
       },
@@ -326,7 +384,11 @@ export function createConverger(options: ConvergerOptions): Converger {
     };
   };
 
-  const revertAll = (desired: readonly StoredService[], attempted: readonly StoredService[], good: readonly StoredService[]): StoredService[] => {
+  const revertAll = (
+    desired: readonly StoredService[],
+    attempted: readonly StoredService[],
+    good: readonly StoredService[],
+  ): StoredService[] => {
     const changed = diffServices(good, attempted, catalogue).map((change) => change.service);
     return changed.reduce<StoredService[]>((services, slug) => revertService(services, attempted, good, slug), [...desired]);
   };

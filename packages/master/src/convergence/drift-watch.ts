@@ -53,22 +53,34 @@ export async function watchDrift(host: HostLink, options: DriftWatchOptions): Pr
   }
 }
 
-async function noteDecky(row: DeckyRow, seen: CheckedDecky, policy: "repair" | "report", lookedAt: Date, options: DriftWatchOptions): Promise<void> {
+async function noteDecky(
+  row: DeckyRow,
+  seen: CheckedDecky,
+  policy: "repair" | "report",
+  lookedAt: Date,
+  options: DriftWatchOptions,
+): Promise<void> {
   const { database, deckies, operations, events, converger } = options;
   const mayAct = policy === "repair" && !row.hold && (row.retryAt === null || row.retryAt <= lookedAt);
   const drifted = seen.plan.steps.filter((step) => step.kind !== "settle").length > 0;
   const repair = await database.transaction(async (tx) => {
     const now = await deckies.lockById(tx, row.id);
     // Somebody began a change while we looked: what we saw is old.
-    if (now === undefined || now.desiredRevision !== row.desiredRevision || (await operations.openOf(tx, row.id)).length > 0) return undefined;
+    if (now === undefined || now.desiredRevision !== row.desiredRevision || (await operations.openOf(tx, row.id)).length > 0)
+      return undefined;
     const { state, message } = seen.judged;
     const told = drifted && message === "" ? formatPlan(seen.plan) : message;
-    await updateRows(tx, Deckies, { id: row.id }, {
-      state,
-      message: told,
-      observed: { baseId: seen.judged.baseId, services: seen.judged.services },
-      observedAt: lookedAt,
-    });
+    await updateRows(
+      tx,
+      Deckies,
+      { id: row.id },
+      {
+        state,
+        message: told,
+        observed: { baseId: seen.judged.baseId, services: seen.judged.services },
+        observedAt: lookedAt,
+      },
+    );
     const facts = stateFact(now, state, told);
     if (!drifted || !mayAct) {
       await events.append(tx, facts);
@@ -98,7 +110,12 @@ async function noteDecky(row: DeckyRow, seen: CheckedDecky, policy: "repair" | "
   } else if (drifted && repair.facts.length > 0) options.onDrift("reported");
 }
 
-async function markUnknown(host: HostLink, rows: readonly DeckyRow[], { database, events }: DriftWatchOptions, error: unknown): Promise<void> {
+async function markUnknown(
+  host: HostLink,
+  rows: readonly DeckyRow[],
+  { database, events }: DriftWatchOptions,
+  error: unknown,
+): Promise<void> {
   const message = `host ${host.name} does not answer: ${error instanceof Error ? error.message : String(error)}`;
   const facts = rows.flatMap((row) => stateFact(row, "unknown", message));
   if (facts.length === 0) return;
@@ -111,6 +128,8 @@ async function markUnknown(host: HostLink, rows: readonly DeckyRow[], { database
 
 /** Deckies with unfinished operations, for the start of a master. */
 export async function unfinishedDeckies(database: Database): Promise<string[]> {
-  const rows = await database.read((tx) => tx.getRepository(Operations).find({ where: { state: In(["pending", "running"]) }, select: { deckyId: true } }));
+  const rows = await database.read((tx) =>
+    tx.getRepository(Operations).find({ where: { state: In(["pending", "running"]) }, select: { deckyId: true } }),
+  );
   return [...new Set(rows.map((row) => row.deckyId).filter((id) => id !== null))];
 }

@@ -2,13 +2,23 @@ import type { DeckyState, StoredService } from "../deckies/types.ts";
 import type { Fact } from "../events/outbox.ts";
 import type { DeckyRow, OperationRow } from "../persistence/tables.ts";
 
-const served = { add_service: "service_added", remove_service: "service_removed", update_service_config: "service_config_changed" } as const;
+const served = {
+  add_service: "service_added",
+  remove_service: "service_removed",
+  update_service_config: "service_config_changed",
+} as const;
 
 /** Facts about an ended operation. Settings are not part of them: keys that changed are, values of secrets never. */
 export function operationFacts(operation: OperationRow, services: readonly StoredService[]): Fact[] {
   const name = operation.deckyName;
   if (name === "") return [];
-  const common = { decky_name: name, topology_id: operation.scope === "fleet" ? null : operation.scope, operation: operation.id, actor: operation.actor, revision: operation.revision };
+  const common = {
+    decky_name: name,
+    topology_id: operation.scope === "fleet" ? null : operation.scope,
+    operation: operation.id,
+    actor: operation.actor,
+    revision: operation.revision,
+  };
   const kind = operation.kind;
   const service: Fact[] =
     operation.state === "succeeded" && (kind === "add_service" || kind === "remove_service" || kind === "update_service_config")
@@ -26,11 +36,21 @@ export function operationFacts(operation: OperationRow, services: readonly Store
           },
         ]
       : [];
-  const lifecycle = { ...common, kind, state: operation.state, reason: operation.error?.reason ?? "", message: operation.error?.message ?? "" };
+  const lifecycle = {
+    ...common,
+    kind,
+    state: operation.state,
+    reason: operation.error?.reason ?? "",
+    message: operation.error?.message ?? "",
+  };
   return [...service, { topic: `decky.${name}.lifecycle`, key: name, payload: lifecycle }];
 }
 
-export function stateFact(decky: Pick<DeckyRow, "name" | "scope" | "host" | "state">, state: DeckyState | "gone", message: string): Fact[] {
+export function stateFact(
+  decky: Pick<DeckyRow, "name" | "scope" | "host" | "state">,
+  state: DeckyState | "gone",
+  message: string,
+): Fact[] {
   if (decky.state === state) return [];
   return [
     {

@@ -1,5 +1,5 @@
-import type { OperationRow } from "../persistence/tables.ts";
 import type { StoredService } from "../deckies/types.ts";
+import type { OperationRow } from "../persistence/tables.ts";
 import { isSameIn } from "./same.ts";
 
 /** Which operations a failed step belongs to: those that asked for the service, else all that the attempt contained. */
@@ -13,7 +13,11 @@ export function culpritsOf(open: readonly OperationRow[], attemptedRevision: num
  * How an operation ended whose revision is covered by the applied one: superseded when a later change took the place of what it asked for, so
  * that it never was what it says.
  */
-export function endOf(operation: OperationRow, applied: { readonly revision: number; readonly services: readonly StoredService[] }, own: readonly StoredService[]): "succeeded" | "superseded" {
+export function endOf(
+  operation: OperationRow,
+  applied: { readonly revision: number; readonly services: readonly StoredService[] },
+  own: readonly StoredService[],
+): "succeeded" | "superseded" {
   if (operation.service === "" || operation.revision === applied.revision) return "succeeded";
   return isSameIn(own, applied.services, operation.service) ? "succeeded" : "superseded";
 }

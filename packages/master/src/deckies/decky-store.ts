@@ -24,7 +24,11 @@ export interface DeckyStore {
   lockById(tx: Tx, id: string): Promise<DeckyRow | undefined>;
   find(tx: Tx, scope: string, name: string): Promise<DeckyRow>;
   services(tx: Tx, decky: Pick<DeckyRow, "id">, revision: number): Promise<StoredService[]>;
-  revision(tx: Tx, decky: Pick<DeckyRow, "id" | "name">, revision: number): Promise<Omit<RevisionRow, "services"> & { services: StoredService[] }>;
+  revision(
+    tx: Tx,
+    decky: Pick<DeckyRow, "id" | "name">,
+    revision: number,
+  ): Promise<Omit<RevisionRow, "services"> & { services: StoredService[] }>;
   addRevision(tx: Tx, revision: NewRevision): Promise<void>;
   /** Services of the desired revision of many deckies at once. */
   desiredServices(tx: Tx, deckies: readonly DeckyRow[]): Promise<Map<string, StoredService[]>>;
@@ -33,10 +37,14 @@ export interface DeckyStore {
 export function createDeckyStore(box: SecretBox, catalogue: Catalogue): DeckyStore {
   const seal = (deckyId: string, slug: string, config: ServiceConfig) => {
     const secrets = secretKeys(catalogue.services.get(slug));
-    return mapConfig(config, (key, value) => (secrets.has(key) ? { $sealed: box.seal(String(value), `${deckyId}/${slug}/${key}`) } : value));
+    return mapConfig(config, (key, value) =>
+      secrets.has(key) ? { $sealed: box.seal(String(value), `${deckyId}/${slug}/${key}`) } : value,
+    );
   };
   const open = (deckyId: string, slug: string, config: Record<string, unknown>) =>
-    mapConfig(config, (key, value) => (isSealed(value) ? box.open(value.$sealed, `${deckyId}/${slug}/${key}`) : value)) as ServiceConfig;
+    mapConfig(config, (key, value) =>
+      isSealed(value) ? box.open(value.$sealed, `${deckyId}/${slug}/${key}`) : value,
+    ) as ServiceConfig;
   const openAll = (deckyId: string, services: readonly SealedService[]): StoredService[] =>
     services.map(({ slug, config, staged }) => ({
       slug,
@@ -77,7 +85,9 @@ export function createDeckyStore(box: SecretBox, catalogue: Catalogue): DeckySto
         config: seal(decky.id, slug, config),
         ...(staged === undefined ? {} : { staged: seal(decky.id, slug, staged) }),
       }));
-      await insertRows(tx, Revisions, [{ deckyId: decky.id, number, services: sealed, actor, reason, operationId, createdAt: new Date() }]);
+      await insertRows(tx, Revisions, [
+        { deckyId: decky.id, number, services: sealed, actor, reason, operationId, createdAt: new Date() },
+      ]);
     },
     async desiredServices(tx, deckies) {
       if (deckies.length === 0) return new Map();
@@ -117,7 +127,10 @@ function notFound(scope: string, name: string): AppError {
   });
 }
 
-function mapConfig(config: Readonly<Record<string, unknown>>, map: (key: string, value: unknown) => unknown): Record<string, unknown> {
+function mapConfig(
+  config: Readonly<Record<string, unknown>>,
+  map: (key: string, value: unknown) => unknown,
+): Record<string, unknown> {
   return Object.fromEntries(Object.entries(config).map(([key, value]) => [key, map(key, value)]));
 }
 

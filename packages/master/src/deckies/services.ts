@@ -15,11 +15,19 @@ export function findEntry(catalogue: Catalogue, slug: string): CatalogueService 
       violations: [{ field: "service", description: "not in the catalogue" }],
     });
   if (entry.singleton)
-    throw new AppError("SERVICE_IS_SINGLETON", `${slug} runs once per host and cannot be part of a decky`, { metadata: { service: slug } });
+    throw new AppError("SERVICE_IS_SINGLETON", `${slug} runs once per host and cannot be part of a decky`, {
+      metadata: { service: slug },
+    });
   return entry;
 }
 
-export function addService(services: readonly StoredService[], entry: CatalogueService, config: ServiceConfig, decky: string, catalogue: Catalogue): StoredService[] {
+export function addService(
+  services: readonly StoredService[],
+  entry: CatalogueService,
+  config: ServiceConfig,
+  decky: string,
+  catalogue: Catalogue,
+): StoredService[] {
   if (services.some((service) => service.slug === entry.slug))
     throw new AppError("SERVICE_ALREADY_PRESENT", `${entry.slug} is on ${decky} already`, {
       metadata: { decky, service: entry.slug },
@@ -30,10 +38,17 @@ export function addService(services: readonly StoredService[], entry: CatalogueS
 }
 
 /** All services of a decky share one network namespace: two cannot have the same port. */
-function refusePortConflict(services: readonly StoredService[], entry: CatalogueService, decky: string, catalogue: Catalogue): void {
+function refusePortConflict(
+  services: readonly StoredService[],
+  entry: CatalogueService,
+  decky: string,
+  catalogue: Catalogue,
+): void {
   for (const service of services) {
     const theirs = catalogue.services.get(service.slug)?.ports ?? [];
-    const clash = entry.ports.find((port) => theirs.some((other) => other.number === port.number && other.protocol === port.protocol));
+    const clash = entry.ports.find((port) =>
+      theirs.some((other) => other.number === port.number && other.protocol === port.protocol),
+    );
     if (clash === undefined) continue;
     const port = `${clash.number}/${clash.protocol}`;
     throw new AppError("PORT_CONFLICT", `${entry.slug} needs port ${port} of ${decky}, which ${service.slug} has`, {
@@ -56,7 +71,12 @@ export interface ConfigUpdate {
   readonly apply: boolean;
 }
 
-export function updateService(services: readonly StoredService[], entry: CatalogueService, update: ConfigUpdate, decky: string): StoredService[] {
+export function updateService(
+  services: readonly StoredService[],
+  entry: CatalogueService,
+  update: ConfigUpdate,
+  decky: string,
+): StoredService[] {
   const current = requirePresent(services, entry.slug, decky);
   const secrets = secretKeys(entry);
   const unknown = update.clearSecrets.filter((key) => !secrets.has(key));
@@ -80,11 +100,17 @@ export function updateService(services: readonly StoredService[], entry: Catalog
 
 function emptiedKeys(config: unknown, secrets: ReadonlySet<string>): Set<string> {
   if (typeof config !== "object" || config === null) return new Set();
-  return new Set(Object.entries(config).flatMap(([key, value]) => ((value === null || value === "") && !secrets.has(key) ? [key] : [])));
+  return new Set(
+    Object.entries(config).flatMap(([key, value]) => ((value === null || value === "") && !secrets.has(key) ? [key] : [])),
+  );
 }
 
 /** Takes services of an old revision back: all of them, or one. Staged settings of the old revision are not restored. */
-export function restoreServices(services: readonly StoredService[], old: readonly StoredService[], slug: string): StoredService[] {
+export function restoreServices(
+  services: readonly StoredService[],
+  old: readonly StoredService[],
+  slug: string,
+): StoredService[] {
   if (slug === "") return old.map(({ slug: each, config }) => ({ slug: each, config }));
   const was = old.find((service) => service.slug === slug);
   const others = services.filter((service) => service.slug !== slug);
@@ -108,7 +134,10 @@ export function revertService(
 
 export function requirePresent(services: readonly StoredService[], slug: string, decky: string): StoredService {
   const present = services.find((service) => service.slug === slug);
-  if (present === undefined) throw new AppError("SERVICE_NOT_PRESENT", `${JSON.stringify(slug)} is not on ${decky}`, { metadata: { decky, service: slug } });
+  if (present === undefined)
+    throw new AppError("SERVICE_NOT_PRESENT", `${JSON.stringify(slug)} is not on ${decky}`, {
+      metadata: { decky, service: slug },
+    });
   return present;
 }
 
@@ -124,11 +153,23 @@ export function sameService(left: StoredService | undefined, right: StoredServic
 
 /** Whether both lists render to the same containers. */
 export function sameServices(left: readonly StoredService[], right: readonly StoredService[]): boolean {
-  return left.length === right.length && left.every((service) => sameService(service, right.find((other) => other.slug === service.slug)));
+  return (
+    left.length === right.length &&
+    left.every((service) =>
+      sameService(
+        service,
+        right.find((other) => other.slug === service.slug),
+      ),
+    )
+  );
 }
 
 /** What differs between two lists. Values of secrets are never carried. */
-export function diffServices(before: readonly StoredService[], after: readonly StoredService[], catalogue: Catalogue): ServiceChange[] {
+export function diffServices(
+  before: readonly StoredService[],
+  after: readonly StoredService[],
+  catalogue: Catalogue,
+): ServiceChange[] {
   const slugs = [...new Set([...before, ...after].map((service) => service.slug))];
   return slugs.flatMap((slug): ServiceChange[] => {
     const was = before.find((service) => service.slug === slug);

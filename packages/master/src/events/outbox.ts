@@ -33,7 +33,9 @@ const pollMs = 1_000;
 export function createEventLog(database: Database): EventLog {
   const bells = new Set<Bell>();
   const positionOf = async (where: string, parameters: unknown[]): Promise<string> => {
-    const rows: { position: string | null }[] = await database.read((tx) => tx.query(`SELECT max(position) AS position FROM outbox ${where}`, parameters));
+    const rows: { position: string | null }[] = await database.read((tx) =>
+      tx.query(`SELECT max(position) AS position FROM outbox ${where}`, parameters),
+    );
     return rows[0]?.position ?? "0";
   };
   return {
@@ -80,6 +82,9 @@ export function createEventLog(database: Database): EventLog {
 }
 
 export function parseCursor(cursor: string): string {
-  if (!/^\d{1,18}$/.test(cursor)) throw new AppError("CURSOR_INVALID", "the cursor is not one that this master gave", { violations: [{ field: "cursor", description: "digits only" }] });
+  if (!/^\d{1,18}$/.test(cursor))
+    throw new AppError("CURSOR_INVALID", "the cursor is not one that this master gave", {
+      violations: [{ field: "cursor", description: "digits only" }],
+    });
   return cursor;
 }

@@ -11,5 +11,10 @@ export function matchesTopic(pattern: string, topic: string): boolean {
 
 export function isTopicPattern(pattern: string): boolean {
   const segments = pattern.split(".");
-  return pattern.length <= 256 && segments.every((segment, index) => segment === "*" || (segment === ">" && index === segments.length - 1) || /^[^.*>\s]+$/.test(segment));
+  return (
+    pattern.length <= 256 &&
+    segments.every(
+      (segment, index) => segment === "*" || (segment === ">" && index === segments.length - 1) || /^[^.*>\s]+$/.test(segment),
+    )
+  );
 }

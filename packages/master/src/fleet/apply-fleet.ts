@@ -10,12 +10,12 @@ import type { HostLink } from "../convergence/host-link.ts";
 import { type DeckyStore, toSpec } from "../deckies/decky-store.ts";
 import { diffServices, sameServices } from "../deckies/services.ts";
 import type { Identity, StoredService } from "../deckies/types.ts";
+import type { MutationOptions } from "../mutations/mutate.ts";
 import type { OperationRecord, OperationStore } from "../operations/operation-store.ts";
 import { type OperationKind, type PlanRecord, toPlanRecord } from "../operations/types.ts";
 import type { Database, Tx } from "../persistence/database.ts";
 import { Deckies, type DeckyRow, Fleets, type OperationRow } from "../persistence/tables.ts";
 import { insertRows, updateRows } from "../persistence/write.ts";
-import type { MutationOptions } from "../mutations/mutate.ts";
 import { makeMac } from "./addresses.ts";
 import type { ExpandedFleet, WantedDecky } from "./expand-fleet.ts";
 
@@ -40,10 +40,12 @@ interface DeckyChange {
   readonly services: readonly StoredService[];
 }
 
-const kindOf = { deploy: "deploy_decky", change: "change_decky", redeploy: "change_decky", teardown: "teardown_decky" } as const satisfies Record<
-  Exclude<Action, "keep">,
-  OperationKind
->;
+const kindOf = {
+  deploy: "deploy_decky",
+  change: "change_decky",
+  redeploy: "change_decky",
+  teardown: "teardown_decky",
+} as const satisfies Record<Exclude<Action, "keep">, OperationKind>;
 
 export interface FleetChangesOptions {
   readonly database: Database;
@@ -55,21 +57,36 @@ export interface FleetChangesOptions {
 }
 
 /** Applies a whole fleet: one operation for the request, one part for each decky that differs. */
-export function createFleetChanges({ database, deckies, operations, hosts, converger, catalogue }: FleetChangesOptions): FleetChanges {
+export function createFleetChanges({
+  database,
+  deckies,
+  operations,
+  hosts,
+  converger,
+  catalogue,
+}: FleetChangesOptions): FleetChanges {
   const difference = async (tx: Tx, fleet: ExpandedFleet | undefined): Promise<DeckyChange[]> => {
     const rows = await tx.getRepository(Deckies).find({ where: { scope: "fleet" }, order: { name: "ASC" } });
     const current = await deckies.desiredServices(tx, rows);
     if (fleet !== undefined) refuseOtherLan(rows, fleet);
     const wantedNames = new Set(fleet?.deckies.map((decky) => decky.name));
     const leaving = rows.filter((row) => !wantedNames.has(row.name) && !row.leaving);
-    const used = new Set([...rows.filter((row) => wantedNames.has(row.name)).map((row) => row.ip), ...(fleet?.deckies.flatMap((d) => d.ip ?? []) ?? [])]);
+    const used = new Set([
+      ...rows.filter((row) => wantedNames.has(row.name)).map((row) => row.ip),
+      ...(fleet?.deckies.flatMap((d) => d.ip ?? []) ?? []),
+    ]);
     const wanted = (fleet?.deckies ?? []).map((decky) => {
       const row = rows.find((candidate) => candidate.name === decky.name);
       if (row?.leaving) throw new AppError("DECKY_LEAVING", `${row.name} is being torn down`, { metadata: { decky: row.name } });
       return row === undefined ? deploy(decky, fleet as ExpandedFleet, used) : change(row, current.get(row.id) ?? [], decky);
     });
     return [
-      ...leaving.map((decky) => ({ action: "teardown" as const, decky, before: current.get(decky.id) ?? [], services: current.get(decky.id) ?? [] })),
+      ...leaving.map((decky) => ({
+        action: "teardown" as const,
+        decky,
+        before: current.get(decky.id) ?? [],
+        services: current.get(decky.id) ?? [],
+      })),
       ...wanted,
     ];
   };
@@ -114,7 +131,12 @@ export function createFleetChanges({ database, deckies, operations, hosts, conve
   };
 
   const change = (row: DeckyRow, before: readonly StoredService[], wanted: WantedDecky): DeckyChange => {
-    const services = wanted.services.map((service) => keepSecrets(service, before.find((other) => other.slug === service.slug)));
+    const services = wanted.services.map((service) =>
+      keepSecrets(
+        service,
+        before.find((other) => other.slug === service.slug),
+      ),
+    );
     const distro = findDistro(wanted.distro);
     const identity: Identity = {
       ...row.identity,
@@ -126,7 +148,11 @@ export function createFleetChanges({ database, deckies, operations, hosts, conve
       buildBase: distro?.buildBase ?? row.identity.buildBase,
     };
     const decky = { ...row, identity, ip: wanted.ip ?? row.ip };
-    const needsBase = decky.ip !== row.ip || identity.hostname !== row.identity.hostname || identity.osFamily !== row.identity.osFamily || identity.baseImage !== row.identity.baseImage;
+    const needsBase =
+      decky.ip !== row.ip ||
+      identity.hostname !== row.identity.hostname ||
+      identity.osFamily !== row.identity.osFamily ||
+      identity.baseImage !== row.identity.baseImage;
     const action = needsBase ? "redeploy" : sameServices(before, services) ? "keep" : "change";
     return { action, decky, before, services };
   };
@@ -146,9 +172,16 @@ export function createFleetChanges({ database, deckies, operations, hosts, conve
       if (host === undefined) throw new AppError("HOST_UNREACHABLE", `there is no connection to host ${decky.host}`);
       const revision = action === "deploy" ? 1 : decky.desiredRevision + 1;
       const { plan } = await host.plan(
-        action === "teardown" ? { kind: "absent", scope: decky.scope, name: decky.name } : { kind: "present", spec: toSpec(decky, services, revision) },
+        action === "teardown"
+          ? { kind: "absent", scope: decky.scope, name: decky.name }
+          : { kind: "present", spec: toSpec(decky, services, revision) },
       );
-      const record = toPlanRecord(plan, formatPlan(plan), decky.desiredRevision, diffServices(before, action === "teardown" ? [] : services, catalogue));
+      const record = toPlanRecord(
+        plan,
+        formatPlan(plan),
+        decky.desiredRevision,
+        diffServices(before, action === "teardown" ? [] : services, catalogue),
+      );
       parts.push({ name: decky.name, host: decky.host, action, plan: record });
     }
     return {
@@ -166,7 +199,9 @@ export function createFleetChanges({ database, deckies, operations, hosts, conve
 
   const refuseOtherPlan = ({ options }: FleetRequest, actual: string) => {
     if (options.expectedPlan !== "" && options.expectedPlan !== actual)
-      throw new AppError("PLAN_CHANGED", "the plan for the fleet is another one now", { metadata: { expected: options.expectedPlan, actual } });
+      throw new AppError("PLAN_CHANGED", "the plan for the fleet is another one now", {
+        metadata: { expected: options.expectedPlan, actual },
+      });
   };
 
   const newOperation = (request: FleetRequest): OperationRow =>
@@ -179,7 +214,11 @@ export function createFleetChanges({ database, deckies, operations, hosts, conve
       onFailure: request.options.onFailure,
     });
 
-  const store = async (tx: Tx, request: FleetRequest, plan: PlanRecord | null): Promise<{ parent: OperationRow; children: OperationRow[] }> => {
+  const store = async (
+    tx: Tx,
+    request: FleetRequest,
+    plan: PlanRecord | null,
+  ): Promise<{ parent: OperationRow; children: OperationRow[] }> => {
     await tx.query("SELECT pg_advisory_xact_lock(7233003)");
     const changes = (await difference(tx, request.fleet)).filter((each) => each.action !== "keep");
     if (request.fleet !== undefined) {
@@ -188,14 +227,23 @@ export function createFleetChanges({ database, deckies, operations, hosts, conve
       await insertRows(tx, Fleets, [fleet]);
     }
     const made = newOperation(request);
-    const parent: OperationRow = { ...made, plan, startedAt: new Date(), ...(changes.length === 0 ? { state: "succeeded", finishedAt: new Date() } : { state: "running" }) };
+    const parent: OperationRow = {
+      ...made,
+      plan,
+      startedAt: new Date(),
+      ...(changes.length === 0 ? { state: "succeeded", finishedAt: new Date() } : { state: "running" }),
+    };
     await operations.insert(tx, parent);
     const children: OperationRow[] = [];
     for (const each of changes) children.push(await storeChange(tx, each, parent));
     return { parent, children };
   };
 
-  const storeChange = async (tx: Tx, { action, decky, before, services }: DeckyChange, parent: OperationRow): Promise<OperationRow> => {
+  const storeChange = async (
+    tx: Tx,
+    { action, decky, before, services }: DeckyChange,
+    parent: OperationRow,
+  ): Promise<OperationRow> => {
     const revision = action === "deploy" ? 1 : decky.desiredRevision + 1;
     const changes = diffServices(before, action === "teardown" ? [] : services, catalogue);
     const operation = operations.make({
@@ -213,11 +261,27 @@ export function createFleetChanges({ database, deckies, operations, hosts, conve
     if (action === "deploy") await insertRows(tx, Deckies, [{ ...decky, lastOperation: operation.id }]);
     else {
       await deckies.lockById(tx, decky.id);
-      const patch = { desiredRevision: revision, leaving: action === "teardown", lastOperation: operation.id, state: "changing", identity: decky.identity, ip: decky.ip, hold: false, retryAt: null } as const;
+      const patch = {
+        desiredRevision: revision,
+        leaving: action === "teardown",
+        lastOperation: operation.id,
+        state: "changing",
+        identity: decky.identity,
+        ip: decky.ip,
+        hold: false,
+        retryAt: null,
+      } as const;
       await updateRows(tx, Deckies, { id: decky.id }, patch);
     }
     await operations.insert(tx, operation);
-    await deckies.addRevision(tx, { decky, number: revision, services, actor: parent.actor, reason: parent.reason, operationId: operation.id });
+    await deckies.addRevision(tx, {
+      decky,
+      number: revision,
+      services,
+      actor: parent.actor,
+      reason: parent.reason,
+      operationId: operation.id,
+    });
     return operation;
   };
 
@@ -227,9 +291,15 @@ export function createFleetChanges({ database, deckies, operations, hosts, conve
       if (options.requestId !== "") {
         const earlier = await database.read((tx) => operations.findByRequest(tx, request.actor, options.requestId));
         if (earlier !== undefined && earlier.requestHash === request.requestHash) return operations.get(earlier.id);
-        if (earlier !== undefined) throw new AppError("REQUEST_ID_REUSED", `the request id ${options.requestId} was used for another request`, { metadata: { operation: earlier.id } });
+        if (earlier !== undefined)
+          throw new AppError("REQUEST_ID_REUSED", `the request id ${options.requestId} was used for another request`, {
+            metadata: { operation: earlier.id },
+          });
       }
-      const plan = options.dryRun || options.expectedPlan !== "" ? await planOf(await database.read((tx) => difference(tx, request.fleet))) : null;
+      const plan =
+        options.dryRun || options.expectedPlan !== ""
+          ? await planOf(await database.read((tx) => difference(tx, request.fleet)))
+          : null;
       if (plan !== null) refuseOtherPlan(request, plan.digest);
       if (options.dryRun) return { row: { ...newOperation(request), id: "", plan }, steps: [], children: [] };
       const { parent, children } = await database.transaction((tx) => store(tx, request, plan));
@@ -243,15 +313,25 @@ export function createFleetChanges({ database, deckies, operations, hosts, conve
 function refuseOtherLan(rows: readonly DeckyRow[], fleet: ExpandedFleet): void {
   const here = rows[0]?.lan;
   if (here === undefined) return;
-  const same = here.name === fleet.lan.name && here.driver === fleet.lan.driver && here.subnet === fleet.lan.subnet && here.gateway === fleet.lan.gateway && (here.parent ?? "") === (fleet.lan.parent ?? "");
+  const same =
+    here.name === fleet.lan.name &&
+    here.driver === fleet.lan.driver &&
+    here.subnet === fleet.lan.subnet &&
+    here.gateway === fleet.lan.gateway &&
+    (here.parent ?? "") === (fleet.lan.parent ?? "");
   if (!same)
-    throw new AppError("FLEET_INVALID", `fleet.lan: deckies live on ${here.name} (${here.driver}, ${here.subnet}); tear the fleet down before you change its LAN`, {
-      violations: [{ field: "fleet.lan", description: "cannot change while deckies use it" }],
-    });
+    throw new AppError(
+      "FLEET_INVALID",
+      `fleet.lan: deckies live on ${here.name} (${here.driver}, ${here.subnet}); tear the fleet down before you change its LAN`,
+      {
+        violations: [{ field: "fleet.lan", description: "cannot change while deckies use it" }],
+      },
+    );
 }
 
 function nextAddress(fleet: ExpandedFleet, used: ReadonlySet<string>): string {
-  for (const address of fleet.subnet.hosts(fleet.ipStart)) if (address !== fleet.lan.gateway && !used.has(address)) return address;
+  for (const address of fleet.subnet.hosts(fleet.ipStart))
+    if (address !== fleet.lan.gateway && !used.has(address)) return address;
   throw new AppError("FLEET_INVALID", `fleet.lan.subnet: ${fleet.lan.subnet} has no free address left`, {
     violations: [{ field: "fleet.lan.subnet", description: "is full" }],
   });

@@ -33,7 +33,10 @@ export interface Mutation {
   /** Keyed hash of the whole request, to tell a repeated call from another one with the same id. */
   readonly requestHash: string;
   /** Pure: the services after the change. Throws when the change cannot be. */
-  readonly change: (services: readonly StoredService[], tx: { revision(number: number): Promise<readonly StoredService[]> }) => Promise<StoredService[]> | StoredService[];
+  readonly change: (
+    services: readonly StoredService[],
+    tx: { revision(number: number): Promise<readonly StoredService[]> },
+  ) => Promise<StoredService[]> | StoredService[];
   /** The decky is to be gone afterwards. */
   readonly leaves?: boolean;
 }
@@ -53,27 +56,48 @@ export interface MutationsOptions {
   readonly catalogue: Catalogue;
 }
 
-export function createMutations({ database, deckies, operations, events, hosts, converger, catalogue }: MutationsOptions): Mutations {
+export function createMutations({
+  database,
+  deckies,
+  operations,
+  events,
+  hosts,
+  converger,
+  catalogue,
+}: MutationsOptions): Mutations {
   const prepare = async (tx: Tx, decky: DeckyRow, mutation: Mutation) => {
-    if (decky.leaving) throw new AppError("DECKY_LEAVING", `${decky.name} is being torn down`, { metadata: { decky: decky.name } });
+    if (decky.leaving)
+      throw new AppError("DECKY_LEAVING", `${decky.name} is being torn down`, { metadata: { decky: decky.name } });
     const expected = mutation.options.expectedRevision;
     if (expected !== undefined && expected !== decky.desiredRevision)
       throw new AppError("REVISION_CONFLICT", `${decky.name} is at revision ${decky.desiredRevision}, not ${expected}`, {
         metadata: { decky: decky.name, expected: String(expected), actual: String(decky.desiredRevision) },
       });
     const before = await deckies.services(tx, decky, decky.desiredRevision);
-    const after = await mutation.change(before, { revision: async (number) => (await deckies.revision(tx, decky, number)).services });
+    const after = await mutation.change(before, {
+      revision: async (number) => (await deckies.revision(tx, decky, number)).services,
+    });
     return { before, after };
   };
 
-  const planFor = async (decky: DeckyRow, before: readonly StoredService[], after: readonly StoredService[], mutation: Mutation) => {
+  const planFor = async (
+    decky: DeckyRow,
+    before: readonly StoredService[],
+    after: readonly StoredService[],
+    mutation: Mutation,
+  ) => {
     const host = hosts.get(decky.host);
     if (host === undefined) throw new AppError("HOST_UNREACHABLE", `there is no connection to host ${decky.host}`);
     const target = mutation.leaves
       ? ({ kind: "absent", scope: decky.scope, name: decky.name } as const)
       : ({ kind: "present", spec: toSpec(decky, after, decky.desiredRevision + 1) } as const);
     const { plan } = await host.plan(target);
-    return toPlanRecord(plan, formatPlan(plan), decky.desiredRevision, diffServices(before, mutation.leaves ? [] : after, catalogue));
+    return toPlanRecord(
+      plan,
+      formatPlan(plan),
+      decky.desiredRevision,
+      diffServices(before, mutation.leaves ? [] : after, catalogue),
+    );
   };
 
   /** Answers the operation of an earlier call with the same id, and refuses an id that was used for something else. */
@@ -116,7 +140,9 @@ export function createMutations({ database, deckies, operations, events, hosts, 
 
   const refuseOtherPlan = ({ decky, options }: Mutation, actual: string) => {
     if (options.expectedPlan !== "" && options.expectedPlan !== actual)
-      throw new AppError("PLAN_CHANGED", `the plan for ${decky} is another one now`, { metadata: { decky, expected: options.expectedPlan, actual } });
+      throw new AppError("PLAN_CHANGED", `the plan for ${decky} is another one now`, {
+        metadata: { decky, expected: options.expectedPlan, actual },
+      });
   };
 
   return {
@@ -146,6 +172,9 @@ export function createMutations({ database, deckies, operations, events, hosts, 
 
   async function store(tx: Tx, mutation: Mutation): Promise<OperationRecord> {
     const decky = await deckies.lock(tx, mutation.scope, mutation.decky);
+    // The same call may have been stored while this one waited for the lock.
+    const repeated = await findRepeated(tx, mutation);
+    if (repeated !== undefined) return { row: repeated, steps: [], children: [] };
     const { before, after } = await prepare(tx, decky, mutation);
     const number = decky.desiredRevision + 1;
     const changes = diffServices(before, mutation.leaves ? [] : after, catalogue);
@@ -153,7 +182,15 @@ export function createMutations({ database, deckies, operations, events, hosts, 
     const isReal = decky.appliedRevision === decky.desiredRevision && (await operations.openOf(tx, decky.id)).length === 0;
     // A save, or a change that asks for what is there already: stored and done, the containers are as wanted.
     const done = nothingToDo && isReal && decky.state !== "failed";
-    const plan = { steps: [], untouched: [], risks: [], baseRevision: decky.desiredRevision, digest: "", text: "nothing to do", changes };
+    const plan = {
+      steps: [],
+      untouched: [],
+      risks: [],
+      baseRevision: decky.desiredRevision,
+      digest: "",
+      text: "nothing to do",
+      changes,
+    };
     const operation: OperationRow = {
       ...newOperation(decky, mutation),
       revision: number,
@@ -161,15 +198,27 @@ export function createMutations({ database, deckies, operations, events, hosts, 
       ...(done ? { state: "succeeded", startedAt: new Date(), finishedAt: new Date() } : {}),
     };
     await operations.insert(tx, operation);
-    await deckies.addRevision(tx, { decky, number, services: after, actor: mutation.actor, reason: mutation.options.reason, operationId: operation.id });
-    await updateRows(tx, Deckies, { id: decky.id }, {
-      desiredRevision: number,
-      leaving: mutation.leaves === true,
-      lastOperation: operation.id,
-      hold: false,
-      retryAt: null,
-      ...(done ? { appliedRevision: number } : { state: "changing" }),
+    await deckies.addRevision(tx, {
+      decky,
+      number,
+      services: after,
+      actor: mutation.actor,
+      reason: mutation.options.reason,
+      operationId: operation.id,
     });
+    await updateRows(
+      tx,
+      Deckies,
+      { id: decky.id },
+      {
+        desiredRevision: number,
+        leaving: mutation.leaves === true,
+        lastOperation: operation.id,
+        hold: false,
+        retryAt: null,
+        ...(done ? { appliedRevision: number } : { state: "changing" }),
+      },
+    );
     if (done) await events.append(tx, operationFacts(operation, after));
     return { row: operation, steps: [], children: [] };
   }

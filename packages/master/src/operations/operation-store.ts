@@ -72,7 +72,10 @@ export function createOperationStore(database: Database): OperationStore {
     async update(tx, id, patch) {
       return (await updateRows(tx, Operations, { id, state: In([...openStates]) }, patch)) > 0;
     },
-    openOf: (tx, deckyId) => tx.getRepository(Operations).find({ where: { deckyId, state: In([...openStates]) }, order: { revision: "ASC", createdAt: "ASC" } }),
+    openOf: (tx, deckyId) =>
+      tx
+        .getRepository(Operations)
+        .find({ where: { deckyId, state: In([...openStates]) }, order: { revision: "ASC", createdAt: "ASC" } }),
     async findByRequest(tx, actor, requestId) {
       return (await tx.getRepository(Operations).findOneBy({ actor, requestId })) ?? undefined;
     },
@@ -80,7 +83,10 @@ export function createOperationStore(database: Database): OperationStore {
       database.read(async (tx) => {
         const row = await tx.getRepository(Operations).findOneBy({ id });
         if (row === null)
-          throw new AppError("OPERATION_NOT_FOUND", `there is no operation ${JSON.stringify(id)}`, { metadata: { operation: id }, resource: { type: "operation", name: id } });
+          throw new AppError("OPERATION_NOT_FOUND", `there is no operation ${JSON.stringify(id)}`, {
+            metadata: { operation: id },
+            resource: { type: "operation", name: id },
+          });
         const [steps, children] = await Promise.all([
           tx.getRepository(Steps).find({ where: { operationId: id }, order: { attempt: "ASC", number: "ASC" } }),
           tx.getRepository(Operations).find({ where: { parent: id }, order: { deckyName: "ASC" }, select: { id: true } }),

@@ -1,5 +1,5 @@
-import type { Plan, Risk } from "@decnet/engine/plan/plan";
 import type { Receipt } from "@decnet/engine/execute/receipt";
+import type { Plan, Risk } from "@decnet/engine/plan/plan";
 
 export type OperationKind =
   | "add_service"
@@ -55,7 +55,13 @@ export interface OperationError {
 
 export function toPlanRecord(plan: Plan, text: string, baseRevision: number, changes: readonly ServiceChange[]): PlanRecord {
   return {
-    steps: plan.steps.map((step) => ({ number: step.number, verb: step.kind, target: step.target, cause: step.cause, service: step.slug })),
+    steps: plan.steps.map((step) => ({
+      number: step.number,
+      verb: step.kind,
+      target: step.target,
+      cause: step.cause,
+      service: step.slug,
+    })),
     untouched: plan.untouched,
     risks: plan.risks,
     baseRevision,

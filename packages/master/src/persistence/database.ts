@@ -14,7 +14,9 @@ export interface Database {
   close(): Promise<void>;
 }
 
-export type DatabaseAddress = { readonly url: string } | { readonly socketFolder: string; readonly database: string; readonly user: string };
+export type DatabaseAddress =
+  | { readonly url: string }
+  | { readonly socketFolder: string; readonly database: string; readonly user: string };
 
 const migrationLock = 7_233_001;
 const retriable = new Set(["40001", "40P01"]);
@@ -24,7 +26,9 @@ const retries = 5;
 export async function openDatabase(address: DatabaseAddress): Promise<Database> {
   const source = new DataSource({
     type: "postgres",
-    ...("url" in address ? { url: address.url } : { host: address.socketFolder, database: address.database, username: address.user }),
+    ...("url" in address
+      ? { url: address.url }
+      : { host: address.socketFolder, database: address.database, username: address.user }),
     entities,
     migrations: [Initial1764000000000],
     poolSize: 16,
@@ -67,7 +71,8 @@ async function guarded<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    if (isAway(error)) throw new AppError("STORAGE_UNAVAILABLE", "the database does not answer", { cause: error, retryAfterMs: 1_000 });
+    if (isAway(error))
+      throw new AppError("STORAGE_UNAVAILABLE", "the database does not answer", { cause: error, retryAfterMs: 1_000 });
     throw error;
   }
 }
@@ -77,11 +82,15 @@ function isAway(error: unknown): boolean {
   const state = sqlStateOf(error);
   // Classes 08 (connection) and 57P (shut down, starting up), and the codes of the socket itself.
   if (state !== undefined) return /^(08|57P|53300|ECONN|ENOENT|EPIPE|ETIMEDOUT)/.test(state);
-  return /Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error|not queryable/i.test(error.message);
+  return /Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error|not queryable/i.test(
+    error.message,
+  );
 }
 
 function sqlStateOf(error: unknown): string | undefined {
-  return typeof error === "object" && error !== null && "code" in error && typeof error.code === "string" ? error.code : undefined;
+  return typeof error === "object" && error !== null && "code" in error && typeof error.code === "string"
+    ? error.code
+    : undefined;
 }
 
 /** The constraint that a write violated, or undefined for any other error. */

@@ -34,10 +34,16 @@ export async function openPrivatePostgres(dataDir: string): Promise<PrivatePostg
   }
   const asOwner = (file: string, args: readonly string[]) =>
     isRoot
-      ? execa("setpriv", [`--reuid=${owner?.uid}`, `--regid=${owner?.gid}`, "--clear-groups", file, ...args], { cwd: "/", reject: false, all: true, stdin: "ignore" })
+      ? execa("setpriv", [`--reuid=${owner?.uid}`, `--regid=${owner?.gid}`, "--clear-groups", file, ...args], {
+          cwd: "/",
+          reject: false,
+          all: true,
+          stdin: "ignore",
+        })
       : execa(file, args, { cwd: "/", reject: false, all: true, stdin: "ignore" });
   const check = await asOwner("test", ["-w", cluster]);
-  if (check.exitCode !== 0) throw storage(`the user postgres cannot reach ${cluster}; every folder above it must be searchable by others`);
+  if (check.exitCode !== 0)
+    throw storage(`the user postgres cannot reach ${cluster}; every folder above it must be searchable by others`);
 
   if (!(await exists(join(data, "PG_VERSION")))) {
     // A crash in the middle of making the cluster leaves a folder without a finished marker; it holds nothing yet.
@@ -73,7 +79,13 @@ async function startServer(run: Run, bin: string, data: string, socketFolder: st
     if (Date.now() > deadline) throw storage(`the private database did not start within ${startTimeoutMs / 1000} s; see ${log}`);
     const running = await livePid(data);
     if (running === "gone") {
-      const settings = ["listen_addresses=", "fsync=on", "shared_buffers=32MB", "max_connections=60", `unix_socket_directories=${socketFolder}`];
+      const settings = [
+        "listen_addresses=",
+        "fsync=on",
+        "shared_buffers=32MB",
+        "max_connections=60",
+        `unix_socket_directories=${socketFolder}`,
+      ];
       const options = settings.map((setting) => `-c '${setting}'`).join(" ");
       await trimLog(log);
       // pg_ctl puts the server into a session of its own. A failure is looked at again: another server may just be ending.

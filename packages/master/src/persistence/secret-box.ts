@@ -28,7 +28,9 @@ export async function openSecretBox(file: string): Promise<SecretBox> {
     },
     open(sealed, place) {
       const bytes = Buffer.from(sealed.slice(prefix.length), "base64");
-      const decipher = createDecipheriv("aes-256-gcm", sealKey, bytes.subarray(0, 12)).setAAD(Buffer.from(place)).setAuthTag(bytes.subarray(12, 28));
+      const decipher = createDecipheriv("aes-256-gcm", sealKey, bytes.subarray(0, 12))
+        .setAAD(Buffer.from(place))
+        .setAuthTag(bytes.subarray(12, 28));
       try {
         return Buffer.concat([decipher.update(bytes.subarray(28)), decipher.final()]).toString("utf8");
       } catch (error) {

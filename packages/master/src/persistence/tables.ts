@@ -19,7 +19,10 @@ export interface InstallationRow {
 export const Installations = new EntitySchema<InstallationRow>({
   name: "Installation",
   tableName: "installation",
-  columns: { id: { type: "uuid", primary: true, primaryKeyConstraintName: "installation_pkey" }, createdAt: { ...time, name: "created_at" } },
+  columns: {
+    id: { type: "uuid", primary: true, primaryKeyConstraintName: "installation_pkey" },
+    createdAt: { ...time, name: "created_at" },
+  },
 });
 
 export interface FleetRow {

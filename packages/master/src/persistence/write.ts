@@ -3,7 +3,11 @@ import type { QueryDeepPartialEntity } from "typeorm/query-builder/QueryPartialE
 import type { Tx } from "./database.ts";
 
 /** Inserts whole rows. TypeORM's own type cannot express JSON columns, hence the one cast here. */
-export async function insertRows<Row extends ObjectLiteral>(tx: Tx, table: EntitySchema<Row>, rows: readonly Row[]): Promise<void> {
+export async function insertRows<Row extends ObjectLiteral>(
+  tx: Tx,
+  table: EntitySchema<Row>,
+  rows: readonly Row[],
+): Promise<void> {
   await tx.getRepository(table).insert([...rows] as QueryDeepPartialEntity<Row>[]);
 }
 

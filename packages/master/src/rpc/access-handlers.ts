@@ -7,7 +7,11 @@ import type { MasterParts } from "./parts.ts";
 import { callerOf, invalid, parseFilter, parsePage } from "./requests.ts";
 
 const roles = { viewer: Role.VIEWER, operator: Role.OPERATOR, admin: Role.ADMIN } as const satisfies Record<RoleWord, Role>;
-const roleWords: Partial<Record<Role, RoleWord>> = { [Role.VIEWER]: "viewer", [Role.OPERATOR]: "operator", [Role.ADMIN]: "admin" };
+const roleWords: Partial<Record<Role, RoleWord>> = {
+  [Role.VIEWER]: "viewer",
+  [Role.OPERATOR]: "operator",
+  [Role.ADMIN]: "admin",
+};
 const newest = 5_000;
 const maxTtlMs = 10 * 365 * 86_400_000;
 
@@ -15,14 +19,22 @@ export function createAccessHandlers({ tokens, database, version }: MasterParts)
   return {
     whoAmI(_, context) {
       const caller = callerOf(context);
-      return { name: caller.name, role: roles[caller.role], tokenId: caller.tokenId, serverVersion: version, serverTime: timestampFromDate(new Date()) };
+      return {
+        name: caller.name,
+        role: roles[caller.role],
+        tokenId: caller.tokenId,
+        serverVersion: version,
+        serverTime: timestampFromDate(new Date()),
+      };
     },
     async createToken(request, context) {
       const role = roleWords[request.role];
       if (role === undefined) throw invalid([{ field: "role", description: "must be ROLE_VIEWER, ROLE_OPERATOR or ROLE_ADMIN" }]);
-      if (!/^[\w.@ -]{1,64}$/.test(request.name)) throw invalid([{ field: "name", description: "1 to 64 letters, digits, spaces and . _ @ -" }]);
+      if (!/^[\w.@ -]{1,64}$/.test(request.name))
+        throw invalid([{ field: "name", description: "1 to 64 letters, digits, spaces and . _ @ -" }]);
       const ttlMs = request.ttl === undefined ? undefined : durationMs(request.ttl);
-      if (ttlMs !== undefined && (ttlMs < 1_000 || ttlMs > maxTtlMs)) throw invalid([{ field: "ttl", description: "is from one second to ten years" }]);
+      if (ttlMs !== undefined && (ttlMs < 1_000 || ttlMs > maxTtlMs))
+        throw invalid([{ field: "ttl", description: "is from one second to ten years" }]);
       const { row, secret } = await tokens.create({ name: request.name, role, createdBy: callerOf(context).name, ttlMs });
       return { token: toToken(row), secret };
     },
@@ -32,7 +44,9 @@ export function createAccessHandlers({ tokens, database, version }: MasterParts)
       const matches = parseFilter(request.filter, ["actor", "action", "target", "outcome"]);
       const page = parsePage(request, 100);
       const rows = await database.read((tx) => tx.getRepository(Audit).find({ order: { at: "DESC", id: "ASC" }, take: newest }));
-      const fitting = rows.filter((row) => matches({ actor: [row.actor], action: [row.action], target: [row.target], outcome: [row.outcome] }));
+      const fitting = rows.filter((row) =>
+        matches({ actor: [row.actor], action: [row.action], target: [row.target], outcome: [row.outcome] }),
+      );
       const shown = fitting.slice(page.offset, page.offset + page.size);
       const next = page.offset + shown.length;
       const entries = shown.map(({ operationId, at, ...row }) => ({ ...row, operation: operationId, at: timestampFromDate(at) }));

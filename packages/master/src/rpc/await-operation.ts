@@ -37,7 +37,10 @@ export async function awaitOperation(
         outputTail: error?.outputTail ?? [],
       });
     }
-    if (row.state === "cancelled") throw new OperationFailed("OPERATION_CANCELLED", "the operation was cancelled", create(OperationSchema, message), { metadata: { operation: row.id } });
+    if (row.state === "cancelled")
+      throw new OperationFailed("OPERATION_CANCELLED", "the operation was cancelled", create(OperationSchema, message), {
+        metadata: { operation: row.id },
+      });
     return message;
   } finally {
     clearTimeout(timer);

@@ -1,11 +1,11 @@
-import type { ServiceImpl } from "@connectrpc/connect";
-import { type CatalogService, FieldType } from "@decnet/common/gen/decnet/v1/catalog_pb";
-import type { CatalogueService, ConfigField, FieldType as TypeWord } from "@decnet/engine/catalogue/types";
-import { AppError } from "@decnet/common/errors/app-error";
-import { archetypes } from "@decnet/engine/tables/archetypes";
-import { distros } from "@decnet/engine/tables/distros";
 import { fromJson } from "@bufbuild/protobuf";
 import { ValueSchema } from "@bufbuild/protobuf/wkt";
+import type { ServiceImpl } from "@connectrpc/connect";
+import { AppError } from "@decnet/common/errors/app-error";
+import { type CatalogService, FieldType } from "@decnet/common/gen/decnet/v1/catalog_pb";
+import type { CatalogueService, ConfigField, FieldType as TypeWord } from "@decnet/engine/catalogue/types";
+import { archetypes } from "@decnet/engine/tables/archetypes";
+import { distros } from "@decnet/engine/tables/distros";
 import type { MasterParts } from "./parts.ts";
 
 const types = {
@@ -23,7 +23,8 @@ export function createCatalogHandlers({ catalogue }: MasterParts): ServiceImpl<t
     listServices: () => ({ services: [...catalogue.services.values()].map(toEntry), digest: catalogue.digest }),
     getService({ slug }) {
       const entry = catalogue.services.get(slug);
-      if (entry === undefined) throw new AppError("SERVICE_UNKNOWN", `there is no service ${JSON.stringify(slug.slice(0, 64))} in the catalogue`);
+      if (entry === undefined)
+        throw new AppError("SERVICE_UNKNOWN", `there is no service ${JSON.stringify(slug.slice(0, 64))} in the catalogue`);
       return { service: toEntry(entry) };
     },
     listArchetypes: () => ({
@@ -36,7 +37,9 @@ export function createCatalogHandlers({ catalogue }: MasterParts): ServiceImpl<t
         osFamily: archetype.osFamily,
       })),
     }),
-    listDistros: () => ({ distros: distros.map(({ slug, title, image, hostnameStyle }) => ({ slug, title, image, hostnameStyle })) }),
+    listDistros: () => ({
+      distros: distros.map(({ slug, title, image, hostnameStyle }) => ({ slug, title, image, hostnameStyle })),
+    }),
   };
 }
 

@@ -13,12 +13,22 @@ export function createEventHandlers({ events, stopping }: MasterParts): ServiceI
   return {
     async *subscribe(request, context) {
       const bad = request.patterns.find((pattern) => !isTopicPattern(pattern));
-      if (bad !== undefined || request.patterns.length > 100) throw invalid([{ field: "patterns", description: "segments separated by dots; `*` is one segment, a last `>` is the rest" }]);
+      if (bad !== undefined || request.patterns.length > 100)
+        throw invalid([
+          { field: "patterns", description: "segments separated by dots; `*` is one segment, a last `>` is the rest" },
+        ]);
       const patterns = request.patterns.length === 0 ? [">"] : request.patterns;
       const start =
-        request.cursor !== "" ? parseCursor(request.cursor) : request.since === undefined ? await events.head() : await events.positionBefore(timestampDate(request.since));
+        request.cursor !== ""
+          ? parseCursor(request.cursor)
+          : request.since === undefined
+            ? await events.head()
+            : await events.positionBefore(timestampDate(request.since));
       let cursor = start;
-      const heartbeat = () => create(SubscribeResponseSchema, { item: { case: "heartbeat", value: { serverTime: timestampFromDate(new Date()), cursor } } });
+      const heartbeat = () =>
+        create(SubscribeResponseSchema, {
+          item: { case: "heartbeat", value: { serverTime: timestampFromDate(new Date()), cursor } },
+        });
       yield heartbeat();
       for await (const row of events.follow(start, heartbeatMs, AbortSignal.any([context.signal, stopping]))) {
         if (row === undefined) {
@@ -28,7 +38,16 @@ export function createEventHandlers({ events, stopping }: MasterParts): ServiceI
         cursor = row.position;
         if (!patterns.some((pattern) => matchesTopic(pattern, row.topic))) continue;
         yield create(SubscribeResponseSchema, {
-          item: { case: "event", value: { cursor, id: row.eventId, topic: row.topic, occurredAt: timestampFromDate(row.occurredAt), data: row.payload as JsonObject } },
+          item: {
+            case: "event",
+            value: {
+              cursor,
+              id: row.eventId,
+              topic: row.topic,
+              occurredAt: timestampFromDate(row.occurredAt),
+              data: row.payload as JsonObject,
+            },
+          },
         });
       }
     },

@@ -80,7 +80,11 @@ export function createFleetHandlers(parts: MasterParts): ServiceImpl<typeof Flee
         const order = { number: "DESC" } as const;
         const numbers =
           request.revision === undefined
-            ? (await tx.getRepository(Revisions).find({ where: { deckyId: decky.id }, order, skip: page.offset, take: page.size, select: { number: true } })).map((row) => row.number)
+            ? (
+                await tx
+                  .getRepository(Revisions)
+                  .find({ where: { deckyId: decky.id }, order, skip: page.offset, take: page.size, select: { number: true } })
+              ).map((row) => row.number)
             : [request.revision];
         const revisions = [];
         for (const number of numbers) {
@@ -115,12 +119,23 @@ export function createFleetHandlers(parts: MasterParts): ServiceImpl<typeof Flee
     },
     async teardownDecky(request, context) {
       const change = common(parts, TeardownDeckyRequestSchema, request, context);
-      const record = await parts.mutations.submit({ kind: "teardown_decky", service: "", change: (services) => [...services], leaves: true, ...change });
+      const record = await parts.mutations.submit({
+        kind: "teardown_decky",
+        service: "",
+        change: (services) => [...services],
+        leaves: true,
+        ...change,
+      });
       return { operation: await awaitOperation(record, waits(request.options), operations, context, stopping) };
     },
     async teardownFleet(request, context) {
       const requestHash = hashRequest(parts, TeardownFleetRequestSchema, request);
-      const record = await parts.fleet.apply({ actor: callerOf(context).name, options: parseOptions(request.options), requestHash, fleet: undefined });
+      const record = await parts.fleet.apply({
+        actor: callerOf(context).name,
+        options: parseOptions(request.options),
+        requestHash,
+        fleet: undefined,
+      });
       return { operation: await awaitOperation(record, waits(request.options), operations, context, stopping) };
     },
     async *streamLogs(request, context) {
@@ -136,17 +151,28 @@ export function createFleetHandlers(parts: MasterParts): ServiceImpl<typeof Flee
       if (host === undefined) throw new AppError("HOST_UNREACHABLE", `there is no connection to host ${row.host}`);
       const signal = AbortSignal.any([context.signal, stopping]);
       const options = { tail: request.tail || 100, follow: request.follow, signal };
-      for await (const entry of mergeStreams(slugs.map((slug) => host.logs({ scope, name }, slug, options)))) yield create(StreamLogsResponseSchema, { lines: [toLine(entry)] });
+      for await (const entry of mergeStreams(slugs.map((slug) => host.logs({ scope, name }, slug, options))))
+        yield create(StreamLogsResponseSchema, { lines: [toLine(entry)] });
     },
   };
 }
 
 function toLine(entry: LogEntry) {
   const at = new Date(entry.at);
-  return { service: entry.slug, stream: entry.stream, text: entry.text, ...(Number.isNaN(at.getTime()) ? {} : { at: timestampFromDate(at) }) };
+  return {
+    service: entry.slug,
+    stream: entry.stream,
+    text: entry.text,
+    ...(Number.isNaN(at.getTime()) ? {} : { at: timestampFromDate(at) }),
+  };
 }
 
-const drivers = { [LanDriver.UNSPECIFIED]: "bridge", [LanDriver.BRIDGE]: "bridge", [LanDriver.MACVLAN]: "macvlan", [LanDriver.IPVLAN]: "ipvlan" } as const;
+const drivers = {
+  [LanDriver.UNSPECIFIED]: "bridge",
+  [LanDriver.BRIDGE]: "bridge",
+  [LanDriver.MACVLAN]: "macvlan",
+  [LanDriver.IPVLAN]: "ipvlan",
+} as const;
 
 function parseFleet({ fleet }: ApplyFleetRequest): WantedFleetInput {
   if (fleet?.lan === undefined) throw invalid([{ field: "fleet.lan", description: "is needed" }]);

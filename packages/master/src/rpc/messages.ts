@@ -1,6 +1,6 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
-import { DeckyState, type DeckySchema, ServiceState } from "@decnet/common/gen/decnet/v1/decky_pb";
+import { type DeckySchema, DeckyState, ServiceState } from "@decnet/common/gen/decnet/v1/decky_pb";
 import {
   ChangeAction,
   ContainerVerdict,
@@ -16,7 +16,12 @@ import type { Catalogue, ServiceConfig } from "@decnet/engine/catalogue/types";
 import type { ContainerFacts } from "@decnet/engine/execute/receipt";
 import type { DeckyState as StateWord, StoredService } from "../deckies/types.ts";
 import type { OperationRecord } from "../operations/operation-store.ts";
-import type { OperationKind as KindWord, OperationState as OperationStateWord, PlanRecord, ServiceChange } from "../operations/types.ts";
+import type {
+  OperationKind as KindWord,
+  OperationState as OperationStateWord,
+  PlanRecord,
+  ServiceChange,
+} from "../operations/types.ts";
 import type { DeckyRow, StepRow } from "../persistence/tables.ts";
 
 /** Our types as messages. Secrets stop here: they have no way into a message. */
@@ -63,7 +68,12 @@ const serviceStates = {
   outdated: ServiceState.OUTDATED,
 } as const;
 
-const actions = { added: ChangeAction.ADDED, removed: ChangeAction.REMOVED, changed: ChangeAction.CHANGED, staged: ChangeAction.STAGED } as const;
+const actions = {
+  added: ChangeAction.ADDED,
+  removed: ChangeAction.REMOVED,
+  changed: ChangeAction.CHANGED,
+  staged: ChangeAction.STAGED,
+} as const;
 
 const verdicts = {
   unchanged: ContainerVerdict.UNCHANGED,
@@ -142,7 +152,12 @@ export function toPlanMessage(plan: PlanRecord): MessageInitShape<typeof PlanSch
     digest: plan.digest,
     text: plan.text,
     changes: plan.changes.map(toChangeMessage),
-    deckies: (plan.deckies ?? []).map((part) => ({ decky: toRef("fleet", part.name), host: part.host, action: part.action, plan: toPlanMessage(part.plan) })),
+    deckies: (plan.deckies ?? []).map((part) => ({
+      decky: toRef("fleet", part.name),
+      host: part.host,
+      action: part.action,
+      plan: toPlanMessage(part.plan),
+    })),
   };
 }
 
@@ -158,7 +173,12 @@ function toRef(scope: string, name: string) {
   return { topologyId: scope === "fleet" ? "" : scope, name };
 }
 
-export function toDeckyMessage(row: DeckyRow, services: readonly StoredService[], catalogue: Catalogue, warnings: readonly string[]): MessageInitShape<typeof DeckySchema> {
+export function toDeckyMessage(
+  row: DeckyRow,
+  services: readonly StoredService[],
+  catalogue: Catalogue,
+  warnings: readonly string[],
+): MessageInitShape<typeof DeckySchema> {
   return {
     ref: toRef(row.scope, row.name),
     host: row.host,
@@ -195,10 +215,14 @@ function toServiceMessage(row: DeckyRow, service: StoredService, catalogue: Cata
     ports: ports.map((port) => ({ ...port, listening: seen?.listening.includes(`${port.number}/${port.protocol}`) ?? false })),
     secretsSet: Object.keys(service.config).filter((key) => secrets.has(key)),
     ...(service.staged === undefined ? {} : { staged: plainConfig(service.staged, secrets) }),
-    stagedSecrets: Object.keys(service.staged ?? {}).filter((key) => secrets.has(key) && service.staged?.[key] !== service.config[key]),
+    stagedSecrets: Object.keys(service.staged ?? {}).filter(
+      (key) => secrets.has(key) && service.staged?.[key] !== service.config[key],
+    ),
     containerName: seen?.containerName ?? "",
     containerId: seen?.containerId ?? "",
-    ...(seen === undefined || Number.isNaN(Date.parse(seen.startedAt)) ? {} : { startedAt: timestampFromDate(new Date(seen.startedAt)) }),
+    ...(seen === undefined || Number.isNaN(Date.parse(seen.startedAt))
+      ? {}
+      : { startedAt: timestampFromDate(new Date(seen.startedAt)) }),
     restartCount: seen?.restartCount ?? 0,
     message: seen?.message ?? "",
     openSessions: seen?.openSessions ?? 0,

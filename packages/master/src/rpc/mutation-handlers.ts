@@ -1,7 +1,12 @@
 import { type DescMessage, type MessageShape, toJsonString } from "@bufbuild/protobuf";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import type { MutationService } from "@decnet/common/gen/decnet/v1/mutation_pb";
-import { AddServiceRequestSchema, RemoveServiceRequestSchema, UpdateMode, UpdateServiceConfigRequestSchema } from "@decnet/common/gen/decnet/v1/mutation_pb";
+import {
+  AddServiceRequestSchema,
+  RemoveServiceRequestSchema,
+  UpdateMode,
+  UpdateServiceConfigRequestSchema,
+} from "@decnet/common/gen/decnet/v1/mutation_pb";
 import { coerceConfig } from "@decnet/engine/catalogue/coerce";
 import { addService, findEntry, removeService, updateService } from "../deckies/services.ts";
 import type { Mutation } from "../mutations/mutate.ts";
@@ -17,7 +22,12 @@ export function createMutationHandlers(parts: MasterParts): ServiceImpl<typeof M
       const entry = findEntry(catalogue, parseSlug(request.service));
       const config = coerceConfig(entry, request.config);
       const change: Mutation["change"] = (services) => addService(services, entry, config, ref.name, catalogue);
-      const submitted = { kind: "add_service", service: entry.slug, change, ...common(parts, AddServiceRequestSchema, request, context) } as const;
+      const submitted = {
+        kind: "add_service",
+        service: entry.slug,
+        change,
+        ...common(parts, AddServiceRequestSchema, request, context),
+      } as const;
       const record = await parts.mutations.submit(submitted);
       return { operation: await awaitOperation(record, waits(request.options), parts.operations, context, parts.stopping) };
     },
@@ -26,7 +36,12 @@ export function createMutationHandlers(parts: MasterParts): ServiceImpl<typeof M
       // No look into the catalogue: a service that is no longer on offer can still be removed.
       const slug = parseSlug(request.service);
       const change: Mutation["change"] = (services) => removeService(services, slug, ref.name);
-      const submitted = { kind: "remove_service", service: slug, change, ...common(parts, RemoveServiceRequestSchema, request, context) } as const;
+      const submitted = {
+        kind: "remove_service",
+        service: slug,
+        change,
+        ...common(parts, RemoveServiceRequestSchema, request, context),
+      } as const;
       const record = await parts.mutations.submit(submitted);
       return { operation: await awaitOperation(record, waits(request.options), parts.operations, context, parts.stopping) };
     },
@@ -39,7 +54,12 @@ export function createMutationHandlers(parts: MasterParts): ServiceImpl<typeof M
       const mode = request.mode === UpdateMode.MERGE ? "merge" : "replace";
       const update = { config: request.config, mode, clearSecrets: request.clearSecrets, apply: request.apply } as const;
       const change: Mutation["change"] = (services) => updateService(services, entry, update, ref.name);
-      const submitted = { kind: "update_service_config", service: entry.slug, change, ...common(parts, UpdateServiceConfigRequestSchema, request, context) } as const;
+      const submitted = {
+        kind: "update_service_config",
+        service: entry.slug,
+        change,
+        ...common(parts, UpdateServiceConfigRequestSchema, request, context),
+      } as const;
       const record = await parts.mutations.submit(submitted);
       return { operation: await awaitOperation(record, waits(request.options), parts.operations, context, parts.stopping) };
     },

@@ -1,7 +1,12 @@
 import { create } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { AppError } from "@decnet/common/errors/app-error";
-import { OperationSchema, type OperationService, OperationStepSchema, WatchOperationResponseSchema } from "@decnet/common/gen/decnet/v1/operation_pb";
+import {
+  OperationSchema,
+  type OperationService,
+  OperationStepSchema,
+  WatchOperationResponseSchema,
+} from "@decnet/common/gen/decnet/v1/operation_pb";
 import { operationFacts } from "../convergence/facts.ts";
 import { hasEnded } from "../operations/operation-store.ts";
 import { Deckies, Operations } from "../persistence/tables.ts";
@@ -14,20 +19,41 @@ const filterKeys = ["decky", "service", "state", "kind", "actor", "host", "paren
 /** Filters look at the newest operations only; older ones are found by id. */
 const newest = 5_000;
 
-export function createOperationHandlers({ database, operations, deckies, events, converger, stopping }: MasterParts): ServiceImpl<typeof OperationService> {
+export function createOperationHandlers({
+  database,
+  operations,
+  deckies,
+  events,
+  converger,
+  stopping,
+}: MasterParts): ServiceImpl<typeof OperationService> {
   return {
     async listOperations(request) {
       const matches = parseFilter(request.filter, filterKeys);
       const page = parsePage(request, 50);
-      const rows = await database.read((tx) => tx.getRepository(Operations).find({ order: { createdAt: "DESC", id: "ASC" }, take: newest }));
+      const rows = await database.read((tx) =>
+        tx.getRepository(Operations).find({ order: { createdAt: "DESC", id: "ASC" }, take: newest }),
+      );
       const fitting = rows.filter((row) =>
-        matches({ decky: [row.deckyName], service: [row.service], state: [row.state], kind: [row.kind], actor: [row.actor], host: [row.host], parent: [row.parent ?? ""] }),
+        matches({
+          decky: [row.deckyName],
+          service: [row.service],
+          state: [row.state],
+          kind: [row.kind],
+          actor: [row.actor],
+          host: [row.host],
+          parent: [row.parent ?? ""],
+        }),
       );
       const counts: Record<string, number> = {};
       for (const row of fitting) counts[row.state] = (counts[row.state] ?? 0) + 1;
       const shown = fitting.slice(page.offset, page.offset + page.size);
       const next = page.offset + shown.length;
-      return { operations: shown.map((row) => toOperationMessage({ row, steps: [], children: [] })), counts, nextPageToken: next < fitting.length ? String(next) : "" };
+      return {
+        operations: shown.map((row) => toOperationMessage({ row, steps: [], children: [] })),
+        counts,
+        nextPageToken: next < fitting.length ? String(next) : "",
+      };
     },
     getOperation: async ({ id }) => ({ operation: toOperationMessage(await operations.get(id)) }),
     async *watchOperation({ id }, context) {
@@ -38,16 +64,21 @@ export function createOperationHandlers({ database, operations, deckies, events,
           const key = `${step.attempt}/${step.number}`;
           if (sent.get(key) === step.state) continue;
           sent.set(key, step.state);
-          yield create(WatchOperationResponseSchema, { item: { case: "step", value: create(OperationStepSchema, toStepMessage(step)) } });
+          yield create(WatchOperationResponseSchema, {
+            item: { case: "step", value: create(OperationStepSchema, toStepMessage(step)) },
+          });
         }
         if (record.row.state === state) continue;
         state = record.row.state;
-        yield create(WatchOperationResponseSchema, { item: { case: "operation", value: create(OperationSchema, toOperationMessage(record)) } });
+        yield create(WatchOperationResponseSchema, {
+          item: { case: "operation", value: create(OperationSchema, toOperationMessage(record)) },
+        });
       }
     },
     async cancelOperation({ id }) {
       const { row } = await operations.get(id);
-      if (hasEnded(row)) throw new AppError("OPERATION_ENDED", `the operation has ended: ${row.state}`, { metadata: { operation: id } });
+      if (hasEnded(row))
+        throw new AppError("OPERATION_ENDED", `the operation has ended: ${row.state}`, { metadata: { operation: id } });
       const targets = row.deckyId === null ? (await operations.get(id)).children : [id];
       for (const target of targets) await cancelOne(target);
       return { operation: toOperationMessage(await operations.get(id)) };
@@ -67,7 +98,14 @@ export function createOperationHandlers({ database, operations, deckies, events,
       if (now.state !== "pending" || now.revision !== decky.desiredRevision || decky.appliedRevision === 0) return true;
       const before = await deckies.services(tx, decky, decky.desiredRevision - 1);
       const number = decky.desiredRevision + 1;
-      await deckies.addRevision(tx, { decky, number, services: before, actor: now.actor, reason: `cancel of ${id}`, operationId: id });
+      await deckies.addRevision(tx, {
+        decky,
+        number,
+        services: before,
+        actor: now.actor,
+        reason: `cancel of ${id}`,
+        operationId: id,
+      });
       await updateRows(tx, Deckies, { id: deckyId }, { desiredRevision: number, leaving: false });
       await operations.update(tx, id, { state: "cancelled", finishedAt: new Date() });
       await events.append(tx, operationFacts({ ...now, state: "cancelled" }, before));

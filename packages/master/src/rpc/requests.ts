@@ -19,15 +19,20 @@ export function callerOf(context: HandlerContext): Caller {
 }
 
 export function invalid(violations: readonly FieldViolation[]): AppError {
-  return new AppError("REQUEST_INVALID", violations.map(({ field, description }) => `${field}: ${description}`).join("; "), { violations });
+  return new AppError("REQUEST_INVALID", violations.map(({ field, description }) => `${field}: ${description}`).join("; "), {
+    violations,
+  });
 }
 
 export function parseRef(ref: DeckyRef | undefined): { scope: "fleet"; name: string } {
   if (ref === undefined || ref.name === "") throw invalid([{ field: "decky.name", description: "is needed" }]);
-  if (!namePattern.test(ref.name)) throw invalid([{ field: "decky.name", description: "lower-case letters, digits and inner hyphens, 1 to 63 characters" }]);
+  if (!namePattern.test(ref.name))
+    throw invalid([{ field: "decky.name", description: "lower-case letters, digits and inner hyphens, 1 to 63 characters" }]);
   if (ref.topologyId !== "") {
     const name = ref.topologyId.slice(0, 64);
-    throw new AppError("TOPOLOGY_NOT_FOUND", `there is no topology ${JSON.stringify(name)}`, { resource: { type: "topology", name } });
+    throw new AppError("TOPOLOGY_NOT_FOUND", `there is no topology ${JSON.stringify(name)}`, {
+      resource: { type: "topology", name },
+    });
   }
   return { scope: "fleet", name: ref.name };
 }
@@ -52,8 +57,10 @@ export function parseOptions(options: OptionsMessage | undefined): MutationOptio
     reason: text("reason", options?.reason ?? "", 1_000),
     onFailure: options?.onFailure === OnFailure.KEEP ? "keep" : "undo",
   };
-  if (options !== undefined && !(options.onFailure in OnFailure)) problems.push({ field: "options.on_failure", description: "is no known value" });
-  if (options !== undefined && !(options.wait in Wait)) problems.push({ field: "options.wait", description: "is no known value" });
+  if (options !== undefined && !(options.onFailure in OnFailure))
+    problems.push({ field: "options.on_failure", description: "is no known value" });
+  if (options !== undefined && !(options.wait in Wait))
+    problems.push({ field: "options.wait", description: "is no known value" });
   if (problems.length > 0) throw invalid(problems);
   return parsed;
 }
@@ -71,18 +78,23 @@ export interface Page {
 
 export function parsePage(request: { readonly pageSize: number; readonly pageToken: string }, usual: number): Page {
   if (request.pageSize > maxPageSize) throw invalid([{ field: "page_size", description: `is at most ${maxPageSize}` }]);
-  if (!/^\d{0,9}$/.test(request.pageToken)) throw invalid([{ field: "page_token", description: "is not one that this master gave" }]);
+  if (!/^\d{0,9}$/.test(request.pageToken))
+    throw invalid([{ field: "page_token", description: "is not one that this master gave" }]);
   return { size: request.pageSize || usual, offset: Number(request.pageToken || "0") };
 }
 
 /** `state!=running,host=edge-*` → tests over named values. Throws REQUEST_INVALID for an unknown key. */
-export function parseFilter(filter: string, keys: readonly string[]): (values: Readonly<Record<string, readonly string[]>>) => boolean {
+export function parseFilter(
+  filter: string,
+  keys: readonly string[],
+): (values: Readonly<Record<string, readonly string[]>>) => boolean {
   if (filter.length > 1_000) throw invalid([{ field: "filter", description: "has at most 1000 characters" }]);
   const terms = filter.split(",").flatMap((term) => {
     if (term.trim() === "") return [];
     const match = /^\s*([a-z_]+)\s*(!?=)\s*([^=]*?)\s*$/.exec(term);
     const [, key = "", operator, value = ""] = match ?? [];
-    if (match === null || !keys.includes(key)) throw invalid([{ field: "filter", description: `terms are key=value or key!=value with one of ${keys.join(", ")}` }]);
+    if (match === null || !keys.includes(key))
+      throw invalid([{ field: "filter", description: `terms are key=value or key!=value with one of ${keys.join(", ")}` }]);
     return [{ key, negated: operator === "!=", test: globTest(value) }];
   });
   return (values) => terms.every(({ key, negated, test }) => (values[key] ?? []).some(test) !== negated);

@@ -9,11 +9,11 @@ import { registerHealth } from "@decnet/common/rpc/health";
 import { registerReflection } from "@decnet/common/rpc/reflection";
 import { createAccessHandlers } from "./access-handlers.ts";
 import { createCatalogHandlers } from "./catalog-handlers.ts";
-import type { MasterParts } from "./parts.ts";
 import { createEventHandlers } from "./event-handlers.ts";
 import { createFleetHandlers } from "./fleet-handlers.ts";
 import { createMutationHandlers } from "./mutation-handlers.ts";
 import { createOperationHandlers } from "./operation-handlers.ts";
+import type { MasterParts } from "./parts.ts";
 
 export const masterServices = [MutationService, FleetService, CatalogService, OperationService, EventService, AccessService];
 
@@ -25,7 +25,12 @@ export function createRoutes(parts: MasterParts): (router: ConnectRouter) => voi
     router.service(OperationService, createOperationHandlers(parts));
     router.service(EventService, createEventHandlers(parts));
     router.service(AccessService, createAccessHandlers(parts));
-    registerHealth(router, masterServices.map((service) => service.typeName), parts.isReady, parts.stopping);
+    registerHealth(
+      router,
+      masterServices.map((service) => service.typeName),
+      parts.isReady,
+      parts.stopping,
+    );
     registerReflection(router, masterServices);
   };
 }

@@ -139,7 +139,9 @@ export class Initial1764000000000 implements MigrationInterface {
   }
 
   async down(runner: QueryRunner): Promise<void> {
-    await runner.query("DROP TABLE audit, tokens, outbox, operation_steps, operations, decky_revisions, deckies, fleet, installation");
+    await runner.query(
+      "DROP TABLE audit, tokens, outbox, operation_steps, operations, decky_revisions, deckies, fleet, installation",
+    );
     await runner.query("DROP FUNCTION decky_revisions_immutable");
   }
 }

@@ -1,0 +1,27 @@
+// sum-results.mjs NAME.json...   Adds up vitest's reports below build/results and prints "N passed, N failed" on a line of its own.
+// Exit code 1 when something failed, a report is missing, or no test ran.
+import { readFileSync } from "node:fs";
+
+const sum = { passed: 0, failed: 0, skipped: 0 };
+
+for (const name of process.argv.slice(2)) {
+  try {
+    const report = JSON.parse(readFileSync(`build/results/${name}`, "utf8"));
+    // A file that could not be loaded failed without a test of its own.
+    const broken = report.testResults.filter((file) => file.status === "failed" && file.assertionResults.length === 0).length;
+    sum.passed += report.numPassedTests;
+    sum.failed += report.numFailedTests + broken;
+    sum.skipped += report.numPendingTests + report.numTodoTests;
+    if (!report.success && report.numFailedTests + broken === 0) {
+      console.log(`${name}: failed outside of a test, see its output`);
+      sum.failed += 1;
+    }
+  } catch (error) {
+    console.log(`${name}: no report (${error.code ?? error.message}); its run did not end`);
+    sum.failed += 1;
+  }
+}
+
+if (sum.passed + sum.failed === 0) console.log("no test ran");
+console.log(`${sum.passed} passed, ${sum.failed} failed${sum.skipped > 0 ? `, ${sum.skipped} skipped` : ""}`);
+process.exit(sum.failed > 0 || sum.passed === 0 ? 1 : 0);

@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# test.sh   Everything: sets this machine up, then `npm run check`, then the tests on a real engine and a real database.
+# Needs nothing but the checkout and Node.js; ends with "N passed, N failed" and leaves its output in build/.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
+exec < /dev/null
+PATH=$PWD/node_modules/.bin:$PATH
+LOGS=build/logs RESULTS=build/results
+SUITE_MINUTES=30                          # no suite may hang for ever
+export CI=${CI:-true}
+if [ -t 1 ]; then export FORCE_COLOR=1; else export NO_COLOR=1; fi
+rm -rf "$LOGS" "$RESULTS"
+mkdir -p "$LOGS" "$RESULTS"
+
+engine_answers() { command -v docker > /dev/null && timeout 10 docker version --format '{{.Server.Version}}' > /dev/null 2>&1; }
+engine_was_here=no
+if engine_answers; then engine_was_here=yes; fi
+
+child=
+cleanup() {
+  trap '' INT TERM
+  if [ -n "$child" ]; then kill -TERM -- "-$child" 2> /dev/null && wait "$child"; fi
+  if [ $engine_was_here = no ]; then scripts/setup/stop-engine.sh; fi
+}
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# run NAME COMMAND...   in a process group of its own, so that a signal here ends all of it
+run() {
+  local name=$1 status=0
+  shift
+  printf '\n== %s\n' "$name"
+  set -m
+  { "$@" 2>&1 | tee "$LOGS/$name.log"; } &
+  child=$!
+  set +m
+  wait "$child" || status=$?
+  child=
+  if [ $status != 0 ]; then failed+=("$name"); fi
+  return $status
+}
+
+suite() {
+  local name=$1
+  shift
+  if [ -z "$(find "$@" -name '*.test.ts' -print -quit 2> /dev/null)" ]; then
+    printf '\n== %s: no tests yet\n' "$name"
+    return
+  fi
+  suites+=("$name")
+  run "$name" timeout -k 30 "${SUITE_MINUTES}m" \
+    vitest run --project "$name" --reporter=default --reporter=json --outputFile.json="$RESULTS/$name.json"
+}
+
+failed=() suites=(unit)
+if run setup scripts/setup/all.sh --tests; then
+  run check scripts/check.sh --all
+  suite integration test/{integration,contract,interop,faults}
+  suite e2e test/e2e
+fi
+
+printf '\n'
+if [ ${#failed[@]} -gt 0 ]; then echo "FAILED: ${failed[*]}; output in $LOGS/ and build/check/"; fi
+node scripts/sum-results.mjs "${suites[@]/%/.json}" || failed+=(results)
+[ ${#failed[@]} = 0 ]

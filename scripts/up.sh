@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# up.sh   Everything for a first look, in one command: sets the machine up, starts a master, deploys three deckies, and says what
+# to type next. Safe to run again: what is there is used, what runs goes on.
+#   DECNET_PORT (7440)   DECNET_STATE_DIR (/var/lib/decnet)   DECNET_FLEET (examples/fleet.yaml)
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/lib-master.sh"
+[ "$(id -u)" = 0 ] || fail "this needs root: the master reads the sockets of its deckies under /proc and owns their files. Run it with sudo."
+
+"$ROOT/scripts/setup/all.sh"
+mkdir -p "$STATE"
+chmod 711 "$STATE"
+if ! pid=$(master_pid); then
+  ! is_ready || fail "something else answers on $ADDRESS; choose another port with DECNET_PORT"
+  say "starting the master on $ADDRESS"
+  setsid node "$ROOT/packages/master/dist/main.js" >> "$MASTER_LOG" 2>&1 < /dev/null &
+  pid=$!
+  echo "$pid" > "$MASTER_PID"
+fi
+for _ in $(seq 600); do
+  is_ready && break
+  master_pid > /dev/null || { tail -n 15 "$MASTER_LOG" >&2; fail "the master ended; its last lines are above, all of them in $MASTER_LOG"; }
+  sleep 0.1
+done
+is_ready || fail "the master is not ready after a minute; see $MASTER_LOG and $ADDRESS/readyz"
+
+if [ "$(decnet decky list --json | grep -c '"ref"')" = 0 ]; then
+  say "deploying the example fleet (the first time builds its images: a minute or two)"
+  decnet fleet apply -y -f "${DECNET_FLEET:-$ROOT/examples/fleet.yaml}" --reason "first look"
+fi
+decnet status
+name=$(decnet decky list | awk 'NR == 2 { print $1 }')
+cat << TEXT
+
+Try next (as root, in $ROOT):
+
+  ./decnet service add $name ftp banner="ProFTPD 1.3.5 Server"
+  curl -s -H "authorization: Bearer \$(cat $TOKEN_FILE)" -H 'content-type: application/json' \\
+    -d '{"decky":{"name":"$name"}}' $ADDRESS/decnet.v1.FleetService/GetDecky
+  grpcurl -plaintext -H "authorization: Bearer \$(cat $TOKEN_FILE)" \\
+    -d '{"decky":{"name":"$name"},"service":"telnet"}' 127.0.0.1:$DECNET_PORT decnet.v1.MutationService/AddService
+
+Stop the master (deckies go on): npm run down      Remove every trace: npm run purge -- --yes
+TEXT
+if ! command -v grpcurl > /dev/null && [ ! -x "$ROOT/build/tools/grpcurl" ]; then
+  echo "grpcurl is not on this machine; scripts/setup/grpcurl.sh compiles it into build/tools (needs Go)."
+elif ! command -v grpcurl > /dev/null; then
+  echo "grpcurl is at $ROOT/build/tools/grpcurl."
+fi

@@ -1,0 +1,74 @@
+import { spawn } from "node:child_process";
+import { OperationState } from "@decnet/common/gen/decnet/v1/operation_pb";
+import { beforeAll, describe, expect, it } from "vitest";
+import { containersOf, deploy, dockerLines, eventually, type TestMaster, useMaster } from "../support/use-master.ts";
+
+const mutations = 200;
+const slugs = ["http", "ftp", "telnet", "redis"];
+
+/** Repeatable numbers in [0, 1). */
+function seeded(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state * 1_103_515_245 + 12_345) % 2_147_483_648;
+    return state / 2_147_483_648;
+  };
+}
+
+/** An open TCP connection to sshd, made inside the decky's namespace; it ends when sshd goes away. */
+async function holdSession(decky: string) {
+  const [pid = ""] = await dockerLines(["inspect", "--format", "{{.State.Pid}}", decky]);
+  const program = "exec 3<>/dev/tcp/127.0.0.1/22; read -r greeting <&3; echo held; cat <&3 >/dev/null; echo over";
+  const child = spawn("nsenter", ["-t", pid, "-n", "bash", "-c", program], {
+    stdio: ["ignore", "pipe", "ignore"],
+    detached: true,
+  });
+  let said = "";
+  child.stdout.on("data", (chunk: Buffer) => {
+    said += chunk.toString();
+  });
+  await eventually(async () => said.includes("held"));
+  return {
+    isOpen: () => !said.includes("over"),
+    close: () => process.kill(-(child.pid ?? 0), "SIGKILL"),
+  };
+}
+
+describe("a mutation", () => {
+  let master: TestMaster;
+  const names = ["a", "b", "c", "d", "e"];
+
+  beforeAll(async () => {
+    master = await useMaster();
+    await deploy(master, Object.fromEntries(names.map((name) => [name, ["ssh", "redis"]])));
+  });
+
+  it(`touches what its plan names and nothing else, ${mutations} times over`, { timeout: 600_000 }, async () => {
+    // A session to each decky's ssh stays open all the time; no mutation here names ssh.
+    const sessions = await Promise.all(names.map((name) => holdSession(`${master.prefix}-${name}`)));
+    const random = seeded(7);
+    const present = new Map(names.map((name) => [name, new Set(["redis"])]));
+    for (let index = 0; index < mutations; index += 1) {
+      const name = names[Math.floor(random() * names.length)] ?? "a";
+      const service = slugs[Math.floor(random() * slugs.length)] ?? "http";
+      const has = present.get(name) ?? new Set();
+      const decky = { name: `${master.prefix}-${name}` };
+      const before = await containersOf(master.prefix);
+      const { operation } = has.has(service)
+        ? await master.mutations.removeService({ decky, service })
+        : await master.mutations.addService({ decky, service });
+      if (!has.delete(service)) has.add(service);
+      expect(operation?.state).toBe(OperationState.SUCCEEDED);
+      expect(operation?.receipt?.othersUnchanged).toBe(true);
+      const after = await containersOf(master.prefix);
+      const planned = `${decky.name}-${service}`;
+      for (const [container, facts] of before) if (container !== planned) expect(after.get(container)).toBe(facts);
+      for (const container of after.keys()) if (container !== planned) expect(before.has(container)).toBe(true);
+      expect(after.has(planned)).toBe(has.has(service));
+    }
+    for (const session of sessions) {
+      expect(session.isOpen()).toBe(true);
+      session.close();
+    }
+  });
+});

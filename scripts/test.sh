@@ -49,7 +49,7 @@ suite() {
     return
   fi
   suites+=("$name")
-  run "$name" timeout -k 30 "${SUITE_MINUTES}m" \
+  run "$name" timeout --foreground -k 30 "${SUITE_MINUTES}m" \
     vitest run --project "$name" --reporter=default --reporter=json --outputFile.json="$RESULTS/$name.json"
 }
 

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { chmod, open, readFile, rename } from "node:fs/promises";
 import { AppError } from "@decnet/common/errors/app-error";
-import { IsNull } from "typeorm";
+import { IsNull } from "../persistence/conditions.ts";
 import type { Database } from "../persistence/database.ts";
 import { type TokenRow, Tokens } from "../persistence/tables.ts";
 import { insertRows, updateRows } from "../persistence/write.ts";

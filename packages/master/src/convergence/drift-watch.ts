@@ -2,7 +2,7 @@ import type { Logger } from "@decnet/common/logging/logger";
 import type { CheckedDecky } from "@decnet/engine/engine";
 import { formatPlan } from "@decnet/engine/plan/plan";
 import { deckyKey } from "@decnet/engine/spec";
-import { In, Not } from "typeorm";
+import { In, Not } from "../persistence/conditions.ts";
 import { type DeckyStore, toSpec } from "../deckies/decky-store.ts";
 import type { EventLog } from "../events/outbox.ts";
 import type { OperationStore } from "../operations/operation-store.ts";

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { AppError } from "@decnet/common/errors/app-error";
 import { type Bell, createBell } from "@decnet/common/runtime/signal-bell";
-import { MoreThan } from "typeorm";
+import { MoreThan } from "../persistence/conditions.ts";
 import type { Database, Tx } from "../persistence/database.ts";
 import { Outbox, type OutboxRow } from "../persistence/tables.ts";
 

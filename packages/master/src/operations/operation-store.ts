@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { AppError } from "@decnet/common/errors/app-error";
 import { type Bell, createBell } from "@decnet/common/runtime/signal-bell";
-import { In } from "typeorm";
+import { In } from "../persistence/conditions.ts";
 import type { Database, Tx } from "../persistence/database.ts";
 import { type OperationRow, Operations, type StepRow, Steps } from "../persistence/tables.ts";
 import { insertRows, updateRows } from "../persistence/write.ts";

@@ -1,0 +1,2 @@
+/** The conditions that stores put into a `where`; the rest of TypeORM stays in this folder. */
+export { In, IsNull, MoreThan, Not } from "typeorm";

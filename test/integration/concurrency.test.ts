@@ -1,6 +1,6 @@
 import { OperationState } from "@decnet/common/gen/decnet/v1/operation_pb";
 import { fromConnectError } from "@decnet/common/rpc/errors";
-import { beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { containersOf, deploy, type TestMaster, useMaster } from "../support/use-master.ts";
 
 describe("many changes at the same time", () => {
@@ -15,6 +15,8 @@ describe("many changes at the same time", () => {
       .map((each) => each.slice(base.length + 1))
       .sort();
   };
+
+  afterAll(() => master.dispose());
 
   beforeAll(async () => {
     master = await useMaster();

@@ -62,14 +62,14 @@ describe("a master that is killed in the middle of an apply", () => {
     const master = await start(-1);
     await master.fleet.applyFleet({ fleet: { lan: place.lan, deckies: [{ name: decky.name, services: [{ slug: "redis" }] }] } });
     await stop("SIGTERM");
-    // The database server goes with the place, also when a test left it without a master.
-    afterAll(async () => {
-      const master = await start(-1);
-      void master;
-      await stop("SIGTERM");
-    });
   });
-  afterAll(() => stop("SIGKILL"));
+  afterAll(async () => {
+    // The private database goes when a master stops gracefully, also when a test left it without one.
+    await stop("SIGKILL");
+    await start(-1);
+    await stop("SIGTERM");
+    await place.dispose();
+  });
 
   /** write-project, create, settle: four boundaries. stop and remove take the place of create and settle when it goes. */
   it.each([0, 1, 2, 3].flatMap((boundary) => (["http", "quits"] as const).map((service) => ({ boundary, service }))))(

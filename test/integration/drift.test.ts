@@ -1,12 +1,14 @@
 import { DeckyState } from "@decnet/common/gen/decnet/v1/decky_pb";
 import { OperationKind } from "@decnet/common/gen/decnet/v1/operation_pb";
 import { execa } from "execa";
-import { beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { containersOf, deploy, dockerLines, eventually, inside, type TestMaster, useMaster } from "../support/use-master.ts";
 
 describe("drift", () => {
   let master: TestMaster;
   let decky: { name: string };
+
+  afterAll(() => master.dispose());
 
   beforeAll(async () => {
     master = await useMaster();

@@ -1,11 +1,13 @@
 import { OperationState } from "@decnet/common/gen/decnet/v1/operation_pb";
 import { fromConnectError } from "@decnet/common/rpc/errors";
-import { beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { containersOf, deploy, inside, type TestMaster, useMaster } from "../support/use-master.ts";
 
 describe("a change that fails", () => {
   let master: TestMaster;
   let decky: { name: string };
+
+  afterAll(() => master.dispose());
 
   beforeAll(async () => {
     master = await useMaster();

@@ -2,7 +2,7 @@ import { fileURLToPath } from "node:url";
 import { credentials, loadPackageDefinition, Metadata, type requestCallback, type ServiceError } from "@grpc/grpc-js";
 import protoLoader from "@grpc/proto-loader";
 import { execa } from "execa";
-import { beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { deploy, type TestMaster, useMaster } from "../support/use-master.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -10,6 +10,8 @@ const root = fileURLToPath(new URL("../..", import.meta.url));
 describe("the contract, seen by programs that are not ours", () => {
   let master: TestMaster;
   let decky: { name: string };
+
+  afterAll(() => master.dispose());
 
   beforeAll(async () => {
     master = await useMaster();

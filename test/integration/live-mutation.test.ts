@@ -1,5 +1,5 @@
 import { OperationState } from "@decnet/common/gen/decnet/v1/operation_pb";
-import { beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { containersOf, deploy, inside, type TestMaster, useMaster } from "../support/use-master.ts";
 
 describe("a service of a live decky", () => {
@@ -22,6 +22,8 @@ describe("a service of a live decky", () => {
         "in",
       ])
     ).stdout;
+
+  afterAll(() => master.dispose());
 
   beforeAll(async () => {
     master = await useMaster();

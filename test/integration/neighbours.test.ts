@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { OperationState } from "@decnet/common/gen/decnet/v1/operation_pb";
-import { beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { containersOf, deploy, dockerLines, eventually, type TestMaster, useMaster } from "../support/use-master.ts";
 
 const mutations = 200;
@@ -37,6 +37,8 @@ async function holdSession(decky: string) {
 describe("a mutation", () => {
   let master: TestMaster;
   const names = ["a", "b", "c", "d", "e"];
+
+  afterAll(() => master.dispose());
 
   beforeAll(async () => {
     master = await useMaster();

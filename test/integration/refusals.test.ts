@@ -1,12 +1,14 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { fromConnectError } from "@decnet/common/rpc/errors";
 import { execa } from "execa";
-import { beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { containersOf, deploy, type TestMaster, useMaster } from "../support/use-master.ts";
 
 describe("a refused change", () => {
   let master: TestMaster;
   let decky: { name: string };
+
+  afterAll(() => master.dispose());
 
   beforeAll(async () => {
     master = await useMaster({ env: { DECNET_DRIFT_INTERVAL_MS: "600000" } });

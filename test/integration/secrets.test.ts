@@ -1,5 +1,5 @@
 import { execa } from "execa";
-import { beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { deploy, inside, type TestMaster, useMaster } from "../support/use-master.ts";
 
 const canary = "Canary-7f3a9c";
@@ -8,6 +8,8 @@ describe("a secret that was set through the API", () => {
   let master: TestMaster;
   let decky: { name: string };
   const seen: string[] = [];
+
+  afterAll(() => master.dispose());
 
   beforeAll(async () => {
     master = await useMaster();

@@ -15,3 +15,9 @@ export async function setup(): Promise<void> {
       await execa("docker", ["build", "--build-arg", `BASE_IMAGE=${image.buildBase}`, "-t", image.tag, image.context]);
   }
 }
+
+/** No test may leave a container behind. */
+export async function teardown(): Promise<void> {
+  const { stdout } = await execa("docker", ["ps", "-a", "--filter", "name=^/t[0-9a-f]{6}-", "--format", "{{.Names}}"]);
+  if (stdout !== "") throw new Error(`tests left containers behind:\n${stdout}`);
+}

@@ -16,7 +16,7 @@ import type { StepBoundary } from "@decnet/engine/execute/execute-plan";
 import { type MasterConfig, parseMasterConfig } from "@decnet/master/config";
 import { type Master, startMaster } from "@decnet/master/start-master";
 import { execa } from "execa";
-import { afterAll, expect } from "vitest";
+import { expect } from "vitest";
 import { ownCatalogue, testCatalogue } from "./catalogues.ts";
 
 export interface TestMaster {
@@ -32,24 +32,26 @@ export interface TestMaster {
   readonly events: Client<typeof EventService>;
   readonly catalog: Client<typeof CatalogService>;
   readonly access: Client<typeof AccessService>;
-  restart(): Promise<void>;
-  stop(): Promise<void>;
+  /** Stops the master and removes everything that the test made. */
+  dispose(): Promise<void>;
 }
 
 export interface Place {
+  /** Removes everything that the test made, and fails when something of it is still there. */
+  dispose(): Promise<void>;
   readonly dataDir: string;
   readonly prefix: string;
   readonly lan: { name: string; subnet: string };
 }
 
-/** A data folder, a name prefix and a network of the test's own. Removed with every container, volume and network after the file. */
+/** A data folder, a name prefix and a network of the test's own. */
 export async function usePlace(): Promise<Place> {
   const dataDir = await mkdtemp(join(tmpdir(), "decnet-test-"));
   await chmod(dataDir, 0o711);
   const prefix = `t${randomBytes(3).toString("hex")}`;
   const third = 1 + ((randomBytes(1)[0] ?? 0) % 250);
   const lan = { name: `${prefix}-lan`, subnet: `10.77.${third}.0/24` };
-  afterAll(async () => {
+  const dispose = async () => {
     const names = await dockerLines(["ps", "-aq", "--filter", `name=^/${prefix}`]);
     if (names.length > 0) await execa("docker", ["rm", "-f", ...names]);
     const volumes = await dockerLines(["volume", "ls", "-q", "--filter", `name=decnet_${prefix}`]);
@@ -57,8 +59,9 @@ export async function usePlace(): Promise<Place> {
     await execa("docker", ["network", "rm", lan.name], { reject: false });
     await rm(dataDir, { recursive: true, force: true });
     expect(await dockerLines(["ps", "-aq", "--filter", `name=^/${prefix}`])).toEqual([]);
-  });
-  return { dataDir, prefix, lan };
+    expect(await dockerLines(["volume", "ls", "-q", "--filter", `name=decnet_${prefix}`])).toEqual([]);
+  };
+  return { dataDir, prefix, lan, dispose };
 }
 
 export function configFor(place: Place, more: Record<string, string> = {}): MasterConfig {
@@ -106,13 +109,11 @@ export async function useMaster(options: { boundary?: StepBoundary; env?: Record
     close();
     await master.stop();
   };
-  test.stop = stop;
-  test.restart = async () => {
+  test.dispose = async () => {
     await stop();
-    await start();
+    await place.dispose();
   };
   await start();
-  afterAll(stop);
   return test as TestMaster;
 }
 

@@ -45,6 +45,14 @@ export async function watchDrift(host: HostLink, options: DriftWatchOptions): Pr
     await markUnknown(host, rows, options, error);
     return;
   }
+  // What we made and do not know any more is said and left alone: somebody may have brought an older database back.
+  const known = new Set(rows.map(deckyKey));
+  for (const stray of checked.strays)
+    if (!known.has(deckyKey(stray)))
+      log.warn("containers of an unknown decky", {
+        decky: deckyKey(stray),
+        containers: stray.containers.map((each) => each.name),
+      });
   for (const row of rows) {
     const seen = checked.deckies.get(deckyKey(row));
     const isOpen = await database.read((tx) => options.operations.openOf(tx, row.id));

@@ -4,7 +4,7 @@ import { type AccessService, Role } from "@decnet/common/gen/decnet/v1/access_pb
 import type { Role as RoleWord } from "../access/tokens.ts";
 import { Audit, type TokenRow } from "../persistence/tables.ts";
 import type { MasterParts } from "./parts.ts";
-import { callerOf, invalid, parseFilter, parsePage } from "./requests.ts";
+import { callerOf, invalid, parseFilter, parseId, parsePage } from "./requests.ts";
 
 const roles = { viewer: Role.VIEWER, operator: Role.OPERATOR, admin: Role.ADMIN } as const satisfies Record<RoleWord, Role>;
 const roleWords: Partial<Record<Role, RoleWord>> = {
@@ -39,7 +39,7 @@ export function createAccessHandlers({ tokens, database, version }: MasterParts)
       return { token: toToken(row), secret };
     },
     listTokens: async () => ({ tokens: (await tokens.list()).map(toToken) }),
-    revokeToken: async ({ id }) => ({ token: toToken(await tokens.revoke(id)) }),
+    revokeToken: async ({ id }) => ({ token: toToken(await tokens.revoke(parseId(id))) }),
     async listAudit(request) {
       const matches = parseFilter(request.filter, ["actor", "action", "target", "outcome"]);
       const page = parsePage(request, 100);

@@ -13,7 +13,7 @@ import { Deckies, Operations } from "../persistence/tables.ts";
 import { updateRows } from "../persistence/write.ts";
 import { toOperationMessage, toStepMessage } from "./messages.ts";
 import type { MasterParts } from "./parts.ts";
-import { parseFilter, parsePage } from "./requests.ts";
+import { parseFilter, parseId, parsePage } from "./requests.ts";
 
 const filterKeys = ["decky", "service", "state", "kind", "actor", "host", "parent"];
 /** Filters look at the newest operations only; older ones are found by id. */
@@ -55,11 +55,11 @@ export function createOperationHandlers({
         nextPageToken: next < fitting.length ? String(next) : "",
       };
     },
-    getOperation: async ({ id }) => ({ operation: toOperationMessage(await operations.get(id)) }),
+    getOperation: async ({ id }) => ({ operation: toOperationMessage(await operations.get(parseId(id))) }),
     async *watchOperation({ id }, context) {
       const sent = new Map<string, string>();
       let state = "";
-      for await (const record of operations.watch(id, AbortSignal.any([context.signal, stopping]))) {
+      for await (const record of operations.watch(parseId(id), AbortSignal.any([context.signal, stopping]))) {
         for (const step of record.steps) {
           const key = `${step.attempt}/${step.number}`;
           if (sent.get(key) === step.state) continue;
@@ -76,7 +76,7 @@ export function createOperationHandlers({
       }
     },
     async cancelOperation({ id }) {
-      const { row } = await operations.get(id);
+      const { row } = await operations.get(parseId(id));
       if (hasEnded(row))
         throw new AppError("OPERATION_ENDED", `the operation has ended: ${row.state}`, { metadata: { operation: id } });
       const targets = row.deckyId === null ? (await operations.get(id)).children : [id];

@@ -42,6 +42,12 @@ export function parseSlug(slug: string, field = "service"): string {
   return slug;
 }
 
+/** An id that this master could have given. */
+export function parseId(id: string): string {
+  if (!/^[\w-]{1,64}$/.test(id)) throw invalid([{ field: "id", description: "is not one that this master gave" }]);
+  return id;
+}
+
 export function parseOptions(options: OptionsMessage | undefined): MutationOptions {
   const problems: FieldViolation[] = [];
   const text = (field: string, value: string, max: number) => {

@@ -48,7 +48,7 @@ export interface Place {
 export async function usePlace(): Promise<Place> {
   const dataDir = await mkdtemp(join(tmpdir(), "decnet-test-"));
   await chmod(dataDir, 0o711);
-  const prefix = `t${randomBytes(3).toString("hex")}`;
+  const prefix = `t${process.env["DECNET_TEST_RUN"] ?? ""}${randomBytes(2).toString("hex")}`;
   const third = 1 + ((randomBytes(1)[0] ?? 0) % 250);
   const lan = { name: `${prefix}-lan`, subnet: `10.77.${third}.0/24` };
   const dispose = async () => {

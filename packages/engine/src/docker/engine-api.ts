@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { AppError } from "@decnet/common/errors/app-error";
 import Docker from "dockerode";
 import type { ContainerStatus, ObservedContainer } from "../observe/observed.ts";
@@ -13,7 +14,7 @@ export interface EngineVersion {
 /** The Docker Engine as typed functions. Nothing here decides; an engine that does not answer is ENGINE_UNAVAILABLE, never an empty answer. */
 export interface EngineApi {
   version(): Promise<EngineVersion>;
-  /** All containers of an installation, or of one of its deckies. */
+  /** All containers of an installation, or of one of its deckies. One that the engine is just removing is waited for: it is as good as gone. */
   listContainers(instance: string, decky?: string): Promise<{ decky: string; container: ObservedContainer }[]>;
   /** Which of these names are taken by containers that are not this installation's. */
   foreignNames(instance: string, names: readonly string[]): Promise<Set<string>>;
@@ -32,11 +33,22 @@ export interface EngineApi {
   pull(reference: string): Promise<void>;
 }
 
+/** How long a removal may take before its container counts as one that is stuck. */
+const removalMs = 10_000;
+
 export function createEngineApi(socketPath: string): EngineApi {
   const docker = new Docker({ socketPath, timeout: 120_000 });
-  const inspect = async (idOrName: string): Promise<{ decky: string; container: ObservedContainer } | undefined> => {
+  const inspectOnce = async (idOrName: string): Promise<{ decky: string; container: ObservedContainer } | undefined> => {
     const info = await absentIfGone(docker.getContainer(idOrName).inspect());
     return info === undefined ? undefined : toObserved(info);
+  };
+  const inspect = async (idOrName: string): ReturnType<typeof inspectOnce> => {
+    const deadline = Date.now() + removalMs;
+    for (;;) {
+      const found = await inspectOnce(idOrName);
+      if (found?.container.status !== "removing" || Date.now() > deadline) return found;
+      await delay(50);
+    }
   };
   return {
     version: () =>

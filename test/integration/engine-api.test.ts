@@ -1,0 +1,23 @@
+import { createEngineApi } from "@decnet/engine/docker/engine-api";
+import { label } from "@decnet/engine/render/names";
+import { debianBase } from "@decnet/engine/tables/distros";
+import { execa } from "execa";
+import { expect, it } from "vitest";
+
+it("a container that the engine is just removing is never seen: it is as good as gone", async () => {
+  const api = createEngineApi("/var/run/docker.sock");
+  const instance = `t${process.env["DECNET_TEST_RUN"] ?? ""}engine`;
+  const labels = [`${label.instance}=${instance}`, `${label.decky}=fleet/x`].flatMap((each) => ["--label", each]);
+  for (let round = 0; round < 5; round += 1) {
+    const { stdout: id } = await execa("docker", ["run", "-d", ...labels, "--name", instance, debianBase, "sleep", "60"]);
+    const removal = execa("docker", ["rm", "-f", id]);
+    const seen: string[] = [];
+    for (let present = true; present; ) {
+      const found = await api.listContainers(instance);
+      seen.push(...found.map(({ container }) => container.status));
+      present = found.length > 0;
+    }
+    await removal;
+    expect(seen).not.toContain("removing");
+  }
+});

@@ -64,6 +64,7 @@ export const reasons = {
     next: ["Events before the oldest kept one are gone; start without a cursor and read the present state."],
   },
   UNAUTHENTICATED: { code: Code.Unauthenticated, exit: 5, next: ["Send a valid token as `authorization: Bearer …`."] },
+  TOKEN_INVALID: { code: Code.Unauthenticated, exit: 5, next: ["Ask for a new one: decnet host invite"] },
   NOT_ALLOWED: { code: Code.PermissionDenied, exit: 5, next: ["Ask an admin for a token with the role {needed}."] },
   SHUTTING_DOWN: { code: Code.Unavailable, exit: 6, next: ["Try again in a moment."] },
   INTERNAL: { code: Code.Internal, exit: 1, next: ["Report it with the correlation id; the master's log has the cause."] },

@@ -3,48 +3,27 @@ import { type AddressInfo, isIP } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import tls from "node:tls";
-import { type CertificateAuthority, createAuthority, createKeyAndCsr, openAuthority } from "@decnet/common/pki/certificates";
+import type { CertificateAuthority } from "@decnet/common/pki/certificates";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type KeyAndCertificate, longAgo, newAgent, newAuthority, newMaster } from "../support/certificates.ts";
 
 const hour = 3_600_000;
-
-interface Holder {
-  readonly key: string;
-  readonly cert: string;
-}
 
 /** Certificates as programs that are not ours see them: openssl, and Node's TLS in real handshakes on loopback. */
 describe("certificates, seen by programs that are not ours", () => {
   let folder: string;
   let authority: CertificateAuthority;
   let other: CertificateAuthority;
-  let agent: Holder;
-  let master: Holder;
-
-  const newAuthority = async () => {
-    const files = await createAuthority({ installation: "lab", now: new Date(), years: 1 });
-    return openAuthority({ ...files, installation: "lab" });
-  };
-  const newAgent = async (from: CertificateAuthority, now = new Date()): Promise<Holder> => {
-    const { keyPem, csrPem } = await createKeyAndCsr({ commonName: "edge-01" });
-    const issued = await from.issueAgent({ csrPem, hostId: "h-1", hostName: "edge-01", ttlMs: hour, now });
-    return { key: keyPem, cert: issued.certPem };
-  };
+  let agent: KeyAndCertificate;
+  let master: KeyAndCertificate;
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), "decnet-pki-"));
     authority = await newAuthority();
     other = await newAuthority();
     agent = await newAgent(authority);
-    const { keyPem, csrPem } = await createKeyAndCsr({ commonName: "master" });
-    const issued = await authority.issueMaster({
-      csrPem,
-      names: ["localhost", "127.0.0.1", "::1"],
-      ttlMs: hour,
-      now: new Date(),
-    });
-    master = { key: keyPem, cert: issued.certPem };
+    master = await newMaster(authority);
   });
 
   afterAll(() => rm(folder, { recursive: true, force: true }));
@@ -59,13 +38,13 @@ describe("certificates, seen by programs that are not ours", () => {
 
   it("openssl verifies the chain, the purposes and the names", async () => {
     expect(await verify(authority, authority.certPem)).toBe("OK");
-    expect(await verify(authority, agent.cert, "-purpose", "sslclient")).toBe("OK");
-    expect(await verify(authority, agent.cert, "-purpose", "sslserver")).toContain("purpose");
-    expect(await verify(authority, master.cert, "-purpose", "sslserver", "-verify_ip", "127.0.0.1")).toBe("OK");
-    expect(await verify(authority, master.cert, "-purpose", "sslserver", "-verify_hostname", "localhost")).toBe("OK");
-    expect(await verify(authority, master.cert, "-purpose", "sslserver", "-verify_hostname", "other")).toContain("mismatch");
-    expect(await verify(authority, master.cert, "-purpose", "sslclient")).toContain("purpose");
-    expect(await verify(other, agent.cert)).not.toBe("OK");
+    expect(await verify(authority, agent.certPem, "-purpose", "sslclient")).toBe("OK");
+    expect(await verify(authority, agent.certPem, "-purpose", "sslserver")).toContain("purpose");
+    expect(await verify(authority, master.certPem, "-purpose", "sslserver", "-verify_ip", "127.0.0.1")).toBe("OK");
+    expect(await verify(authority, master.certPem, "-purpose", "sslserver", "-verify_hostname", "localhost")).toBe("OK");
+    expect(await verify(authority, master.certPem, "-purpose", "sslserver", "-verify_hostname", "other")).toContain("mismatch");
+    expect(await verify(authority, master.certPem, "-purpose", "sslclient")).toContain("purpose");
+    expect(await verify(other, agent.certPem)).not.toBe("OK");
   });
 
   it("openssl's own requests are accepted, with each kind of key", async () => {
@@ -113,12 +92,22 @@ describe("certificates, seen by programs that are not ours", () => {
   });
 
   it("an expired certificate is refused", async () => {
-    expect((await shake(master, await newAgent(authority, new Date(Date.now() - 2 * hour)))).server).toBe("CERT_HAS_EXPIRED");
+    expect((await shake(master, await newAgent(authority, "h-1", longAgo))).server).toBe("CERT_HAS_EXPIRED");
   });
 
   /** One handshake on loopback, and what each side thinks of the other. */
-  async function shake(server: Holder, client: Holder, trusted = authority): Promise<{ client: string; server: string }> {
-    const options = { ...server, ca: authority.certPem, requestCert: true, rejectUnauthorized: false };
+  async function shake(
+    server: KeyAndCertificate,
+    client: KeyAndCertificate,
+    trusted = authority,
+  ): Promise<{ client: string; server: string }> {
+    const options = {
+      key: server.keyPem,
+      cert: server.certPem,
+      ca: authority.certPem,
+      requestCert: true,
+      rejectUnauthorized: false,
+    };
     const judged = (socket: tls.TLSSocket) => (socket.authorized ? "accepted" : `${socket.authorizationError}`);
     const listener = tls.createServer(options);
     await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve));
@@ -130,7 +119,14 @@ describe("certificates, seen by programs that are not ours", () => {
         resolve(judged(socket));
       }),
     );
-    const socket = tls.connect({ port, host: address, ...client, ca: trusted.certPem, rejectUnauthorized: false });
+    const socket = tls.connect({
+      port,
+      host: address,
+      key: client.keyPem,
+      cert: client.certPem,
+      ca: trusted.certPem,
+      rejectUnauthorized: false,
+    });
     try {
       await new Promise<void>((resolve, reject) => socket.once("secureConnect", resolve).once("error", reject));
       return { client: judged(socket), server: await seenByServer };

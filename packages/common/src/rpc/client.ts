@@ -1,14 +1,33 @@
+import tls from "node:tls";
 import type { Interceptor, Transport } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import { type CertificateFacts, readCertificate } from "../pki/certificates.ts";
 
 export interface ClientTransport {
   readonly transport: Transport;
   close(): void;
 }
 
-/** A gRPC transport over one kept connection. `address` is `http://host:port`. */
-export function createClientTransport(options: { address: string; token: string }): ClientTransport {
-  const sessionManager = new Http2SessionManager(options.address, { pingIntervalMs: 10_000, pingTimeoutMs: 5_000 });
+export interface ClientTls {
+  /** The only authority that is trusted. */
+  readonly caPem: string;
+  readonly certPem?: string;
+  readonly keyPem?: string;
+  /** The name that the server's certificate must carry, when it is not the one in the address. */
+  readonly servername?: string;
+  /** A further look at a certificate whose chain and name hold; what it answers breaks the connection. */
+  readonly checkIdentity?: (facts: CertificateFacts) => Error | undefined;
+}
+
+/** A gRPC transport over one kept connection. `address` is `http://host:port`, or `https://host:port` with `tls`. */
+export function createClientTransport(options: { address: string; token: string; tls?: ClientTls }): ClientTransport {
+  if (options.tls !== undefined && !options.address.startsWith("https://"))
+    throw new Error(`${options.address} is no https address, so nothing would be encrypted`);
+  const sessionManager = new Http2SessionManager(
+    options.address,
+    { pingIntervalMs: 10_000, pingTimeoutMs: 5_000 },
+    options.tls === undefined ? {} : connectionOptions(options.tls),
+  );
   const bearer: Interceptor = (next) => (request) => {
     if (options.token !== "") request.header.set("authorization", `Bearer ${options.token}`);
     return next(request);
@@ -16,5 +35,17 @@ export function createClientTransport(options: { address: string; token: string 
   return {
     transport: createGrpcTransport({ baseUrl: options.address, interceptors: [bearer], sessionManager }),
     close: () => sessionManager.abort(),
+  };
+}
+
+function connectionOptions({ caPem, certPem, keyPem, servername, checkIdentity }: ClientTls): tls.ConnectionOptions {
+  return {
+    ca: caPem,
+    minVersion: "TLSv1.2",
+    ...(certPem === undefined ? {} : { cert: certPem }),
+    ...(keyPem === undefined ? {} : { key: keyPem }),
+    ...(servername === undefined ? {} : { servername }),
+    checkServerIdentity: (host, certificate) =>
+      tls.checkServerIdentity(host, certificate) ?? checkIdentity?.(readCertificate(certificate.raw)),
   };
 }

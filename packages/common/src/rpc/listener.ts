@@ -1,0 +1,30 @@
+import type net from "node:net";
+
+/** A port that accepts connections and remembers them. */
+export interface Listener {
+  readonly port: number;
+  /** Stops accepting; resolves when the last connection is gone. */
+  close(): Promise<void>;
+  /** Cuts every connection. */
+  destroy(): void;
+}
+
+/** Listens, and keeps the connections of `server`, from their first byte on. */
+export async function listen(server: net.Server, options: { host: string; port: number }): Promise<Listener> {
+  const sockets = new Set<net.Socket>();
+  server.on("connection", (socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+  });
+  await new Promise<void>((resolve, reject) => server.once("error", reject).listen(options.port, options.host, resolve));
+  // A connection that cannot be accepted, for want of file descriptors, is not the end of the server.
+  server.on("error", () => undefined);
+  const address = server.address();
+  return {
+    port: typeof address === "object" && address !== null ? address.port : options.port,
+    close: () => new Promise<void>((resolve) => server.close(() => resolve())),
+    destroy() {
+      for (const socket of sockets) socket.destroy();
+    },
+  };
+}

@@ -1,0 +1,59 @@
+import type net from "node:net";
+import type tls from "node:tls";
+import { type ContextValues, createContextKey, createContextValues } from "@connectrpc/connect";
+import type { connectNodeAdapter } from "@connectrpc/connect-node";
+import { type CertificateFacts, readCertificate } from "../pki/certificates.ts";
+
+/** Who is at the other end of a connection, as far as the connection itself tells. */
+export interface Peer {
+  readonly transport: "plaintext" | "tls";
+  /** The IP address. */
+  readonly address: string;
+  /** Only when our authority signed it for a client and it is valid now. */
+  readonly certificate: CertificateFacts | undefined;
+  /** Why a certificate that was presented does not count, as OpenSSL names it: `CERT_HAS_EXPIRED`. */
+  readonly certificateProblem: string | undefined;
+}
+
+const local: Peer = { transport: "plaintext", address: "", certificate: undefined, certificateProblem: undefined };
+/** A connection that is gone already. Nothing is known of it, so nothing is granted to it. */
+const gone: Peer = { ...local, transport: "tls" };
+
+/** Set for every call by the server. */
+export const kPeer = createContextKey<Peer>(local, { description: "who is at the other end" });
+
+/** The peer of a connection whose handshake is over. Certificates expire while connections live: ask anew when it matters. */
+export function peerOf(socket: net.Socket | tls.TLSSocket): Peer {
+  const address = (socket.remoteAddress ?? "").replace(/^::ffff:(?=\d+\.)/, "");
+  if (!isTls(socket)) return { ...local, address };
+  const presented = socket.getPeerX509Certificate();
+  if (presented === undefined) return { ...gone, address };
+  if (!socket.authorized) return { ...gone, address, certificateProblem: `${socket.authorizationError}` };
+  return ifCurrent({ ...gone, address, certificate: readCertificate(presented.raw) });
+}
+
+type NodeRequest = Parameters<NonNullable<Parameters<typeof connectNodeAdapter>[0]["contextValues"]>>[0];
+
+/** Makes the context of each request, and reads the certificate of a connection once. */
+export function createPeerContext(): (request: NodeRequest) => ContextValues {
+  const known = new WeakMap<object, Peer>();
+  const find = (request: NodeRequest): Peer => {
+    const connection = "stream" in request ? request.stream.session : request.socket;
+    if (connection === undefined || connection.destroyed) return gone;
+    const peer = known.get(connection) ?? peerOf("socket" in connection ? connection.socket : connection);
+    known.set(connection, peer);
+    return ifCurrent(peer);
+  };
+  return (request) => createContextValues().set(kPeer, find(request));
+}
+
+/** A resumed session and a long-lived connection remember a certificate that was valid once. */
+function ifCurrent(peer: Peer): Peer {
+  if (peer.certificate === undefined || peer.certificate.notAfter.getTime() > Date.now()) return peer;
+  return { ...peer, certificate: undefined, certificateProblem: "CERT_HAS_EXPIRED" };
+}
+
+/** HTTP/2 gives out its socket behind a proxy, which answers reads but not `in`. */
+function isTls(socket: net.Socket | tls.TLSSocket): socket is tls.TLSSocket {
+  return typeof Reflect.get(socket, "getPeerX509Certificate") === "function";
+}

@@ -1,0 +1,78 @@
+import { constants } from "node:crypto";
+import tls from "node:tls";
+import type { HttpServers } from "./http-servers.ts";
+import { type Listener, listen } from "./listener.ts";
+import { type Peer, peerOf } from "./peer.ts";
+
+export interface TlsOptions {
+  readonly host: string;
+  /** 0 takes a free port. */
+  readonly port: number;
+  readonly keyPem: string;
+  readonly certPem: string;
+  /** Whose client certificates count. It is sent along, so that a client which knows its hash can check the whole chain. */
+  readonly caPem: string;
+  /**
+   * Sockets that negotiated this ALPN protocol are not RPC: they are handed over after the handshake, whoever the peer is; ask
+   * peerOf(socket). An error of such a socket ends it; the server cuts those that are left when it closes.
+   */
+  readonly takeover?: { readonly alpn: string; readonly accept: (socket: tls.TLSSocket) => void };
+}
+
+export interface TlsListener extends Listener {
+  /** For handshakes from now on; connections that are open stay as they are. Throws, and changes nothing, when the two do not fit. */
+  renew(options: { keyPem: string; certPem: string }): void;
+  /** Cuts the connections whose peer matches, as it was after the handshake, and says how many. */
+  disconnect(matches: (peer: Peer) => boolean): number;
+}
+
+const handshakeMs = 10_000;
+
+/**
+ * Clients may come with a certificate, with a foreign one or with none: the handshake refuses nobody, so that callers get an answer
+ * and not a broken connection. Who may do what is decided for each call, by its Peer.
+ */
+export async function listenTls(options: TlsOptions, http: HttpServers): Promise<TlsListener> {
+  const { takeover } = options;
+  const server = tls.createServer({
+    ...contextOf(options.caPem, options),
+    requestCert: true,
+    rejectUnauthorized: false,
+    handshakeTimeout: handshakeMs,
+    ALPNProtocols: [...(takeover === undefined ? [] : [takeover.alpn]), "h2", "http/1.1"],
+  });
+  const peers = new Map<tls.TLSSocket, Peer>();
+  server.on("tlsClientError", (_error, socket) => socket.destroy());
+  server.on("secureConnection", (socket) => {
+    if (socket.destroyed) return;
+    socket.on("error", () => socket.destroy()).once("close", () => peers.delete(socket));
+    peers.set(socket, peerOf(socket));
+    if (takeover !== undefined && socket.alpnProtocol === takeover.alpn) takeover.accept(socket);
+    else http.serve(socket, socket.alpnProtocol === "h2" ? "h2" : "http/1.1");
+  });
+  const listener = await listen(server, options);
+  return {
+    ...listener,
+    renew(renewed) {
+      const context = contextOf(options.caPem, renewed);
+      tls.createSecureContext(context);
+      server.setSecureContext(context);
+    },
+    disconnect(matches) {
+      const matching = [...peers].filter(([, peer]) => matches(peer));
+      for (const [socket] of matching) socket.destroy();
+      return matching.length;
+    },
+  };
+}
+
+/** Without session resumption: each connection proves its certificate anew. */
+function contextOf(caPem: string, { keyPem, certPem }: { keyPem: string; certPem: string }): tls.SecureContextOptions {
+  return {
+    key: keyPem,
+    cert: `${certPem.trimEnd()}\n${caPem}`,
+    ca: caPem,
+    minVersion: "TLSv1.2",
+    secureOptions: constants.SSL_OP_NO_TICKET,
+  };
+}

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { docker, saveImages, startEngine, stopEngine } from "./lab/engine.ts";
+import { docker, loadImages, saveImages, startEngine, stopEngine } from "./lab/engine.ts";
 import { type LongRunningProgram, type RunningProgram, type RunOptions, runInside, spawnInside } from "./lab/inside.ts";
 import { cutHost, healHost, layNetwork } from "./lab/network.ts";
 import type { HostPlan, LabPlan } from "./lab/plan.ts";
@@ -48,7 +48,7 @@ export interface LabOptions {
 /** Several real hosts on this machine, for a test. */
 export async function useLab(options: LabOptions): Promise<Lab> {
   const name = `t${process.env["DECNET_TEST_RUN"] ?? ""}${randomBytes(2).toString("hex")}`;
-  const plan = await registerLab(name, options.hosts, "process");
+  const plan = await registerLab(name, options.hosts, { pid: process.pid });
   await bringUp(plan, options.images);
   return openLab(plan);
 }
@@ -57,15 +57,19 @@ export async function useLab(options: LabOptions): Promise<Lab> {
 export async function bringUp(plan: LabPlan, images: readonly string[]): Promise<void> {
   try {
     const archive = join(plan.folder, "images.tar");
-    const engines = layNetwork(plan).then(() => Promise.all(plan.hosts.map((host) => startEngine(host))));
-    const done = await Promise.allSettled([engines, images.length === 0 ? undefined : saveImages(images, archive)]);
-    for (const one of done) if (one.status === "rejected") throw one.reason;
-    if (images.length > 0) await Promise.all(plan.hosts.map((host) => docker(host, ["load", "-q", "-i", archive])));
+    const engines = layNetwork(plan).then(() => finishAll(plan.hosts.map((host) => startEngine(host))));
+    await finishAll(images.length === 0 ? [engines] : [engines, saveImages(images, archive)]);
+    if (images.length > 0) await finishAll(plan.hosts.map((host) => loadImages(host, archive)));
     await rm(archive, { force: true });
   } catch (error) {
     await removeLab(plan);
     throw error;
   }
+}
+
+/** Waits for the end of all of them, so that none goes on while a failure of another is cleaned up. */
+async function finishAll(acts: readonly Promise<void>[]): Promise<void> {
+  for (const end of await Promise.allSettled(acts)) if (end.status === "rejected") throw end.reason;
 }
 
 /** A lab that is up. */

@@ -85,3 +85,7 @@ export function docker(host: HostPlan, args: readonly string[], options: { rejec
 export async function saveImages(images: readonly string[], file: string): Promise<void> {
   await execa("docker", ["save", "-o", file, ...images], { stdin: "ignore", timeout: 120_000 });
 }
+
+export async function loadImages(host: HostPlan, file: string): Promise<void> {
+  await docker(host, ["load", "-q", "-i", file]);
+}

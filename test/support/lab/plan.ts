@@ -36,15 +36,15 @@ const firstHostAddress = 11;
 const longestName = 10;
 const mostHosts = 99;
 
+/** On a disk: the engines' images are there. */
 export const labFolders = "/var/tmp";
-export const labFolderPrefix = "decnet-lab-";
 
 export function subnetOf(number: number): string {
   return `10.79.${number}.0/24`;
 }
 
 export function folderOf(number: number): string {
-  return join(labFolders, `${labFolderPrefix}${number}`);
+  return join(labFolders, `decnet-lab-${number}`);
 }
 
 export function planLab(name: string, number: number, hosts: number): LabPlan {

@@ -6,6 +6,8 @@ export interface Process {
   readonly pid: number;
   /** Arguments, joined by spaces. */
   readonly command: string;
+  /** In a container of one of the lab's engines. */
+  readonly contained: boolean;
 }
 
 /** A process that ended has no arguments any more, even when its parent has not asked for its end yet and `kill -0` still answers. */
@@ -39,8 +41,9 @@ export async function processesOf(plan: LabPlan): Promise<Process[]> {
     const command = (await readProc(pid, "cmdline")).replaceAll("\0", " ").trim();
     if (command === "") continue;
     const network = await readlink(`/proc/${pid}/ns/net`).catch(() => "");
-    const cgroup = networks.has(network) || containers.length === 0 ? "" : await readProc(pid, "cgroup");
-    if (networks.has(network) || containers.some((id) => cgroup.includes(id))) found.push({ pid, command });
+    const cgroup = containers.length === 0 ? "" : await readProc(pid, "cgroup");
+    const contained = containers.some((id) => cgroup.includes(id));
+    if (contained || networks.has(network)) found.push({ pid, command, contained });
   }
   return found;
 }

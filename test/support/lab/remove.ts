@@ -13,11 +13,9 @@ const patienceMs = 5_000;
  * is found by the plan alone, so another process than the one that made the lab can do it. Fails when something is left.
  */
 export async function removeLab(plan: LabPlan): Promise<void> {
-  const engines = (command: string) => plan.hosts.some((host) => command.includes(host.execRoot));
-  await stopProcesses(
-    (await processesOf(plan)).filter(({ command }) => !engines(command)),
-    patienceMs,
-  );
+  const isEngine = (command: string) => plan.hosts.some((host) => command.includes(host.execRoot));
+  const programs = (await processesOf(plan)).filter(({ command, contained }) => !contained && !isEngine(command));
+  await stopProcesses(programs, patienceMs);
   await Promise.all(plan.hosts.map((host) => removeContainers(host)));
   await Promise.all(plan.hosts.map((host) => stopEngine(host, "SIGTERM")));
   await stopProcesses(await processesOf(plan), patienceMs);

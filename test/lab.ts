@@ -1,0 +1,93 @@
+import { randomBytes } from "node:crypto";
+import { fileURLToPath } from "node:url";
+import { loadCatalogue } from "@decnet/engine/catalogue/load";
+import { serviceImage } from "@decnet/engine/render/images";
+import { debianBase } from "@decnet/engine/tables/distros";
+import { execa } from "execa";
+import { ownCatalogue } from "./support/catalogues.ts";
+import { answers } from "./support/lab/engine.ts";
+import type { LabPlan } from "./support/lab/plan.ts";
+import { registeredLabs, registerLab } from "./support/lab/register.ts";
+import { removeLab } from "./support/lab/remove.ts";
+import { bringUp } from "./support/lab.ts";
+
+/** A lab by hand, one for each checkout: npm run lab -- up [N] | down. See docs/lab.md. */
+const usage =
+  "usage: npm run lab -- up [HOSTS]    hosts with engines (3), which stay\n       npm run lab -- down          removes every trace";
+const checkout = fileURLToPath(new URL("..", import.meta.url));
+
+function say(text: string): void {
+  process.stderr.write(`lab: ${text}\n`);
+}
+
+async function ownLab(): Promise<LabPlan | undefined> {
+  return (await registeredLabs()).find(({ keeper }) => "checkout" in keeper && keeper.checkout === checkout)?.plan;
+}
+
+/** The decoys' images that the machine's own engine has. */
+async function presentImages(): Promise<string[]> {
+  const { services } = await loadCatalogue([ownCatalogue]);
+  const decoys = [...services.values()].filter((service) => !service.singleton);
+  const present: string[] = [];
+  for (const image of [debianBase, ...decoys.map((service) => serviceImage(service, debianBase).tag)]) {
+    const { exitCode } = await execa("docker", ["image", "inspect", image], { reject: false });
+    if (exitCode === 0) present.push(image);
+  }
+  return present;
+}
+
+async function up(wanted: number | undefined): Promise<void> {
+  const old = await ownLab();
+  if (old !== undefined) {
+    const alive = (await Promise.all(old.hosts.map((host) => answers(host)))).every((one) => one);
+    if (alive && old.hosts.length === (wanted ?? old.hosts.length)) return describe(old);
+    if (alive) throw new Error(`a lab with ${old.hosts.length} hosts is up; first: npm run lab -- down`);
+    say(`removing what is left of ${old.name}`);
+    await removeLab(old);
+  }
+  const images = await presentImages();
+  if (images.length === 0) say("this machine's engine has no images of decoys; `npm run up` builds them");
+  const plan = await registerLab(`lab${randomBytes(2).toString("hex")}`, wanted ?? 3, { checkout });
+  say(`starting ${plan.hosts.length} engines`);
+  await bringUp(plan, images);
+  // Here each host's agent joins the master.
+  describe(plan);
+}
+
+async function down(): Promise<void> {
+  const own = await ownLab();
+  const abandoned = (await registeredLabs()).filter((lab) => lab.abandoned).map((lab) => lab.plan);
+  const plans = abandoned.some((plan) => plan.name === own?.name) || own === undefined ? abandoned : [own, ...abandoned];
+  if (plans.length === 0) say("no lab is up");
+  for (const plan of plans) {
+    await removeLab(plan);
+    say(`${plan.name} is gone`);
+  }
+}
+
+function describe(plan: LabPlan): void {
+  const { switchName } = plan;
+  const hosts = plan.hosts.map(
+    ({ name, address, socket }) =>
+      `${name}  ${address}\n  nsenter --net=/run/netns/${name} env DOCKER_HOST=unix://${socket} COMMAND\n  docker -H unix://${socket} ps`,
+  );
+  const [{ name } = { name: "" }] = plan.hosts;
+  process.stdout.write(`${hosts.join("\n")}
+
+A master can listen on ${plan.masterAddress}. No host has a way out of ${plan.subnet}.
+Cut a host off:  ip -n ${switchName} link set dev ${name} nomaster
+Heal it:         ip -n ${switchName} link set dev ${name} master switch
+Remove all:      npm run lab -- down
+`);
+}
+
+const [verb, count, ...rest] = process.argv.slice(2);
+try {
+  if (process.getuid?.() !== 0) throw new Error("this needs root: it makes network namespaces and starts engines");
+  if (verb === "up" && rest.length === 0) await up(count === undefined ? undefined : Number(count));
+  else if (verb === "down" && process.argv.length === 3) await down();
+  else throw new Error(usage);
+} catch (error) {
+  say(error instanceof Error ? error.message : String(error));
+  process.exitCode = 1;
+}

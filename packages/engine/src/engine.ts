@@ -3,7 +3,14 @@ import { AppError } from "@decnet/common/errors/app-error";
 import type { Catalogue } from "./catalogue/types.ts";
 import { createComposeCli } from "./docker/compose.ts";
 import { createEngineApi, type EngineApi } from "./docker/engine-api.ts";
-import { executePlan, type StepBoundary, type StepEvent, type StepFailure } from "./execute/execute-plan.ts";
+import {
+  executePlan,
+  prepareImage,
+  type StepBoundary,
+  type StepEvent,
+  StepFailed,
+  type StepFailure,
+} from "./execute/execute-plan.ts";
 import { diskDigest, projectDigest } from "./execute/project-files.ts";
 import { makeReceipt, type Receipt } from "./execute/receipt.ts";
 import { type JudgedDecky, judgeDecky } from "./observe/judge.ts";
@@ -70,7 +77,16 @@ export interface Engine {
     slug: string,
     options: { tail: number; follow: boolean; signal: AbortSignal },
   ): AsyncIterable<LogEntry>;
+  /** Builds or pulls what the specs need and is not there, one after another. A failure is told and the next one tried. */
+  prepareImages(specs: readonly DeckySpec[], signal: AbortSignal): Promise<PreparedImage[]>;
   ping(): Promise<void>;
+}
+
+export interface PreparedImage {
+  readonly tag: string;
+  /** Empty when the image is there. */
+  readonly problem: string;
+  readonly outputTail: readonly string[];
 }
 
 /** Connects to the Docker engine once to learn what it can do. Throws ENGINE_UNAVAILABLE. */
@@ -169,6 +185,28 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     async *logs({ scope, name }, slug, { tail, follow, signal }) {
       const container = await api.inspect(deckyNames(scope, name).service(slug));
       if (container !== undefined) yield* streamContainerLogs(api, container.id, { slug, tail, follow, signal });
+    },
+    async prepareImages(specs, signal) {
+      const wanted = specs
+        .map((spec) => render({ kind: "present", spec }))
+        .filter((rendered) => rendered !== undefined)
+        .flatMap((rendered) => [rendered.base.image, ...rendered.services.map((service) => service.image)]);
+      const images = new Map(wanted.map((image) => [typeof image === "string" ? image : image.tag, image]));
+      const prepared: PreparedImage[] = [];
+      for (const [tag, image] of images) {
+        if (await api.hasImage(tag)) {
+          prepared.push({ tag, problem: "", outputTail: [] });
+          continue;
+        }
+        try {
+          await prepareImage({ image }, { api, compose, signal });
+          prepared.push({ tag, problem: "", outputTail: [] });
+        } catch (error) {
+          if (!(error instanceof StepFailed)) throw error;
+          prepared.push({ tag, problem: error.message, outputTail: error.outputTail });
+        }
+      }
+      return prepared;
     },
     async ping() {
       await api.version();

@@ -29,8 +29,8 @@ export interface CertificateAuthority {
 }
 
 const keyAlgorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
-/** The clocks of hosts may be apart by this much. */
-const clockSkewMs = 5 * 60_000;
+/** The clocks of hosts may be apart by this much: certificates begin so long before they are made. */
+export const clockSkewMs = 5 * 60_000;
 const yearMs = 365.25 * 24 * 3_600_000;
 /** The longest common name that X.509 allows. */
 const maxCommonName = 64;

@@ -43,7 +43,7 @@ export interface StepFailure {
   readonly outputTail: readonly string[];
 }
 
-class StepFailed extends Error {
+export class StepFailed extends Error {
   readonly outputTail: readonly string[];
   constructor(message: string, outputTail: readonly string[]) {
     super(message);
@@ -95,7 +95,10 @@ export async function executePlan(plan: Plan, context: ExecuteContext): Promise<
   return undefined;
 }
 
-async function prepareImage({ image }: StepOf<"prepare-image">, { api, compose, signal }: ExecuteContext): Promise<void> {
+export async function prepareImage(
+  { image }: Pick<StepOf<"prepare-image">, "image">,
+  { api, compose, signal }: Pick<ExecuteContext, "api" | "compose" | "signal">,
+): Promise<void> {
   if (typeof image === "string") return pullImage(image, api);
   if (!(await api.hasImage(image.buildBase))) await pullImage(image.buildBase, api);
   const result = await compose.build({

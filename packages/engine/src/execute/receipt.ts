@@ -25,6 +25,9 @@ export interface Receipt {
   readonly othersUnchanged: boolean;
 }
 
+/** Of something that was only planned. */
+export const emptyReceipt: Receipt = { containers: [], othersUnchanged: true };
+
 export function makeReceipt(plan: Pick<Plan, "steps">, before: ObservedDecky, after: ObservedDecky): Receipt {
   const planned = plannedContainers(plan);
   const names = [...new Set([...before.containers, ...after.containers].map((container) => container.name))];

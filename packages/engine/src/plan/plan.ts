@@ -28,6 +28,11 @@ interface StepCommon {
   readonly cause: string;
 }
 
+/** A step as whoever does not execute it sees it: the same on every host. */
+export interface StepView extends StepCommon {
+  readonly kind: string;
+}
+
 export type StepOf<K extends StepKind> = { readonly kind: K } & StepFields[K] & StepCommon;
 export type Step = { [K in StepKind]: StepOf<K> }[StepKind];
 
@@ -50,7 +55,10 @@ export interface Plan {
   readonly digest: string;
 }
 
-export function formatPlan(plan: Pick<Plan, "steps">): string {
+/** A plan without the arguments of its steps. */
+export type PlanView = Omit<Plan, "steps"> & { readonly steps: readonly StepView[] };
+
+export function formatPlan(plan: Pick<PlanView, "steps">): string {
   if (plan.steps.length === 0) return "nothing to do";
   return plan.steps.map((step) => `${step.number} ${step.kind} ${step.target} (${step.cause})`).join("\n");
 }

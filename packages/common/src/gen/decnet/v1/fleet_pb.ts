@@ -18,7 +18,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file decnet/v1/fleet.proto.
  */
 export const file_decnet_v1_fleet: GenFile = /*@__PURE__*/
-  fileDesc("ChVkZWNuZXQvdjEvZmxlZXQucHJvdG8SCWRlY25ldC52MSKBAQoIRmxlZXRMYW4SJAoGZHJpdmVyGAEgASgOMhQuZGVjbmV0LnYxLkxhbkRyaXZlchIMCgRuYW1lGAIgASgJEg4KBnN1Ym5ldBgDIAEoCRIPCgdnYXRld2F5GAQgASgJEg4KBnBhcmVudBgFIAEoCRIQCghpcF9zdGFydBgGIAEoCSJGCg1XYW50ZWRTZXJ2aWNlEgwKBHNsdWcYASABKAkSJwoGY29uZmlnGAIgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdCKqAQoLV2FudGVkRGVja3kSDAoEbmFtZRgBIAEoCRINCgVjb3VudBgCIAEoDRIRCglhcmNoZXR5cGUYAyABKAkSKgoIc2VydmljZXMYBCADKAsyGC5kZWNuZXQudjEuV2FudGVkU2VydmljZRIKCgJpcBgFIAEoCRIOCgZkaXN0cm8YBiABKAkSEAoIaG9zdG5hbWUYByABKAkSEQoJb3NfZmFtaWx5GAggASgJIoYBCgtXYW50ZWRGbGVldBIgCgNsYW4YASABKAsyEy5kZWNuZXQudjEuRmxlZXRMYW4SLAoMZHJpZnRfcG9saWN5GAIgASgOMhYuZGVjbmV0LnYxLkRyaWZ0UG9saWN5EicKB2RlY2tpZXMYAyADKAsyFi5kZWNuZXQudjEuV2FudGVkRGVja3kiZwoRQXBwbHlGbGVldFJlcXVlc3QSJQoFZmxlZXQYASABKAsyFi5kZWNuZXQudjEuV2FudGVkRmxlZXQSKwoHb3B0aW9ucxgCIAEoCzIaLmRlY25ldC52MS5NdXRhdGlvbk9wdGlvbnMiPQoSQXBwbHlGbGVldFJlc3BvbnNlEicKCW9wZXJhdGlvbhgBIAEoCzIULmRlY25ldC52MS5PcGVyYXRpb24iSwoSTGlzdERlY2tpZXNSZXF1ZXN0Eg4KBmZpbHRlchgBIAEoCRIRCglwYWdlX3NpemUYAiABKA0SEgoKcGFnZV90b2tlbhgDIAEoCSK8AQoTTGlzdERlY2tpZXNSZXNwb25zZRIhCgdkZWNraWVzGAEgAygLMhAuZGVjbmV0LnYxLkRlY2t5EjoKBmNvdW50cxgCIAMoCzIqLmRlY25ldC52MS5MaXN0RGVja2llc1Jlc3BvbnNlLkNvdW50c0VudHJ5EhcKD25leHRfcGFnZV90b2tlbhgDIAEoCRotCgtDb3VudHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKA06AjgBIjUKD0dldERlY2t5UmVxdWVzdBIiCgVkZWNreRgBIAEoCzITLmRlY25ldC52MS5EZWNreVJlZiIzChBHZXREZWNreVJlc3BvbnNlEh8KBWRlY2t5GAEgASgLMhAuZGVjbmV0LnYxLkRlY2t5IrkBCghSZXZpc2lvbhIOCgZudW1iZXIYASABKA0SLgoKY3JlYXRlZF9hdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFYWN0b3IYAyABKAkSDgoGcmVhc29uGAQgASgJEhEKCW9wZXJhdGlvbhgFIAEoCRIQCghzZXJ2aWNlcxgGIAMoCRIpCgdjaGFuZ2VzGAcgAygLMhguZGVjbmV0LnYxLlNlcnZpY2VDaGFuZ2UirQEKFExpc3RSZXZpc2lvbnNSZXF1ZXN0EiIKBWRlY2t5GAEgASgLMhMuZGVjbmV0LnYxLkRlY2t5UmVmEhEKCXBhZ2Vfc2l6ZRgCIAEoDRISCgpwYWdlX3Rva2VuGAMgASgJEhUKCHJldmlzaW9uGAQgASgNSACIAQESFwoKY29tcGFyZV90bxgFIAEoDUgBiAEBQgsKCV9yZXZpc2lvbkINCgtfY29tcGFyZV90byJYChVMaXN0UmV2aXNpb25zUmVzcG9uc2USJgoJcmV2aXNpb25zGAEgAygLMhMuZGVjbmV0LnYxLlJldmlzaW9uEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSKMAQoWUmVzdG9yZVJldmlzaW9uUmVxdWVzdBIiCgVkZWNreRgBIAEoCzITLmRlY25ldC52MS5EZWNreVJlZhIQCghyZXZpc2lvbhgCIAEoDRIPCgdzZXJ2aWNlGAMgASgJEisKB29wdGlvbnMYBCABKAsyGi5kZWNuZXQudjEuTXV0YXRpb25PcHRpb25zIkIKF1Jlc3RvcmVSZXZpc2lvblJlc3BvbnNlEicKCW9wZXJhdGlvbhgBIAEoCzIULmRlY25ldC52MS5PcGVyYXRpb24iZwoUVGVhcmRvd25EZWNreVJlcXVlc3QSIgoFZGVja3kYASABKAsyEy5kZWNuZXQudjEuRGVja3lSZWYSKwoHb3B0aW9ucxgCIAEoCzIaLmRlY25ldC52MS5NdXRhdGlvbk9wdGlvbnMiQAoVVGVhcmRvd25EZWNreVJlc3BvbnNlEicKCW9wZXJhdGlvbhgBIAEoCzIULmRlY25ldC52MS5PcGVyYXRpb24iQwoUVGVhcmRvd25GbGVldFJlcXVlc3QSKwoHb3B0aW9ucxgBIAEoCzIaLmRlY25ldC52MS5NdXRhdGlvbk9wdGlvbnMiQAoVVGVhcmRvd25GbGVldFJlc3BvbnNlEicKCW9wZXJhdGlvbhgBIAEoCzIULmRlY25ldC52MS5PcGVyYXRpb24iZgoRU3RyZWFtTG9nc1JlcXVlc3QSIgoFZGVja3kYASABKAsyEy5kZWNuZXQudjEuRGVja3lSZWYSDwoHc2VydmljZRgCIAEoCRIOCgZmb2xsb3cYAyABKAgSDAoEdGFpbBgEIAEoDSI3ChJTdHJlYW1Mb2dzUmVzcG9uc2USIQoFbGluZXMYASADKAsyEi5kZWNuZXQudjEuTG9nTGluZSJgCgdMb2dMaW5lEiYKAmF0GAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdzZXJ2aWNlGAIgASgJEg4KBnN0cmVhbRgDIAEoCRIMCgR0ZXh0GAQgASgJKm0KCUxhbkRyaXZlchIaChZMQU5fRFJJVkVSX1VOU1BFQ0lGSUVEEAASFQoRTEFOX0RSSVZFUl9CUklER0UQARIWChJMQU5fRFJJVkVSX01BQ1ZMQU4QAhIVChFMQU5fRFJJVkVSX0lQVkxBThADKl0KC0RyaWZ0UG9saWN5EhwKGERSSUZUX1BPTElDWV9VTlNQRUNJRklFRBAAEhcKE0RSSUZUX1BPTElDWV9SRVBBSVIQARIXChNEUklGVF9QT0xJQ1lfUkVQT1JUEAIyngUKDEZsZWV0U2VydmljZRJJCgpBcHBseUZsZWV0EhwuZGVjbmV0LnYxLkFwcGx5RmxlZXRSZXF1ZXN0Gh0uZGVjbmV0LnYxLkFwcGx5RmxlZXRSZXNwb25zZRJRCgtMaXN0RGVja2llcxIdLmRlY25ldC52MS5MaXN0RGVja2llc1JlcXVlc3QaHi5kZWNuZXQudjEuTGlzdERlY2tpZXNSZXNwb25zZSIDkAIBEkgKCEdldERlY2t5EhouZGVjbmV0LnYxLkdldERlY2t5UmVxdWVzdBobLmRlY25ldC52MS5HZXREZWNreVJlc3BvbnNlIgOQAgESVwoNTGlzdFJldmlzaW9ucxIfLmRlY25ldC52MS5MaXN0UmV2aXNpb25zUmVxdWVzdBogLmRlY25ldC52MS5MaXN0UmV2aXNpb25zUmVzcG9uc2UiA5ACARJYCg9SZXN0b3JlUmV2aXNpb24SIS5kZWNuZXQudjEuUmVzdG9yZVJldmlzaW9uUmVxdWVzdBoiLmRlY25ldC52MS5SZXN0b3JlUmV2aXNpb25SZXNwb25zZRJSCg1UZWFyZG93bkRlY2t5Eh8uZGVjbmV0LnYxLlRlYXJkb3duRGVja3lSZXF1ZXN0GiAuZGVjbmV0LnYxLlRlYXJkb3duRGVja3lSZXNwb25zZRJSCg1UZWFyZG93bkZsZWV0Eh8uZGVjbmV0LnYxLlRlYXJkb3duRmxlZXRSZXF1ZXN0GiAuZGVjbmV0LnYxLlRlYXJkb3duRmxlZXRSZXNwb25zZRJLCgpTdHJlYW1Mb2dzEhwuZGVjbmV0LnYxLlN0cmVhbUxvZ3NSZXF1ZXN0Gh0uZGVjbmV0LnYxLlN0cmVhbUxvZ3NSZXNwb25zZTABYgZwcm90bzM", [file_decnet_v1_decky, file_decnet_v1_operation, file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("ChVkZWNuZXQvdjEvZmxlZXQucHJvdG8SCWRlY25ldC52MSKBAQoIRmxlZXRMYW4SJAoGZHJpdmVyGAEgASgOMhQuZGVjbmV0LnYxLkxhbkRyaXZlchIMCgRuYW1lGAIgASgJEg4KBnN1Ym5ldBgDIAEoCRIPCgdnYXRld2F5GAQgASgJEg4KBnBhcmVudBgFIAEoCRIQCghpcF9zdGFydBgGIAEoCSJGCg1XYW50ZWRTZXJ2aWNlEgwKBHNsdWcYASABKAkSJwoGY29uZmlnGAIgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdCLTAQoLV2FudGVkRGVja3kSDAoEbmFtZRgBIAEoCRINCgVjb3VudBgCIAEoDRIRCglhcmNoZXR5cGUYAyABKAkSKgoIc2VydmljZXMYBCADKAsyGC5kZWNuZXQudjEuV2FudGVkU2VydmljZRIKCgJpcBgFIAEoCRIOCgZkaXN0cm8YBiABKAkSEAoIaG9zdG5hbWUYByABKAkSEQoJb3NfZmFtaWx5GAggASgJEicKCXBsYWNlbWVudBgJIAEoCzIULmRlY25ldC52MS5QbGFjZW1lbnQiYQoJUGxhY2VtZW50Eg4KBGhvc3QYASABKAlIABInCgZsYWJlbHMYAiABKAsyFS5kZWNuZXQudjEuSG9zdExhYmVsc0gAEhIKCGJhbGFuY2VkGAMgASgISABCBwoFd2hlcmUibgoKSG9zdExhYmVscxIxCgZsYWJlbHMYASADKAsyIS5kZWNuZXQudjEuSG9zdExhYmVscy5MYWJlbHNFbnRyeRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIuMBCgtXYW50ZWRGbGVldBIgCgNsYW4YASABKAsyEy5kZWNuZXQudjEuRmxlZXRMYW4SLAoMZHJpZnRfcG9saWN5GAIgASgOMhYuZGVjbmV0LnYxLkRyaWZ0UG9saWN5EicKB2RlY2tpZXMYAyADKAsyFi5kZWNuZXQudjEuV2FudGVkRGVja3kSLwoRZGVmYXVsdF9wbGFjZW1lbnQYBCABKAsyFC5kZWNuZXQudjEuUGxhY2VtZW50EioKC21vdmVfcG9saWN5GAUgASgOMhUuZGVjbmV0LnYxLk1vdmVQb2xpY3kiZwoRQXBwbHlGbGVldFJlcXVlc3QSJQoFZmxlZXQYASABKAsyFi5kZWNuZXQudjEuV2FudGVkRmxlZXQSKwoHb3B0aW9ucxgCIAEoCzIaLmRlY25ldC52MS5NdXRhdGlvbk9wdGlvbnMiPQoSQXBwbHlGbGVldFJlc3BvbnNlEicKCW9wZXJhdGlvbhgBIAEoCzIULmRlY25ldC52MS5PcGVyYXRpb24iSwoSTGlzdERlY2tpZXNSZXF1ZXN0Eg4KBmZpbHRlchgBIAEoCRIRCglwYWdlX3NpemUYAiABKA0SEgoKcGFnZV90b2tlbhgDIAEoCSK8AQoTTGlzdERlY2tpZXNSZXNwb25zZRIhCgdkZWNraWVzGAEgAygLMhAuZGVjbmV0LnYxLkRlY2t5EjoKBmNvdW50cxgCIAMoCzIqLmRlY25ldC52MS5MaXN0RGVja2llc1Jlc3BvbnNlLkNvdW50c0VudHJ5EhcKD25leHRfcGFnZV90b2tlbhgDIAEoCRotCgtDb3VudHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKA06AjgBIjUKD0dldERlY2t5UmVxdWVzdBIiCgVkZWNreRgBIAEoCzITLmRlY25ldC52MS5EZWNreVJlZiIzChBHZXREZWNreVJlc3BvbnNlEh8KBWRlY2t5GAEgASgLMhAuZGVjbmV0LnYxLkRlY2t5IrkBCghSZXZpc2lvbhIOCgZudW1iZXIYASABKA0SLgoKY3JlYXRlZF9hdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFYWN0b3IYAyABKAkSDgoGcmVhc29uGAQgASgJEhEKCW9wZXJhdGlvbhgFIAEoCRIQCghzZXJ2aWNlcxgGIAMoCRIpCgdjaGFuZ2VzGAcgAygLMhguZGVjbmV0LnYxLlNlcnZpY2VDaGFuZ2UirQEKFExpc3RSZXZpc2lvbnNSZXF1ZXN0EiIKBWRlY2t5GAEgASgLMhMuZGVjbmV0LnYxLkRlY2t5UmVmEhEKCXBhZ2Vfc2l6ZRgCIAEoDRISCgpwYWdlX3Rva2VuGAMgASgJEhUKCHJldmlzaW9uGAQgASgNSACIAQESFwoKY29tcGFyZV90bxgFIAEoDUgBiAEBQgsKCV9yZXZpc2lvbkINCgtfY29tcGFyZV90byJYChVMaXN0UmV2aXNpb25zUmVzcG9uc2USJgoJcmV2aXNpb25zGAEgAygLMhMuZGVjbmV0LnYxLlJldmlzaW9uEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSKMAQoWUmVzdG9yZVJldmlzaW9uUmVxdWVzdBIiCgVkZWNreRgBIAEoCzITLmRlY25ldC52MS5EZWNreVJlZhIQCghyZXZpc2lvbhgCIAEoDRIPCgdzZXJ2aWNlGAMgASgJEisKB29wdGlvbnMYBCABKAsyGi5kZWNuZXQudjEuTXV0YXRpb25PcHRpb25zIkIKF1Jlc3RvcmVSZXZpc2lvblJlc3BvbnNlEicKCW9wZXJhdGlvbhgBIAEoCzIULmRlY25ldC52MS5PcGVyYXRpb24iZwoUVGVhcmRvd25EZWNreVJlcXVlc3QSIgoFZGVja3kYASABKAsyEy5kZWNuZXQudjEuRGVja3lSZWYSKwoHb3B0aW9ucxgCIAEoCzIaLmRlY25ldC52MS5NdXRhdGlvbk9wdGlvbnMiQAoVVGVhcmRvd25EZWNreVJlc3BvbnNlEicKCW9wZXJhdGlvbhgBIAEoCzIULmRlY25ldC52MS5PcGVyYXRpb24iQwoUVGVhcmRvd25GbGVldFJlcXVlc3QSKwoHb3B0aW9ucxgBIAEoCzIaLmRlY25ldC52MS5NdXRhdGlvbk9wdGlvbnMiQAoVVGVhcmRvd25GbGVldFJlc3BvbnNlEicKCW9wZXJhdGlvbhgBIAEoCzIULmRlY25ldC52MS5PcGVyYXRpb24iZgoRU3RyZWFtTG9nc1JlcXVlc3QSIgoFZGVja3kYASABKAsyEy5kZWNuZXQudjEuRGVja3lSZWYSDwoHc2VydmljZRgCIAEoCRIOCgZmb2xsb3cYAyABKAgSDAoEdGFpbBgEIAEoDSI3ChJTdHJlYW1Mb2dzUmVzcG9uc2USIQoFbGluZXMYASADKAsyEi5kZWNuZXQudjEuTG9nTGluZSJgCgdMb2dMaW5lEiYKAmF0GAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdzZXJ2aWNlGAIgASgJEg4KBnN0cmVhbRgDIAEoCRIMCgR0ZXh0GAQgASgJKm0KCUxhbkRyaXZlchIaChZMQU5fRFJJVkVSX1VOU1BFQ0lGSUVEEAASFQoRTEFOX0RSSVZFUl9CUklER0UQARIWChJMQU5fRFJJVkVSX01BQ1ZMQU4QAhIVChFMQU5fRFJJVkVSX0lQVkxBThADKl0KC0RyaWZ0UG9saWN5EhwKGERSSUZUX1BPTElDWV9VTlNQRUNJRklFRBAAEhcKE0RSSUZUX1BPTElDWV9SRVBBSVIQARIXChNEUklGVF9QT0xJQ1lfUkVQT1JUEAIqYQoKTW92ZVBvbGljeRIbChdNT1ZFX1BPTElDWV9VTlNQRUNJRklFRBAAEhwKGE1PVkVfUE9MSUNZX1JFTU9WRV9GSVJTVBABEhgKFE1PVkVfUE9MSUNZX0tFRVBfT0xEEAIyngUKDEZsZWV0U2VydmljZRJJCgpBcHBseUZsZWV0EhwuZGVjbmV0LnYxLkFwcGx5RmxlZXRSZXF1ZXN0Gh0uZGVjbmV0LnYxLkFwcGx5RmxlZXRSZXNwb25zZRJRCgtMaXN0RGVja2llcxIdLmRlY25ldC52MS5MaXN0RGVja2llc1JlcXVlc3QaHi5kZWNuZXQudjEuTGlzdERlY2tpZXNSZXNwb25zZSIDkAIBEkgKCEdldERlY2t5EhouZGVjbmV0LnYxLkdldERlY2t5UmVxdWVzdBobLmRlY25ldC52MS5HZXREZWNreVJlc3BvbnNlIgOQAgESVwoNTGlzdFJldmlzaW9ucxIfLmRlY25ldC52MS5MaXN0UmV2aXNpb25zUmVxdWVzdBogLmRlY25ldC52MS5MaXN0UmV2aXNpb25zUmVzcG9uc2UiA5ACARJYCg9SZXN0b3JlUmV2aXNpb24SIS5kZWNuZXQudjEuUmVzdG9yZVJldmlzaW9uUmVxdWVzdBoiLmRlY25ldC52MS5SZXN0b3JlUmV2aXNpb25SZXNwb25zZRJSCg1UZWFyZG93bkRlY2t5Eh8uZGVjbmV0LnYxLlRlYXJkb3duRGVja3lSZXF1ZXN0GiAuZGVjbmV0LnYxLlRlYXJkb3duRGVja3lSZXNwb25zZRJSCg1UZWFyZG93bkZsZWV0Eh8uZGVjbmV0LnYxLlRlYXJkb3duRmxlZXRSZXF1ZXN0GiAuZGVjbmV0LnYxLlRlYXJkb3duRmxlZXRSZXNwb25zZRJLCgpTdHJlYW1Mb2dzEhwuZGVjbmV0LnYxLlN0cmVhbUxvZ3NSZXF1ZXN0Gh0uZGVjbmV0LnYxLlN0cmVhbUxvZ3NSZXNwb25zZTABYgZwcm90bzM", [file_decnet_v1_decky, file_decnet_v1_operation, file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
  * The flat network of the fleet.
@@ -153,6 +153,11 @@ export type WantedDecky = Message<"decnet.v1.WantedDecky"> & {
    * @generated from field: string os_family = 8;
    */
   osFamily: string;
+
+  /**
+   * @generated from field: decnet.v1.Placement placement = 9;
+   */
+  placement?: Placement | undefined;
 };
 
 /**
@@ -161,6 +166,66 @@ export type WantedDecky = Message<"decnet.v1.WantedDecky"> & {
  */
 export const WantedDeckySchema: GenMessage<WantedDecky> = /*@__PURE__*/
   messageDesc(file_decnet_v1_fleet, 2);
+
+/**
+ * Where deckies live. Unset: where they are; new ones on the fleet's default.
+ *
+ * @generated from message decnet.v1.Placement
+ */
+export type Placement = Message<"decnet.v1.Placement"> & {
+  /**
+   * @generated from oneof decnet.v1.Placement.where
+   */
+  where: {
+    /**
+     * A host's name; `local` is the master's own.
+     *
+     * @generated from field: string host = 1;
+     */
+    value: string;
+    case: "host";
+  } | {
+    /**
+     * Balanced over the active hosts that have all these labels.
+     *
+     * @generated from field: decnet.v1.HostLabels labels = 2;
+     */
+    value: HostLabels;
+    case: "labels";
+  } | {
+    /**
+     * Balanced over all active workers.
+     *
+     * @generated from field: bool balanced = 3;
+     */
+    value: boolean;
+    case: "balanced";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message decnet.v1.Placement.
+ * Use `create(PlacementSchema)` to create a new message.
+ */
+export const PlacementSchema: GenMessage<Placement> = /*@__PURE__*/
+  messageDesc(file_decnet_v1_fleet, 3);
+
+/**
+ * @generated from message decnet.v1.HostLabels
+ */
+export type HostLabels = Message<"decnet.v1.HostLabels"> & {
+  /**
+   * @generated from field: map<string, string> labels = 1;
+   */
+  labels: { [key: string]: string };
+};
+
+/**
+ * Describes the message decnet.v1.HostLabels.
+ * Use `create(HostLabelsSchema)` to create a new message.
+ */
+export const HostLabelsSchema: GenMessage<HostLabels> = /*@__PURE__*/
+  messageDesc(file_decnet_v1_fleet, 4);
 
 /**
  * @generated from message decnet.v1.WantedFleet
@@ -180,6 +245,18 @@ export type WantedFleet = Message<"decnet.v1.WantedFleet"> & {
    * @generated from field: repeated decnet.v1.WantedDecky deckies = 3;
    */
   deckies: WantedDecky[];
+
+  /**
+   * For new deckies that say nothing themselves; unset: the master's own host.
+   *
+   * @generated from field: decnet.v1.Placement default_placement = 4;
+   */
+  defaultPlacement?: Placement | undefined;
+
+  /**
+   * @generated from field: decnet.v1.MovePolicy move_policy = 5;
+   */
+  movePolicy: MovePolicy;
 };
 
 /**
@@ -187,7 +264,7 @@ export type WantedFleet = Message<"decnet.v1.WantedFleet"> & {
  * Use `create(WantedFleetSchema)` to create a new message.
  */
 export const WantedFleetSchema: GenMessage<WantedFleet> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 3);
+  messageDesc(file_decnet_v1_fleet, 5);
 
 /**
  * @generated from message decnet.v1.ApplyFleetRequest
@@ -209,7 +286,7 @@ export type ApplyFleetRequest = Message<"decnet.v1.ApplyFleetRequest"> & {
  * Use `create(ApplyFleetRequestSchema)` to create a new message.
  */
 export const ApplyFleetRequestSchema: GenMessage<ApplyFleetRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 4);
+  messageDesc(file_decnet_v1_fleet, 6);
 
 /**
  * @generated from message decnet.v1.ApplyFleetResponse
@@ -226,7 +303,7 @@ export type ApplyFleetResponse = Message<"decnet.v1.ApplyFleetResponse"> & {
  * Use `create(ApplyFleetResponseSchema)` to create a new message.
  */
 export const ApplyFleetResponseSchema: GenMessage<ApplyFleetResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 5);
+  messageDesc(file_decnet_v1_fleet, 7);
 
 /**
  * @generated from message decnet.v1.ListDeckiesRequest
@@ -257,7 +334,7 @@ export type ListDeckiesRequest = Message<"decnet.v1.ListDeckiesRequest"> & {
  * Use `create(ListDeckiesRequestSchema)` to create a new message.
  */
 export const ListDeckiesRequestSchema: GenMessage<ListDeckiesRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 6);
+  messageDesc(file_decnet_v1_fleet, 8);
 
 /**
  * @generated from message decnet.v1.ListDeckiesResponse
@@ -286,7 +363,7 @@ export type ListDeckiesResponse = Message<"decnet.v1.ListDeckiesResponse"> & {
  * Use `create(ListDeckiesResponseSchema)` to create a new message.
  */
 export const ListDeckiesResponseSchema: GenMessage<ListDeckiesResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 7);
+  messageDesc(file_decnet_v1_fleet, 9);
 
 /**
  * @generated from message decnet.v1.GetDeckyRequest
@@ -303,7 +380,7 @@ export type GetDeckyRequest = Message<"decnet.v1.GetDeckyRequest"> & {
  * Use `create(GetDeckyRequestSchema)` to create a new message.
  */
 export const GetDeckyRequestSchema: GenMessage<GetDeckyRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 8);
+  messageDesc(file_decnet_v1_fleet, 10);
 
 /**
  * @generated from message decnet.v1.GetDeckyResponse
@@ -320,7 +397,7 @@ export type GetDeckyResponse = Message<"decnet.v1.GetDeckyResponse"> & {
  * Use `create(GetDeckyResponseSchema)` to create a new message.
  */
 export const GetDeckyResponseSchema: GenMessage<GetDeckyResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 9);
+  messageDesc(file_decnet_v1_fleet, 11);
 
 /**
  * @generated from message decnet.v1.Revision
@@ -371,7 +448,7 @@ export type Revision = Message<"decnet.v1.Revision"> & {
  * Use `create(RevisionSchema)` to create a new message.
  */
 export const RevisionSchema: GenMessage<Revision> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 10);
+  messageDesc(file_decnet_v1_fleet, 12);
 
 /**
  * @generated from message decnet.v1.ListRevisionsRequest
@@ -410,7 +487,7 @@ export type ListRevisionsRequest = Message<"decnet.v1.ListRevisionsRequest"> & {
  * Use `create(ListRevisionsRequestSchema)` to create a new message.
  */
 export const ListRevisionsRequestSchema: GenMessage<ListRevisionsRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 11);
+  messageDesc(file_decnet_v1_fleet, 13);
 
 /**
  * @generated from message decnet.v1.ListRevisionsResponse
@@ -432,7 +509,7 @@ export type ListRevisionsResponse = Message<"decnet.v1.ListRevisionsResponse"> &
  * Use `create(ListRevisionsResponseSchema)` to create a new message.
  */
 export const ListRevisionsResponseSchema: GenMessage<ListRevisionsResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 12);
+  messageDesc(file_decnet_v1_fleet, 14);
 
 /**
  * @generated from message decnet.v1.RestoreRevisionRequest
@@ -466,7 +543,7 @@ export type RestoreRevisionRequest = Message<"decnet.v1.RestoreRevisionRequest">
  * Use `create(RestoreRevisionRequestSchema)` to create a new message.
  */
 export const RestoreRevisionRequestSchema: GenMessage<RestoreRevisionRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 13);
+  messageDesc(file_decnet_v1_fleet, 15);
 
 /**
  * @generated from message decnet.v1.RestoreRevisionResponse
@@ -483,7 +560,7 @@ export type RestoreRevisionResponse = Message<"decnet.v1.RestoreRevisionResponse
  * Use `create(RestoreRevisionResponseSchema)` to create a new message.
  */
 export const RestoreRevisionResponseSchema: GenMessage<RestoreRevisionResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 14);
+  messageDesc(file_decnet_v1_fleet, 16);
 
 /**
  * @generated from message decnet.v1.TeardownDeckyRequest
@@ -505,7 +582,7 @@ export type TeardownDeckyRequest = Message<"decnet.v1.TeardownDeckyRequest"> & {
  * Use `create(TeardownDeckyRequestSchema)` to create a new message.
  */
 export const TeardownDeckyRequestSchema: GenMessage<TeardownDeckyRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 15);
+  messageDesc(file_decnet_v1_fleet, 17);
 
 /**
  * @generated from message decnet.v1.TeardownDeckyResponse
@@ -522,7 +599,7 @@ export type TeardownDeckyResponse = Message<"decnet.v1.TeardownDeckyResponse"> &
  * Use `create(TeardownDeckyResponseSchema)` to create a new message.
  */
 export const TeardownDeckyResponseSchema: GenMessage<TeardownDeckyResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 16);
+  messageDesc(file_decnet_v1_fleet, 18);
 
 /**
  * @generated from message decnet.v1.TeardownFleetRequest
@@ -539,7 +616,7 @@ export type TeardownFleetRequest = Message<"decnet.v1.TeardownFleetRequest"> & {
  * Use `create(TeardownFleetRequestSchema)` to create a new message.
  */
 export const TeardownFleetRequestSchema: GenMessage<TeardownFleetRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 17);
+  messageDesc(file_decnet_v1_fleet, 19);
 
 /**
  * @generated from message decnet.v1.TeardownFleetResponse
@@ -556,7 +633,7 @@ export type TeardownFleetResponse = Message<"decnet.v1.TeardownFleetResponse"> &
  * Use `create(TeardownFleetResponseSchema)` to create a new message.
  */
 export const TeardownFleetResponseSchema: GenMessage<TeardownFleetResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 18);
+  messageDesc(file_decnet_v1_fleet, 20);
 
 /**
  * @generated from message decnet.v1.StreamLogsRequest
@@ -592,7 +669,7 @@ export type StreamLogsRequest = Message<"decnet.v1.StreamLogsRequest"> & {
  * Use `create(StreamLogsRequestSchema)` to create a new message.
  */
 export const StreamLogsRequestSchema: GenMessage<StreamLogsRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 19);
+  messageDesc(file_decnet_v1_fleet, 21);
 
 /**
  * A heartbeat has an empty line list.
@@ -611,7 +688,7 @@ export type StreamLogsResponse = Message<"decnet.v1.StreamLogsResponse"> & {
  * Use `create(StreamLogsResponseSchema)` to create a new message.
  */
 export const StreamLogsResponseSchema: GenMessage<StreamLogsResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 20);
+  messageDesc(file_decnet_v1_fleet, 22);
 
 /**
  * @generated from message decnet.v1.LogLine
@@ -647,7 +724,7 @@ export type LogLine = Message<"decnet.v1.LogLine"> & {
  * Use `create(LogLineSchema)` to create a new message.
  */
 export const LogLineSchema: GenMessage<LogLine> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 21);
+  messageDesc(file_decnet_v1_fleet, 23);
 
 /**
  * @generated from enum decnet.v1.LanDriver
@@ -711,6 +788,38 @@ export enum DriftPolicy {
  */
 export const DriftPolicySchema: GenEnum<DriftPolicy> = /*@__PURE__*/
   enumDesc(file_decnet_v1_fleet, 1);
+
+/**
+ * @generated from enum decnet.v1.MovePolicy
+ */
+export enum MovePolicy {
+  /**
+   * The same as REMOVE_FIRST.
+   *
+   * @generated from enum value: MOVE_POLICY_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The old host must have removed the decky before the new one deploys it.
+   *
+   * @generated from enum value: MOVE_POLICY_REMOVE_FIRST = 1;
+   */
+  REMOVE_FIRST = 1,
+
+  /**
+   * The old one runs on until the new one runs; then it is removed as soon as its host answers.
+   *
+   * @generated from enum value: MOVE_POLICY_KEEP_OLD = 2;
+   */
+  KEEP_OLD = 2,
+}
+
+/**
+ * Describes the enum decnet.v1.MovePolicy.
+ */
+export const MovePolicySchema: GenEnum<MovePolicy> = /*@__PURE__*/
+  enumDesc(file_decnet_v1_fleet, 2);
 
 /**
  * @generated from service decnet.v1.FleetService

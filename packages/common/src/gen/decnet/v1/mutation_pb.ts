@@ -8,7 +8,7 @@ import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobu
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { DeckyRef } from "./decky_pb.js";
 import { file_decnet_v1_decky } from "./decky_pb.js";
-import type { MutationOptions, Operation } from "./operation_pb.js";
+import type { MutationOptions, Operation, OperationError } from "./operation_pb.js";
 import { file_decnet_v1_operation } from "./operation_pb.js";
 import { file_google_protobuf_struct } from "@bufbuild/protobuf/wkt";
 import type { JsonObject, Message } from "@bufbuild/protobuf";
@@ -17,7 +17,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file decnet/v1/mutation.proto.
  */
 export const file_decnet_v1_mutation: GenFile = /*@__PURE__*/
-  fileDesc("ChhkZWNuZXQvdjEvbXV0YXRpb24ucHJvdG8SCWRlY25ldC52MSKeAQoRQWRkU2VydmljZVJlcXVlc3QSIgoFZGVja3kYASABKAsyEy5kZWNuZXQudjEuRGVja3lSZWYSDwoHc2VydmljZRgCIAEoCRInCgZjb25maWcYAyABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EisKB29wdGlvbnMYBCABKAsyGi5kZWNuZXQudjEuTXV0YXRpb25PcHRpb25zIj0KEkFkZFNlcnZpY2VSZXNwb25zZRInCglvcGVyYXRpb24YASABKAsyFC5kZWNuZXQudjEuT3BlcmF0aW9uIngKFFJlbW92ZVNlcnZpY2VSZXF1ZXN0EiIKBWRlY2t5GAEgASgLMhMuZGVjbmV0LnYxLkRlY2t5UmVmEg8KB3NlcnZpY2UYAiABKAkSKwoHb3B0aW9ucxgDIAEoCzIaLmRlY25ldC52MS5NdXRhdGlvbk9wdGlvbnMiQAoVUmVtb3ZlU2VydmljZVJlc3BvbnNlEicKCW9wZXJhdGlvbhgBIAEoCzIULmRlY25ldC52MS5PcGVyYXRpb24i8gEKGlVwZGF0ZVNlcnZpY2VDb25maWdSZXF1ZXN0EiIKBWRlY2t5GAEgASgLMhMuZGVjbmV0LnYxLkRlY2t5UmVmEg8KB3NlcnZpY2UYAiABKAkSJwoGY29uZmlnGAMgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIjCgRtb2RlGAQgASgOMhUuZGVjbmV0LnYxLlVwZGF0ZU1vZGUSFQoNY2xlYXJfc2VjcmV0cxgFIAMoCRINCgVhcHBseRgGIAEoCBIrCgdvcHRpb25zGAcgASgLMhouZGVjbmV0LnYxLk11dGF0aW9uT3B0aW9ucyJGChtVcGRhdGVTZXJ2aWNlQ29uZmlnUmVzcG9uc2USJwoJb3BlcmF0aW9uGAEgASgLMhQuZGVjbmV0LnYxLk9wZXJhdGlvbipZCgpVcGRhdGVNb2RlEhsKF1VQREFURV9NT0RFX1VOU1BFQ0lGSUVEEAASFwoTVVBEQVRFX01PREVfUkVQTEFDRRABEhUKEVVQREFURV9NT0RFX01FUkdFEAIylgIKD011dGF0aW9uU2VydmljZRJJCgpBZGRTZXJ2aWNlEhwuZGVjbmV0LnYxLkFkZFNlcnZpY2VSZXF1ZXN0Gh0uZGVjbmV0LnYxLkFkZFNlcnZpY2VSZXNwb25zZRJSCg1SZW1vdmVTZXJ2aWNlEh8uZGVjbmV0LnYxLlJlbW92ZVNlcnZpY2VSZXF1ZXN0GiAuZGVjbmV0LnYxLlJlbW92ZVNlcnZpY2VSZXNwb25zZRJkChNVcGRhdGVTZXJ2aWNlQ29uZmlnEiUuZGVjbmV0LnYxLlVwZGF0ZVNlcnZpY2VDb25maWdSZXF1ZXN0GiYuZGVjbmV0LnYxLlVwZGF0ZVNlcnZpY2VDb25maWdSZXNwb25zZWIGcHJvdG8z", [file_decnet_v1_decky, file_decnet_v1_operation, file_google_protobuf_struct]);
+  fileDesc("ChhkZWNuZXQvdjEvbXV0YXRpb24ucHJvdG8SCWRlY25ldC52MSKeAQoRQWRkU2VydmljZVJlcXVlc3QSIgoFZGVja3kYASABKAsyEy5kZWNuZXQudjEuRGVja3lSZWYSDwoHc2VydmljZRgCIAEoCRInCgZjb25maWcYAyABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EisKB29wdGlvbnMYBCABKAsyGi5kZWNuZXQudjEuTXV0YXRpb25PcHRpb25zIj0KEkFkZFNlcnZpY2VSZXNwb25zZRInCglvcGVyYXRpb24YASABKAsyFC5kZWNuZXQudjEuT3BlcmF0aW9uIngKFFJlbW92ZVNlcnZpY2VSZXF1ZXN0EiIKBWRlY2t5GAEgASgLMhMuZGVjbmV0LnYxLkRlY2t5UmVmEg8KB3NlcnZpY2UYAiABKAkSKwoHb3B0aW9ucxgDIAEoCzIaLmRlY25ldC52MS5NdXRhdGlvbk9wdGlvbnMiQAoVUmVtb3ZlU2VydmljZVJlc3BvbnNlEicKCW9wZXJhdGlvbhgBIAEoCzIULmRlY25ldC52MS5PcGVyYXRpb24i8gEKGlVwZGF0ZVNlcnZpY2VDb25maWdSZXF1ZXN0EiIKBWRlY2t5GAEgASgLMhMuZGVjbmV0LnYxLkRlY2t5UmVmEg8KB3NlcnZpY2UYAiABKAkSJwoGY29uZmlnGAMgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIjCgRtb2RlGAQgASgOMhUuZGVjbmV0LnYxLlVwZGF0ZU1vZGUSFQoNY2xlYXJfc2VjcmV0cxgFIAMoCRINCgVhcHBseRgGIAEoCBIrCgdvcHRpb25zGAcgASgLMhouZGVjbmV0LnYxLk11dGF0aW9uT3B0aW9ucyJGChtVcGRhdGVTZXJ2aWNlQ29uZmlnUmVzcG9uc2USJwoJb3BlcmF0aW9uGAEgASgLMhQuZGVjbmV0LnYxLk9wZXJhdGlvbiKwAQoLQmF0Y2hDaGFuZ2USKwoDYWRkGAEgASgLMhwuZGVjbmV0LnYxLkFkZFNlcnZpY2VSZXF1ZXN0SAASMQoGcmVtb3ZlGAIgASgLMh8uZGVjbmV0LnYxLlJlbW92ZVNlcnZpY2VSZXF1ZXN0SAASNwoGdXBkYXRlGAMgASgLMiUuZGVjbmV0LnYxLlVwZGF0ZVNlcnZpY2VDb25maWdSZXF1ZXN0SABCCAoGY2hhbmdlIqIBChJCYXRjaE11dGF0ZVJlcXVlc3QSJwoHY2hhbmdlcxgBIAMoCzIWLmRlY25ldC52MS5CYXRjaENoYW5nZRIOCgZzZWxlY3QYAiABKAkSEAoIcGFyYWxsZWwYAyABKA0SFAoMbWF4X2ZhaWx1cmVzGAQgASgNEisKB29wdGlvbnMYBSABKAsyGi5kZWNuZXQudjEuTXV0YXRpb25PcHRpb25zInMKE0JhdGNoTXV0YXRlUmVzcG9uc2USKAoGcmVzdWx0GAEgASgLMhYuZGVjbmV0LnYxLkJhdGNoUmVzdWx0SAASKgoHc3VtbWFyeRgCIAEoCzIXLmRlY25ldC52MS5CYXRjaFN1bW1hcnlIAEIGCgRpdGVtIqQBCgtCYXRjaFJlc3VsdBINCgVpbmRleBgBIAEoDRIiCgVkZWNreRgCIAEoCzITLmRlY25ldC52MS5EZWNreVJlZhIPCgdzZXJ2aWNlGAMgASgJEicKCW9wZXJhdGlvbhgEIAEoCzIULmRlY25ldC52MS5PcGVyYXRpb24SKAoFZXJyb3IYBSABKAsyGS5kZWNuZXQudjEuT3BlcmF0aW9uRXJyb3IigQEKDEJhdGNoU3VtbWFyeRIRCglvcGVyYXRpb24YASABKAkSDQoFdG90YWwYAiABKA0SDAoEZG9uZRgDIAEoDRIOCgZmYWlsZWQYBCABKA0SDgoGcXVldWVkGAUgASgNEg8KB3NraXBwZWQYBiABKA0SEAoIZmluaXNoZWQYByABKAgqWQoKVXBkYXRlTW9kZRIbChdVUERBVEVfTU9ERV9VTlNQRUNJRklFRBAAEhcKE1VQREFURV9NT0RFX1JFUExBQ0UQARIVChFVUERBVEVfTU9ERV9NRVJHRRACMuYCCg9NdXRhdGlvblNlcnZpY2USSQoKQWRkU2VydmljZRIcLmRlY25ldC52MS5BZGRTZXJ2aWNlUmVxdWVzdBodLmRlY25ldC52MS5BZGRTZXJ2aWNlUmVzcG9uc2USUgoNUmVtb3ZlU2VydmljZRIfLmRlY25ldC52MS5SZW1vdmVTZXJ2aWNlUmVxdWVzdBogLmRlY25ldC52MS5SZW1vdmVTZXJ2aWNlUmVzcG9uc2USZAoTVXBkYXRlU2VydmljZUNvbmZpZxIlLmRlY25ldC52MS5VcGRhdGVTZXJ2aWNlQ29uZmlnUmVxdWVzdBomLmRlY25ldC52MS5VcGRhdGVTZXJ2aWNlQ29uZmlnUmVzcG9uc2USTgoLQmF0Y2hNdXRhdGUSHS5kZWNuZXQudjEuQmF0Y2hNdXRhdGVSZXF1ZXN0Gh4uZGVjbmV0LnYxLkJhdGNoTXV0YXRlUmVzcG9uc2UwAWIGcHJvdG8z", [file_decnet_v1_decky, file_decnet_v1_operation, file_google_protobuf_struct]);
 
 /**
  * @generated from message decnet.v1.AddServiceRequest
@@ -185,6 +185,213 @@ export const UpdateServiceConfigResponseSchema: GenMessage<UpdateServiceConfigRe
   messageDesc(file_decnet_v1_mutation, 5);
 
 /**
+ * One change; `options` of the inner requests are not used.
+ *
+ * @generated from message decnet.v1.BatchChange
+ */
+export type BatchChange = Message<"decnet.v1.BatchChange"> & {
+  /**
+   * @generated from oneof decnet.v1.BatchChange.change
+   */
+  change: {
+    /**
+     * @generated from field: decnet.v1.AddServiceRequest add = 1;
+     */
+    value: AddServiceRequest;
+    case: "add";
+  } | {
+    /**
+     * @generated from field: decnet.v1.RemoveServiceRequest remove = 2;
+     */
+    value: RemoveServiceRequest;
+    case: "remove";
+  } | {
+    /**
+     * @generated from field: decnet.v1.UpdateServiceConfigRequest update = 3;
+     */
+    value: UpdateServiceConfigRequest;
+    case: "update";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message decnet.v1.BatchChange.
+ * Use `create(BatchChangeSchema)` to create a new message.
+ */
+export const BatchChangeSchema: GenMessage<BatchChange> = /*@__PURE__*/
+  messageDesc(file_decnet_v1_mutation, 6);
+
+/**
+ * @generated from message decnet.v1.BatchMutateRequest
+ */
+export type BatchMutateRequest = Message<"decnet.v1.BatchMutateRequest"> & {
+  /**
+   * @generated from field: repeated decnet.v1.BatchChange changes = 1;
+   */
+  changes: BatchChange[];
+
+  /**
+   * Instead of naming a decky in each change: every change is made on every decky that fits. The grammar of ListDeckies.
+   *
+   * @generated from field: string select = 2;
+   */
+  select: string;
+
+  /**
+   * Changes that run at the same time, 1 to 256; 0 means 16.
+   *
+   * @generated from field: uint32 parallel = 3;
+   */
+  parallel: number;
+
+  /**
+   * Start no further change after so many failures; 0 means never stop.
+   *
+   * @generated from field: uint32 max_failures = 4;
+   */
+  maxFailures: number;
+
+  /**
+   * dry_run answers the plan of each change. request_id makes the whole batch one operation.
+   *
+   * @generated from field: decnet.v1.MutationOptions options = 5;
+   */
+  options?: MutationOptions | undefined;
+};
+
+/**
+ * Describes the message decnet.v1.BatchMutateRequest.
+ * Use `create(BatchMutateRequestSchema)` to create a new message.
+ */
+export const BatchMutateRequestSchema: GenMessage<BatchMutateRequest> = /*@__PURE__*/
+  messageDesc(file_decnet_v1_mutation, 7);
+
+/**
+ * How one change of the batch went, or the batch itself at its start and end.
+ *
+ * @generated from message decnet.v1.BatchMutateResponse
+ */
+export type BatchMutateResponse = Message<"decnet.v1.BatchMutateResponse"> & {
+  /**
+   * @generated from oneof decnet.v1.BatchMutateResponse.item
+   */
+  item: {
+    /**
+     * @generated from field: decnet.v1.BatchResult result = 1;
+     */
+    value: BatchResult;
+    case: "result";
+  } | {
+    /**
+     * @generated from field: decnet.v1.BatchSummary summary = 2;
+     */
+    value: BatchSummary;
+    case: "summary";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message decnet.v1.BatchMutateResponse.
+ * Use `create(BatchMutateResponseSchema)` to create a new message.
+ */
+export const BatchMutateResponseSchema: GenMessage<BatchMutateResponse> = /*@__PURE__*/
+  messageDesc(file_decnet_v1_mutation, 8);
+
+/**
+ * @generated from message decnet.v1.BatchResult
+ */
+export type BatchResult = Message<"decnet.v1.BatchResult"> & {
+  /**
+   * @generated from field: uint32 index = 1;
+   */
+  index: number;
+
+  /**
+   * @generated from field: decnet.v1.DeckyRef decky = 2;
+   */
+  decky?: DeckyRef | undefined;
+
+  /**
+   * @generated from field: string service = 3;
+   */
+  service: string;
+
+  /**
+   * Unset when the change was refused.
+   *
+   * @generated from field: decnet.v1.Operation operation = 4;
+   */
+  operation?: Operation | undefined;
+
+  /**
+   * Set when the change was refused or failed.
+   *
+   * @generated from field: decnet.v1.OperationError error = 5;
+   */
+  error?: OperationError | undefined;
+};
+
+/**
+ * Describes the message decnet.v1.BatchResult.
+ * Use `create(BatchResultSchema)` to create a new message.
+ */
+export const BatchResultSchema: GenMessage<BatchResult> = /*@__PURE__*/
+  messageDesc(file_decnet_v1_mutation, 9);
+
+/**
+ * @generated from message decnet.v1.BatchSummary
+ */
+export type BatchSummary = Message<"decnet.v1.BatchSummary"> & {
+  /**
+   * The batch's own operation; empty for a dry run.
+   *
+   * @generated from field: string operation = 1;
+   */
+  operation: string;
+
+  /**
+   * @generated from field: uint32 total = 2;
+   */
+  total: number;
+
+  /**
+   * @generated from field: uint32 done = 3;
+   */
+  done: number;
+
+  /**
+   * @generated from field: uint32 failed = 4;
+   */
+  failed: number;
+
+  /**
+   * Stored and waiting for a host that is away.
+   *
+   * @generated from field: uint32 queued = 5;
+   */
+  queued: number;
+
+  /**
+   * Not started because of max_failures or because the caller went away.
+   *
+   * @generated from field: uint32 skipped = 6;
+   */
+  skipped: number;
+
+  /**
+   * @generated from field: bool finished = 7;
+   */
+  finished: boolean;
+};
+
+/**
+ * Describes the message decnet.v1.BatchSummary.
+ * Use `create(BatchSummarySchema)` to create a new message.
+ */
+export const BatchSummarySchema: GenMessage<BatchSummary> = /*@__PURE__*/
+  messageDesc(file_decnet_v1_mutation, 10);
+
+/**
  * @generated from enum decnet.v1.UpdateMode
  */
 export enum UpdateMode {
@@ -249,6 +456,16 @@ export const MutationService: GenService<{
     methodKind: "unary";
     input: typeof UpdateServiceConfigRequestSchema;
     output: typeof UpdateServiceConfigResponseSchema;
+  },
+  /**
+   * Many changes of many deckies on many hosts; says how each went as it goes.
+   *
+   * @generated from rpc decnet.v1.MutationService.BatchMutate
+   */
+  batchMutate: {
+    methodKind: "server_streaming";
+    input: typeof BatchMutateRequestSchema;
+    output: typeof BatchMutateResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_decnet_v1_mutation, 0);

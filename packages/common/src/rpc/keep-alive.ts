@@ -1,0 +1,28 @@
+import type { Http2Session } from "node:http2";
+
+const everyMs = 4_000;
+const answerMs = 6_000;
+
+/** Pings the other side while the session lives; one that does not answer in time is given up. A dead peer is noticed within ten seconds. */
+export function keepAlive(session: Http2Session, onDead: () => void): void {
+  let deadline: NodeJS.Timeout | undefined;
+  const timer = setInterval(() => {
+    if (session.closed || session.destroyed || deadline !== undefined) return;
+    deadline = setTimeout(() => {
+      onDead();
+      session.destroy();
+    }, answerMs);
+    try {
+      session.ping(() => {
+        clearTimeout(deadline);
+        deadline = undefined;
+      });
+    } catch {
+      // The session is just ending; its close event tells.
+    }
+  }, everyMs);
+  session.once("close", () => {
+    clearInterval(timer);
+    clearTimeout(deadline);
+  });
+}

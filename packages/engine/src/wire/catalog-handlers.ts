@@ -1,0 +1,72 @@
+import { fromJson } from "@bufbuild/protobuf";
+import { ValueSchema } from "@bufbuild/protobuf/wkt";
+import type { ServiceImpl } from "@connectrpc/connect";
+import { AppError } from "@decnet/common/errors/app-error";
+import { type CatalogService, FieldType } from "@decnet/common/gen/decnet/v1/catalog_pb";
+import type { Catalogue, CatalogueService, ConfigField, FieldType as TypeWord } from "../catalogue/types.ts";
+import { archetypes } from "../tables/archetypes.ts";
+import { distros } from "../tables/distros.ts";
+
+const types = {
+  string: FieldType.STRING,
+  password: FieldType.PASSWORD,
+  textarea: FieldType.TEXTAREA,
+  int: FieldType.INT,
+  bool: FieldType.BOOL,
+  enum: FieldType.ENUM,
+  multi_enum: FieldType.MULTI_ENUM,
+} as const satisfies Record<TypeWord, FieldType>;
+
+/** Master and agent answer the same about a catalogue. */
+export function createCatalogHandlers({ catalogue }: { readonly catalogue: Catalogue }): ServiceImpl<typeof CatalogService> {
+  return {
+    listServices: () => ({ services: [...catalogue.services.values()].map(toEntry), digest: catalogue.digest }),
+    getService({ slug }) {
+      const entry = catalogue.services.get(slug);
+      if (entry === undefined)
+        throw new AppError("SERVICE_UNKNOWN", `there is no service ${JSON.stringify(slug.slice(0, 64))} in the catalogue`);
+      return { service: toEntry(entry) };
+    },
+    listArchetypes: () => ({
+      archetypes: archetypes.map((archetype) => ({
+        slug: archetype.slug,
+        title: archetype.title,
+        services: [...archetype.services],
+        missingServices: archetype.services.filter((slug) => !catalogue.services.has(slug)),
+        distros: [...archetype.distros],
+        osFamily: archetype.osFamily,
+      })),
+    }),
+    listDistros: () => ({
+      distros: distros.map(({ slug, title, image, hostnameStyle }) => ({ slug, title, image, hostnameStyle })),
+    }),
+  };
+}
+
+function toEntry(service: CatalogueService) {
+  return {
+    slug: service.slug,
+    title: service.title,
+    summary: service.summary,
+    ports: service.ports.map((port) => ({ ...port })),
+    singleton: service.singleton,
+    fields: service.fields.map(toField),
+    capabilities: [...service.capabilities],
+  };
+}
+
+function toField(field: ConfigField) {
+  const shown = field.secret ? undefined : field.default;
+  return {
+    key: field.key,
+    label: field.label,
+    type: types[field.type],
+    ...(shown === undefined ? {} : { defaultValue: fromJson(ValueSchema, typeof shown === "object" ? [...shown] : shown) }),
+    enumValues: [...field.enum],
+    secret: field.secret,
+    help: field.help,
+    placeholder: field.placeholder,
+    ...(field.min === undefined ? {} : { min: BigInt(field.min) }),
+    ...(field.max === undefined ? {} : { max: BigInt(field.max) }),
+  };
+}

@@ -1,0 +1,134 @@
+import { create, type JsonObject } from "@bufbuild/protobuf";
+import { AppError, type FieldViolation } from "@decnet/common/errors/app-error";
+import { type DeckySpec as DeckySpecMessage, DeckySpecSchema } from "@decnet/common/gen/decnet/v1/agent_pb";
+import type { DeckyRef } from "@decnet/common/gen/decnet/v1/decky_pb";
+import { LanDriver as DriverMessage } from "@decnet/common/gen/decnet/v1/fleet_pb";
+import { coerceConfig } from "../catalogue/coerce.ts";
+import type { Catalogue } from "../catalogue/types.ts";
+import type { DeckySpec, DeckyTarget, LanDriver, LanSpec, ServiceSpec } from "../spec.ts";
+import { findDistro } from "../tables/distros.ts";
+import { osFamilyNames } from "../tables/os-families.ts";
+
+/**
+ * What a host is told about one decky. Images do not travel but the distro does: each host takes the images from its own tables. `id` tells a
+ * decky from an earlier one of the same name.
+ */
+export type HostTarget =
+  | { readonly kind: "present"; readonly spec: DeckySpec; readonly id: string; readonly distro: string }
+  | Extract<DeckyTarget, { kind: "absent" }>;
+
+export type PresentTarget = Extract<HostTarget, { kind: "present" }>;
+
+const drivers = {
+  bridge: DriverMessage.BRIDGE,
+  macvlan: DriverMessage.MACVLAN,
+  ipvlan: DriverMessage.IPVLAN,
+} as const satisfies Record<LanDriver, DriverMessage>;
+
+export function toRefMessage(decky: { readonly scope: string; readonly name: string }): { topologyId: string; name: string } {
+  return { topologyId: decky.scope === "fleet" ? "" : decky.scope, name: decky.name };
+}
+
+/** Throws REQUEST_INVALID. */
+export function parseDeckyRef(ref: DeckyRef | undefined): { scope: string; name: string } {
+  const problems: FieldViolation[] = [];
+  if (!namePattern.test(ref?.name ?? "")) problems.push({ field: "decky.name", description: "is no decky's name" });
+  if (!scopePattern.test(ref?.topologyId ?? ""))
+    problems.push({ field: "decky.topology_id", description: "is no topology's id" });
+  if (problems.length > 0) throw refusal(problems);
+  return { scope: ref?.topologyId || "fleet", name: ref?.name ?? "" };
+}
+
+export function toSpecMessage({ spec, id, distro }: PresentTarget): DeckySpecMessage {
+  return create(DeckySpecSchema, {
+    ref: toRefMessage(spec),
+    id,
+    revision: spec.revision,
+    hostname: spec.hostname,
+    distro,
+    osFamily: spec.osFamily,
+    lan: {
+      driver: drivers[spec.lan.driver],
+      name: spec.lan.name,
+      subnet: spec.lan.subnet,
+      gateway: spec.lan.gateway,
+      parent: spec.lan.parent ?? "",
+    },
+    ip: spec.ip,
+    mac: spec.mac,
+    services: spec.services.map(({ slug, config }) => ({ slug, config: toStruct(config) })),
+  });
+}
+
+/**
+ * Reads a spec that came from outside, against this host's own catalogue and tables: nothing that they do not contain can be asked for. Throws
+ * REQUEST_INVALID or CONFIG_INVALID.
+ */
+export function parseSpecMessage(message: DeckySpecMessage, catalogue: Catalogue): PresentTarget {
+  const problems: FieldViolation[] = [];
+  const check = (field: string, isFine: boolean, description: string) => {
+    if (!isFine) problems.push({ field, description });
+  };
+  const { scope, name } = parseDeckyRef(message.ref);
+  const distro = findDistro(message.distro);
+  const lan = message.lan;
+  const driver = Object.entries(drivers).find(([, value]) => value === lan?.driver)?.[0] as LanDriver | undefined;
+  check("id", /^[0-9a-f-]{1,64}$/.test(message.id), "is no decky's id");
+  check("revision", message.revision > 0, "is at least 1");
+  check("hostname", hostnamePattern.test(message.hostname), "is no hostname");
+  check("distro", distro !== undefined, `${JSON.stringify(message.distro)} is not in this host's table of distros`);
+  check("os_family", osFamilyNames.includes(message.osFamily), `must be one of ${osFamilyNames.join(", ")}`);
+  check("lan.driver", driver !== undefined, "is no known driver");
+  check("lan.name", networkPattern.test(lan?.name ?? ""), "is no network name");
+  check("lan.subnet", /^[0-9.]{7,15}\/\d{1,2}$/.test(lan?.subnet ?? ""), "is no IPv4 network");
+  check("lan.gateway", addressPattern.test(lan?.gateway ?? ""), "is no IPv4 address");
+  check("lan.parent", /^([a-zA-Z0-9][a-zA-Z0-9_.-]{0,14})?$/.test(lan?.parent ?? ""), "is no interface name");
+  check("ip", addressPattern.test(message.ip), "is no IPv4 address");
+  check("mac", /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/.test(message.mac), "is no MAC address");
+  const services = message.services.map((service, index): ServiceSpec => {
+    const entry = catalogue.services.get(service.slug);
+    check(`services[${index}].slug`, entry !== undefined, `${JSON.stringify(service.slug)} is not in this host's catalogue`);
+    check(`services[${index}].slug`, entry?.singleton !== true, `${service.slug} runs once per host`);
+    check(
+      `services[${index}].slug`,
+      message.services.findIndex((other) => other.slug === service.slug) === index,
+      `${service.slug} is there twice`,
+    );
+    return { slug: service.slug, config: entry === undefined ? {} : coerceConfig(entry, service.config) };
+  });
+  if (problems.length > 0 || distro === undefined || lan === undefined || driver === undefined) throw refusal(problems);
+  const lanSpec: LanSpec = { name: lan.name, driver, subnet: lan.subnet, gateway: lan.gateway, parent: lan.parent || undefined };
+  return {
+    kind: "present",
+    id: message.id,
+    distro: distro.slug,
+    spec: {
+      scope,
+      name,
+      revision: message.revision,
+      hostname: message.hostname,
+      baseImage: distro.image,
+      buildBase: distro.buildBase,
+      osFamily: message.osFamily,
+      lan: lanSpec,
+      ip: message.ip,
+      mac: message.mac,
+      services,
+    },
+  };
+}
+
+const namePattern = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
+const scopePattern = /^[a-z0-9-]{0,64}$/;
+const hostnamePattern = /^[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?$/;
+const networkPattern = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$/;
+const addressPattern = /^\d{1,3}(\.\d{1,3}){3}$/;
+
+function refusal(violations: readonly FieldViolation[]): AppError {
+  const message = violations.map(({ field, description }) => `${field}: ${description}`).join("; ");
+  return new AppError("REQUEST_INVALID", message || "the spec is incomplete", { violations });
+}
+
+function toStruct(config: ServiceSpec["config"]): JsonObject {
+  return Object.fromEntries(Object.entries(config).map(([key, value]) => [key, typeof value === "object" ? [...value] : value]));
+}

@@ -1,0 +1,23 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
+import type { LogLine, LogLineSchema } from "@decnet/common/gen/decnet/v1/fleet_pb";
+import type { LogEntry } from "../observe/logs.ts";
+
+export function toLogLine(entry: LogEntry): MessageInitShape<typeof LogLineSchema> {
+  const at = new Date(entry.at);
+  return {
+    service: entry.slug,
+    stream: entry.stream,
+    text: entry.text,
+    ...(Number.isNaN(at.getTime()) ? {} : { at: timestampFromDate(at) }),
+  };
+}
+
+export function fromLogLine(line: LogLine): LogEntry {
+  return {
+    slug: line.service,
+    stream: line.stream === "stderr" ? "stderr" : "stdout",
+    at: line.at === undefined ? "" : timestampDate(line.at).toISOString(),
+    text: line.text,
+  };
+}

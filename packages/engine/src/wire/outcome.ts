@@ -1,0 +1,275 @@
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { type Timestamp, timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
+import {
+  type DeckyObservation,
+  DeckyObservationSchema,
+  type DeckyOutcome,
+  DeckyOutcomeSchema,
+} from "@decnet/common/gen/decnet/v1/agent_pb";
+import { DeckyState, ServiceState } from "@decnet/common/gen/decnet/v1/decky_pb";
+import {
+  type ContainerFacts as ContainerFactsMessage,
+  ContainerVerdict,
+  type OperationStep,
+  OperationStepSchema,
+  type Plan as PlanMessage,
+  PlanSchema,
+  type Receipt as ReceiptMessage,
+  type ReceiptSchema,
+  StepState,
+} from "@decnet/common/gen/decnet/v1/operation_pb";
+import type { ContainerFacts, Receipt } from "../execute/receipt.ts";
+import type { JudgedDecky, JudgedService } from "../observe/judge.ts";
+import { formatPlan, type PlanView, type Risk, type RiskCode, type StepView } from "../plan/plan.ts";
+import { toRefMessage } from "./decky-spec.ts";
+
+/** What a host says about an apply, as messages and back: both ends of the connection read the same table. */
+
+/** What happened to a step, without what only its executor needs. */
+export type StepReport =
+  | { readonly kind: "started" | "succeeded"; readonly step: StepView; readonly at: Date }
+  | {
+      readonly kind: "failed";
+      readonly step: StepView;
+      readonly at: Date;
+      readonly message: string;
+      readonly outputTail: readonly string[];
+    };
+
+export interface HostFailure {
+  readonly step: StepView;
+  readonly message: string;
+  readonly outputTail: readonly string[];
+}
+
+export interface HostOutcome {
+  readonly plan: PlanView;
+  readonly receipt: Receipt;
+  /** Undefined for a decky that is to be gone. */
+  readonly judged: JudgedDecky | undefined;
+  /** Undefined when the decky is as wanted. */
+  readonly failure: HostFailure | undefined;
+}
+
+export const deckyStates = {
+  pending: DeckyState.PENDING,
+  running: DeckyState.RUNNING,
+  degraded: DeckyState.DEGRADED,
+  detached: DeckyState.DETACHED,
+  failed: DeckyState.FAILED,
+} as const satisfies Record<JudgedDecky["state"], DeckyState>;
+
+export const serviceStates = {
+  running: ServiceState.RUNNING,
+  not_listening: ServiceState.NOT_LISTENING,
+  exited: ServiceState.EXITED,
+  restarting: ServiceState.RESTARTING,
+  missing: ServiceState.MISSING,
+  detached: ServiceState.DETACHED,
+  outdated: ServiceState.OUTDATED,
+} as const satisfies Record<JudgedService["state"], ServiceState>;
+
+export const verdicts = {
+  unchanged: ContainerVerdict.UNCHANGED,
+  created: ContainerVerdict.CREATED,
+  recreated: ContainerVerdict.RECREATED,
+  restarted: ContainerVerdict.RESTARTED,
+  removed: ContainerVerdict.REMOVED,
+} as const;
+
+function wordOf<Word extends string>(table: Readonly<Record<Word, number>>, value: number, fallback: Word): Word {
+  return (Object.keys(table) as Word[]).find((word) => table[word] === value) ?? fallback;
+}
+
+export function toPlanMessage(plan: PlanView): PlanMessage {
+  return create(PlanSchema, {
+    steps: plan.steps.map((step) => ({
+      number: step.number,
+      verb: step.kind,
+      target: step.target,
+      cause: step.cause,
+      service: step.slug,
+    })),
+    untouched: [...plan.untouched],
+    risks: plan.risks.map((risk) => ({ ...risk, subjects: [...risk.subjects] })),
+    digest: plan.digest,
+    text: formatPlan(plan),
+  });
+}
+
+const riskCodes: readonly RiskCode[] = ["cut-sessions", "restart-base", "teardown"];
+
+export function fromPlanMessage(plan: PlanMessage | undefined): PlanView {
+  return {
+    steps: (plan?.steps ?? []).map(({ number, verb, target, cause, service }) => ({
+      number,
+      kind: verb,
+      target,
+      cause,
+      slug: service,
+    })),
+    untouched: plan?.untouched ?? [],
+    risks: (plan?.risks ?? []).flatMap((risk): Risk[] => {
+      const code = riskCodes.find((known) => known === risk.code);
+      return code === undefined ? [] : [{ code, count: risk.count, message: risk.message, subjects: risk.subjects }];
+    }),
+    digest: plan?.digest ?? "",
+  };
+}
+
+export function toStepMessage(event: StepReport): OperationStep {
+  const at = timestampFromDate(event.at);
+  const { number, kind, target, cause, slug } = event.step;
+  return create(OperationStepSchema, {
+    number,
+    verb: kind,
+    target,
+    cause,
+    service: slug,
+    ...(event.kind === "started"
+      ? { state: StepState.RUNNING, startedAt: at }
+      : { state: event.kind === "succeeded" ? StepState.SUCCEEDED : StepState.FAILED, finishedAt: at }),
+    outputTail: event.kind === "failed" ? [event.message, ...event.outputTail] : [],
+  });
+}
+
+export function fromStepMessage(message: OperationStep): StepReport {
+  const step = {
+    number: message.number,
+    kind: message.verb,
+    target: message.target,
+    cause: message.cause,
+    slug: message.service,
+  };
+  switch (message.state) {
+    case StepState.SUCCEEDED:
+      return { kind: "succeeded", step, at: dateOf(message.finishedAt) };
+    case StepState.FAILED: {
+      const [text = "failed", ...outputTail] = message.outputTail;
+      return { kind: "failed", step, at: dateOf(message.finishedAt), message: text, outputTail };
+    }
+    default:
+      return { kind: "started", step, at: dateOf(message.startedAt) };
+  }
+}
+
+export function toReceiptMessage(receipt: Receipt): MessageInitShape<typeof ReceiptSchema> {
+  return {
+    othersUnchanged: receipt.othersUnchanged,
+    containers: receipt.containers.map((container) => ({
+      name: container.name,
+      service: container.slug,
+      verdict: verdicts[container.verdict],
+      planned: container.planned,
+      ...(container.before === undefined ? {} : { before: { ...container.before } }),
+      ...(container.after === undefined ? {} : { after: { ...container.after } }),
+    })),
+  };
+}
+
+function fromReceiptMessage(receipt: ReceiptMessage | undefined): Receipt {
+  const facts = (message: ContainerFactsMessage | undefined): ContainerFacts | undefined =>
+    message === undefined ? undefined : { id: message.id, startedAt: message.startedAt, restartCount: message.restartCount };
+  return {
+    othersUnchanged: receipt?.othersUnchanged ?? false,
+    containers: (receipt?.containers ?? []).map((container) => ({
+      name: container.name,
+      slug: container.service,
+      before: facts(container.before),
+      after: facts(container.after),
+      verdict: wordOf(verdicts, container.verdict, "unchanged"),
+      planned: container.planned,
+    })),
+  };
+}
+
+export function toObservationMessage(
+  decky: { readonly scope: string; readonly name: string },
+  revision: number,
+  judged: JudgedDecky,
+  at: Date,
+): DeckyObservation {
+  return create(DeckyObservationSchema, {
+    decky: toRefMessage(decky),
+    revision,
+    state: deckyStates[judged.state],
+    message: judged.message,
+    baseContainerId: judged.baseId,
+    services: judged.services.map((service) => ({
+      slug: service.slug,
+      state: serviceStates[service.state],
+      message: service.message,
+      containerName: service.containerName,
+      containerId: service.containerId,
+      startedAt: service.startedAt,
+      restartCount: service.restartCount,
+      listening: [...service.listening],
+      openSessions: service.openSessions,
+    })),
+    observedAt: timestampFromDate(at),
+  });
+}
+
+export function fromObservationMessage(message: DeckyObservation): JudgedDecky {
+  return {
+    state: wordOf(deckyStates, message.state, "pending"),
+    message: message.message,
+    baseId: message.baseContainerId,
+    services: message.services.map((service) => ({
+      slug: service.slug,
+      state: wordOf(serviceStates, service.state, "missing"),
+      message: service.message,
+      containerName: service.containerName,
+      containerId: service.containerId,
+      startedAt: service.startedAt,
+      restartCount: service.restartCount,
+      listening: service.listening,
+      openSessions: service.openSessions,
+    })),
+  };
+}
+
+export function toOutcomeMessage(
+  decky: { readonly scope: string; readonly name: string },
+  revision: number,
+  outcome: HostOutcome,
+  at: Date,
+): DeckyOutcome {
+  return create(DeckyOutcomeSchema, {
+    decky: toRefMessage(decky),
+    revision,
+    plan: toPlanMessage(outcome.plan),
+    receipt: toReceiptMessage(outcome.receipt),
+    ...(outcome.judged === undefined ? {} : { observation: toObservationMessage(decky, revision, outcome.judged, at) }),
+    ...(outcome.failure === undefined
+      ? {}
+      : {
+          failure: {
+            step: toStepMessage({ kind: "failed", at, ...outcome.failure }),
+            message: outcome.failure.message,
+            outputTail: [...outcome.failure.outputTail],
+          },
+        }),
+  });
+}
+
+export function fromOutcomeMessage(message: DeckyOutcome): HostOutcome {
+  const { failure } = message;
+  return {
+    plan: fromPlanMessage(message.plan),
+    receipt: fromReceiptMessage(message.receipt),
+    judged: message.observation === undefined ? undefined : fromObservationMessage(message.observation),
+    failure:
+      failure === undefined
+        ? undefined
+        : {
+            step: fromStepMessage(failure.step ?? create(OperationStepSchema)).step,
+            message: failure.message,
+            outputTail: failure.outputTail,
+          },
+  };
+}
+
+function dateOf(timestamp: Timestamp | undefined): Date {
+  return timestamp === undefined ? new Date() : timestampDate(timestamp);
+}

@@ -1,0 +1,92 @@
+import http2 from "node:http2";
+import tls from "node:tls";
+import type { ConnectRouter, Interceptor } from "@connectrpc/connect";
+import { connectNodeAdapter } from "@connectrpc/connect-node";
+import { readCertificate } from "@decnet/common/pki/certificates";
+import { keepAlive } from "@decnet/common/rpc/keep-alive";
+import { agentAlpn } from "@decnet/common/rpc/protocol-version";
+import type { AgentIdentity } from "../identity.ts";
+import { splitAddress } from "./address.ts";
+
+const handshakeMs = 10_000;
+
+/**
+ * Opens a TLS connection to a master and serves HTTP/2 on it: the master is the client there. Resolves when the connection is up; `closed` resolves with a
+ * sentence when it is over. Whoever answers must hold a certificate with the master role of our installation.
+ */
+export async function serveMaster(options: {
+  readonly identity: AgentIdentity;
+  readonly address: string;
+  readonly routes: (router: ConnectRouter) => void;
+  readonly interceptors: Interceptor[];
+  readonly signal: AbortSignal;
+}): Promise<{ readonly closed: Promise<string>; close(reason: string): void }> {
+  const { identity, signal } = options;
+  const socket = await connectTls(identity, options.address, signal);
+  const adapter = connectNodeAdapter({ routes: options.routes, interceptors: options.interceptors, readMaxBytes: 16 << 20 });
+  const server = http2.createServer({ maxSessionMemory: 64 }, adapter);
+  let reason = "the master closed the connection";
+  const closed = new Promise<string>((resolve) => {
+    socket.once("close", () => {
+      server.close();
+      resolve(reason);
+    });
+  });
+  const close = (why: string) => {
+    reason = why;
+    socket.destroy();
+  };
+  socket.on("error", (error) => {
+    reason = error.message;
+  });
+  server.on("session", (session) => {
+    session.on("error", () => socket.destroy());
+    session.once("close", () => socket.destroy());
+    keepAlive(session, () => close("the master does not answer any more"));
+  });
+  server.emit("connection", socket);
+  signal.addEventListener("abort", () => close("the agent is stopping"), { once: true });
+  return { closed, close };
+}
+
+async function connectTls(identity: AgentIdentity, address: string, signal: AbortSignal): Promise<tls.TLSSocket> {
+  const { host, port } = splitAddress(address);
+  return new Promise((resolve, reject) => {
+    const socket = tls.connect({
+      host,
+      port,
+      ca: identity.caCertificate,
+      cert: identity.certificate,
+      key: identity.keyPem,
+      ALPNProtocols: [agentAlpn],
+      minVersion: "TLSv1.2",
+      checkServerIdentity: (_, certificate) => refuseOtherMaster(certificate.raw, identity.installation),
+    });
+    const fail = (error: Error) => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", onAbort);
+      socket.destroy();
+      reject(error);
+    };
+    const timer = setTimeout(() => fail(new Error(`no answer from ${address} within ${handshakeMs / 1000} s`)), handshakeMs);
+    const onAbort = () => fail(new Error("the agent is stopping"));
+    signal.addEventListener("abort", onAbort, { once: true });
+    socket.once("error", fail);
+    socket.once("secureConnect", () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", onAbort);
+      socket.off("error", fail);
+      socket.setNoDelay(true);
+      if (socket.alpnProtocol === agentAlpn) resolve(socket);
+      else fail(new Error(`${address} does not take agents`));
+    });
+  });
+}
+
+/** Only masters of our installation; which address they answer at does not matter, the CA signs no others. */
+export function refuseOtherMaster(der: Buffer, installation: string): Error | undefined {
+  const { identity } = readCertificate(der);
+  return identity?.role === "master" && identity.installation === installation
+    ? undefined
+    : new Error("the other side is not a master of this installation");
+}

@@ -1,0 +1,162 @@
+import { AppError } from "@decnet/common/errors/app-error";
+import { createExclusive } from "@decnet/common/runtime/exclusive";
+import type { Engine } from "@decnet/engine/engine";
+import type { PlanView } from "@decnet/engine/plan/plan";
+import { deckyKey, type Scope } from "@decnet/engine/spec";
+import type { PresentTarget } from "@decnet/engine/wire/decky-spec";
+import type { HostOutcome, StepReport } from "@decnet/engine/wire/outcome";
+import type { SpecStore } from "./spec-store.ts";
+
+export interface RunOptions {
+  /** Refuse with PLAN_CHANGED unless the plan made now has this digest. Empty: any plan. */
+  readonly expectedDigest: string;
+  readonly onPlan: (plan: PlanView) => void;
+  readonly onStep: (event: StepReport) => void;
+}
+
+/**
+ * Runs what the master asks for, and repairs. Invariants: one decky has one run at a time; different deckies run side by side, at most `parallel` of
+ * them; a newer revision ends the run of an older one and is begun after that has settled; an older revision is refused; a spec is on disk before its
+ * first step runs.
+ */
+export interface Runner {
+  plan(target: PresentTarget | AbsentDecky): Promise<PlanView>;
+  apply(target: PresentTarget, options: RunOptions): Promise<HostOutcome>;
+  /** Idempotent. The spec is forgotten when everything is gone. */
+  remove(decky: AbsentDecky, options: RunOptions): Promise<HostOutcome>;
+  /** Makes an accepted decky what its accepted spec says, unless something newer came meanwhile (undefined then). */
+  repair(key: string, options: RunOptions): Promise<HostOutcome | undefined>;
+  isBusy(key: string): boolean;
+  /** Resolves when nothing runs any more. */
+  idle(): Promise<void>;
+}
+
+export interface AbsentDecky {
+  readonly kind: "absent";
+  readonly scope: Scope;
+  readonly name: string;
+}
+
+interface Run {
+  readonly revision: number;
+  readonly abort: AbortController;
+}
+
+export interface RunnerOptions {
+  readonly engine: () => Promise<Engine>;
+  readonly specs: SpecStore;
+  readonly parallel: number;
+  readonly stopping: AbortSignal;
+}
+
+export function createRunner({ engine, specs, parallel, stopping }: RunnerOptions): Runner {
+  const lanes = createExclusive(parallel);
+  const running = new Map<string, Run>();
+  const work = new Set<Promise<unknown>>();
+  const waiting = new Map<string, number>();
+
+  /** One run of one decky, after whatever runs now has settled. */
+  const inTurn = async <T>(key: string, revision: number, act: (signal: AbortSignal) => Promise<T>): Promise<T> => {
+    waiting.set(key, (waiting.get(key) ?? 0) + 1);
+    const mine = lanes.run(key, stopping, async () => {
+      const run: Run = { revision, abort: new AbortController() };
+      running.set(key, run);
+      try {
+        return await act(AbortSignal.any([stopping, run.abort.signal]));
+      } finally {
+        running.delete(key);
+      }
+    });
+    work.add(mine);
+    try {
+      return await mine;
+    } finally {
+      work.delete(mine);
+      const left = (waiting.get(key) ?? 1) - 1;
+      if (left === 0) waiting.delete(key);
+      else waiting.set(key, left);
+    }
+  };
+
+  const superseded = (key: string, revision: number, newer: number) =>
+    new AppError("REVISION_CONFLICT", `${key} was told revision ${newer} already; revision ${revision} comes too late`, {
+      metadata: { decky: key, expected: String(revision), actual: String(newer) },
+    });
+
+  const refuseOlder = (target: PresentTarget) => {
+    const key = deckyKey(target.spec);
+    const known = specs.get(key);
+    if (known !== undefined && known.target.id === target.id && known.target.spec.revision > target.spec.revision)
+      throw superseded(key, target.spec.revision, known.target.spec.revision);
+  };
+
+  /** Ends the run of an older revision; who waits behind it goes on as soon as that has settled. */
+  const supersede = (key: string, revision: number) => {
+    const run = running.get(key);
+    if (run !== undefined && run.revision < revision) run.abort.abort(superseded(key, run.revision, revision));
+  };
+
+  const absentRevision = Number.MAX_SAFE_INTEGER;
+
+  const runRemoval = async (decky: AbsentDecky, options: RunOptions, signal: AbortSignal): Promise<HostOutcome> => {
+    const key = deckyKey(decky);
+    const known = specs.get(key);
+    if (known !== undefined) await specs.put({ ...known, leaving: true, outcome: undefined });
+    const outcome = await (await engine()).apply(decky, { ...options, signal });
+    if (outcome.failure === undefined) await specs.forget(key);
+    return outcome;
+  };
+
+  return {
+    async plan(target) {
+      return (await (await engine()).plan(target)).plan;
+    },
+    async apply(target, options) {
+      const key = deckyKey(target.spec);
+      refuseOlder(target);
+      supersede(key, target.spec.revision);
+      return inTurn(key, target.spec.revision, async (signal) => {
+        refuseOlder(target);
+        const before = specs.get(key);
+        const outcome = await (await engine()).apply(target, {
+          expectedDigest: options.expectedDigest,
+          async onPlan(plan) {
+            await specs.put({ target, leaving: false, hold: false, outcome: undefined });
+            options.onPlan(plan);
+          },
+          onStep: options.onStep,
+          signal,
+        });
+        // Done already in a run whose answer was lost: the receipt of that run is the true one.
+        const isRepeated =
+          outcome.plan.steps.length === 0 &&
+          before?.target.id === target.id &&
+          before.target.spec.revision === target.spec.revision;
+        const told = isRepeated ? (before.outcome ?? outcome) : outcome;
+        const final = { ...told, judged: outcome.judged };
+        await specs.put({ target, leaving: false, hold: outcome.failure !== undefined, outcome: final });
+        return final;
+      });
+    },
+    async remove(decky, options) {
+      const key = deckyKey(decky);
+      supersede(key, absentRevision);
+      return inTurn(key, absentRevision, (signal) => runRemoval(decky, options, signal));
+    },
+    async repair(key, options) {
+      if (specs.get(key) === undefined) return undefined;
+      return inTurn(key, 0, async (signal) => {
+        const now = specs.get(key);
+        if (now === undefined || now.hold) return undefined;
+        const { scope, name } = now.target.spec;
+        if (now.leaving) return runRemoval({ kind: "absent", scope, name }, options, signal);
+        const outcome = await (await engine()).apply(now.target, { ...options, signal });
+        return outcome;
+      });
+    },
+    isBusy: (key) => waiting.has(key),
+    async idle() {
+      await Promise.allSettled([...work]);
+    },
+  };
+}

@@ -1,0 +1,126 @@
+import { create } from "@bufbuild/protobuf";
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import type { DeckyObservation } from "@decnet/common/gen/decnet/v1/agent_pb";
+import { EngineReportSchema, RepairReportSchema } from "@decnet/common/gen/decnet/v1/enrollment_pb";
+import type { OperationStep } from "@decnet/common/gen/decnet/v1/operation_pb";
+import type { Logger } from "@decnet/common/logging/logger";
+import { backoffMs } from "@decnet/common/runtime/backoff";
+import type { CheckedDecky, Engine } from "@decnet/engine/engine";
+import { formatPlan } from "@decnet/engine/plan/plan";
+import { deckyKey } from "@decnet/engine/spec";
+import { toRefMessage } from "@decnet/engine/wire/decky-spec";
+import { toObservationMessage, toOutcomeMessage, toStepMessage } from "@decnet/engine/wire/outcome";
+import type { ReportQueue } from "../reports/report-queue.ts";
+import type { Runner } from "./runner.ts";
+import type { AcceptedDecky, SpecStore } from "./spec-store.ts";
+
+export type DriftPolicy = "repair" | "report";
+
+export interface WatchOptions {
+  readonly engine: () => Promise<Engine>;
+  readonly specs: SpecStore;
+  readonly runner: Runner;
+  readonly reports: ReportQueue;
+  readonly policy: () => DriftPolicy;
+  readonly log: Logger;
+}
+
+/** Looks at the host against the accepted specs, with or without a master: says what changed since it was last said, and repairs what drifted. */
+export interface Watch {
+  look(): Promise<void>;
+  /** Say everything anew at the next look. */
+  forgetWhatWasSaid(): void;
+}
+
+export function createWatch({ engine, specs, runner, reports, policy, log }: WatchOptions): Watch {
+  const said = new Map<string, string>();
+  const failures = new Map<string, { count: number; until: number }>();
+  let engineProblem = "";
+
+  const sayEngine = async (problem: string) => {
+    if (problem === engineProblem) return;
+    engineProblem = problem;
+    if (problem !== "") said.clear();
+    await reports.push({ case: "engine", value: create(EngineReportSchema, { problem }) });
+  };
+
+  const sayDecky = async (observation: DeckyObservation) => {
+    const key = deckyKey({ scope: observation.decky?.topologyId || "fleet", name: observation.decky?.name ?? "" });
+    const { observedAt: _, ...rest } = observation;
+    const text = JSON.stringify(rest);
+    if (said.get(key) === text) return;
+    said.set(key, text);
+    await reports.push({ case: "observation", value: observation });
+  };
+
+  const repair = async (decky: AcceptedDecky, plan: CheckedDecky["plan"] | undefined) => {
+    const { spec } = decky.target;
+    const key = deckyKey(spec);
+    const startedAt = new Date();
+    const steps: OperationStep[] = [];
+    const cause = plan === undefined ? "removal was cut off" : formatPlan(plan);
+    const outcome = await runner.repair(key, {
+      expectedDigest: "",
+      onPlan: () => undefined,
+      onStep: (event) => void (event.kind !== "started" && steps.push(toStepMessage(event))),
+    });
+    if (outcome === undefined) return;
+    if (outcome.failure === undefined) failures.delete(key);
+    else {
+      const count = (failures.get(key)?.count ?? 0) + 1;
+      failures.set(key, { count, until: Date.now() + backoffMs(count, { baseMs: 5_000, maxMs: 300_000 }, Math.random) });
+    }
+    await reports.push({
+      case: "repair",
+      value: create(RepairReportSchema, {
+        decky: toRefMessage(spec),
+        cause,
+        outcome: toOutcomeMessage(spec, spec.revision, outcome, new Date()),
+        steps,
+        startedAt: timestampFromDate(startedAt),
+        finishedAt: timestampFromDate(new Date()),
+      }),
+    });
+  };
+
+  const note = async (decky: AcceptedDecky, seen: CheckedDecky, at: Date): Promise<void> => {
+    const { spec } = decky.target;
+    const key = deckyKey(spec);
+    const drifted = seen.plan.steps.some((step) => step.kind !== "settle");
+    const message = drifted && seen.judged.message === "" ? formatPlan(seen.plan) : seen.judged.message;
+    await sayDecky(toObservationMessage(spec, spec.revision, { ...seen.judged, message }, at));
+    const mayAct = policy() === "repair" && !decky.hold && (failures.get(key)?.until ?? 0) <= Date.now();
+    if (drifted && mayAct) await repair(decky, seen.plan);
+  };
+
+  return {
+    forgetWhatWasSaid: () => said.clear(),
+    async look() {
+      const at = new Date();
+      const staying = specs.list().filter((decky) => !decky.leaving);
+      let checked: Awaited<ReturnType<Engine["check"]>>;
+      try {
+        checked = await (await engine()).check(staying.map((decky) => decky.target.spec));
+      } catch (error) {
+        await sayEngine(error instanceof Error ? error.message : String(error));
+        return;
+      }
+      await sayEngine("");
+      await Promise.all(
+        specs.list().map(async (decky) => {
+          const key = deckyKey(decky.target.spec);
+          if (runner.isBusy(key)) return;
+          const seen = checked.deckies.get(key);
+          // What was looked at is what is accepted now: a change that came meanwhile is looked at the next time.
+          const isOld = !staying.some((looked) => looked.target.spec === decky.target.spec);
+          try {
+            if (decky.leaving) await repair(decky, undefined);
+            else if (seen !== undefined && !isOld) await note(decky, seen, at);
+          } catch (error) {
+            log.warn("a decky could not be looked after", { decky: key, err: error });
+          }
+        }),
+      );
+    },
+  };
+}

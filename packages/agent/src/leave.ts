@@ -1,0 +1,24 @@
+import { loadCatalogue } from "@decnet/engine/catalogue/load";
+import { openEngine } from "@decnet/engine/engine";
+import type { AgentConfig } from "./config.ts";
+import type { AgentIdentity } from "./identity.ts";
+
+/** Removes everything of ours from this host's engine. The agent must not run meanwhile. */
+export async function leaveHost(config: AgentConfig, identity: AgentIdentity, onProgress: (what: string) => void): Promise<void> {
+  const engine = await openEngine({
+    instance: identity.hostId,
+    dataDir: config.stateDir,
+    catalogue: await loadCatalogue(config.catalogueFolders),
+    fingerprint: (text) => text,
+    socketPath: config.dockerSocket,
+  });
+  const { strays } = await engine.check([]);
+  for (const { scope, name } of strays) {
+    const { failure } = await engine.apply(
+      { kind: "absent", scope, name },
+      { expectedDigest: "", onPlan: () => undefined, onStep: () => undefined, signal: new AbortController().signal },
+    );
+    if (failure !== undefined) throw new Error(`${name} could not be removed: ${failure.message}`);
+    onProgress(`removed ${name}`);
+  }
+}

@@ -1,0 +1,125 @@
+import { create } from "@bufbuild/protobuf";
+import type { ServiceImpl } from "@connectrpc/connect";
+import { AppError } from "@decnet/common/errors/app-error";
+import {
+  type AgentService,
+  AgentServiceStreamLogsResponseSchema,
+  ApplyDeckiesResponseSchema,
+} from "@decnet/common/gen/decnet/v1/agent_pb";
+import { createChannel } from "@decnet/common/runtime/channel";
+import { mergeStreams } from "@decnet/common/runtime/merge-streams";
+import type { Catalogue } from "@decnet/engine/catalogue/types";
+import type { Engine } from "@decnet/engine/engine";
+import { emptyReceipt } from "@decnet/engine/execute/receipt";
+import { deckyKey } from "@decnet/engine/spec";
+import { parseDeckyRef, parseSpecMessage, toRefMessage } from "@decnet/engine/wire/decky-spec";
+import { toLogLine } from "@decnet/engine/wire/logs";
+import { toObservationMessage, toOutcomeMessage, toPlanMessage, toStepMessage } from "@decnet/engine/wire/outcome";
+import type { Runner } from "../deckies/runner.ts";
+import type { SpecStore } from "../deckies/spec-store.ts";
+
+export interface AgentParts {
+  readonly catalogue: Catalogue;
+  readonly engine: () => Promise<Engine>;
+  readonly specs: SpecStore;
+  readonly runner: Runner;
+  readonly hostId: string;
+  readonly hostName: () => string;
+  readonly engineVersions: () => { readonly engine: string; readonly compose: string };
+  readonly isConnected: () => boolean;
+  readonly queuedReports: () => number;
+  readonly stopping: AbortSignal;
+}
+
+type Progress = ReturnType<typeof create<typeof ApplyDeckiesResponseSchema>>;
+
+export function createAgentHandlers(parts: AgentParts): ServiceImpl<typeof AgentService> {
+  const { catalogue, engine, specs, runner } = parts;
+  const ignore = () => undefined;
+  return {
+    async *applyDeckies(request) {
+      const targets = request.deckies.map((message) => parseSpecMessage(message, catalogue));
+      const progress = createChannel<Progress>();
+      const applyOne = async (target: (typeof targets)[number]) => {
+        const decky = toRefMessage(target.spec);
+        const say = (item: Progress["item"]) => progress.push(create(ApplyDeckiesResponseSchema, { decky, item }));
+        if (request.dryRun) {
+          say({ case: "plan", value: toPlanMessage(await runner.plan(target)) });
+          return;
+        }
+        const outcome = await runner.apply(target, {
+          expectedDigest: request.expectedPlan,
+          onPlan: (plan) => say({ case: "plan", value: toPlanMessage(plan) }),
+          onStep: (event) => say({ case: "step", value: toStepMessage(event) }),
+        });
+        say({ case: "outcome", value: toOutcomeMessage(target.spec, target.spec.revision, outcome, new Date()) });
+      };
+      // The work is not the call's: when the caller goes away it goes on, and the master learns of it by looking again.
+      void Promise.all(targets.map(applyOne)).then(
+        () => progress.end(),
+        (error: unknown) => progress.fail(error),
+      );
+      yield* progress;
+    },
+    async removeDeckies(request) {
+      const outcomes = await Promise.all(
+        request.deckies.map(async (ref) => {
+          const { scope, name } = parseDeckyRef(ref);
+          const target = { kind: "absent" as const, scope, name };
+          const outcome = request.dryRun
+            ? { plan: await runner.plan(target), receipt: emptyReceipt, judged: undefined, failure: undefined }
+            : await runner.remove(target, { expectedDigest: "", onPlan: ignore, onStep: ignore });
+          return toOutcomeMessage({ scope, name }, 0, outcome, new Date());
+        }),
+      );
+      return { outcomes };
+    },
+    async inspect(request) {
+      const wanted = new Set(request.deckies.map((ref) => deckyKey(parseDeckyRef(ref))));
+      const accepted = specs
+        .list()
+        .filter((decky) => !decky.leaving && (wanted.size === 0 || wanted.has(deckyKey(decky.target.spec))));
+      const at = new Date();
+      const checked = await (await engine()).check(accepted.map((decky) => decky.target.spec));
+      const versions = parts.engineVersions();
+      return {
+        deckies: accepted.flatMap(({ target: { spec } }) => {
+          const seen = checked.deckies.get(deckyKey(spec));
+          return seen === undefined ? [] : [toObservationMessage(spec, spec.revision, seen.judged, at)];
+        }),
+        strays: checked.strays
+          .filter((stray) => specs.get(deckyKey(stray)) === undefined)
+          .flatMap((stray) => stray.containers.map((container) => container.name)),
+        hostId: parts.hostId,
+        hostName: parts.hostName(),
+        engineVersion: versions.engine,
+        composeVersion: versions.compose,
+        catalogueDigest: catalogue.digest,
+        connected: parts.isConnected(),
+        queuedReports: parts.queuedReports(),
+      };
+    },
+    async prepareImages(request) {
+      const targets = request.deckies.map((message) => parseSpecMessage(message, catalogue));
+      const images = await (await engine()).prepareImages(
+        targets.map((target) => target.spec),
+        parts.stopping,
+      );
+      return { images: images.map((image) => ({ ...image, outputTail: [...image.outputTail] })) };
+    },
+    async *streamLogs(request, context) {
+      const decky = parseDeckyRef(request.decky);
+      const known = specs.get(deckyKey(decky));
+      if (known === undefined)
+        throw new AppError("DECKY_NOT_FOUND", `there is no decky ${JSON.stringify(decky.name)} on this host`, {
+          metadata: { decky: decky.name },
+        });
+      const signal = AbortSignal.any([context.signal, parts.stopping]);
+      const options = { tail: Math.min(request.tail || 100, 10_000), follow: request.follow, signal };
+      const slugs = request.service === "" ? known.target.spec.services.map(({ slug }) => slug) : [request.service];
+      const here = await engine();
+      for await (const entry of mergeStreams(slugs.map((slug) => here.logs(decky, slug, options))))
+        yield create(AgentServiceStreamLogsResponseSchema, { lines: [toLogLine(entry)] });
+    },
+  };
+}

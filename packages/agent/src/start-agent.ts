@@ -1,0 +1,161 @@
+import { createHmac, randomBytes, randomUUID } from "node:crypto";
+import { mkdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { AppError } from "@decnet/common/errors/app-error";
+import type { Logger } from "@decnet/common/logging/logger";
+import { createErrorInterceptor } from "@decnet/common/rpc/error-interceptor";
+import { startRpcServer } from "@decnet/common/rpc/server";
+import { writeFileAtomically } from "@decnet/common/runtime/atomic-file";
+import { createReleasers } from "@decnet/common/runtime/releasers";
+import { loadCatalogue } from "@decnet/engine/catalogue/load";
+import { type Engine, type EngineOptions, openEngine } from "@decnet/engine/engine";
+import type { StepBoundary } from "@decnet/engine/execute/execute-plan";
+import type { AgentConfig } from "./config.ts";
+import { keepConnected } from "./connection/connection.ts";
+import { createRunner } from "./deckies/runner.ts";
+import { openSpecStore } from "./deckies/spec-store.ts";
+import { createWatch, type DriftPolicy } from "./deckies/watch.ts";
+import { readFacts } from "./facts.ts";
+import { type AgentIdentity, writeIdentity } from "./identity.ts";
+import { openReportQueue } from "./reports/report-queue.ts";
+import { createAgentRoutes, createLocalGate } from "./rpc/routes.ts";
+
+export interface AgentOptions {
+  readonly config: AgentConfig;
+  readonly identity: AgentIdentity;
+  readonly log: Logger;
+  readonly version: string;
+  /** For tests: called at each step boundary of the executor. */
+  readonly boundary?: StepBoundary;
+  /** Another engine than the one on the socket; for benches alone. */
+  readonly openHostEngine?: (options: EngineOptions) => Promise<Engine>;
+}
+
+export interface Agent {
+  /** The loopback port for reading. */
+  readonly port: number;
+  isConnected(): boolean;
+  stop(): Promise<void>;
+}
+
+/** Wires an agent and starts it. It runs without a master and without an engine, says what is missing, and goes on when they are back. */
+export async function startAgent({ config, identity, log, version, boundary, openHostEngine }: AgentOptions): Promise<Agent> {
+  const releasers = createReleasers();
+  try {
+    await mkdir(config.stateDir, { recursive: true, mode: 0o700 });
+    const catalogue = await loadCatalogue(config.catalogueFolders);
+    const stopping = new AbortController();
+    const engine = createLazyEngine(openHostEngine ?? openEngine, {
+      instance: identity.hostId,
+      dataDir: config.stateDir,
+      catalogue,
+      fingerprint: await openFingerprint(join(config.stateDir, "fingerprint.key")),
+      socketPath: config.dockerSocket,
+      ...(boundary === undefined ? {} : { boundary }),
+    });
+    const specs = await openSpecStore(join(config.stateDir, "specs"), catalogue, (file, error) =>
+      log.error("an accepted spec cannot be read and is left alone", { file, err: error }),
+    );
+    const reports = await openReportQueue(join(config.stateDir, "reports"), config.reportQueue);
+    const runner = createRunner({ engine, specs, parallel: config.parallel, stopping: stopping.signal });
+    const policy = await openPolicy(join(config.stateDir, "drift-policy"));
+    const watch = createWatch({ engine, specs, runner, reports, policy: policy.get, log });
+    let facts = await readFacts({ ...config, version, catalogueDigest: catalogue.digest });
+    const parts = {
+      catalogue,
+      engine,
+      specs,
+      runner,
+      hostId: identity.hostId,
+      hostName: () => connection.state().hostName,
+      engineVersions: () => ({ engine: facts.engineVersion, compose: facts.composeVersion }),
+      isConnected: () => connection.state().connected,
+      queuedReports: () => reports.length,
+      stopping: stopping.signal,
+    };
+    const errors = createErrorInterceptor(log);
+    const connection = keepConnected({
+      identity,
+      instanceId: randomUUID(),
+      async facts() {
+        facts = await readFacts({ ...config, version, catalogueDigest: catalogue.digest });
+        return facts;
+      },
+      specs,
+      runner,
+      reports,
+      routes: createAgentRoutes(parts),
+      interceptors: [errors],
+      log,
+      stopping: stopping.signal,
+      onResync: watch.forgetWhatWasSaid,
+      onPolicy: (next) => void policy.set(next).catch((error: unknown) => log.warn("the policy was not kept", { err: error })),
+      onIdentity: (renewed) => writeIdentity(config.stateDir, renewed),
+    });
+    const server = await startRpcServer({
+      host: "127.0.0.1",
+      port: config.port,
+      routes: createAgentRoutes(parts),
+      interceptors: [errors, createLocalGate()],
+      fallback: (_, response) => {
+        const { connected, message } = connection.state();
+        response.writeHead(200, { "content-type": "application/json" }).end(`${JSON.stringify({ connected, message })}\n`);
+      },
+    });
+    const watching = keepLooking(config.driftIntervalMs, stopping.signal, log, () => watch.look());
+    releasers.add(async () => {
+      await Promise.all([watching, connection.done]);
+      await runner.idle();
+    });
+    releasers.add(async () => {
+      stopping.abort(new AppError("SHUTTING_DOWN", "the agent is shutting down"));
+      await server.close();
+    });
+    log.info("agent started", { host: identity.hostName, port: server.port, deckies: specs.list().length });
+    return { port: server.port, isConnected: () => connection.state().connected, stop: () => releasers.release() };
+  } catch (error) {
+    await releasers.release().catch(() => undefined);
+    throw error;
+  }
+}
+
+/** An engine that is away when the agent starts is asked again each time that it is needed. */
+function createLazyEngine(open: (options: EngineOptions) => Promise<Engine>, options: EngineOptions): () => Promise<Engine> {
+  let opened: Promise<Engine> | undefined;
+  return () => {
+    opened ??= open(options).catch((error: unknown) => {
+      opened = undefined;
+      throw error;
+    });
+    return opened;
+  };
+}
+
+/** Hides secrets in labels; the key stays on this worker. */
+async function openFingerprint(file: string): Promise<(text: string) => string> {
+  const present = await readFile(file, "utf8").catch(() => "");
+  const key = present === "" ? randomBytes(32).toString("hex") : present.trim();
+  if (present === "") await writeFileAtomically(file, `${key}\n`, 0o600);
+  return (text) => createHmac("sha256", Buffer.from(key, "hex")).update(text).digest("hex").slice(0, 32);
+}
+
+/** What the master last said about drift; it holds while the master is away. */
+async function openPolicy(file: string): Promise<{ get(): DriftPolicy; set(policy: DriftPolicy): Promise<void> }> {
+  let policy: DriftPolicy = (await readFile(file, "utf8").catch(() => "")).trim() === "report" ? "report" : "repair";
+  return {
+    get: () => policy,
+    async set(next) {
+      if (next === policy) return;
+      policy = next;
+      await writeFileAtomically(file, `${next}\n`, 0o600);
+    },
+  };
+}
+
+async function keepLooking(intervalMs: number, signal: AbortSignal, log: Logger, look: () => Promise<void>): Promise<void> {
+  while (!signal.aborted) {
+    await look().catch((error: unknown) => log.error("looking at the host failed", { err: error }));
+    await delay(intervalMs, undefined, { signal }).catch(() => undefined);
+  }
+}

@@ -10,6 +10,7 @@ import { EventService } from "@decnet/common/gen/decnet/v1/event_pb";
 import { FleetService } from "@decnet/common/gen/decnet/v1/fleet_pb";
 import { MutationService } from "@decnet/common/gen/decnet/v1/mutation_pb";
 import { OperationService } from "@decnet/common/gen/decnet/v1/operation_pb";
+import { SwarmService } from "@decnet/common/gen/decnet/v1/swarm_pb";
 import { createLogger } from "@decnet/common/logging/logger";
 import { createClientTransport } from "@decnet/common/rpc/client";
 import type { StepBoundary } from "@decnet/engine/execute/execute-plan";
@@ -32,6 +33,11 @@ export interface TestMaster {
   readonly events: Client<typeof EventService>;
   readonly catalog: Client<typeof CatalogService>;
   readonly access: Client<typeof AccessService>;
+  readonly swarm: Client<typeof SwarmService>;
+  /** Undefined unless DECNET_TLS_HOST was set. */
+  readonly tlsPort: number | undefined;
+  /** Stops the master and starts it again on its data; the TLS port stays. */
+  restart(): Promise<void>;
   /** Stops the master and removes everything that the test made. */
   dispose(): Promise<void>;
 }
@@ -83,9 +89,9 @@ export async function useMaster(options: { boundary?: StepBoundary; env?: Record
   let master: Master;
   let close: () => void = () => undefined;
   const test: Partial<Record<keyof TestMaster, unknown>> = { config, prefix: place.prefix, lan: place.lan };
-  const start = async () => {
+  const start = async (tlsPort?: number) => {
     master = await startMaster({
-      config,
+      config: tlsPort === undefined || config.tls === undefined ? config : { ...config, tls: { ...config.tls, port: tlsPort } },
       log: createLogger("test", "error"),
       version: "test",
       ...(options.boundary === undefined ? {} : { boundary: options.boundary }),
@@ -103,11 +109,18 @@ export async function useMaster(options: { boundary?: StepBoundary; env?: Record
       events: to(EventService),
       catalog: to(CatalogService),
       access: to(AccessService),
+      swarm: to(SwarmService),
+      tlsPort: master.tlsPort,
     });
   };
   const stop = async () => {
     close();
     await master.stop();
+  };
+  test.restart = async () => {
+    const { tlsPort } = master;
+    await stop();
+    await start(tlsPort);
   };
   test.dispose = async () => {
     await stop();

@@ -5,6 +5,18 @@ const schema = z.object({
   DECNET_DATA_DIR: z.string().startsWith("/").default("/var/lib/decnet/master"),
   DECNET_HOST: z.string().default("127.0.0.1"),
   DECNET_PORT: z.coerce.number().int().min(0).max(65_535).default(7440),
+  /** Address of the TLS port for workers and for operators on other machines; "off" has none. */
+  DECNET_TLS_HOST: z.string().default("off"),
+  DECNET_TLS_PORT: z.coerce.number().int().min(0).max(65_535).default(7443),
+  /** Names or addresses, separated by commas, that workers reach the TLS port at; empty: this machine's own addresses. */
+  DECNET_ADVERTISE: z.string().default(""),
+  /** Seconds that an agent's certificate lives; it is renewed after two thirds. */
+  DECNET_AGENT_CERTIFICATE_SECONDS: z.coerce
+    .number()
+    .int()
+    .min(10)
+    .max(366 * 86_400)
+    .default(86_400),
   DECNET_DATABASE_URL: z.string().optional(),
   DECNET_DOCKER_SOCKET: z.string().startsWith("/").default("/var/run/docker.sock"),
   /** Folders with decoy services, separated by colons, beside the ones that come along. */
@@ -19,6 +31,9 @@ export interface MasterConfig {
   readonly dataDir: string;
   readonly host: string;
   readonly port: number;
+  /** Undefined: no TLS port, and so no workers. */
+  readonly tls: { readonly host: string; readonly port: number; readonly advertise: readonly string[] } | undefined;
+  readonly agentCertificateMs: number;
   /** Undefined: the master runs a private PostgreSQL for itself. */
   readonly databaseUrl: string | undefined;
   readonly dockerSocket: string;
@@ -41,6 +56,15 @@ export function parseMasterConfig(env: Readonly<Record<string, string | undefine
     dataDir: value.DECNET_DATA_DIR,
     host: value.DECNET_HOST,
     port: value.DECNET_PORT,
+    tls:
+      value.DECNET_TLS_HOST === "off"
+        ? undefined
+        : {
+            host: value.DECNET_TLS_HOST,
+            port: value.DECNET_TLS_PORT,
+            advertise: value.DECNET_ADVERTISE.split(",").filter((name) => name !== ""),
+          },
+    agentCertificateMs: value.DECNET_AGENT_CERTIFICATE_SECONDS * 1000,
     databaseUrl: value.DECNET_DATABASE_URL,
     dockerSocket: value.DECNET_DOCKER_SOCKET,
     catalogueFolders: [ownCatalogue, ...value.DECNET_CATALOGUE.split(":").filter((folder) => folder !== "")],

@@ -70,7 +70,10 @@ export function createPlainHttp(
     };
   };
   return (request, response) => {
-    void answer((request.url ?? "/").split("?")[0] ?? "/")
+    const path = (request.url ?? "/").split("?")[0] ?? "/";
+    // The TLS port faces other machines: figures about this one are for its own loopback.
+    const isShown = !("encrypted" in request.socket) || path === "/healthz" || path === "/readyz";
+    void answer(isShown ? path : "")
       .catch((error: unknown) => ({
         status: 500,
         type: "text/plain",

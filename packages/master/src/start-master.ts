@@ -19,7 +19,19 @@ import { createLocalHost } from "./convergence/host-link.ts";
 import { createDeckyStore } from "./deckies/decky-store.ts";
 import { createEventLog } from "./events/outbox.ts";
 import { createFleetChanges } from "./fleet/apply-fleet.ts";
+import { createAgentAcceptor } from "./hosts/accept-agents.ts";
+import { openOwnAuthority } from "./hosts/authority.ts";
+import { createEnrollment } from "./hosts/enrollment.ts";
+import { hostFact } from "./hosts/facts.ts";
+import { createHostChanges } from "./hosts/host-changes.ts";
+import { createHostRegistry } from "./hosts/host-registry.ts";
+import { createHostStore } from "./hosts/host-store.ts";
+import { createJoinTokenStore } from "./hosts/join-tokens.ts";
+import { openSwarmPort } from "./hosts/open-swarm.ts";
+import { createRegistration } from "./hosts/registration.ts";
+import { watchSilence } from "./hosts/silence.ts";
 import { createMetrics, createPlainHttp } from "./metrics.ts";
+import { createBatches } from "./mutations/batches.ts";
 import { createMutations } from "./mutations/mutate.ts";
 import { createOperationStore } from "./operations/operation-store.ts";
 import { type Database, openDatabase } from "./persistence/database.ts";
@@ -38,9 +50,13 @@ export interface MasterOptions {
 
 export interface Master {
   readonly port: number;
+  /** Undefined when the master does not listen for workers. */
+  readonly tlsPort: number | undefined;
   readonly adminToken: "made" | "kept";
   stop(): Promise<void>;
 }
+
+const silenceGraceMs = 5_000;
 
 /** Wires a master and starts it. Whatever was acquired is released in reverse order, also when starting fails half way. */
 export async function startMaster({ config, log, version, boundary }: MasterOptions): Promise<Master> {
@@ -60,16 +76,23 @@ export async function startMaster({ config, log, version, boundary }: MasterOpti
       ...(boundary === undefined ? {} : { boundary }),
     });
     for (const warning of engine.warnings) log.warn("the engine lacks something", { warning });
-    const host = createLocalHost(engine);
-    const hosts = new Map([[host.name, host]]);
+    const local = createLocalHost(engine);
     const stopping = new AbortController();
+    const authority = await openOwnAuthority(config.dataDir, instance);
     const metrics = createMetrics();
     const deckies = createDeckyStore(box, catalogue);
     const operations = createOperationStore(database);
     const events = createEventLog(database);
     const tokens = createTokenStore(database);
     const adminToken = await ensureAdminToken(tokens, config.adminTokenFile);
-    const shared = { database, deckies, operations, events, hosts, catalogue };
+    const hostStore = createHostStore(database);
+    const hosts = createHostRegistry({
+      local,
+      onAttached: (name) =>
+        void afterConnecting(name).catch((error: unknown) => log.error("a host was not woken", { host: name, err: error })),
+      onDetached: (name) => log.warn("a host went away", { host: name }),
+    });
+    const shared = { database, deckies, operations, events, hosts, hostStore, catalogue };
     const converger = createConverger({
       ...shared,
       log,
@@ -77,6 +100,28 @@ export async function startMaster({ config, log, version, boundary }: MasterOpti
       stopping: stopping.signal,
       onApplied: metrics.applied,
     });
+    const afterConnecting = async (name: string) => {
+      await database.transaction((tx) => events.append(tx, hostFact(name, "connected", "")));
+      events.wake();
+      await converger.wakeHost(name);
+    };
+    const joins = { ...shared, authority, registry: hosts, log, catalogueDigest: catalogue.digest, version };
+    const joinTokens = createJoinTokenStore(database);
+    const port = await openSwarmPort(
+      config,
+      authority,
+      createAgentAcceptor({ store: hostStore, registry: hosts, log, stopping: stopping.signal }),
+    );
+    const hostChanges = createHostChanges({
+      ...shared,
+      converger,
+      disconnect: (hostId) =>
+        void server.disconnect(
+          ({ certificate }) => certificate?.identity?.role === "agent" && certificate.identity.hostId === hostId,
+        ),
+    });
+    const batches = createBatches(database, operations);
+    await batches.endOrphans();
     const mutations = createMutations({ ...shared, converger });
     const fleet = createFleetChanges({ ...shared, converger });
     const readiness = async () => {
@@ -85,7 +130,10 @@ export async function startMaster({ config, log, version, boundary }: MasterOpti
           () => "ok",
           (error: unknown) => (error instanceof Error ? error.message : String(error)),
         );
-      return { database: await check(() => database.read((tx) => tx.query("SELECT 1"))), engine: await check(() => host.ping()) };
+      return {
+        database: await check(() => database.read((tx) => tx.query("SELECT 1"))),
+        engine: await check(() => local.ping()),
+      };
     };
     const server = await startRpcServer({
       host: config.host,
@@ -93,8 +141,19 @@ export async function startMaster({ config, log, version, boundary }: MasterOpti
       routes: createRoutes({
         ...shared,
         mutations,
+        batches,
         fleet,
         converger,
+        swarm: {
+          tokens: joinTokens,
+          enrollment: createEnrollment({ ...joins, tokens: joinTokens, certificateTtlMs: config.agentCertificateMs }),
+          registration: createRegistration(joins),
+          changes: hostChanges,
+          caHash: authority.hash,
+          caCertPem: authority.certPem,
+          addresses: port.addresses,
+        },
+        installation: instance,
         tokens,
         fingerprint: box.fingerprint,
         version,
@@ -105,24 +164,29 @@ export async function startMaster({ config, log, version, boundary }: MasterOpti
         metrics.interceptor,
         createErrorInterceptor(log),
         createAuditInterceptor(database, log),
-        createAuthInterceptor(tokens),
+        createAuthInterceptor(tokens, hostStore),
       ],
       fallback: createPlainHttp(metrics, readiness),
+      maxRequestBytes: 4 << 20,
+      ...(port.tls === undefined ? {} : { tls: port.tls }),
     });
+    const certificate = port.keepCertificate(server, stopping.signal, log);
+    const silence = watchSilence({ ...shared, log, stopping: stopping.signal, graceMs: silenceGraceMs });
     const drift = keepWatching(config.driftIntervalMs, stopping.signal, log, () =>
-      watchDrift(host, { ...shared, converger, log, onDrift: metrics.drift }),
+      watchDrift(local, { ...shared, converger, log, onDrift: metrics.drift }).then(() => hostChanges.finishDecommissioning()),
     );
     releasers.add(async () => {
-      await drift;
+      await Promise.all([drift, certificate, silence]);
       await converger.idle();
     });
     releasers.add(async () => {
       stopping.abort(new Error("the master is shutting down"));
+      for (const name of hosts.names) hosts.connected(name)?.close();
       await server.close();
     });
-    for (const deckyId of await unfinishedDeckies(database)) converger.wake(deckyId);
-    log.info("master started", { port: server.port, instance });
-    return { port: server.port, adminToken, stop: () => releasers.release() };
+    for (const { id, host } of await unfinishedDeckies(database)) converger.wake(id, host);
+    log.info("master started", { port: server.port, tlsPort: server.tlsPort, instance });
+    return { port: server.port, tlsPort: server.tlsPort, adminToken, stop: () => releasers.release() };
   } catch (error) {
     await releasers.release().catch(() => undefined);
     throw error;

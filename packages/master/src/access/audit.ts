@@ -1,31 +1,34 @@
 import { randomUUID } from "node:crypto";
-import type { Interceptor } from "@connectrpc/connect";
+import type { ContextValues, Interceptor } from "@connectrpc/connect";
 import { AppError } from "@decnet/common/errors/app-error";
+import { EnrollmentService } from "@decnet/common/gen/decnet/v1/enrollment_pb";
 import type { Logger } from "@decnet/common/logging/logger";
+import { kPeer } from "@decnet/common/rpc/peer";
 import type { Database } from "../persistence/database.ts";
 import { Audit } from "../persistence/tables.ts";
 import { insertRows } from "../persistence/write.ts";
-import { kCaller } from "./authenticate.ts";
-import { leastRole } from "./roles.ts";
+import { kCaller, kHost } from "./authenticate.ts";
+import { agentCalls, leastRole } from "./roles.ts";
 
 /** Puts every changing call on record, refused ones too: who, what, on what, with which end. Requests themselves are not kept: they may hold secrets. */
 export function createAuditInterceptor(database: Database, log: Logger): Interceptor {
   return (next) => async (request) => {
     const action = `${request.service.typeName}/${request.method.name}`;
     const needed = leastRole[action];
-    const isRead = needed === undefined || needed === "viewer" || /^List/.test(request.method.name);
-    if (isRead || request.stream) return next(request);
+    const isAgents = agentCalls[action] !== undefined;
+    const isRead = !isAgents && (needed === undefined || needed === "viewer" || /^List/.test(request.method.name));
+    if (isRead || (request.stream && !isBatch(request))) return next(request);
     const record = async (outcome: string, operationId: string) => {
       const row = {
         id: randomUUID(),
         at: new Date(),
-        actor: request.contextValues.get(kCaller)?.name ?? "",
+        actor: request.contextValues.get(kCaller)?.name ?? hostName(request.contextValues),
         action,
         target: targetOf(request.message),
         outcome,
         operationId,
         reason: reasonOf(request.message),
-        peer: request.header.get("user-agent")?.slice(0, 200) ?? "",
+        peer: [request.contextValues.get(kPeer).address, request.header.get("user-agent") ?? ""].join(" ").trim().slice(0, 200),
       };
       await database
         .read((tx) => insertRows(tx, Audit, [row]))
@@ -33,14 +36,27 @@ export function createAuditInterceptor(database: Database, log: Logger): Interce
     };
     try {
       const response = await next(request);
-      await record("accepted", operationOf(response.message));
+      // What agents do all the time is no news; joining and renewing is.
+      if (!isAgents || request.service.typeName === EnrollmentService.typeName)
+        await record("accepted", operationOf(response.message));
       return response;
     } catch (error) {
-      if (!(error instanceof AppError && error.reason === "UNAUTHENTICATED"))
+      if (isAgents || !(error instanceof AppError && error.reason === "UNAUTHENTICATED"))
         await record(error instanceof AppError ? error.reason : "INTERNAL", "");
       throw error;
     }
   };
+}
+
+function isBatch(request: { readonly method: { readonly name: string } }): boolean {
+  return request.method.name === "BatchMutate";
+}
+
+/** The host that a certificate names, refused or not. */
+function hostName(values: ContextValues): string {
+  const identity = values.get(kPeer).certificate?.identity;
+  const name = values.get(kHost)?.name ?? (identity?.role === "agent" ? identity.hostId : "");
+  return name === "" ? "" : `host ${name}`;
 }
 
 function field(value: unknown, key: string): unknown {

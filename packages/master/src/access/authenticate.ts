@@ -1,14 +1,25 @@
-import { createContextKey, type Interceptor } from "@connectrpc/connect";
+import { type ContextValues, createContextKey, type Interceptor } from "@connectrpc/connect";
 import { AppError } from "@decnet/common/errors/app-error";
-import { leastRole, mayCall, openServices } from "./roles.ts";
+import { kPeer } from "@decnet/common/rpc/peer";
+import type { HostStore } from "../hosts/host-store.ts";
+import type { HostRow } from "../persistence/tables.ts";
+import { agentCalls, leastRole, mayCall, openServices } from "./roles.ts";
 import type { Caller, TokenStore } from "./tokens.ts";
 
 export const kCaller = createContextKey<Caller | undefined>(undefined, { description: "who calls" });
 
-/** The gate: nothing passes that is not in the table of roles. */
-export function createAuthInterceptor(tokens: TokenStore): Interceptor {
+/** The worker that calls, for calls that agents make. */
+export const kHost = createContextKey<HostRow | undefined>(undefined, { description: "which host calls" });
+
+/** The gate: nothing passes that is not in the table of roles, or in the one of calls that agents make. */
+export function createAuthInterceptor(tokens: TokenStore, hosts: Pick<HostStore, "accepts">): Interceptor {
   return (next) => async (request) => {
     if (openServices.has(request.service.typeName)) return next(request);
+    const agentCall = agentCalls[`${request.service.typeName}/${request.method.name}`];
+    if (agentCall !== undefined) {
+      await admitAgent(agentCall, request, hosts);
+      return next(request);
+    }
     const header = request.header.get("authorization") ?? "";
     const secret = /^Bearer\s+(\S{1,256})$/i.exec(header)?.[1];
     const caller = secret === undefined ? undefined : await tokens.authenticate(secret);
@@ -25,4 +36,33 @@ export function createAuthInterceptor(tokens: TokenStore): Interceptor {
       });
     return next(request);
   };
+}
+
+/** A join token is looked at by its handler; every other call of an agent needs a certificate of ours that is still accepted. */
+async function admitAgent(
+  needs: (typeof agentCalls)[string],
+  request: { readonly contextValues: ContextValues; readonly header: Headers },
+  hosts: Pick<HostStore, "accepts">,
+): Promise<void> {
+  const peer = request.contextValues.get(kPeer);
+  if (needs === "join token") {
+    if (peer.transport !== "tls") throw new AppError("CERTIFICATE_REFUSED", "workers join over the master's TLS port");
+    return;
+  }
+  if (request.header.has("authorization"))
+    throw new AppError("NOT_ALLOWED", "agents make this call with their certificate; a token cannot", {
+      metadata: { needed: "agent", role: "operator" },
+    });
+  const { certificate, certificateProblem } = peer;
+  if (certificate === undefined)
+    throw new AppError(
+      "CERTIFICATE_REFUSED",
+      certificateProblem === undefined
+        ? "this call needs an agent's certificate"
+        : `the certificate is refused: ${certificateProblem}`,
+    );
+  if (certificate.identity?.role !== "agent") throw new AppError("CERTIFICATE_REFUSED", "the certificate is no agent's");
+  const host = await hosts.accepts(certificate.identity.hostId, certificate.serial);
+  if (host === undefined) throw new AppError("CERTIFICATE_REFUSED", "the certificate is revoked");
+  request.contextValues.set(kHost, host);
 }

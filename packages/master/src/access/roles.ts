@@ -5,6 +5,7 @@ export const leastRole: Readonly<Record<string, Role>> = {
   "decnet.v1.MutationService/AddService": "operator",
   "decnet.v1.MutationService/RemoveService": "operator",
   "decnet.v1.MutationService/UpdateServiceConfig": "operator",
+  "decnet.v1.MutationService/BatchMutate": "operator",
   "decnet.v1.FleetService/ApplyFleet": "operator",
   "decnet.v1.FleetService/ListDeckies": "viewer",
   "decnet.v1.FleetService/GetDecky": "viewer",
@@ -22,11 +23,28 @@ export const leastRole: Readonly<Record<string, Role>> = {
   "decnet.v1.OperationService/WatchOperation": "viewer",
   "decnet.v1.OperationService/CancelOperation": "operator",
   "decnet.v1.EventService/Subscribe": "viewer",
+  "decnet.v1.SwarmService/CreateJoinToken": "admin",
+  "decnet.v1.SwarmService/ListJoinTokens": "admin",
+  "decnet.v1.SwarmService/RevokeJoinToken": "admin",
+  "decnet.v1.SwarmService/ListRefusedJoins": "viewer",
+  "decnet.v1.SwarmService/ListHosts": "viewer",
+  "decnet.v1.SwarmService/GetHost": "viewer",
+  "decnet.v1.SwarmService/DrainHost": "admin",
+  "decnet.v1.SwarmService/ActivateHost": "admin",
+  "decnet.v1.SwarmService/DecommissionHost": "admin",
   "decnet.v1.AccessService/WhoAmI": "viewer",
   "decnet.v1.AccessService/CreateToken": "admin",
   "decnet.v1.AccessService/ListTokens": "admin",
   "decnet.v1.AccessService/RevokeToken": "admin",
   "decnet.v1.AccessService/ListAudit": "admin",
+};
+
+/** Calls that agents make, and what each needs instead of a role. */
+export const agentCalls: Readonly<Record<string, "join token" | "certificate">> = {
+  "decnet.v1.EnrollmentService/Enroll": "join token",
+  "decnet.v1.EnrollmentService/RenewCertificate": "certificate",
+  "decnet.v1.RegistrationService/Register": "certificate",
+  "decnet.v1.RegistrationService/Report": "certificate",
 };
 
 /** Services that anyone may call: they say that the master lives and what its contract is. */

@@ -1,23 +1,21 @@
 import { AppError } from "@decnet/common/errors/app-error";
 import type { Logger } from "@decnet/common/logging/logger";
 import { backoffMs } from "@decnet/common/runtime/backoff";
-import { createExclusive } from "@decnet/common/runtime/exclusive";
+import { createExclusive, type Exclusive } from "@decnet/common/runtime/exclusive";
 import type { Catalogue } from "@decnet/engine/catalogue/types";
-import type { ApplyOutcome } from "@decnet/engine/engine";
-import type { StepEvent } from "@decnet/engine/execute/execute-plan";
-import { formatPlan, type Plan } from "@decnet/engine/plan/plan";
-import type { DeckyTarget } from "@decnet/engine/spec";
-import { type DeckyStore, toSpec } from "../deckies/decky-store.ts";
+import { formatPlan, type PlanView } from "@decnet/engine/plan/plan";
+import type { HostOutcome, StepReport } from "@decnet/engine/wire/outcome";
+import { type DeckyStore, toTarget } from "../deckies/decky-store.ts";
 import { diffServices, revertService, sameServices } from "../deckies/services.ts";
 import type { StoredService } from "../deckies/types.ts";
 import type { EventLog } from "../events/outbox.ts";
+import type { HostRegistry } from "../hosts/host-registry.ts";
 import type { OperationStore } from "../operations/operation-store.ts";
 import { type OperationError, toPlanRecord } from "../operations/types.ts";
 import type { Database, Tx } from "../persistence/database.ts";
-import { Deckies, type DeckyRow, type OperationRow } from "../persistence/tables.ts";
+import { Deckies, type DeckyRow, Fleets, type OperationRow } from "../persistence/tables.ts";
 import { updateRows } from "../persistence/write.ts";
 import { operationFacts, stateFact } from "./facts.ts";
-import type { HostLink } from "./host-link.ts";
 import { culpritsOf, endOf } from "./outcome.ts";
 
 export interface ConvergerOptions {
@@ -25,7 +23,7 @@ export interface ConvergerOptions {
   readonly deckies: DeckyStore;
   readonly operations: OperationStore;
   readonly events: EventLog;
-  readonly hosts: ReadonlyMap<string, HostLink>;
+  readonly hosts: HostRegistry;
   readonly catalogue: Catalogue;
   readonly log: Logger;
   /** Deckies of one host that change side by side. */
@@ -36,10 +34,14 @@ export interface ConvergerOptions {
 
 /**
  * Makes desired revisions real. Level-triggered: a wake-up says "look", the database says what is wanted. One decky never has two runs at a time,
- * different deckies run side by side, and a run that was cut off is done again from a fresh observation.
+ * different deckies run side by side, bounded for each host, and a run that was cut off is done again from a fresh observation. What cannot be done because
+ * a host is away waits for its connection and holds up nobody else.
  */
 export interface Converger {
-  wake(deckyId: string): void;
+  /** Looks at a decky that lives on this host. */
+  wake(deckyId: string, host: string): void;
+  /** Looks at every decky of a host that has something to do, or has to leave it. */
+  wakeHost(host: string): Promise<void>;
   /** Ends the step that runs now for this operation's decky, then undoes. */
   interrupt(deckyId: string): void;
   isBusy(deckyId: string): boolean;
@@ -58,34 +60,39 @@ class Interrupted extends Error {}
 
 export function createConverger(options: ConvergerOptions): Converger {
   const { database, deckies, operations, events, hosts, catalogue, log, stopping } = options;
-  const lanes = createExclusive(options.parallel);
+  const lanes = new Map<string, Exclusive>();
+  const laneOf = (host: string) => {
+    const lane = lanes.get(host) ?? createExclusive(options.parallel);
+    lanes.set(host, lane);
+    return lane;
+  };
   const dirty = new Set<string>();
   const busy = new Map<string, Promise<void>>();
   const running = new Map<string, AbortController>();
 
-  const wake = (deckyId: string) => {
+  const wake = (deckyId: string, host: string) => {
     dirty.add(deckyId);
     if (busy.has(deckyId) || stopping.aborted) return;
-    const work = lanes
-      .run(deckyId, stopping, () => convergeWhileDirty(deckyId))
+    const work = laneOf(host)
+      .run(deckyId, stopping, () => convergeWhileDirty(deckyId, host))
       .catch((error: unknown) => {
         if (!stopping.aborted) log.error("convergence failed", { deckyId, err: error });
       })
       .finally(() => {
         busy.delete(deckyId);
-        if (dirty.has(deckyId)) wake(deckyId);
+        if (dirty.has(deckyId)) wake(deckyId, host);
       });
     busy.set(deckyId, work);
   };
 
-  const convergeWhileDirty = async (deckyId: string) => {
+  const convergeWhileDirty = async (deckyId: string, host: string) => {
     while (dirty.delete(deckyId) && !stopping.aborted) {
       try {
         if (await convergeOnce(deckyId)) dirty.add(deckyId);
       } catch (error) {
         if (stopping.aborted) return;
         if (!(error instanceof AppError)) log.error("an apply ended unexpectedly", { deckyId, err: error });
-        await postpone(deckyId, error);
+        await postpone(deckyId, host, error);
       }
     }
   };
@@ -93,16 +100,17 @@ export function createConverger(options: ConvergerOptions): Converger {
   /** Returns whether there may be more to do at once. */
   const convergeOnce = async (deckyId: string): Promise<boolean> => {
     const attempt = await begin(deckyId);
-    if (attempt === undefined) return false;
-    const host = hosts.get(attempt.decky.host);
-    if (host === undefined) throw new AppError("HOST_UNREACHABLE", `there is no connection to host ${attempt.decky.host}`);
+    if (attempt === undefined) {
+      await leavePreviousHost(deckyId, "keep_old");
+      return false;
+    }
+    await leavePreviousHost(deckyId, "remove_first");
+    const host = hosts.link(attempt.decky.host);
     const interruption = new AbortController();
     running.set(deckyId, interruption);
     const startedAt = performance.now();
     const recorder = createRecorder(attempt);
-    const target: DeckyTarget = attempt.decky.leaving
-      ? { kind: "absent", scope: attempt.decky.scope, name: attempt.decky.name }
-      : { kind: "present", spec: toSpec(attempt.decky, attempt.services, attempt.revision) };
+    const target = toTarget(attempt.decky, attempt.services, attempt.revision, attempt.decky.leaving);
     try {
       const single = attempt.open.length === 1 ? attempt.open[0] : undefined;
       const outcome = await host.apply(target, {
@@ -127,6 +135,10 @@ export function createConverger(options: ConvergerOptions): Converger {
         });
         return true;
       }
+      if (error instanceof AppError && error.reason === "HOST_UNREACHABLE" && attempt.open.some(refusesToWait)) {
+        await giveUp(attempt, error);
+        return false;
+      }
       if (interruption.signal.aborted && !stopping.aborted) {
         await fail(attempt, undefined, undefined);
         return true;
@@ -141,9 +153,12 @@ export function createConverger(options: ConvergerOptions): Converger {
   const begin = (deckyId: string): Promise<Attempt | undefined> =>
     database.transaction(async (tx) => {
       const decky = await deckies.lockById(tx, deckyId);
-      if (decky === undefined) return undefined;
+      // A host that is away is waited for: its connection wakes its deckies.
+      if (decky === undefined || !hosts.isReachable(decky.host)) return undefined;
       const open = await operations.openOf(tx, deckyId);
       if (open.length === 0) return undefined;
+      if (decky.previousHost !== null && !hosts.isReachable(decky.previousHost) && (await movePolicy(tx)) === "remove_first")
+        return undefined;
       for (const operation of open)
         if (operation.state === "pending") await operations.update(tx, operation.id, { state: "running", startedAt: new Date() });
       const last = open.at(-1)?.id ?? null;
@@ -153,7 +168,7 @@ export function createConverger(options: ConvergerOptions): Converger {
     });
 
   /** The attempt is what was seen running: operations up to it have ended. */
-  const settle = (attempt: Attempt, outcome: ApplyOutcome): Promise<void> =>
+  const settle = (attempt: Attempt, outcome: HostOutcome): Promise<void> =>
     commit(async (tx) => {
       const decky = await deckies.lockById(tx, attempt.decky.id);
       if (decky === undefined) return { ids: [], facts: [] };
@@ -183,6 +198,7 @@ export function createConverger(options: ConvergerOptions): Converger {
         { id: decky.id },
         {
           appliedRevision: attempt.revision,
+          renderedRevision: attempt.revision,
           state: decky.desiredRevision === attempt.revision ? state : "changing",
           message: judged?.message ?? "",
           observed: judged === undefined ? null : { baseId: judged.baseId, services: judged.services },
@@ -202,7 +218,7 @@ export function createConverger(options: ConvergerOptions): Converger {
    * A step failed, or the operation was interrupted (no error then). The failed change is taken back in a new revision, which the next run makes
    * real; the operation ends when that was seen. What cannot be taken back ends the operation at once.
    */
-  const fail = (attempt: Attempt, outcome: ApplyOutcome | undefined, error: OperationError | undefined): Promise<void> =>
+  const fail = (attempt: Attempt, outcome: HostOutcome | undefined, error: OperationError | undefined): Promise<void> =>
     commit(async (tx) => {
       const decky = await deckies.lockById(tx, attempt.decky.id);
       if (decky === undefined) return { ids: [], facts: [] };
@@ -309,7 +325,7 @@ export function createConverger(options: ConvergerOptions): Converger {
          state = CASE WHEN EXISTS (SELECT FROM operations AS part WHERE part.parent = parent.id AND part.state = 'failed') THEN 'failed' ELSE 'succeeded' END,
          error = (SELECT part.error || jsonb_build_object('message', part.decky_name || ': ' || (part.error ->> 'message'))
                   FROM operations AS part WHERE part.parent = parent.id AND part.state = 'failed' ORDER BY part.decky_name LIMIT 1)
-       WHERE parent.id IN (SELECT parent FROM operations WHERE id = ANY ($1)) AND parent.state IN ('pending', 'running')
+       WHERE parent.id IN (SELECT parent FROM operations WHERE id = ANY ($1)) AND parent.state IN ('pending', 'running') AND parent.kind <> 'batch'
          AND NOT EXISTS (SELECT FROM operations AS part WHERE part.parent = parent.id AND part.state IN ('pending', 'running'))
        RETURNING parent.id`,
       [ids],
@@ -318,7 +334,7 @@ export function createConverger(options: ConvergerOptions): Converger {
   };
 
   /** The host or the database does not answer: what is wanted stays wanted, and is tried again later. */
-  const postpone = async (deckyId: string, error: unknown): Promise<void> => {
+  const postpone = async (deckyId: string, host: string, error: unknown): Promise<void> => {
     const message = error instanceof Error ? error.message : String(error);
     const retryMs = await database
       .transaction(async (tx) => {
@@ -330,8 +346,94 @@ export function createConverger(options: ConvergerOptions): Converger {
         return delayMs;
       })
       .catch(() => 2_000);
-    if (retryMs !== undefined) setTimeout(() => wake(deckyId), retryMs).unref();
+    if (retryMs !== undefined) setTimeout(() => wake(deckyId, host), retryMs).unref();
   };
+
+  const movePolicy = async (tx: Tx) => (await tx.getRepository(Fleets).findOneBy({ id: 1 }))?.movePolicy ?? "remove_first";
+
+  /** After a move: removes the decky from where it was, at once or when it runs at its new place, as the fleet's policy wants. */
+  const leavePreviousHost = async (deckyId: string, policy: "remove_first" | "keep_old"): Promise<void> => {
+    const { decky, wanted } = await database.read(async (tx) => ({
+      decky: await tx.getRepository(Deckies).findOneBy({ id: deckyId }),
+      wanted: await movePolicy(tx),
+    }));
+    const previous = decky?.previousHost;
+    if (decky === null || previous === null || previous === undefined || !hosts.isReachable(previous)) return;
+    const isThere = decky.renderedRevision > 0;
+    if (policy === "keep_old" ? !isThere : wanted !== "remove_first") return;
+    const nothing = () => undefined;
+    const outcome = await hosts
+      .link(previous)
+      .apply(
+        { kind: "absent", scope: decky.scope, name: decky.name },
+        { expectedDigest: "", onPlan: nothing, onStep: nothing, signal: stopping },
+      );
+    if (outcome.failure !== undefined)
+      throw new AppError("HOST_UNREACHABLE", `${decky.name} could not be removed from ${previous}: ${outcome.failure.message}`, {
+        metadata: { host: previous },
+      });
+    await database.read((tx) => updateRows(tx, Deckies, { id: deckyId, previousHost: previous }, { previousHost: null }));
+  };
+
+  /**
+   * The host went away in the middle, and who asked does not want to wait for it: their operations end as failed now. What the host made of them is not
+   * known; a new revision without them waits for the host as an operation of its own.
+   */
+  const giveUp = (attempt: Attempt, error: AppError): Promise<void> =>
+    commit(async (tx) => {
+      const decky = await deckies.lockById(tx, attempt.decky.id);
+      if (decky === undefined) return { ids: [], facts: [] };
+      const quitters = (await operations.openOf(tx, decky.id)).filter(refusesToWait);
+      const message = `${error.message}; what it made of the change is not known, and it is taken back when the host is here again`;
+      const ended: OperationRow[] = [];
+      for (const operation of quitters) {
+        const patch = {
+          state: "failed",
+          error: { reason: "HOST_UNREACHABLE", message, next: error.next, outputTail: [], undone: false },
+          finishedAt: new Date(),
+        } as const;
+        await operations.update(tx, operation.id, patch);
+        ended.push({ ...operation, ...patch });
+      }
+      const desired = await deckies.services(tx, decky, decky.desiredRevision);
+      const good = decky.appliedRevision === 0 ? [] : await deckies.services(tx, decky, decky.appliedRevision);
+      const reverted = quitters.reduce<StoredService[]>(
+        (services, operation) => revertService(services, attempt.services, good, operation.service),
+        [...desired],
+      );
+      const [first] = quitters;
+      if (first !== undefined && decky.appliedRevision > 0) {
+        const number = decky.desiredRevision + 1;
+        const undo = operations.make({
+          kind: "repair",
+          actor: first.actor,
+          reason: `undo of ${first.id}`,
+          deckyId: decky.id,
+          scope: decky.scope,
+          deckyName: decky.name,
+          host: decky.host,
+          revision: number,
+        });
+        await operations.insert(tx, undo);
+        await deckies.addRevision(tx, {
+          decky,
+          number,
+          services: reverted,
+          actor: first.actor,
+          reason: `undo of ${first.id}`,
+          operationId: undo.id,
+        });
+        await updateRows(tx, Deckies, { id: decky.id }, { desiredRevision: number, leaving: false, lastOperation: undo.id });
+      }
+      await updateRows(tx, Deckies, { id: decky.id }, { state: "unknown", message: error.message });
+      return {
+        ids: ended.map(({ id }) => id),
+        facts: [
+          ...ended.flatMap((operation) => operationFacts(operation, reverted)),
+          ...stateFact(decky, "unknown", error.message),
+        ],
+      };
+    });
 
   const createRecorder = (attempt: Attempt) => {
     const lead = attempt.open.at(-1) as OperationRow;
@@ -348,7 +450,7 @@ export function createConverger(options: ConvergerOptions): Converger {
     };
     const started = new Map<number, Date>();
     return {
-      onPlan(plan: Plan) {
+      onPlan(plan: PlanView) {
         queue(async () => {
           for (const operation of attempt.open) {
             if (operation.error !== null) continue;
@@ -361,7 +463,7 @@ export function createConverger(options: ConvergerOptions): Converger {
           }
         });
       },
-      onStep(event: StepEvent) {
+      onStep(event: StepReport) {
         if (event.kind === "started") started.set(event.step.number, event.at);
         const startedAt = started.get(event.step.number) ?? event.at;
         queue(() =>
@@ -395,13 +497,28 @@ export function createConverger(options: ConvergerOptions): Converger {
 
   return {
     wake,
+    async wakeHost(host) {
+      const rows: { id: string; host: string }[] = await database.read((tx) =>
+        tx.query(
+          `SELECT decky.id, decky.host FROM deckies AS decky
+           WHERE decky.previous_host = $1 OR (decky.host = $1 AND EXISTS
+             (SELECT FROM operations WHERE decky_id = decky.id AND state IN ('pending', 'running')))`,
+          [host],
+        ),
+      );
+      for (const row of rows) wake(row.id, row.host);
+    },
     interrupt: (deckyId) => running.get(deckyId)?.abort(new Interrupted("cancelled by an operator")),
     isBusy: (deckyId) => busy.has(deckyId),
     idle: async () => void (await Promise.all(busy.values())),
   };
 }
 
-function errorOf(outcome: ApplyOutcome, attempt: Attempt): OperationError {
+function refusesToWait(operation: OperationRow): boolean {
+  return operation.whenAway === "refuse" && operation.error === null;
+}
+
+function errorOf(outcome: HostOutcome, attempt: Attempt): OperationError {
   const failure = outcome.failure;
   const next = [`decnet decky get ${attempt.decky.name}`, `decnet op get ${attempt.open.at(-1)?.id ?? ""} --output-log`];
   return { reason: "APPLY_FAILED", message: failure?.message ?? "", next, outputTail: failure?.outputTail ?? [], undone: false };

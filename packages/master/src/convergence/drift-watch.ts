@@ -6,13 +6,13 @@ import { type DeckyStore, toSpec } from "../deckies/decky-store.ts";
 import type { EventLog } from "../events/outbox.ts";
 import type { OperationStore } from "../operations/operation-store.ts";
 import { toPlanRecord } from "../operations/types.ts";
-import { In, Not } from "../persistence/conditions.ts";
+import { Not } from "../persistence/conditions.ts";
 import type { Database } from "../persistence/database.ts";
-import { Deckies, type DeckyRow, Fleets, Operations } from "../persistence/tables.ts";
+import { Deckies, type DeckyRow, Fleets } from "../persistence/tables.ts";
 import { updateRows } from "../persistence/write.ts";
 import type { Converger } from "./converger.ts";
 import { stateFact } from "./facts.ts";
-import type { HostLink } from "./host-link.ts";
+import type { LocalHost } from "./host-link.ts";
 
 export interface DriftWatchOptions {
   readonly database: Database;
@@ -28,7 +28,7 @@ export interface DriftWatchOptions {
  * Looks at a host once: stores what was seen of every decky, starts a repair (or says what drifted, as the fleet's policy wants), and wakes whatever
  * still has work to do. Deckies that are being changed are left alone. When the host does not answer, its deckies become unknown.
  */
-export async function watchDrift(host: HostLink, options: DriftWatchOptions): Promise<void> {
+export async function watchDrift(host: LocalHost, options: DriftWatchOptions): Promise<void> {
   const { database, deckies, converger, log } = options;
   const { rows, services, policy } = await database.read(async (tx) => {
     const found = await tx.getRepository(Deckies).findBy({ host: host.name });
@@ -36,7 +36,7 @@ export async function watchDrift(host: HostLink, options: DriftWatchOptions): Pr
     return { rows: found, services: await deckies.desiredServices(tx, found), policy: fleet?.driftPolicy ?? "repair" };
   });
   const staying = rows.filter((row) => !row.leaving);
-  let checked: Awaited<ReturnType<HostLink["check"]>>;
+  let checked: Awaited<ReturnType<LocalHost["check"]>>;
   const lookedAt = new Date();
   try {
     checked = await host.check(staying.map((row) => toSpec(row, services.get(row.id) ?? [], row.desiredRevision)));
@@ -56,7 +56,7 @@ export async function watchDrift(host: HostLink, options: DriftWatchOptions): Pr
   for (const row of rows) {
     const seen = checked.deckies.get(deckyKey(row));
     const isOpen = await database.read((tx) => options.operations.openOf(tx, row.id));
-    if (isOpen.length > 0) converger.wake(row.id);
+    if (isOpen.length > 0) converger.wake(row.id, row.host);
     else if (seen !== undefined && !converger.isBusy(row.id)) await noteDecky(row, seen, policy, lookedAt, options);
   }
 }
@@ -114,12 +114,12 @@ async function noteDecky(
   if (repair.facts.length > 0) events.wake();
   if (repair.id !== undefined) {
     options.onDrift("repaired");
-    converger.wake(row.id);
+    converger.wake(row.id, row.host);
   } else if (drifted && repair.facts.length > 0) options.onDrift("reported");
 }
 
 async function markUnknown(
-  host: HostLink,
+  host: Pick<LocalHost, "name">,
   rows: readonly DeckyRow[],
   { database, events }: DriftWatchOptions,
   error: unknown,
@@ -135,9 +135,11 @@ async function markUnknown(
 }
 
 /** Deckies with unfinished operations, for the start of a master. */
-export async function unfinishedDeckies(database: Database): Promise<string[]> {
-  const rows = await database.read((tx) =>
-    tx.getRepository(Operations).find({ where: { state: In(["pending", "running"]) }, select: { deckyId: true } }),
+export async function unfinishedDeckies(database: Database): Promise<{ id: string; host: string }[]> {
+  return database.read((tx) =>
+    tx.query(
+      `SELECT DISTINCT decky.id, decky.host FROM deckies AS decky JOIN operations ON operations.decky_id = decky.id
+       WHERE operations.state IN ('pending', 'running')`,
+    ),
   );
-  return [...new Set(rows.map((row) => row.deckyId).filter((id) => id !== null))];
 }

@@ -1,15 +1,25 @@
-import type { ApplyOptions, ApplyOutcome, CheckedDecky, Engine, PlannedDecky } from "@decnet/engine/engine";
+import type { CheckedDecky, Engine } from "@decnet/engine/engine";
 import type { LogEntry } from "@decnet/engine/observe/logs";
 import type { ObservedDecky } from "@decnet/engine/observe/observed";
-import type { DeckySpec, DeckyTarget } from "@decnet/engine/spec";
+import type { PlanView } from "@decnet/engine/plan/plan";
+import type { DeckySpec } from "@decnet/engine/spec";
+import type { HostTarget } from "@decnet/engine/wire/decky-spec";
+import type { HostOutcome, StepReport } from "@decnet/engine/wire/outcome";
 
-/** All that the master knows of a host. A host that does not answer throws; it never looks like an empty one. */
+export interface HostApplyOptions {
+  /** Refuse with PLAN_CHANGED unless the plan made now has this digest. Empty: any plan. */
+  readonly expectedDigest: string;
+  readonly onPlan: (plan: PlanView) => Promise<void> | void;
+  readonly onStep: (event: StepReport) => Promise<void> | void;
+  readonly signal: AbortSignal;
+}
+
+/** All that convergence knows of a host. A host that does not answer throws; it never looks like an empty one. */
 export interface HostLink {
   readonly name: string;
   readonly warnings: readonly string[];
-  plan(target: DeckyTarget): Promise<PlannedDecky>;
-  apply(target: DeckyTarget, options: ApplyOptions): Promise<ApplyOutcome>;
-  check(specs: readonly DeckySpec[]): Promise<{ deckies: ReadonlyMap<string, CheckedDecky>; strays: readonly ObservedDecky[] }>;
+  plan(target: HostTarget): Promise<PlanView>;
+  apply(target: HostTarget, options: HostApplyOptions): Promise<HostOutcome>;
   logs(
     decky: Pick<DeckySpec, "scope" | "name">,
     slug: string,
@@ -18,7 +28,11 @@ export interface HostLink {
   ping(): Promise<void>;
 }
 
-/** The master's own host: the engine in this process. */
-export function createLocalHost(engine: Engine): HostLink {
-  return { name: "local", ...engine };
+/** The master's own host: the engine in this process. Nobody reports about it, so that the master looks itself. */
+export interface LocalHost extends HostLink {
+  check(specs: readonly DeckySpec[]): Promise<{ deckies: ReadonlyMap<string, CheckedDecky>; strays: readonly ObservedDecky[] }>;
+}
+
+export function createLocalHost(engine: Engine): LocalHost {
+  return { name: "local", ...engine, plan: async (target) => (await engine.plan(target)).plan };
 }

@@ -2,6 +2,7 @@ import { AppError } from "@decnet/common/errors/app-error";
 import { secretKeys } from "@decnet/engine/catalogue/effective";
 import type { Catalogue, ServiceConfig } from "@decnet/engine/catalogue/types";
 import type { DeckySpec } from "@decnet/engine/spec";
+import type { HostTarget } from "@decnet/engine/wire/decky-spec";
 import type { Tx } from "../persistence/database.ts";
 import type { SecretBox } from "../persistence/secret-box.ts";
 import { Deckies, type DeckyRow, type RevisionRow, Revisions } from "../persistence/tables.ts";
@@ -118,6 +119,13 @@ export function toSpec(decky: DeckyRow, services: readonly StoredService[], revi
     mac: decky.mac,
     services: services.map(({ slug, config }) => ({ slug, config })),
   };
+}
+
+/** What a decky's host is told: the services of a revision, or that it is to be gone. */
+export function toTarget(decky: DeckyRow, services: readonly StoredService[], revision: number, leaving: boolean): HostTarget {
+  return leaving
+    ? { kind: "absent", scope: decky.scope, name: decky.name }
+    : { kind: "present", spec: toSpec(decky, services, revision), id: decky.id, distro: decky.identity.distro };
 }
 
 function notFound(scope: string, name: string): AppError {

@@ -2,21 +2,24 @@ import { randomInt, randomUUID } from "node:crypto";
 import { AppError } from "@decnet/common/errors/app-error";
 import { secretKeys } from "@decnet/engine/catalogue/effective";
 import type { Catalogue } from "@decnet/engine/catalogue/types";
-import { digestOf, formatPlan } from "@decnet/engine/plan/plan";
+import { digestOf, formatPlan, type PlanView } from "@decnet/engine/plan/plan";
 import { findDistro } from "@decnet/engine/tables/distros";
 import { makeHostname } from "@decnet/engine/tables/hostnames";
 import type { Converger } from "../convergence/converger.ts";
-import type { HostLink } from "../convergence/host-link.ts";
-import { type DeckyStore, toSpec } from "../deckies/decky-store.ts";
+import { type DeckyStore, toTarget } from "../deckies/decky-store.ts";
 import { diffServices, sameServices } from "../deckies/services.ts";
 import type { Identity, StoredService } from "../deckies/types.ts";
+import type { HostRegistry } from "../hosts/host-registry.ts";
+import type { HostStore } from "../hosts/host-store.ts";
+import { type PlaceableHost, type Placement, placeDecky } from "../hosts/placement.ts";
 import type { MutationOptions } from "../mutations/mutate.ts";
 import type { OperationRecord, OperationStore } from "../operations/operation-store.ts";
-import { type OperationKind, type PlanRecord, toPlanRecord } from "../operations/types.ts";
+import { type PlanRecord, toPlanRecord } from "../operations/types.ts";
 import type { Database, Tx } from "../persistence/database.ts";
 import { Deckies, type DeckyRow, Fleets, type OperationRow } from "../persistence/tables.ts";
-import { insertRows, updateRows } from "../persistence/write.ts";
+import { insertRows } from "../persistence/write.ts";
 import { makeMac } from "./addresses.ts";
+import { type DeckyChange, moveTo, storeDeckyChanges } from "./decky-changes.ts";
 import type { ExpandedFleet, WantedDecky } from "./expand-fleet.ts";
 
 export interface FleetRequest {
@@ -31,27 +34,12 @@ export interface FleetChanges {
   apply(request: FleetRequest): Promise<OperationRecord>;
 }
 
-type Action = "deploy" | "change" | "redeploy" | "teardown" | "keep";
-
-interface DeckyChange {
-  readonly action: Action;
-  readonly decky: DeckyRow;
-  readonly before: readonly StoredService[];
-  readonly services: readonly StoredService[];
-}
-
-const kindOf = {
-  deploy: "deploy_decky",
-  change: "change_decky",
-  redeploy: "change_decky",
-  teardown: "teardown_decky",
-} as const satisfies Record<Exclude<Action, "keep">, OperationKind>;
-
 export interface FleetChangesOptions {
   readonly database: Database;
   readonly deckies: DeckyStore;
   readonly operations: OperationStore;
-  readonly hosts: ReadonlyMap<string, HostLink>;
+  readonly hosts: HostRegistry;
+  readonly hostStore: HostStore;
   readonly converger: Converger;
   readonly catalogue: Catalogue;
 }
@@ -62,10 +50,17 @@ export function createFleetChanges({
   deckies,
   operations,
   hosts,
+  hostStore,
   converger,
   catalogue,
 }: FleetChangesOptions): FleetChanges {
   const difference = async (tx: Tx, fleet: ExpandedFleet | undefined): Promise<DeckyChange[]> => {
+    const placeable: PlaceableHost[] = (await hostStore.list(tx)).map(({ name, labels, draining }) => ({
+      name,
+      labels,
+      draining,
+      isReachable: hosts.isReachable(name),
+    }));
     const rows = await tx.getRepository(Deckies).find({ where: { scope: "fleet" }, order: { name: "ASC" } });
     const current = await deckies.desiredServices(tx, rows);
     if (fleet !== undefined) refuseOtherLan(rows, fleet);
@@ -75,10 +70,20 @@ export function createFleetChanges({
       ...rows.filter((row) => wantedNames.has(row.name)).map((row) => row.ip),
       ...(fleet?.deckies.flatMap((d) => d.ip ?? []) ?? []),
     ]);
+    const byName = new Map(rows.map((row) => [row.name, row]));
+    const load = new Map<string, number>();
+    const count = (host: string) => load.set(host, (load.get(host) ?? 0) + 1);
+    for (const row of rows) if (wantedNames.has(row.name)) count(row.host);
     const wanted = (fleet?.deckies ?? []).map((decky) => {
-      const row = rows.find((candidate) => candidate.name === decky.name);
+      const row = byName.get(decky.name);
       if (row?.leaving) throw new AppError("DECKY_LEAVING", `${row.name} is being torn down`, { metadata: { decky: row.name } });
-      return row === undefined ? deploy(decky, fleet as ExpandedFleet, used) : change(row, current.get(row.id) ?? [], decky);
+      const placement: Placement = decky.placement ??
+        (row === undefined ? fleet?.defaultPlacement : undefined) ?? { kind: "host", name: row?.host ?? "local" };
+      const host = placeDecky(placement, row?.host, placeable, load);
+      if (host !== row?.host) count(host);
+      return row === undefined
+        ? deploy(decky, host, fleet as ExpandedFleet, used)
+        : change(row, host, current.get(row.id) ?? [], decky);
     });
     return [
       ...leaving.map((decky) => ({
@@ -91,7 +96,7 @@ export function createFleetChanges({
     ];
   };
 
-  const deploy = (wanted: WantedDecky, fleet: ExpandedFleet, used: Set<string>): DeckyChange => {
+  const deploy = (wanted: WantedDecky, host: string, fleet: ExpandedFleet, used: Set<string>): DeckyChange => {
     const distro = findDistro(wanted.distro);
     if (distro === undefined) throw new Error(`no distro ${wanted.distro}`);
     const ip = wanted.ip ?? nextAddress(fleet, used);
@@ -108,7 +113,7 @@ export function createFleetChanges({
       id: randomUUID(),
       scope: "fleet",
       name: wanted.name,
-      host: "local",
+      host,
       lan: fleet.lan,
       lanName: fleet.lan.name,
       ip,
@@ -116,8 +121,10 @@ export function createFleetChanges({
       identity,
       desiredRevision: 1,
       appliedRevision: 0,
+      renderedRevision: 0,
       leaving: false,
       hold: false,
+      previousHost: null,
       state: "pending",
       message: "",
       observed: null,
@@ -130,7 +137,7 @@ export function createFleetChanges({
     return { action: "deploy", decky, before: [], services: wanted.services };
   };
 
-  const change = (row: DeckyRow, before: readonly StoredService[], wanted: WantedDecky): DeckyChange => {
+  const change = (row: DeckyRow, host: string, before: readonly StoredService[], wanted: WantedDecky): DeckyChange => {
     const services = wanted.services.map((service) =>
       keepSecrets(
         service,
@@ -147,13 +154,14 @@ export function createFleetChanges({
       baseImage: distro?.image ?? row.identity.baseImage,
       buildBase: distro?.buildBase ?? row.identity.buildBase,
     };
-    const decky = { ...row, identity, ip: wanted.ip ?? row.ip };
+    const isMove = host !== row.host;
+    const decky = { ...(isMove ? moveTo(row, host) : row), identity, ip: wanted.ip ?? row.ip };
     const needsBase =
       decky.ip !== row.ip ||
       identity.hostname !== row.identity.hostname ||
       identity.osFamily !== row.identity.osFamily ||
       identity.baseImage !== row.identity.baseImage;
-    const action = needsBase ? "redeploy" : sameServices(before, services) ? "keep" : "change";
+    const action = isMove ? "move" : needsBase ? "redeploy" : sameServices(before, services) ? "keep" : "change";
     return { action, decky, before, services };
   };
 
@@ -165,24 +173,26 @@ export function createFleetChanges({
   };
 
   const planOf = async (changes: readonly DeckyChange[]): Promise<PlanRecord> => {
-    const parts: { name: string; host: string; action: string; plan: PlanRecord }[] = [];
+    const parts: { name: string; host: string; action: string; plan: PlanRecord; from: string }[] = [];
     for (const { action, decky, before, services } of changes) {
       if (action === "keep") continue;
-      const host = hosts.get(decky.host);
-      if (host === undefined) throw new AppError("HOST_UNREACHABLE", `there is no connection to host ${decky.host}`);
       const revision = action === "deploy" ? 1 : decky.desiredRevision + 1;
-      const { plan } = await host.plan(
-        action === "teardown"
-          ? { kind: "absent", scope: decky.scope, name: decky.name }
-          : { kind: "present", spec: toSpec(decky, services, revision) },
-      );
+      const target = toTarget(decky, services, revision, action === "teardown");
+      // What a host that is away will have to do is known when it is back.
+      const plan = hosts.isReachable(decky.host) ? await hosts.link(decky.host).plan(target) : emptyPlan;
       const record = toPlanRecord(
         plan,
         formatPlan(plan),
         decky.desiredRevision,
         diffServices(before, action === "teardown" ? [] : services, catalogue),
       );
-      parts.push({ name: decky.name, host: decky.host, action, plan: record });
+      parts.push({
+        name: decky.name,
+        host: decky.host,
+        action,
+        plan: record,
+        from: action === "move" ? (decky.previousHost ?? "") : "",
+      });
     }
     return {
       steps: [],
@@ -190,8 +200,8 @@ export function createFleetChanges({
       risks: parts.flatMap((part) => part.plan.risks),
       baseRevision: 0,
       // Made-up identities of new deckies differ from plan to plan and are no part of what was agreed to.
-      digest: digestOf(parts.map((part) => [part.name, part.action, part.plan.changes, part.plan.baseRevision])),
-      text: parts.map((part) => `${part.action} ${part.name}\n${part.plan.text}`).join("\n") || "nothing to do",
+      digest: digestOf(parts.map((part) => [part.name, part.host, part.action, part.plan.changes, part.plan.baseRevision])),
+      text: parts.map(describePart).join("\n") || "nothing to do",
       changes: [],
       deckies: parts,
     };
@@ -212,6 +222,7 @@ export function createFleetChanges({
       requestId: request.options.requestId === "" ? null : request.options.requestId,
       requestHash: request.requestHash,
       onFailure: request.options.onFailure,
+      whenAway: request.options.whenAway,
     });
 
   const store = async (
@@ -222,7 +233,13 @@ export function createFleetChanges({
     await tx.query("SELECT pg_advisory_xact_lock(7233003)");
     const changes = (await difference(tx, request.fleet)).filter((each) => each.action !== "keep");
     if (request.fleet !== undefined) {
-      const fleet = { id: 1, lan: request.fleet.lan, driftPolicy: request.fleet.driftPolicy, updatedAt: new Date() };
+      const fleet = {
+        id: 1,
+        lan: request.fleet.lan,
+        driftPolicy: request.fleet.driftPolicy,
+        movePolicy: request.fleet.movePolicy,
+        updatedAt: new Date(),
+      };
       await tx.query("DELETE FROM fleet");
       await insertRows(tx, Fleets, [fleet]);
     }
@@ -234,55 +251,7 @@ export function createFleetChanges({
       ...(changes.length === 0 ? { state: "succeeded", finishedAt: new Date() } : { state: "running" }),
     };
     await operations.insert(tx, parent);
-    const children: OperationRow[] = [];
-    for (const each of changes) children.push(await storeChange(tx, each, parent));
-    return { parent, children };
-  };
-
-  const storeChange = async (
-    tx: Tx,
-    { action, decky, before, services }: DeckyChange,
-    parent: OperationRow,
-  ): Promise<OperationRow> => {
-    const revision = action === "deploy" ? 1 : decky.desiredRevision + 1;
-    const changes = diffServices(before, action === "teardown" ? [] : services, catalogue);
-    const operation = operations.make({
-      kind: kindOf[action as Exclude<Action, "keep">],
-      actor: parent.actor,
-      reason: parent.reason,
-      onFailure: parent.onFailure,
-      parent: parent.id,
-      deckyId: decky.id,
-      deckyName: decky.name,
-      host: decky.host,
-      revision,
-      plan: { steps: [], untouched: [], risks: [], baseRevision: decky.desiredRevision, digest: "", text: "", changes },
-    });
-    if (action === "deploy") await insertRows(tx, Deckies, [{ ...decky, lastOperation: operation.id }]);
-    else {
-      await deckies.lockById(tx, decky.id);
-      const patch = {
-        desiredRevision: revision,
-        leaving: action === "teardown",
-        lastOperation: operation.id,
-        state: "changing",
-        identity: decky.identity,
-        ip: decky.ip,
-        hold: false,
-        retryAt: null,
-      } as const;
-      await updateRows(tx, Deckies, { id: decky.id }, patch);
-    }
-    await operations.insert(tx, operation);
-    await deckies.addRevision(tx, {
-      decky,
-      number: revision,
-      services,
-      actor: parent.actor,
-      reason: parent.reason,
-      operationId: operation.id,
-    });
-    return operation;
+    return { parent, children: await storeDeckyChanges(tx, parent, changes, { deckies, operations, catalogue }) };
   };
 
   return {
@@ -303,10 +272,18 @@ export function createFleetChanges({
       if (plan !== null) refuseOtherPlan(request, plan.digest);
       if (options.dryRun) return { row: { ...newOperation(request), id: "", plan }, steps: [], children: [] };
       const { parent, children } = await database.transaction((tx) => store(tx, request, plan));
-      for (const child of children) if (child.deckyId !== null) converger.wake(child.deckyId);
+      for (const child of children) if (child.deckyId !== null) converger.wake(child.deckyId, child.host);
       return { row: parent, steps: [], children: children.map((child) => child.id) };
     },
   };
+}
+
+const emptyPlan: PlanView = { steps: [], untouched: [], risks: [], digest: "" };
+
+function describePart(part: { name: string; host: string; action: string; plan: PlanRecord; from: string }): string {
+  const where =
+    part.host === "local" && part.from === "" ? "" : part.from === "" ? ` on ${part.host}` : ` from ${part.from} to ${part.host}`;
+  return `${part.action} ${part.name}${where}\n${part.plan.text}`;
 }
 
 /** The fleet's LAN holds the addresses of all deckies: it changes only while there are none. */

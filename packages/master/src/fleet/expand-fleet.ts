@@ -7,6 +7,7 @@ import { distros, findDistro } from "@decnet/engine/tables/distros";
 import { osFamilyNames } from "@decnet/engine/tables/os-families";
 import { addService, findEntry } from "../deckies/services.ts";
 import type { StoredService } from "../deckies/types.ts";
+import type { Placement } from "../hosts/placement.ts";
 import { parseSubnet, type Subnet } from "./addresses.ts";
 
 export interface WantedDeckyInput {
@@ -18,6 +19,7 @@ export interface WantedDeckyInput {
   readonly distro: string;
   readonly hostname: string;
   readonly osFamily: string;
+  readonly placement: Placement | undefined;
 }
 
 export interface WantedFleetInput {
@@ -31,6 +33,8 @@ export interface WantedFleetInput {
   };
   readonly driftPolicy: "repair" | "report";
   readonly deckies: readonly WantedDeckyInput[];
+  readonly defaultPlacement: Placement | undefined;
+  readonly movePolicy: "remove_first" | "keep_old";
 }
 
 /** One wanted decky. Undefined means: keep what it has, or make it up for a new one. */
@@ -42,6 +46,7 @@ export interface WantedDecky {
   readonly distro: string;
   readonly hostname: string | undefined;
   readonly osFamily: string;
+  readonly placement: Placement | undefined;
 }
 
 export interface ExpandedFleet {
@@ -50,6 +55,8 @@ export interface ExpandedFleet {
   readonly ipStart: string | undefined;
   readonly driftPolicy: "repair" | "report";
   readonly deckies: readonly WantedDecky[];
+  readonly defaultPlacement: Placement | undefined;
+  readonly movePolicy: "remove_first" | "keep_old";
 }
 
 const namePattern = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
@@ -107,6 +114,8 @@ export function expandFleet(input: WantedFleetInput, catalogue: Catalogue): Expa
     ipStart: input.lan.ipStart || undefined,
     driftPolicy: input.driftPolicy,
     deckies,
+    defaultPlacement: input.defaultPlacement,
+    movePolicy: input.movePolicy,
   };
 }
 
@@ -159,6 +168,7 @@ function expandDecky(
     distro,
     hostname: wanted.hostname || undefined,
     osFamily,
+    placement: wanted.placement,
   };
   return names.map((name) => ({ name, ...common }));
 }

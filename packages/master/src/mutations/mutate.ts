@@ -3,11 +3,11 @@ import type { Catalogue } from "@decnet/engine/catalogue/types";
 import { formatPlan } from "@decnet/engine/plan/plan";
 import type { Converger } from "../convergence/converger.ts";
 import { operationFacts } from "../convergence/facts.ts";
-import type { HostLink } from "../convergence/host-link.ts";
-import { type DeckyStore, toSpec } from "../deckies/decky-store.ts";
+import { type DeckyStore, toTarget } from "../deckies/decky-store.ts";
 import { diffServices, sameServices } from "../deckies/services.ts";
 import type { StoredService } from "../deckies/types.ts";
 import type { EventLog } from "../events/outbox.ts";
+import type { HostRegistry } from "../hosts/host-registry.ts";
 import type { OperationRecord, OperationStore } from "../operations/operation-store.ts";
 import { type OperationKind, toPlanRecord } from "../operations/types.ts";
 import { type Database, type Tx, violatedConstraint } from "../persistence/database.ts";
@@ -21,6 +21,8 @@ export interface MutationOptions {
   readonly dryRun: boolean;
   readonly reason: string;
   readonly onFailure: "undo" | "keep";
+  /** What to do when the decky's host does not answer. */
+  readonly whenAway: "queue" | "refuse";
 }
 
 export interface Mutation {
@@ -39,6 +41,8 @@ export interface Mutation {
   ) => Promise<StoredService[]> | StoredService[];
   /** The decky is to be gone afterwards. */
   readonly leaves?: boolean;
+  /** The operation that this one is a part of. */
+  readonly parent?: string;
 }
 
 export interface Mutations {
@@ -51,7 +55,7 @@ export interface MutationsOptions {
   readonly deckies: DeckyStore;
   readonly operations: OperationStore;
   readonly events: EventLog;
-  readonly hosts: ReadonlyMap<string, HostLink>;
+  readonly hosts: HostRegistry;
   readonly converger: Converger;
   readonly catalogue: Catalogue;
 }
@@ -86,12 +90,8 @@ export function createMutations({
     after: readonly StoredService[],
     mutation: Mutation,
   ) => {
-    const host = hosts.get(decky.host);
-    if (host === undefined) throw new AppError("HOST_UNREACHABLE", `there is no connection to host ${decky.host}`);
-    const target = mutation.leaves
-      ? ({ kind: "absent", scope: decky.scope, name: decky.name } as const)
-      : ({ kind: "present", spec: toSpec(decky, after, decky.desiredRevision + 1) } as const);
-    const { plan } = await host.plan(target);
+    const target = toTarget(decky, after, decky.desiredRevision + 1, mutation.leaves === true);
+    const plan = await hosts.link(decky.host).plan(target);
     return toPlanRecord(
       plan,
       formatPlan(plan),
@@ -126,6 +126,8 @@ export function createMutations({
       requestHash: mutation.requestHash,
       onFailure: mutation.options.onFailure,
       expectedPlan: mutation.options.expectedPlan,
+      whenAway: mutation.options.whenAway,
+      parent: mutation.parent ?? null,
     });
 
   const dryRun = async (mutation: Mutation): Promise<OperationRecord> => {
@@ -153,7 +155,7 @@ export function createMutations({
       if (mutation.options.expectedPlan !== "") await dryRun(mutation);
       const stored = await storeOnce(mutation);
       events.wake();
-      if (stored.row.deckyId !== null) converger.wake(stored.row.deckyId);
+      if (stored.row.deckyId !== null) converger.wake(stored.row.deckyId, stored.row.host);
       return stored;
     },
   };
@@ -176,6 +178,7 @@ export function createMutations({
     const repeated = await findRepeated(tx, mutation);
     if (repeated !== undefined) return { row: repeated, steps: [], children: [] };
     const { before, after } = await prepare(tx, decky, mutation);
+    if (mutation.options.whenAway === "refuse") hosts.link(decky.host);
     const number = decky.desiredRevision + 1;
     const changes = diffServices(before, mutation.leaves ? [] : after, catalogue);
     const nothingToDo = mutation.leaves !== true && sameServices(before, after);

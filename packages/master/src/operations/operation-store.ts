@@ -33,8 +33,8 @@ export interface OperationStore {
   recordStep(step: StepRow): Promise<void>;
   /** Wakes whoever waits for these operations; call it after the commit. */
   wake(ids: readonly string[]): void;
-  /** Waits until the operation has ended, or until the signal says that waiting is over. */
-  waitForEnd(id: string, signal: AbortSignal): Promise<OperationRecord>;
+  /** Waits until the operation has ended, until `isEnough` says that waiting is of no use, or until the signal says that it is over. */
+  waitForEnd(id: string, signal: AbortSignal, isEnough?: (row: OperationRow) => boolean): Promise<OperationRecord>;
   /** The record now, and again whenever something may have changed. Ends after the record of the end. */
   watch(id: string, signal: AbortSignal): AsyncGenerator<OperationRecord>;
 }
@@ -63,6 +63,7 @@ export function createOperationStore(database: Database): OperationStore {
       receipt: null,
       error: null,
       cancelRequested: false,
+      whenAway: "queue",
       createdAt: new Date(),
       startedAt: null,
       finishedAt: null,
@@ -100,9 +101,12 @@ export function createOperationStore(database: Database): OperationStore {
     wake(ids) {
       for (const id of ids) for (const bell of bells.get(id) ?? []) bell.ring();
     },
-    async waitForEnd(id, signal) {
+    async waitForEnd(id, signal, isEnough = () => false) {
       let last = await store.get(id);
-      for await (const record of store.watch(id, signal)) last = record;
+      for await (const record of store.watch(id, signal)) {
+        last = record;
+        if (isEnough(record.row)) break;
+      }
       return last;
     },
     async *watch(id, signal) {

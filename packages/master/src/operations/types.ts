@@ -1,5 +1,5 @@
 import type { Receipt } from "@decnet/engine/execute/receipt";
-import type { Plan, Risk } from "@decnet/engine/plan/plan";
+import type { PlanView, Risk } from "@decnet/engine/plan/plan";
 
 export type OperationKind =
   | "add_service"
@@ -11,7 +11,11 @@ export type OperationKind =
   | "teardown_decky"
   | "apply_fleet"
   | "teardown_fleet"
-  | "repair";
+  | "repair"
+  | "move_decky"
+  | "drain_host"
+  | "decommission_host"
+  | "batch";
 
 /** pending: stored, nothing done. running: at work. The others are ends and never change again. */
 export type OperationState = "pending" | "running" | "succeeded" | "failed" | "cancelled" | "superseded";
@@ -46,14 +50,14 @@ export interface PlanRecord {
 export type ReceiptRecord = Receipt;
 
 export interface OperationError {
-  readonly reason: "APPLY_FAILED" | "PLAN_CHANGED" | "IMAGE_UNAVAILABLE";
+  readonly reason: "APPLY_FAILED" | "PLAN_CHANGED" | "IMAGE_UNAVAILABLE" | "HOST_UNREACHABLE";
   readonly message: string;
   readonly next: readonly string[];
   readonly outputTail: readonly string[];
   readonly undone: boolean;
 }
 
-export function toPlanRecord(plan: Plan, text: string, baseRevision: number, changes: readonly ServiceChange[]): PlanRecord {
+export function toPlanRecord(plan: PlanView, text: string, baseRevision: number, changes: readonly ServiceChange[]): PlanRecord {
   return {
     steps: plan.steps.map((step) => ({
       number: step.number,

@@ -1,6 +1,7 @@
 import { AppError } from "@decnet/common/errors/app-error";
 import { DataSource, type EntityManager } from "typeorm";
 import { Initial1764000000000 } from "./migrations/1764000000000-initial.ts";
+import { Swarm1764200000000 } from "./migrations/1764200000000-swarm.ts";
 import { entities } from "./tables.ts";
 
 /** What a transaction's work may use; anything else would run outside the transaction. */
@@ -30,7 +31,7 @@ export async function openDatabase(address: DatabaseAddress): Promise<Database> 
       ? { url: address.url }
       : { host: address.socketFolder, database: address.database, username: address.user }),
     entities,
-    migrations: [Initial1764000000000],
+    migrations: [Initial1764000000000, Swarm1764200000000],
     poolSize: 16,
     applicationName: "decnet-master",
     connectTimeoutMS: 10_000,

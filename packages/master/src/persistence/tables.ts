@@ -29,6 +29,7 @@ export interface FleetRow {
   id: number;
   lan: LanSpec;
   driftPolicy: "repair" | "report";
+  movePolicy: "remove_first" | "keep_old";
   updatedAt: Date;
 }
 export const Fleets = new EntitySchema<FleetRow>({
@@ -38,6 +39,7 @@ export const Fleets = new EntitySchema<FleetRow>({
     id: { type: "smallint", primary: true, primaryKeyConstraintName: "fleet_pkey" },
     lan: json,
     driftPolicy: { ...text, name: "drift_policy" },
+    movePolicy: { ...text, name: "move_policy" },
     updatedAt: { ...time, name: "updated_at" },
   },
 });
@@ -55,9 +57,13 @@ export interface DeckyRow {
   desiredRevision: number;
   /** Newest revision seen running; also the one that an undo goes back to. 0: none yet. */
   appliedRevision: number;
+  /** Newest revision that its host made real; staged settings raise `appliedRevision` alone. */
+  renderedRevision: number;
   leaving: boolean;
   /** A failed change is kept for looking at: drift is not repaired. */
   hold: boolean;
+  /** After a move: where it has to be removed still. */
+  previousHost: string | null;
   state: DeckyState;
   message: string;
   observed: ObservedRecord | null;
@@ -82,8 +88,10 @@ export const Deckies = new EntitySchema<DeckyRow>({
     identity: json,
     desiredRevision: { ...int, name: "desired_revision" },
     appliedRevision: { ...int, name: "applied_revision" },
+    renderedRevision: { ...int, name: "rendered_revision" },
     leaving: flag,
     hold: flag,
+    previousHost: { ...maybeText, name: "previous_host" },
     state: text,
     message: text,
     observed: maybeJson,
@@ -140,6 +148,8 @@ export interface OperationRow {
   /** Set as soon as the change failed; the operation ends when the undo ended. */
   error: OperationError | null;
   cancelRequested: boolean;
+  /** What to do when the decky's host does not answer. */
+  whenAway: "queue" | "refuse";
   createdAt: Date;
   startedAt: Date | null;
   finishedAt: Date | null;
@@ -168,6 +178,7 @@ export const Operations = new EntitySchema<OperationRow>({
     receipt: maybeJson,
     error: maybeJson,
     cancelRequested: { ...flag, name: "cancel_requested" },
+    whenAway: { ...text, name: "when_away" },
     createdAt: { ...time, name: "created_at" },
     startedAt: { ...maybeTime, name: "started_at" },
     finishedAt: { ...maybeTime, name: "finished_at" },
@@ -280,4 +291,115 @@ export const Audit = new EntitySchema<AuditRow>({
   },
 });
 
-export const entities = [Installations, Fleets, Deckies, Revisions, Operations, Steps, Outbox, Tokens, Audit];
+export interface HostRow {
+  id: string;
+  name: string;
+  labels: Record<string, string>;
+  draining: boolean;
+  /** AgentFacts as proto-JSON. */
+  facts: Record<string, unknown> | null;
+  address: string;
+  message: string;
+  engineProblem: string;
+  /** Certificates that are accepted: the newest, and the one that it renewed. */
+  certificateSerials: readonly string[];
+  certificateExpiresAt: Date;
+  reportStream: string;
+  reportSequence: string;
+  enrolledAt: Date;
+  lastSeen: Date | null;
+  decommissionedAt: Date | null;
+}
+export const Hosts = new EntitySchema<HostRow>({
+  name: "Host",
+  tableName: "hosts",
+  columns: {
+    id: { type: "uuid", primary: true, primaryKeyConstraintName: "hosts_pkey" },
+    name: text,
+    labels: json,
+    draining: flag,
+    facts: maybeJson,
+    address: text,
+    message: text,
+    engineProblem: { ...text, name: "engine_problem" },
+    certificateSerials: { ...json, name: "certificate_serials" },
+    certificateExpiresAt: { ...time, name: "certificate_expires_at" },
+    reportStream: { ...text, name: "report_stream" },
+    reportSequence: { type: "bigint", name: "report_sequence" },
+    enrolledAt: { ...time, name: "enrolled_at" },
+    lastSeen: { ...maybeTime, name: "last_seen" },
+    decommissionedAt: { ...maybeTime, name: "decommissioned_at" },
+  },
+});
+
+export interface JoinTokenRow {
+  id: string;
+  hostName: string;
+  secretHash: string;
+  labels: Record<string, string>;
+  createdAt: Date;
+  createdBy: string;
+  expiresAt: Date;
+  usedAt: Date | null;
+  /** Hash of the key that it was used for: the same worker may ask again when an answer was lost. */
+  usedKey: string | null;
+  revokedAt: Date | null;
+  hostId: string | null;
+}
+export const JoinTokens = new EntitySchema<JoinTokenRow>({
+  name: "JoinToken",
+  tableName: "join_tokens",
+  columns: {
+    id: { ...text, primary: true, primaryKeyConstraintName: "join_tokens_pkey" },
+    hostName: { ...text, name: "host_name" },
+    secretHash: { ...text, name: "secret_hash" },
+    labels: json,
+    createdAt: { ...time, name: "created_at" },
+    createdBy: { ...text, name: "created_by" },
+    expiresAt: { ...time, name: "expires_at" },
+    usedAt: { ...maybeTime, name: "used_at" },
+    usedKey: { ...maybeText, name: "used_key" },
+    revokedAt: { ...maybeTime, name: "revoked_at" },
+    hostId: { type: "uuid", name: "host_id", nullable: true },
+  },
+});
+
+export interface RefusedJoinRow {
+  id: string;
+  at: Date;
+  tokenId: string;
+  hostName: string;
+  machineName: string;
+  address: string;
+  reason: string;
+  message: string;
+}
+export const RefusedJoins = new EntitySchema<RefusedJoinRow>({
+  name: "RefusedJoin",
+  tableName: "refused_joins",
+  columns: {
+    id: { type: "uuid", primary: true, primaryKeyConstraintName: "refused_joins_pkey" },
+    at: time,
+    tokenId: { ...text, name: "token_id" },
+    hostName: { ...text, name: "host_name" },
+    machineName: { ...text, name: "machine_name" },
+    address: text,
+    reason: text,
+    message: text,
+  },
+});
+
+export const entities = [
+  Installations,
+  Fleets,
+  Deckies,
+  Revisions,
+  Operations,
+  Steps,
+  Outbox,
+  Tokens,
+  Audit,
+  Hosts,
+  JoinTokens,
+  RefusedJoins,
+];

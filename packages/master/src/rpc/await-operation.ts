@@ -2,47 +2,65 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
 import { OperationSchema } from "@decnet/common/gen/decnet/v1/operation_pb";
 import { OperationFailed } from "@decnet/common/rpc/errors";
-import { hasEnded, type OperationRecord, type OperationStore } from "../operations/operation-store.ts";
+import { hasEnded, type OperationRecord } from "../operations/operation-store.ts";
+import type { OperationRow } from "../persistence/tables.ts";
 import { toOperationMessage } from "./messages.ts";
+import type { MasterParts } from "./parts.ts";
 
 const usualWaitMs = 15 * 60_000;
 /** Left for the answer to travel. */
 const spareMs = 200;
 
 /**
- * Waits for the operation's end within the caller's deadline and answers it; an operation that is not over by then is answered as it is. A failed
- * one is thrown, with the operation as a detail.
+ * Waits for the operation's end within the caller's deadline and answers it; an operation that is not over by then, or that waits for a host that is away, is
+ * answered as it is. A failed one is thrown, with the operation as a detail.
  */
 export async function awaitOperation(
   record: OperationRecord,
   wait: boolean,
-  operations: OperationStore,
+  { operations, hosts, stopping }: Pick<MasterParts, "operations" | "hosts" | "stopping">,
   context: HandlerContext,
-  stopping: AbortSignal,
 ): Promise<MessageInitShape<typeof OperationSchema>> {
-  if (!wait || record.row.id === "") return toOperationMessage(record);
+  const waitingFor = (row: OperationRow) => waitsForHost(row, hosts);
+  if (!wait || record.row.id === "") return toOperationMessage(record, waitingFor(record.row));
   const waitMs = Math.max(0, (context.timeoutMs() ?? usualWaitMs) - spareMs);
   const enough = new AbortController();
   const timer = setTimeout(() => enough.abort(), waitMs);
   try {
     const signal = AbortSignal.any([context.signal, stopping, enough.signal]);
-    const last = hasEnded(record.row) ? await operations.get(record.row.id) : await operations.waitForEnd(record.row.id, signal);
-    const message = toOperationMessage(last);
-    const { row } = last;
-    if (row.state === "failed") {
-      const error = row.error;
-      const reason = error?.reason ?? "APPLY_FAILED";
-      throw new OperationFailed(reason, error?.message ?? "the change failed", create(OperationSchema, message), {
-        metadata: { operation: row.id, decky: row.deckyName, undone: String(error?.undone ?? false) },
-        outputTail: error?.outputTail ?? [],
-      });
-    }
-    if (row.state === "cancelled")
-      throw new OperationFailed("OPERATION_CANCELLED", "the operation was cancelled", create(OperationSchema, message), {
-        metadata: { operation: row.id },
-      });
+    const last = hasEnded(record.row)
+      ? await operations.get(record.row.id)
+      : await operations.waitForEnd(record.row.id, signal, (row) => waitingFor(row) !== "");
+    const message = toOperationMessage(last, waitingFor(last.row));
+    throwUnlessGood(last.row, message);
     return message;
   } finally {
     clearTimeout(timer);
   }
+}
+
+function throwUnlessGood(row: OperationRow, message: MessageInitShape<typeof OperationSchema>): void {
+  if (row.state === "failed") {
+    const error = row.error;
+    throw new OperationFailed(
+      error?.reason ?? "APPLY_FAILED",
+      error?.message ?? "the change failed",
+      create(OperationSchema, message),
+      {
+        metadata: { operation: row.id, decky: row.deckyName, host: row.host, undone: String(error?.undone ?? false) },
+        outputTail: error?.outputTail ?? [],
+      },
+    );
+  }
+  if (row.state === "cancelled")
+    throw new OperationFailed("OPERATION_CANCELLED", "the operation was cancelled", create(OperationSchema, message), {
+      metadata: { operation: row.id },
+    });
+}
+
+/** What an operation cannot go on without: its host, while that is away. Empty when nothing keeps it. */
+export function waitsForHost(row: OperationRow, hosts: MasterParts["hosts"]): string {
+  if (hasEnded(row) || row.deckyId === null || hosts.isReachable(row.host)) return "";
+  const since = hosts.lostAt(row.host);
+  return `host ${row.host}, which is not connected${since === undefined ? "" : ` since ${since.toISOString()}`}`;
 }

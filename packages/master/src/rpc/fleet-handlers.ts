@@ -1,65 +1,52 @@
 import { create } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
-import { AppError } from "@decnet/common/errors/app-error";
 import {
   type ApplyFleetRequest,
   ApplyFleetRequestSchema,
   DriftPolicy,
   type FleetService,
   LanDriver,
+  MovePolicy,
+  type Placement as PlacementMessage,
   RestoreRevisionRequestSchema,
   StreamLogsResponseSchema,
   TeardownDeckyRequestSchema,
   TeardownFleetRequestSchema,
 } from "@decnet/common/gen/decnet/v1/fleet_pb";
-import type { LogEntry } from "@decnet/engine/observe/logs";
+import { mergeStreams } from "@decnet/common/runtime/merge-streams";
+import { toLogLine } from "@decnet/engine/wire/logs";
 import { diffServices, requirePresent, restoreServices } from "../deckies/services.ts";
 import { expandFleet, type WantedFleetInput } from "../fleet/expand-fleet.ts";
-import { Deckies, type DeckyRow, Revisions } from "../persistence/tables.ts";
+import type { Placement } from "../hosts/placement.ts";
+import { type DeckyRow, Revisions } from "../persistence/tables.ts";
 import { awaitOperation } from "./await-operation.ts";
-import { mergeStreams } from "./merge-streams.ts";
+import { findDeckies } from "./decky-filter.ts";
 import { toChangeMessage, toDeckyMessage } from "./messages.ts";
-import { common, hashRequest } from "./mutation-handlers.ts";
+import { common, hashRequest } from "./mutating-request.ts";
 import type { MasterParts } from "./parts.ts";
-import { callerOf, invalid, parseFilter, parseOptions, parsePage, parseRef, parseSlug, waits } from "./requests.ts";
-
-const filterKeys = ["name", "state", "host", "service", "archetype", "distro"];
+import { callerOf, invalid, parseOptions, parsePage, parseRef, parseSlug, waits } from "./requests.ts";
 
 export function createFleetHandlers(parts: MasterParts): ServiceImpl<typeof FleetService> {
-  const { database, deckies, catalogue, operations, hosts, stopping } = parts;
-  const warningsOf = (row: DeckyRow) => hosts.get(row.host)?.warnings ?? [];
+  const { database, deckies, catalogue, hosts, stopping } = parts;
+  const warningsOf = (row: DeckyRow) => (hosts.isReachable(row.host) ? hosts.link(row.host).warnings : []);
   return {
     async applyFleet(request, context) {
       const fleet = expandFleet(parseFleet(request), catalogue);
       const actor = callerOf(context).name;
       const requestHash = hashRequest(parts, ApplyFleetRequestSchema, request);
       const record = await parts.fleet.apply({ actor, options: parseOptions(request.options), requestHash, fleet });
-      return { operation: await awaitOperation(record, waits(request.options), operations, context, stopping) };
+      return { operation: await awaitOperation(record, waits(request.options), parts, context) };
     },
     async listDeckies(request) {
-      const matches = parseFilter(request.filter, filterKeys);
       const page = parsePage(request, 100);
-      const { rows, services } = await database.read(async (tx) => {
-        const found = await tx.getRepository(Deckies).find({ order: { scope: "ASC", name: "ASC" } });
-        return { rows: found, services: await deckies.desiredServices(tx, found) };
-      });
-      const fitting = rows.filter((row) =>
-        matches({
-          name: [row.name],
-          state: [row.state],
-          host: [row.host],
-          service: (services.get(row.id) ?? []).map((service) => service.slug),
-          archetype: [row.identity.archetype],
-          distro: [row.identity.distro],
-        }),
-      );
+      const fitting = await findDeckies(parts, request.filter);
       const counts: Record<string, number> = {};
-      for (const row of fitting) counts[row.state] = (counts[row.state] ?? 0) + 1;
+      for (const { row } of fitting) counts[row.state] = (counts[row.state] ?? 0) + 1;
       const shown = fitting.slice(page.offset, page.offset + page.size);
       const next = page.offset + shown.length;
       return {
-        deckies: shown.map((row) => toDeckyMessage(row, services.get(row.id) ?? [], catalogue, warningsOf(row))),
+        deckies: shown.map(({ row, services }) => toDeckyMessage(row, services, catalogue, warningsOf(row))),
         counts,
         nextPageToken: next < fitting.length ? String(next) : "",
       };
@@ -115,7 +102,7 @@ export function createFleetHandlers(parts: MasterParts): ServiceImpl<typeof Flee
         change: async (services, { revision }) => restoreServices(services, await revision(request.revision), slug),
         ...common(parts, RestoreRevisionRequestSchema, request, context),
       });
-      return { operation: await awaitOperation(record, waits(request.options), operations, context, stopping) };
+      return { operation: await awaitOperation(record, waits(request.options), parts, context) };
     },
     async teardownDecky(request, context) {
       const change = common(parts, TeardownDeckyRequestSchema, request, context);
@@ -126,7 +113,7 @@ export function createFleetHandlers(parts: MasterParts): ServiceImpl<typeof Flee
         leaves: true,
         ...change,
       });
-      return { operation: await awaitOperation(record, waits(request.options), operations, context, stopping) };
+      return { operation: await awaitOperation(record, waits(request.options), parts, context) };
     },
     async teardownFleet(request, context) {
       const requestHash = hashRequest(parts, TeardownFleetRequestSchema, request);
@@ -136,7 +123,7 @@ export function createFleetHandlers(parts: MasterParts): ServiceImpl<typeof Flee
         requestHash,
         fleet: undefined,
       });
-      return { operation: await awaitOperation(record, waits(request.options), operations, context, stopping) };
+      return { operation: await awaitOperation(record, waits(request.options), parts, context) };
     },
     async *streamLogs(request, context) {
       const { scope, name } = parseRef(request.decky);
@@ -147,23 +134,12 @@ export function createFleetHandlers(parts: MasterParts): ServiceImpl<typeof Flee
         if (request.service !== "") requirePresent(services, request.service, name);
         return { row: found, slugs: request.service === "" ? services.map((service) => service.slug) : [request.service] };
       });
-      const host = hosts.get(row.host);
-      if (host === undefined) throw new AppError("HOST_UNREACHABLE", `there is no connection to host ${row.host}`);
+      const host = hosts.link(row.host);
       const signal = AbortSignal.any([context.signal, stopping]);
       const options = { tail: request.tail || 100, follow: request.follow, signal };
       for await (const entry of mergeStreams(slugs.map((slug) => host.logs({ scope, name }, slug, options))))
-        yield create(StreamLogsResponseSchema, { lines: [toLine(entry)] });
+        yield create(StreamLogsResponseSchema, { lines: [toLogLine(entry)] });
     },
-  };
-}
-
-function toLine(entry: LogEntry) {
-  const at = new Date(entry.at);
-  return {
-    service: entry.slug,
-    stream: entry.stream,
-    text: entry.text,
-    ...(Number.isNaN(at.getTime()) ? {} : { at: timestampFromDate(at) }),
   };
 }
 
@@ -174,15 +150,35 @@ const drivers = {
   [LanDriver.IPVLAN]: "ipvlan",
 } as const;
 
+function toPlacement(message: PlacementMessage | undefined): Placement | undefined {
+  switch (message?.where.case) {
+    case "host":
+      return { kind: "host", name: message.where.value };
+    case "labels":
+      return { kind: "labels", labels: message.where.value.labels };
+    case "balanced":
+      return message.where.value ? { kind: "balanced" } : undefined;
+    default:
+      return undefined;
+  }
+}
+
 function parseFleet({ fleet }: ApplyFleetRequest): WantedFleetInput {
   if (fleet?.lan === undefined) throw invalid([{ field: "fleet.lan", description: "is needed" }]);
   const driver = drivers[fleet.lan.driver];
   if (driver === undefined) throw invalid([{ field: "fleet.lan.driver", description: "is no known value" }]);
+  if (!(fleet.movePolicy in MovePolicy)) throw invalid([{ field: "fleet.move_policy", description: "is no known value" }]);
   if (!(fleet.driftPolicy in DriftPolicy)) throw invalid([{ field: "fleet.drift_policy", description: "is no known value" }]);
   const { name, subnet, gateway, parent, ipStart } = fleet.lan;
   return {
     lan: { driver, name, subnet, gateway, parent, ipStart },
     driftPolicy: fleet.driftPolicy === DriftPolicy.REPORT ? "report" : "repair",
-    deckies: fleet.deckies.map((decky) => ({ ...decky, services: decky.services.map(({ slug, config }) => ({ slug, config })) })),
+    defaultPlacement: toPlacement(fleet.defaultPlacement),
+    movePolicy: fleet.movePolicy === MovePolicy.KEEP_OLD ? "keep_old" : "remove_first",
+    deckies: fleet.deckies.map(({ placement, ...decky }) => ({
+      ...decky,
+      placement: toPlacement(placement),
+      services: decky.services.map(({ slug, config }) => ({ slug, config })),
+    })),
   };
 }

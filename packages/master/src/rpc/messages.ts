@@ -3,7 +3,6 @@ import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { type DeckySchema, DeckyState, ServiceState } from "@decnet/common/gen/decnet/v1/decky_pb";
 import {
   ChangeAction,
-  ContainerVerdict,
   OperationKind,
   type OperationSchema,
   OperationState,
@@ -13,7 +12,8 @@ import {
 } from "@decnet/common/gen/decnet/v1/operation_pb";
 import { secretKeys } from "@decnet/engine/catalogue/effective";
 import type { Catalogue, ServiceConfig } from "@decnet/engine/catalogue/types";
-import type { ContainerFacts } from "@decnet/engine/execute/receipt";
+import { toRefMessage } from "@decnet/engine/wire/decky-spec";
+import { deckyStates as judgedStates, serviceStates, toReceiptMessage } from "@decnet/engine/wire/outcome";
 import type { DeckyState as StateWord, StoredService } from "../deckies/types.ts";
 import type { OperationRecord } from "../operations/operation-store.ts";
 import type {
@@ -46,27 +46,17 @@ const operationKinds = {
   apply_fleet: OperationKind.APPLY_FLEET,
   teardown_fleet: OperationKind.TEARDOWN_FLEET,
   repair: OperationKind.REPAIR,
+  move_decky: OperationKind.MOVE_DECKY,
+  drain_host: OperationKind.DRAIN_HOST,
+  decommission_host: OperationKind.DECOMMISSION_HOST,
+  batch: OperationKind.BATCH,
 } as const satisfies Record<KindWord, OperationKind>;
 
 const deckyStates = {
-  pending: DeckyState.PENDING,
+  ...judgedStates,
   changing: DeckyState.CHANGING,
-  running: DeckyState.RUNNING,
-  degraded: DeckyState.DEGRADED,
-  detached: DeckyState.DETACHED,
-  failed: DeckyState.FAILED,
   unknown: DeckyState.UNKNOWN,
 } as const satisfies Record<StateWord, DeckyState>;
-
-const serviceStates = {
-  running: ServiceState.RUNNING,
-  not_listening: ServiceState.NOT_LISTENING,
-  exited: ServiceState.EXITED,
-  restarting: ServiceState.RESTARTING,
-  missing: ServiceState.MISSING,
-  detached: ServiceState.DETACHED,
-  outdated: ServiceState.OUTDATED,
-} as const;
 
 const actions = {
   added: ChangeAction.ADDED,
@@ -75,23 +65,18 @@ const actions = {
   staged: ChangeAction.STAGED,
 } as const;
 
-const verdicts = {
-  unchanged: ContainerVerdict.UNCHANGED,
-  created: ContainerVerdict.CREATED,
-  recreated: ContainerVerdict.RECREATED,
-  restarted: ContainerVerdict.RESTARTED,
-  removed: ContainerVerdict.REMOVED,
-} as const;
-
 const stepStates = { running: StepState.RUNNING, succeeded: StepState.SUCCEEDED, failed: StepState.FAILED } as const;
 
-export function toOperationMessage({ row, steps, children }: OperationRecord): MessageInitShape<typeof OperationSchema> {
+export function toOperationMessage(
+  { row, steps, children }: OperationRecord,
+  waitingFor = "",
+): MessageInitShape<typeof OperationSchema> {
   return {
     id: row.id,
     kind: operationKinds[row.kind],
     // A dry run is no operation: it has no id and no state.
     state: row.id === "" ? OperationState.UNSPECIFIED : operationStates[row.state],
-    ...(row.deckyName === "" ? {} : { decky: toRef(row.scope, row.deckyName) }),
+    ...(row.deckyName === "" ? {} : { decky: toRefMessage({ scope: row.scope, name: row.deckyName }) }),
     revision: row.revision,
     actor: row.actor,
     reason: row.reason,
@@ -100,17 +85,7 @@ export function toOperationMessage({ row, steps, children }: OperationRecord): M
     ...(row.receipt === null
       ? {}
       : {
-          receipt: {
-            othersUnchanged: row.receipt.othersUnchanged,
-            containers: row.receipt.containers.map((container) => ({
-              name: container.name,
-              service: container.slug,
-              verdict: verdicts[container.verdict],
-              planned: container.planned,
-              ...(container.before === undefined ? {} : { before: toFacts(container.before) }),
-              ...(container.after === undefined ? {} : { after: toFacts(container.after) }),
-            })),
-          },
+          receipt: toReceiptMessage(row.receipt),
         }),
     ...(row.error === null ? {} : { error: { ...row.error, next: [...row.error.next], outputTail: [...row.error.outputTail] } }),
     service: row.service,
@@ -121,6 +96,7 @@ export function toOperationMessage({ row, steps, children }: OperationRecord): M
     parent: row.parent ?? "",
     children: [...children],
     host: row.host,
+    waitingFor,
   };
 }
 
@@ -139,10 +115,6 @@ export function toStepMessage(step: StepRow) {
   };
 }
 
-function toFacts({ id, startedAt, restartCount }: ContainerFacts) {
-  return { id, startedAt, restartCount };
-}
-
 export function toPlanMessage(plan: PlanRecord): MessageInitShape<typeof PlanSchema> {
   return {
     steps: plan.steps.map((step) => ({ ...step })),
@@ -153,7 +125,7 @@ export function toPlanMessage(plan: PlanRecord): MessageInitShape<typeof PlanSch
     text: plan.text,
     changes: plan.changes.map(toChangeMessage),
     deckies: (plan.deckies ?? []).map((part) => ({
-      decky: toRef("fleet", part.name),
+      decky: toRefMessage({ scope: "fleet", name: part.name }),
       host: part.host,
       action: part.action,
       plan: toPlanMessage(part.plan),
@@ -169,10 +141,6 @@ export function toChangeMessage(change: ServiceChange): MessageInitShape<typeof 
   };
 }
 
-function toRef(scope: string, name: string) {
-  return { topologyId: scope === "fleet" ? "" : scope, name };
-}
-
 export function toDeckyMessage(
   row: DeckyRow,
   services: readonly StoredService[],
@@ -180,7 +148,7 @@ export function toDeckyMessage(
   warnings: readonly string[],
 ): MessageInitShape<typeof DeckySchema> {
   return {
-    ref: toRef(row.scope, row.name),
+    ref: toRefMessage(row),
     host: row.host,
     state: deckyStates[row.state],
     ...(row.observedAt === null ? {} : { observedAt: timestampFromDate(row.observedAt) }),

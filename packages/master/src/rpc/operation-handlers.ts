@@ -11,6 +11,7 @@ import { operationFacts } from "../convergence/facts.ts";
 import { hasEnded } from "../operations/operation-store.ts";
 import { Deckies, Operations } from "../persistence/tables.ts";
 import { updateRows } from "../persistence/write.ts";
+import { waitsForHost } from "./await-operation.ts";
 import { toOperationMessage, toStepMessage } from "./messages.ts";
 import type { MasterParts } from "./parts.ts";
 import { parseFilter, parseId, parsePage } from "./requests.ts";
@@ -25,6 +26,7 @@ export function createOperationHandlers({
   deckies,
   events,
   converger,
+  hosts,
   stopping,
 }: MasterParts): ServiceImpl<typeof OperationService> {
   return {
@@ -50,12 +52,15 @@ export function createOperationHandlers({
       const shown = fitting.slice(page.offset, page.offset + page.size);
       const next = page.offset + shown.length;
       return {
-        operations: shown.map((row) => toOperationMessage({ row, steps: [], children: [] })),
+        operations: shown.map((row) => toOperationMessage({ row, steps: [], children: [] }, waitsForHost(row, hosts))),
         counts,
         nextPageToken: next < fitting.length ? String(next) : "",
       };
     },
-    getOperation: async ({ id }) => ({ operation: toOperationMessage(await operations.get(parseId(id))) }),
+    async getOperation({ id }) {
+      const record = await operations.get(parseId(id));
+      return { operation: toOperationMessage(record, waitsForHost(record.row, hosts)) };
+    },
     async *watchOperation({ id }, context) {
       const sent = new Map<string, string>();
       let state = "";
@@ -68,10 +73,11 @@ export function createOperationHandlers({
             item: { case: "step", value: create(OperationStepSchema, toStepMessage(step)) },
           });
         }
-        if (record.row.state === state) continue;
-        state = record.row.state;
+        const waitingFor = waitsForHost(record.row, hosts);
+        if (`${record.row.state} ${waitingFor}` === state) continue;
+        state = `${record.row.state} ${waitingFor}`;
         yield create(WatchOperationResponseSchema, {
-          item: { case: "operation", value: create(OperationSchema, toOperationMessage(record)) },
+          item: { case: "operation", value: create(OperationSchema, toOperationMessage(record, waitingFor)) },
         });
       }
     },
@@ -113,7 +119,7 @@ export function createOperationHandlers({
     });
     if (!isNewest) return;
     converger.interrupt(deckyId);
-    converger.wake(deckyId);
+    converger.wake(deckyId, row.host);
     operations.wake([id]);
     events.wake();
   }

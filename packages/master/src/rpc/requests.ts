@@ -1,7 +1,7 @@
 import type { HandlerContext } from "@connectrpc/connect";
 import { AppError, type FieldViolation } from "@decnet/common/errors/app-error";
 import type { DeckyRef } from "@decnet/common/gen/decnet/v1/decky_pb";
-import { OnFailure, type MutationOptions as OptionsMessage, Wait } from "@decnet/common/gen/decnet/v1/operation_pb";
+import { OnFailure, type MutationOptions as OptionsMessage, Wait, WhenAway } from "@decnet/common/gen/decnet/v1/operation_pb";
 import { kCaller } from "../access/authenticate.ts";
 import type { Caller } from "../access/tokens.ts";
 import type { MutationOptions } from "../mutations/mutate.ts";
@@ -62,9 +62,12 @@ export function parseOptions(options: OptionsMessage | undefined): MutationOptio
     dryRun: options?.dryRun ?? false,
     reason: text("reason", options?.reason ?? "", 1_000),
     onFailure: options?.onFailure === OnFailure.KEEP ? "keep" : "undo",
+    whenAway: options?.whenAway === WhenAway.REFUSE ? "refuse" : "queue",
   };
   if (options !== undefined && !(options.onFailure in OnFailure))
     problems.push({ field: "options.on_failure", description: "is no known value" });
+  if (options !== undefined && !(options.whenAway in WhenAway))
+    problems.push({ field: "options.when_away", description: "is no known value" });
   if (options !== undefined && !(options.wait in Wait))
     problems.push({ field: "options.wait", description: "is no known value" });
   if (problems.length > 0) throw invalid(problems);

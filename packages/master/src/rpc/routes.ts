@@ -1,21 +1,35 @@
 import type { ConnectRouter } from "@connectrpc/connect";
 import { AccessService } from "@decnet/common/gen/decnet/v1/access_pb";
 import { CatalogService } from "@decnet/common/gen/decnet/v1/catalog_pb";
+import { EnrollmentService, RegistrationService } from "@decnet/common/gen/decnet/v1/enrollment_pb";
 import { EventService } from "@decnet/common/gen/decnet/v1/event_pb";
 import { FleetService } from "@decnet/common/gen/decnet/v1/fleet_pb";
 import { MutationService } from "@decnet/common/gen/decnet/v1/mutation_pb";
 import { OperationService } from "@decnet/common/gen/decnet/v1/operation_pb";
+import { SwarmService } from "@decnet/common/gen/decnet/v1/swarm_pb";
 import { registerHealth } from "@decnet/common/rpc/health";
 import { registerReflection } from "@decnet/common/rpc/reflection";
+import { createCatalogHandlers } from "@decnet/engine/wire/catalog-handlers";
 import { createAccessHandlers } from "./access-handlers.ts";
-import { createCatalogHandlers } from "./catalog-handlers.ts";
+import { createEnrollmentHandlers, createRegistrationHandlers } from "./agent-facing-handlers.ts";
 import { createEventHandlers } from "./event-handlers.ts";
 import { createFleetHandlers } from "./fleet-handlers.ts";
 import { createMutationHandlers } from "./mutation-handlers.ts";
 import { createOperationHandlers } from "./operation-handlers.ts";
 import type { MasterParts } from "./parts.ts";
+import { createSwarmHandlers } from "./swarm-handlers.ts";
 
-export const masterServices = [MutationService, FleetService, CatalogService, OperationService, EventService, AccessService];
+export const masterServices = [
+  MutationService,
+  FleetService,
+  SwarmService,
+  CatalogService,
+  OperationService,
+  EventService,
+  AccessService,
+  EnrollmentService,
+  RegistrationService,
+];
 
 export function createRoutes(parts: MasterParts): (router: ConnectRouter) => void {
   return (router) => {
@@ -25,6 +39,9 @@ export function createRoutes(parts: MasterParts): (router: ConnectRouter) => voi
     router.service(OperationService, createOperationHandlers(parts));
     router.service(EventService, createEventHandlers(parts));
     router.service(AccessService, createAccessHandlers(parts));
+    router.service(SwarmService, createSwarmHandlers(parts));
+    router.service(EnrollmentService, createEnrollmentHandlers(parts));
+    router.service(RegistrationService, createRegistrationHandlers(parts));
     registerHealth(
       router,
       masterServices.map((service) => service.typeName),

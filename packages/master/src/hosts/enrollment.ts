@@ -1,0 +1,152 @@
+import { createHash, randomUUID } from "node:crypto";
+import { type JsonObject, toJson } from "@bufbuild/protobuf";
+import { AppError } from "@decnet/common/errors/app-error";
+import { type AgentFacts, AgentFactsSchema } from "@decnet/common/gen/decnet/v1/enrollment_pb";
+import type { CertificateAuthority, IssuedCertificate } from "@decnet/common/pki/certificates";
+import { readPublicKey } from "@decnet/common/pki/signing-request";
+import type { EventLog } from "../events/outbox.ts";
+import { IsNull } from "../persistence/conditions.ts";
+import type { Database, Tx } from "../persistence/database.ts";
+import { type HostRow, Hosts, JoinTokens, type RefusedJoinRow, RefusedJoins } from "../persistence/tables.ts";
+import { insertRows, updateRows } from "../persistence/write.ts";
+import { admit, admitEngine } from "./admission.ts";
+import { hostFact } from "./facts.ts";
+import type { HostRegistry } from "./host-registry.ts";
+import type { JoinTokenStore } from "./join-tokens.ts";
+
+export interface EnrollmentOptions {
+  readonly database: Database;
+  readonly authority: CertificateAuthority;
+  readonly tokens: JoinTokenStore;
+  readonly registry: HostRegistry;
+  readonly events: EventLog;
+  readonly catalogueDigest: string;
+  readonly version: string;
+  readonly certificateTtlMs: number;
+}
+
+export interface Enrollment {
+  /** Certificate and host for a join token. A refusal is kept, with its reason, for whoever waits for the worker. */
+  enroll(request: {
+    readonly tokenId: string;
+    readonly tokenSecret: string;
+    readonly csrPem: string;
+    readonly facts: AgentFacts | undefined;
+    readonly address: string;
+  }): Promise<{ readonly host: HostRow; readonly certificate: IssuedCertificate }>;
+  /** A new certificate; the one that asked for it stays valid until it ends. */
+  renew(host: HostRow, serial: string, csrPem: string): Promise<IssuedCertificate>;
+  refused(most: number): Promise<RefusedJoinRow[]>;
+}
+
+export function createEnrollment(options: EnrollmentOptions): Enrollment {
+  const { database, authority, tokens, registry, events, certificateTtlMs } = options;
+
+  const issue = (host: Pick<HostRow, "id" | "name">, csrPem: string): Promise<IssuedCertificate> =>
+    authority.issueAgent({ csrPem, hostId: host.id, hostName: host.name, ttlMs: certificateTtlMs, now: new Date() });
+
+  /** A name that is known and whose worker is away may join again: a lost disk, an expired certificate. Its old certificates end there. */
+  const takeHost = async (tx: Tx, name: string, labels: Record<string, string>, known: string | null): Promise<HostRow> => {
+    const present = await tx
+      .getRepository(Hosts)
+      .findOne({ where: { name, decommissionedAt: IsNull() }, lock: { mode: "pessimistic_write" } });
+    if (present !== null) {
+      if (present.id !== known && registry.isReachable(name))
+        throw new AppError("HOST_EXISTS", `a worker is connected as ${name} already`, { metadata: { host: name } });
+      return { ...present, labels: { ...present.labels, ...labels } };
+    }
+    return {
+      id: randomUUID(),
+      name,
+      labels,
+      draining: false,
+      facts: null,
+      address: "",
+      message: "",
+      engineProblem: "",
+      certificateSerials: [],
+      certificateExpiresAt: new Date(),
+      reportStream: "",
+      reportSequence: "0",
+      enrolledAt: new Date(),
+      lastSeen: null,
+      decommissionedAt: null,
+    };
+  };
+
+  const enroll: Enrollment["enroll"] = async ({ tokenId, tokenSecret, csrPem, facts, address }) => {
+    admit(facts, { catalogueDigest: options.catalogueDigest, version: options.version, now: new Date() });
+    admitEngine(facts);
+    const key = createHash("sha256")
+      .update(Buffer.from((await readPublicKey(csrPem)).rawData))
+      .digest("hex");
+    const done = await database.transaction(async (tx) => {
+      const token = await tokens.use(tx, { id: tokenId, secret: tokenSecret, key });
+      const taken = await takeHost(tx, token.hostName, token.labels, token.hostId);
+      const certificate = await issue(taken, csrPem);
+      const isRepeated = token.hostId === taken.id;
+      const host: HostRow = {
+        ...taken,
+        facts: facts === undefined ? null : (toJson(AgentFactsSchema, facts) as JsonObject),
+        address,
+        message: "",
+        certificateSerials: isRepeated ? [certificate.serial, ...taken.certificateSerials].slice(0, 2) : [certificate.serial],
+        certificateExpiresAt: certificate.notAfter,
+        enrolledAt: new Date(),
+      };
+      const { id, ...rest } = host;
+      if ((await updateRows(tx, Hosts, { id }, rest)) === 0) await insertRows(tx, Hosts, [host]);
+      await updateRows(tx, JoinTokens, { id: tokenId }, { hostId: host.id });
+      await events.append(tx, hostFact(host.name, "enrolled", "joined"));
+      return { host, certificate };
+    });
+    events.wake();
+    return done;
+  };
+
+  return {
+    async enroll(request) {
+      try {
+        return await enroll(request);
+      } catch (error) {
+        if (error instanceof AppError) await keepRefusal(request, error);
+        throw error;
+      }
+    },
+    async renew(host, serial, csrPem) {
+      const certificate = await issue(host, csrPem);
+      await database.read((tx) =>
+        updateRows(
+          tx,
+          Hosts,
+          { id: host.id, decommissionedAt: IsNull() },
+          { certificateSerials: [certificate.serial, serial], certificateExpiresAt: certificate.notAfter },
+        ),
+      );
+      return certificate;
+    },
+    refused: (most) => database.read((tx) => tx.getRepository(RefusedJoins).find({ order: { at: "DESC" }, take: most })),
+  };
+
+  async function keepRefusal(request: Parameters<Enrollment["enroll"]>[0], error: AppError): Promise<void> {
+    await database.read(async (tx) => {
+      const token = await tx.getRepository(JoinTokens).findOneBy({ id: printable(request.tokenId, 64) });
+      await insertRows(tx, RefusedJoins, [
+        {
+          id: randomUUID(),
+          at: new Date(),
+          tokenId: printable(request.tokenId, 64),
+          hostName: token?.hostName ?? "",
+          machineName: printable(request.facts?.machineName ?? "", 64),
+          address: request.address,
+          reason: error.reason,
+          message: printable(error.message, 500),
+        },
+      ]);
+    });
+  }
+}
+
+function printable(text: string, most: number): string {
+  return text.replaceAll(/[\u0000-\u001f\u007f]/g, "?").slice(0, most);
+}

@@ -1,0 +1,68 @@
+import { AppError } from "@decnet/common/errors/app-error";
+import type { HostLink } from "../convergence/host-link.ts";
+
+/** A worker that is connected to this master now. */
+export interface ConnectedHost {
+  readonly id: string;
+  readonly link: HostLink;
+  readonly address: string;
+  readonly since: Date;
+  /** Asks the agent over the connection; false when it does not answer in time. */
+  answers(): Promise<boolean>;
+  close(): void;
+}
+
+/** Which hosts can be reached now: the master's own always, workers while their connection lives. */
+export interface HostRegistry {
+  /** Throws HOST_UNREACHABLE. */
+  link(name: string): HostLink;
+  isReachable(name: string): boolean;
+  connected(name: string): ConnectedHost | undefined;
+  attach(name: string, host: ConnectedHost): void;
+  /** Takes a connection out if it is still the present one. */
+  detach(name: string, host: ConnectedHost): void;
+  /** When a worker that is away was last connected, in this master's life. */
+  lostAt(name: string): Date | undefined;
+  readonly names: readonly string[];
+}
+
+export interface HostRegistryOptions {
+  readonly local: HostLink;
+  readonly onAttached: (name: string) => void;
+  readonly onDetached: (name: string) => void;
+}
+
+export function createHostRegistry({ local, onAttached, onDetached }: HostRegistryOptions): HostRegistry {
+  const hosts = new Map<string, ConnectedHost>();
+  const lost = new Map<string, Date>();
+  return {
+    link(name) {
+      if (name === local.name) return local;
+      const host = hosts.get(name);
+      if (host !== undefined) return host.link;
+      const since = lost.get(name);
+      const silence = since === undefined ? "" : `, silent since ${since.toISOString()}`;
+      throw new AppError("HOST_UNREACHABLE", `host ${name} is not connected${silence}`, {
+        metadata: { host: name },
+        retryAfterMs: 5_000,
+      });
+    },
+    isReachable: (name) => name === local.name || hosts.has(name),
+    connected: (name) => hosts.get(name),
+    attach(name, host) {
+      hosts.set(name, host);
+      lost.delete(name);
+      onAttached(name);
+    },
+    detach(name, host) {
+      if (hosts.get(name) !== host) return;
+      hosts.delete(name);
+      lost.set(name, new Date());
+      onDetached(name);
+    },
+    lostAt: (name) => lost.get(name),
+    get names() {
+      return [local.name, ...hosts.keys()];
+    },
+  };
+}

@@ -1,0 +1,38 @@
+import { AppError } from "@decnet/common/errors/app-error";
+import { IsNull } from "../persistence/conditions.ts";
+import type { Database, Tx } from "../persistence/database.ts";
+import { type HostRow, Hosts } from "../persistence/tables.ts";
+import { updateRows } from "../persistence/write.ts";
+
+/** Enrolled workers. A decommissioned host keeps its row; its name is free again. */
+export interface HostStore {
+  list(tx: Tx): Promise<HostRow[]>;
+  /** Throws HOST_NOT_FOUND. */
+  find(tx: Tx, name: string): Promise<HostRow>;
+  /** The host whose certificate this is, if it is accepted still. */
+  accepts(id: string, serial: string): Promise<HostRow | undefined>;
+  update(tx: Tx, id: string, patch: Partial<HostRow>): Promise<void>;
+}
+
+export function createHostStore(database: Database): HostStore {
+  return {
+    list: (tx) => tx.getRepository(Hosts).find({ where: { decommissionedAt: IsNull() }, order: { name: "ASC" } }),
+    async find(tx, name) {
+      const row = await tx.getRepository(Hosts).findOneBy({ name, decommissionedAt: IsNull() });
+      if (row === null)
+        throw new AppError("HOST_NOT_FOUND", `there is no host ${JSON.stringify(name.slice(0, 64))}`, {
+          metadata: { host: name.slice(0, 64) },
+          resource: { type: "host", name: name.slice(0, 64) },
+        });
+      return row;
+    },
+    accepts: (id, serial) =>
+      database.read(async (tx) => {
+        const row = await tx.getRepository(Hosts).findOneBy({ id, decommissionedAt: IsNull() });
+        return row?.certificateSerials.includes(serial) === true ? row : undefined;
+      }),
+    async update(tx, id, patch) {
+      await updateRows(tx, Hosts, { id }, patch);
+    },
+  };
+}

@@ -1,0 +1,70 @@
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
+import { AppError } from "@decnet/common/errors/app-error";
+import type { EnrollmentService, RegistrationService } from "@decnet/common/gen/decnet/v1/enrollment_pb";
+import { DriftPolicy } from "@decnet/common/gen/decnet/v1/fleet_pb";
+import { kPeer } from "@decnet/common/rpc/peer";
+import { toRefMessage } from "@decnet/engine/wire/decky-spec";
+import { kHost } from "../access/authenticate.ts";
+import type { MasterParts } from "./parts.ts";
+
+/** Calls that agents make. Who they are is their certificate's word, checked before a handler runs. */
+
+export function createEnrollmentHandlers({ swarm, installation }: MasterParts): ServiceImpl<typeof EnrollmentService> {
+  return {
+    async enroll(request, context) {
+      const { host, certificate } = await swarm.enrollment.enroll({
+        tokenId: request.tokenId,
+        tokenSecret: request.tokenSecret,
+        csrPem: request.csr,
+        facts: request.facts,
+        address: context.values.get(kPeer).address,
+      });
+      return {
+        hostId: host.id,
+        hostName: host.name,
+        installation,
+        certificate: certificate.certPem,
+        caCertificate: swarm.caCertPem,
+        expiresAt: timestampFromDate(certificate.notAfter),
+      };
+    },
+    async renewCertificate(request, context) {
+      const serial = context.values.get(kPeer).certificate?.serial ?? "";
+      const certificate = await swarm.enrollment.renew(hostOf(context), serial, request.csr);
+      return { certificate: certificate.certPem, expiresAt: timestampFromDate(certificate.notAfter) };
+    },
+  };
+}
+
+export function createRegistrationHandlers({ swarm }: MasterParts): ServiceImpl<typeof RegistrationService> {
+  return {
+    async register(request, context) {
+      const host = hostOf(context);
+      const { acknowledged, remove, driftPolicy } = await swarm.registration.register(
+        host,
+        request,
+        context.values.get(kPeer).address,
+      );
+      return {
+        acknowledged,
+        serverTime: timestampFromDate(new Date()),
+        remove: remove.map(toRefMessage),
+        hostName: host.name,
+        driftPolicy: policies[driftPolicy],
+      };
+    },
+    async report(request, context) {
+      const { driftPolicy, ...answer } = await swarm.registration.report(hostOf(context), request);
+      return { ...answer, driftPolicy: policies[driftPolicy] };
+    },
+  };
+}
+
+const policies = { repair: DriftPolicy.REPAIR, report: DriftPolicy.REPORT } as const;
+
+function hostOf(context: HandlerContext) {
+  const host = context.values.get(kHost);
+  if (host === undefined) throw new AppError("CERTIFICATE_REFUSED", "this call needs an agent's certificate");
+  return host;
+}

@@ -1,0 +1,180 @@
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
+import { AppError } from "@decnet/common/errors/app-error";
+import {
+  type BatchChange,
+  type BatchMutateRequest,
+  BatchMutateRequestSchema,
+  type BatchMutateResponse,
+  BatchMutateResponseSchema,
+  type BatchResult,
+  type BatchResultSchema,
+  type MutationService,
+} from "@decnet/common/gen/decnet/v1/mutation_pb";
+import { createChannel } from "@decnet/common/runtime/channel";
+import { runBounded } from "@decnet/common/runtime/run-bounded";
+import type { Mutation } from "../mutations/mutate.ts";
+import { hasEnded } from "../operations/operation-store.ts";
+import { waitsForHost } from "./await-operation.ts";
+import { findDeckies } from "./decky-filter.ts";
+import { toOperationMessage } from "./messages.ts";
+import { hashRequest } from "./mutating-request.ts";
+import type { MasterParts } from "./parts.ts";
+import { callerOf, invalid, parseOptions, parseRef, waits } from "./requests.ts";
+import { parseAdd, parseRemove, parseUpdate, type ServiceChange } from "./service-changes.ts";
+
+/** The part of a result that the change itself tells. */
+type ResultInit = Pick<Exclude<MessageInitShape<typeof BatchResultSchema>, BatchResult>, "operation" | "error">;
+
+interface BatchItem {
+  readonly decky: string;
+  readonly change: ServiceChange;
+}
+
+const usualParallel = 16;
+const maxParallel = 256;
+const maxItems = 50_000;
+
+/**
+ * Many changes as one operation with a part for each. Everything that can be refused beforehand is refused before the first change is stored; afterwards each
+ * change stands for itself. A caller that goes away stops the start of further changes, and what was stored goes on.
+ */
+export function createBatchHandler(parts: MasterParts): ServiceImpl<typeof MutationService>["batchMutate"] {
+  return async function* batchMutate(request, context) {
+    if (request.parallel > maxParallel) throw invalid([{ field: "parallel", description: `is at most ${maxParallel}` }]);
+    const options = parseOptions(request.options);
+    if (options.expectedRevision !== undefined || options.expectedPlan !== "")
+      throw invalid([{ field: "options", description: "expected_revision and expected_plan are for one decky" }]);
+    const items = await expand(parts, request);
+    const actor = callerOf(context).name;
+    const requestHash = hashRequest(parts, BatchMutateRequestSchema, request);
+    const parent = await parts.batches.begin({ actor, options, requestHash, total: items.length });
+    if (parent.isRepeated) {
+      yield summary({ operation: parent.id, total: items.length, finished: true, skipped: items.length });
+      return;
+    }
+    const counts = { done: 0, failed: 0, queued: 0, skipped: 0 };
+    const progress = createChannel<BatchMutateResponse>();
+    const common = { scope: "fleet", actor, requestHash } as const;
+    const runOne = async (item: BatchItem, index: number): Promise<void> => {
+      const isEnough = request.maxFailures > 0 && counts.failed >= request.maxFailures;
+      if (isEnough || context.signal.aborted) {
+        counts.skipped += 1;
+        return;
+      }
+      const { kind, service, changeFor } = item.change;
+      const mutation: Mutation = {
+        ...common,
+        kind,
+        service,
+        decky: item.decky,
+        change: changeFor(item.decky),
+        // One id is the whole batch's: its parts are found through their parent.
+        options: { ...options, requestId: "" },
+        ...(parent.id === "" ? {} : { parent: parent.id }),
+      };
+      const result = await submitOne(parts, mutation, waits(request.options), context);
+      if (result.error !== undefined) counts.failed += 1;
+      else if (result.isQueued) counts.queued += 1;
+      else counts.done += 1;
+      const decky = { topologyId: "", name: item.decky };
+      progress.push(
+        create(BatchMutateResponseSchema, { item: { case: "result", value: { ...result.message, index, decky, service } } }),
+      );
+    };
+    const running = runBounded(items, request.parallel || usualParallel, runOne)
+      .then(async () => {
+        await parts.batches.end(parent.id, counts);
+        progress.push(summary({ operation: parent.id, total: items.length, ...counts, finished: true }));
+        progress.end();
+      })
+      .catch((error: unknown) => progress.fail(error));
+    yield summary({ operation: parent.id, total: items.length });
+    yield* progress;
+    await running;
+  };
+}
+
+async function submitOne(
+  parts: MasterParts,
+  mutation: Mutation,
+  isWaiting: boolean,
+  context: HandlerContext,
+): Promise<{ message: ResultInit; error?: AppError; isQueued: boolean }> {
+  try {
+    const stored = await parts.mutations.submit(mutation);
+    const away = (row: typeof stored.row) => waitsForHost(row, parts.hosts);
+    const isDryRun = stored.row.id === "";
+    const last =
+      isDryRun || !isWaiting
+        ? stored
+        : await parts.operations.waitForEnd(
+            stored.row.id,
+            AbortSignal.any([context.signal, parts.stopping]),
+            (row) => away(row) !== "",
+          );
+    const operation = toOperationMessage(last, away(last.row));
+    const isFailed = last.row.state === "failed" || last.row.state === "cancelled";
+    const error = isFailed
+      ? new AppError(last.row.error?.reason ?? "OPERATION_CANCELLED", last.row.error?.message ?? "the operation was cancelled")
+      : undefined;
+    return {
+      message: { operation, ...(error === undefined ? {} : { error: toErrorMessage(error) }) },
+      ...(error === undefined ? {} : { error }),
+      isQueued: !isDryRun && !hasEnded(last.row),
+    };
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error;
+    return { message: { error: toErrorMessage(error) }, error, isQueued: false };
+  }
+}
+
+function toErrorMessage(error: AppError) {
+  return { reason: error.reason, message: error.message, next: error.next, outputTail: [...error.outputTail] };
+}
+
+/** One item for each change of each decky. Throws when anything of the request cannot be. */
+async function expand(parts: MasterParts, request: BatchMutateRequest): Promise<BatchItem[]> {
+  if (request.changes.length === 0) throw invalid([{ field: "changes", description: "at least one is needed" }]);
+  const changes = request.changes.map((change, index) => parseChange(parts, change, request.select !== "", index));
+  const names = request.select === "" ? [] : (await findDeckies(parts, request.select)).map(({ row }) => row.name);
+  const items = changes.flatMap(({ decky, change }) =>
+    (decky === undefined ? names : [decky]).map((name) => ({ decky: name, change })),
+  );
+  if (items.length > maxItems) throw invalid([{ field: "select", description: `at most ${maxItems} changes in one batch` }]);
+  return items;
+}
+
+function parseChange(
+  { catalogue }: MasterParts,
+  { change }: BatchChange,
+  isSelecting: boolean,
+  index: number,
+): { decky: string | undefined; change: ServiceChange } {
+  if (change.case === undefined) throw invalid([{ field: `changes[${index}]`, description: "add, remove or update" }]);
+  if (isSelecting && change.value.decky !== undefined)
+    throw invalid([{ field: `changes[${index}].decky`, description: "is chosen by select" }]);
+  const decky = isSelecting ? undefined : parseRef(change.value.decky).name;
+  switch (change.case) {
+    case "add":
+      return { decky, change: parseAdd(change.value, catalogue) };
+    case "remove":
+      return { decky, change: parseRemove(change.value) };
+    case "update":
+      return { decky, change: parseUpdate(change.value, catalogue) };
+    default:
+      return change satisfies never;
+  }
+}
+
+function summary(value: {
+  operation: string;
+  total: number;
+  done?: number;
+  failed?: number;
+  queued?: number;
+  skipped?: number;
+  finished?: boolean;
+}): BatchMutateResponse {
+  return create(BatchMutateResponseSchema, { item: { case: "summary", value } });
+}

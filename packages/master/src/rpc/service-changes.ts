@@ -1,0 +1,47 @@
+import {
+  type AddServiceRequest,
+  type RemoveServiceRequest,
+  UpdateMode,
+  type UpdateServiceConfigRequest,
+} from "@decnet/common/gen/decnet/v1/mutation_pb";
+import { coerceConfig } from "@decnet/engine/catalogue/coerce";
+import type { Catalogue } from "@decnet/engine/catalogue/types";
+import { addService, findEntry, removeService, updateService } from "../deckies/services.ts";
+import type { Mutation } from "../mutations/mutate.ts";
+import { invalid, parseSlug } from "./requests.ts";
+
+/** What one request does to a decky's services; whatever can be refused without looking at the decky is refused here. */
+export type ServiceChange = Pick<Mutation, "kind" | "service"> & { readonly changeFor: (decky: string) => Mutation["change"] };
+
+export function parseAdd(request: Pick<AddServiceRequest, "service" | "config">, catalogue: Catalogue): ServiceChange {
+  const entry = findEntry(catalogue, parseSlug(request.service));
+  const config = coerceConfig(entry, request.config);
+  return {
+    kind: "add_service",
+    service: entry.slug,
+    changeFor: (decky) => (services) => addService(services, entry, config, decky, catalogue),
+  };
+}
+
+/** No look into the catalogue: a service that is no longer on offer can still be removed. */
+export function parseRemove(request: Pick<RemoveServiceRequest, "service">): ServiceChange {
+  const slug = parseSlug(request.service);
+  return { kind: "remove_service", service: slug, changeFor: (decky) => (services) => removeService(services, slug, decky) };
+}
+
+export function parseUpdate(
+  request: Pick<UpdateServiceConfigRequest, "service" | "config" | "mode" | "clearSecrets" | "apply">,
+  catalogue: Catalogue,
+): ServiceChange {
+  const entry = findEntry(catalogue, parseSlug(request.service));
+  if (!(request.mode in UpdateMode)) throw invalid([{ field: "mode", description: "is no known value" }]);
+  if (request.clearSecrets.length > 100) throw invalid([{ field: "clear_secrets", description: "at most 100 keys" }]);
+  coerceConfig(entry, request.config);
+  const mode = request.mode === UpdateMode.MERGE ? "merge" : "replace";
+  const update = { config: request.config, mode, clearSecrets: request.clearSecrets, apply: request.apply } as const;
+  return {
+    kind: "update_service_config",
+    service: entry.slug,
+    changeFor: (decky) => (services) => updateService(services, entry, update, decky),
+  };
+}

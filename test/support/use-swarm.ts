@@ -1,0 +1,133 @@
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+import { HostState } from "@decnet/common/gen/decnet/v1/swarm_pb";
+import { loadCatalogue } from "@decnet/engine/catalogue/load";
+import { serviceImage } from "@decnet/engine/render/images";
+import { debianBase } from "@decnet/engine/tables/distros";
+import { ownCatalogue, testCatalogue } from "./catalogues.ts";
+import type { LongRunningProgram } from "./lab/inside.ts";
+import { type Lab, type LabHost, useLab } from "./lab.ts";
+import { eventually, type TestMaster, useMaster } from "./use-master.ts";
+
+const agentProgram = fileURLToPath(new URL("../../packages/agent/src/main.ts", import.meta.url));
+const crashingProgram = fileURLToPath(new URL("./crashing-agent.ts", import.meta.url));
+
+/** A worker of the lab: a host with an agent in a process of its own. */
+export interface Worker {
+  /** As the master knows it. */
+  readonly name: string;
+  readonly host: LabHost;
+  /** Runs `decnet agent …` on the host. */
+  agent(...args: string[]): Promise<{ exitCode: number | undefined; stdout: string; stderr: string }>;
+  /** Starts the agent and waits until the master sees it. */
+  start(env?: Readonly<Record<string, string>>): Promise<LongRunningProgram>;
+  stop(signal: NodeJS.Signals): Promise<void>;
+  /** Id, start time and restart count of each container on the host, by name. */
+  containers(prefix?: string): Promise<Map<string, string>>;
+}
+
+export interface Swarm {
+  readonly lab: Lab;
+  readonly master: TestMaster;
+  readonly workers: readonly Worker[];
+  isConnected(name: string): Promise<boolean>;
+  dispose(): Promise<void>;
+}
+
+/** Images that every decoy of these tests needs, as tags of this machine's engine; hosts of the lab have no way out to build them. */
+async function imagesFor(slugs: readonly string[]): Promise<string[]> {
+  const catalogue = await loadCatalogue([ownCatalogue, testCatalogue]);
+  return [debianBase, ...slugs.map((slug) => serviceImage(catalogue.services.get(slug) ?? raise(slug), debianBase).tag)];
+}
+
+function raise(slug: string): never {
+  throw new Error(`no service ${slug}`);
+}
+
+/** A real master, real hosts with engines of their own, and a real agent on each, joined by token. */
+export async function useSwarm(options: {
+  hosts: number;
+  slugs?: readonly string[];
+  env?: Record<string, string>;
+  /** False leaves the hosts without agents. */
+  join?: boolean;
+}): Promise<Swarm> {
+  const lab = await useLab({ hosts: options.hosts, images: await imagesFor(options.slugs ?? ["redis", "http", "ssh"]) });
+  let master: TestMaster;
+  try {
+    master = await useMaster({ env: { DECNET_TLS_HOST: lab.masterAddress, DECNET_TLS_PORT: "0", ...options.env } });
+  } catch (error) {
+    await lab.dispose();
+    throw error;
+  }
+  const isConnected = async (name: string) =>
+    (await master.swarm.getHost({ name }).catch(() => undefined))?.host?.state === HostState.CONNECTED;
+  const workers = lab.hosts.map((host, index): Worker => createWorker(host, `edge-${index + 1}`, isConnected));
+  const dispose = async () => {
+    await Promise.all(workers.map((worker) => worker.stop("SIGTERM")));
+    await master.dispose().finally(() => lab.dispose());
+  };
+  if (options.join !== false)
+    try {
+      await Promise.all(workers.map((worker) => joinWorker(master, worker)));
+    } catch (error) {
+      await dispose();
+      throw error;
+    }
+  return { lab, master, workers, isConnected, dispose };
+}
+
+/** Invites a host, joins it, starts its agent. */
+export async function joinWorker(master: TestMaster, worker: Worker, env?: Record<string, string>): Promise<void> {
+  const { secret } = await master.swarm.createJoinToken({ hostName: worker.name });
+  const joined = await worker.agent("join", secret);
+  if (joined.exitCode !== 0) throw new Error(`join failed: ${joined.stderr}`);
+  await worker.start(env);
+}
+
+function createWorker(host: LabHost, name: string, isConnected: (name: string) => Promise<boolean>): Worker {
+  const env = {
+    DECNET_AGENT_DIR: host.stateDir,
+    DECNET_AGENT_PORT: "7441",
+    DECNET_DOCKER_SOCKET: host.socket,
+    DECNET_CATALOGUE: testCatalogue,
+    DECNET_LOG_LEVEL: "error",
+    DECNET_DRIFT_INTERVAL_MS: "1000",
+  };
+  const node = (program: string) => ["--import", "tsx", "--conditions=source", program];
+  let running: LongRunningProgram | undefined;
+  return {
+    name,
+    host,
+    async agent(...args) {
+      const result = await host.run(process.execPath, [...node(agentProgram), ...args], { env, timeout: 60_000, reject: false });
+      return { exitCode: result.exitCode, stdout: result.stdout, stderr: result.stderr };
+    },
+    async start(more = {}) {
+      const program = more["CRASH_AT"] === undefined ? [...node(agentProgram), "run"] : node(crashingProgram);
+      running = host.spawn(process.execPath, program, { ...env, ...more });
+      const mine = running;
+      await eventually(async () => (await isConnected(name)) || hasEnded(mine), 30_000);
+      return running;
+    },
+    async stop(signal) {
+      const mine = running;
+      running = undefined;
+      if (mine === undefined || hasEnded(mine)) return;
+      const exit = once(mine, "exit");
+      mine.kill(signal);
+      await exit;
+    },
+    async containers(prefix = "") {
+      const ids = await host.docker(["ps", "-aq", "--no-trunc", ...(prefix === "" ? [] : ["--filter", `name=^/${prefix}`])]);
+      if (ids.length === 0) return new Map();
+      const format = "{{.Name}} {{.Id}} {{.State.StartedAt}} {{.RestartCount}} {{.State.Status}}";
+      const lines = await host.docker(["inspect", "--format", format, ...ids]);
+      return new Map(lines.map((line) => [line.slice(1, line.indexOf(" ")), line.slice(line.indexOf(" ") + 1)]));
+    },
+  };
+}
+
+function hasEnded(program: LongRunningProgram): boolean {
+  return program.exitCode !== null || program.signalCode !== null;
+}

@@ -2,9 +2,10 @@ import { setTimeout as delay } from "node:timers/promises";
 import { AppError } from "@decnet/common/errors/app-error";
 import Docker from "dockerode";
 import type { ContainerStatus, ObservedContainer } from "../observe/observed.ts";
-import { observeNetns } from "../observe/proc-sockets.ts";
+import { observeProcess } from "../observe/process.ts";
 import { label } from "../render/names.ts";
 import type { LanSpec } from "../spec.ts";
+import { createInspectCache, type Inspected } from "./inspect-cache.ts";
 
 export interface EngineVersion {
   readonly version: string;
@@ -14,7 +15,10 @@ export interface EngineVersion {
 /** The Docker Engine as typed functions. Nothing here decides; an engine that does not answer is ENGINE_UNAVAILABLE, never an empty answer. */
 export interface EngineApi {
   version(): Promise<EngineVersion>;
-  /** All containers of an installation, or of one of its deckies. One that the engine is just removing is waited for: it is as good as gone. */
+  /**
+   * All containers of an installation, or of one of its deckies. One that the engine is just removing is waited for: it is as good as gone.
+   * Costs one request, and one more for each container that changed since the last look or does not run.
+   */
   listContainers(instance: string, decky?: string): Promise<{ decky: string; container: ObservedContainer }[]>;
   /** Which of these names are taken by containers that are not this installation's. */
   foreignNames(instance: string, names: readonly string[]): Promise<Set<string>>;
@@ -38,7 +42,8 @@ const removalMs = 10_000;
 
 export function createEngineApi(socketPath: string): EngineApi {
   const docker = new Docker({ socketPath, timeout: 120_000 });
-  const inspectOnce = async (idOrName: string): Promise<{ decky: string; container: ObservedContainer } | undefined> => {
+  const cache = createInspectCache();
+  const inspectOnce = async (idOrName: string): Promise<Inspected | undefined> => {
     const info = await absentIfGone(docker.getContainer(idOrName).inspect());
     return info === undefined ? undefined : toObserved(info);
   };
@@ -60,13 +65,14 @@ export function createEngineApi(socketPath: string): EngineApi {
       guarded(async () => {
         const wanted = [`${label.instance}=${instance}`, ...(decky === undefined ? [] : [`${label.decky}=${decky}`])];
         const listed = await docker.listContainers({ all: true, filters: JSON.stringify({ label: wanted }) });
-        const found: { decky: string; container: ObservedContainer }[] = [];
-        for (let at = 0; at < listed.length; at += 16)
-          found.push(
-            ...(await Promise.all(listed.slice(at, at + 16).map((entry) => inspect(entry.Id)))).filter(
-              (entry) => entry !== undefined,
-            ),
-          );
+        const entries = listed.map(({ Id, Names, State }) => ({ id: Id, name: Names[0]?.slice(1) ?? "", state: State }));
+        cache.retain(entries, decky);
+        const found: Inspected[] = [];
+        for (let at = 0; at < entries.length; at += 16) {
+          const batch = entries.slice(at, at + 16).map(async (entry) => (await cache.find(entry)) ?? inspect(entry.id));
+          found.push(...(await Promise.all(batch)).filter((entry) => entry !== undefined));
+        }
+        for (const entry of found) cache.keep(entry);
         return found;
       }),
     foreignNames: (instance, names) =>
@@ -147,10 +153,11 @@ function demultiplex(raw: Buffer): string[] {
   return lines.filter((line) => line !== "").map((line) => line.slice(0, 2_000));
 }
 
-async function toObserved(info: Docker.ContainerInspectInfo): Promise<{ decky: string; container: ObservedContainer }> {
+async function toObserved(info: Docker.ContainerInspectInfo): Promise<Inspected> {
   const labels = info.Config.Labels;
   const mode = info.HostConfig.NetworkMode ?? "";
   const running = info.State.Running && !info.State.Restarting;
+  const process = running ? await observeProcess(info.State.Pid) : undefined;
   const container: ObservedContainer = {
     id: info.Id,
     name: info.Name.slice(1),
@@ -163,10 +170,10 @@ async function toObserved(info: Docker.ContainerInspectInfo): Promise<{ decky: s
     startedAt: info.State.StartedAt,
     restartCount: info.RestartCount,
     pid: running ? info.State.Pid : 0,
-    netns: running ? await observeNetns(info.State.Pid) : undefined,
+    netns: process?.netns,
     joined: mode.startsWith("container:") ? mode.slice("container:".length) : undefined,
   };
-  return { decky: labels[label.decky] ?? "", container };
+  return { decky: labels[label.decky] ?? "", container, process };
 }
 
 function statusOf(error: unknown): number | undefined {

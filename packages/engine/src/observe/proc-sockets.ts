@@ -1,4 +1,4 @@
-import { readFile, readlink } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import type { ObservedSockets, Session } from "./observed.ts";
 
 const tcpListen = "0A";
@@ -23,17 +23,6 @@ export const noSockets: ObservedSockets = { listening: new Set(), sessions: [] }
 /** Only which ports listen; for waiting. */
 export async function observeListening(pid: number): Promise<ReadonlySet<string>> {
   return (await observeSockets(pid)).listening;
-}
-
-/** The network namespace of a process, or undefined when the process is gone. */
-export async function observeNetns(pid: number): Promise<string | undefined> {
-  if (pid === 0) return undefined;
-  try {
-    return await readlink(`/proc/${pid}/ns/net`);
-  } catch {
-    // The process ended between two looks: the same as not running.
-    return undefined;
-  }
 }
 
 async function readTable(pid: number, table: string): Promise<string> {

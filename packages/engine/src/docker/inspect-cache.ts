@@ -1,0 +1,51 @@
+import type { ObservedContainer } from "../observe/observed.ts";
+import { type ObservedProcess, observeProcess } from "../observe/process.ts";
+
+/** A container of ours as one inspection told it. `process` is undefined unless it ran and was still there right after. */
+export interface Inspected {
+  readonly decky: string;
+  readonly container: ObservedContainer;
+  readonly process: ObservedProcess | undefined;
+}
+
+/** What a list call tells of a container. */
+export interface Listed {
+  readonly id: string;
+  readonly name: string;
+  readonly state: string;
+}
+
+/**
+ * Inspections of running containers that are provably still true. The engine lists the container as running under the same name, and the process
+ * with its pid is the very same process in the very same network namespace: so it was not started again, and everything else about it is fixed when
+ * it is created or started. A container in any other state is never kept.
+ */
+export interface InspectCache {
+  find(listed: Listed): Promise<Inspected | undefined>;
+  keep(inspected: Inspected): void;
+  /** Forgets what a list call of an installation, or of one of its deckies, no longer had. */
+  retain(listed: readonly Listed[], decky: string | undefined): void;
+}
+
+export function createInspectCache(): InspectCache {
+  const kept = new Map<string, Inspected>();
+  return {
+    async find(listed) {
+      const found = kept.get(listed.id);
+      if (found === undefined) return undefined;
+      const { container, process } = found;
+      const now = listed.state === "running" && listed.name === container.name ? await observeProcess(container.pid) : undefined;
+      if (now !== undefined && now.startTime === process?.startTime && now.netns === process.netns) return found;
+      kept.delete(listed.id);
+      return undefined;
+    },
+    keep(inspected) {
+      if (inspected.container.status === "running" && inspected.process !== undefined)
+        kept.set(inspected.container.id, inspected);
+    },
+    retain(listed, decky) {
+      const ids = new Set(listed.map(({ id }) => id));
+      for (const [id, inspected] of kept) if (!ids.has(id) && (decky === undefined || decky === inspected.decky)) kept.delete(id);
+    },
+  };
+}

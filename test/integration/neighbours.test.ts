@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import { OperationState } from "@decnet/common/gen/decnet/v1/operation_pb";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
+import { useEngineEvents } from "../support/engine-events.ts";
 import { containersOf, deploy, dockerLines, eventually, type TestMaster, useMaster } from "../support/use-master.ts";
 
 const mutations = 200;
@@ -48,6 +49,8 @@ describe("a mutation", () => {
   it(`touches what its plan names and nothing else, ${mutations} times over`, { timeout: 600_000 }, async () => {
     // A session to each decky's ssh stays open all the time; no mutation here names ssh.
     const sessions = await Promise.all(names.map((name) => holdSession(`${master.prefix}-${name}`)));
+    const events = await useEngineEvents(master.prefix);
+    onTestFinished(() => events.dispose());
     const random = seeded(7);
     const present = new Map(names.map((name) => [name, new Set(["redis"])]));
     for (let index = 0; index < mutations; index += 1) {
@@ -59,7 +62,8 @@ describe("a mutation", () => {
       const { operation } = has.has(service)
         ? await master.mutations.removeService({ decky, service })
         : await master.mutations.addService({ decky, service });
-      if (!has.delete(service)) has.add(service);
+      const removed = has.delete(service);
+      if (!removed) has.add(service);
       expect(operation?.state).toBe(OperationState.SUCCEEDED);
       expect(operation?.receipt?.othersUnchanged).toBe(true);
       const after = await containersOf(master.prefix);
@@ -67,7 +71,14 @@ describe("a mutation", () => {
       for (const [container, facts] of before) if (container !== planned) expect(after.get(container)).toBe(facts);
       for (const container of after.keys()) if (container !== planned) expect(before.has(container)).toBe(true);
       expect(after.has(planned)).toBe(has.has(service));
+      // The engine's own log of all containers of the fleet: what this one went through, and not a word about another one.
+      const logged = await events.until(`${removed ? "destroy" : "start"} ${planned}`);
+      const expected = removed ? ["die", "stop", "destroy"] : ["create", "start"];
+      expect(logged.filter((line) => line !== `kill ${planned}`).sort()).toEqual(
+        expected.map((act) => `${act} ${planned}`).sort(),
+      );
     }
+    expect(await events.sofar()).toEqual([]);
     for (const session of sessions) {
       expect(session.isOpen()).toBe(true);
       session.close();

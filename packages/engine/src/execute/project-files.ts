@@ -1,5 +1,5 @@
-import { createHash } from "node:crypto";
-import { chmod, chown, lstat, mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
+import { createHash, randomBytes } from "node:crypto";
+import { chmod, chown, lstat, mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { ProjectFile } from "../render/render-decky.ts";
 
@@ -36,12 +36,27 @@ async function exists(path: string): Promise<boolean> {
 }
 
 /**
- * Writes a project so that a crash or a full disk at any moment leaves either the old compose file or the new one, never a mixture: secrets go to
- * folders named by content first, then compose.yaml is put in place by one rename.
+ * Writes a project so that a crash, a full disk or another writer at any moment leaves either the old compose file or the new one, never a mixture:
+ * secrets go to folders named by content first, then compose.yaml is put in place by one rename.
  */
 export async function writeProject(folder: string, files: readonly ProjectFile[]): Promise<void> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  for (const file of files) await writeAtomically(join(folder, file.path), file);
+  await removeUnfinished(folder);
+  for (const file of files) await writeAtomically(folder, file);
+}
+
+const unfinished = ".unfinished-";
+/** No writer takes that long for one file. */
+const abandonedMs = 60_000;
+
+/** Files that a writer left behind when it was killed. */
+async function removeUnfinished(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) {
+    if (!name.startsWith(unfinished)) continue;
+    const path = join(folder, name);
+    const found = await stat(path).catch(() => undefined);
+    if (found !== undefined && Date.now() - found.mtimeMs > abandonedMs) await rm(path, { force: true });
+  }
 }
 
 /** Removes secret folders that no longer belong to the applied project. Called after success only: until then a container may need them. */
@@ -56,7 +71,9 @@ export async function removeProject(folder: string): Promise<void> {
   await rm(folder, { recursive: true, force: true });
 }
 
-async function writeAtomically(path: string, file: ProjectFile): Promise<void> {
+/** Writes beside the final place under a name of this writer's own, outside of what containers see, and renames. */
+async function writeAtomically(project: string, file: ProjectFile): Promise<void> {
+  const path = join(project, file.path);
   const folder = dirname(path);
   const isSecret = file.path.includes("/");
   await mkdir(folder, { recursive: true, mode: 0o700 });
@@ -64,17 +81,22 @@ async function writeAtomically(path: string, file: ProjectFile): Promise<void> {
     await chmod(folder, 0o500);
     await chown(folder, file.owner, file.owner);
   }
-  const temporary = `${path}.new`;
-  await rm(temporary, { force: true });
-  const handle = await open(temporary, "wx", file.mode);
+  const temporary = join(project, `${unfinished}${randomBytes(8).toString("hex")}`);
   try {
-    await handle.writeFile(file.content);
-    await handle.chown(file.owner, file.owner);
-    await handle.sync();
-  } finally {
-    await handle.close();
+    const handle = await open(temporary, "wx", file.mode);
+    try {
+      await handle.writeFile(file.content);
+      await handle.chown(file.owner, file.owner);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    // On a full disk every byte counts.
+    await rm(temporary, { force: true });
+    throw error;
   }
-  await rename(temporary, path);
   const parent = await open(folder, "r");
   try {
     await parent.sync();

@@ -3,6 +3,7 @@ import type { ContextValues, Interceptor } from "@connectrpc/connect";
 import { AppError } from "@decnet/common/errors/app-error";
 import { EnrollmentService } from "@decnet/common/gen/decnet/v1/enrollment_pb";
 import type { Logger } from "@decnet/common/logging/logger";
+import { OperationFailed } from "@decnet/common/rpc/errors";
 import { kPeer } from "@decnet/common/rpc/peer";
 import type { Database } from "../persistence/database.ts";
 import { Audit } from "../persistence/tables.ts";
@@ -24,7 +25,7 @@ export function createAuditInterceptor(database: Database, log: Logger): Interce
         at: new Date(),
         actor: request.contextValues.get(kCaller)?.name ?? hostName(request.contextValues),
         action,
-        target: targetOf(request.message),
+        target: targetOf(request.message) || (/Fleet$/.test(request.method.name) ? "fleet" : ""),
         outcome,
         operationId,
         reason: reasonOf(request.message),
@@ -42,7 +43,10 @@ export function createAuditInterceptor(database: Database, log: Logger): Interce
       return response;
     } catch (error) {
       if (isAgents || !(error instanceof AppError && error.reason === "UNAUTHENTICATED"))
-        await record(error instanceof AppError ? error.reason : "INTERNAL", "");
+        await record(
+          error instanceof AppError ? error.reason : "INTERNAL",
+          error instanceof OperationFailed ? error.operation.id : "",
+        );
       throw error;
     }
   };

@@ -104,7 +104,7 @@ export function createConverger(options: ConvergerOptions): Converger {
       await leavePreviousHost(deckyId, "keep_old");
       return false;
     }
-    await leavePreviousHost(deckyId, "remove_first");
+    if (attempt.decky.previousHost !== null) await leavePreviousHost(deckyId, "remove_first");
     const host = hosts.link(attempt.decky.host);
     const interruption = new AbortController();
     running.set(deckyId, interruption);
@@ -150,8 +150,8 @@ export function createConverger(options: ConvergerOptions): Converger {
   };
 
   /** Takes what is to be done: the desired revision with the operations that wait for it. Undefined when there is nothing. */
-  const begin = (deckyId: string): Promise<Attempt | undefined> =>
-    database.transaction(async (tx) => {
+  const begin = async (deckyId: string): Promise<Attempt | undefined> => {
+    const begun = await database.transaction(async (tx) => {
       const decky = await deckies.lockById(tx, deckyId);
       // A host that is away is waited for: its connection wakes its deckies.
       if (decky === undefined || !hosts.isReachable(decky.host)) return undefined;
@@ -164,8 +164,12 @@ export function createConverger(options: ConvergerOptions): Converger {
       const last = open.at(-1)?.id ?? null;
       await updateRows(tx, Deckies, { id: deckyId }, { state: "changing", lastOperation: last });
       const services = await deckies.services(tx, decky, decky.desiredRevision);
-      return { decky: { ...decky, state: "changing" }, revision: decky.desiredRevision, services, open };
+      await events.append(tx, stateFact(decky, "changing", ""));
+      return { decky: { ...decky, state: "changing" as const }, revision: decky.desiredRevision, services, open };
     });
+    if (begun !== undefined) events.wake();
+    return begun;
+  };
 
   /** The attempt is what was seen running: operations up to it have ended. */
   const settle = (attempt: Attempt, outcome: HostOutcome): Promise<void> =>
@@ -191,7 +195,7 @@ export function createConverger(options: ConvergerOptions): Converger {
         return { ids: ended.map(({ id }) => id), facts: [...facts, ...stateFact(decky, "gone", "torn down")] };
       }
       const judged = outcome.judged;
-      const state = judged?.state ?? "pending";
+      const state = decky.desiredRevision === attempt.revision ? (judged?.state ?? "pending") : "changing";
       await updateRows(
         tx,
         Deckies,
@@ -199,7 +203,7 @@ export function createConverger(options: ConvergerOptions): Converger {
         {
           appliedRevision: attempt.revision,
           renderedRevision: attempt.revision,
-          state: decky.desiredRevision === attempt.revision ? state : "changing",
+          state,
           message: judged?.message ?? "",
           observed: judged === undefined ? null : { baseId: judged.baseId, services: judged.services },
           observedAt: new Date(),
@@ -210,7 +214,7 @@ export function createConverger(options: ConvergerOptions): Converger {
       );
       return {
         ids: ended.map(({ id }) => id),
-        facts: [...facts, ...stateFact({ ...decky, state: attempt.decky.state }, state, judged?.message ?? "")],
+        facts: [...facts, ...stateFact(decky, state, judged?.message ?? "")],
       };
     });
 
@@ -297,10 +301,7 @@ export function createConverger(options: ConvergerOptions): Converger {
       );
       return {
         ids: ended.map(({ id }) => id),
-        facts: [
-          ...ended.flatMap((operation) => operationFacts(operation, desired)),
-          ...stateFact({ ...decky, state: attempt.decky.state }, state, record.message),
-        ],
+        facts: [...ended.flatMap((operation) => operationFacts(operation, desired)), ...stateFact(decky, state, record.message)],
       };
     });
 
@@ -343,9 +344,11 @@ export function createConverger(options: ConvergerOptions): Converger {
         const failures = decky.failures + 1;
         const delayMs = backoffMs(failures, { baseMs: 500, maxMs: 30_000 }, Math.random);
         await updateRows(tx, Deckies, { id: deckyId }, { failures, state: "unknown", message });
+        await events.append(tx, stateFact(decky, "unknown", message));
         return delayMs;
       })
       .catch(() => 2_000);
+    events.wake();
     if (retryMs !== undefined) setTimeout(() => wake(deckyId, host), retryMs).unref();
   };
 

@@ -42,7 +42,7 @@ export async function watchDrift(host: LocalHost, options: DriftWatchOptions): P
     checked = await host.check(staying.map((row) => toSpec(row, services.get(row.id) ?? [], row.desiredRevision)));
   } catch (error) {
     log.warn("the host does not answer", { host: host.name, err: error });
-    await markUnknown(host, rows, options, error);
+    await markUnknown(host, options, error);
     return;
   }
   // What we made and do not know any more is said and left alone: somebody may have brought an older database back.
@@ -120,18 +120,21 @@ async function noteDecky(
 
 async function markUnknown(
   host: Pick<LocalHost, "name">,
-  rows: readonly DeckyRow[],
   { database, events }: DriftWatchOptions,
   error: unknown,
 ): Promise<void> {
   const message = `host ${host.name} does not answer: ${error instanceof Error ? error.message : String(error)}`;
-  const facts = rows.flatMap((row) => stateFact(row, "unknown", message));
-  if (facts.length === 0) return;
-  await database.transaction(async (tx) => {
-    await updateRows(tx, Deckies, { host: host.name, state: Not("unknown") }, { state: "unknown", message });
-    await events.append(tx, facts);
+  const where = { host: host.name, state: Not<DeckyRow["state"]>("unknown") };
+  const known = await database.transaction(async (tx) => {
+    const rows = await tx.getRepository(Deckies).find({ where, lock: { mode: "pessimistic_write" } });
+    await updateRows(tx, Deckies, where, { state: "unknown", message });
+    await events.append(
+      tx,
+      rows.flatMap((row) => stateFact(row, "unknown", message)),
+    );
+    return rows.length;
   });
-  events.wake();
+  if (known > 0) events.wake();
 }
 
 /** Deckies with unfinished operations, for the start of a master. */

@@ -6,9 +6,11 @@ import { digestOf, formatPlan, type PlanView } from "@decnet/engine/plan/plan";
 import { findDistro } from "@decnet/engine/tables/distros";
 import { makeHostname } from "@decnet/engine/tables/hostnames";
 import type { Converger } from "../convergence/converger.ts";
+import { stateFact } from "../convergence/facts.ts";
 import { type DeckyStore, toTarget } from "../deckies/decky-store.ts";
 import { diffServices, sameServices } from "../deckies/services.ts";
 import type { Identity, StoredService } from "../deckies/types.ts";
+import type { EventLog } from "../events/outbox.ts";
 import type { HostRegistry } from "../hosts/host-registry.ts";
 import type { HostStore } from "../hosts/host-store.ts";
 import { type PlaceableHost, type Placement, placeDecky } from "../hosts/placement.ts";
@@ -38,6 +40,7 @@ export interface FleetChangesOptions {
   readonly database: Database;
   readonly deckies: DeckyStore;
   readonly operations: OperationStore;
+  readonly events: EventLog;
   readonly hosts: HostRegistry;
   readonly hostStore: HostStore;
   readonly converger: Converger;
@@ -49,6 +52,7 @@ export function createFleetChanges({
   database,
   deckies,
   operations,
+  events,
   hosts,
   hostStore,
   converger,
@@ -251,7 +255,10 @@ export function createFleetChanges({
       ...(changes.length === 0 ? { state: "succeeded", finishedAt: new Date() } : { state: "running" }),
     };
     await operations.insert(tx, parent);
-    return { parent, children: await storeDeckyChanges(tx, parent, changes, { deckies, operations, catalogue }) };
+    const children = await storeDeckyChanges(tx, parent, changes, { deckies, operations, catalogue });
+    const facts = changes.flatMap(({ action, decky }) => (action === "deploy" ? [] : stateFact(decky, "changing", "")));
+    await events.append(tx, facts);
+    return { parent, children };
   };
 
   return {
@@ -272,6 +279,7 @@ export function createFleetChanges({
       if (plan !== null) refuseOtherPlan(request, plan.digest);
       if (options.dryRun) return { row: { ...newOperation(request), id: "", plan }, steps: [], children: [] };
       const { parent, children } = await database.transaction((tx) => store(tx, request, plan));
+      events.wake();
       for (const child of children) if (child.deckyId !== null) converger.wake(child.deckyId, child.host);
       return { row: parent, steps: [], children: children.map((child) => child.id) };
     },

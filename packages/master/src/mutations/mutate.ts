@@ -2,7 +2,7 @@ import { AppError } from "@decnet/common/errors/app-error";
 import type { Catalogue } from "@decnet/engine/catalogue/types";
 import { formatPlan } from "@decnet/engine/plan/plan";
 import type { Converger } from "../convergence/converger.ts";
-import { operationFacts } from "../convergence/facts.ts";
+import { operationFacts, stateFact } from "../convergence/facts.ts";
 import { type DeckyStore, toTarget } from "../deckies/decky-store.ts";
 import { diffServices, sameServices } from "../deckies/services.ts";
 import type { StoredService } from "../deckies/types.ts";
@@ -222,7 +222,7 @@ export function createMutations({
         ...(done ? { appliedRevision: number } : { state: "changing" }),
       },
     );
-    if (done) await events.append(tx, operationFacts(operation, after));
+    await events.append(tx, done ? operationFacts(operation, after) : stateFact(decky, "changing", ""));
     return { row: operation, steps: [], children: [] };
   }
 }

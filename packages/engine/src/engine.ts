@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { AppError } from "@decnet/common/errors/app-error";
 import type { Catalogue } from "./catalogue/types.ts";
-import { createComposeCli } from "./docker/compose.ts";
+import { type CommandTimeouts, createComposeCli } from "./docker/compose.ts";
 import { createEngineApi, type EngineApi } from "./docker/engine-api.ts";
 import {
   executePlan,
@@ -32,6 +32,7 @@ export interface EngineOptions {
   /** Keyed hash, hex. */
   readonly fingerprint: (text: string) => string;
   readonly socketPath: string;
+  readonly timeouts?: CommandTimeouts;
   readonly boundary?: StepBoundary;
 }
 
@@ -92,7 +93,7 @@ export interface PreparedImage {
 /** Connects to the Docker engine once to learn what it can do. Throws ENGINE_UNAVAILABLE. */
 export async function openEngine(options: EngineOptions): Promise<Engine> {
   const api = createEngineApi(options.socketPath);
-  const compose = createComposeCli(options.socketPath);
+  const compose = createComposeCli(options.socketPath, options.timeouts);
   const { major, version } = await api.version();
   const pinMac = major >= 25;
   const folderOf = (target: { scope: string; name: string }) =>

@@ -21,8 +21,13 @@ export interface ComposeCli {
   version(signal: AbortSignal): Promise<string>;
 }
 
-const upTimeoutMs = 120_000;
-const buildTimeoutMs = 20 * 60_000;
+/** How long a command may take before it is stopped. */
+export interface CommandTimeouts {
+  readonly upMs: number;
+  readonly buildMs: number;
+}
+
+const usualTimeouts: CommandTimeouts = { upMs: 120_000, buildMs: 20 * 60_000 };
 const pluginFolders = [
   "/usr/local/lib/docker/cli-plugins",
   "/usr/local/libexec/docker/cli-plugins",
@@ -30,7 +35,7 @@ const pluginFolders = [
   "/usr/libexec/docker/cli-plugins",
 ];
 
-export function createComposeCli(socketPath: string): ComposeCli {
+export function createComposeCli(socketPath: string, timeouts: CommandTimeouts = usualTimeouts): ComposeCli {
   const env = {
     DOCKER_HOST: `unix://${socketPath}`,
     COMPOSE_ANSI: "never",
@@ -61,14 +66,14 @@ export function createComposeCli(socketPath: string): ComposeCli {
       return runCommand(file, [...args, ...(recreate ? ["--force-recreate"] : []), service], {
         cwd: folder,
         env,
-        timeoutMs: upTimeoutMs,
+        timeoutMs: timeouts.upMs,
         signal,
       });
     },
     build: ({ tag, context, buildBase, signal, onLine }) =>
       runCommand("docker", ["build", "--pull=false", "--build-arg", `BASE_IMAGE=${buildBase}`, "-t", tag, context], {
         env,
-        timeoutMs: buildTimeoutMs,
+        timeoutMs: timeouts.buildMs,
         signal,
         onLine,
       }),

@@ -5,13 +5,14 @@ import { createServer, request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-/** Passes requests on to an engine's socket, and tells which ones: `GET /containers/json?…`. */
-export async function useCountingProxy(engineSocket: string) {
+/** Passes requests on to an engine's socket, and tells which ones: `GET /containers/json?…`. Those that it swallows are never answered. */
+export async function useCountingProxy(engineSocket: string, swallows: (line: string) => boolean = () => false) {
   const socketPath = join(tmpdir(), `decnet-test-${randomBytes(4).toString("hex")}.sock`);
   const seen: string[] = [];
   const server = createServer((incoming, answer) => {
     const { method, url: path, headers } = incoming;
     seen.push(`${method} ${path}`);
+    if (swallows(`${method} ${path}`)) return;
     const forwarded = request({ socketPath: engineSocket, method, path, headers }, (response) => {
       answer.writeHead(response.statusCode ?? 502, response.headers);
       response.pipe(answer);

@@ -36,7 +36,7 @@ export interface TestMaster {
   readonly swarm: Client<typeof SwarmService>;
   /** Undefined unless DECNET_TLS_HOST was set. */
   readonly tlsPort: number | undefined;
-  /** Stops the master and starts it again on its data; the TLS port stays. */
+  /** Stops the master gracefully and starts it again; its clients are new ones then, the TLS port stays. */
   restart(): Promise<void>;
   /** Stops the master and removes everything that the test made. */
   dispose(): Promise<void>;

@@ -11,11 +11,14 @@ import {
   StepFailed,
   type StepFailure,
 } from "./execute/execute-plan.ts";
+import { createHostLinks, type HostLinks } from "./execute/host-links.ts";
+import { createLanUse } from "./execute/lan-use.ts";
 import { diskDigest, projectDigest } from "./execute/project-files.ts";
 import { makeReceipt, type Receipt } from "./execute/receipt.ts";
+import { accessTo, helperOwner, type ObservedLinks } from "./observe/host-access.ts";
 import { type JudgedDecky, judgeDecky } from "./observe/judge.ts";
 import { type LogEntry, streamContainerLogs } from "./observe/logs.ts";
-import { baseOf, type ObservedDecky, type ObservedHost } from "./observe/observed.ts";
+import { baseOf, noLeavings, type ObservedDecky, type ObservedHost, type ObservedLeavings } from "./observe/observed.ts";
 import { noSockets, observeSockets } from "./observe/proc-sockets.ts";
 import type { Plan } from "./plan/plan.ts";
 import { planDecky } from "./plan/plan-decky.ts";
@@ -35,6 +38,9 @@ export interface EngineOptions {
   readonly timeouts?: CommandTimeouts;
   readonly boundary?: StepBoundary;
 }
+
+/** For looking at the host's own interfaces. */
+const linksMs = 10_000;
 
 export interface PlannedDecky {
   readonly plan: Plan;
@@ -94,6 +100,8 @@ export interface PreparedImage {
 export async function openEngine(options: EngineOptions): Promise<Engine> {
   const api = createEngineApi(options.socketPath);
   const compose = createComposeCli(options.socketPath, options.timeouts);
+  const links = createHostLinks();
+  const lanUse = createLanUse();
   const { major, version } = await api.version();
   const pinMac = major >= 25;
   const folderOf = (target: { scope: string; name: string }) =>
@@ -103,9 +111,16 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
 
   const portsOf = (slug: string) => options.catalogue.services.get(slug)?.ports.map((port) => port.number) ?? [];
   /** Images, network and files are taken to be there: an apply looks at them itself. */
-  const planDrift = (wanted: RenderedDecky, observed: ObservedDecky): Plan => {
+  const planDrift = (wanted: RenderedDecky, observed: ObservedDecky, seen: ObservedLinks | undefined): Plan => {
     const images = new Set([wanted.base.image, ...wanted.services.map((service) => service.image.tag)]);
-    const host = { images, networks: new Set([wanted.spec.lan.name]), foreignNames: new Set<string>(), projectDigest: "" };
+    const host = {
+      images,
+      networks: new Set([wanted.spec.lan.name]),
+      foreignNames: new Set<string>(),
+      projectDigest: "",
+      access: seen === undefined ? undefined : accessTo(wanted.spec.lan, options.instance, seen),
+      leaves: noLeavings,
+    };
     return planDecky({ wanted, projectDigest: "", observed, host, portsOf, now: Date.now() });
   };
 
@@ -114,7 +129,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     const rendered = render(target);
     const observed = await observeDecky(api, options.instance, scope, name);
     const folder = folderOf({ scope, name });
-    const host = await observeHost(api, options.instance, folder, rendered);
+    const host = await observeHost(api, links, options.instance, folder, rendered, `${scope}/${name}`);
     const plan = planDecky({
       wanted: rendered,
       projectDigest: rendered === undefined ? "" : projectDigest(rendered.files),
@@ -126,47 +141,52 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     return { rendered, observed, plan, folder, host };
   };
 
+  const apply: Engine["apply"] = async (target, { expectedDigest, onPlan, onStep, signal }) => {
+    const { rendered, observed: before, plan, folder, host } = await prepare(target);
+    if (expectedDigest !== "" && expectedDigest !== plan.digest)
+      throw new AppError("PLAN_CHANGED", "the decky changed on its host since the plan was made", {
+        metadata: { expected: expectedDigest, actual: plan.digest },
+      });
+    await onPlan(plan);
+    const taken = [...host.foreignNames][0];
+    if (taken !== undefined) {
+      const step = plan.steps[0];
+      const message = `the container name ${taken} is taken by a container that is not ours; remove or rename it`;
+      if (step !== undefined)
+        return {
+          plan,
+          receipt: makeReceipt(plan, before, before),
+          observed: before,
+          judged: rendered === undefined ? undefined : judgeDecky(rendered, before),
+          failure: { step, message, outputTail: [] },
+        };
+    }
+    const failure = await executePlan(plan, {
+      api,
+      compose,
+      links,
+      lanUse,
+      instance: options.instance,
+      deckyKey: targetKey(target),
+      folder,
+      rendered,
+      onStep,
+      boundary: options.boundary ?? (() => undefined),
+      signal,
+    });
+    const after = await observeDecky(api, options.instance, before.scope, before.name);
+    const judged = rendered === undefined ? undefined : judgeDecky(rendered, after);
+    return { plan, receipt: makeReceipt(plan, before, after), observed: after, judged, failure };
+  };
+
   return {
     warnings: pinMac ? [] : [`mac_not_pinned: Engine ${version} cannot pin MAC addresses; install Engine 25 or newer`],
     async plan(target) {
       const { plan, observed } = await prepare(target);
       return { plan, observed };
     },
-    async apply(target, { expectedDigest, onPlan, onStep, signal }) {
-      const { rendered, observed: before, plan, folder, host } = await prepare(target);
-      if (expectedDigest !== "" && expectedDigest !== plan.digest)
-        throw new AppError("PLAN_CHANGED", "the decky changed on its host since the plan was made", {
-          metadata: { expected: expectedDigest, actual: plan.digest },
-        });
-      await onPlan(plan);
-      const taken = [...host.foreignNames][0];
-      if (taken !== undefined) {
-        const step = plan.steps[0];
-        const message = `the container name ${taken} is taken by a container that is not ours; remove or rename it`;
-        if (step !== undefined)
-          return {
-            plan,
-            receipt: makeReceipt(plan, before, before),
-            observed: before,
-            judged: rendered === undefined ? undefined : judgeDecky(rendered, before),
-            failure: { step, message, outputTail: [] },
-          };
-      }
-      const failure = await executePlan(plan, {
-        api,
-        compose,
-        instance: options.instance,
-        deckyKey: targetKey(target),
-        folder,
-        rendered,
-        onStep,
-        boundary: options.boundary ?? (() => undefined),
-        signal,
-      });
-      const after = await observeDecky(api, options.instance, before.scope, before.name);
-      const judged = rendered === undefined ? undefined : judgeDecky(rendered, after);
-      return { plan, receipt: makeReceipt(plan, before, after), observed: after, judged, failure };
-    },
+    apply: (target, how) =>
+      target.kind === "absent" ? apply(target, how) : lanUse.during(target.spec.lan.name, how.signal, () => apply(target, how)),
     async check(specs) {
       const found = await api.listContainers(options.instance);
       const observe = (key: string) => {
@@ -174,11 +194,13 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
         const containers = found.filter((entry) => entry.decky === key).map((entry) => entry.container);
         return withSockets({ scope, name, containers, sockets: noSockets });
       };
+      const needsHelper = specs.some((spec) => spec.lan.driver !== "bridge");
+      const seen = needsHelper ? await links.observe(AbortSignal.timeout(linksMs)) : undefined;
       const deckies = new Map<string, CheckedDecky>();
       for (const spec of specs) {
         const wanted = renderDecky(spec, { ...options, projectDir: folderOf(spec), pinMac });
         const observed = await observe(deckyKey(spec));
-        deckies.set(deckyKey(spec), { observed, judged: judgeDecky(wanted, observed), plan: planDrift(wanted, observed) });
+        deckies.set(deckyKey(spec), { observed, judged: judgeDecky(wanted, observed), plan: planDrift(wanted, observed, seen) });
       }
       const strays = [...new Set(found.map((entry) => entry.decky))].filter((key) => !deckies.has(key));
       return { deckies, strays: await Promise.all(strays.map(observe)) };
@@ -227,24 +249,59 @@ async function withSockets(decky: ObservedDecky): Promise<ObservedDecky> {
 
 async function observeHost(
   api: EngineApi,
+  links: HostLinks,
   instance: string,
   folder: string,
   rendered: RenderedDecky | undefined,
+  decky: string,
 ): Promise<ObservedHost> {
   if (rendered === undefined)
-    return { images: new Set(), networks: new Set(), foreignNames: new Set(), projectDigest: await diskDigest(folder, []) };
+    return {
+      images: new Set(),
+      networks: new Set(),
+      foreignNames: new Set(),
+      projectDigest: await diskDigest(folder, []),
+      access: undefined,
+      leaves: await observeLeavings(api, links, instance, decky),
+    };
   const tags = [...new Set([rendered.base.image, ...rendered.services.map((service) => service.image.tag)])];
   const names = [rendered.base.name, ...rendered.services.map((service) => service.name)];
-  const [images, hasNetwork, foreignNames, digest] = await Promise.all([
+  const { lan } = rendered.spec;
+  const [images, hasNetwork, foreignNames, digest, seen] = await Promise.all([
     Promise.all(tags.map(async (tag) => ((await api.hasImage(tag)) ? tag : undefined))),
     api.hasNetwork(rendered.spec.lan.name),
     api.foreignNames(instance, names),
     diskDigest(folder, rendered.files),
+    lan.driver === "bridge" ? undefined : links.observe(AbortSignal.timeout(linksMs)),
   ]);
   return {
     images: new Set(images.filter((tag) => tag !== undefined)),
-    networks: new Set(hasNetwork ? [rendered.spec.lan.name] : []),
+    networks: new Set(hasNetwork ? [lan.name] : []),
     foreignNames,
     projectDigest: digest,
+    access: seen === undefined ? undefined : accessTo(lan, instance, seen),
+    leaves: noLeavings,
+  };
+}
+
+async function observeLeavings(api: EngineApi, links: HostLinks, instance: string, decky: string): Promise<ObservedLeavings> {
+  const networks = (await api.ownNetworks(instance)).filter(
+    ({ members }) => members.length === 0 || members.some((member) => member.decky === decky),
+  );
+  const isBridge = networks.every(({ driver }) => driver === "bridge");
+  const helpers = isBridge ? [] : (await links.observe(AbortSignal.timeout(linksMs))).helpers;
+  const addresses = networks.flatMap(({ name, members }) =>
+    members.filter((member) => member.decky === decky).map(({ address }) => ({ owner: helperOwner(instance, name), address })),
+  );
+  return {
+    networks: networks.map(({ name, driver }) => ({
+      network: name,
+      owner: driver === "bridge" ? "" : helperOwner(instance, name),
+    })),
+    routes: helpers.flatMap((helper) =>
+      addresses
+        .filter(({ owner, address }) => owner === helper.owner && helper.routes.includes(address))
+        .map(({ address }) => ({ to: address, helper: helper.name })),
+    ),
   };
 }

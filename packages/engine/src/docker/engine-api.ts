@@ -12,6 +12,12 @@ export interface EngineVersion {
   readonly major: number;
 }
 
+export interface OwnNetwork {
+  readonly name: string;
+  readonly driver: string;
+  readonly members: readonly { readonly decky: string; readonly address: string }[];
+}
+
 /** The Docker Engine as typed functions. Nothing here decides; an engine that does not answer is ENGINE_UNAVAILABLE, never an empty answer. */
 export interface EngineApi {
   version(): Promise<EngineVersion>;
@@ -25,6 +31,12 @@ export interface EngineApi {
   hasImage(tag: string): Promise<boolean>;
   hasNetwork(name: string): Promise<boolean>;
   createNetwork(lan: LanSpec, instance: string): Promise<void>;
+  /** Networks of this installation with the deckies of ours on them, running or not, and their addresses there. */
+  ownNetworks(instance: string): Promise<OwnNetwork[]>;
+  /** Whether any container is on exactly this network, whoever's and in whatever state. */
+  hasContainersOn(network: string): Promise<boolean>;
+  /** One that a container uses stays. */
+  removeNetwork(name: string): Promise<void>;
   start(id: string): Promise<void>;
   restart(id: string, graceSeconds: number): Promise<void>;
   stop(id: string, graceSeconds: number): Promise<void>;
@@ -104,6 +116,29 @@ export function createEngineApi(socketPath: string): EngineApi {
         });
         await ignoring(409, created);
       }),
+    ownNetworks: (instance) =>
+      guarded(async () => {
+        const filters = JSON.stringify({ label: [`${label.instance}=${instance}`] });
+        const [networks, containers] = await Promise.all([
+          docker.listNetworks({ filters }),
+          docker.listContainers({ all: true, filters }),
+        ]);
+        return networks.map(({ Name: name, Driver: driver }) => ({
+          name,
+          driver,
+          members: containers.flatMap((container) => {
+            const place = container.NetworkSettings.Networks[name];
+            if (place === undefined) return [];
+            return [{ decky: container.Labels[label.decky] ?? "", address: place.IPAMConfig?.IPv4Address ?? place.IPAddress }];
+          }),
+        }));
+      }),
+    hasContainersOn: (network) =>
+      guarded(async () => {
+        const filters = JSON.stringify({ network: [network] });
+        return (await docker.listContainers({ all: true, limit: 1, filters })).length > 0;
+      }),
+    removeNetwork: (name) => guarded(() => ignoring(403, ignoring(404, docker.getNetwork(name).remove()))),
     start: (id) => guarded(() => ignoring(304, docker.getContainer(id).start())),
     restart: (id, graceSeconds) => guarded(() => docker.getContainer(id).restart({ t: graceSeconds })),
     stop: (id, graceSeconds) => guarded(() => ignoring(304, ignoring(404, docker.getContainer(id).stop({ t: graceSeconds })))),

@@ -4,6 +4,8 @@ import type { EngineApi } from "../docker/engine-api.ts";
 import type { CommandResult } from "../docker/run-command.ts";
 import type { Plan, Step, StepKind, StepOf } from "../plan/plan.ts";
 import type { RenderedDecky } from "../render/render-decky.ts";
+import type { HostLinks } from "./host-links.ts";
+import type { LanUse } from "./lan-use.ts";
 import { pruneSecrets, removeProject, writeProject } from "./project-files.ts";
 import { settle } from "./settle.ts";
 
@@ -28,6 +30,8 @@ export type StepBoundary = (boundary: {
 export interface ExecuteContext {
   readonly api: EngineApi;
   readonly compose: ComposeCli;
+  readonly links: HostLinks;
+  readonly lanUse: LanUse;
   readonly instance: string;
   readonly deckyKey: string;
   readonly folder: string;
@@ -56,7 +60,19 @@ type Executors = { readonly [K in StepKind]: (step: StepOf<K>, context: ExecuteC
 /** A kind of step without an executor does not compile. Executors act and decide nothing. */
 const executors: Executors = {
   "prepare-image": prepareImage,
-  "create-network": ({ lan }, { api, instance }) => api.createNetwork(lan, instance),
+  "create-network": async ({ lan }, { api, links, instance, signal }) => {
+    if (lan.driver !== "bridge") await links.requireDriver(lan, signal);
+    await api.createNetwork(lan, instance);
+  },
+  "create-helper": ({ helper }, { links, signal }) => links.ensureHelper(helper, signal),
+  "add-route": ({ helper, target, from }, { links, signal }) => links.addRoute(helper, target, from, signal),
+  "remove-route": ({ helper, target }, { links, signal }) => links.removeRoute(helper, target, signal),
+  "release-network": ({ target, owner }, { api, links, lanUse, signal }) =>
+    lanUse.unlessUsed(target, signal, async () => {
+      if (await api.hasContainersOn(target)) return;
+      if (owner !== "") await links.removeHelpers(owner, signal);
+      await api.removeNetwork(target);
+    }),
   "write-project": (_, { folder, rendered }) => writeProject(folder, rendered?.files ?? []),
   create: ({ container }, context) => up(container, false, context),
   recreate: ({ container }, context) => up(container, true, context),

@@ -1,4 +1,5 @@
 import type { Scope } from "../spec.ts";
+import type { ObservedAccess } from "./host-access.ts";
 
 export type ContainerStatus = "created" | "running" | "paused" | "restarting" | "removing" | "exited" | "dead";
 
@@ -55,7 +56,20 @@ export interface ObservedHost {
   readonly foreignNames: ReadonlySet<string>;
   /** Digest of the project on disk; empty when there is none. */
   readonly projectDigest: string;
+  /** The host's way to the decky's LAN; undefined when it needs none. */
+  readonly access: ObservedAccess | undefined;
+  /** What a decky that goes leaves behind on the host. */
+  readonly leaves: ObservedLeavings;
 }
+
+export interface ObservedLeavings {
+  /** Networks of ours that it is on, or nobody. */
+  readonly networks: readonly { readonly network: string; readonly owner: string }[];
+  /** The host's routes to it. */
+  readonly routes: readonly { readonly to: string; readonly helper: string }[];
+}
+
+export const noLeavings: ObservedLeavings = { networks: [], routes: [] };
 
 export function baseOf(decky: ObservedDecky): ObservedContainer | undefined {
   return decky.containers.find((container) => container.role === "base");

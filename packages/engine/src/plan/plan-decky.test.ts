@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { ObservedContainer, ObservedDecky, ObservedHost } from "../observe/observed.ts";
+import { noLeavings, type ObservedContainer, type ObservedDecky, type ObservedHost } from "../observe/observed.ts";
 import type { RenderedDecky } from "../render/render-decky.ts";
 import { formatPlan } from "./plan.ts";
 import { planDecky } from "./plan-decky.ts";
@@ -82,6 +82,8 @@ const plan = (
     networks: new Set(["lan"]),
     foreignNames: new Set<string>(),
     projectDigest: "same",
+    access: undefined,
+    leaves: noLeavings,
     ...options.host,
   };
   return planDecky({

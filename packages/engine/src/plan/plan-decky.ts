@@ -1,16 +1,8 @@
 import type { ObservedContainer, ObservedDecky, ObservedHost, Session } from "../observe/observed.ts";
 import { baseOf, isDetached } from "../observe/observed.ts";
 import type { RenderedDecky, WantedContainer } from "../render/render-decky.ts";
-import {
-  digestOf,
-  formatPlan,
-  type Plan,
-  plannedContainers,
-  type Risk,
-  type Step,
-  type StepFields,
-  type StepKind,
-} from "./plan.ts";
+import { type Draft, digestOf, formatPlan, type Plan, plannedContainers, type Risk, type Step, type StepKind } from "./plan.ts";
+import { planHostAccess } from "./plan-host-access.ts";
 
 export interface PlanInput {
   /** Undefined: the decky is to be gone. */
@@ -24,10 +16,6 @@ export interface PlanInput {
   /** Milliseconds since the epoch. */
   readonly now: number;
 }
-
-type Draft = {
-  [K in StepKind]: { readonly kind: K; readonly target: string; readonly slug: string; readonly cause: string } & StepFields[K];
-}[StepKind];
 
 /** Decides what to do to one decky. Pure: no engine, no clock. An empty plan means that the world is as wanted. */
 export function planDecky(input: PlanInput): Plan {
@@ -83,6 +71,7 @@ function planPresence(wanted: RenderedDecky, input: PlanInput): Draft[] {
   return [
     ...uniqueByTarget(images),
     ...network,
+    ...planHostAccess(lan, wanted.spec.ip, host.access),
     ...write,
     ...orphans.flatMap((orphan) => removal(orphan, "no longer wanted")),
     ...basePlan,
@@ -222,8 +211,19 @@ function planRemoval(input: PlanInput): Draft[] {
   const joiners = input.observed.containers.filter((container) => container.role === "service");
   const bases = input.observed.containers.filter((container) => container.role === "base");
   const name = input.observed.name;
+  const { routes, networks } = input.host.leaves;
   return [
     ...[...joiners, ...bases].flatMap((container) => removal(container, "teardown")),
+    ...routes.map(({ to, helper }): Draft => ({ kind: "remove-route", target: to, slug: "", cause: "teardown", helper })),
+    ...networks.map(
+      ({ network, owner }): Draft => ({
+        kind: "release-network",
+        target: network,
+        slug: "",
+        cause: "goes with the last decky on it",
+        owner,
+      }),
+    ),
     ...(input.observed.containers.length === 0 && input.host.projectDigest === ""
       ? []
       : [{ kind: "remove-project" as const, target: name, slug: "", cause: "teardown" }]),

@@ -2,10 +2,26 @@ import { createHash } from "node:crypto";
 import type { ImageRecipe } from "../render/images.ts";
 import type { LanSpec } from "../spec.ts";
 
+/** A helper interface as it should be. */
+export interface HelperSpec {
+  readonly name: string;
+  readonly kind: string;
+  readonly parent: string;
+  readonly owner: string;
+  /** The host's address on the parent. */
+  readonly address: string;
+}
+
 /** Arguments of each kind of step. One step is one external call; every step is safe to repeat. */
 export interface StepFields {
   "prepare-image": { readonly image: ImageRecipe | string };
   "create-network": { readonly lan: LanSpec };
+  /** A leg of the host on a macvlan or ipvlan LAN. */
+  "create-helper": { readonly helper: HelperSpec };
+  "add-route": { readonly helper: string; readonly from: string };
+  "remove-route": { readonly helper: string };
+  /** Removes a network with its helper once nobody is on it. */
+  "release-network": { readonly owner: string };
   "write-project": { readonly digest: string };
   create: { readonly container: string };
   recreate: { readonly container: string };
@@ -35,6 +51,9 @@ export interface StepView extends StepCommon {
 
 export type StepOf<K extends StepKind> = { readonly kind: K } & StepFields[K] & StepCommon;
 export type Step = { [K in StepKind]: StepOf<K> }[StepKind];
+
+/** A step that has no number yet. */
+export type Draft = { [K in StepKind]: { readonly kind: K } & StepFields[K] & Omit<StepCommon, "number"> }[StepKind];
 
 export type RiskCode = "cut-sessions" | "restart-base" | "teardown";
 

@@ -36,6 +36,8 @@ export interface EngineOptions {
   readonly fingerprint: (text: string) => string;
   readonly socketPath: string;
   readonly timeouts?: CommandTimeouts;
+  /** The docker-compose program to run; undefined: found where Docker looks. */
+  readonly composePath?: string | undefined;
   readonly boundary?: StepBoundary;
 }
 
@@ -99,7 +101,7 @@ export interface PreparedImage {
 /** Connects to the Docker engine once to learn what it can do. Throws ENGINE_UNAVAILABLE. */
 export async function openEngine(options: EngineOptions): Promise<Engine> {
   const api = createEngineApi(options.socketPath);
-  const compose = createComposeCli(options.socketPath, options.timeouts);
+  const compose = createComposeCli(options.socketPath, { pluginPath: options.composePath, timeouts: options.timeouts });
   const links = createHostLinks();
   const lanUse = createLanUse();
   const { major, version } = await api.version();

@@ -19,6 +19,7 @@ const schema = z.object({
     .default(86_400),
   DECNET_DATABASE_URL: z.string().optional(),
   DECNET_DOCKER_SOCKET: z.string().startsWith("/").default("/var/run/docker.sock"),
+  DECNET_COMPOSE: z.string().startsWith("/").optional(),
   /** Folders with decoy services, separated by colons, beside the ones that come along. */
   DECNET_CATALOGUE: z.string().default(""),
   DECNET_LOG_LEVEL: z.enum(["debug", "info", "warn", "error"]).default("info"),
@@ -37,6 +38,8 @@ export interface MasterConfig {
   /** Undefined: the master runs a private PostgreSQL for itself. */
   readonly databaseUrl: string | undefined;
   readonly dockerSocket: string;
+  /** Undefined: the docker-compose plugin is found where Docker looks. */
+  readonly composePath: string | undefined;
   readonly catalogueFolders: readonly string[];
   readonly logLevel: string;
   readonly parallel: number;
@@ -67,6 +70,7 @@ export function parseMasterConfig(env: Readonly<Record<string, string | undefine
     agentCertificateMs: value.DECNET_AGENT_CERTIFICATE_SECONDS * 1000,
     databaseUrl: value.DECNET_DATABASE_URL,
     dockerSocket: value.DECNET_DOCKER_SOCKET,
+    composePath: value.DECNET_COMPOSE,
     catalogueFolders: [ownCatalogue, ...value.DECNET_CATALOGUE.split(":").filter((folder) => folder !== "")],
     logLevel: value.DECNET_LOG_LEVEL,
     parallel: value.DECNET_PARALLEL,

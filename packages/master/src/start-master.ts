@@ -73,6 +73,7 @@ export async function startMaster({ config, log, version, boundary }: MasterOpti
       catalogue,
       fingerprint: box.fingerprint,
       socketPath: config.dockerSocket,
+      composePath: config.composePath,
       ...(boundary === undefined ? {} : { boundary }),
     });
     for (const warning of engine.warnings) log.warn("the engine lacks something", { warning });

@@ -35,7 +35,11 @@ const pluginFolders = [
   "/usr/libexec/docker/cli-plugins",
 ];
 
-export function createComposeCli(socketPath: string, timeouts: CommandTimeouts = usualTimeouts): ComposeCli {
+/** `pluginPath` is the docker-compose program to run; without one it is looked for where Docker looks. */
+export function createComposeCli(
+  socketPath: string,
+  { pluginPath, timeouts = usualTimeouts }: { readonly pluginPath?: string | undefined; readonly timeouts?: CommandTimeouts | undefined } = {},
+): ComposeCli {
   const env = {
     DOCKER_HOST: `unix://${socketPath}`,
     COMPOSE_ANSI: "never",
@@ -45,7 +49,7 @@ export function createComposeCli(socketPath: string, timeouts: CommandTimeouts =
   let command: Promise<readonly [string, ...string[]]> | undefined;
   // The plugin is a program of its own: calling it directly saves starting the docker client for each change.
   const compose = () => {
-    command ??= findPlugin();
+    command ??= pluginPath === undefined ? findPlugin() : Promise.resolve([pluginPath]);
     return command;
   };
   return {

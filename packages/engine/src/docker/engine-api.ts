@@ -67,6 +67,7 @@ export function createEngineApi(socketPath: string): EngineApi {
       await delay(50);
     }
   };
+  const creating = new Map<string, Promise<void>>();
   return {
     version: () =>
       guarded(async () => {
@@ -103,9 +104,13 @@ export function createEngineApi(socketPath: string): EngineApi {
       }),
     createNetwork: (lan, instance) =>
       guarded(async () => {
-        // Two deckies may want the network at the same moment: the second finds it there.
+        // Two deckies may want the network at the same moment: the second waits for the first's, and a later one finds it there.
+        const other = creating.get(lan.name);
+        if (other !== undefined) return other;
         const created = docker.createNetwork({
           Name: lan.name,
+          // Below Engine 25 a name that is taken is a conflict only when asked for.
+          CheckDuplicate: true,
           Driver: lan.driver,
           IPAM: { Driver: "default", Config: [{ Subnet: lan.subnet, Gateway: lan.gateway }] },
           Options: {
@@ -114,7 +119,9 @@ export function createEngineApi(socketPath: string): EngineApi {
           },
           Labels: { [label.instance]: instance },
         });
-        await ignoring(409, created);
+        const done = ignoring(409, created).finally(() => creating.delete(lan.name));
+        creating.set(lan.name, done);
+        return done;
       }),
     ownNetworks: (instance) =>
       guarded(async () => {

@@ -28,7 +28,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: "integration",
-          include: ["test/{integration,contract,interop,faults}/**/*.test.ts"],
+          include: ["test/{conformance,integration,contract,interop,faults}/**/*.test.ts"],
           fileParallelism: false,
           globalSetup: ["test/support/images.ts"],
           testTimeout: 120 * seconds,

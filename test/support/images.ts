@@ -9,15 +9,26 @@ const run = randomBytes(2).toString("hex");
 
 /** Names this run, and builds the catalogue's images once, so that no test pays for another one's build. */
 export async function setup(): Promise<void> {
+  // The docker command that the tests look with talks to the engine that they test.
+  const socket = process.env["DECNET_DOCKER_SOCKET"];
+  if (socket !== undefined) process.env["DOCKER_HOST"] = `unix://${socket}`;
   process.env["DECNET_TEST_RUN"] = run;
+  await prepareImages();
+}
+
+/** Builds what is missing of the catalogue's images and answers their tags. */
+export async function prepareImages(): Promise<string[]> {
   const catalogue = await loadCatalogue([ownCatalogue]);
+  const tags: string[] = [];
   for (const service of catalogue.services.values()) {
     if (service.singleton) continue;
     const image = serviceImage(service, debianBase);
     const present = await execa("docker", ["image", "inspect", image.tag], { reject: false });
     if (present.exitCode !== 0)
       await execa("docker", ["build", "--build-arg", `BASE_IMAGE=${image.buildBase}`, "-t", image.tag, image.context]);
+    tags.push(image.tag);
   }
+  return tags;
 }
 
 /** No test may leave a container behind. */

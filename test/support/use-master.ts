@@ -77,6 +77,8 @@ export function configFor(place: Place, more: Record<string, string> = {}): Mast
     DECNET_LOG_LEVEL: "error",
     DECNET_DRIFT_INTERVAL_MS: "1000",
     DECNET_CATALOGUE: testCatalogue,
+    DECNET_DOCKER_SOCKET: process.env["DECNET_DOCKER_SOCKET"],
+    DECNET_COMPOSE: process.env["DECNET_COMPOSE"],
     ...more,
   };
   return parseMasterConfig(env, ownCatalogue);

@@ -62,24 +62,6 @@ warn_if_old() {
     say "warning: Docker engine $v is older than $MIN_ENGINE: it runs decoys, but cannot pin their MAC addresses"
 }
 
-# Debian 13's packages on Debian 12: fetched with an apt state of their own, so that the machine's sources stay as they are.
-unpack_from_debian_13() {
-  local work=$1 deb keyring=/usr/share/keyrings/debian-archive-keyring.gpg signed=
-  shift
-  [ ! -e "$keyring" ] || signed="[signed-by=$keyring] "
-  mkdir -p "$work"/{lists,cache/archives}/partial "$work"/{debs,root}
-  debian_sources trixie | sed "s|^|deb $signed|; s|\$| main|" > "$work/sources.list"
-  local private=(-o "Dir::Etc::SourceList=$work/sources.list" -o Dir::Etc::SourceParts=/dev/null
-    -o Dir::Etc::Preferences=/dev/null -o Dir::Etc::PreferencesParts=/dev/null
-    -o "Dir::State::Lists=$work/lists" -o "Dir::Cache=$work/cache" -o APT::Sandbox::User=root
-    -o Acquire::Languages=none -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false)
-  (
-    cd "$work/debs"
-    apt "${private[@]}" update && apt "${private[@]}" download "$@"
-  ) > "$work/log" 2>&1 || { tail -n 15 "$work/log" >&2; fail "could not fetch Debian 13's $* (output above)"; }
-  for deb in "$work"/debs/*.deb; do dpkg-deb -x "$deb" "$work/root"; done
-}
-
 link() {                                 # link TARGET PATH, remembered for purge.sh
   mkdir -p "${2%/*}"
   ln -sfn "$1" "$2"
@@ -100,7 +82,7 @@ install_private() {
   # shellcheck disable=SC2064  # the folder of now
   trap "rm -rf '$work'" EXIT
   say "fetching Debian 13's ${packages[*]} into $ENGINE_DIR"
-  unpack_from_debian_13 "$work" "${packages[@]}"
+  unpack_from_debian trixie "$work" "${packages[@]}"
 
   for file in "$work"/root/usr/{bin,sbin}/*; do
     case ${file##*/} in

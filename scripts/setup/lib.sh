@@ -94,3 +94,22 @@ _debian_sources() {
         if (suite == to || suite == to "-updates" || suite == to "-security") { sub(/\/$/, "", $4); print $4, suite }
       }' | awk '!seen[$0]++'
 }
+
+# unpack_from_debian RELEASE WORK PACKAGE...   Another release's packages, unpacked into WORK/root: fetched with an apt state of their
+# own, so that the machine's sources stay as they are.
+unpack_from_debian() {
+  local release=$1 work=$2 deb keyring=/usr/share/keyrings/debian-archive-keyring.gpg signed=
+  shift 2
+  [ ! -e "$keyring" ] || signed="[signed-by=$keyring] "
+  mkdir -p "$work"/{lists,cache/archives}/partial "$work"/{debs,root}
+  debian_sources "$release" | sed "s|^|deb $signed|; s|\$| main|" > "$work/sources.list"
+  local private=(-o "Dir::Etc::SourceList=$work/sources.list" -o Dir::Etc::SourceParts=/dev/null
+    -o Dir::Etc::Preferences=/dev/null -o Dir::Etc::PreferencesParts=/dev/null
+    -o "Dir::State::Lists=$work/lists" -o "Dir::Cache=$work/cache" -o APT::Sandbox::User=root
+    -o Acquire::Languages=none -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false)
+  (
+    cd "$work/debs"
+    apt "${private[@]}" update && apt "${private[@]}" download "$@"
+  ) > "$work/log" 2>&1 || { tail -n 15 "$work/log" >&2; fail "could not fetch $* of Debian's $release (output above)"; }
+  for deb in "$work"/debs/*.deb; do dpkg-deb -x "$deb" "$work/root"; done
+}

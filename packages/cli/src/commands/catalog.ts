@@ -1,0 +1,77 @@
+import {
+  GetServiceResponseSchema,
+  ListArchetypesResponseSchema,
+  ListDistrosResponseSchema,
+  ListServicesResponseSchema,
+} from "@decnet/common/gen/decnet/v1/catalog_pb";
+import type { Command } from "commander";
+import type { Cli } from "../cli.ts";
+import { type ReadFlags, reading, show } from "../flags.ts";
+import { table } from "../output.ts";
+
+/** `decnet catalog …` */
+export function registerCatalog(program: Command, cli: Cli): void {
+  const catalog = program.command("catalog").description("The decoy services on offer.");
+  reading(catalog.command("list")).action((flags: ReadFlags) =>
+    cli.withConnection(async (connection) => {
+      const found = await connection.catalog.listServices({});
+      show(flags, ListServicesResponseSchema, found, () =>
+        table(
+          ["SLUG", "PORTS", "WHAT"],
+          found.services.map((each) => [
+            each.slug,
+            each.ports.map((port) => `${port.protocol}/${port.number}`).join(" ") || (each.singleton ? "per host" : "-"),
+            each.summary,
+          ]),
+        ),
+      );
+      return undefined;
+    }),
+  );
+  reading(catalog.command("get <slug>")).action((slug: string, flags: ReadFlags) =>
+    cli.withConnection(async (connection) => {
+      const found = await connection.catalog.getService({ slug });
+      show(flags, GetServiceResponseSchema, found, () =>
+        table(
+          ["KEY", "DEFAULT", "ALLOWED", "HELP"],
+          found.service?.fields.map((field) => [
+            field.key,
+            field.secret ? "(secret)" : JSON.stringify(field.defaultValue === undefined ? "" : valueText(field.defaultValue)),
+            field.enumValues.join("|"),
+            field.help,
+          ]) ?? [],
+        ),
+      );
+      return undefined;
+    }),
+  );
+  reading(catalog.command("archetypes")).action((flags: ReadFlags) =>
+    cli.withConnection(async (connection) => {
+      const found = await connection.catalog.listArchetypes({});
+      show(flags, ListArchetypesResponseSchema, found, () =>
+        table(
+          ["SLUG", "SERVICES", "NOT ON OFFER YET"],
+          found.archetypes.map((each) => [each.slug, each.services.join(" "), each.missingServices.join(" ")]),
+        ),
+      );
+      return undefined;
+    }),
+  );
+  reading(catalog.command("distros")).action((flags: ReadFlags) =>
+    cli.withConnection(async (connection) => {
+      const found = await connection.catalog.listDistros({});
+      show(flags, ListDistrosResponseSchema, found, () =>
+        table(
+          ["SLUG", "IMAGE"],
+          found.distros.map((each) => [each.slug, each.image]),
+        ),
+      );
+      return undefined;
+    }),
+  );
+}
+
+function valueText(value: { readonly kind: { readonly value?: unknown } }): unknown {
+  const inner = value.kind.value;
+  return typeof inner === "object" ? "list" : inner;
+}

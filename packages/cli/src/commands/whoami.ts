@@ -1,0 +1,16 @@
+import { Role, WhoAmIResponseSchema } from "@decnet/common/gen/decnet/v1/access_pb";
+import type { Command } from "commander";
+import type { Cli } from "../cli.ts";
+import { type ReadFlags, reading, show } from "../flags.ts";
+import { word } from "../output.ts";
+
+/** `decnet whoami` */
+export function registerWhoami(program: Command, cli: Cli): void {
+  reading(program.command("whoami").description("Who the master takes you for.")).action((flags: ReadFlags) =>
+    cli.withConnection(async ({ access }) => {
+      const me = await access.whoAmI({});
+      show(flags, WhoAmIResponseSchema, me, () => `${me.name}  ${word(Role, me.role)}  ${me.tokenId}`);
+      return undefined;
+    }),
+  );
+}

@@ -5,6 +5,7 @@ const schema = z.object({
   /** For reading with grpcurl on the worker itself; 0 takes a free port. */
   DECNET_AGENT_PORT: z.coerce.number().int().min(0).max(65_535).default(7441),
   DECNET_DOCKER_SOCKET: z.string().startsWith("/").default("/var/run/docker.sock"),
+  DECNET_COMPOSE: z.string().startsWith("/").optional(),
   DECNET_CATALOGUE: z.string().default(""),
   DECNET_LOG_LEVEL: z.enum(["debug", "info", "warn", "error"]).default("info"),
   DECNET_PARALLEL: z.coerce.number().int().min(1).max(64).default(4),
@@ -17,6 +18,8 @@ export interface AgentConfig {
   readonly stateDir: string;
   readonly port: number;
   readonly dockerSocket: string;
+  /** The docker-compose program; undefined: found where Docker looks. */
+  readonly composePath: string | undefined;
   readonly catalogueFolders: readonly string[];
   readonly logLevel: string;
   readonly parallel: number;
@@ -36,6 +39,7 @@ export function parseAgentConfig(env: Readonly<Record<string, string | undefined
     stateDir: value.DECNET_AGENT_DIR,
     port: value.DECNET_AGENT_PORT,
     dockerSocket: value.DECNET_DOCKER_SOCKET,
+    composePath: value.DECNET_COMPOSE,
     catalogueFolders: [ownCatalogue, ...value.DECNET_CATALOGUE.split(":").filter((folder) => folder !== "")],
     logLevel: value.DECNET_LOG_LEVEL,
     parallel: value.DECNET_PARALLEL,

@@ -12,9 +12,10 @@ export async function readFacts(options: {
   readonly version: string;
   readonly catalogueDigest: string;
   readonly dockerSocket: string;
+  readonly composePath: string | undefined;
   readonly stateDir: string;
 }): Promise<AgentFacts> {
-  const engine = await readEngine(options.dockerSocket);
+  const engine = await readEngine(options.dockerSocket, options.composePath);
   const disk = await statfs(options.stateDir).catch(() => undefined);
   return create(AgentFactsSchema, {
     agentVersion: options.version,
@@ -40,7 +41,10 @@ export async function readFacts(options: {
   });
 }
 
-async function readEngine(socket: string): Promise<{ engine: string; compose: string; major: number; problem: string }> {
+async function readEngine(
+  socket: string,
+  pluginPath: string | undefined,
+): Promise<{ engine: string; compose: string; major: number; problem: string }> {
   let engine = "";
   let major = 0;
   try {
@@ -49,7 +53,7 @@ async function readEngine(socket: string): Promise<{ engine: string; compose: st
     return { engine, compose: "", major, problem: `no Docker engine answers on ${socket}: ${messageOf(error)}` };
   }
   try {
-    const compose = await createComposeCli(socket).version(AbortSignal.timeout(10_000));
+    const compose = await createComposeCli(socket, { pluginPath }).version(AbortSignal.timeout(10_000));
     const composeMajor = Number.parseInt(compose.replace(/^v/, ""), 10);
     const problem = composeMajor >= 2 ? "" : `docker compose 2 or newer is needed, this is ${JSON.stringify(compose)}`;
     return { engine, compose, major, problem };

@@ -52,6 +52,7 @@ export async function startAgent({ config, identity, log, version, boundary, ope
       catalogue,
       fingerprint: await openFingerprint(join(config.stateDir, "fingerprint.key")),
       socketPath: config.dockerSocket,
+      composePath: config.composePath,
       ...(boundary === undefined ? {} : { boundary }),
     });
     const specs = await openSpecStore(join(config.stateDir, "specs"), catalogue, (file, error) =>

@@ -1,223 +1,178 @@
-import { createInterface } from "node:readline/promises";
+import { setTimeout as delay } from "node:timers/promises";
 import { toJson } from "@bufbuild/protobuf";
-import {
-  ChangeAction,
-  OnFailure,
-  type Operation,
-  OperationSchema,
-  OperationState,
-  type Plan,
-  StepState,
-  Wait,
-} from "@decnet/common/gen/decnet/v1/operation_pb";
+import { type Operation, OperationSchema, PlanSchema } from "@decnet/common/gen/decnet/v1/operation_pb";
 import { fromConnectError } from "@decnet/common/rpc/errors";
-import type { Connection } from "./connection.ts";
-import { print, say, visible, word } from "./output.ts";
+import type { Change } from "./change/change.ts";
+import { commandFor } from "./change/command-line.ts";
+import { type ConfirmInput, questionsFor } from "./change/confirm.ts";
+import { conclude, follow } from "./change/follow.ts";
+import { explainMove } from "./change/moved.ts";
+import { type ChangeFlags, optionsOf, waitMs } from "./change/options.ts";
+import { findRepeated } from "./change/repeated.ts";
+import { formOf } from "./flags.ts";
+import { during, endLive, isInteractive, isVerbose, print, printRaw, remark, say, sayIn, showLive } from "./output.ts";
+import { ask } from "./prompts.ts";
 import { UsageError } from "./settings.ts";
+import { parseDuration } from "./text/duration.ts";
+import { type Form, formatDocument, isForPrograms } from "./text/forms.ts";
+import { formatPlan, hasChanges, nameOf } from "./text/plan.ts";
 
-/** Flags that every changing command has. */
-export interface ChangeFlags {
-  readonly json?: boolean;
-  readonly yes?: boolean;
-  readonly accept?: string[];
-  readonly plan?: boolean;
-  readonly exitCode?: boolean;
-  readonly wait?: string;
-  readonly expect?: string;
-  readonly expectPlan?: string;
-  readonly reason?: string;
-  readonly requestId?: string;
-  readonly onFailure?: string;
-}
+export type { ChangeFlags } from "./change/options.ts";
 
-export interface OptionsInit {
-  readonly requestId: string;
-  readonly expectedRevision?: number;
-  readonly expectedPlan: string;
-  readonly dryRun: boolean;
-  readonly reason: string;
-  readonly onFailure: OnFailure;
-  readonly wait: Wait;
-}
+const mostPlans = 5;
+const idleLookMs = 1_000;
+const idleAtMostMs = 24 * 3_600_000;
 
-export interface Change {
-  readonly flags: ChangeFlags;
-  readonly connection: Connection;
-  readonly submit: (options: OptionsInit) => Promise<{ operation?: Operation | undefined }>;
-  /** Whether a plain yes is asked for; adds disturb nothing and ask nothing. */
-  readonly asks: boolean;
-  /** The biggest acts want this name typed. */
-  readonly typed?: { readonly name: string; readonly accept: string };
-}
-
-/** plan → ask → run → verdict. Returns the exit code. */
-export async function runChange({ flags, connection, submit, asks, typed }: Change): Promise<number> {
-  const dry = await submit(optionsOf(flags, { dryRun: true, expectedPlan: flags.expectPlan ?? "" }));
-  const plan = dry.operation?.plan;
-  if (flags.plan === true) {
-    if (flags.json === true && dry.operation !== undefined)
-      print(JSON.stringify(toJson(OperationSchema, dry.operation), null, 2));
-    else print(formatPlan(plan));
-    if (plan !== undefined && plan.digest !== "")
-      say(`to do exactly this: the same command with --expect-plan ${plan.digest} instead of --plan`);
-    return flags.exitCode === true && hasChanges(plan) ? 10 : 0;
+/** plan → ask → run → verdict. What was agreed to is what is done: the call carries the plan's digest. Returns the exit code. */
+export async function runChange(change: Change): Promise<number> {
+  const { flags, connection } = change;
+  const form = formOf(flags);
+  waitMs(flags.wait);
+  if (flags.waitIdle !== undefined && parseDuration(flags.waitIdle) === undefined)
+    throw new UsageError("--wait-idle is a time such as 10m");
+  if (connection.context.hasOthers)
+    sayIn(connection.context.colour, `context ${connection.context.name} · ${connection.context.address}`);
+  const repeated = await findRepeated(change);
+  if (repeated !== undefined) {
+    remark(`request id ${flags.requestId ?? ""} was used before, by ${repeated.id}; nothing new is started`);
+    return follow(connection, repeated.id, flags);
   }
-  if (flags.json !== true) say(formatPlan(plan));
-  await confirm(flags, plan, asks, typed);
-  const started = await submit({
-    ...optionsOf(flags, { dryRun: false, expectedPlan: flags.expectPlan ?? "" }),
-    wait: Wait.ACCEPTED,
-  });
-  const id = started.operation?.id ?? "";
-  if (flags.wait === "accepted") return verdict(started.operation, flags);
-  return follow(connection, id, flags);
-}
-
-/** Replays an operation's finished steps, follows it to its end, and says how it ended. */
-export async function follow(connection: Connection, id: string, flags: ChangeFlags): Promise<number> {
-  const timeoutMs = durationMs(flags.wait);
-  const onInterrupt = () => {
-    say(`operation ${id} goes on; cancel: decnet op cancel ${id}`);
-    process.exit(130);
-  };
-  process.once("SIGINT", onInterrupt);
-  let last: Operation | undefined;
-  try {
-    for await (const { item } of connection.operations.watchOperation({ id }, timeoutMs === undefined ? {} : { timeoutMs })) {
-      if (item.case === "operation") last = item.value;
-      else if (item.case === "step" && flags.json !== true && item.value.state !== StepState.RUNNING) {
-        const step = item.value;
-        say(
-          `${step.state === StepState.SUCCEEDED ? "ok    " : "FAILED"} ${step.verb.padEnd(14)} ${step.target}  (${step.cause})`,
-        );
-        for (const line of step.outputTail) say(`       | ${visible(line)}`);
-      }
+  const planned = await makePlan(change);
+  if (flags.plan === true || flags.dryRun === true) return showPlan(planned, flags, form);
+  for (let round = 1; ; round += 1) {
+    const dry = round === 1 ? planned : await makePlan(change);
+    if (!isForPrograms(form) && form !== "name") remark(formatPlan(dry, { verbose: isVerbose() }));
+    else if (form === "jsonl" && dry.plan !== undefined)
+      printRaw(JSON.stringify({ type: "plan", decky: nameOf(dry), plan: toJson(PlanSchema, dry.plan) }));
+    warnOfPlainSecrets(dry, change.plainKeys ?? []);
+    if (!hasChanges(dry.plan)) return nothingToDo(dry, form);
+    const consent = await seekConsent(change, dry);
+    const expectedPlan = flags.expectPlan ?? (consent.binds ? (consent.dry.plan?.digest ?? "") : "");
+    try {
+      const started = await change.submit(optionsOf(flags, { dryRun: false, expectedPlan }));
+      if (started.operation === undefined) throw new Error("the master answered no operation");
+      if (flags.wait === "accepted") return await conclude(connection, started.operation, form);
+      return await follow(connection, started.operation.id, flags);
+    } catch (error) {
+      if (fromConnectError(error).reason !== "PLAN_CHANGED") throw error;
+      // Nobody read the plan that moved: -y and named risks hold for the next one as well, and are checked against it again.
+      if (!consent.wasAsked && flags.expectPlan === undefined && round < mostPlans) continue;
+      await explainMove(change, consent.dry);
+      throw error;
     }
-  } catch (error) {
-    if (fromConnectError(error).reason !== "WAIT_ENDED") throw error;
-    say(`the operation goes on: decnet op watch ${id}`);
-    return 9;
-  } finally {
-    process.off("SIGINT", onInterrupt);
-  }
-  return verdict(last, flags);
-}
-
-function verdict(operation: Operation | undefined, flags: ChangeFlags): number {
-  if (operation === undefined) return 1;
-  if (flags.json === true) print(JSON.stringify(toJson(OperationSchema, operation), null, 2));
-  const name = operation.decky?.name ?? "fleet";
-  const others = operation.receipt?.containers.filter((container) => !container.planned).length ?? 0;
-  switch (operation.state) {
-    case OperationState.SUCCEEDED:
-      if (operation.receipt !== undefined)
-        say(
-          `receipt: ${others} other container${others === 1 ? "" : "s"} ${operation.receipt.othersUnchanged ? "unchanged" : "CHANGED"} (ids, start times, restarts)`,
-        );
-      say(`${name}${operation.revision > 0 ? ` r${operation.revision}` : ""} done.   ${operation.id}`);
-      if (operation.revision > 1) say(`undo: decnet decky restore ${name} r${operation.revision - 1}`);
-      return 0;
-    case OperationState.FAILED:
-      say(`error: ${operation.error?.reason ?? "APPLY_FAILED"}  ${visible(operation.error?.message ?? "")}`);
-      say(
-        ` now:   ${operation.error?.undone === true ? `${name} is back on its last good state` : `${name} was NOT undone: it needs you`}`,
-      );
-      for (const next of operation.error?.next ?? []) say(` next:  ${next}`);
-      return operation.error?.undone === true ? 7 : 8;
-    case OperationState.CANCELLED:
-    case OperationState.SUPERSEDED:
-      say(`${operation.id} was ${word(OperationState, operation.state)}`);
-      return 4;
-    default:
-      say(`${operation.id} is ${word(OperationState, operation.state)}: decnet op watch ${operation.id}`);
-      return 0;
   }
 }
 
-async function confirm(flags: ChangeFlags, plan: Plan | undefined, asks: boolean, typed: Change["typed"]): Promise<void> {
-  const accepted = new Set(flags.accept ?? []);
-  const open = (plan?.risks ?? []).filter((risk) => !accepted.has(risk.code) && risk.code !== "teardown");
-  const isTerminal = process.stdin.isTTY === true && process.stderr.isTTY === true;
-  if (typed !== undefined && hasChanges(plan)) {
-    if (accepted.has(typed.accept)) return;
-    if (!isTerminal) throw new UsageError(`needs --accept ${typed.accept}; nothing was changed`);
-    if ((await ask(`Type ${typed.name} to go on: `)) !== typed.name) throw new UsageError("not confirmed; nothing was changed");
-    return;
-  }
-  const risk = open[0];
-  if (risk !== undefined && !isTerminal)
-    throw new UsageError(`needs --accept ${risk.code} (${risk.message}); nothing was changed`);
-  if ((risk === undefined && (!asks || flags.yes === true)) || !hasChanges(plan)) return;
-  if (!isTerminal) throw new UsageError("needs a confirmation and there is no terminal: add -y; nothing was changed");
-  if (!/^y(es)?$/i.test(await ask("Go on? [y/N] "))) throw new UsageError("not confirmed; nothing was changed");
-}
-
-async function ask(question: string): Promise<string> {
-  const prompt = createInterface({ input: process.stdin, output: process.stderr });
+async function makePlan(change: Change): Promise<Operation> {
+  const { flags } = change;
+  const options = optionsOf(flags, { dryRun: true, expectedPlan: flags.expectPlan ?? "" });
   try {
-    return (await prompt.question(question)).trim();
-  } finally {
-    prompt.close();
+    const { operation } = await during("planning", change.submit(options));
+    if (operation === undefined) throw new Error("the master answered no plan");
+    return operation;
+  } catch (error) {
+    if (flags.expectPlan !== undefined && fromConnectError(error).reason === "PLAN_CHANGED") await explainMove(change, undefined);
+    throw error;
   }
 }
 
-function hasChanges(plan: Plan | undefined): boolean {
-  return plan !== undefined && (plan.steps.length > 0 || plan.changes.length > 0 || plan.deckies.length > 0);
+function showPlan(dry: Operation, flags: ChangeFlags, form: Form): number {
+  const { plan } = dry;
+  const exit = flags.exitCode === true && hasChanges(plan) ? 10 : 0;
+  if (form === "jsonl") {
+    if (plan !== undefined) printRaw(JSON.stringify({ type: "plan", decky: nameOf(dry), plan: toJson(PlanSchema, plan) }));
+    printRaw(JSON.stringify({ type: "result", state: "PLANNED", decky: nameOf(dry), changes: hasChanges(plan), exit }));
+  } else if (isForPrograms(form)) printRaw(formatDocument(form === "yaml" ? "yaml" : "json", toJson(OperationSchema, dry)));
+  else if (form === "name") printRaw(plan?.digest ?? "");
+  else {
+    print(formatPlan(dry, { verbose: isVerbose() }));
+    if (plan !== undefined && hasChanges(plan) && plan.digest !== "")
+      remark(`to do exactly this:\n  ${commandFor(plan, process.argv.slice(2))}`);
+  }
+  return exit;
 }
 
-const marks: Partial<Record<ChangeAction, string>> = {
-  [ChangeAction.ADDED]: "  +",
-  [ChangeAction.REMOVED]: "  -",
-  [ChangeAction.CHANGED]: "+/-",
-  [ChangeAction.STAGED]: "  s",
-};
-
-function formatPlan(plan: Plan | undefined, indent = ""): string {
-  if (!hasChanges(plan) || plan === undefined) return `${indent}nothing to do`;
-  const parts = plan.deckies.map((part) => `${part.action} ${part.decky?.name ?? ""}\n${formatPlan(part.plan, "  ")}`);
-  const lines = plan.changes.flatMap((change) => [
-    `${marks[change.action] ?? "  ?"} ${change.service}`,
-    ...change.fields.map(
-      (field) =>
-        `    ${marks[field.action] ?? "  ?"} ${field.key}  ${field.secret ? "(secret)" : visible([field.before, field.after].filter((text) => text !== "").join(" → "))}`,
-    ),
-  ]);
-  const steps = plan.steps.map((step) => `    ${step.number} ${step.verb} ${step.target}  (${step.cause})`);
-  const untouched = plan.untouched.length > 0 ? [`  = ${plan.untouched.join(", ")}  not touched`] : [];
-  const risks =
-    plan.deckies.length > 0
-      ? []
-      : plan.risks.map(
-          (risk) =>
-            `  ! ${risk.message} (risk: ${risk.code})${risk.subjects.length > 0 ? `: ${visible(risk.subjects.slice(0, 5).join(", "))}` : ""}`,
-        );
-  return [...lines, ...steps, ...parts, ...untouched, ...risks].map((line) => indent + line).join("\n");
+function nothingToDo(dry: Operation, form: Form): number {
+  if (form === "jsonl")
+    printRaw(JSON.stringify({ type: "result", state: "SUCCEEDED", decky: nameOf(dry), changes: false, exit: 0 }));
+  else if (isForPrograms(form)) printRaw(formatDocument(form === "yaml" ? "yaml" : "json", toJson(OperationSchema, dry)));
+  return 0;
 }
 
-export function optionsOf(flags: ChangeFlags, fixed: { dryRun: boolean; expectedPlan: string }): OptionsInit {
-  if (flags.onFailure !== undefined && flags.onFailure !== "undo" && flags.onFailure !== "keep")
-    throw new UsageError("--on-failure is undo or keep");
-  return {
-    requestId: fixed.dryRun ? "" : (flags.requestId ?? ""),
-    ...(flags.expect === undefined ? {} : { expectedRevision: parseRevision(flags.expect) }),
-    expectedPlan: fixed.expectedPlan,
-    dryRun: fixed.dryRun,
-    reason: flags.reason ?? "",
-    onFailure: flags.onFailure === "keep" ? OnFailure.KEEP : OnFailure.UNDO,
-    wait: Wait.APPLIED,
-  };
+function warnOfPlainSecrets(dry: Operation, plainKeys: readonly string[]): void {
+  const secret = new Set(dry.plan?.changes.flatMap((each) => each.fields.filter((f) => f.secret).map((f) => f.key)));
+  for (const key of plainKeys)
+    if (secret.has(key))
+      say(
+        `warning: ${key} is a secret and stood in the arguments, where others can read it; use ${key}=@file, ${key}=- or a bare ${key}`,
+      );
 }
 
-/** `r41` or `41` */
-export function parseRevision(text: string): number {
-  const number = /^r?(\d{1,9})$/.exec(text)?.[1];
-  if (number === undefined) throw new UsageError(`a revision is a number such as r41, not ${JSON.stringify(text)}`);
-  return Number(number);
+interface Consent {
+  /** The plan that was agreed to; waiting for idle sessions makes a new one. */
+  readonly dry: Operation;
+  /** Somebody read the plan and said yes. */
+  readonly wasAsked: boolean;
+  /** The call must do this plan or nothing. */
+  readonly binds: boolean;
 }
 
-function durationMs(wait: string | undefined): number | undefined {
-  if (wait === undefined || wait === "applied") return undefined;
-  const [, amount = "", unit = "s"] = /^(\d{1,6})(ms|s|m|h)?$/.exec(wait) ?? [];
-  if (amount === "") throw new UsageError("--wait is applied, accepted, or a time such as 30s");
-  return Number(amount) * ({ ms: 1, s: 1_000, m: 60_000, h: 3_600_000 }[unit] ?? 1_000);
+async function seekConsent(change: Change, first: Operation): Promise<Consent> {
+  const { flags } = change;
+  let dry = first;
+  if (flags.waitIdle !== undefined && cutsSessions(dry))
+    dry = await waitUntilIdle(change, dry, parseDuration(flags.waitIdle) ?? 0);
+  const input = (): ConfirmInput => ({
+    plan: dry.plan,
+    accepted: flags.accept ?? [],
+    yes: flags.yes === true || flags.waitIdle !== undefined,
+    asks: change.asks,
+    typed: change.typed,
+    context: change.connection.context,
+  });
+  const questions = questionsFor(input());
+  const pending = questions[0];
+  if (pending === undefined) return { dry, wasAsked: false, binds: change.asks || (dry.plan?.risks.length ?? 0) > 0 };
+  if (!isInteractive()) throw new UsageError(`needs ${pending.flags} (${pending.why}); nothing was changed`);
+  for (const question of questions) {
+    if (question.kind === "type") {
+      const answer = await ask(`${question.why}. Type ${question.text} to go on: `);
+      if (answer !== question.text) throw new UsageError("not confirmed; nothing was changed");
+      continue;
+    }
+    const answer = await ask(`${questionText(change, dry)}? [y/N${question.canWait ? "/w = wait until idle" : ""}] `);
+    if (question.canWait && /^w/i.test(answer)) dry = await waitUntilIdle(change, dry, idleAtMostMs);
+    else if (!/^y(es)?$/i.test(answer)) throw new UsageError("not confirmed; nothing was changed");
+  }
+  return { dry, wasAsked: true, binds: true };
+}
+
+function questionText(change: Change, dry: Operation): string {
+  const where = dry.decky === undefined ? "" : ` (${nameOf(dry)} on ${dry.host})`;
+  return `${change.question ?? "Apply this"}${where}`;
+}
+
+function cutsSessions(dry: Operation): boolean {
+  return dry.plan?.risks.some((risk) => risk.code === "cut-sessions") === true;
+}
+
+/** Plans again and again until no open session would be cut. */
+async function waitUntilIdle(change: Change, first: Operation, forMs: number): Promise<Operation> {
+  const deadline = performance.now() + forMs;
+  let dry = first;
+  remark("waiting until no session is open; Ctrl-C stops waiting, nothing was changed so far");
+  while (cutsSessions(dry)) {
+    const risk = dry.plan?.risks.find((each) => each.code === "cut-sessions");
+    if (performance.now() > deadline)
+      throw new UsageError(
+        `still ${risk?.message ?? "sessions are open"}; nothing was changed. To cut them: --accept cut-sessions`,
+      );
+    showLive(risk?.message ?? "sessions are open");
+    await delay(Math.min(idleLookMs, Math.max(1, deadline - performance.now())));
+    const { operation } = await change.submit(optionsOf(change.flags, { dryRun: true, expectedPlan: "" }));
+    if (operation === undefined) throw new Error("the master answered no plan");
+    dry = operation;
+  }
+  endLive();
+  return dry;
 }

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import type { DescService } from "@bufbuild/protobuf";
-import { type Client, createClient } from "@connectrpc/connect";
+import { type Client, createClient, type Transport } from "@connectrpc/connect";
 import { AccessService } from "@decnet/common/gen/decnet/v1/access_pb";
 import { CatalogService } from "@decnet/common/gen/decnet/v1/catalog_pb";
 import { EventService } from "@decnet/common/gen/decnet/v1/event_pb";
@@ -8,8 +8,11 @@ import { FleetService } from "@decnet/common/gen/decnet/v1/fleet_pb";
 import { MutationService } from "@decnet/common/gen/decnet/v1/mutation_pb";
 import { OperationService } from "@decnet/common/gen/decnet/v1/operation_pb";
 import { createClientTransport } from "@decnet/common/rpc/client";
+import type { ChosenContext } from "./contexts/contexts.ts";
+import { isVerbose, say } from "./output.ts";
 
 export interface Connection {
+  readonly context: ChosenContext;
   readonly address: string;
   readonly mutations: Client<typeof MutationService>;
   readonly fleet: Client<typeof FleetService>;
@@ -20,21 +23,16 @@ export interface Connection {
   close(): void;
 }
 
-/** Where the master is and who we are. A token file that cannot be read counts as no token: the master then says what is missing. */
-export interface Target {
-  readonly address: string;
-  readonly token: string;
-  readonly tokenFile: string;
-}
-
-export function connect(target: Target): Connection {
+/** A token file that cannot be read counts as no token: the master then says what is missing. */
+export function connect(context: ChosenContext): Connection {
   const { transport, close } = createClientTransport({
-    address: target.address,
-    token: target.token || readToken(target.tokenFile),
+    address: context.address,
+    token: context.token || readToken(context.tokenFile),
   });
-  const to = <Service extends DescService>(service: Service) => createClient(service, transport);
+  const to = <Service extends DescService>(service: Service) => createClient(service, isVerbose() ? told(transport) : transport);
   return {
-    address: target.address,
+    context,
+    address: context.address,
     mutations: to(MutationService),
     fleet: to(FleetService),
     operations: to(OperationService),
@@ -42,6 +40,24 @@ export function connect(target: Target): Connection {
     catalog: to(CatalogService),
     access: to(AccessService),
     close,
+  };
+}
+
+/** Says each call and how long its answer took. */
+function told(transport: Transport): Transport {
+  return {
+    async unary(method, ...rest) {
+      const startedAt = performance.now();
+      try {
+        return await transport.unary(method, ...rest);
+      } finally {
+        say(`  ${method.parent.typeName}/${method.name} ${(performance.now() - startedAt).toFixed(0)} ms`);
+      }
+    },
+    stream(method, ...rest) {
+      say(`  ${method.parent.typeName}/${method.name} stream`);
+      return transport.stream(method, ...rest);
+    },
   };
 }
 

@@ -1,33 +1,88 @@
 import { type DescMessage, type MessageShape, toJson } from "@bufbuild/protobuf";
 import type { Command } from "commander";
-import { print } from "./output.ts";
+import { print, printRaw } from "./output.ts";
+import { UsageError } from "./settings.ts";
+import { type Form, formatDocument, forms, isForm } from "./text/forms.ts";
 
 /** Ends the help of every command. */
 export const exitCodes = `
 Exit codes: 0 done · 1 unexpected · 2 bad input · 3 not found · 4 conflict · 5 not signed in or not allowed · 6 unreachable ·
 7 failed and undone · 8 failed and NOT undone · 9 --wait ran out, the operation goes on · 10 --plan --exit-code: there are changes · 130 interrupted`;
 
-/** Flags of every command that shows something. */
-export type ReadFlags = { readonly json?: boolean };
+/** Flags of every command that shows something. They are global; the program hands them to each command. */
+export interface ReadFlags {
+  readonly json?: boolean;
+  readonly output?: string;
+}
 
-/** Prints an answer in the form that was asked for: the contract's JSON, or the text for people. */
-export const show = <Desc extends DescMessage>(flags: ReadFlags, schema: Desc, message: MessageShape<Desc>, text: () => string) =>
-  print(flags.json === true ? JSON.stringify(toJson(schema, message), null, 2) : text());
+/** The form that was asked for. */
+export function formOf(flags: ReadFlags): Form {
+  const form = flags.json === true ? "json" : (flags.output ?? "table");
+  if (!isForm(form)) throw new UsageError(`--output is one of ${forms.join(", ")}, not ${JSON.stringify(form)}`);
+  return form;
+}
+
+/** Prints an answer in the form that was asked for: the contract's JSON for programs, or the text for people. */
+export function show<Desc extends DescMessage>(
+  flags: ReadFlags,
+  schema: Desc,
+  message: MessageShape<Desc>,
+  text: (isWide: boolean) => string,
+): void {
+  const form = formOf(flags);
+  if (form === "table" || form === "wide") print(text(form === "wide"));
+  else {
+    const rendered = formatDocument(form, toJson(schema, message));
+    if (rendered !== "") printRaw(rendered);
+  }
+}
+
+/** What the help of a command says besides its flags. */
+export interface Help {
+  /** Command lines without the leading `decnet`; three of them. */
+  readonly examples: readonly string[];
+  /** The method behind it, such as `FleetService/GetDecky`. */
+  readonly rpc?: string;
+  /** A request for grpcurl, as JSON. */
+  readonly body?: string;
+}
 
 /** Makes a command one that shows something: pass its flags on to `show`. */
-export const reading = (command: Command) => command.option("--json", "one JSON document");
+export function reading(command: Command, help?: Help): Command {
+  return command.addHelpText("after", `${help === undefined ? "" : formatHelp(help)}${exitCodes}`);
+}
 
 /** Makes a command one that changes something: pass its flags on to `runChange`. */
-export const changing = (command: Command) =>
-  reading(command)
-    .option("-y, --yes", "do not ask; never covers named risks")
-    .option("--accept <risk...>", "accept a named risk: cut-sessions, restart-base, teardown=NAME")
-    .option("--plan", "only show the plan")
-    .option("--exit-code", "with --plan: exit 10 when there are changes")
-    .option("--wait <how>", "applied (default), accepted, or a time such as 30s")
-    .option("--expect <revision>", "refuse unless the decky is at this revision")
-    .option("--expect-plan <digest>", "refuse unless the plan is this one")
-    .option("--reason <text>", "kept with the operation")
-    .option("--request-id <id>", "the same id again gives the same operation")
-    .option("--on-failure <what>", "undo (default) or keep")
-    .addHelpText("after", exitCodes);
+export function changing(command: Command, help?: Help): Command {
+  return reading(
+    command
+      .option("-y, --yes", "do not ask; never covers named risks")
+      .option("--accept <risk>", "accept a named risk: cut-sessions, restart-base, teardown=NAME; repeatable", collect)
+      .option("--plan", "only show the plan")
+      .option("--dry-run", "the same as --plan")
+      .option("--exit-code", "with --plan: exit 10 when there are changes")
+      .option("--wait <how>", "applied (default), accepted, or a time such as 30s")
+      .option("--wait-idle <time>", "wait so long for open sessions to end, instead of cutting them")
+      .option("--expect <revision>", "refuse unless the decky is at this revision")
+      .option("--expect-plan <digest>", "refuse unless the plan is this one")
+      .option("--reason <text>", "kept with the operation")
+      .option("--request-id <id>", "the same id again gives the same operation")
+      .option("--on-failure <what>", "undo (default) or keep"),
+    help,
+  );
+}
+
+function collect(value: string, before: string[] | undefined): string[] {
+  return [...(before ?? []), value];
+}
+
+function formatHelp({ examples, rpc, body }: Help): string {
+  const lines = ["", "Examples:", ...examples.map((example) => `  decnet ${example}`)];
+  if (rpc !== undefined)
+    lines.push(
+      "",
+      `RPC: decnet.v1.${rpc}`,
+      `  grpcurl -plaintext -H "authorization: Bearer $DECNET_TOKEN" -d '${body ?? "{}"}' 127.0.0.1:7440 decnet.v1.${rpc}`,
+    );
+  return `${lines.join("\n")}\n`;
+}

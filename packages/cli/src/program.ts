@@ -1,18 +1,30 @@
-import { Command, Option } from "commander";
+import { Command } from "commander";
 import type { Cli } from "./cli.ts";
 import { registerCatalog } from "./commands/catalog.ts";
+import { registerCompletion } from "./commands/completion.ts";
+import { registerContext } from "./commands/context.ts";
 import { registerDecky } from "./commands/decky.ts";
+import { registerDoctor } from "./commands/doctor.ts";
 import { registerEvents } from "./commands/events.ts";
 import { registerFleet } from "./commands/fleet.ts";
+import { registerMachine } from "./commands/machine.ts";
 import { registerOp } from "./commands/op.ts";
 import { registerService } from "./commands/service.ts";
 import { registerStatus } from "./commands/status.ts";
+import { registerVersion } from "./commands/version.ts";
 import { registerWhoami } from "./commands/whoami.ts";
 import { connect } from "./connection.ts";
-import { exitCodes } from "./flags.ts";
+import { readContextFile } from "./contexts/context-file.ts";
+import { type Choice, chooseContext } from "./contexts/contexts.ts";
+import { reportFailure } from "./failure.ts";
+import { exitCodes, formOf, type ReadFlags } from "./flags.ts";
+import { chooseLook, setLook } from "./output.ts";
+import { isForm } from "./text/forms.ts";
+import { readVersion } from "./version.ts";
 
 /** One entry per group of commands, in the order of `decnet --help`. A new group is a file in commands/ and a line here. */
 const groups: readonly ((program: Command, cli: Cli) => void)[] = [
+  registerMachine,
   registerStatus,
   registerDecky,
   registerService,
@@ -20,43 +32,87 @@ const groups: readonly ((program: Command, cli: Cli) => void)[] = [
   registerOp,
   registerEvents,
   registerCatalog,
+  registerContext,
   registerWhoami,
+  registerDoctor,
+  registerCompletion,
+  registerVersion,
 ];
 
-interface Globals {
-  readonly address: string;
-  readonly token: string;
-  readonly tokenFile: string;
+interface Globals extends Choice, ReadFlags {
+  readonly color: boolean;
+  readonly quiet?: boolean;
+  readonly verbose?: boolean;
 }
 
-/** The whole command tree. Every action returns an exit code, or nothing for 0. */
+/** The whole command tree. Every action reports its own failure and its exit code. */
 export function createProgram(env: Readonly<Record<string, string | undefined>>, onExit: (code: number) => void): Command {
   const program = new Command("decnet")
     .description("Change decoy services on live deckies.")
-    .addOption(new Option("--address <url>", "where the master is").default(env["DECNET_ADDRESS"] ?? "http://127.0.0.1:7440"))
-    .addOption(
-      new Option("--token <token>", "bearer token; DECNET_TOKEN is better, arguments are visible to others").default(
-        env["DECNET_TOKEN"] ?? "",
-        "DECNET_TOKEN",
-      ),
-    )
-    .addOption(
-      new Option("--token-file <file>", "where the token is").default(
-        env["DECNET_TOKEN_FILE"] ?? "/var/lib/decnet/master/admin.token",
-      ),
-    )
+    .version(readVersion(), "--version", "this program's version")
+    .option("--context <name>", "the master to talk to, by its name in the contexts file")
+    .option("--address <url>", "where the master is, instead of a context's address")
+    .option("--token <token>", "bearer token; DECNET_TOKEN is better, arguments are visible to others")
+    .option("--token-file <file>", "where the token is")
+    .option("-o, --output <form>", "table, wide, json, jsonl, yaml or name")
+    .option("--json", "the same as -o json")
+    .option("-q, --quiet", "no plan and no progress, only results and failures")
+    .option("-v, --verbose", "every step, every cause, every call")
+    .option("--no-color", "no colours; NO_COLOR and TERM=dumb do the same")
     .addHelpText("after", exitCodes)
+    .configureHelp({ showGlobalOptions: true })
     .exitOverride()
     .configureOutput({ writeErr: (text) => process.stderr.write(text) });
 
-  const withConnection: Cli["withConnection"] = async (work) => {
-    const connection = connect(program.opts<Globals>());
-    try {
-      onExit((await work(connection)) ?? 0);
-    } finally {
-      connection.close();
-    }
+  const globals = () => program.opts<Globals>();
+  const form = () => {
+    const { json, output } = globals();
+    return json === true ? "json" : output !== undefined && isForm(output) ? output : "table";
   };
-  for (const register of groups) register(program, { withConnection });
+  program.hook("preAction", (_, action) => {
+    const { json, output, color, quiet, verbose } = globals();
+    action.setOptionValue("json", json);
+    action.setOptionValue("output", output);
+    setLook(
+      chooseLook({
+        env,
+        stderrIsTerminal: process.stderr.isTTY === true,
+        noColour: !color,
+        quiet: quiet === true,
+        verbose: verbose === true,
+      }),
+    );
+  });
+  const fromEnv = {
+    context: env["DECNET_CONTEXT"] || undefined,
+    address: env["DECNET_ADDRESS"] || undefined,
+    token: env["DECNET_TOKEN"] || undefined,
+    tokenFile: env["DECNET_TOKEN_FILE"] || undefined,
+  };
+  const cli: Cli = {
+    env,
+    flags: globals,
+    chosen: () => chooseContext(globals(), fromEnv, readContextFile(env)),
+    async run(work) {
+      try {
+        formOf(globals());
+        onExit((await work()) ?? 0);
+      } catch (error) {
+        onExit(await reportFailure(error, form()));
+      }
+    },
+    withConnection: (work) =>
+      cli.run(async () => {
+        const connection = connect(cli.chosen());
+        try {
+          return await work(connection);
+        } catch (error) {
+          return await reportFailure(error, form(), connection);
+        } finally {
+          connection.close();
+        }
+      }),
+  };
+  for (const register of groups) register(program, cli);
   return program;
 }

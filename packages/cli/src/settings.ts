@@ -5,19 +5,42 @@ import { parse } from "yaml";
 /** Bad input on the command line; exit code 2. */
 export class UsageError extends Error {}
 
-/** `key=value`, `key=@file`, `key=-` (standard input), and a whole map from a YAML file. Later words win. */
-export function parseSettings(words: readonly string[], file: string | undefined): JsonObject {
-  const settings: JsonObject = file === undefined ? {} : readMap(file);
+/** The user ended it; exit code 130. */
+export class Interrupted extends Error {}
+
+export interface Settings {
+  readonly config: JsonObject;
+  /** Keys whose value stood in the arguments, where other users can read it. */
+  readonly plain: readonly string[];
+}
+
+/**
+ * `key=value`, `key=@file`, `key=-` (standard input), a bare `key` that is asked for without echo, and a whole map from a YAML file.
+ * Later words win.
+ */
+export async function parseSettings(
+  words: readonly string[],
+  file: string | undefined,
+  askHidden: (key: string) => Promise<string>,
+): Promise<Settings> {
+  const config: JsonObject = file === undefined ? {} : { ...readMap(file) };
+  const plain: string[] = [];
   for (const each of words) {
     const at = each.indexOf("=");
+    if (at < 0 && /^[a-z][a-z0-9_]*$/.test(each)) {
+      config[each] = await askHidden(each);
+      continue;
+    }
     if (at < 1) throw new UsageError(`settings are key=value, not ${JSON.stringify(each)}`);
-    settings[each.slice(0, at)] = readValue(each.slice(at + 1));
+    const [key, text] = [each.slice(0, at), each.slice(at + 1)];
+    config[key] = readValue(text);
+    if (text !== "-" && text !== "" && !text.startsWith("@")) plain.push(key);
   }
-  return settings;
+  return { config, plain };
 }
 
 function readValue(text: string): string {
-  if (text === "-") return readFileSync(0, "utf8").replace(/\n$/, "");
+  if (text === "-") return readText("-").replace(/\n$/, "");
   if (text.startsWith("@")) return readText(text.slice(1)).replace(/\n$/, "");
   return text;
 }

@@ -12,7 +12,10 @@ import { table } from "../output.ts";
 /** `decnet catalog …` */
 export function registerCatalog(program: Command, cli: Cli): void {
   const catalog = program.command("catalog").description("The decoy services on offer.");
-  reading(catalog.command("list")).action((flags: ReadFlags) =>
+  reading(catalog.command("list").description("Services that a decky can have."), {
+    examples: ["catalog list", "catalog list -o name", "catalog list --json"],
+    rpc: "CatalogService/ListServices",
+  }).action((flags: ReadFlags) =>
     cli.withConnection(async (connection) => {
       const found = await connection.catalog.listServices({});
       show(flags, ListServicesResponseSchema, found, () =>
@@ -28,7 +31,11 @@ export function registerCatalog(program: Command, cli: Cli): void {
       return undefined;
     }),
   );
-  reading(catalog.command("get <slug>")).action((slug: string, flags: ReadFlags) =>
+  reading(catalog.command("get <slug>").description("One service with its settings."), {
+    examples: ["catalog get ssh", "catalog get http --json", "catalog get redis -o yaml"],
+    rpc: "CatalogService/GetService",
+    body: '{"slug":"ssh"}',
+  }).action((slug: string, flags: ReadFlags) =>
     cli.withConnection(async (connection) => {
       const found = await connection.catalog.getService({ slug });
       show(flags, GetServiceResponseSchema, found, () =>
@@ -45,7 +52,10 @@ export function registerCatalog(program: Command, cli: Cli): void {
       return undefined;
     }),
   );
-  reading(catalog.command("archetypes")).action((flags: ReadFlags) =>
+  reading(catalog.command("archetypes").description("Ready-made sets of services."), {
+    examples: ["catalog archetypes", "catalog archetypes -o name", "catalog archetypes --json"],
+    rpc: "CatalogService/ListArchetypes",
+  }).action((flags: ReadFlags) =>
     cli.withConnection(async (connection) => {
       const found = await connection.catalog.listArchetypes({});
       show(flags, ListArchetypesResponseSchema, found, () =>
@@ -57,7 +67,10 @@ export function registerCatalog(program: Command, cli: Cli): void {
       return undefined;
     }),
   );
-  reading(catalog.command("distros")).action((flags: ReadFlags) =>
+  reading(catalog.command("distros").description("What a decky can look like from inside."), {
+    examples: ["catalog distros", "catalog distros -o name", "catalog distros --json"],
+    rpc: "CatalogService/ListDistros",
+  }).action((flags: ReadFlags) =>
     cli.withConnection(async (connection) => {
       const found = await connection.catalog.listDistros({});
       show(flags, ListDistrosResponseSchema, found, () =>

@@ -1,104 +1,49 @@
+import { toJson } from "@bufbuild/protobuf";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
-import { type Decky, DeckyState, ServiceState } from "@decnet/common/gen/decnet/v1/decky_pb";
+import type { Decky } from "@decnet/common/gen/decnet/v1/decky_pb";
 import {
   GetDeckyResponseSchema,
   ListDeckiesResponseSchema,
   ListRevisionsResponseSchema,
+  LogLineSchema,
 } from "@decnet/common/gen/decnet/v1/fleet_pb";
 import type { Command } from "commander";
-import { type ChangeFlags, parseRevision, runChange } from "../change.ts";
+import { type ChangeFlags, parseRevision } from "../change/options.ts";
+import { runChange } from "../change.ts";
 import type { Cli } from "../cli.ts";
-import { changing, type ReadFlags, reading, show } from "../flags.ts";
-import { age, print, table, visible, word } from "../output.ts";
+import { parseDecky } from "../deckies.ts";
+import { changing, formOf, type ReadFlags, reading, show } from "../flags.ts";
+import { print, printRaw, visible } from "../output.ts";
+import { UsageError } from "../settings.ts";
+import { formatDeckies, formatDecky, formatDifference, formatRevisions } from "../text/decky.ts";
+import { isForPrograms } from "../text/forms.ts";
 
 /** `decnet decky …` */
 export function registerDecky(program: Command, cli: Cli): void {
   const decky = program.command("decky").description("Look at deckies, and at what they were.");
-  reading(
-    decky
-      .command("list")
-      .description("All deckies.")
-      .option("--select <filter>", "for instance state!=running,service=ssh,name=web-*", ""),
-  ).action((flags: ReadFlags & { select: string }) =>
-    cli.withConnection(async ({ fleet }) => {
-      const all = await fleet.listDeckies({ filter: flags.select, pageSize: 1_000 });
-      show(flags, ListDeckiesResponseSchema, all, () =>
-        table(["NAME", "STATE", "HOST", "IP", "SERVICES", "REV", "AGE"], all.deckies.map(deckyRow)),
-      );
-      return undefined;
-    }),
-  );
-  reading(decky.command("get <name>").description("One decky in full.")).action((name: string, flags: ReadFlags) =>
-    cli.withConnection(async ({ fleet }) => {
-      const found = await fleet.getDecky({ decky: { name } });
-      show(flags, GetDeckyResponseSchema, found, () => (found.decky === undefined ? "" : formatDecky(found.decky)));
-      return undefined;
-    }),
-  );
-  decky
-    .command("logs <name> [service]")
-    .description("What the services of a decky wrote.")
-    .option("-f, --follow", "go on")
-    .option("--tail <lines>", "lines from the end, per service", "100")
-    .action((name: string, service: string | undefined, flags: { follow?: boolean; tail: string }) =>
-      cli.withConnection(async ({ fleet }) => {
-        for await (const { lines } of fleet.streamLogs({
-          decky: { name },
-          service: service ?? "",
-          follow: flags.follow ?? false,
-          tail: Number(flags.tail) || 100,
-        }))
-          for (const line of lines)
-            print(`${line.at === undefined ? "" : timestampDate(line.at).toISOString()} ${line.service} ${visible(line.text)}`);
-        return undefined;
-      }),
-    );
-  reading(
-    decky
-      .command("revisions <name>")
-      .description("What was asked for, newest first.")
-      .option("--diff <range>", "compare two: r41..r43"),
-  ).action((name: string, flags: ReadFlags & { diff?: string }) =>
-    cli.withConnection(async ({ fleet }) => {
-      const [from, to] = flags.diff?.split("..").map(parseRevision) ?? [];
-      const found = await fleet.listRevisions({
-        decky: { name },
-        ...(to === undefined || from === undefined ? {} : { revision: to, compareTo: from }),
-      });
-      show(flags, ListRevisionsResponseSchema, found, () =>
-        table(
-          ["REV", "AGE", "WHO", "WHAT", "WHY"],
-          found.revisions.map((each) => [
-            `r${each.number}`,
-            age(each.createdAt),
-            each.actor,
-            each.changes
-              .map(
-                (change) =>
-                  `${["?", "+", "-", "~", "s"][change.action] ?? "?"}${change.service}${change.fields.length > 0 ? `(${change.fields.map((field) => field.key).join(",")})` : ""}`,
-              )
-              .join(" "),
-            each.reason,
-          ]),
-        ),
-      );
-      return undefined;
-    }),
-  );
+  registerReads(decky, cli);
+  registerLogs(decky, cli);
+  registerRevisions(decky, cli);
   changing(
     decky
       .command("restore <name> <revision>")
-      .description("Take an old revision back.")
+      .description("Take an old revision back, as a new one.")
       .option("--service <slug>", "only this service"),
+    {
+      examples: ["decky restore web-07 r41", "decky restore web-07 r41 --service ssh", "decky restore web-07 r41 --plan"],
+      rpc: "FleetService/RestoreRevision",
+      body: '{"decky":{"name":"web-07"},"revision":41}',
+    },
   ).action((name: string, revision: string, flags: ChangeFlags & { service?: string }) =>
     cli.withConnection((connection) =>
       runChange({
         flags,
         connection,
         asks: true,
+        question: `Restore ${flags.service ?? "all services"} of ${name} from ${revision}`,
         submit: (options) =>
           connection.fleet.restoreRevision({
-            decky: { name },
+            decky: parseDecky(name),
             revision: parseRevision(revision),
             service: flags.service ?? "",
             options,
@@ -106,49 +51,133 @@ export function registerDecky(program: Command, cli: Cli): void {
       }),
     ),
   );
-  changing(decky.command("teardown <name>").description("Remove a decky with everything of it.")).action(
-    (name: string, flags: ChangeFlags) =>
-      cli.withConnection((connection) =>
-        runChange({
-          flags,
-          connection,
-          asks: true,
-          typed: { name, accept: `teardown=${name}` },
-          submit: (options) => connection.fleet.teardownDecky({ decky: { name }, options }),
-        }),
-      ),
+  changing(decky.command("teardown <name>").description("Remove a decky with everything of it."), {
+    examples: [
+      "decky teardown web-07",
+      "decky teardown web-07 --plan",
+      'decky teardown web-07 --accept teardown=web-07 --reason "ticket 4711"',
+    ],
+    rpc: "FleetService/TeardownDecky",
+    body: '{"decky":{"name":"web-07"}}',
+  }).action((name: string, flags: ChangeFlags) =>
+    cli.withConnection((connection) =>
+      runChange({
+        flags,
+        connection,
+        asks: true,
+        typed: { name, accept: `teardown=${name}` },
+        submit: (options) => connection.fleet.teardownDecky({ decky: parseDecky(name), options }),
+      }),
+    ),
   );
 }
 
-function deckyRow(decky: Decky): string[] {
-  const services = decky.services
-    .map((service) => (service.state === ServiceState.RUNNING ? service.slug : `!${service.slug}`))
-    .join(" ");
-  const revision =
-    decky.desiredRevision === decky.appliedRevision
-      ? `r${decky.desiredRevision}`
-      : `r${decky.desiredRevision}≠r${decky.appliedRevision}`;
-  return [
-    decky.ref?.name ?? "",
-    word(DeckyState, decky.state),
-    decky.host,
-    decky.addresses[0]?.ip ?? "",
-    services,
-    revision,
-    age(decky.observedAt),
-  ];
+function registerReads(decky: Command, cli: Cli): void {
+  reading(
+    decky
+      .command("list")
+      .description("All deckies, each with the state that was seen.")
+      .option("--select <filter>", "for instance state!=running,service=ssh,name=web-*", ""),
+    {
+      examples: ["decky list", "decky list --select 'state!=running,service=ssh'", "decky list -o name"],
+      rpc: "FleetService/ListDeckies",
+      body: '{"filter":"state!=running"}',
+    },
+  ).action((flags: ReadFlags & { select: string }) =>
+    cli.withConnection(async ({ fleet }) => {
+      const first = await fleet.listDeckies({ filter: flags.select, pageSize: 1_000 });
+      const deckies: Decky[] = [...first.deckies];
+      for (let pageToken = first.nextPageToken; pageToken !== ""; ) {
+        const page = await fleet.listDeckies({ filter: flags.select, pageSize: 1_000, pageToken });
+        deckies.push(...page.deckies);
+        pageToken = page.nextPageToken;
+      }
+      show(flags, ListDeckiesResponseSchema, { ...first, deckies, nextPageToken: "" }, (isWide) =>
+        formatDeckies(deckies, isWide),
+      );
+      return undefined;
+    }),
+  );
+  reading(decky.command("get <name>").description("One decky in full."), {
+    examples: ["decky get web-07", "decky get web-07 --json", "decky get corp/web-07 -o yaml"],
+    rpc: "FleetService/GetDecky",
+    body: '{"decky":{"name":"web-07"}}',
+  }).action((name: string, flags: ReadFlags) =>
+    cli.withConnection(async ({ fleet }) => {
+      const ref = parseDecky(name);
+      const [found, { revisions }] = await Promise.all([
+        fleet.getDecky({ decky: ref }),
+        fleet.listRevisions({ decky: ref, pageSize: 1 }),
+      ]);
+      show(flags, GetDeckyResponseSchema, found, () => (found.decky === undefined ? "" : formatDecky(found.decky, revisions[0])));
+      return undefined;
+    }),
+  );
 }
 
-function formatDecky(decky: Decky): string {
-  const address = decky.addresses[0];
-  return [
-    `${decky.ref?.name ?? ""}  fleet · host ${decky.host} · ${word(DeckyState, decky.state)} (seen ${age(decky.observedAt)} ago)${decky.message === "" ? "" : `: ${visible(decky.message)}`}`,
-    `  identity   ${address?.ip ?? ""} · ${address?.mac ?? ""} · ${decky.identity?.hostname ?? ""} · ${decky.identity?.distro ?? ""} · ${decky.identity?.osFamily ?? ""}    fixed at deploy`,
-    `  desired    r${decky.desiredRevision}`,
-    `  applied    r${decky.appliedRevision}    decnet decky revisions ${decky.ref?.name ?? ""}`,
-    ...decky.services.map((service) =>
-      `  service    ${service.slug.padEnd(10)} ${word(ServiceState, service.state)}  ${service.ports.map((port) => `${port.protocol}/${port.number}`).join(" ")}  restarts ${service.restartCount}  sessions ${service.openSessions}  ${visible(service.message)}${service.staged === undefined ? "" : "  staged: saved, not applied"}`.trimEnd(),
-    ),
-    ...decky.warnings.map((warning) => `  warning    ${warning}`),
-  ].join("\n");
+function registerLogs(decky: Command, cli: Cli): void {
+  reading(
+    decky
+      .command("logs <name> [service]")
+      .description("What the services of a decky wrote.")
+      .option("-f, --follow", "go on")
+      .option("--tail <lines>", "lines from the end, per service", "100"),
+    {
+      examples: ["decky logs web-07", "decky logs web-07 ssh --follow", "decky logs web-07 --tail 20 -o jsonl"],
+      rpc: "FleetService/StreamLogs",
+      body: '{"decky":{"name":"web-07"},"tail":20}',
+    },
+  ).action((name: string, service: string | undefined, flags: ReadFlags & { follow?: boolean; tail: string }) =>
+    cli.withConnection(async ({ fleet }) => {
+      const tail = Number(flags.tail);
+      if (!Number.isInteger(tail) || tail < 1) throw new UsageError("--tail is a number of lines");
+      const asLines = isForPrograms(formOf(flags));
+      const request = { decky: parseDecky(name), service: service ?? "", follow: flags.follow ?? false, tail };
+      for await (const { lines } of fleet.streamLogs(request))
+        for (const line of lines) {
+          if (asLines) printRaw(JSON.stringify({ type: "line", ...asObject(toJson(LogLineSchema, line)) }));
+          else
+            print(`${line.at === undefined ? "" : timestampDate(line.at).toISOString()} ${line.service} ${visible(line.text)}`);
+        }
+      return undefined;
+    }),
+  );
+}
+
+function asObject(value: unknown): object {
+  return typeof value === "object" && value !== null ? value : { value };
+}
+
+function registerRevisions(decky: Command, cli: Cli): void {
+  reading(
+    decky
+      .command("revisions <name>")
+      .description("What was asked for, newest first.")
+      .option("--diff <range>", "compare two: r41..r43"),
+    {
+      examples: ["decky revisions web-07", "decky revisions web-07 --diff r41..r43", "decky revisions web-07 --json"],
+      rpc: "FleetService/ListRevisions",
+      body: '{"decky":{"name":"web-07"}}',
+    },
+  ).action((name: string, flags: ReadFlags & { diff?: string }) =>
+    cli.withConnection(async ({ fleet }) => {
+      const range = flags.diff === undefined ? undefined : parseRange(flags.diff);
+      const found = await fleet.listRevisions({
+        decky: parseDecky(name),
+        ...(range === undefined ? {} : { revision: range.to, compareTo: range.from }),
+      });
+      show(flags, ListRevisionsResponseSchema, found, () =>
+        range === undefined
+          ? formatRevisions(found.revisions)
+          : formatDifference(range.from, range.to, found.revisions[0]?.changes ?? []),
+      );
+      return undefined;
+    }),
+  );
+}
+
+function parseRange(text: string): { from: number; to: number } {
+  const [from, to, ...rest] = text.split("..");
+  if (from === undefined || to === undefined || rest.length > 0) throw new UsageError("--diff is two revisions such as r41..r43");
+  return { from: parseRevision(from), to: parseRevision(to) };
 }

@@ -1,40 +1,109 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { toJson } from "@bufbuild/protobuf";
-import { timestampDate } from "@bufbuild/protobuf/wkt";
-import { SubscribeResponseSchema } from "@decnet/common/gen/decnet/v1/event_pb";
+import { timestampDate, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { type Event, EventSchema } from "@decnet/common/gen/decnet/v1/event_pb";
+import { fromConnectError } from "@decnet/common/rpc/errors";
 import type { Command } from "commander";
 import type { Cli } from "../cli.ts";
-import { type ReadFlags, reading } from "../flags.ts";
-import { print, visible } from "../output.ts";
+import type { Connection } from "../connection.ts";
+import { formOf, type ReadFlags, reading } from "../flags.ts";
+import { print, printRaw, remark, visible } from "../output.ts";
 import { UsageError } from "../settings.ts";
+import { parseDuration } from "../text/duration.ts";
+import { type Form, formatDocument } from "../text/forms.ts";
+import { matchesTopic } from "../text/topics.ts";
+
+interface EventFlags extends ReadFlags {
+  readonly since?: string;
+  readonly follow?: boolean;
+}
 
 /** `decnet events` */
 export function registerEvents(program: Command, cli: Cli): void {
   reading(
     program
       .command("events [patterns...]")
-      .description("Follow facts, for instance 'decky.web-01.>'.")
-      .option("--cursor <cursor>", "go on after this one", "")
-      .option("--since <age>", "such as 1h or 30m"),
-  ).action((patterns: string[], flags: ReadFlags & { cursor: string; since?: string }) =>
-    cli.withConnection(async ({ events }) => {
-      for await (const message of events.subscribe({ patterns, cursor: flags.cursor, ...sinceOf(flags.since) })) {
-        if (flags.json === true) print(JSON.stringify(toJson(SubscribeResponseSchema, message)));
-        else if (message.item.case === "event") {
-          const event = message.item.value;
-          print(
-            `${event.occurredAt === undefined ? "" : timestampDate(event.occurredAt).toISOString()}  ${event.topic}  ${visible(JSON.stringify(event.data ?? {}))}  #${event.cursor}`,
-          );
-        }
-      }
+      .description("Facts, for instance 'decky.web-01.>'; without --follow those of the last hour.")
+      .option("--since <when>", "an age such as 1h, or the cursor of an event")
+      .option("-f, --follow", "go on with what happens"),
+    {
+      examples: ["events", "events 'decky.web-07.>' --since 1h --follow", "events --since 18211 -o jsonl"],
+      rpc: "EventService/Subscribe",
+      body: '{"patterns":["decky.web-07.>"]}',
+    },
+  ).action((patterns: string[], flags: EventFlags) =>
+    cli.withConnection(async (connection) => {
+      const form = formOf(flags);
+      const start = startOf(flags);
+      if (flags.follow === true) await followEvents(connection, patterns, start, form);
+      else await listEvents(connection, patterns, start, form);
       return undefined;
     }),
   );
 }
 
-function sinceOf(since: string | undefined): { since?: { seconds: bigint } } {
-  if (since === undefined) return {};
-  const [, amount = "", unit = ""] = /^(\d{1,6})([smhd])$/.exec(since) ?? [];
-  if (amount === "") throw new UsageError("--since is a time such as 30m or 1h");
-  const seconds = Number(amount) * ({ s: 1, m: 60, h: 3_600, d: 86_400 }[unit] ?? 1);
-  return { since: { seconds: BigInt(Math.floor(Date.now() / 1000) - seconds) } };
+type Start = { readonly cursor: string } | { readonly since: ReturnType<typeof timestampFromMs> } | Record<never, never>;
+
+function startOf({ since, follow }: EventFlags): Start {
+  if (since === undefined && follow === true) return {};
+  const text = since ?? "1h";
+  if (/^\d+$/.test(text)) return { cursor: text };
+  const ms = parseDuration(text);
+  if (ms === undefined) throw new UsageError("--since is an age such as 30m or 1h, or the cursor of an event");
+  return { since: timestampFromMs(Date.now() - ms) };
+}
+
+/** All facts up to now. The first message of a stream without a start says where now is. */
+async function listEvents(connection: Connection, patterns: readonly string[], start: Start, form: Form): Promise<void> {
+  let head = "";
+  for await (const { item } of connection.events.subscribe({ patterns: [...patterns] })) {
+    if (item.case === "heartbeat") head = item.value.cursor;
+    break;
+  }
+  // Everything is asked for, so that the fact at the head comes whatever the patterns are.
+  for await (const { item } of connection.events.subscribe(start)) {
+    if (item.case === "event" && (patterns.length === 0 || patterns.some((each) => matchesTopic(each, item.value.topic))))
+      showEvent(item.value, form);
+    if (item.value === undefined || BigInt(item.value.cursor || "0") >= BigInt(head || "0")) break;
+  }
+  if (form === "jsonl") printRaw(JSON.stringify({ type: "result", state: "SUCCEEDED", cursor: head }));
+}
+
+const firstPauseMs = 250;
+const longestPauseMs = 10_000;
+const mostAttempts = 100;
+
+/** Goes on after a lost connection where it was. */
+async function followEvents(connection: Connection, patterns: string[], start: Start, form: Form): Promise<void> {
+  let from = start;
+  let cursor = "";
+  let pauseMs = firstPauseMs;
+  for (let attempt = 1; attempt <= mostAttempts; attempt += 1) {
+    const lostAt = attempt === 1 ? "" : cursor;
+    try {
+      for await (const { item } of connection.events.subscribe({ patterns, ...from })) {
+        if (item.value === undefined) continue;
+        if (lostAt !== "" && pauseMs !== firstPauseMs) remark(`-- reconnected, no gap (after ${lostAt}) --`);
+        pauseMs = firstPauseMs;
+        cursor = item.value.cursor;
+        from = { cursor };
+        if (item.case === "event") showEvent(item.value, form);
+      }
+      remark("-- the master ended the stream --");
+    } catch (error) {
+      if (cursor === "" || fromConnectError(error).reason !== "HOST_UNREACHABLE") throw error;
+      remark(`-- connection lost after ${cursor} --`);
+    }
+    pauseMs = Math.min(longestPauseMs, pauseMs * 2);
+    await delay(pauseMs);
+  }
+}
+
+function showEvent(event: Event, form: Form): void {
+  const at = event.occurredAt === undefined ? "" : timestampDate(event.occurredAt).toISOString();
+  if (form === "table" || form === "wide")
+    print(`${at}  ${event.topic.padEnd(32)}  ${visible(JSON.stringify(event.data ?? {}))}  #${event.cursor}`);
+  else if (form === "name") printRaw(event.cursor);
+  else if (form === "yaml") printRaw(`---\n${formatDocument("yaml", toJson(EventSchema, event))}`);
+  else printRaw(JSON.stringify({ type: "event", event: toJson(EventSchema, event) }));
 }

@@ -6,7 +6,10 @@ import { word } from "../output.ts";
 
 /** `decnet whoami` */
 export function registerWhoami(program: Command, cli: Cli): void {
-  reading(program.command("whoami").description("Who the master takes you for.")).action((flags: ReadFlags) =>
+  reading(program.command("whoami").description("Who the master takes you for."), {
+    examples: ["whoami", "whoami --json", "whoami --context prod"],
+    rpc: "AccessService/WhoAmI",
+  }).action((flags: ReadFlags) =>
     cli.withConnection(async ({ access }) => {
       const me = await access.whoAmI({});
       show(flags, WhoAmIResponseSchema, me, () => `${me.name}  ${word(Role, me.role)}  ${me.tokenId}`);

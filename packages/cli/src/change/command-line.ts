@@ -1,0 +1,21 @@
+import type { Plan } from "@decnet/common/gen/decnet/v1/operation_pb";
+
+const dropped = new Set(["--plan", "--dry-run", "--exit-code"]);
+
+/** The command that does exactly what a plan said. Secrets that stood in the arguments are not repeated. Pure. */
+export function commandFor(plan: Plan, words: readonly string[]): string {
+  const secrets = new Set(plan.changes.flatMap((change) => change.fields.filter((f) => f.secret).map((f) => f.key)));
+  const kept = words.filter((word) => !dropped.has(word)).map((word) => hideSecret(word, secrets));
+  return ["decnet", ...kept, "--expect-plan", plan.digest].map(quote).join(" ");
+}
+
+function hideSecret(word: string, secrets: ReadonlySet<string>): string {
+  const at = word.indexOf("=");
+  const isPlain = at > 0 && !word.startsWith("-") && !word.startsWith("@", at + 1);
+  return isPlain && secrets.has(word.slice(0, at)) ? `${word.slice(0, at)}=-` : word;
+}
+
+/** As a shell reads it back. */
+export function quote(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}

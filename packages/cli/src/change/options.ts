@@ -1,0 +1,61 @@
+import { OnFailure, Wait } from "@decnet/common/gen/decnet/v1/operation_pb";
+import type { ReadFlags } from "../flags.ts";
+import { UsageError } from "../settings.ts";
+import { parseDuration } from "../text/duration.ts";
+
+/** Flags that every changing command has. */
+export interface ChangeFlags extends ReadFlags {
+  readonly yes?: boolean;
+  readonly accept?: string[];
+  readonly plan?: boolean;
+  readonly dryRun?: boolean;
+  readonly exitCode?: boolean;
+  readonly wait?: string;
+  readonly waitIdle?: string;
+  readonly expect?: string;
+  readonly expectPlan?: string;
+  readonly reason?: string;
+  readonly requestId?: string;
+  readonly onFailure?: string;
+}
+
+/** The options of a mutating call. */
+export interface OptionsInit {
+  readonly requestId: string;
+  readonly expectedRevision?: number;
+  readonly expectedPlan: string;
+  readonly dryRun: boolean;
+  readonly reason: string;
+  readonly onFailure: OnFailure;
+  readonly wait: Wait;
+}
+
+export function optionsOf(flags: ChangeFlags, fixed: { dryRun: boolean; expectedPlan: string }): OptionsInit {
+  if (flags.onFailure !== undefined && flags.onFailure !== "undo" && flags.onFailure !== "keep")
+    throw new UsageError("--on-failure is undo or keep");
+  return {
+    requestId: fixed.dryRun ? "" : (flags.requestId ?? ""),
+    ...(flags.expect === undefined ? {} : { expectedRevision: parseRevision(flags.expect) }),
+    expectedPlan: fixed.expectedPlan,
+    dryRun: fixed.dryRun,
+    reason: flags.reason ?? "",
+    onFailure: flags.onFailure === "keep" ? OnFailure.KEEP : OnFailure.UNDO,
+    wait: Wait.ACCEPTED,
+  };
+}
+
+/** `r41` or `41` */
+export function parseRevision(text: string): number {
+  const number = /^r?(\d{1,9})$/.exec(text)?.[1];
+  if (number === undefined) throw new UsageError(`a revision is a number such as r41, not ${JSON.stringify(text)}`);
+  return Number(number);
+}
+
+/** How long to wait for the end: not at all, for a time, or until it comes. */
+export function waitMs(wait: string | undefined): number | undefined {
+  if (wait === undefined || wait === "applied") return undefined;
+  if (wait === "accepted") return 0;
+  const ms = parseDuration(wait);
+  if (ms === undefined || ms === 0) throw new UsageError("--wait is applied, accepted, or a time such as 30s");
+  return ms;
+}

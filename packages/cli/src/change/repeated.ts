@@ -1,0 +1,16 @@
+import type { Operation } from "@decnet/common/gen/decnet/v1/operation_pb";
+import type { Change } from "./change.ts";
+
+/**
+ * The operation that an earlier call with the same --request-id started. It is looked for before anything is planned, because the plan of a
+ * change that is done already is another one. Only the newest operations are looked at.
+ */
+export async function findRepeated({ flags, connection }: Pick<Change, "flags" | "connection">): Promise<Operation | undefined> {
+  const id = flags.requestId;
+  if (id === undefined || id === "" || flags.plan === true || flags.dryRun === true) return undefined;
+  const [me, { operations }] = await Promise.all([
+    connection.access.whoAmI({}),
+    connection.operations.listOperations({ pageSize: 1_000 }),
+  ]);
+  return operations.find((operation) => operation.requestId === id && operation.actor === me.name);
+}

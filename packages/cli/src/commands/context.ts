@@ -1,0 +1,161 @@
+import type { Command } from "commander";
+import { quote } from "../change/command-line.ts";
+import type { Cli } from "../cli.ts";
+import { contextFilePath, readContextFile, writeContextFile } from "../contexts/context-file.ts";
+import { type Confirmation, type Context, chooseContext, confirmations, localContext } from "../contexts/contexts.ts";
+import { formOf, type ReadFlags, reading } from "../flags.ts";
+import { isColour, print, printRaw, table } from "../output.ts";
+import { UsageError } from "../settings.ts";
+import { formatDocument } from "../text/forms.ts";
+
+interface AddFlags {
+  readonly address?: string;
+  readonly tokenFile?: string;
+  readonly role?: string;
+  readonly protected?: boolean;
+  readonly colour?: string;
+  readonly confirm?: string;
+}
+
+/** `decnet context …`; none of it needs a master. */
+export function registerContext(program: Command, cli: Cli): void {
+  const context = program.command("context").description("Masters by name.");
+  registerReads(context, cli);
+  reading(context.command("use <name>").description("The default of new shells."), {
+    examples: ["context use prod", "context use local", "context use lab && decnet status"],
+  }).action((name: string) =>
+    cli.run(() => {
+      const file = readContextFile(cli.env);
+      chooseContext({ context: name }, {}, file);
+      writeContextFile(cli.env, { ...file, current: name });
+      print(`new shells talk to ${name}`);
+      return undefined;
+    }),
+  );
+  reading(
+    context
+      .command("add <name>")
+      .description("Remember a master; its address and token file are the global flags.")
+      .option("--role <role>", "what you are there, for your own eyes")
+      .option("--protected", "every change wants the context's name")
+      .option("--colour <colour>", "of its name: red, green, yellow, blue, magenta, cyan, grey")
+      .option("--confirm <when>", confirmations.join(", ")),
+    {
+      examples: [
+        "context add lab --address http://127.0.0.1:7440 --token-file lab.token",
+        "context add prod --address http://127.0.0.1:8440 --token-file prod.token --protected --colour red",
+        "context add ci --address http://127.0.0.1:7440 --token-file ci.token --confirm risky",
+      ],
+    },
+  ).action((name: string, flags: AddFlags) =>
+    cli.run(() => {
+      addContext(cli, name, { ...flags, ...places(cli) });
+      print(`${name} is in ${contextFilePath(cli.env)}`);
+      return undefined;
+    }),
+  );
+  reading(context.command("remove <name>").description("Forget a master."), {
+    examples: ["context remove lab", "context list", "context remove prod"],
+  }).action((name: string) =>
+    cli.run(() => {
+      const file = readContextFile(cli.env);
+      if (!file.contexts.some((each) => each.name === name)) throw new UsageError(`there is no context ${JSON.stringify(name)}`);
+      writeContextFile(cli.env, {
+        current: file.current === name ? undefined : file.current,
+        contexts: file.contexts.filter((each) => each.name !== name),
+      });
+      print(`${name} is forgotten; its token file is still there`);
+      return undefined;
+    }),
+  );
+}
+
+function registerReads(context: Command, cli: Cli): void {
+  reading(context.command("list").description("All contexts; * is the one in use."), {
+    examples: ["context list", "context list --json", "context list -o name"],
+  }).action((flags: ReadFlags) =>
+    cli.run(() => {
+      const file = readContextFile(cli.env);
+      const contexts = file.contexts.some((each) => each.name === localContext.name)
+        ? file.contexts
+        : [localContext, ...file.contexts];
+      const form = formOf(flags);
+      if (form !== "table" && form !== "wide") printRaw(formatDocument(form, { contexts }));
+      else {
+        const used = cli.chosen().name;
+        const row = (each: Context) => [each.name === used ? "*" : "", each.name, each.address, each.role || "-", traits(each)];
+        print(table(["", "NAME", "ADDRESS", "ROLE", ""], contexts.map(row)));
+      }
+      return undefined;
+    }),
+  );
+  reading(context.command("show").description("The context that commands use here, and why."), {
+    examples: ["context show", "context show --json", "context show --context prod"],
+  }).action((flags: ReadFlags) =>
+    cli.run(() => {
+      const { token, ...chosen } = cli.chosen();
+      const form = formOf(flags);
+      const facts = { ...chosen, file: contextFilePath(cli.env), hasToken: token !== "" };
+      if (form !== "table" && form !== "wide") printRaw(formatDocument(form, facts));
+      else
+        print(
+          [
+            `${chosen.name}  ${chosen.address}  ${traits(chosen)}`.trimEnd(),
+            `  token  ${token === "" ? chosen.tokenFile : "from --token or DECNET_TOKEN"}`,
+            `  file   ${facts.file}`,
+          ].join("\n"),
+        );
+      return undefined;
+    }),
+  );
+  reading(
+    context.command("env <name>").description('Lines that bind one shell to a context: eval "$(decnet context env prod)".'),
+    {
+      examples: ["context env prod", "context env local", "context env prod > prod.env"],
+    },
+  ).action((name: string) =>
+    cli.run(() => {
+      chooseContext({ context: name }, {}, readContextFile(cli.env));
+      printRaw(`export DECNET_CONTEXT=${quote(name)}\nunset DECNET_ADDRESS DECNET_TOKEN DECNET_TOKEN_FILE`);
+      return undefined;
+    }),
+  );
+}
+
+function traits(context: Context): string {
+  return [context.isProtected ? "protected" : "", context.confirm === undefined ? "" : `confirm ${context.confirm}`]
+    .filter(Boolean)
+    .join(", ");
+}
+
+/** The address and the token file are global flags, so the program has taken them. */
+function places(cli: Cli): Pick<AddFlags, "address" | "tokenFile"> {
+  const { address, tokenFile } = cli.flags();
+  return { ...(address === undefined ? {} : { address }), ...(tokenFile === undefined ? {} : { tokenFile }) };
+}
+
+function addContext(cli: Cli, name: string, flags: AddFlags): void {
+  if (!/^[a-z0-9][a-z0-9._-]{0,62}$/i.test(name)) throw new UsageError("a context's name is letters, digits, dots and hyphens");
+  if (flags.address === undefined || !/^https?:\/\/[^/]+$/.test(flags.address))
+    throw new UsageError("--address is needed, such as http://127.0.0.1:7440");
+  if (flags.colour !== undefined && !isColour(flags.colour)) throw new UsageError(`${flags.colour} is no colour we know`);
+  const file = readContextFile(cli.env);
+  if (file.contexts.some((each) => each.name === name))
+    throw new UsageError(`the context ${name} is there already; remove it first: decnet context remove ${name}`);
+  const added: Context = {
+    name,
+    address: flags.address,
+    tokenFile: flags.tokenFile ?? "",
+    role: flags.role ?? "",
+    isProtected: flags.protected === true,
+    colour: flags.colour,
+    confirm: parseConfirmation(flags.confirm),
+  };
+  writeContextFile(cli.env, { ...file, contexts: [...file.contexts, added] });
+}
+
+function parseConfirmation(text: string | undefined): Confirmation | undefined {
+  const found = confirmations.find((each) => each === text);
+  if (text !== undefined && found === undefined) throw new UsageError(`--confirm is one of ${confirmations.join(", ")}`);
+  return found;
+}

@@ -1,0 +1,165 @@
+import { existsSync, readFileSync } from "node:fs";
+import { request } from "node:http";
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { Role } from "@decnet/common/gen/decnet/v1/access_pb";
+import { fromConnectError } from "@decnet/common/rpc/errors";
+import type { Command } from "commander";
+import type { Cli } from "../cli.ts";
+import { connect } from "../connection.ts";
+import type { ChosenContext } from "../contexts/contexts.ts";
+import { formOf, type ReadFlags, reading } from "../flags.ts";
+import { isMap } from "../maps.ts";
+import { print, printRaw, visible, word } from "../output.ts";
+import { formatDocument } from "../text/forms.ts";
+import { readVersion } from "../version.ts";
+
+interface Check {
+  readonly name: string;
+  readonly ok: boolean;
+  readonly message: string;
+  readonly next?: string;
+}
+
+const askAtMostMs = 5_000;
+const mostSkewMs = 60_000;
+
+/** `decnet doctor`: exits 6 when the master does not answer, 5 when it does not know us, 1 when something else is wrong. */
+export function registerDoctor(program: Command, cli: Cli): void {
+  reading(program.command("doctor").description("Check address, token, clock, versions and, on the master's machine, docker."), {
+    examples: ["doctor", "doctor --json", "doctor --context prod"],
+    rpc: "AccessService/WhoAmI",
+  }).action((flags: ReadFlags) =>
+    cli.run(async () => {
+      const context = cli.chosen();
+      const { checks, exit } = await examine(context);
+      const local = isLocal(context.address) ? [await checkEngine(cli.env), checkCompose()] : [];
+      const all = [...checks, ...local];
+      const form = formOf(flags);
+      if (form !== "table" && form !== "wide") printRaw(formatDocument(form, { checks: all }));
+      else
+        for (const check of all)
+          print(
+            `${check.ok ? "✔" : "✖"} ${check.name.padEnd(9)} ${visible(check.message)}${check.ok || check.next === undefined ? "" : `\n  next:     ${check.next}`}`,
+          );
+      return exit !== 0 ? exit : all.every((check) => check.ok) ? 0 : 1;
+    }),
+  );
+}
+
+async function examine(context: ChosenContext): Promise<{ checks: Check[]; exit: number }> {
+  const connection = connect(context);
+  const token: Check = checkToken(context);
+  try {
+    const startedAt = Date.now();
+    const me = await connection.access.whoAmI({}, { timeoutMs: askAtMostMs });
+    const skewMs = me.serverTime === undefined ? 0 : timestampMs(me.serverTime) - (startedAt + Date.now()) / 2;
+    const own = readVersion();
+    return {
+      exit: 0,
+      checks: [
+        { name: "address", ok: true, message: `${context.address} answers in ${Date.now() - startedAt} ms` },
+        { name: "token", ok: true, message: `${me.name}, ${word(Role, me.role)}` },
+        {
+          name: "clock",
+          ok: Math.abs(skewMs) < mostSkewMs,
+          message: `the master's differs by ${(Math.abs(skewMs) / 1_000).toFixed(1)}s`,
+          next: "set both clocks by NTP",
+        },
+        {
+          name: "versions",
+          ok: own === me.serverVersion,
+          message: `decnet ${own}, master ${me.serverVersion}`,
+          next: "use the same version on both sides",
+        },
+      ],
+    };
+  } catch (error) {
+    const failure = fromConnectError(error);
+    const isRefused = failure.reason === "UNAUTHENTICATED" || failure.reason === "NOT_ALLOWED";
+    const address: Check = isRefused
+      ? { name: "address", ok: true, message: `${context.address} answers` }
+      : {
+          name: "address",
+          ok: false,
+          message: `${context.address}: ${failure.message}`,
+          next: "decnet up on the master's machine, or another --address",
+        };
+    const refused: Check = {
+      ...token,
+      ok: false,
+      message: isRefused ? failure.message : token.message,
+      next: failure.next[0] ?? "",
+    };
+    return { exit: isRefused ? 5 : 6, checks: [address, isRefused ? refused : token] };
+  } finally {
+    connection.close();
+  }
+}
+
+function checkToken(context: ChosenContext): Check {
+  if (context.token !== "") return { name: "token", ok: true, message: "from --token or DECNET_TOKEN" };
+  try {
+    const isThere = readFileSync(context.tokenFile, "utf8").trim() !== "";
+    return { name: "token", ok: isThere, message: `${context.tokenFile}${isThere ? "" : " is empty"}` };
+  } catch (error) {
+    return {
+      name: "token",
+      ok: false,
+      message: error instanceof Error ? error.message : String(error),
+      next: "run as the user who may read it, or give --token-file",
+    };
+  }
+}
+
+function isLocal(address: string): boolean {
+  return /^https?:\/\/(127\.|localhost|\[::1\])/.test(address);
+}
+
+/** Asks the engine itself, over its socket. */
+function checkEngine(env: Cli["env"]): Promise<Check> {
+  const socketPath = env["DECNET_DOCKER_SOCKET"] || "/var/run/docker.sock";
+  const next = "start the Docker engine, or run as a user who may use its socket";
+  return new Promise((resolve) => {
+    const fail = (message: string) => resolve({ name: "docker", ok: false, message: `${socketPath}: ${message}`, next });
+    const call = request({ socketPath, path: "/version", timeout: askAtMostMs }, (response) => {
+      let text = "";
+      response.setEncoding("utf8");
+      response.on("data", (chunk: string) => {
+        text += chunk;
+      });
+      response.on("error", (error) => fail(error.message));
+      response.on("end", () => resolve(judgeEngine(text)));
+    });
+    call.on("error", (error) => fail(error.message));
+    call.on("timeout", () => call.destroy(new Error("no answer")));
+    call.end();
+  });
+}
+
+const oldestEngine = 25;
+
+function judgeEngine(text: string): Check {
+  let version = "";
+  try {
+    const answer: unknown = JSON.parse(text);
+    version = isMap(answer) ? String(answer["Version"]) : "";
+  } catch {
+    return { name: "docker", ok: false, message: "it answers, but not as an engine" };
+  }
+  const isNew = Number.parseInt(version, 10) >= oldestEngine;
+  return {
+    name: "docker",
+    ok: isNew,
+    message: `engine ${version}`,
+    next: `engine ${oldestEngine} or newer pins MAC addresses; deckies work without, with the warning mac_not_pinned`,
+  };
+}
+
+const pluginFolders = ["/usr/local/lib", "/usr/local/libexec", "/usr/lib", "/usr/libexec"];
+
+function checkCompose(): Check {
+  const found = pluginFolders.map((folder) => `${folder}/docker/cli-plugins/docker-compose`).find((path) => existsSync(path));
+  return found === undefined
+    ? { name: "compose", ok: false, message: "no docker-compose plugin was found", next: "scripts/setup/all.sh installs it" }
+    : { name: "compose", ok: true, message: found };
+}

@@ -1,0 +1,126 @@
+import { isMap } from "../maps.ts";
+import { UsageError } from "../settings.ts";
+
+/** When a context asks before it changes something: `risky` asks for named risks alone, `never` for nothing. */
+export const confirmations = ["always", "risky", "never"] as const;
+export type Confirmation = (typeof confirmations)[number];
+
+/** A master that the user knows by a name. */
+export interface Context {
+  readonly name: string;
+  readonly address: string;
+  readonly tokenFile: string;
+  /** What the user calls the role; for the user's eyes alone. */
+  readonly role: string;
+  /** Every change wants the context's name typed, or `--context NAME --accept NAME`. */
+  readonly isProtected: boolean;
+  readonly colour: string | undefined;
+  readonly confirm: Confirmation | undefined;
+}
+
+export interface ContextFile {
+  /** The default of new shells. */
+  readonly current: string | undefined;
+  readonly contexts: readonly Context[];
+}
+
+/** The context that is there without any file: the master that `up` starts on this machine. */
+export const localContext: Context = {
+  name: "local",
+  address: "http://127.0.0.1:7440",
+  tokenFile: "/var/lib/decnet/master/admin.token",
+  role: "admin",
+  isProtected: false,
+  colour: undefined,
+  confirm: undefined,
+};
+
+/** Reads the document of a contexts file. Throws a sentence that names what is wrong. */
+export function parseContextFile(document: unknown): ContextFile {
+  if (document === null || document === undefined) return { current: undefined, contexts: [] };
+  if (!isMap(document)) throw new UsageError("the contexts file must hold a map");
+  const list = document["contexts"] ?? [];
+  if (!Array.isArray(list)) throw new UsageError("contexts must be a list");
+  const current = document["current"];
+  return { current: typeof current === "string" ? current : undefined, contexts: list.map(parseContext) };
+}
+
+function parseContext(value: unknown, index: number): Context {
+  if (!isMap(value)) throw new UsageError(`contexts[${index}] must be a map`);
+  const text = (key: string) => {
+    const found = value[key];
+    if (found !== undefined && typeof found !== "string") throw new UsageError(`contexts[${index}].${key} must be a text`);
+    return found ?? "";
+  };
+  const confirm = confirmations.find((each) => each === value["confirm"]);
+  if (value["confirm"] !== undefined && confirm === undefined)
+    throw new UsageError(`contexts[${index}].confirm is one of ${confirmations.join(", ")}`);
+  if (text("name") === "" || text("address") === "") throw new UsageError(`contexts[${index}] needs a name and an address`);
+  return {
+    name: text("name"),
+    address: text("address"),
+    tokenFile: text("tokenFile"),
+    role: text("role"),
+    isProtected: value["protected"] === true,
+    colour: text("colour") || undefined,
+    confirm,
+  };
+}
+
+/** The document of a contexts file. */
+export function toDocument(file: ContextFile): Record<string, unknown> {
+  return {
+    ...(file.current === undefined ? {} : { current: file.current }),
+    contexts: file.contexts.map(({ isProtected, colour, confirm, role, ...rest }) => ({
+      ...rest,
+      ...(role === "" ? {} : { role }),
+      ...(isProtected ? { protected: true } : {}),
+      ...(colour === undefined ? {} : { colour }),
+      ...(confirm === undefined ? {} : { confirm }),
+    })),
+  };
+}
+
+export interface Choice {
+  readonly context?: string | undefined;
+  readonly address?: string | undefined;
+  readonly token?: string | undefined;
+  readonly tokenFile?: string | undefined;
+}
+
+export interface ChosenContext extends Context {
+  readonly token: string;
+  /** The user named it with --context. */
+  readonly isNamed: boolean;
+  /** There are others that could have been meant. */
+  readonly hasOthers: boolean;
+}
+
+/**
+ * Which master a command talks to: flag before environment before file. An address or a token that is given by itself takes the place
+ * of the context's one.
+ */
+export function chooseContext(flags: Choice, env: Choice, file: ContextFile): ChosenContext {
+  const known = file.contexts.some((context) => context.name === localContext.name)
+    ? file.contexts
+    : [localContext, ...file.contexts];
+  const named = flags.context ?? (flags.address === undefined ? env.context : undefined);
+  const bare = named === undefined ? (flags.address ?? env.address) : undefined;
+  const name = named ?? file.current ?? localContext.name;
+  const found = known.find((context) => context.name === name);
+  if (bare === undefined && found === undefined)
+    throw new UsageError(
+      `there is no context ${JSON.stringify(name)}; known: ${known.map((context) => context.name).join(", ")}\n next:  decnet context add ${name} --address http://HOST:7440 --token-file FILE`,
+    );
+  const base = bare === undefined && found !== undefined ? found : { ...localContext, name: bare ?? localContext.name };
+  const tokenFile = flags.tokenFile ?? (flags.context === undefined ? env.tokenFile : undefined);
+  const token = flags.token ?? (flags.context === undefined && flags.tokenFile === undefined ? env.token : undefined);
+  return {
+    ...base,
+    address: flags.address ?? bare ?? base.address,
+    tokenFile: tokenFile ?? base.tokenFile,
+    token: token ?? "",
+    isNamed: flags.context !== undefined,
+    hasOthers: file.contexts.length > 0 && known.length > 1,
+  };
+}

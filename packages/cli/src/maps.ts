@@ -1,0 +1,4 @@
+/** Whether a parsed document is a map of names to something. */
+export function isMap(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

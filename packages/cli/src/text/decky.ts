@@ -1,0 +1,141 @@
+import { timestampDate } from "@bufbuild/protobuf/wkt";
+import { type Decky, DeckyState, type Service, ServiceState } from "@decnet/common/gen/decnet/v1/decky_pb";
+import type { Revision } from "@decnet/common/gen/decnet/v1/fleet_pb";
+import type { ServiceChange } from "@decnet/common/gen/decnet/v1/operation_pb";
+import { age, columns, table, visible, word } from "../output.ts";
+import { formatField } from "./plan.ts";
+
+const stateMarks: Readonly<Record<DeckyState, string>> = {
+  [DeckyState.UNSPECIFIED]: "?",
+  [DeckyState.PENDING]: "↻",
+  [DeckyState.CHANGING]: "↻",
+  [DeckyState.RUNNING]: "",
+  [DeckyState.DEGRADED]: "!",
+  [DeckyState.DETACHED]: "!",
+  [DeckyState.FAILED]: "×",
+  [DeckyState.UNKNOWN]: "?",
+};
+
+/** `running`, `! degraded`, `? unknown` */
+export function formatState(state: DeckyState): string {
+  return `${stateMarks[state]} ${word(DeckyState, state)}`.trimStart();
+}
+
+export function deckyName(decky: Pick<Decky, "ref">): string {
+  const { topologyId = "", name = "" } = decky.ref ?? {};
+  return topologyId === "" ? name : `${topologyId}/${name}`;
+}
+
+/** The list of deckies as people read it. */
+export function formatDeckies(deckies: readonly Decky[], wide: boolean): string {
+  const more = wide ? ["MAC", "HOSTNAME", "DISTRO", "ARCHETYPE", "LAST"] : [];
+  return table(
+    ["NAME", "STATE", "HOST", "IP", "SERVICES", "REV", "AGE", ...more],
+    deckies.map((decky) => [
+      deckyName(decky),
+      formatState(decky.state),
+      decky.host,
+      decky.addresses[0]?.ip ?? "",
+      decky.services.map(({ state, slug }) => (state === ServiceState.RUNNING ? slug : `!${slug}`)).join(" "),
+      formatRevision(decky),
+      age(decky.observedAt),
+      ...(wide
+        ? [
+            decky.addresses[0]?.mac ?? "",
+            decky.identity?.hostname ?? "",
+            decky.identity?.distro ?? "",
+            decky.identity?.archetype || "-",
+            decky.lastOperation || "-",
+          ]
+        : []),
+    ]),
+  );
+}
+
+function formatRevision(decky: Decky): string {
+  const { desiredRevision, appliedRevision } = decky;
+  return desiredRevision === appliedRevision ? `r${desiredRevision}` : `r${desiredRevision}≠r${appliedRevision}`;
+}
+
+/** One decky in full; `newest` is its newest revision. */
+export function formatDecky(decky: Decky, newest: Revision | undefined): string {
+  const name = deckyName(decky);
+  const address = decky.addresses[0];
+  const identity = [address?.ip, address?.mac, decky.identity?.hostname, decky.identity?.distro, decky.identity?.osFamily];
+  const scope = decky.ref?.topologyId ? `topology ${decky.ref.topologyId}` : "fleet";
+  const open = decky.services.filter((service) => service.openSessions > 0);
+  const total = open.reduce((sum, service) => sum + service.openSessions, 0);
+  return [
+    `${name}  ${scope} · host ${decky.host} · ${formatState(decky.state)} (seen ${age(decky.observedAt)} ago)`,
+    ...(decky.message === "" ? [] : [`  ${visible(decky.message)}`]),
+    `  identity   ${identity.filter(Boolean).join(" · ")}    fixed at deploy`,
+    `  desired    r${decky.desiredRevision}  ${newest?.number === decky.desiredRevision ? origin(newest) : ""}`.trimEnd(),
+    `  applied    r${decky.appliedRevision}    decnet decky revisions ${name}`,
+    ...indent(columns(decky.services.map(serviceRow)), "  services   ", "             "),
+    ...(total === 0
+      ? []
+      : [`  sessions   ${total} open: ${open.map((service) => `${service.openSessions} on ${service.slug}`).join(", ")}`]),
+    ...decky.services
+      .filter((service) => service.staged !== undefined || service.stagedSecrets.length > 0)
+      .map(
+        (service) =>
+          `  staged     ${service.slug} ${[...Object.keys(service.staged ?? {}), ...service.stagedSecrets].join(", ")} (saved, not applied)    decnet service set ${name} ${service.slug} --apply-staged`,
+      ),
+    ...decky.warnings.map((warning) => `  warning    ${warning}`),
+  ].join("\n");
+}
+
+function serviceRow(service: Service): string[] {
+  const isFine = service.state === ServiceState.RUNNING;
+  return [
+    service.slug,
+    `${isFine ? "" : "! "}${word(ServiceState, service.state)}`,
+    service.startedAt === undefined ? "-" : age(service.startedAt),
+    service.ports.map((port) => `${port.protocol}/${port.number}`).join(" ") || "-",
+    `restarts ${service.restartCount}`,
+    visible(service.message),
+  ];
+}
+
+function indent(text: string, first: string, others: string): string[] {
+  return text === "" ? [] : text.split("\n").map((line, index) => `${index === 0 ? first : others}${line}`);
+}
+
+function origin(revision: Revision): string {
+  const at =
+    revision.createdAt === undefined ? "" : timestampDate(revision.createdAt).toISOString().slice(0, 16).replace("T", " ");
+  return [at, revision.actor, revision.reason === "" ? "" : JSON.stringify(visible(revision.reason))].filter(Boolean).join("  ");
+}
+
+const short: readonly string[] = ["?", "+", "-", "+/-", "~"];
+
+/** The revisions of a decky, newest first. */
+export function formatRevisions(revisions: readonly Revision[]): string {
+  return table(
+    ["REV", "AGE", "WHO", "WHAT", "WHY"],
+    revisions.map((each) => [
+      `r${each.number}`,
+      age(each.createdAt),
+      each.actor,
+      each.changes.map(summary).join(" ") || "-",
+      visible(each.reason),
+    ]),
+  );
+}
+
+function summary(change: ServiceChange): string {
+  const keys = change.fields.length === 0 ? "" : `(${change.fields.map((field) => field.key).join(",")})`;
+  return `${short[change.action] ?? "?"}${change.service || "identity"}${keys}`;
+}
+
+/** What differs between two revisions, in the marks of a plan. */
+export function formatDifference(from: number, to: number, changes: readonly ServiceChange[]): string {
+  if (changes.length === 0) return `r${from} and r${to} are the same`;
+  return [
+    `r${from} → r${to}`,
+    ...changes.flatMap((change) => [
+      `  ${(short[change.action] ?? "?").padStart(3)} ${change.service || "identity"}`,
+      ...change.fields.map((field) => `      ${formatField(field)}`),
+    ]),
+  ].join("\n");
+}

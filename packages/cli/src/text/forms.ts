@@ -1,0 +1,64 @@
+import { stringify } from "yaml";
+
+/** The forms of an answer: `--output`. */
+export const forms = ["table", "wide", "json", "jsonl", "yaml", "name"] as const;
+export type Form = (typeof forms)[number];
+
+export function isForm(text: string): text is Form {
+  return forms.some((form) => form === text);
+}
+
+/** Forms that programs read. */
+export function isForPrograms(form: Form): boolean {
+  return form === "json" || form === "jsonl" || form === "yaml";
+}
+
+/** A document of the contract (proto JSON) in a form for programs. Pure. */
+export function formatDocument(form: Exclude<Form, "table" | "wide">, document: unknown): string {
+  switch (form) {
+    case "json":
+      return JSON.stringify(document, null, 2);
+    case "yaml":
+      return stringify(document).trimEnd();
+    case "name":
+      return itemsOf(document).items.map(nameOf).join("\n");
+    case "jsonl":
+      return [
+        ...lines(document),
+        JSON.stringify({ type: "result", state: "SUCCEEDED", count: itemsOf(document).items.length }),
+      ].join("\n");
+  }
+}
+
+function lines(document: unknown): string[] {
+  const { type, items } = itemsOf(document);
+  return items.map((item) => JSON.stringify(isMap(item) ? { type, ...item } : { type, value: item }));
+}
+
+const singular: Readonly<Record<string, string>> = { deckies: "decky", entries: "entry" };
+
+/** The list that an answer carries, or the one thing that it is about. */
+function itemsOf(document: unknown): { type: string; items: readonly unknown[] } {
+  if (!isMap(document)) return { type: "value", items: [document] };
+  const entries = Object.entries(document);
+  for (const [key, value] of entries)
+    if (Array.isArray(value)) return { type: singular[key] ?? key.replace(/s$/, ""), items: value };
+  const [first] = entries;
+  if (first !== undefined && entries.length === 1 && isMap(first[1])) return { type: first[0], items: [first[1]] };
+  return { type: "value", items: entries.length === 0 ? [] : [document] };
+}
+
+function nameOf(item: unknown): string {
+  if (!isMap(item)) return String(item);
+  const inner = isMap(item["ref"]) ? nameOf(item["ref"]) : undefined;
+  for (const key of ["name", "id", "slug", "number", "cursor"]) {
+    const value = item[key];
+    if (typeof value === "string" && value !== "") return value;
+    if (typeof value === "number") return `r${value}`;
+  }
+  return inner ?? JSON.stringify(item);
+}
+
+function isMap(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,25 @@
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { type Operation, OperationKind, OperationState } from "@decnet/common/gen/decnet/v1/operation_pb";
+import { word } from "../output.ts";
+import { formatTook } from "./duration.ts";
+import { nameOf } from "./plan.ts";
+
+/** One ended part of a change of many deckies. */
+export function formatPart(part: Operation, number: number, total: number): string {
+  const isGood = part.state === OperationState.SUCCEEDED;
+  const count = `[${String(number).padStart(String(total).length, "0")}/${total}]`;
+  const what = isGood ? word(OperationKind, part.kind) : `${part.error?.message ?? word(OperationState, part.state)}`;
+  const undone = isGood ? "" : part.error?.undone === true ? "; undone" : "; NOT undone";
+  const took =
+    part.startedAt === undefined || part.finishedAt === undefined
+      ? ""
+      : `  ${formatTook(timestampMs(part.finishedAt) - timestampMs(part.startedAt))}`;
+  return `${isGood ? "✔" : "✖"} ${count} ${nameOf(part).padEnd(14)} ${what}${undone}${took}`;
+}
+
+/** How many parts have ended, and how many have not. */
+export function formatCounters(parts: readonly Operation[]): string {
+  const count = (...states: OperationState[]) => parts.filter((part) => states.includes(part.state)).length;
+  const failed = count(OperationState.FAILED, OperationState.CANCELLED, OperationState.SUPERSEDED);
+  return `done ${count(OperationState.SUCCEEDED)} · failed ${failed} · running ${count(OperationState.RUNNING)} · waiting ${count(OperationState.PENDING)}`;
+}

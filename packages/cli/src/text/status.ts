@@ -1,0 +1,58 @@
+import type { Decky } from "@decnet/common/gen/decnet/v1/decky_pb";
+import type { Operation } from "@decnet/common/gen/decnet/v1/operation_pb";
+import { age, columns, visible } from "../output.ts";
+import { deckyName, formatState } from "./decky.ts";
+import { nameOf } from "./plan.ts";
+
+export interface StatusFacts {
+  readonly context: string;
+  readonly version: string;
+  readonly counts: Readonly<Record<string, number>>;
+  /** Deckies that do not run, the first of them. */
+  readonly troubled: readonly Decky[];
+  /** Changes that failed lately. */
+  readonly failed: readonly Operation[];
+}
+
+const order = ["degraded", "detached", "failed", "unknown", "changing", "pending", "running"];
+const marks: Readonly<Record<string, string>> = {
+  degraded: "! degraded",
+  detached: "! detached",
+  failed: "× failed",
+  unknown: "? unknown",
+  changing: "↻ changing",
+  pending: "↻ pending",
+};
+
+/** What needs somebody, on one screen. Pure. */
+export function formatStatus({ context, version, counts, troubled, failed }: StatusFacts): string {
+  const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
+  const head = `${context} · master ${version} · ${total.toLocaleString("en")} deck${total === 1 ? "y" : "ies"}`;
+  if (total === 0) return [head, "", "  no deckies yet          decnet fleet apply -f fleet.yaml"].join("\n");
+  const states = order.flatMap((state) => {
+    const count = counts[state] ?? 0;
+    return count === 0 ? [] : [`${state === "running" ? "· running" : (marks[state] ?? state)} ${count}`];
+  });
+  const rows = [
+    ...troubled.map((decky) => [
+      `  ${formatState(decky.state)}`,
+      deckyName(decky),
+      `${visible(decky.message)} (seen ${age(decky.observedAt)} ago)`,
+      `decnet decky get ${deckyName(decky)}`,
+    ]),
+    ...failed.map((operation) => [
+      "  × change",
+      nameOf(operation),
+      `${operation.service} ${visible(operation.error?.message ?? "failed")}, ${age(operation.createdAt)} ago${operation.error?.undone === true ? " (undone)" : ""}`.trim(),
+      `decnet op get ${operation.id}`,
+    ]),
+  ];
+  const more = total - (counts["running"] ?? 0) - troubled.length;
+  return [
+    head,
+    "",
+    `  ${states.join("  ")}`,
+    ...(rows.length === 0 ? [] : ["", columns(rows)]),
+    ...(more > 0 ? [`  ${more} more    decnet decky list --select 'state!=running'`] : []),
+  ].join("\n");
+}

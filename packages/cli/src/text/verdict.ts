@@ -1,0 +1,136 @@
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { isReason, reasons } from "@decnet/common/errors/reasons";
+import {
+  type Operation,
+  OperationKind,
+  OperationState,
+  type OperationStep,
+  StepState,
+} from "@decnet/common/gen/decnet/v1/operation_pb";
+import { visible, word } from "../output.ts";
+import { formatTook } from "./duration.ts";
+import { hasChanges, nameOf } from "./plan.ts";
+
+/** A finished step: mark, verb, target, how long it took; a failed one with its last output. Pure. */
+export function formatStep(step: OperationStep, options: { readonly isUndo?: boolean; readonly verbose?: boolean } = {}): string {
+  const failed = step.state === StepState.FAILED;
+  const took =
+    step.startedAt === undefined || step.finishedAt === undefined
+      ? ""
+      : formatTook(timestampMs(step.finishedAt) - timestampMs(step.startedAt));
+  const verb = `${options.isUndo === true ? "undo: " : ""}${step.verb}`.padEnd(14);
+  const cause = options.verbose === true || failed ? `  (${visible(step.cause)})` : "";
+  const line = `${failed ? "✖" : "✔"} ${verb} ${visible(step.target)}${cause}`.padEnd(56);
+  return [`${line}  ${took}`.trimEnd(), ...step.outputTail.map((text) => `    │ ${visible(text)}`)].join("\n");
+}
+
+/** What the receipt of an operation proves; undefined without one. */
+export function formatReceipt(operation: Operation): string | undefined {
+  const { receipt } = operation;
+  if (receipt === undefined) return undefined;
+  const others = receipt.containers.filter((container) => !container.planned).length;
+  const what = `${others} sibling${others === 1 ? "" : "s"} ${receipt.othersUnchanged ? "unchanged" : "CHANGED"}`;
+  const line = `${receipt.othersUnchanged ? "✔" : "✖"} ${"receipt".padEnd(14)} ${what} (ids, start times, restarts)`;
+  return `${line.padEnd(58)}  decnet op get ${operation.id} --receipt`;
+}
+
+/** The exit code of an operation: 0, 4, 7 or 8. Of one that still runs: 0, because its acceptance was asked for. */
+export function exitOf(operation: Operation): number {
+  switch (operation.state) {
+    case OperationState.CANCELLED:
+    case OperationState.SUPERSEDED:
+      return 4;
+    case OperationState.FAILED: {
+      const reason = operation.error?.reason ?? "";
+      if (isReason(reason) && reasons[reason].exit === 4) return 4;
+      return operation.error?.undone === true ? 7 : 8;
+    }
+    default:
+      return 0;
+  }
+}
+
+const severity = [8, 7, 6, 4, 2];
+
+/** The worst of several exit codes. */
+export function worstExit(codes: readonly number[]): number {
+  return severity.find((code) => codes.includes(code)) ?? codes.find((code) => code !== 0) ?? 0;
+}
+
+export interface VerdictFacts {
+  /** The decky as it is now, for a failed change. */
+  readonly now?: { readonly state: string; readonly revision: number };
+}
+
+/** How an operation ended, for people. A success goes to stdout, everything else to stderr. Pure. */
+export function formatVerdict(operation: Operation, facts: VerdictFacts = {}): string {
+  const name = nameOf(operation);
+  switch (operation.state) {
+    case OperationState.SUCCEEDED:
+      return success(operation, name);
+    case OperationState.FAILED:
+      return failure(operation, name, facts);
+    case OperationState.CANCELLED:
+      return `${operation.id} was cancelled${operation.error?.undone === true ? ` and undone; ${name} is as before` : ""}`;
+    case OperationState.SUPERSEDED:
+      return [
+        `${operation.id} was superseded: a later change of ${name} took its place before it was real`,
+        ` next:  decnet decky revisions ${name}`,
+      ].join("\n");
+    default:
+      return [`${operation.id} is ${word(OperationState, operation.state)}`, `watch: decnet op watch ${operation.id}`].join("\n");
+  }
+}
+
+function success(operation: Operation, name: string): string {
+  const revision = operation.revision > 0 ? ` r${operation.revision}` : "";
+  const took =
+    operation.createdAt === undefined || operation.finishedAt === undefined
+      ? ""
+      : `   ${formatTook(timestampMs(operation.finishedAt) - timestampMs(operation.createdAt))}`;
+  const line = `${name}${revision} ${outcome(operation)}.${took}   ${operation.id}`;
+  const before = operation.plan?.baseRevision ?? 0;
+  const canUndo = operation.decky !== undefined && before > 0 && !isTeardown(operation) && hasChanges(operation.plan);
+  return [line, ...(canUndo ? [`undo: decnet decky restore ${name} r${before}`] : [])].join("\n");
+}
+
+function isTeardown({ kind }: Operation): boolean {
+  return kind === OperationKind.TEARDOWN_DECKY || kind === OperationKind.TEARDOWN_FLEET;
+}
+
+function outcome(operation: Operation): string {
+  const { kind, service } = operation;
+  const isSave = operation.plan?.changes.some((change) => change.action === 4) === true && operation.steps.length === 0;
+  if (kind === OperationKind.ADD_SERVICE) return `applied, ${service} is running`;
+  if (kind === OperationKind.REMOVE_SERVICE) return `applied, ${service} is gone`;
+  if (kind === OperationKind.UPDATE_SERVICE_CONFIG && isSave) return `saved, not applied: ${service} keeps its settings`;
+  if (kind === OperationKind.UPDATE_SERVICE_CONFIG) return `applied, ${service} is running`;
+  if (kind === OperationKind.TEARDOWN_DECKY) return "is gone";
+  if (kind === OperationKind.TEARDOWN_FLEET) return "is gone, every decky of it";
+  if (kind === OperationKind.APPLY_FLEET) return `applied, ${operation.children.length} deckies changed`;
+  return "applied";
+}
+
+function failure(operation: Operation, name: string, { now }: VerdictFacts): string {
+  const { error } = operation;
+  const message = visible(error?.message ?? "the change failed");
+  const cause = error?.outputTail.findLast((line) => line.trim() !== "");
+  const next = error?.next.filter((line) => !line.includes("--output-log")) ?? [];
+  return [
+    `error: ${error?.reason ?? "APPLY_FAILED"}  ${message}`,
+    ` now:   ${stateNow(operation, name, now)}`,
+    ...(cause === undefined || message.includes(cause) ? [] : [` cause: ${visible(cause)}`]),
+    ...next.map((line, index) => ` ${index === 0 ? "next: " : "      "} ${visible(line)}`),
+    ` more:  decnet op get ${operation.id} --output-log`,
+  ].join("\n");
+}
+
+function stateNow(operation: Operation, name: string, now: VerdictFacts["now"]): string {
+  if (operation.error?.reason === "PLAN_CHANGED") return "nothing was done: the world moved after the plan was made";
+  if (operation.error?.undone !== true)
+    return `${name} was NOT undone${now === undefined ? "" : ` and is ${now.state}`}; it needs you`;
+  const before = operation.plan?.baseRevision ?? 0;
+  const others = operation.receipt?.othersUnchanged === true ? "; nothing else changed" : "";
+  if (now === undefined) return `${name} is back on its last good state${others}`;
+  return `${name} is ${now.state} at r${now.revision}${before > 0 ? ` (same as r${before})` : ""}${others}`;
+}

@@ -43,6 +43,7 @@ export default defineConfig({
           name: "e2e",
           include: ["test/e2e/**/*.test.ts"],
           fileParallelism: false,
+          globalSetup: ["test/support/images.ts"],
           testTimeout: 300 * seconds,
           hookTimeout: 300 * seconds,
           sequence: { groupOrder: 2 },

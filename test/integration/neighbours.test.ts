@@ -1,8 +1,9 @@
-import { spawn } from "node:child_process";
 import { OperationState } from "@decnet/common/gen/decnet/v1/operation_pb";
+
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { useEngineEvents } from "../support/engine-events.ts";
-import { containersOf, deploy, dockerLines, eventually, type TestMaster, useMaster } from "../support/use-master.ts";
+import { holdSession } from "../support/hold-session.ts";
+import { containersOf, deploy, type TestMaster, useMaster } from "../support/use-master.ts";
 
 const mutations = 200;
 const slugs = ["http", "ftp", "telnet", "redis"];
@@ -13,25 +14,6 @@ function seeded(seed: number): () => number {
   return () => {
     state = (state * 1_103_515_245 + 12_345) % 2_147_483_648;
     return state / 2_147_483_648;
-  };
-}
-
-/** An open TCP connection to sshd, made inside the decky's namespace; it ends when sshd goes away. */
-async function holdSession(decky: string) {
-  const [pid = ""] = await dockerLines(["inspect", "--format", "{{.State.Pid}}", decky]);
-  const program = "exec 3<>/dev/tcp/127.0.0.1/22; read -r greeting <&3; echo held; cat <&3 >/dev/null; echo over";
-  const child = spawn("nsenter", ["-t", pid, "-n", "bash", "-c", program], {
-    stdio: ["ignore", "pipe", "ignore"],
-    detached: true,
-  });
-  let said = "";
-  child.stdout.on("data", (chunk: Buffer) => {
-    said += chunk.toString();
-  });
-  await eventually(async () => said.includes("held"));
-  return {
-    isOpen: () => !said.includes("over"),
-    close: () => process.kill(-(child.pid ?? 0), "SIGKILL"),
   };
 }
 

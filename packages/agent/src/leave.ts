@@ -11,7 +11,7 @@ export async function leaveHost(config: AgentConfig, identity: AgentIdentity, on
     catalogue: await loadCatalogue(config.catalogueFolders),
     fingerprint: (text) => text,
     socketPath: config.dockerSocket,
-      composePath: config.composePath,
+    composePath: config.composePath,
   });
   const { strays } = await engine.check([]);
   for (const { scope, name } of strays) {

@@ -148,8 +148,8 @@ async function seekConsent(change: Change, first: Operation): Promise<Consent> {
 }
 
 function questionText(change: Change, dry: Operation): string {
-  const where = dry.decky === undefined ? "" : ` (${nameOf(dry)} on ${dry.host})`;
-  return `${change.question ?? "Apply this"}${where}`;
+  if (dry.decky === undefined) return change.question ?? "Apply this to the fleet";
+  return `${change.question ?? `Apply this to ${nameOf(dry)}`} on ${dry.host}`;
 }
 
 function cutsSessions(dry: Operation): boolean {

@@ -27,7 +27,8 @@ export type Question =
 /** Which questions a change needs, in order. Without a terminal the first of them is a refusal that names its flags. Pure. */
 export function questionsFor({ plan, accepted, yes, asks, typed, context }: ConfirmInput): Question[] {
   const questions: Question[] = [];
-  if (context.isProtected && !(context.isNamed && accepted.includes(context.name)))
+  const isNamedAndAccepted = context.isNamed && accepted.includes(context.name);
+  if (context.isProtected && !isNamedAndAccepted)
     questions.push({
       kind: "type",
       text: context.name,
@@ -50,9 +51,9 @@ export function questionsFor({ plan, accepted, yes, asks, typed, context }: Conf
     });
     return questions;
   }
-  const agreed =
-    yes || context.confirm === "risky" || accepted.some((each) => each === "cut-sessions" || each === "restart-base");
-  const wanted = asks || context.confirm === "always" || context.isProtected;
+  const hasAcceptedRisk = accepted.some((each) => each === "cut-sessions" || each === "restart-base");
+  const agreed = yes || hasAcceptedRisk || (context.isProtected ? isNamedAndAccepted : context.confirm === "risky");
+  const wanted = asks || context.confirm === "always";
   if (wanted && !agreed && questions.length === 0)
     questions.push({ kind: "yes", flags: "-y", why: "it changes what runs", canWait: false });
   return questions;

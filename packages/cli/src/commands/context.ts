@@ -55,7 +55,7 @@ export function registerContext(program: Command, cli: Cli): void {
     }),
   );
   reading(context.command("remove <name>").description("Forget a master."), {
-    examples: ["context remove lab", "context list", "context remove prod"],
+    examples: ["context remove lab", "context remove prod", "context remove lab && decnet context list"],
   }).action((name: string) =>
     cli.run(() => {
       const file = readContextFile(cli.env);

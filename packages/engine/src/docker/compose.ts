@@ -38,7 +38,10 @@ const pluginFolders = [
 /** `pluginPath` is the docker-compose program to run; without one it is looked for where Docker looks. */
 export function createComposeCli(
   socketPath: string,
-  { pluginPath, timeouts = usualTimeouts }: { readonly pluginPath?: string | undefined; readonly timeouts?: CommandTimeouts | undefined } = {},
+  {
+    pluginPath,
+    timeouts = usualTimeouts,
+  }: { readonly pluginPath?: string | undefined; readonly timeouts?: CommandTimeouts | undefined } = {},
 ): ComposeCli {
   const env = {
     DOCKER_HOST: `unix://${socketPath}`,

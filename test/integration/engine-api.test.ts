@@ -21,3 +21,24 @@ it("a container that the engine is just removing is never seen: it is as good as
     expect(seen).not.toContain("removing");
   }
 });
+
+it("a container whose process has just ended is never seen as one that runs without a namespace", async () => {
+  const api = createEngineApi("/var/run/docker.sock");
+  const instance = `t${process.env["DECNET_TEST_RUN"] ?? ""}ended`;
+  const labels = [`${label.instance}=${instance}`, `${label.decky}=fleet/x`].flatMap((each) => ["--label", each]);
+  const { stdout: id } = await execa("docker", ["run", "-d", ...labels, "--name", instance, debianBase, "sleep", "60"]);
+  try {
+    for (let round = 0; round < 10; round += 1) {
+      const [before] = await api.listContainers(instance);
+      process.kill(before?.container.pid ?? 0, "SIGKILL");
+      for (let status = "running"; status !== "exited"; ) {
+        const [after] = await api.listContainers(instance);
+        status = after?.container.status ?? "absent";
+        expect([status, after?.container.netns]).toEqual([status, status === "exited" ? undefined : before?.container.netns]);
+      }
+      await api.start(id);
+    }
+  } finally {
+    await execa("docker", ["rm", "-f", id]);
+  }
+});

@@ -35,7 +35,7 @@ describe("looking at an engine again and again", () => {
     const { stdout } = await execa("docker", ["inspect", "--format", format, `${instance}${name}`], { reject: false });
     const [id = "", status, startedAt, restartCount, pid, exitCode] = stdout.split(" ");
     if (id === "") return undefined;
-    const netns = pid === "0" ? undefined : await readlink(`/proc/${pid}/ns/net`);
+    const netns = pid === "0" ? undefined : await readlink(`/proc/${pid}/ns/net`).catch(() => "gone");
     return { id, status, startedAt, restartCount: Number(restartCount), pid: Number(pid), exitCode: Number(exitCode), netns };
   };
   const told = async (name: string) => {

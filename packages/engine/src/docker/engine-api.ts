@@ -49,8 +49,11 @@ export interface EngineApi {
   pull(reference: string): Promise<void>;
 }
 
-/** How long a removal may take before its container counts as one that is stuck. */
-const removalMs = 10_000;
+/** How long to wait for the engine's next word: while it removes a container, and until it notices that a process has ended. */
+function patienceMs({ container, process }: Inspected): number {
+  if (container.status === "removing") return 10_000;
+  return container.pid !== 0 && process === undefined ? 2_000 : -1;
+}
 
 export function createEngineApi(socketPath: string): EngineApi {
   const docker = new Docker({ socketPath, timeout: 120_000 });
@@ -60,11 +63,11 @@ export function createEngineApi(socketPath: string): EngineApi {
     return info === undefined ? undefined : toObserved(info);
   };
   const inspect = async (idOrName: string): ReturnType<typeof inspectOnce> => {
-    const deadline = Date.now() + removalMs;
+    const began = Date.now();
     for (;;) {
       const found = await inspectOnce(idOrName);
-      if (found?.container.status !== "removing" || Date.now() > deadline) return found;
-      await delay(50);
+      if (found === undefined || Date.now() - began > patienceMs(found)) return found;
+      await delay(25);
     }
   };
   const creating = new Map<string, Promise<void>>();

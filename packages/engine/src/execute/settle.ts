@@ -35,7 +35,8 @@ export async function settle(api: EngineApi, service: WantedContainer, signal: A
       if (now.status === "restarting" || now.restartCount > first.restartCount || now.startedAt !== first.startedAt)
         return {
           ok: false,
-          message: `${service.name} exited with code ${now.exitCode} and was restarted after ${seconds(elapsed)}`,
+          // The engine forgets the code of the last end when it starts a container again.
+          message: `${service.name} exited${now.exitCode === 0 ? "" : ` with code ${now.exitCode}`} and was restarted after ${seconds(elapsed)}`,
         };
       if (done && now.status === "running") return { ok: true };
     }

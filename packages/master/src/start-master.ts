@@ -7,7 +7,7 @@ import { createErrorInterceptor } from "@decnet/common/rpc/error-interceptor";
 import { startRpcServer } from "@decnet/common/rpc/server";
 import { createReleasers } from "@decnet/common/runtime/releasers";
 import { loadCatalogue } from "@decnet/engine/catalogue/load";
-import { openEngine } from "@decnet/engine/engine";
+import { type Engine, type EngineOptions, openEngine } from "@decnet/engine/engine";
 import type { StepBoundary } from "@decnet/engine/execute/execute-plan";
 import { createAuditInterceptor } from "./access/audit.ts";
 import { createAuthInterceptor } from "./access/authenticate.ts";
@@ -46,6 +46,8 @@ export interface MasterOptions {
   readonly version: string;
   /** For tests: called at each step boundary of the executor. */
   readonly boundary?: StepBoundary;
+  /** What opens the engine of the master's own host; a bench of the control plane alone gives one that makes no containers. */
+  readonly openHostEngine?: (options: EngineOptions) => Promise<Engine>;
 }
 
 export interface Master {
@@ -59,7 +61,13 @@ export interface Master {
 const silenceGraceMs = 5_000;
 
 /** Wires a master and starts it. Whatever was acquired is released in reverse order, also when starting fails half way. */
-export async function startMaster({ config, log, version, boundary }: MasterOptions): Promise<Master> {
+export async function startMaster({
+  config,
+  log,
+  version,
+  boundary,
+  openHostEngine = openEngine,
+}: MasterOptions): Promise<Master> {
   const releasers = createReleasers();
   try {
     await mkdir(config.dataDir, { recursive: true, mode: 0o711 });
@@ -67,7 +75,7 @@ export async function startMaster({ config, log, version, boundary }: MasterOpti
     const box = await openSecretBox(join(config.dataDir, "secret.key"));
     const database = await openStorage(config, releasers.add);
     const instance = await installationId(database);
-    const engine = await openEngine({
+    const engine = await openHostEngine({
       instance,
       dataDir: config.dataDir,
       catalogue,

@@ -15,6 +15,7 @@ import { type OperationError, toPlanRecord } from "../operations/types.ts";
 import type { Database, Tx } from "../persistence/database.ts";
 import { Deckies, type DeckyRow, Fleets, type OperationRow } from "../persistence/tables.ts";
 import { updateRows } from "../persistence/write.ts";
+import { endParents } from "./end-parents.ts";
 import { operationFacts, stateFact } from "./facts.ts";
 import { culpritsOf, endOf } from "./outcome.ts";
 
@@ -316,22 +317,6 @@ export function createConverger(options: ConvergerOptions): Converger {
     });
     operations.wake(ids);
     events.wake();
-  };
-
-  /** A change of many deckies ends with its last part; it failed when one of them did. */
-  const endParents = async (tx: Tx, ids: readonly string[]): Promise<string[]> => {
-    if (ids.length === 0) return [];
-    const rows: [{ id: string }[], number] = await tx.query(
-      `UPDATE operations AS parent SET finished_at = now(),
-         state = CASE WHEN EXISTS (SELECT FROM operations AS part WHERE part.parent = parent.id AND part.state = 'failed') THEN 'failed' ELSE 'succeeded' END,
-         error = (SELECT part.error || jsonb_build_object('message', part.decky_name || ': ' || (part.error ->> 'message'))
-                  FROM operations AS part WHERE part.parent = parent.id AND part.state = 'failed' ORDER BY part.decky_name LIMIT 1)
-       WHERE parent.id IN (SELECT parent FROM operations WHERE id = ANY ($1)) AND parent.state IN ('pending', 'running') AND parent.kind <> 'batch'
-         AND NOT EXISTS (SELECT FROM operations AS part WHERE part.parent = parent.id AND part.state IN ('pending', 'running'))
-       RETURNING parent.id`,
-      [ids],
-    );
-    return rows[0].map((row) => row.id);
   };
 
   /** The host or the database does not answer: what is wanted stays wanted, and is tried again later. */

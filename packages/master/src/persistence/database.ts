@@ -1,6 +1,7 @@
 import { AppError } from "@decnet/common/errors/app-error";
 import { DataSource, type EntityManager } from "typeorm";
 import { Initial1764000000000 } from "./migrations/1764000000000-initial.ts";
+import { FleetSize1764100000000 } from "./migrations/1764100000000-fleet-size.ts";
 import { Swarm1764200000000 } from "./migrations/1764200000000-swarm.ts";
 import { entities } from "./tables.ts";
 
@@ -31,7 +32,7 @@ export async function openDatabase(address: DatabaseAddress): Promise<Database> 
       ? { url: address.url }
       : { host: address.socketFolder, database: address.database, username: address.user }),
     entities,
-    migrations: [Initial1764000000000, Swarm1764200000000],
+    migrations: [Initial1764000000000, FleetSize1764100000000, Swarm1764200000000],
     poolSize: 16,
     applicationName: "decnet-master",
     connectTimeoutMS: 10_000,

@@ -1,0 +1,15 @@
+import type { MigrationInterface, QueryRunner } from "typeorm";
+
+/** What is looked up for one host, one decky or one change must not cost more in a larger fleet. */
+export class FleetSize1764100000000 implements MigrationInterface {
+  readonly name = "FleetSize1764100000000";
+
+  async up(runner: QueryRunner): Promise<void> {
+    await runner.query("CREATE INDEX deckies_host ON deckies (host)");
+    await runner.query("CREATE INDEX operations_open_parts ON operations (parent) WHERE state IN ('pending', 'running')");
+  }
+
+  async down(runner: QueryRunner): Promise<void> {
+    await runner.query("DROP INDEX deckies_host, operations_open_parts");
+  }
+}

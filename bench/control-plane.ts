@@ -35,11 +35,21 @@ const perEntry = 1_000;
 const stride = 37;
 const patient = { timeoutMs: 3_600_000 };
 
-const row = createTable(["deckies", "callers", "mutations/s", "p50 ms", "p99 ms", "floor ms", "p50/floor", "p50/first"]);
+const row = createTable([
+  "deckies",
+  "callers",
+  "mutations/s",
+  "cpu ms",
+  "p50 ms",
+  "p99 ms",
+  "floor ms",
+  "p50/floor",
+  "p50/first",
+]);
 const first = new Map<number, number>();
 for (const size of sizes.length > 0 ? sizes : [10, 10_000]) {
   const { one, many, floorMs } = await measure(size);
-  for (const [count, { times, perSecond }] of [
+  for (const [count, { times, perSecond, cpuMs }] of [
     [1, one],
     [callers, many],
   ] as const) {
@@ -49,6 +59,7 @@ for (const size of sizes.length > 0 ? sizes : [10, 10_000]) {
       String(size),
       String(count),
       perSecond.toFixed(0),
+      cpuMs.toFixed(2),
       p50.toFixed(2),
       percentile(times, 0.99).toFixed(2),
       floorMs.toFixed(2),
@@ -61,6 +72,14 @@ for (const size of sizes.length > 0 ? sizes : [10, 10_000]) {
 interface Load {
   readonly times: number[];
   readonly perSecond: number;
+  /** Processor time of this process, callers included, for one mutation. */
+  readonly cpuMs: number;
+}
+
+interface Taken {
+  readonly times: readonly number[];
+  readonly tookMs: number;
+  readonly cpuMs: number;
 }
 
 async function measure(size: number): Promise<{ one: Load; many: Load; floorMs: number }> {
@@ -92,8 +111,9 @@ async function measure(size: number): Promise<{ one: Load; many: Load; floorMs: 
   };
   let turn = 0;
   /** Each caller has every n-th decky for itself, and goes through them from call to call. */
-  const load = async (count: number, calls: number): Promise<Omit<Load, "perSecond"> & { tookMs: number }> => {
+  const load = async (count: number, calls: number): Promise<Taken> => {
     const times: number[] = [];
+    const cpu = process.cpuUsage();
     const from = performance.now();
     const caller = async (at: number) => {
       const mine = names.filter((_, index) => index % count === at);
@@ -102,7 +122,8 @@ async function measure(size: number): Promise<{ one: Load; many: Load; floorMs: 
     };
     await Promise.all(Array.from({ length: count }, (_, at) => caller(at)));
     turn += Math.ceil(calls / count);
-    return { times, tookMs: performance.now() - from };
+    const { user, system } = process.cpuUsage(cpu);
+    return { times, tookMs: performance.now() - from, cpuMs: (user + system) / 1_000 };
   };
   try {
     const fleet = createClient(FleetService, transport);
@@ -123,19 +144,13 @@ async function measure(size: number): Promise<{ one: Load; many: Load; floorMs: 
     await database.read((tx) => tx.query("CREATE TABLE bench_commits (id bigserial PRIMARY KEY, note text NOT NULL)"));
     await load(1, perRound);
     await load(callers, perRound);
-    const one = { times: [] as number[], tookMs: 0 };
-    const many = { times: [] as number[], tookMs: 0 };
+    const one: Taken[] = [];
+    const many: Taken[] = [];
     const calls: number[] = [];
     const commits: number[] = [];
     for (let round = 0; round < rounds; round += 1) {
-      for (const [sum, count] of [
-        [one, 1],
-        [many, callers],
-      ] as const) {
-        const { times, tookMs } = await load(count, perRound);
-        sum.times.push(...times);
-        sum.tookMs += tookMs;
-      }
+      one.push(await load(1, perRound));
+      many.push(await load(callers, perRound));
       for (let call = 0; call < perRound; call += 1) {
         calls.push(await timed(() => access.whoAmI({})));
         commits.push(
@@ -143,14 +158,23 @@ async function measure(size: number): Promise<{ one: Load; many: Load; floorMs: 
         );
       }
     }
-    const rate = ({ times, tookMs }: typeof one) => ({ times, perSecond: (times.length * 1_000) / tookMs });
-    return { one: rate(one), many: rate(many), floorMs: median(calls) + median(commits) };
+    return { one: sumUp(one), many: sumUp(many), floorMs: median(calls) + median(commits) };
   } finally {
     close();
     await database.close();
     await master.stop();
     await rm(dataDir, { recursive: true, force: true });
   }
+}
+
+function sumUp(taken: readonly Taken[]): Load {
+  const times = taken.flatMap((each) => each.times);
+  const sum = (of: (each: Taken) => number) => taken.reduce((total, each) => total + of(each), 0);
+  return {
+    times,
+    perSecond: (times.length * 1_000) / sum((each) => each.tookMs),
+    cpuMs: sum((each) => each.cpuMs) / times.length,
+  };
 }
 
 async function timed(act: () => Promise<unknown>): Promise<number> {

@@ -112,6 +112,7 @@ export function createCountingEngine({ services }: Pick<Catalogue, "services">):
       }
       return { deckies, strays: [...world.entries()].filter(([key]) => !deckies.has(key)).map(([, decky]) => decky) };
     },
+    prepareImages: async () => [],
     logs: () => noLogs(),
     ping: async () => undefined,
   };

@@ -3,21 +3,21 @@ import type { Logger } from "@decnet/common/logging/logger";
 import { backoffMs } from "@decnet/common/runtime/backoff";
 import { createExclusive, type Exclusive } from "@decnet/common/runtime/exclusive";
 import type { Catalogue } from "@decnet/engine/catalogue/types";
-import { formatPlan, type PlanView } from "@decnet/engine/plan/plan";
-import type { HostOutcome, StepReport } from "@decnet/engine/wire/outcome";
+import type { HostOutcome } from "@decnet/engine/wire/outcome";
 import { type DeckyStore, toTarget } from "../deckies/decky-store.ts";
 import { diffServices, revertService, sameServices } from "../deckies/services.ts";
 import type { StoredService } from "../deckies/types.ts";
 import type { EventLog } from "../events/outbox.ts";
 import type { HostRegistry } from "../hosts/host-registry.ts";
 import type { OperationStore } from "../operations/operation-store.ts";
-import { type OperationError, toPlanRecord } from "../operations/types.ts";
+import type { OperationError } from "../operations/types.ts";
 import type { Database, Tx } from "../persistence/database.ts";
 import { Deckies, type DeckyRow, Fleets, type OperationRow } from "../persistence/tables.ts";
 import { updateRows } from "../persistence/write.ts";
 import { endParents } from "./end-parents.ts";
 import { operationFacts, stateFact } from "./facts.ts";
 import { culpritsOf, endOf } from "./outcome.ts";
+import { createRecorder } from "./recorder.ts";
 
 export interface ConvergerOptions {
   readonly database: Database;
@@ -110,7 +110,7 @@ export function createConverger(options: ConvergerOptions): Converger {
     const interruption = new AbortController();
     running.set(deckyId, interruption);
     const startedAt = performance.now();
-    const recorder = createRecorder(attempt);
+    const recorder = createRecorder({ operations, log, decky: attempt.decky, open: attempt.open });
     const target = toTarget(attempt.decky, attempt.services, attempt.revision, attempt.decky.leaving);
     try {
       const single = attempt.open.length === 1 ? attempt.open[0] : undefined;
@@ -122,7 +122,8 @@ export function createConverger(options: ConvergerOptions): Converger {
       });
       await recorder.flush();
       options.onApplied(outcome.failure === undefined ? "applied" : "failed", performance.now() - startedAt);
-      await (outcome.failure === undefined ? settle(attempt, outcome) : fail(attempt, outcome, errorOf(outcome, attempt)));
+      if (outcome.failure === undefined) return await settle(attempt, outcome);
+      await fail(attempt, outcome, errorOf(outcome, attempt));
       return true;
     } catch (error) {
       await recorder.flush();
@@ -163,7 +164,8 @@ export function createConverger(options: ConvergerOptions): Converger {
       for (const operation of open)
         if (operation.state === "pending") await operations.update(tx, operation.id, { state: "running", startedAt: new Date() });
       const last = open.at(-1)?.id ?? null;
-      await updateRows(tx, Deckies, { id: deckyId }, { state: "changing", lastOperation: last });
+      if (decky.state !== "changing" || decky.lastOperation !== last)
+        await updateRows(tx, Deckies, { id: deckyId }, { state: "changing", lastOperation: last });
       const services = await deckies.services(tx, decky, decky.desiredRevision);
       await events.append(tx, stateFact(decky, "changing", ""));
       return { decky: { ...decky, state: "changing" as const }, revision: decky.desiredRevision, services, open };
@@ -172,16 +174,19 @@ export function createConverger(options: ConvergerOptions): Converger {
     return begun;
   };
 
-  /** The attempt is what was seen running: operations up to it have ended. */
-  const settle = (attempt: Attempt, outcome: HostOutcome): Promise<void> =>
-    commit(async (tx) => {
+  /** The attempt is what was seen running: operations up to it have ended. Returns whether later ones wait. */
+  const settle = async (attempt: Attempt, outcome: HostOutcome): Promise<boolean> => {
+    let isMore = false;
+    await commit(async (tx) => {
       const decky = await deckies.lockById(tx, attempt.decky.id);
       if (decky === undefined) return { ids: [], facts: [] };
-      const open = (await operations.openOf(tx, decky.id)).filter((operation) => operation.revision <= attempt.revision);
+      const all = await operations.openOf(tx, decky.id);
+      const open = all.filter((operation) => operation.revision <= attempt.revision);
+      isMore = open.length < all.length;
       const ended: OperationRow[] = [];
       for (const operation of open) {
-        const own =
-          operation.error === null && operation.service !== "" ? await deckies.services(tx, decky, operation.revision) : [];
+        const isEarlier = operation.error === null && operation.service !== "" && operation.revision !== attempt.revision;
+        const own = isEarlier ? await deckies.services(tx, decky, operation.revision) : [];
         const good =
           operation.error === null ? endOf(operation, { revision: attempt.revision, services: attempt.services }, own) : "failed";
         const state = operation.error !== null && operation.cancelRequested ? "cancelled" : good;
@@ -218,6 +223,8 @@ export function createConverger(options: ConvergerOptions): Converger {
         facts: [...facts, ...stateFact(decky, state, judged?.message ?? "")],
       };
     });
+    return isMore;
+  };
 
   /**
    * A step failed, or the operation was interrupted (no error then). The failed change is taken back in a new revision, which the next run makes
@@ -422,57 +429,6 @@ export function createConverger(options: ConvergerOptions): Converger {
         ],
       };
     });
-
-  const createRecorder = (attempt: Attempt) => {
-    const lead = attempt.open.at(-1) as OperationRow;
-    const undoing = attempt.open.find((operation) => operation.error !== null) ?? lead;
-    let attemptNumber = 0;
-    let tail: Promise<unknown> = operations.get(undoing.id).then(({ steps }) => {
-      attemptNumber = (steps.at(-1)?.attempt ?? 0) + 1;
-    });
-    // Progress is written behind the work, in order; the work does not wait for it.
-    const queue = (work: () => Promise<unknown>) => {
-      tail = tail
-        .then(work)
-        .catch((error: unknown) => log.warn("progress was not recorded", { operation: undoing.id, err: error }));
-    };
-    const started = new Map<number, Date>();
-    return {
-      onPlan(plan: PlanView) {
-        queue(async () => {
-          for (const operation of attempt.open) {
-            if (operation.error !== null) continue;
-            const base = operation.plan?.baseRevision ?? attempt.decky.appliedRevision;
-            await database.read((tx) =>
-              operations.update(tx, operation.id, {
-                plan: toPlanRecord(plan, formatPlan(plan), base, operation.plan?.changes ?? []),
-              }),
-            );
-          }
-        });
-      },
-      onStep(event: StepReport) {
-        if (event.kind === "started") started.set(event.step.number, event.at);
-        const startedAt = started.get(event.step.number) ?? event.at;
-        queue(() =>
-          operations.recordStep({
-            operationId: undoing.id,
-            attempt: attemptNumber,
-            number: event.step.number,
-            verb: event.step.kind,
-            target: event.step.target,
-            cause: event.step.cause,
-            service: event.step.slug,
-            state: event.kind === "started" ? "running" : event.kind,
-            outputTail: event.kind === "failed" ? [event.message, ...event.outputTail] : [],
-            startedAt,
-            finishedAt: event.kind === "started" ? null : event.at,
-          }),
-        );
-      },
-      flush: () => tail,
-    };
-  };
 
   const revertAll = (
     desired: readonly StoredService[],

@@ -31,6 +31,7 @@ export interface DeckyStore {
     revision: number,
   ): Promise<Omit<RevisionRow, "services"> & { services: StoredService[] }>;
   addRevision(tx: Tx, revision: NewRevision): Promise<void>;
+  addRevisions(tx: Tx, revisions: readonly NewRevision[]): Promise<void>;
   /** Services of the desired revision of many deckies at once. */
   desiredServices(tx: Tx, deckies: readonly DeckyRow[]): Promise<Map<string, StoredService[]>>;
 }
@@ -80,15 +81,18 @@ export function createDeckyStore(box: SecretBox, catalogue: Catalogue): DeckySto
         });
       return { ...row, services: openAll(decky.id, row.services) };
     },
-    async addRevision(tx, { decky, number, services, actor, reason, operationId }) {
-      const sealed = services.map(({ slug, config, staged }) => ({
-        slug,
-        config: seal(decky.id, slug, config),
-        ...(staged === undefined ? {} : { staged: seal(decky.id, slug, staged) }),
-      }));
-      await insertRows(tx, Revisions, [
-        { deckyId: decky.id, number, services: sealed, actor, reason, operationId, createdAt: new Date() },
-      ]);
+    addRevision: (tx, revision) => store.addRevisions(tx, [revision]),
+    async addRevisions(tx, revisions) {
+      const createdAt = new Date();
+      const rows = revisions.map(({ decky, services, ...rest }): RevisionRow => {
+        const sealed = services.map(({ slug, config, staged }) => ({
+          slug,
+          config: seal(decky.id, slug, config),
+          ...(staged === undefined ? {} : { staged: seal(decky.id, slug, staged) }),
+        }));
+        return { ...rest, deckyId: decky.id, services: sealed, createdAt };
+      });
+      await insertRows(tx, Revisions, rows);
     },
     async desiredServices(tx, deckies) {
       if (deckies.length === 0) return new Map();
@@ -96,7 +100,7 @@ export function createDeckyStore(box: SecretBox, catalogue: Catalogue): DeckySto
         .getRepository(Revisions)
         .createQueryBuilder("revision")
         .innerJoin("deckies", "decky", "decky.id = revision.decky_id AND decky.desired_revision = revision.number")
-        .where("decky.id IN (:...ids)", { ids: deckies.map((decky) => decky.id) })
+        .where("decky.id = ANY (:ids)", { ids: deckies.map((decky) => decky.id) })
         .getMany();
       return new Map(rows.map((row) => [row.deckyId, openAll(row.deckyId, row.services)]));
     },

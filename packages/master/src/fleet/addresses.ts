@@ -42,3 +42,13 @@ export function makeMac(random: number): string {
   const bytes = [0x00, 0x50, 0x56, Math.floor(random / 65_536) % 0x40, Math.floor(random / 256) % 256, random % 256];
   return bytes.map((byte) => byte.toString(16).padStart(2, "0")).join(":");
 }
+
+/** A MAC address that none of `used` is; the result is added to them. `random` gives 24 bits at each call. */
+export function makeFreeMac(used: Set<string>, random: () => number): string {
+  for (;;) {
+    const mac = makeMac(random());
+    if (used.has(mac)) continue;
+    used.add(mac);
+    return mac;
+  }
+}

@@ -20,7 +20,7 @@ import { type PlanRecord, toPlanRecord } from "../operations/types.ts";
 import type { Database, Tx } from "../persistence/database.ts";
 import { Deckies, type DeckyRow, Fleets, type OperationRow } from "../persistence/tables.ts";
 import { insertRows } from "../persistence/write.ts";
-import { makeMac } from "./addresses.ts";
+import { makeFreeMac } from "./addresses.ts";
 import { type DeckyChange, moveTo, storeDeckyChanges } from "./decky-changes.ts";
 import type { ExpandedFleet, WantedDecky } from "./expand-fleet.ts";
 
@@ -74,6 +74,8 @@ export function createFleetChanges({
       ...rows.filter((row) => wantedNames.has(row.name)).map((row) => row.ip),
       ...(fleet?.deckies.flatMap((d) => d.ip ?? []) ?? []),
     ]);
+    const free = fleet === undefined ? noAddresses : freeAddresses(fleet, used);
+    const macs = new Set(rows.map((row) => row.mac));
     const byName = new Map(rows.map((row) => [row.name, row]));
     const load = new Map<string, number>();
     const count = (host: string) => load.set(host, (load.get(host) ?? 0) + 1);
@@ -86,7 +88,7 @@ export function createFleetChanges({
       const host = placeDecky(placement, row?.host, placeable, load);
       if (host !== row?.host) count(host);
       return row === undefined
-        ? deploy(decky, host, fleet as ExpandedFleet, used)
+        ? deploy(decky, host, fleet as ExpandedFleet, free, macs)
         : change(row, host, current.get(row.id) ?? [], decky);
     });
     return [
@@ -100,11 +102,16 @@ export function createFleetChanges({
     ];
   };
 
-  const deploy = (wanted: WantedDecky, host: string, fleet: ExpandedFleet, used: Set<string>): DeckyChange => {
+  const deploy = (
+    wanted: WantedDecky,
+    host: string,
+    fleet: ExpandedFleet,
+    free: Iterator<string>,
+    macs: Set<string>,
+  ): DeckyChange => {
     const distro = findDistro(wanted.distro);
     if (distro === undefined) throw new Error(`no distro ${wanted.distro}`);
-    const ip = wanted.ip ?? nextAddress(fleet, used);
-    used.add(ip);
+    const ip = wanted.ip ?? nextAddress(fleet, free);
     const identity: Identity = {
       hostname: wanted.hostname ?? makeHostname(distro.hostnameStyle, () => randomInt(1 << 30) / (1 << 30)),
       distro: distro.slug,
@@ -121,7 +128,7 @@ export function createFleetChanges({
       lan: fleet.lan,
       lanName: fleet.lan.name,
       ip,
-      mac: makeMac(randomInt(1 << 24)),
+      mac: makeFreeMac(macs, () => randomInt(1 << 24)),
       identity,
       desiredRevision: 1,
       appliedRevision: 0,
@@ -314,9 +321,16 @@ function refuseOtherLan(rows: readonly DeckyRow[], fleet: ExpandedFleet): void {
     );
 }
 
-function nextAddress(fleet: ExpandedFleet, used: ReadonlySet<string>): string {
-  for (const address of fleet.subnet.hosts(fleet.ipStart))
-    if (address !== fleet.lan.gateway && !used.has(address)) return address;
+const noAddresses: Iterator<string> = [].values();
+
+/** Addresses of the LAN that nobody has, in ascending order. */
+function* freeAddresses(fleet: ExpandedFleet, used: ReadonlySet<string>): Generator<string> {
+  for (const address of fleet.subnet.hosts(fleet.ipStart)) if (address !== fleet.lan.gateway && !used.has(address)) yield address;
+}
+
+function nextAddress(fleet: ExpandedFleet, free: Iterator<string>): string {
+  const { value, done } = free.next();
+  if (done !== true) return value;
   throw new AppError("FLEET_INVALID", `fleet.lan.subnet: ${fleet.lan.subnet} has no free address left`, {
     violations: [{ field: "fleet.lan.subnet", description: "is full" }],
   });

@@ -1,5 +1,5 @@
 import type { Catalogue } from "@decnet/engine/catalogue/types";
-import type { DeckyStore } from "../deckies/decky-store.ts";
+import type { DeckyStore, NewRevision } from "../deckies/decky-store.ts";
 import { diffServices } from "../deckies/services.ts";
 import type { StoredService } from "../deckies/types.ts";
 import type { OperationStore } from "../operations/operation-store.ts";
@@ -32,25 +32,48 @@ export function moveTo(row: DeckyRow, host: string): DeckyRow {
   return { ...row, host, previousHost: row.previousHost === host ? null : row.host };
 }
 
-/** Stores the parts of an operation about many deckies, in its transaction: a revision and an operation for each decky that differs. */
+type Stores = { readonly deckies: DeckyStore; readonly operations: OperationStore; readonly catalogue: Catalogue };
+
+interface StoredChange {
+  readonly operation: OperationRow;
+  readonly revision: NewRevision;
+  readonly deployed: DeckyRow | undefined;
+}
+
+/**
+ * Stores the parts of an operation about many deckies, in its transaction: a revision and an operation for each decky that differs. What is new goes into
+ * few statements.
+ */
 export async function storeDeckyChanges(
   tx: Tx,
   parent: OperationRow,
   changes: readonly DeckyChange[],
-  stores: { readonly deckies: DeckyStore; readonly operations: OperationStore; readonly catalogue: Catalogue },
+  stores: Stores,
 ): Promise<OperationRow[]> {
-  const children: OperationRow[] = [];
+  const stored: StoredChange[] = [];
   for (const { action, ...change } of changes)
-    if (action !== "keep") children.push(await storeChange(tx, parent, { ...change, action }, stores));
-  return children;
+    if (action !== "keep") stored.push(await storeChange(tx, parent, { ...change, action }, stores));
+  const operations = stored.map(({ operation }) => operation);
+  await insertRows(
+    tx,
+    Deckies,
+    stored.flatMap(({ deployed }) => deployed ?? []),
+  );
+  await stores.operations.insertAll(tx, operations);
+  await stores.deckies.addRevisions(
+    tx,
+    stored.map(({ revision }) => revision),
+  );
+  return operations;
 }
 
+/** Changes the row of a decky that is there; what is new is returned, to be stored together. */
 async function storeChange(
   tx: Tx,
   parent: OperationRow,
   { action, decky, before, services }: DeckyChange & { readonly action: Exclude<Action, "keep"> },
-  { deckies, operations, catalogue }: Parameters<typeof storeDeckyChanges>[3],
-): Promise<OperationRow> {
+  { deckies, operations, catalogue }: Stores,
+): Promise<StoredChange> {
   const revision = action === "deploy" ? 1 : decky.desiredRevision + 1;
   const changes = diffServices(before, action === "teardown" ? [] : services, catalogue);
   const operation = operations.make({
@@ -65,8 +88,7 @@ async function storeChange(
     revision,
     plan: { steps: [], untouched: [], risks: [], baseRevision: decky.desiredRevision, digest: "", text: "", changes },
   });
-  if (action === "deploy") await insertRows(tx, Deckies, [{ ...decky, lastOperation: operation.id }]);
-  else {
+  if (action !== "deploy") {
     await deckies.lockById(tx, decky.id);
     const patch = {
       desiredRevision: revision,
@@ -83,8 +105,10 @@ async function storeChange(
     } as const;
     await updateRows(tx, Deckies, { id: decky.id }, patch);
   }
-  await operations.insert(tx, operation);
   const { actor, reason } = parent;
-  await deckies.addRevision(tx, { decky, number: revision, services, actor, reason, operationId: operation.id });
-  return operation;
+  return {
+    operation,
+    revision: { decky, number: revision, services, actor, reason, operationId: operation.id },
+    deployed: action === "deploy" ? { ...decky, lastOperation: operation.id } : undefined,
+  };
 }

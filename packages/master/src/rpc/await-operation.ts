@@ -2,7 +2,7 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
 import { OperationSchema } from "@decnet/common/gen/decnet/v1/operation_pb";
 import { OperationFailed } from "@decnet/common/rpc/errors";
-import { hasEnded, type OperationRecord } from "../operations/operation-store.ts";
+import { hasEnded, type OperationRecord, type WaitedFor } from "../operations/operation-store.ts";
 import type { OperationRow } from "../persistence/tables.ts";
 import { toOperationMessage } from "./messages.ts";
 import type { MasterParts } from "./parts.ts";
@@ -21,7 +21,7 @@ export async function awaitOperation(
   { operations, hosts, stopping }: Pick<MasterParts, "operations" | "hosts" | "stopping">,
   context: HandlerContext,
 ): Promise<MessageInitShape<typeof OperationSchema>> {
-  const waitingFor = (row: OperationRow) => waitsForHost(row, hosts);
+  const waitingFor = (row: WaitedFor) => waitsForHost(row, hosts);
   if (!wait || record.row.id === "") return toOperationMessage(record, waitingFor(record.row));
   const waitMs = Math.max(0, (context.timeoutMs() ?? usualWaitMs) - spareMs);
   const enough = new AbortController();
@@ -59,7 +59,7 @@ function throwUnlessGood(row: OperationRow, message: MessageInitShape<typeof Ope
 }
 
 /** What an operation cannot go on without: its host, while that is away. Empty when nothing keeps it. */
-export function waitsForHost(row: OperationRow, hosts: MasterParts["hosts"]): string {
+export function waitsForHost(row: WaitedFor, hosts: MasterParts["hosts"]): string {
   if (hasEnded(row) || row.deckyId === null || hosts.isReachable(row.host)) return "";
   const since = hosts.lostAt(row.host);
   return `host ${row.host}, which is not connected${since === undefined ? "" : ` since ${since.toISOString()}`}`;

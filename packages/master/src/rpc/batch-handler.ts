@@ -14,7 +14,7 @@ import {
 import { createChannel } from "@decnet/common/runtime/channel";
 import { runBounded } from "@decnet/common/runtime/run-bounded";
 import type { Mutation } from "../mutations/mutate.ts";
-import { hasEnded } from "../operations/operation-store.ts";
+import { hasEnded, type WaitedFor } from "../operations/operation-store.ts";
 import { waitsForHost } from "./await-operation.ts";
 import { findDeckies } from "./decky-filter.ts";
 import { toOperationMessage } from "./messages.ts";
@@ -103,7 +103,7 @@ async function submitOne(
 ): Promise<{ message: ResultInit; error?: AppError; isQueued: boolean }> {
   try {
     const stored = await parts.mutations.submit(mutation);
-    const away = (row: typeof stored.row) => waitsForHost(row, parts.hosts);
+    const away = (row: WaitedFor) => waitsForHost(row, parts.hosts);
     const isDryRun = stored.row.id === "";
     const last =
       isDryRun || !isWaiting

@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import type { Catalogue } from "@decnet/engine/catalogue/types";
 import type { ApplyOptions, ApplyOutcome, CheckedDecky, Engine } from "@decnet/engine/engine";
 import { makeReceipt } from "@decnet/engine/execute/receipt";
@@ -18,6 +19,8 @@ export interface CountingEngine extends Engine {
 export function createCountingEngine({ services }: Pick<Catalogue, "services">): CountingEngine {
   const counts = { plans: 0, applies: 0, checks: 0 };
   const world = new Map<string, ObservedDecky>();
+  /** A spec that was checked before, and a decky that is the same as then, need no second look. */
+  const checked = new WeakMap<DeckySpec, CheckedDecky>();
   let made = 0;
   const portsOf = (slug: string) => services.get(slug)?.ports.map((port) => `${port.number}/${port.protocol}`) ?? [];
   const observe = (target: DeckyTarget): ObservedDecky => {
@@ -105,10 +108,16 @@ export function createCountingEngine({ services }: Pick<Catalogue, "services">):
     async check(specs) {
       counts.checks += 1;
       const deckies = new Map<string, CheckedDecky>();
-      for (const spec of specs) {
+      for (const [index, spec] of specs.entries()) {
+        if (index % 200 === 0) await setImmediate();
         const observed = observe({ kind: "present", spec });
-        const plan = planTarget({ kind: "present", spec }, observed);
-        deckies.set(deckyKey(spec), { observed, judged: judge(spec, observed), plan });
+        const before = checked.get(spec);
+        const now =
+          before?.observed === observed
+            ? before
+            : { observed, judged: judge(spec, observed), plan: planTarget({ kind: "present", spec }, observed) };
+        checked.set(spec, now);
+        deckies.set(deckyKey(spec), now);
       }
       return { deckies, strays: [...world.entries()].filter(([key]) => !deckies.has(key)).map(([, decky]) => decky) };
     },

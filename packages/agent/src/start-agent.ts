@@ -90,6 +90,7 @@ export async function startAgent({ config, identity, log, version, boundary, ope
       interceptors: [errors],
       log,
       stopping: stopping.signal,
+      lookedMsAgo: watch.lookedMsAgo,
       onResync: watch.forgetWhatWasSaid,
       onPolicy: (next) => void policy.set(next).catch((error: unknown) => log.warn("the policy was not kept", { err: error })),
       onIdentity: (renewed) => writeIdentity(config.stateDir, renewed),

@@ -14,7 +14,7 @@ import { createAuthInterceptor } from "./access/authenticate.ts";
 import { createTokenStore, ensureAdminToken } from "./access/tokens.ts";
 import type { MasterConfig } from "./config.ts";
 import { createConverger } from "./convergence/converger.ts";
-import { unfinishedDeckies, watchDrift } from "./convergence/drift-watch.ts";
+import { createDriftWatch, unfinishedDeckies } from "./convergence/drift-watch.ts";
 import { createLocalHost } from "./convergence/host-link.ts";
 import { createDeckyStore } from "./deckies/decky-store.ts";
 import { createEventLog } from "./events/outbox.ts";
@@ -181,8 +181,9 @@ export async function startMaster({
     });
     const certificate = port.keepCertificate(server, stopping.signal, log);
     const silence = watchSilence({ ...shared, log, stopping: stopping.signal, graceMs: silenceGraceMs });
+    const look = createDriftWatch(local, { ...shared, converger, log, onDrift: metrics.drift });
     const drift = keepWatching(config.driftIntervalMs, stopping.signal, log, () =>
-      watchDrift(local, { ...shared, converger, log, onDrift: metrics.drift }).then(() => hostChanges.finishDecommissioning()),
+      look().then(() => hostChanges.finishDecommissioning()),
     );
     releasers.add(async () => {
       await Promise.all([drift, certificate, silence]);

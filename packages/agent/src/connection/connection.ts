@@ -26,6 +26,7 @@ export interface ConnectionOptions {
   readonly interceptors: Interceptor[];
   readonly log: Logger;
   readonly stopping: AbortSignal;
+  readonly lookedMsAgo: () => number | undefined;
   readonly onResync: () => void;
   readonly onPolicy: (policy: DriftPolicy) => void;
   readonly onIdentity: (identity: AgentIdentity) => Promise<void>;
@@ -118,9 +119,10 @@ export function keepConnected(options: ConnectionOptions): Connection {
   const report = async (client: MasterClient, signal: AbortSignal): Promise<void> => {
     while (!signal.aborted) {
       const items = reports.peek(reportBatch);
+      const looked = options.lookedMsAgo();
       try {
         const answer = await client.registration.report(
-          { reportStream: reports.stream, items: [...items] },
+          { reportStream: reports.stream, items: [...items], ...(looked === undefined ? {} : { lookedMsAgo: looked }) },
           { timeoutMs: 15_000, signal },
         );
         takePolicy(answer.driftPolicy);

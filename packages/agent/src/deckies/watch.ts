@@ -28,6 +28,8 @@ export interface WatchOptions {
 /** Looks at the host against the accepted specs, with or without a master: says what changed since it was last said, and repairs what drifted. */
 export interface Watch {
   look(): Promise<void>;
+  /** Milliseconds since the last look that the engine answered; undefined before the first. */
+  lookedMsAgo(): number | undefined;
   /** Say everything anew at the next look. */
   forgetWhatWasSaid(): void;
 }
@@ -36,6 +38,7 @@ export function createWatch({ engine, specs, runner, reports, policy, log }: Wat
   const said = new Map<string, string>();
   const failures = new Map<string, { count: number; until: number }>();
   let engineProblem = "";
+  let lookedAt: number | undefined;
 
   const sayEngine = async (problem: string) => {
     if (problem === engineProblem) return;
@@ -94,9 +97,11 @@ export function createWatch({ engine, specs, runner, reports, policy, log }: Wat
   };
 
   return {
+    lookedMsAgo: () => (lookedAt === undefined ? undefined : Math.round(performance.now() - lookedAt)),
     forgetWhatWasSaid: () => said.clear(),
     async look() {
       const at = new Date();
+      const begun = performance.now();
       const staying = specs.list().filter((decky) => !decky.leaving);
       let checked: Awaited<ReturnType<Engine["check"]>>;
       try {
@@ -121,6 +126,7 @@ export function createWatch({ engine, specs, runner, reports, policy, log }: Wat
           }
         }),
       );
+      lookedAt = begun;
     },
   };
 }

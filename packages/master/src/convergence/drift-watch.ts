@@ -1,15 +1,17 @@
+import { setImmediate } from "node:timers/promises";
+import { isDeepStrictEqual } from "node:util";
 import type { Logger } from "@decnet/common/logging/logger";
 import type { CheckedDecky } from "@decnet/engine/engine";
-import { formatPlan } from "@decnet/engine/plan/plan";
-import { deckyKey } from "@decnet/engine/spec";
+import { formatPlan, type Plan } from "@decnet/engine/plan/plan";
+import { type DeckySpec, deckyKey } from "@decnet/engine/spec";
 import { type DeckyStore, toSpec } from "../deckies/decky-store.ts";
 import type { EventLog } from "../events/outbox.ts";
 import type { OperationStore } from "../operations/operation-store.ts";
 import { toPlanRecord } from "../operations/types.ts";
-import { Not } from "../persistence/conditions.ts";
+import { In, Not } from "../persistence/conditions.ts";
 import type { Database } from "../persistence/database.ts";
-import { Deckies, type DeckyRow, Fleets } from "../persistence/tables.ts";
-import { updateRows } from "../persistence/write.ts";
+import { Deckies, type DeckyRow, Fleets, Looks } from "../persistence/tables.ts";
+import { updateRows, upsertRows } from "../persistence/write.ts";
 import type { Converger } from "./converger.ts";
 import { stateFact } from "./facts.ts";
 import type { LocalHost } from "./host-link.ts";
@@ -25,40 +27,92 @@ export interface DriftWatchOptions {
 }
 
 /**
- * Looks at a host once: stores what was seen of every decky, starts a repair (or says what drifted, as the fleet's policy wants), and wakes whatever
- * still has work to do. Deckies that are being changed are left alone. When the host does not answer, its deckies become unknown.
+ * Looks at a host: stores what was seen of each decky that changed, starts a repair (or says what drifted, as the fleet's policy wants), and wakes
+ * whatever still has work to do. Deckies that are being changed are left alone. When the host does not answer, its deckies become unknown. A look
+ * that finds all as it was writes one row, however many deckies there are.
  */
-export async function watchDrift(host: LocalHost, options: DriftWatchOptions): Promise<void> {
-  const { database, deckies, converger, log } = options;
-  const { rows, services, policy } = await database.read(async (tx) => {
-    const found = await tx.getRepository(Deckies).findBy({ host: host.name });
-    const fleet = await tx.getRepository(Fleets).findOneBy({ id: 1 });
-    return { rows: found, services: await deckies.desiredServices(tx, found), policy: fleet?.driftPolicy ?? "repair" };
-  });
-  const staying = rows.filter((row) => !row.leaving);
-  let checked: Awaited<ReturnType<LocalHost["check"]>>;
-  const lookedAt = new Date();
-  try {
-    checked = await host.check(staying.map((row) => toSpec(row, services.get(row.id) ?? [], row.desiredRevision)));
-  } catch (error) {
-    log.warn("the host does not answer", { host: host.name, err: error });
-    await markUnknown(host, options, error);
-    return;
-  }
-  // What we made and do not know any more is said and left alone: somebody may have brought an older database back.
-  const known = new Set(rows.map(deckyKey));
-  for (const stray of checked.strays)
-    if (!known.has(deckyKey(stray)))
-      log.warn("containers of an unknown decky", {
-        decky: deckyKey(stray),
-        containers: stray.containers.map((each) => each.name),
+export function createDriftWatch(host: LocalHost, options: DriftWatchOptions): () => Promise<void> {
+  const { database, converger, log } = options;
+  const remembered = rememberDeckies(host.name, options);
+  return async () => {
+    const known = await remembered();
+    const { open, policy } = await database.read(async (tx) => ({
+      open: await options.operations.openDeckies(tx, host.name),
+      policy: (await tx.getRepository(Fleets).findOneBy({ id: 1 }))?.driftPolicy ?? "repair",
+    }));
+    let checked: Awaited<ReturnType<LocalHost["check"]>>;
+    const lookedAt = new Date();
+    try {
+      checked = await host.check(known.filter(({ row }) => !row.leaving).map(({ spec }) => spec));
+    } catch (error) {
+      log.warn("the host does not answer", { host: host.name, err: error });
+      await markUnknown(host, options, error);
+      return;
+    }
+    // What we made and do not know any more is said and left alone: somebody may have brought an older database back.
+    const keys = new Set(known.map(({ row }) => deckyKey(row)));
+    for (const stray of checked.strays)
+      if (!keys.has(deckyKey(stray)))
+        log.warn("containers of an unknown decky", {
+          decky: deckyKey(stray),
+          containers: stray.containers.map((each) => each.name),
+        });
+    for (const [index, { row }] of known.entries()) {
+      if (index % together === 0) await setImmediate();
+      const seen = checked.deckies.get(deckyKey(row));
+      if (open.has(row.id)) converger.wake(row.id, row.host);
+      else if (seen !== undefined && !isAsStored(row, seen) && !converger.isBusy(row.id))
+        await noteDecky(row, seen, policy, lookedAt, options);
+    }
+    await database.read((tx) => upsertRows(tx, Looks, [{ host: host.name, lookedAt }], ["host"]));
+  };
+}
+
+interface RememberedDecky {
+  /** Changes with every change of the row. */
+  readonly version: string;
+  readonly row: DeckyRow;
+  readonly spec: DeckySpec;
+}
+
+/** A host's deckies, of which only those are read again that changed since the last time. */
+function rememberDeckies(host: string, { database, deckies }: DriftWatchOptions): () => Promise<RememberedDecky[]> {
+  const known = new Map<string, RememberedDecky>();
+  return async () => {
+    const found: { id: string; version: string }[] = await database.read((tx) =>
+      tx.query("SELECT id, xmin::text AS version FROM deckies WHERE host = $1", [host]),
+    );
+    const versions = new Map(found.map(({ id, version }) => [id, version]));
+    for (const id of known.keys()) if (!versions.has(id)) known.delete(id);
+    const stale = found.filter(({ id, version }) => known.get(id)?.version !== version).map(({ id }) => id);
+    for (let at = 0; at < stale.length; at += together)
+      await database.read(async (tx) => {
+        const rows = await tx.getRepository(Deckies).findBy({ id: In(stale.slice(at, at + together)) });
+        const services = await deckies.desiredServices(tx, rows);
+        for (const row of rows) {
+          const spec = toSpec(row, services.get(row.id) ?? [], row.desiredRevision);
+          known.set(row.id, { version: versions.get(row.id) ?? "", row, spec });
+        }
       });
-  for (const row of rows) {
-    const seen = checked.deckies.get(deckyKey(row));
-    const isOpen = await database.read((tx) => options.operations.openOf(tx, row.id));
-    if (isOpen.length > 0) converger.wake(row.id, row.host);
-    else if (seen !== undefined && !converger.isBusy(row.id)) await noteDecky(row, seen, policy, lookedAt, options);
-  }
+    return [...known.values()];
+  };
+}
+
+/** So many deckies are read or compared before others get their turn. */
+const together = 200;
+
+function isAsStored(row: DeckyRow, { judged, plan }: CheckedDecky): boolean {
+  return (
+    isQuiet(plan) &&
+    row.state === judged.state &&
+    row.message === judged.message &&
+    isDeepStrictEqual(row.observed, { baseId: judged.baseId, services: judged.services })
+  );
+}
+
+/** Waiting for a port is no change. */
+function isQuiet(plan: Plan): boolean {
+  return plan.steps.every((step) => step.kind === "settle");
 }
 
 async function noteDecky(
@@ -70,7 +124,7 @@ async function noteDecky(
 ): Promise<void> {
   const { database, deckies, operations, events, converger } = options;
   const mayAct = policy === "repair" && !row.hold && (row.retryAt === null || row.retryAt <= lookedAt);
-  const drifted = seen.plan.steps.filter((step) => step.kind !== "settle").length > 0;
+  const drifted = !isQuiet(seen.plan);
   const repair = await database.transaction(async (tx) => {
     const now = await deckies.lockById(tx, row.id);
     // Somebody began a change while we looked: what we saw is old.

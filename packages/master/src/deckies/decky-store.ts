@@ -5,7 +5,7 @@ import type { DeckySpec } from "@decnet/engine/spec";
 import type { HostTarget } from "@decnet/engine/wire/decky-spec";
 import type { Tx } from "../persistence/database.ts";
 import type { SecretBox } from "../persistence/secret-box.ts";
-import { Deckies, type DeckyRow, type RevisionRow, Revisions } from "../persistence/tables.ts";
+import { Deckies, type DeckyRow, Looks, type RevisionRow, Revisions } from "../persistence/tables.ts";
 import { insertRows } from "../persistence/write.ts";
 import type { SealedService, StoredService } from "./types.ts";
 
@@ -32,6 +32,8 @@ export interface DeckyStore {
   ): Promise<Omit<RevisionRow, "services"> & { services: StoredService[] }>;
   addRevision(tx: Tx, revision: NewRevision): Promise<void>;
   addRevisions(tx: Tx, revisions: readonly NewRevision[]): Promise<void>;
+  /** When each of these deckies was last seen as it is stored. */
+  seenAt(tx: Tx, deckies: readonly DeckyRow[]): Promise<Map<string, Date>>;
   /** Services of the desired revision of many deckies at once. */
   desiredServices(tx: Tx, deckies: readonly DeckyRow[]): Promise<Map<string, StoredService[]>>;
 }
@@ -93,6 +95,16 @@ export function createDeckyStore(box: SecretBox, catalogue: Catalogue): DeckySto
         return { ...rest, deckyId: decky.id, services: sealed, createdAt };
       });
       await insertRows(tx, Revisions, rows);
+    },
+    async seenAt(tx, deckies) {
+      const looks = new Map((await tx.getRepository(Looks).find()).map(({ host, lookedAt }) => [host, lookedAt]));
+      return new Map(
+        deckies.flatMap(({ id, host, state, observedAt }) => {
+          if (observedAt === null) return [];
+          const look = state === "changing" ? undefined : looks.get(host);
+          return [[id, look !== undefined && look > observedAt ? look : observedAt] as const];
+        }),
+      );
     },
     async desiredServices(tx, deckies) {
       if (deckies.length === 0) return new Map();

@@ -80,11 +80,16 @@ function connectBack(
   const transport = createGrpcTransport({ baseUrl, sessionManager, readMaxBytes: 16 << 20 });
   const health = createClient(Health, transport);
   void sessionManager.connect();
+  let look: Date | undefined;
   return {
     id,
     address,
     since: new Date(),
     link: createRemoteHost(name, transport, warnings),
+    lookedAt: () => look,
+    noteLook(at) {
+      look = at;
+    },
     answers: () =>
       health.check({}, { timeoutMs: answerMs }).then(
         () => true,

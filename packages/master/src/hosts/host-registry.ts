@@ -7,6 +7,9 @@ export interface ConnectedHost {
   readonly link: HostLink;
   readonly address: string;
   readonly since: Date;
+  /** When the agent last looked at all of its host, as it reported on this connection. */
+  lookedAt(): Date | undefined;
+  noteLook(at: Date): void;
   /** Asks the agent over the connection; false when it does not answer in time. */
   answers(): Promise<boolean>;
   close(): void;

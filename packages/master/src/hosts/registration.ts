@@ -212,6 +212,7 @@ export function createRegistration(options: RegistrationOptions): Registration {
       return answer;
     },
     async report(host, request) {
+      if (request.lookedMsAgo !== undefined) registry.connected(host.name)?.noteLook(new Date(Date.now() - request.lookedMsAgo));
       if (request.items.length === 0) {
         const policy = await database.read(policyOf);
         return { acknowledged: BigInt(host.reportSequence), fullResync: false, driftPolicy: policy };

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { AppError } from "@decnet/common/errors/app-error";
 import { type Bell, createBell } from "@decnet/common/runtime/signal-bell";
-import { In } from "../persistence/conditions.ts";
+import { In, IsNull, Not } from "../persistence/conditions.ts";
 import type { Database, Tx } from "../persistence/database.ts";
 import { type OperationRow, Operations, type StepRow, Steps } from "../persistence/tables.ts";
 import { insertRows, updateRows, upsertRows } from "../persistence/write.ts";
@@ -33,6 +33,8 @@ export interface OperationStore {
   /** Changes an operation that has not ended. */
   update(tx: Tx, id: string, patch: Partial<OperationRow>): Promise<boolean>;
   openOf(tx: Tx, deckyId: string): Promise<OperationRow[]>;
+  /** Ids of the deckies of a host that have operations which have not ended. */
+  openDeckies(tx: Tx, host: string): Promise<ReadonlySet<string>>;
   findByRequest(tx: Tx, actor: string, requestId: string): Promise<OperationRow | undefined>;
   get(id: string): Promise<OperationRecord>;
   /** Stores a plan for an operation that has not ended. */
@@ -90,6 +92,11 @@ export function createOperationStore(database: Database): OperationStore {
       tx
         .getRepository(Operations)
         .find({ where: { deckyId, state: In([...openStates]) }, order: { revision: "ASC", createdAt: "ASC" } }),
+    async openDeckies(tx, host) {
+      const where = { host, state: In([...openStates]), deckyId: Not(IsNull()) };
+      const rows = await tx.getRepository(Operations).find({ where, select: { deckyId: true } });
+      return new Set(rows.flatMap((row) => row.deckyId ?? []));
+    },
     async findByRequest(tx, actor, requestId) {
       return (await tx.getRepository(Operations).findOneBy({ actor, requestId })) ?? undefined;
     },

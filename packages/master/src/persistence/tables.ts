@@ -67,6 +67,7 @@ export interface DeckyRow {
   state: DeckyState;
   message: string;
   observed: ObservedRecord | null;
+  /** When `observed` was stored; a later look at the host found the same. */
   observedAt: Date | null;
   lastOperation: string | null;
   failures: number;
@@ -100,6 +101,20 @@ export const Deckies = new EntitySchema<DeckyRow>({
     failures: int,
     retryAt: { ...maybeTime, name: "retry_at" },
     createdAt: { ...time, name: "created_at" },
+  },
+});
+
+export interface LookRow {
+  host: string;
+  lookedAt: Date;
+}
+/** When each host was looked at last: what is stored of its deckies that are not being changed was true then. */
+export const Looks = new EntitySchema<LookRow>({
+  name: "Look",
+  tableName: "looks",
+  columns: {
+    host: { ...text, primary: true, primaryKeyConstraintName: "looks_pkey" },
+    lookedAt: { ...time, name: "looked_at" },
   },
 });
 
@@ -393,6 +408,7 @@ export const entities = [
   Installations,
   Fleets,
   Deckies,
+  Looks,
   Revisions,
   Operations,
   Steps,

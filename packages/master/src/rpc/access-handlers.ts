@@ -2,6 +2,7 @@ import { durationMs, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { type AccessService, Role } from "@decnet/common/gen/decnet/v1/access_pb";
 import type { Role as RoleWord } from "../access/tokens.ts";
+import { type FilterConditions, listRows } from "../persistence/list-rows.ts";
 import { Audit, type TokenRow } from "../persistence/tables.ts";
 import type { MasterParts } from "./parts.ts";
 import { callerOf, invalid, parseFilter, parseId, parsePage } from "./requests.ts";
@@ -12,7 +13,12 @@ const roleWords: Partial<Record<Role, RoleWord>> = {
   [Role.OPERATOR]: "operator",
   [Role.ADMIN]: "admin",
 };
-const newest = 5_000;
+const filterConditions: FilterConditions = {
+  actor: (comparison) => `entry.actor ${comparison}`,
+  action: (comparison) => `entry.action ${comparison}`,
+  target: (comparison) => `entry.target ${comparison}`,
+  outcome: (comparison) => `entry.outcome ${comparison}`,
+};
 const maxTtlMs = 10 * 365 * 86_400_000;
 
 export function createAccessHandlers({ tokens, database, version }: MasterParts): ServiceImpl<typeof AccessService> {
@@ -41,16 +47,18 @@ export function createAccessHandlers({ tokens, database, version }: MasterParts)
     listTokens: async () => ({ tokens: (await tokens.list()).map(toToken) }),
     revokeToken: async ({ id }) => ({ token: toToken(await tokens.revoke(parseId(id))) }),
     async listAudit(request) {
-      const matches = parseFilter(request.filter, ["actor", "action", "target", "outcome"]);
+      const terms = parseFilter(request.filter, filterConditions);
       const page = parsePage(request, 100);
-      const rows = await database.read((tx) => tx.getRepository(Audit).find({ order: { at: "DESC", id: "ASC" }, take: newest }));
-      const fitting = rows.filter((row) =>
-        matches({ actor: [row.actor], action: [row.action], target: [row.target], outcome: [row.outcome] }),
+      const { rows, next } = await database.read((tx) =>
+        listRows(tx.getRepository(Audit).createQueryBuilder("entry").orderBy({ "entry.at": "DESC", "entry.id": "ASC" }), {
+          terms,
+          conditions: filterConditions,
+          page,
+          countBy: "entry.outcome",
+        }),
       );
-      const shown = fitting.slice(page.offset, page.offset + page.size);
-      const next = page.offset + shown.length;
-      const entries = shown.map(({ operationId, at, ...row }) => ({ ...row, operation: operationId, at: timestampFromDate(at) }));
-      return { entries, nextPageToken: next < fitting.length ? String(next) : "" };
+      const entries = rows.map(({ operationId, at, ...row }) => ({ ...row, operation: operationId, at: timestampFromDate(at) }));
+      return { entries, nextPageToken: next === undefined ? "" : String(next) };
     },
   };
 }

@@ -16,7 +16,7 @@ import { runBounded } from "@decnet/common/runtime/run-bounded";
 import type { Mutation } from "../mutations/mutate.ts";
 import { hasEnded, type WaitedFor } from "../operations/operation-store.ts";
 import { waitsForHost } from "./await-operation.ts";
-import { findDeckies } from "./decky-filter.ts";
+import { selectDeckyNames } from "./decky-filter.ts";
 import { toOperationMessage } from "./messages.ts";
 import { hashRequest } from "./mutating-request.ts";
 import type { MasterParts } from "./parts.ts";
@@ -137,7 +137,7 @@ function toErrorMessage(error: AppError) {
 async function expand(parts: MasterParts, request: BatchMutateRequest): Promise<BatchItem[]> {
   if (request.changes.length === 0) throw invalid([{ field: "changes", description: "at least one is needed" }]);
   const changes = request.changes.map((change, index) => parseChange(parts, change, request.select !== "", index));
-  const names = request.select === "" ? [] : (await findDeckies(parts, request.select)).map(({ row }) => row.name);
+  const names = request.select === "" ? [] : await selectDeckyNames(parts, request.select, maxItems + 1);
   const items = changes.flatMap(({ decky, change }) =>
     (decky === undefined ? names : [decky]).map((name) => ({ decky: name, change })),
   );

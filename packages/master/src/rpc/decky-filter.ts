@@ -1,30 +1,31 @@
-import type { StoredService } from "../deckies/types.ts";
-import { Deckies, type DeckyRow } from "../persistence/tables.ts";
+import { type FilterConditions, listRows } from "../persistence/list-rows.ts";
+import { Deckies } from "../persistence/tables.ts";
 import type { MasterParts } from "./parts.ts";
 import { parseFilter } from "./requests.ts";
 
-const filterKeys = ["name", "state", "host", "service", "archetype", "distro"];
+/** What a filter of deckies such as `state!=running,host=edge-*` can name. */
+export const deckyConditions: FilterConditions = {
+  name: (comparison) => `decky.name ${comparison}`,
+  state: (comparison) => `decky.state ${comparison}`,
+  host: (comparison) => `decky.host ${comparison}`,
+  service: (comparison) =>
+    `EXISTS (SELECT FROM decky_revisions AS wanted, jsonb_array_elements(wanted.services) AS service
+      WHERE wanted.decky_id = decky.id AND wanted.number = decky.desiredRevision AND service ->> 'slug' ${comparison})`,
+  archetype: (comparison) => `decky.identity ->> 'archetype' ${comparison}`,
+  distro: (comparison) => `decky.identity ->> 'distro' ${comparison}`,
+};
 
-/** Deckies that fit a filter such as `state!=running,host=edge-*`, by name. Throws REQUEST_INVALID for a bad filter. */
-export async function findDeckies(
-  { database, deckies }: Pick<MasterParts, "database" | "deckies">,
+/** Names of the deckies that fit a filter, in order; at most `most`. Throws REQUEST_INVALID for a bad filter. */
+export async function selectDeckyNames(
+  { database }: Pick<MasterParts, "database">,
   filter: string,
-): Promise<{ readonly row: DeckyRow; readonly services: readonly StoredService[] }[]> {
-  const matches = parseFilter(filter, filterKeys);
-  const { rows, services } = await database.read(async (tx) => {
-    const found = await tx.getRepository(Deckies).find({ order: { scope: "ASC", name: "ASC" } });
-    return { rows: found, services: await deckies.desiredServices(tx, found) };
+  most: number,
+): Promise<string[]> {
+  const terms = parseFilter(filter, deckyConditions);
+  const page = { size: most, offset: 0 };
+  const { rows } = await database.read((tx) => {
+    const query = tx.getRepository(Deckies).createQueryBuilder("decky").orderBy({ "decky.scope": "ASC", "decky.name": "ASC" });
+    return listRows(query, { terms, conditions: deckyConditions, page, countBy: "decky.state" });
   });
-  return rows
-    .map((row) => ({ row, services: services.get(row.id) ?? [] }))
-    .filter(({ row, services: present }) =>
-      matches({
-        name: [row.name],
-        state: [row.state],
-        host: [row.host],
-        service: present.map((service) => service.slug),
-        archetype: [row.identity.archetype],
-        distro: [row.identity.distro],
-      }),
-    );
+  return rows.map((row) => row.name);
 }

@@ -19,17 +19,23 @@ import { toLogLine } from "@decnet/engine/wire/logs";
 import { diffServices, requirePresent, restoreServices } from "../deckies/services.ts";
 import { expandFleet, type WantedFleetInput } from "../fleet/expand-fleet.ts";
 import type { Placement } from "../hosts/placement.ts";
-import { type DeckyRow, Revisions } from "../persistence/tables.ts";
+import { listRows } from "../persistence/list-rows.ts";
+import { Deckies, type DeckyRow, Revisions } from "../persistence/tables.ts";
 import { awaitOperation } from "./await-operation.ts";
-import { findDeckies } from "./decky-filter.ts";
+import { deckyConditions } from "./decky-filter.ts";
 import { toChangeMessage, toDeckyMessage } from "./messages.ts";
 import { common, hashRequest } from "./mutating-request.ts";
 import type { MasterParts } from "./parts.ts";
-import { callerOf, invalid, parseOptions, parsePage, parseRef, parseSlug, waits } from "./requests.ts";
+import { callerOf, invalid, parseFilter, parseOptions, parsePage, parseRef, parseSlug, waits } from "./requests.ts";
 
 export function createFleetHandlers(parts: MasterParts): ServiceImpl<typeof FleetService> {
   const { database, deckies, catalogue, hosts, stopping } = parts;
   const warningsOf = (row: DeckyRow) => (hosts.isReachable(row.host) ? hosts.link(row.host).warnings : []);
+  /** A worker says what changed, and how long ago it looked: what it does not speak of is as it was. */
+  const lastSeen = (row: DeckyRow, stored: Date | undefined): Date | undefined => {
+    const looked = row.state === "changing" || row.state === "unknown" ? undefined : hosts.connected(row.host)?.lookedAt();
+    return stored !== undefined && looked !== undefined && looked > stored ? looked : stored;
+  };
   return {
     async applyFleet(request, context) {
       const fleet = expandFleet(parseFleet(request), catalogue);
@@ -39,24 +45,36 @@ export function createFleetHandlers(parts: MasterParts): ServiceImpl<typeof Flee
       return { operation: await awaitOperation(record, waits(request.options), parts, context) };
     },
     async listDeckies(request) {
+      const terms = parseFilter(request.filter, deckyConditions);
       const page = parsePage(request, 100);
-      const fitting = await findDeckies(parts, request.filter);
-      const counts: Record<string, number> = {};
-      for (const { row } of fitting) counts[row.state] = (counts[row.state] ?? 0) + 1;
-      const shown = fitting.slice(page.offset, page.offset + page.size);
-      const next = page.offset + shown.length;
-      return {
-        deckies: shown.map(({ row, services }) => toDeckyMessage(row, services, catalogue, warningsOf(row))),
-        counts,
-        nextPageToken: next < fitting.length ? String(next) : "",
-      };
+      return database.read(async (tx) => {
+        const query = tx
+          .getRepository(Deckies)
+          .createQueryBuilder("decky")
+          .orderBy({ "decky.scope": "ASC", "decky.name": "ASC" });
+        const { rows, counts, next } = await listRows(query, {
+          terms,
+          conditions: deckyConditions,
+          page,
+          countBy: "decky.state",
+        });
+        const [services, seenAt] = await Promise.all([deckies.desiredServices(tx, rows), deckies.seenAt(tx, rows)]);
+        return {
+          deckies: rows.map((row) =>
+            toDeckyMessage(row, services.get(row.id) ?? [], lastSeen(row, seenAt.get(row.id)), catalogue, warningsOf(row)),
+          ),
+          counts,
+          nextPageToken: next === undefined ? "" : String(next),
+        };
+      });
     },
     async getDecky(request) {
       const { scope, name } = parseRef(request.decky);
       return database.read(async (tx) => {
         const row = await deckies.find(tx, scope, name);
         const services = await deckies.services(tx, row, row.desiredRevision);
-        return { decky: toDeckyMessage(row, services, catalogue, warningsOf(row)) };
+        const seenAt = (await deckies.seenAt(tx, [row])).get(row.id);
+        return { decky: toDeckyMessage(row, services, lastSeen(row, seenAt), catalogue, warningsOf(row)) };
       });
     },
     async listRevisions(request) {

@@ -144,6 +144,7 @@ export function toChangeMessage(change: ServiceChange): MessageInitShape<typeof 
 export function toDeckyMessage(
   row: DeckyRow,
   services: readonly StoredService[],
+  seenAt: Date | undefined,
   catalogue: Catalogue,
   warnings: readonly string[],
 ): MessageInitShape<typeof DeckySchema> {
@@ -151,7 +152,7 @@ export function toDeckyMessage(
     ref: toRefMessage(row),
     host: row.host,
     state: deckyStates[row.state],
-    ...(row.observedAt === null ? {} : { observedAt: timestampFromDate(row.observedAt) }),
+    ...(seenAt === undefined ? {} : { observedAt: timestampFromDate(seenAt) }),
     desiredRevision: row.desiredRevision,
     appliedRevision: row.appliedRevision,
     addresses: [{ lan: row.lanName, ip: row.ip, mac: warnings.length > 0 ? "" : row.mac }],

@@ -9,6 +9,7 @@ import {
 } from "@decnet/common/gen/decnet/v1/operation_pb";
 import { operationFacts } from "../convergence/facts.ts";
 import { hasEnded } from "../operations/operation-store.ts";
+import { type FilterConditions, listRows } from "../persistence/list-rows.ts";
 import { Deckies, Operations } from "../persistence/tables.ts";
 import { updateRows } from "../persistence/write.ts";
 import { waitsForHost } from "./await-operation.ts";
@@ -16,9 +17,15 @@ import { toOperationMessage, toStepMessage } from "./messages.ts";
 import type { MasterParts } from "./parts.ts";
 import { parseFilter, parseId, parsePage } from "./requests.ts";
 
-const filterKeys = ["decky", "service", "state", "kind", "actor", "host", "parent"];
-/** Filters look at the newest operations only; older ones are found by id. */
-const newest = 5_000;
+const filterConditions: FilterConditions = {
+  decky: (comparison) => `operation.deckyName ${comparison}`,
+  service: (comparison) => `operation.service ${comparison}`,
+  state: (comparison) => `operation.state ${comparison}`,
+  kind: (comparison) => `operation.kind ${comparison}`,
+  actor: (comparison) => `operation.actor ${comparison}`,
+  host: (comparison) => `operation.host ${comparison}`,
+  parent: (comparison) => `coalesce(operation.parent, '') ${comparison}`,
+};
 
 export function createOperationHandlers({
   database,
@@ -31,30 +38,21 @@ export function createOperationHandlers({
 }: MasterParts): ServiceImpl<typeof OperationService> {
   return {
     async listOperations(request) {
-      const matches = parseFilter(request.filter, filterKeys);
+      const terms = parseFilter(request.filter, filterConditions);
       const page = parsePage(request, 50);
-      const rows = await database.read((tx) =>
-        tx.getRepository(Operations).find({ order: { createdAt: "DESC", id: "ASC" }, take: newest }),
+      const { rows, counts, next } = await database.read((tx) =>
+        listRows(
+          tx
+            .getRepository(Operations)
+            .createQueryBuilder("operation")
+            .orderBy({ "operation.createdAt": "DESC", "operation.id": "ASC" }),
+          { terms, conditions: filterConditions, page, countBy: "operation.state" },
+        ),
       );
-      const fitting = rows.filter((row) =>
-        matches({
-          decky: [row.deckyName],
-          service: [row.service],
-          state: [row.state],
-          kind: [row.kind],
-          actor: [row.actor],
-          host: [row.host],
-          parent: [row.parent ?? ""],
-        }),
-      );
-      const counts: Record<string, number> = {};
-      for (const row of fitting) counts[row.state] = (counts[row.state] ?? 0) + 1;
-      const shown = fitting.slice(page.offset, page.offset + page.size);
-      const next = page.offset + shown.length;
       return {
-        operations: shown.map((row) => toOperationMessage({ row, steps: [], children: [] }, waitsForHost(row, hosts))),
+        operations: rows.map((row) => toOperationMessage({ row, steps: [], children: [] }, waitsForHost(row, hosts))),
         counts,
-        nextPageToken: next < fitting.length ? String(next) : "",
+        nextPageToken: next === undefined ? "" : String(next),
       };
     },
     async getOperation({ id }) {

@@ -5,6 +5,7 @@ import { OnFailure, type MutationOptions as OptionsMessage, Wait, WhenAway } fro
 import { kCaller } from "../access/authenticate.ts";
 import type { Caller } from "../access/tokens.ts";
 import type { MutationOptions } from "../mutations/mutate.ts";
+import type { FilterTerm } from "../persistence/list-rows.ts";
 
 /** Reads what every mutating request has. Refuses before anything is looked up. */
 
@@ -92,36 +93,18 @@ export function parsePage(request: { readonly pageSize: number; readonly pageTok
   return { size: request.pageSize || usual, offset: Number(request.pageToken || "0") };
 }
 
-/** `state!=running,host=edge-*` → tests over named values. Throws REQUEST_INVALID for an unknown key. */
-export function parseFilter(
-  filter: string,
-  keys: readonly string[],
-): (values: Readonly<Record<string, readonly string[]>>) => boolean {
+/** `state!=running,host=edge-*` → terms. Throws REQUEST_INVALID for an unknown key. */
+export function parseFilter(filter: string, conditions: Readonly<Record<string, unknown>>): FilterTerm[] {
   if (filter.length > 1_000) throw invalid([{ field: "filter", description: "has at most 1000 characters" }]);
-  const terms = filter.split(",").flatMap((term) => {
+  if (!printable.test(filter)) throw invalid([{ field: "filter", description: "holds control characters" }]);
+  return filter.split(",").flatMap((term): FilterTerm[] => {
     if (term.trim() === "") return [];
     const match = /^\s*([a-z_]+)\s*(!?=)\s*([^=]*?)\s*$/.exec(term);
-    const [, key = "", operator, value = ""] = match ?? [];
-    if (match === null || !keys.includes(key))
-      throw invalid([{ field: "filter", description: `terms are key=value or key!=value with one of ${keys.join(", ")}` }]);
-    return [{ key, negated: operator === "!=", test: globTest(value) }];
-  });
-  return (values) => terms.every(({ key, negated, test }) => (values[key] ?? []).some(test) !== negated);
-}
-
-/** `*` stands for any text. No regular expression is built from what a caller sent. */
-function globTest(glob: string): (value: string) => boolean {
-  const [first = "", ...rest] = glob.split("*");
-  if (rest.length === 0) return (value) => value === glob;
-  const last = rest.pop() ?? "";
-  return (value) => {
-    if (value.length < first.length + last.length || !value.startsWith(first) || !value.endsWith(last)) return false;
-    let at = first.length;
-    for (const part of rest) {
-      const found = value.indexOf(part, at);
-      if (found < 0 || found + part.length > value.length - last.length) return false;
-      at = found + part.length;
+    const [, key = "", operator, glob = ""] = match ?? [];
+    if (match === null || !Object.hasOwn(conditions, key)) {
+      const keys = Object.keys(conditions).join(", ");
+      throw invalid([{ field: "filter", description: `terms are key=value or key!=value with one of ${keys}` }]);
     }
-    return true;
-  };
+    return [{ key, negated: operator === "!=", glob }];
+  });
 }

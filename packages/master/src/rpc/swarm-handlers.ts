@@ -14,6 +14,7 @@ import {
 import type { HostStateWord } from "../hosts/facts.ts";
 import { type HostRow, Hosts, type JoinTokenRow } from "../persistence/tables.ts";
 import { awaitOperation } from "./await-operation.ts";
+import { matchesTerms } from "./match-terms.ts";
 import { hashRequest } from "./mutating-request.ts";
 import type { MasterParts } from "./parts.ts";
 import { callerOf, invalid, parseFilter, parseId, parseOptions, parsePage, waits } from "./requests.ts";
@@ -116,14 +117,14 @@ export function createSwarmHandlers(parts: MasterParts): ServiceImpl<typeof Swar
       return { refused: rows.map(({ at, id: _, ...row }) => ({ ...row, at: timestampFromDate(at) })) };
     },
     async listHosts(request) {
-      const matches = parseFilter(request.filter, ["name", "state", "draining", "label"]);
+      const terms = parseFilter(request.filter, { name: true, state: true, draining: true, label: true });
       const page = parsePage(request, 100);
       const rows = await database.read((tx) => tx.getRepository(Hosts).find({ order: { name: "ASC", enrolledAt: "ASC" } }));
       const fitting = rows.filter((row) => {
         const state = stateOf(row, hosts.connected(row.name) !== undefined);
         // Decommissioned hosts are shown to whoever asks for them.
-        if (state === "decommissioned" && !/state=/.test(request.filter)) return false;
-        return matches({
+        if (state === "decommissioned" && !terms.some(({ key, negated }) => key === "state" && !negated)) return false;
+        return matchesTerms(terms, {
           name: [row.name],
           state: [state],
           draining: [String(row.draining)],

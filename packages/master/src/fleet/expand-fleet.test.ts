@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { makeMac, parseSubnet } from "./addresses.ts";
+import { makeFreeMac, makeMac, parseSubnet } from "./addresses.ts";
 import { expandNames } from "./expand-fleet.ts";
 
 it.each([
@@ -27,4 +27,13 @@ it("a subnet hands its hosts out in order and knows its own", () => {
 
 it("a made-up MAC address is not one of a container", () => {
   expect(makeMac(0xff_ff_ff)).toBe("00:50:56:3f:ff:ff");
+});
+
+it("no two deckies get one MAC address", () => {
+  const random = [7, 7, 9].values();
+  const used = new Set([makeMac(5)]);
+  expect([makeFreeMac(used, () => random.next().value ?? 0), makeFreeMac(used, () => random.next().value ?? 0)]).toEqual([
+    makeMac(7),
+    makeMac(9),
+  ]);
 });

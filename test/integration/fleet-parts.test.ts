@@ -1,0 +1,78 @@
+import { endParents } from "@decnet/master/convergence/end-parents";
+import { createOperationStore, type OperationStore } from "@decnet/master/operations/operation-store";
+import { type Database, openDatabase } from "@decnet/master/persistence/database";
+import { openPrivatePostgres, type PrivatePostgres } from "@decnet/master/persistence/private-postgres";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type Place, usePlace } from "../support/use-master.ts";
+
+describe("a change of many deckies", () => {
+  let place: Place;
+  let server: PrivatePostgres;
+  let database: Database;
+  let operations: OperationStore;
+
+  beforeAll(async () => {
+    place = await usePlace();
+    server = await openPrivatePostgres(place.dataDir);
+    database = await openDatabase(server);
+    operations = createOperationStore(database);
+  });
+
+  afterAll(async () => {
+    await database.close();
+    await server.stop();
+    await place.dispose();
+  });
+
+  /** A change with parts, all of them running. */
+  const begin = async (count: number) => {
+    const parent = operations.make({ kind: "apply_fleet", actor: "test", state: "running" });
+    const parts = Array.from({ length: count }, () =>
+      operations.make({ kind: "deploy_decky", actor: "test", state: "running", parent: parent.id }),
+    );
+    await database.transaction((tx) => operations.insertAll(tx, [parent, ...parts]));
+    return { parent, parts };
+  };
+
+  /** Ends each part in a transaction of its own; none looks at its parent before all have written. */
+  const endTogether = async (parts: readonly { id: string }[]) => {
+    let written = 0;
+    let open: () => void = () => undefined;
+    const allWritten = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+    const ended = await Promise.all(
+      parts.map(({ id }) =>
+        database.transaction(async (tx) => {
+          await operations.update(tx, id, { state: "succeeded", finishedAt: new Date() });
+          written += 1;
+          if (written === parts.length) open();
+          await allWritten;
+          return endParents(tx, [id]);
+        }),
+      ),
+    );
+    return ended.flat();
+  };
+
+  it("ends exactly once when its last parts end at the same moment", async () => {
+    const { parent, parts } = await begin(4);
+    expect(await endTogether(parts)).toEqual([parent.id]);
+    expect((await operations.get(parent.id)).row.state).toBe("succeeded");
+  });
+
+  it("goes on while one part does", async () => {
+    const { parent, parts } = await begin(3);
+    expect(await endTogether(parts.slice(1))).toEqual([]);
+    expect((await operations.get(parent.id)).row.state).toBe("running");
+  });
+
+  it("is waited for by somebody who came before its end, and by somebody who came after", async () => {
+    const { parent, parts } = await begin(2);
+    const patience = AbortSignal.timeout(20_000);
+    const early = operations.waitForEnd(parent.id, patience);
+    operations.wake(await endTogether(parts));
+    expect((await early).row.state).toBe("succeeded");
+    expect((await operations.waitForEnd(parent.id, patience)).children).toHaveLength(2);
+  });
+});

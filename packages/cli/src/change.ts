@@ -5,7 +5,7 @@ import { fromConnectError } from "@decnet/common/rpc/errors";
 import type { Change } from "./change/change.ts";
 import { commandFor } from "./change/command-line.ts";
 import { type ConfirmInput, questionsFor } from "./change/confirm.ts";
-import { conclude, follow } from "./change/follow.ts";
+import { conclude, follow, followUnlessMoved } from "./change/follow.ts";
 import { explainMove } from "./change/moved.ts";
 import { type ChangeFlags, optionsOf, waitMs } from "./change/options.ts";
 import { findRepeated } from "./change/repeated.ts";
@@ -48,19 +48,36 @@ export async function runChange(change: Change): Promise<number> {
     if (!hasChanges(dry.plan)) return nothingToDo(dry, form);
     const consent = await seekConsent(change, dry);
     const expectedPlan = flags.expectPlan ?? (consent.binds ? (consent.dry.plan?.digest ?? "") : "");
-    try {
-      const started = await change.submit(optionsOf(flags, { dryRun: false, expectedPlan }));
-      if (started.operation === undefined) throw new Error("the master answered no operation");
-      if (flags.wait === "accepted") return await conclude(connection, started.operation, form);
-      return await follow(connection, started.operation.id, flags);
-    } catch (error) {
-      if (fromConnectError(error).reason !== "PLAN_CHANGED") throw error;
-      // Nobody read the plan that moved: -y and named risks hold for the next one as well, and are checked against it again.
-      if (!consent.wasAsked && flags.expectPlan === undefined && round < mostPlans) continue;
+    const started = await submitUnlessMoved(change, expectedPlan);
+    if (started instanceof Error) {
+      if (mayReplan(change, consent, round)) continue;
       await explainMove(change, consent.dry);
-      throw error;
+      throw started;
     }
+    if (flags.wait === "accepted") return conclude(connection, started, form);
+    const end = await followUnlessMoved(connection, started.id, flags);
+    if (typeof end === "number") return end;
+    if (mayReplan(change, consent, round)) continue;
+    await explainMove(change, consent.dry);
+    return conclude(connection, end, form);
   }
+}
+
+/** The started operation, or the refusal because the plan has become another one. */
+async function submitUnlessMoved(change: Change, expectedPlan: string): Promise<Operation | Error> {
+  try {
+    const { operation } = await change.submit(optionsOf(change.flags, { dryRun: false, expectedPlan }));
+    if (operation !== undefined) return operation;
+  } catch (error) {
+    if (error instanceof Error && fromConnectError(error).reason === "PLAN_CHANGED") return error;
+    throw error;
+  }
+  throw new Error("the master answered no operation");
+}
+
+/** When nobody read the plan that moved, -y and the accepted risks hold for the next one as well, and are checked against it again. */
+function mayReplan({ flags }: Change, consent: Consent, round: number): boolean {
+  return !consent.wasAsked && flags.expectPlan === undefined && flags.requestId === undefined && round < mostPlans;
 }
 
 async function makePlan(change: Change): Promise<Operation> {

@@ -19,6 +19,12 @@ import { type ChangeFlags, waitMs } from "./options.ts";
 
 /** Replays an operation's finished steps, follows it to its end, and says how it ended. Returns the exit code. */
 export async function follow(connection: Connection, id: string, flags: ChangeFlags): Promise<number> {
+  const end = await followUnlessMoved(connection, id, flags);
+  return typeof end === "number" ? end : conclude(connection, end, formOf(flags));
+}
+
+/** The same, but an operation that did nothing because its plan had become another one is answered, and not spoken of. */
+export async function followUnlessMoved(connection: Connection, id: string, flags: ChangeFlags): Promise<number | Operation> {
   const form = formOf(flags);
   const limit = waitMs(flags.wait);
   const interrupted = new AbortController();
@@ -26,6 +32,7 @@ export async function follow(connection: Connection, id: string, flags: ChangeFl
   process.once("SIGINT", onInterrupt);
   try {
     const last = await watch(connection, id, form, limit, interrupted.signal);
+    if (last.state === OperationState.FAILED && last.error?.reason === "PLAN_CHANGED") return last;
     return await conclude(connection, last, form);
   } catch (error) {
     if (interrupted.signal.aborted) {

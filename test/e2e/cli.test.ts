@@ -413,7 +413,7 @@ describe("decnet", () => {
     expect(plan.exit).toBe(10);
     expect(plan.stdout).toMatch(/2 to deploy/);
     const applied = await cli.run(["fleet", "apply", "-f", file, "-y"]);
-    expect(applied.exit).toBe(0);
+    expect(applied.exit, applied.stderr).toBe(0);
     expect(applied.stderr).toContain("[3/3]");
     await fleet([web, `${master.prefix}-b`]);
     const refused = await cli.run(["fleet", "apply", "-f", file, "-y"]);

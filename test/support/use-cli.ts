@@ -47,7 +47,7 @@ export async function useCli(master: TestMaster): Promise<TestCli> {
         env: { ...env, ...more.env },
         extendEnv: false,
         reject: false,
-        timeout: 60_000,
+        timeout: 180_000,
         input: more.input ?? "",
       });
       return { exit: exitCode ?? -1, stdout, stderr };
@@ -58,7 +58,7 @@ export async function useCli(master: TestMaster): Promise<TestCli> {
         env,
         extendEnv: false,
         reject: false,
-        timeout: 60_000,
+        timeout: 180_000,
         stdin: "pipe",
       });
       let screen = "";

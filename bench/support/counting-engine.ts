@@ -123,6 +123,7 @@ export function createCountingEngine({ services }: Pick<Catalogue, "services">):
     },
     prepareImages: async () => [],
     logs: () => noLogs(),
+    prepareImages: async () => [],
     ping: async () => undefined,
   };
 }

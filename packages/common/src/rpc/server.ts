@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import type http from "node:http";
 import { Code, ConnectError, type ConnectRouter, type Interceptor } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
@@ -39,6 +40,8 @@ export interface RpcServer {
  */
 export async function startRpcServer(options: RpcServerOptions): Promise<RpcServer> {
   const stopping = new AbortController();
+  // Every call that runs listens to it: many are no leak.
+  setMaxListeners(0, stopping.signal);
   const servers = createHttpServers(
     connectNodeAdapter({
       routes: options.routes,

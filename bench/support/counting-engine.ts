@@ -121,7 +121,6 @@ export function createCountingEngine({ services }: Pick<Catalogue, "services">):
       }
       return { deckies, strays: [...world.entries()].filter(([key]) => !deckies.has(key)).map(([, decky]) => decky) };
     },
-    prepareImages: async () => [],
     logs: () => noLogs(),
     prepareImages: async () => [],
     ping: async () => undefined,

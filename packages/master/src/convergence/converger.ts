@@ -174,7 +174,7 @@ export function createConverger(options: ConvergerOptions): Converger {
     return begun;
   };
 
-  /** The attempt is what was seen running: operations up to it have ended. Returns whether later ones wait. */
+  /** The attempt is what was seen running: operations up to it have ended. Returns whether there is more to do. */
   const settle = async (attempt: Attempt, outcome: HostOutcome): Promise<boolean> => {
     let isMore = false;
     await commit(async (tx) => {
@@ -182,7 +182,8 @@ export function createConverger(options: ConvergerOptions): Converger {
       if (decky === undefined) return { ids: [], facts: [] };
       const all = await operations.openOf(tx, decky.id);
       const open = all.filter((operation) => operation.revision <= attempt.revision);
-      isMore = open.length < all.length;
+      // After a move, the next round removes the decky from where it was.
+      isMore = open.length < all.length || decky.previousHost !== null;
       const ended: OperationRow[] = [];
       for (const operation of open) {
         const isEarlier = operation.error === null && operation.service !== "" && operation.revision !== attempt.revision;

@@ -18,7 +18,14 @@ import { makeReceipt, type Receipt } from "./execute/receipt.ts";
 import { accessTo, helperOwner, type ObservedLinks } from "./observe/host-access.ts";
 import { type JudgedDecky, judgeDecky } from "./observe/judge.ts";
 import { type LogEntry, streamContainerLogs } from "./observe/logs.ts";
-import { baseOf, noLeavings, type ObservedDecky, type ObservedHost, type ObservedLeavings } from "./observe/observed.ts";
+import {
+  baseOf,
+  noLeavings,
+  type ObservedContainer,
+  type ObservedDecky,
+  type ObservedHost,
+  type ObservedLeavings,
+} from "./observe/observed.ts";
 import { noSockets, observeSockets } from "./observe/proc-sockets.ts";
 import type { Plan } from "./plan/plan.ts";
 import { planDecky } from "./plan/plan-decky.ts";
@@ -108,8 +115,15 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
   const pinMac = major >= 25;
   const folderOf = (target: { scope: string; name: string }) =>
     join(options.dataDir, "deckies", deckyNames(target.scope, target.name).base);
+  /** Specs never change: one that comes again, look after look, is not rendered again. */
+  const renderings = new WeakMap<DeckySpec, RenderedDecky>();
+  const renderSpec = (spec: DeckySpec): RenderedDecky => {
+    const rendered = renderings.get(spec) ?? renderDecky(spec, { ...options, projectDir: folderOf(spec), pinMac });
+    renderings.set(spec, rendered);
+    return rendered;
+  };
   const render = (target: DeckyTarget): RenderedDecky | undefined =>
-    target.kind === "absent" ? undefined : renderDecky(target.spec, { ...options, projectDir: folderOf(target.spec), pinMac });
+    target.kind === "absent" ? undefined : renderSpec(target.spec);
 
   const portsOf = (slug: string) => options.catalogue.services.get(slug)?.ports.map((port) => port.number) ?? [];
   /** Images, network and files are taken to be there: an apply looks at them itself. */
@@ -190,21 +204,22 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     apply: (target, how) =>
       target.kind === "absent" ? apply(target, how) : lanUse.during(target.spec.lan.name, how.signal, () => apply(target, how)),
     async check(specs) {
-      const found = await api.listContainers(options.instance);
+      const found = new Map<string, ObservedContainer[]>();
+      for (const { decky, container } of await api.listContainers(options.instance))
+        found.set(decky, [...(found.get(decky) ?? []), container]);
       const observe = (key: string) => {
         const [scope = "", name = ""] = key.split("/");
-        const containers = found.filter((entry) => entry.decky === key).map((entry) => entry.container);
-        return withSockets({ scope, name, containers, sockets: noSockets });
+        return withSockets({ scope, name, containers: found.get(key) ?? [], sockets: noSockets });
       };
       const needsHelper = specs.some((spec) => spec.lan.driver !== "bridge");
       const seen = needsHelper ? await links.observe(AbortSignal.timeout(linksMs)) : undefined;
       const deckies = new Map<string, CheckedDecky>();
       for (const spec of specs) {
-        const wanted = renderDecky(spec, { ...options, projectDir: folderOf(spec), pinMac });
+        const wanted = renderSpec(spec);
         const observed = await observe(deckyKey(spec));
         deckies.set(deckyKey(spec), { observed, judged: judgeDecky(wanted, observed), plan: planDrift(wanted, observed, seen) });
       }
-      const strays = [...new Set(found.map((entry) => entry.decky))].filter((key) => !deckies.has(key));
+      const strays = [...found.keys()].filter((key) => !deckies.has(key));
       return { deckies, strays: await Promise.all(strays.map(observe)) };
     },
     async *logs({ scope, name }, slug, { tail, follow, signal }) {

@@ -6,12 +6,11 @@ export class FleetSize1764100000000 implements MigrationInterface {
 
   async up(runner: QueryRunner): Promise<void> {
     await runner.query("CREATE TABLE looks (host text CONSTRAINT looks_pkey PRIMARY KEY, looked_at timestamptz NOT NULL)");
-    await runner.query("CREATE INDEX deckies_host ON deckies (host)");
     await runner.query("CREATE INDEX operations_open_parts ON operations (parent) WHERE state IN ('pending', 'running')");
   }
 
   async down(runner: QueryRunner): Promise<void> {
     await runner.query("DROP TABLE looks");
-    await runner.query("DROP INDEX deckies_host, operations_open_parts");
+    await runner.query("DROP INDEX operations_open_parts");
   }
 }

@@ -121,8 +121,8 @@ export function createCountingEngine({ services }: Pick<Catalogue, "services">):
       }
       return { deckies, strays: [...world.entries()].filter(([key]) => !deckies.has(key)).map(([, decky]) => decky) };
     },
-    logs: () => noLogs(),
     prepareImages: async () => [],
+    logs: () => noLogs(),
     ping: async () => undefined,
   };
 }

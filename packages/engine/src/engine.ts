@@ -143,9 +143,11 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
   const prepare = async (target: DeckyTarget) => {
     const { scope, name } = target.kind === "present" ? target.spec : target;
     const rendered = render(target);
-    const observed = await observeDecky(api, options.instance, scope, name);
     const folder = folderOf({ scope, name });
-    const host = await observeHost(api, links, options.instance, folder, rendered, `${scope}/${name}`);
+    const [observed, host] = await Promise.all([
+      observeDecky(api, options.instance, scope, name),
+      observeHost(api, links, options.instance, folder, rendered, `${scope}/${name}`),
+    ]);
     const plan = planDecky({
       wanted: rendered,
       projectDigest: rendered === undefined ? "" : projectDigest(rendered.files),

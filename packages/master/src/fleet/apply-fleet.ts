@@ -70,10 +70,9 @@ export function createFleetChanges({
     if (fleet !== undefined) refuseOtherLan(rows, fleet);
     const wantedNames = new Set(fleet?.deckies.map((decky) => decky.name));
     const leaving = rows.filter((row) => !wantedNames.has(row.name) && !row.leaving);
-    const used = new Set([
-      ...rows.filter((row) => wantedNames.has(row.name)).map((row) => row.ip),
-      ...(fleet?.deckies.flatMap((d) => d.ip ?? []) ?? []),
-    ]);
+    // A decky that goes has its address until it is gone.
+    const used = new Set([...rows.map((row) => row.ip), ...(fleet?.deckies.flatMap((d) => d.ip ?? []) ?? [])]);
+    if (fleet !== undefined) refuseTakenAddresses(rows, fleet);
     const free = fleet === undefined ? noAddresses : freeAddresses(fleet, used);
     const macs = new Set(rows.map((row) => row.mac));
     const byName = new Map(rows.map((row) => [row.name, row]));
@@ -318,6 +317,22 @@ function refuseOtherLan(rows: readonly DeckyRow[], fleet: ExpandedFleet): void {
       {
         violations: [{ field: "fleet.lan", description: "cannot change while deckies use it" }],
       },
+    );
+}
+
+/** An address that is asked for by name must be free now, or be the decky's own. */
+function refuseTakenAddresses(rows: readonly DeckyRow[], fleet: ExpandedFleet): void {
+  const holders = new Map(rows.map((row) => [row.ip, row.name]));
+  const violations = fleet.deckies.flatMap(({ name, ip }) => {
+    const holder = ip === undefined ? undefined : holders.get(ip);
+    const description = `${name} wants ${ip}, which ${holder} has until it is gone`;
+    return holder === undefined || holder === name ? [] : [{ field: "fleet.deckies", description }];
+  });
+  if (violations.length > 0)
+    throw new AppError(
+      "FLEET_INVALID",
+      `${violations.map(({ description }) => description).join("; ")}; apply the fleet without the new one first`,
+      { violations },
     );
 }
 

@@ -122,6 +122,7 @@ export function createCountingEngine({ services }: Pick<Catalogue, "services">):
       return { deckies, strays: [...world.entries()].filter(([key]) => !deckies.has(key)).map(([, decky]) => decky) };
     },
     prepareImages: async () => [],
+    pruneImages: async () => [],
     logs: () => noLogs(),
     ping: async () => undefined,
   };

@@ -7,6 +7,8 @@ const schema = z.object({
   DECNET_DOCKER_SOCKET: z.string().startsWith("/").default("/var/run/docker.sock"),
   DECNET_COMPOSE: z.string().startsWith("/").optional(),
   DECNET_CATALOGUE: z.string().default(""),
+  /** Megabytes of free disk below which no image is built or pulled. */
+  DECNET_MIN_FREE_MB: z.coerce.number().int().min(0).default(1_024),
   DECNET_LOG_LEVEL: z.enum(["debug", "info", "warn", "error"]).default("info"),
   DECNET_PARALLEL: z.coerce.number().int().min(1).max(64).default(4),
   DECNET_DRIFT_INTERVAL_MS: z.coerce.number().int().min(100).default(3_000),
@@ -21,6 +23,7 @@ export interface AgentConfig {
   /** The docker-compose program; undefined: found where Docker looks. */
   readonly composePath: string | undefined;
   readonly catalogueFolders: readonly string[];
+  readonly minFreeBytes: number;
   readonly logLevel: string;
   readonly parallel: number;
   readonly driftIntervalMs: number;
@@ -41,6 +44,7 @@ export function parseAgentConfig(env: Readonly<Record<string, string | undefined
     dockerSocket: value.DECNET_DOCKER_SOCKET,
     composePath: value.DECNET_COMPOSE,
     catalogueFolders: [ownCatalogue, ...value.DECNET_CATALOGUE.split(":").filter((folder) => folder !== "")],
+    minFreeBytes: value.DECNET_MIN_FREE_MB * (1 << 20),
     logLevel: value.DECNET_LOG_LEVEL,
     parallel: value.DECNET_PARALLEL,
     driftIntervalMs: value.DECNET_DRIFT_INTERVAL_MS,

@@ -1,16 +1,17 @@
 import { createHmac, randomBytes, randomUUID } from "node:crypto";
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import { AppError } from "@decnet/common/errors/app-error";
 import type { Logger } from "@decnet/common/logging/logger";
 import { createErrorInterceptor } from "@decnet/common/rpc/error-interceptor";
 import { startRpcServer } from "@decnet/common/rpc/server";
 import { writeFileAtomically } from "@decnet/common/runtime/atomic-file";
 import { createReleasers } from "@decnet/common/runtime/releasers";
+import { repeatUntilAborted } from "@decnet/common/runtime/repeat";
 import { loadCatalogue } from "@decnet/engine/catalogue/load";
 import { type Engine, type EngineOptions, openEngine } from "@decnet/engine/engine";
 import type { StepBoundary } from "@decnet/engine/execute/execute-plan";
+import { keepImagesPruned } from "@decnet/engine/keep-images-pruned";
 import type { AgentConfig } from "./config.ts";
 import { keepConnected } from "./connection/connection.ts";
 import { createRunner } from "./deckies/runner.ts";
@@ -53,6 +54,7 @@ export async function startAgent({ config, identity, log, version, boundary, ope
       fingerprint: await openFingerprint(join(config.stateDir, "fingerprint.key")),
       socketPath: config.dockerSocket,
       composePath: config.composePath,
+      minFreeBytes: config.minFreeBytes,
       ...(boundary === undefined ? {} : { boundary }),
     });
     const specs = await openSpecStore(join(config.stateDir, "specs"), catalogue, (file, error) =>
@@ -105,9 +107,12 @@ export async function startAgent({ config, identity, log, version, boundary, ope
         response.writeHead(200, { "content-type": "application/json" }).end(`${JSON.stringify({ connected, message })}\n`);
       },
     });
-    const watching = keepLooking(config.driftIntervalMs, stopping.signal, log, () => watch.look());
+    const watching = repeatUntilAborted(config.driftIntervalMs, stopping.signal, watch.look, (error) =>
+      log.error("looking at the host failed", { err: error }),
+    );
+    const pruning = keepImagesPruned({ pruneImages: async () => (await engine()).pruneImages() }, stopping.signal, log);
     releasers.add(async () => {
-      await Promise.all([watching, connection.done]);
+      await Promise.all([watching, pruning, connection.done]);
       await runner.idle();
     });
     releasers.add(async () => {
@@ -153,11 +158,4 @@ async function openPolicy(file: string): Promise<{ get(): DriftPolicy; set(polic
       await writeFileAtomically(file, `${next}\n`, 0o600);
     },
   };
-}
-
-async function keepLooking(intervalMs: number, signal: AbortSignal, log: Logger, look: () => Promise<void>): Promise<void> {
-  while (!signal.aborted) {
-    await look().catch((error: unknown) => log.error("looking at the host failed", { err: error }));
-    await delay(intervalMs, undefined, { signal }).catch(() => undefined);
-  }
 }

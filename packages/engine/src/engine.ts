@@ -29,9 +29,11 @@ import {
 import { noSockets, observeSockets } from "./observe/proc-sockets.ts";
 import type { Plan } from "./plan/plan.ts";
 import { planDecky } from "./plan/plan-decky.ts";
+import { offeredTags, superfluousTags } from "./render/images.ts";
 import { deckyNames } from "./render/names.ts";
 import { type RenderedDecky, renderDecky } from "./render/render-decky.ts";
 import { type DeckySpec, type DeckyTarget, deckyKey, targetKey } from "./spec.ts";
+import { distros } from "./tables/distros.ts";
 
 export interface EngineOptions {
   /** Marks what belongs to this installation; nothing without it is touched. */
@@ -45,6 +47,8 @@ export interface EngineOptions {
   readonly timeouts?: CommandTimeouts;
   /** The docker-compose program to run; undefined: found where Docker looks. */
   readonly composePath?: string | undefined;
+  /** A build is not begun with less free disk than this; one GiB when not given. */
+  readonly minFreeBytes?: number;
   readonly boundary?: StepBoundary;
 }
 
@@ -95,6 +99,8 @@ export interface Engine {
   ): AsyncIterable<LogEntry>;
   /** Builds or pulls what the specs need and is not there, one after another. A failure is told and the next one tried. */
   prepareImages(specs: readonly DeckySpec[], signal: AbortSignal): Promise<PreparedImage[]>;
+  /** Removes images of ours that nothing needs any more, and says which. */
+  pruneImages(): Promise<string[]>;
   ping(): Promise<void>;
 }
 
@@ -105,6 +111,8 @@ export interface PreparedImage {
   readonly outputTail: readonly string[];
 }
 
+const imageGraceMs = 86_400_000;
+
 /** Connects to the Docker engine once to learn what it can do. Throws ENGINE_UNAVAILABLE. */
 export async function openEngine(options: EngineOptions): Promise<Engine> {
   const api = createEngineApi(options.socketPath);
@@ -113,6 +121,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
   const lanUse = createLanUse();
   const { major, version } = await api.version();
   const pinMac = major >= 25;
+  const minFreeBytes = options.minFreeBytes ?? 1 << 30;
   const folderOf = (target: { scope: string; name: string }) =>
     join(options.dataDir, "deckies", deckyNames(target.scope, target.name).base);
   /** Specs never change: one that comes again, look after look, is not rendered again. */
@@ -188,6 +197,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
       deckyKey: targetKey(target),
       folder,
       rendered,
+      minFreeBytes,
       onStep,
       boundary: options.boundary ?? (() => undefined),
       signal,
@@ -241,7 +251,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
           continue;
         }
         try {
-          await prepareImage({ image }, { api, compose, signal });
+          await prepareImage({ image }, { api, compose, signal, minFreeBytes });
           prepared.push({ tag, problem: "", outputTail: [] });
         } catch (error) {
           if (!(error instanceof StepFailed)) throw error;
@@ -249,6 +259,13 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
         }
       }
       return prepared;
+    },
+    async pruneImages() {
+      const bases = [...new Set(distros.map((distro) => distro.buildBase))];
+      const offered = offeredTags(options.catalogue.services.values(), bases);
+      const superfluous = superfluousTags(await api.listImages("decnet/"), offered, { now: Date.now(), graceMs: imageGraceMs });
+      for (const tag of superfluous) await api.removeImage(tag);
+      return superfluous;
     },
     async ping() {
       await api.version();

@@ -22,6 +22,8 @@ const schema = z.object({
   DECNET_COMPOSE: z.string().startsWith("/").optional(),
   /** Folders with decoy services, separated by colons, beside the ones that come along. */
   DECNET_CATALOGUE: z.string().default(""),
+  /** Megabytes of free disk below which no image is built or pulled. */
+  DECNET_MIN_FREE_MB: z.coerce.number().int().min(0).default(1_024),
   DECNET_LOG_LEVEL: z.enum(["debug", "info", "warn", "error"]).default("info"),
   DECNET_PARALLEL: z.coerce.number().int().min(1).max(64).default(4),
   /** Milliseconds between two looks at the host for drift. */
@@ -41,6 +43,7 @@ export interface MasterConfig {
   /** Undefined: the docker-compose plugin is found where Docker looks. */
   readonly composePath: string | undefined;
   readonly catalogueFolders: readonly string[];
+  readonly minFreeBytes: number;
   readonly logLevel: string;
   readonly parallel: number;
   readonly driftIntervalMs: number;
@@ -72,6 +75,7 @@ export function parseMasterConfig(env: Readonly<Record<string, string | undefine
     dockerSocket: value.DECNET_DOCKER_SOCKET,
     composePath: value.DECNET_COMPOSE,
     catalogueFolders: [ownCatalogue, ...value.DECNET_CATALOGUE.split(":").filter((folder) => folder !== "")],
+    minFreeBytes: value.DECNET_MIN_FREE_MB * (1 << 20),
     logLevel: value.DECNET_LOG_LEVEL,
     parallel: value.DECNET_PARALLEL,
     driftIntervalMs: value.DECNET_DRIFT_INTERVAL_MS,

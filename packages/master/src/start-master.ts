@@ -1,14 +1,15 @@
 import { randomUUID } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "@decnet/common/logging/logger";
 import { createErrorInterceptor } from "@decnet/common/rpc/error-interceptor";
 import { startRpcServer } from "@decnet/common/rpc/server";
 import { createReleasers } from "@decnet/common/runtime/releasers";
+import { repeatUntilAborted } from "@decnet/common/runtime/repeat";
 import { loadCatalogue } from "@decnet/engine/catalogue/load";
 import { type Engine, type EngineOptions, openEngine } from "@decnet/engine/engine";
 import type { StepBoundary } from "@decnet/engine/execute/execute-plan";
+import { keepImagesPruned } from "@decnet/engine/keep-images-pruned";
 import { createAuditInterceptor } from "./access/audit.ts";
 import { createAuthInterceptor } from "./access/authenticate.ts";
 import { createTokenStore, ensureAdminToken } from "./access/tokens.ts";
@@ -82,6 +83,7 @@ export async function startMaster({
       fingerprint: box.fingerprint,
       socketPath: config.dockerSocket,
       composePath: config.composePath,
+      minFreeBytes: config.minFreeBytes,
       ...(boundary === undefined ? {} : { boundary }),
     });
     for (const warning of engine.warnings) log.warn("the engine lacks something", { warning });
@@ -182,11 +184,15 @@ export async function startMaster({
     const certificate = port.keepCertificate(server, stopping.signal, log);
     const silence = watchSilence({ ...shared, log, stopping: stopping.signal, graceMs: silenceGraceMs });
     const look = createDriftWatch(local, { ...shared, converger, log, onDrift: metrics.drift });
-    const drift = keepWatching(config.driftIntervalMs, stopping.signal, log, () =>
-      look().then(() => hostChanges.finishDecommissioning()),
+    const drift = repeatUntilAborted(
+      config.driftIntervalMs,
+      stopping.signal,
+      () => look().then(() => hostChanges.finishDecommissioning()),
+      (error) => log.error("looking for drift failed", { err: error }),
     );
+    const pruning = keepImagesPruned(engine, stopping.signal, log);
     releasers.add(async () => {
-      await Promise.all([drift, certificate, silence]);
+      await Promise.all([drift, pruning, certificate, silence]);
       await converger.idle();
     });
     releasers.add(async () => {
@@ -222,11 +228,4 @@ async function installationId(database: Database): Promise<string> {
     await tx.query("INSERT INTO installation (id, created_at) VALUES ($1, now()) ON CONFLICT DO NOTHING", [randomUUID()]);
     return (await tx.getRepository(Installations).findOneByOrFail({})).id;
   });
-}
-
-async function keepWatching(intervalMs: number, signal: AbortSignal, log: Logger, look: () => Promise<void>): Promise<void> {
-  while (!signal.aborted) {
-    await look().catch((error: unknown) => log.error("looking for drift failed", { err: error }));
-    await delay(intervalMs, undefined, { signal }).catch(() => undefined);
-  }
 }

@@ -1,8 +1,10 @@
+import { statfs } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { AppError } from "@decnet/common/errors/app-error";
 import Docker from "dockerode";
 import type { ContainerStatus, ObservedContainer } from "../observe/observed.ts";
 import { observeProcess } from "../observe/process.ts";
+import type { StoredImage } from "../render/images.ts";
 import { label } from "../render/names.ts";
 import type { LanSpec } from "../spec.ts";
 import { createInspectCache, type Inspected } from "./inspect-cache.ts";
@@ -29,6 +31,12 @@ export interface EngineApi {
   /** Which of these names are taken by containers that are not this installation's. */
   foreignNames(instance: string, names: readonly string[]): Promise<Set<string>>;
   hasImage(tag: string): Promise<boolean>;
+  /** Images with a tag that begins so. */
+  listImages(prefix: string): Promise<StoredImage[]>;
+  /** Takes the tag away, and the image with its last tag; one that a container uses stays. */
+  removeImage(tag: string): Promise<void>;
+  /** Free bytes where the engine keeps images and containers; undefined when that cannot be seen from here. */
+  freeDisk(): Promise<{ readonly folder: string; readonly bytes: number } | undefined>;
   hasNetwork(name: string): Promise<boolean>;
   createNetwork(lan: LanSpec, instance: string): Promise<void>;
   /** Networks of this installation with the deckies of ours on them, running or not, and their addresses there. */
@@ -100,6 +108,23 @@ export function createEngineApi(socketPath: string): EngineApi {
         return new Set(foreign.flatMap((entry) => entry.Names.map((name) => name.slice(1))));
       }),
     hasImage: (tag) => guarded(async () => (await absentIfGone(docker.getImage(tag).inspect())) !== undefined),
+    listImages: (prefix) =>
+      guarded(async () => {
+        const [images, containers] = await Promise.all([docker.listImages(), docker.listContainers({ all: true })]);
+        const used = new Set(containers.map((container) => container.ImageID));
+        return images.flatMap(({ Id: id, Created: created, RepoTags: tags }) =>
+          (tags ?? [])
+            .filter((tag) => tag.startsWith(prefix))
+            .map((tag) => ({ tag, createdAt: created * 1000, isUsed: used.has(id) })),
+        );
+      }),
+    removeImage: (tag) => guarded(() => ignoring(409, ignoring(404, docker.getImage(tag).remove()))),
+    freeDisk: () =>
+      guarded(async () => {
+        const { DockerRootDir: folder } = (await docker.info()) as { DockerRootDir: string };
+        const disk = await statfs(folder).catch(() => undefined);
+        return disk === undefined ? undefined : { folder, bytes: disk.bavail * disk.bsize };
+      }),
     hasNetwork: (name) =>
       guarded(async () => {
         const listed = await docker.listNetworks({ filters: JSON.stringify({ name: [name] }) });

@@ -36,6 +36,7 @@ export interface ExecuteContext {
   readonly deckyKey: string;
   readonly folder: string;
   readonly rendered: RenderedDecky | undefined;
+  readonly minFreeBytes: number;
   readonly onStep: (event: StepEvent) => Promise<void> | void;
   readonly boundary: StepBoundary;
   readonly signal: AbortSignal;
@@ -113,8 +114,14 @@ export async function executePlan(plan: Plan, context: ExecuteContext): Promise<
 
 export async function prepareImage(
   { image }: Pick<StepOf<"prepare-image">, "image">,
-  { api, compose, signal }: Pick<ExecuteContext, "api" | "compose" | "signal">,
+  { api, compose, signal, minFreeBytes }: Pick<ExecuteContext, "api" | "compose" | "signal" | "minFreeBytes">,
 ): Promise<void> {
+  const disk = await api.freeDisk();
+  if (disk !== undefined && disk.bytes < minFreeBytes)
+    throw new StepFailed(
+      `${disk.folder} has ${megabytes(disk.bytes)} MB free, and getting an image needs ${megabytes(minFreeBytes)} MB: make room there`,
+      [],
+    );
   if (typeof image === "string") return pullImage(image, api);
   if (!(await api.hasImage(image.buildBase))) await pullImage(image.buildBase, api);
   const result = await compose.build({
@@ -125,6 +132,10 @@ export async function prepareImage(
     onLine: () => undefined,
   });
   throwUnlessDone(result, `building ${image.tag}`);
+}
+
+function megabytes(bytes: number): number {
+  return Math.floor(bytes / (1 << 20));
 }
 
 async function pullImage(reference: string, api: EngineApi): Promise<void> {

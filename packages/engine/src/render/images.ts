@@ -13,3 +13,39 @@ export function serviceImage(entry: CatalogueService, buildBase: string): ImageR
   const content = createHash("sha256").update(`${entry.image.contextHash}\n${buildBase}`).digest("hex").slice(0, 16);
   return { tag: `decnet/${entry.slug}:${content}`, context: entry.image.context, buildBase };
 }
+
+/** An image of the engine by one of its tags. */
+export interface StoredImage {
+  readonly tag: string;
+  /** Milliseconds since the epoch. */
+  readonly createdAt: number;
+  /** By a container, running or not. */
+  readonly isUsed: boolean;
+}
+
+/** Everything that this catalogue can be asked for. */
+export function offeredTags(services: Iterable<CatalogueService>, buildBases: readonly string[]): Set<string> {
+  return new Set([...services].flatMap((entry) => buildBases.map((base) => serviceImage(entry, base).tag)));
+}
+
+/**
+ * Tags that nothing needs any more: made from an earlier state of a service that is on offer, used by no container, older than `graceMs`, and not the
+ * newest of its kind, which is what an older catalogue would need again. Pure.
+ */
+export function superfluousTags(
+  images: readonly StoredImage[],
+  offered: ReadonlySet<string>,
+  { now, graceMs }: { readonly now: number; readonly graceMs: number },
+): string[] {
+  const repositoryOf = (tag: string) => tag.slice(0, tag.lastIndexOf(":"));
+  const repositories = new Set([...offered].map(repositoryOf));
+  const superseded = images
+    .filter(({ tag }) => repositories.has(repositoryOf(tag)) && /:[0-9a-f]{16}$/.test(tag) && !offered.has(tag))
+    .sort((left, right) => right.createdAt - left.createdAt);
+  const newest = new Set(
+    superseded.filter(({ tag }, at) => superseded.findIndex((other) => repositoryOf(other.tag) === repositoryOf(tag)) === at),
+  );
+  return superseded
+    .filter((image) => !newest.has(image) && !image.isUsed && now - image.createdAt > graceMs)
+    .map(({ tag }) => tag);
+}

@@ -5,6 +5,7 @@ import { containersOf, deploy, type TestMaster, useMaster } from "../support/use
 
 describe("many changes at the same time", () => {
   let master: TestMaster;
+  const present = { a: ["redis"], b: ["redis"], c: ["redis"], d: ["redis"], e: ["redis"] };
   const ref = (name: string) => ({ name: `${master.prefix}-${name}` });
   const servicesOf = async (name: string) =>
     (await master.fleet.getDecky({ decky: ref(name) })).decky?.services.map((service) => service.slug) ?? [];
@@ -20,8 +21,7 @@ describe("many changes at the same time", () => {
 
   beforeAll(async () => {
     master = await useMaster();
-    await deploy(master, { a: [], b: ["redis"], c: ["redis"], d: ["redis"], e: ["redis"] }).catch(() => undefined);
-    await deploy(master, { a: ["redis"], b: ["redis"], c: ["redis"], d: ["redis"], e: ["redis"] });
+    await deploy(master, present);
   });
 
   it("of one decky give what some serial order gives, and lose nothing (W-08)", async () => {
@@ -36,15 +36,42 @@ describe("many changes at the same time", () => {
     const expected = ["SERVICE_ALREADY_PRESENT", "SERVICE_NOT_PRESENT"];
     expect(reasons.filter((reason) => !expected.includes(reason))).toEqual([]);
     expect(results.some((result) => result.status === "fulfilled")).toBe(true);
-    // Replaying the accepted changes in revision order gives the stored list: that is the serial order.
+    // The revisions are the serial order: one for each accepted change, and each adds or removes one service of the one before.
     const { revisions } = await master.fleet.listRevisions({ decky: ref("a"), pageSize: 1000 });
     const accepted = results.filter((result) => result.status === "fulfilled").length;
     expect(revisions.length).toBe(1 + accepted);
+    const lists = revisions.map((revision) => revision.services).reverse();
+    for (const [index, list] of lists.slice(1).entries()) {
+      const before = lists[index] ?? [];
+      const [longer, shorter] = list.length > before.length ? [list, before] : [before, list];
+      expect(longer.length).toBe(shorter.length + 1);
+      expect(longer.filter((service) => shorter.includes(service))).toEqual(shorter);
+    }
     const final = await servicesOf("a");
     expect(final).toEqual(revisions[0]?.services);
     expect(await containerSlugs("a")).toEqual([...final].sort());
     const { decky } = await master.fleet.getDecky({ decky: ref("a") });
     expect(decky?.appliedRevision).toBe(decky?.desiredRevision);
+  });
+
+  it("of ten deckies, fifty at a time, all arrive and nothing else does", async () => {
+    const names = Array.from({ length: 10 }, (_, index) => `t${index}`);
+    await deploy(master, { ...present, ...Object.fromEntries(names.map((name) => [name, ["redis", "telnet"]])) });
+    const changes = names.flatMap((name) => [
+      master.mutations.addService({ decky: ref(name), service: "http" }),
+      master.mutations.removeService({ decky: ref(name), service: "telnet" }),
+      master.mutations.addService({ decky: ref(name), service: "ftp" }),
+      master.mutations.updateServiceConfig({ decky: ref(name), service: "redis", config: { maxmemory_mb: 32 }, apply: true }),
+      master.mutations.addService({ decky: ref(name), service: "ssh" }),
+    ]);
+    await Promise.all(changes);
+    for (const name of names) {
+      expect((await servicesOf(name)).sort()).toEqual(["ftp", "http", "redis", "ssh"]);
+      expect(await containerSlugs(name)).toEqual(["ftp", "http", "redis", "ssh"]);
+      const { decky } = await master.fleet.getDecky({ decky: ref(name) });
+      expect(decky?.appliedRevision).toBe(decky?.desiredRevision);
+    }
+    await deploy(master, present);
   });
 
   it("of several deckies run side by side and all arrive", async () => {

@@ -112,11 +112,35 @@ describe("a master that is killed in the middle of an apply", () => {
     },
   );
 
-  it("finds its database again when the server was killed", async () => {
-    const master = await start(-1);
+  const killDatabase = async () => {
     const [pid = ""] = (await readFile(`${place.dataDir}/postgres/data/postmaster.pid`, "utf8")).split("\n");
     const children = (await execa("ps", ["-o", "pid=", "--ppid", pid])).stdout.split("\n").map(Number);
     for (const each of [Number(pid), ...children]) process.kill(each, "SIGKILL");
+  };
+
+  it("starts its private database again when that was killed in the middle of a change, and the change is neither lost nor doubled", async () => {
+    const master = await start(-1);
+    const { operation } = await master.mutations.addService({ decky, service: "http", options: { wait: 2 } });
+    await killDatabase();
+    const ended = await eventually(async () => {
+      const found = (await master.operations.getOperation({ id: operation?.id ?? "" }).catch(() => undefined))?.operation;
+      return found !== undefined && found.state >= OperationState.SUCCEEDED ? found : undefined;
+    }, 60_000);
+    expect(ended.state).toBe(OperationState.SUCCEEDED);
+    const { decky: after } = await master.fleet.getDecky({ decky });
+    expect(after?.services.map((service) => service.slug)).toEqual(["redis", "http"]);
+    expect([...(await containersOf(decky.name)).keys()].sort()).toEqual([
+      decky.name,
+      `${decky.name}-http`,
+      `${decky.name}-redis`,
+    ]);
+    await master.mutations.removeService({ decky, service: "http" });
+    await stop("SIGTERM");
+  });
+
+  it("finds its database again when both were killed", async () => {
+    const master = await start(-1);
+    await killDatabase();
     const refused: unknown = await master.fleet.getDecky({ decky }).then(
       () => undefined,
       (error: unknown) => error,

@@ -1,18 +1,28 @@
+import { inspect } from "node:util";
+import type { LogFields, Logger } from "@decnet/common/logging/logger";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { deploy, inside, type TestMaster, useMaster } from "../support/use-master.ts";
 
 const canary = "Canary-7f3a9c";
 
+/** Everything that the master logs, on all levels. */
+function listen(lines: string[]): Logger {
+  const take = (message: string, fields?: LogFields) =>
+    void lines.push(inspect({ message, ...fields }, { depth: 20, maxStringLength: null }));
+  return { debug: take, info: take, warn: take, error: take, child: () => listen(lines) };
+}
+
 describe("a secret that was set through the API", () => {
   let master: TestMaster;
   let decky: { name: string };
   const seen: string[] = [];
+  const logged: string[] = [];
 
   afterAll(() => master.dispose());
 
   beforeAll(async () => {
-    master = await useMaster();
+    master = await useMaster({ log: listen(logged) });
     decky = { name: `${master.prefix}-a` };
     await deploy(master, { a: ["redis"] });
     const added = await master.mutations.addService({
@@ -72,6 +82,11 @@ describe("a secret that was set through the API", () => {
     }
     stop.abort();
     expect(seen.join("\n")).not.toContain(canary);
+  });
+
+  it("is in no line of the master's log, however much is logged", () => {
+    expect(logged.length).toBeGreaterThan(0);
+    expect(logged.join("\n")).not.toContain(canary);
   });
 
   it("is in no dump of the database", async () => {

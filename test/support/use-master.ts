@@ -11,7 +11,7 @@ import { FleetService } from "@decnet/common/gen/decnet/v1/fleet_pb";
 import { MutationService } from "@decnet/common/gen/decnet/v1/mutation_pb";
 import { OperationService } from "@decnet/common/gen/decnet/v1/operation_pb";
 import { SwarmService } from "@decnet/common/gen/decnet/v1/swarm_pb";
-import { createLogger } from "@decnet/common/logging/logger";
+import { createLogger, type Logger } from "@decnet/common/logging/logger";
 import { createClientTransport } from "@decnet/common/rpc/client";
 import type { StepBoundary } from "@decnet/engine/execute/execute-plan";
 import { type MasterConfig, parseMasterConfig } from "@decnet/master/config";
@@ -85,7 +85,9 @@ export function configFor(place: Place, more: Record<string, string> = {}): Mast
 }
 
 /** A real master in this process: real engine, real PostgreSQL, clients over a real connection. */
-export async function useMaster(options: { boundary?: StepBoundary; env?: Record<string, string> } = {}): Promise<TestMaster> {
+export async function useMaster(
+  options: { boundary?: StepBoundary; env?: Record<string, string>; log?: Logger } = {},
+): Promise<TestMaster> {
   const place = await usePlace();
   const config = configFor(place, options.env);
   let master: Master;
@@ -94,7 +96,7 @@ export async function useMaster(options: { boundary?: StepBoundary; env?: Record
   const start = async (tlsPort?: number) => {
     master = await startMaster({
       config: tlsPort === undefined || config.tls === undefined ? config : { ...config, tls: { ...config.tls, port: tlsPort } },
-      log: createLogger("test", "error"),
+      log: options.log ?? createLogger("test", "error"),
       version: "test",
       ...(options.boundary === undefined ? {} : { boundary: options.boundary }),
     });

@@ -74,7 +74,7 @@ export async function startMaster({
     await mkdir(config.dataDir, { recursive: true, mode: 0o711 });
     const catalogue = await loadCatalogue(config.catalogueFolders);
     const box = await openSecretBox(join(config.dataDir, "secret.key"));
-    const database = await openStorage(config, releasers.add);
+    const database = await openStorage(config, log, releasers.add);
     const instance = await installationId(database);
     const engine = await openHostEngine({
       instance,
@@ -209,14 +209,24 @@ export async function startMaster({
   }
 }
 
-async function openStorage(config: MasterConfig, onRelease: (release: () => Promise<unknown>) => void): Promise<Database> {
+async function openStorage(
+  config: MasterConfig,
+  log: Logger,
+  onRelease: (release: () => Promise<unknown>) => void,
+): Promise<Database> {
   if (config.databaseUrl !== undefined) {
     const database = await openDatabase({ url: config.databaseUrl });
     onRelease(() => database.close());
     return database;
   }
   const server = await openPrivatePostgres(config.dataDir);
-  onRelease(() => server.stop());
+  const ending = new AbortController();
+  const kept = server.keepRunning(ending.signal, () => log.warn("the private database had ended and is started again"));
+  onRelease(async () => {
+    ending.abort();
+    await kept;
+    await server.stop();
+  });
   const database = await openDatabase(server);
   onRelease(() => database.close());
   return database;

@@ -3,6 +3,7 @@ import { access, chmod, chown, mkdir, open, readdir, readFile, rm, writeFile } f
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { AppError } from "@decnet/common/errors/app-error";
+import { repeatUntilAborted } from "@decnet/common/runtime/repeat";
 import { execa } from "execa";
 
 export interface PrivatePostgres {
@@ -10,11 +11,14 @@ export interface PrivatePostgres {
   readonly socketFolder: string;
   readonly database: string;
   readonly user: string;
+  /** Starts the server again whenever it has ended, until aborted. What was committed is there then; whoever asked meanwhile was told to try again. */
+  keepRunning(signal: AbortSignal, onRestart: () => void): Promise<void>;
   stop(): Promise<void>;
 }
 
 const role = "decnet";
 const startTimeoutMs = 60_000;
+const lookEveryMs = 1_000;
 
 /**
  * A real PostgreSQL that the master runs for itself: cluster in `<dataDir>/postgres`, one Unix socket, no TCP, peer authentication.
@@ -61,6 +65,14 @@ export async function openPrivatePostgres(dataDir: string): Promise<PrivatePostg
     socketFolder,
     database: "postgres",
     user: role,
+    async keepRunning(signal, onRestart) {
+      const look = async () => {
+        if ((await livePid(data)) === "alive" || signal.aborted) return;
+        onRestart();
+        await startServer(asOwner, bin, data, socketFolder, cluster);
+      };
+      await repeatUntilAborted(lookEveryMs, signal, look, () => undefined);
+    },
     async stop() {
       await asOwner(join(bin, "pg_ctl"), ["-D", data, "-w", "-t", "30", "-m", "fast", "stop"]);
       await rm(socketFolder, { recursive: true, force: true });

@@ -5,6 +5,9 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 STATE=${DECNET_STATE_DIR:-/var/lib/decnet}
 export DECNET_DATA_DIR=${DECNET_DATA_DIR:-$STATE/master}
 export DECNET_PORT=${DECNET_PORT:-7440}
+# The TLS port: workers with certificates, operators with tokens. "off" has none.
+export DECNET_TLS_HOST=${DECNET_TLS_HOST:-0.0.0.0}
+export DECNET_TLS_PORT=${DECNET_TLS_PORT:-7443}
 MASTER_PID=$STATE/master.pid
 MASTER_LOG=$STATE/master.log
 TOKEN_FILE=$DECNET_DATA_DIR/admin.token

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # up.sh   Everything for a first look, in one command: sets the machine up, starts a master, deploys three deckies, and says what
 # to type next. Safe to run again: what is there is used, what runs goes on.
-#   DECNET_PORT (7440)   DECNET_STATE_DIR (/var/lib/decnet)   DECNET_FLEET (examples/fleet.yaml)
+#   DECNET_PORT (7440)   DECNET_TLS_HOST (0.0.0.0; "off": no workers)   DECNET_TLS_PORT (7443)   DECNET_STATE_DIR (/var/lib/decnet)   DECNET_FLEET (examples/fleet.yaml)
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib-master.sh"
 [ "$(id -u)" = 0 ] || fail "this needs root: the master reads the sockets of its deckies under /proc and owns their files. Run it with sudo."
@@ -38,6 +38,10 @@ Try next (as root, in $ROOT):
     -d '{"decky":{"name":"$name"}}' $ADDRESS/decnet.v1.FleetService/GetDecky
   grpcurl -plaintext -H "authorization: Bearer \$(cat $TOKEN_FILE)" \\
     -d '{"decky":{"name":"$name"},"service":"telnet"}' 127.0.0.1:$DECNET_PORT decnet.v1.MutationService/AddService
+
+Add a worker (a machine with this checkout, set up by scripts/setup/all.sh):
+
+  ./decnet host invite --name edge-1
 
 Stop the master (deckies go on): npm run down      Remove every trace: npm run purge -- --yes
 TEXT

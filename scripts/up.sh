@@ -29,6 +29,21 @@ if [ "$(decnet decky list --json | grep -c '"ref"')" = 0 ]; then
 fi
 decnet status
 name=$(decnet decky list | awk 'NR == 2 { print $1 }')
+
+# A gRPC call that works when pasted: grpcurl where there is one, else buf, which came with the npm packages.
+grpc_line() {
+  local grpcurl request="{\"decky\":{\"name\":\"$1\"},\"service\":\"telnet\"}"
+  grpcurl=$(command -v grpcurl || true)
+  if [ -z "$grpcurl" ] && [ -x "$ROOT/build/tools/grpcurl" ]; then grpcurl=build/tools/grpcurl; fi
+  if [ -n "$grpcurl" ]; then
+    echo "  ${grpcurl##/*/} -plaintext -H \"authorization: Bearer \$(cat $TOKEN_FILE)\" \\"
+    echo "    -d '$request' 127.0.0.1:$DECNET_PORT decnet.v1.MutationService/AddService"
+  else
+    echo "  node_modules/.bin/buf curl --protocol grpc --http2-prior-knowledge -H \"authorization: Bearer \$(cat $TOKEN_FILE)\" \\"
+    echo "    -d '$request' $ADDRESS/decnet.v1.MutationService/AddService"
+    echo "  (grpcurl is not on this machine; scripts/setup/grpcurl.sh compiles it into build/tools, which needs Go)"
+  fi
+}
 cat << TEXT
 
 Try next (as root, in $ROOT):
@@ -36,8 +51,7 @@ Try next (as root, in $ROOT):
   ./decnet service add $name ftp banner="ProFTPD 1.3.5 Server"
   curl -s -H "authorization: Bearer \$(cat $TOKEN_FILE)" -H 'content-type: application/json' \\
     -d '{"decky":{"name":"$name"}}' $ADDRESS/decnet.v1.FleetService/GetDecky
-  grpcurl -plaintext -H "authorization: Bearer \$(cat $TOKEN_FILE)" \\
-    -d '{"decky":{"name":"$name"},"service":"telnet"}' 127.0.0.1:$DECNET_PORT decnet.v1.MutationService/AddService
+$(grpc_line "$name")
 
 Add a worker (a machine with this checkout, set up by scripts/setup/all.sh):
 
@@ -45,8 +59,3 @@ Add a worker (a machine with this checkout, set up by scripts/setup/all.sh):
 
 Stop the master (deckies go on): npm run down      Remove every trace: npm run purge -- --yes
 TEXT
-if ! command -v grpcurl > /dev/null && [ ! -x "$ROOT/build/tools/grpcurl" ]; then
-  echo "grpcurl is not on this machine; scripts/setup/grpcurl.sh compiles it into build/tools (needs Go)."
-elif ! command -v grpcurl > /dev/null; then
-  echo "grpcurl is at $ROOT/build/tools/grpcurl."
-fi

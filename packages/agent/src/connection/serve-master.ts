@@ -26,8 +26,10 @@ export async function serveMaster(options: {
   const adapter = connectNodeAdapter({ routes: options.routes, interceptors: options.interceptors, readMaxBytes: 16 << 20 });
   const server = http2.createServer({ maxSessionMemory: 64 }, adapter);
   let reason = "the master closed the connection";
+  const onAbort = () => close("the agent is stopping");
   const closed = new Promise<string>((resolve) => {
     socket.once("close", () => {
+      signal.removeEventListener("abort", onAbort);
       server.close();
       resolve(reason);
     });
@@ -45,7 +47,7 @@ export async function serveMaster(options: {
     keepAlive(session, () => close("the master does not answer any more"));
   });
   server.emit("connection", socket);
-  signal.addEventListener("abort", () => close("the agent is stopping"), { once: true });
+  signal.addEventListener("abort", onAbort, { once: true });
   return { closed, close };
 }
 

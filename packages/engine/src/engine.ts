@@ -25,8 +25,10 @@ import {
   type ObservedDecky,
   type ObservedHost,
   type ObservedLeavings,
+  type ObservedSockets,
 } from "./observe/observed.ts";
 import { noSockets, observeSockets } from "./observe/proc-sockets.ts";
+import { createSocketCache } from "./observe/socket-cache.ts";
 import type { Plan } from "./plan/plan.ts";
 import { planDecky } from "./plan/plan-decky.ts";
 import { offeredTags, superfluousTags } from "./render/images.ts";
@@ -54,6 +56,8 @@ export interface EngineOptions {
 
 /** For looking at the host's own interfaces. */
 const linksMs = 10_000;
+/** How old the sockets of a decky may be, in a look at all, while the number of them stays. */
+const socketsMs = 30_000;
 
 export interface PlannedDecky {
   readonly plan: Plan;
@@ -118,6 +122,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
   const api = createEngineApi(options.socketPath);
   const compose = createComposeCli(options.socketPath, { pluginPath: options.composePath, timeouts: options.timeouts });
   const links = createHostLinks();
+  const sockets = createSocketCache();
   const lanUse = createLanUse();
   const { major, version } = await api.version();
   const pinMac = major >= 25;
@@ -216,12 +221,16 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     apply: (target, how) =>
       target.kind === "absent" ? apply(target, how) : lanUse.during(target.spec.lan.name, how.signal, () => apply(target, how)),
     async check(specs) {
+      const pids = new Set<number>();
       const found = new Map<string, ObservedContainer[]>();
       for (const { decky, container } of await api.listContainers(options.instance))
         found.set(decky, [...(found.get(decky) ?? []), container]);
       const observe = (key: string) => {
         const [scope = "", name = ""] = key.split("/");
-        return withSockets({ scope, name, containers: found.get(key) ?? [], sockets: noSockets });
+        return withSockets({ scope, name, containers: found.get(key) ?? [], sockets: noSockets }, async (pid) => {
+          pids.add(pid);
+          return sockets.observe(pid, socketsMs);
+        });
       };
       const needsHelper = specs.some((spec) => spec.lan.driver !== "bridge");
       const seen = needsHelper ? await links.observe(AbortSignal.timeout(linksMs)) : undefined;
@@ -232,7 +241,9 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
         deckies.set(deckyKey(spec), { observed, judged: judgeDecky(wanted, observed), plan: planDrift(wanted, observed, seen) });
       }
       const strays = [...found.keys()].filter((key) => !deckies.has(key));
-      return { deckies, strays: await Promise.all(strays.map(observe)) };
+      const observedStrays = await Promise.all(strays.map((key) => observe(key)));
+      sockets.retain(pids);
+      return { deckies, strays: observedStrays };
     },
     async *logs({ scope, name }, slug, { tail, follow, signal }) {
       const container = await api.inspect(deckyNames(scope, name).service(slug));
@@ -278,9 +289,12 @@ async function observeDecky(api: EngineApi, instance: string, scope: string, nam
   return withSockets({ scope, name, containers: found.map((entry) => entry.container), sockets: noSockets });
 }
 
-async function withSockets(decky: ObservedDecky): Promise<ObservedDecky> {
+async function withSockets(
+  decky: ObservedDecky,
+  observe: (pid: number) => Promise<ObservedSockets> = observeSockets,
+): Promise<ObservedDecky> {
   const base = baseOf(decky);
-  return base === undefined || base.pid === 0 ? decky : { ...decky, sockets: await observeSockets(base.pid) };
+  return base === undefined || base.pid === 0 ? decky : { ...decky, sockets: await observe(base.pid) };
 }
 
 async function observeHost(

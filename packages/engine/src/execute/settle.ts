@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { EngineApi } from "../docker/engine-api.ts";
-import { observeListening } from "../observe/proc-sockets.ts";
+import { createSocketCache } from "../observe/socket-cache.ts";
 import type { WantedContainer } from "../render/render-decky.ts";
 
 /** A service without ports has settled when it stayed up this long. */
@@ -18,12 +18,13 @@ export async function settle(api: EngineApi, service: WantedContainer, signal: A
   const first = await api.inspect(service.name);
   if (first === undefined) return { ok: false, message: `${service.name} is gone` };
   const wanted = service.ports.map((port) => `${port.number}/${port.protocol}`);
+  const sockets = createSocketCache();
   const startedAt = performance.now();
   let looked = startedAt;
   for (;;) {
     signal.throwIfAborted();
     const elapsed = performance.now() - startedAt;
-    const listening = first.pid === 0 ? new Set<string>() : await observeListening(first.pid);
+    const listening = first.pid === 0 ? new Set<string>() : (await sockets.observe(first.pid, inspectEveryMs)).listening;
     const silent = wanted.filter((port) => !listening.has(port));
     const done = wanted.length > 0 ? silent.length === 0 : elapsed >= quietMs;
     if (done || performance.now() - looked >= inspectEveryMs) {

@@ -20,11 +20,6 @@ export async function observeSockets(pid: number): Promise<ObservedSockets> {
 
 export const noSockets: ObservedSockets = { listening: new Set(), sessions: [] };
 
-/** Only which ports listen; for waiting. */
-export async function observeListening(pid: number): Promise<ReadonlySet<string>> {
-  return (await observeSockets(pid)).listening;
-}
-
 async function readTable(pid: number, table: string): Promise<string> {
   try {
     return await readFile(`/proc/${pid}/net/${table}`, "utf8");

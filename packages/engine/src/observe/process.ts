@@ -1,4 +1,5 @@
-import { readFile, readlink } from "node:fs/promises";
+import { readlink } from "node:fs/promises";
+import { readProcFile } from "./proc-file.ts";
 
 /** Tells one process from every other that has, had or will have its pid. */
 export interface ObservedProcess {
@@ -12,7 +13,7 @@ export interface ObservedProcess {
 export async function observeProcess(pid: number): Promise<ObservedProcess | undefined> {
   if (pid === 0) return undefined;
   try {
-    const startTime = startTimeOf(await readFile(`/proc/${pid}/stat`, "utf8"));
+    const startTime = startTimeOf(readProcFile(`/proc/${pid}/stat`) ?? "");
     return startTime === undefined ? undefined : { startTime, netns: await readlink(`/proc/${pid}/ns/net`) };
   } catch {
     // The process ended, perhaps between the two looks: the same as not running.

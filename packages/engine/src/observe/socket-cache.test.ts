@@ -1,0 +1,31 @@
+import { type AddressInfo, createServer, type Server } from "node:net";
+import { afterEach, expect, it } from "vitest";
+import { createSocketCache, tallyOf } from "./socket-cache.ts";
+
+const servers: Server[] = [];
+afterEach(() => Promise.all(servers.splice(0).map((server) => new Promise((resolve) => server.close(resolve)))));
+
+async function listen(): Promise<string> {
+  const server = createServer();
+  servers.push(server);
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return `${(server.address() as AddressInfo).port}/tcp`;
+}
+
+it("sees a port that opens, however long it may keep what it knows", async () => {
+  const cache = createSocketCache();
+  const first = await listen();
+  expect((await cache.observe(process.pid, 3_600_000)).listening).toContain(first);
+  const second = await listen();
+  expect((await cache.observe(process.pid, 3_600_000)).listening).toContain(second);
+});
+
+it("knows nothing of a process that has ended", async () => {
+  expect((await createSocketCache().observe(2 ** 30, 3_600_000)).listening.size).toBe(0);
+});
+
+it("counts sockets that are in use, and not what changes all the time", () => {
+  const v4 = "sockets: used 26\nTCP: inuse 3 orphan 0 tw 7 alloc 9 mem 300\nUDP: inuse 1 mem 0\nUDPLITE: inuse 0\nRAW: inuse 0\n";
+  expect(tallyOf(v4, "TCP6: inuse 2\nUDP6: inuse 0\n")).toBe("TCP: inuse 3, UDP: inuse 1, TCP6: inuse 2, UDP6: inuse 0");
+  expect(tallyOf(undefined, undefined)).toBe("");
+});

@@ -1,0 +1,55 @@
+import type { ObservedSockets } from "./observed.ts";
+import { readProcFile } from "./proc-file.ts";
+import { observeSockets } from "./proc-sockets.ts";
+import { type ObservedProcess, observeProcess } from "./process.ts";
+
+/**
+ * Sockets that were read before. The tables of TCP sockets are dear: for each of them the kernel goes through all the sockets that a host of this size
+ * may have, some milliseconds. How many sockets a namespace has in use is told at once. As long as these numbers stay, the tables are not read again
+ * before they are too old.
+ */
+export interface SocketCache {
+  /** Sockets in the network namespace of a process; what is answered is at most `maxAgeMs` old, and of now when numbers changed. */
+  observe(pid: number, maxAgeMs: number): Promise<ObservedSockets>;
+  /** Forgets all other processes. */
+  retain(pids: ReadonlySet<number>): void;
+}
+
+interface Kept {
+  readonly process: ObservedProcess | undefined;
+  readonly tally: string;
+  readonly readAt: number;
+  /** Spreads the next readings of what was read at one time. */
+  readonly share: number;
+  readonly sockets: ObservedSockets;
+}
+
+export function createSocketCache(): SocketCache {
+  const kept = new Map<number, Kept>();
+  return {
+    async observe(pid, maxAgeMs) {
+      const process = await observeProcess(pid);
+      // Before the tables: what changes while they are read counts as a change the next time.
+      const tally = tallyOf(readProcFile(`/proc/${pid}/net/sockstat`), readProcFile(`/proc/${pid}/net/sockstat6`));
+      const before = kept.get(pid);
+      const isFresh = before !== undefined && performance.now() - before.readAt < maxAgeMs * before.share;
+      if (isFresh && tally !== "" && tally === before.tally && isSame(process, before.process)) return before.sockets;
+      const readAt = performance.now();
+      const sockets = await observeSockets(pid);
+      kept.set(pid, { process, tally, readAt, share: 0.5 + Math.random() / 2, sockets });
+      return sockets;
+    },
+    retain(pids) {
+      for (const pid of kept.keys()) if (!pids.has(pid)) kept.delete(pid);
+    },
+  };
+}
+
+/** How many TCP and UDP sockets are in use; empty when the kernel does not tell. */
+export function tallyOf(...tables: readonly (string | undefined)[]): string {
+  return tables.flatMap((table) => table?.match(/^(TCP|UDP)6?: inuse \d+/gm) ?? []).join(", ");
+}
+
+function isSame(left: ObservedProcess | undefined, right: ObservedProcess | undefined): boolean {
+  return left !== undefined && left.startTime === right?.startTime && left.netns === right.netns;
+}

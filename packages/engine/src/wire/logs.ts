@@ -1,6 +1,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { LogLine, LogLineSchema } from "@decnet/common/gen/decnet/v1/fleet_pb";
+import { isInTime } from "@decnet/common/runtime/foreign-time";
 import type { LogEntry } from "../observe/logs.ts";
 
 export function toLogLine(entry: LogEntry): MessageInitShape<typeof LogLineSchema> {
@@ -17,7 +18,7 @@ export function fromLogLine(line: LogLine): LogEntry {
   return {
     slug: line.service,
     stream: line.stream === "stderr" ? "stderr" : "stdout",
-    at: line.at === undefined ? "" : timestampDate(line.at).toISOString(),
+    at: line.at === undefined || !isInTime(line.at) ? "" : timestampDate(line.at).toISOString(),
     text: line.text,
   };
 }

@@ -1,5 +1,5 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import { type Timestamp, timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import {
   type DeckyObservation,
   DeckyObservationSchema,
@@ -18,6 +18,7 @@ import {
   type ReceiptSchema,
   StepState,
 } from "@decnet/common/gen/decnet/v1/operation_pb";
+import { dateOf } from "@decnet/common/runtime/foreign-time";
 import type { ContainerFacts, Receipt } from "../execute/receipt.ts";
 import type { JudgedDecky, JudgedService } from "../observe/judge.ts";
 import { formatPlan, type PlanView, type Risk, type RiskCode, type StepView } from "../plan/plan.ts";
@@ -268,8 +269,4 @@ export function fromOutcomeMessage(message: DeckyOutcome): HostOutcome {
             outputTail: failure.outputTail,
           },
   };
-}
-
-function dateOf(timestamp: Timestamp | undefined): Date {
-  return timestamp === undefined ? new Date() : timestampDate(timestamp);
 }

@@ -1,9 +1,13 @@
+import { toBinary } from "@bufbuild/protobuf";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { AppError } from "@decnet/common/errors/app-error";
-import type { AgentFacts } from "@decnet/common/gen/decnet/v1/enrollment_pb";
+import { type AgentFacts, AgentFactsSchema } from "@decnet/common/gen/decnet/v1/enrollment_pb";
 import { protocolVersion } from "@decnet/common/rpc/protocol-version";
+import { isInTime } from "@decnet/common/runtime/foreign-time";
 
 const maxSkewMs = 5 * 60_000;
+const maxInterfaces = 1_000;
+const maxFactsBytes = 64 << 10;
 
 /** What both sides must have in common before a worker may run deckies. Throws the first thing that is not so. Pure. */
 export function admit(
@@ -11,6 +15,9 @@ export function admit(
   own: { readonly catalogueDigest: string; readonly version: string; readonly now: Date },
 ): void {
   if (facts?.clock === undefined) throw new AppError("REQUEST_INVALID", "facts: are needed");
+  if (!isInTime(facts.clock)) throw new AppError("REQUEST_INVALID", "facts.clock: is no time");
+  if (facts.interfaces.length > maxInterfaces || toBinary(AgentFactsSchema, facts).length > maxFactsBytes)
+    throw new AppError("REQUEST_INVALID", `facts: are more than ${maxFactsBytes} bytes or ${maxInterfaces} interfaces`);
   if (facts.protocolVersion !== protocolVersion)
     throw new AppError(
       "VERSION_SKEW",

@@ -1,5 +1,4 @@
 import { type JsonObject, toJson } from "@bufbuild/protobuf";
-import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { AppError } from "@decnet/common/errors/app-error";
 import type { DeckyObservation } from "@decnet/common/gen/decnet/v1/agent_pb";
 import {
@@ -10,6 +9,7 @@ import {
   type ReportRequest,
 } from "@decnet/common/gen/decnet/v1/enrollment_pb";
 import type { Logger } from "@decnet/common/logging/logger";
+import { dateOf } from "@decnet/common/runtime/foreign-time";
 import { formatPlan } from "@decnet/engine/plan/plan";
 import { parseDeckyRef } from "@decnet/engine/wire/decky-spec";
 import { fromObservationMessage, fromOutcomeMessage, fromStepMessage } from "@decnet/engine/wire/outcome";
@@ -46,6 +46,9 @@ export interface Registration {
     request: ReportRequest,
   ): Promise<{ acknowledged: bigint; fullResync: boolean; driftPolicy: "repair" | "report" }>;
 }
+
+/** The database counts no further. */
+const lastSequence = 2n ** 62n;
 
 export function createRegistration(options: RegistrationOptions): Registration {
   const { database, operations, events, registry, log } = options;
@@ -120,8 +123,8 @@ export function createRegistration(options: RegistrationOptions): Registration {
     const row = await ownDecky(tx, host, report.decky);
     if (row === undefined || report.outcome === undefined) return [];
     const outcome = fromOutcomeMessage(report.outcome);
-    const startedAt = report.startedAt === undefined ? new Date() : timestampDate(report.startedAt);
-    const finishedAt = report.finishedAt === undefined ? new Date() : timestampDate(report.finishedAt);
+    const startedAt = dateOf(report.startedAt);
+    const finishedAt = dateOf(report.finishedAt);
     const operation = operations.make({
       kind: "repair",
       actor: "drift",
@@ -181,6 +184,8 @@ export function createRegistration(options: RegistrationOptions): Registration {
 
   return {
     async register(host, request, address) {
+      if (!/^[\w-]{1,64}$/.test(request.reportStream))
+        throw new AppError("REQUEST_INVALID", "report_stream: is letters, digits, - and _, at most 64");
       admit(request.facts, { catalogueDigest: options.catalogueDigest, version: options.version, now: new Date() });
       await refuseSecondAgent(host, request.instanceId, address);
       const answer = await database.transaction(async (tx) => {
@@ -196,7 +201,7 @@ export function createRegistration(options: RegistrationOptions): Registration {
             address,
             message: "",
             lastSeen: new Date(),
-            reportStream: request.reportStream.slice(0, 64),
+            reportStream: request.reportStream,
             reportSequence: String(acknowledged),
           },
         );
@@ -218,6 +223,9 @@ export function createRegistration(options: RegistrationOptions): Registration {
         return { acknowledged: BigInt(host.reportSequence), fullResync: false, driftPolicy: policy };
       }
       const { facts, ...answer } = await database.transaction(async (tx) => {
+        for (const { sequence } of request.items)
+          if (sequence < 1n || sequence > lastSequence)
+            throw new AppError("REQUEST_INVALID", `items.sequence: is from 1 to ${lastSequence}`);
         const now = await tx.getRepository(Hosts).findOneOrFail({ where: { id: host.id }, lock: { mode: "pessimistic_write" } });
         if (now.reportStream !== request.reportStream)
           throw new AppError("REQUEST_INVALID", "report_stream: is not the one that was registered");

@@ -10,7 +10,7 @@ import { loadCatalogue } from "@decnet/engine/catalogue/load";
 import { type Engine, type EngineOptions, openEngine } from "@decnet/engine/engine";
 import type { StepBoundary } from "@decnet/engine/execute/execute-plan";
 import { keepImagesPruned } from "@decnet/engine/keep-images-pruned";
-import { createAuditInterceptor } from "./access/audit.ts";
+import { createAuditInterceptor, createAuditLog } from "./access/audit.ts";
 import { createAuthInterceptor } from "./access/authenticate.ts";
 import { createTokenStore, ensureAdminToken } from "./access/tokens.ts";
 import type { MasterConfig } from "./config.ts";
@@ -95,6 +95,7 @@ export async function startMaster({
     const operations = createOperationStore(database);
     const events = createEventLog(database);
     const tokens = createTokenStore(database);
+    const audit = createAuditLog(database, log);
     const adminToken = await ensureAdminToken(tokens, config.adminTokenFile);
     const hostStore = createHostStore(database);
     const hosts = createHostRegistry({
@@ -121,10 +122,11 @@ export async function startMaster({
     const port = await openSwarmPort(
       config,
       authority,
-      createAgentAcceptor({ store: hostStore, registry: hosts, log, stopping: stopping.signal }),
+      createAgentAcceptor({ store: hostStore, registry: hosts, audit, caPem: authority.certPem, log, stopping: stopping.signal }),
     );
     const hostChanges = createHostChanges({
       ...shared,
+      joinTokens,
       converger,
       disconnect: (hostId) =>
         void server.disconnect(
@@ -174,7 +176,7 @@ export async function startMaster({
       interceptors: [
         metrics.interceptor,
         createErrorInterceptor(log),
-        createAuditInterceptor(database, log),
+        createAuditInterceptor(audit),
         createAuthInterceptor(tokens, hostStore),
       ],
       fallback: createPlainHttp(metrics, readiness),

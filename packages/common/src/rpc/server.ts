@@ -49,7 +49,7 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
       readMaxBytes: options.maxRequestBytes ?? 1 << 20,
       maxTimeoutMs: 24 * 3_600_000,
       shutdownSignal: stopping.signal,
-      contextValues: createPeerContext(),
+      contextValues: createPeerContext(options.tls?.caPem),
       fallback: (request, response) => options.fallback(request as http.IncomingMessage, response as http.ServerResponse),
     }),
   );

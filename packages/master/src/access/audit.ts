@@ -6,13 +6,43 @@ import type { Logger } from "@decnet/common/logging/logger";
 import { OperationFailed } from "@decnet/common/rpc/errors";
 import { kPeer } from "@decnet/common/rpc/peer";
 import type { Database } from "../persistence/database.ts";
-import { Audit } from "../persistence/tables.ts";
+import { Audit, type AuditRow } from "../persistence/tables.ts";
 import { insertRows } from "../persistence/write.ts";
-import { kCaller, kHost } from "./authenticate.ts";
+import { kCaller, kHost, kRefusedHost } from "./authenticate.ts";
 import { agentCalls, leastRole } from "./roles.ts";
 
+export interface AuditLog {
+  /** Never fails: what cannot be written is in the log. */
+  record(entry: Omit<AuditRow, "id" | "at">): Promise<void>;
+  /** For what anyone who reaches the port can cause: the same again within a minute is not written again. */
+  recordOnce(entry: Omit<AuditRow, "id" | "at">): Promise<void>;
+}
+
+const repeatMs = 60_000;
+const mostRemembered = 10_000;
+
+export function createAuditLog(database: Database, log: Logger): AuditLog {
+  const seen = new Map<string, number>();
+  const record: AuditLog["record"] = async (entry) => {
+    const row = { id: randomUUID(), at: new Date(), ...entry };
+    await database
+      .read((tx) => insertRows(tx, Audit, [row]))
+      .catch((error: unknown) => log.error("an audit entry was not written", { ...row, err: error }));
+  };
+  return {
+    record,
+    async recordOnce(entry) {
+      const key = JSON.stringify(entry);
+      if (Date.now() - (seen.get(key) ?? 0) < repeatMs) return;
+      if (seen.size >= mostRemembered) seen.clear();
+      seen.set(key, Date.now());
+      await record(entry);
+    },
+  };
+}
+
 /** Puts every changing call on record, refused ones too: who, what, on what, with which end. Requests themselves are not kept: they may hold secrets. */
-export function createAuditInterceptor(database: Database, log: Logger): Interceptor {
+export function createAuditInterceptor(audit: AuditLog): Interceptor {
   return (next) => async (request) => {
     const action = `${request.service.typeName}/${request.method.name}`;
     const needed = leastRole[action];
@@ -20,9 +50,7 @@ export function createAuditInterceptor(database: Database, log: Logger): Interce
     const isRead = !isAgents && (needed === undefined || needed === "viewer" || /^List/.test(request.method.name));
     if (isRead || (request.stream && !isBatch(request))) return next(request);
     const record = async (outcome: string, operationId: string) => {
-      const row = {
-        id: randomUUID(),
-        at: new Date(),
+      await audit[isAgents && outcome !== "accepted" ? "recordOnce" : "record"]({
         actor: request.contextValues.get(kCaller)?.name ?? hostName(request.contextValues),
         action,
         target: targetOf(request.message) || (/Fleet$/.test(request.method.name) ? "fleet" : ""),
@@ -30,10 +58,7 @@ export function createAuditInterceptor(database: Database, log: Logger): Interce
         operationId,
         reason: reasonOf(request.message),
         peer: [request.contextValues.get(kPeer).address, request.header.get("user-agent") ?? ""].join(" ").trim().slice(0, 200),
-      };
-      await database
-        .read((tx) => insertRows(tx, Audit, [row]))
-        .catch((error: unknown) => log.error("an audit entry was not written", { ...row, err: error }));
+      });
     };
     try {
       const response = await next(request);
@@ -42,7 +67,8 @@ export function createAuditInterceptor(database: Database, log: Logger): Interce
         await record("accepted", operationOf(response.message));
       return response;
     } catch (error) {
-      if (isAgents || !(error instanceof AppError && error.reason === "UNAUTHENTICATED"))
+      const isAnonymous = request.contextValues.get(kRefusedHost) === "";
+      if (isAgents || !isAnonymous || !(error instanceof AppError && error.reason === "UNAUTHENTICATED"))
         await record(
           error instanceof AppError ? error.reason : "INTERNAL",
           error instanceof OperationFailed ? error.operation.id : "",
@@ -58,8 +84,7 @@ function isBatch(request: { readonly method: { readonly name: string } }): boole
 
 /** The host that a certificate names, refused or not. */
 function hostName(values: ContextValues): string {
-  const identity = values.get(kPeer).certificate?.identity;
-  const name = values.get(kHost)?.name ?? (identity?.role === "agent" ? identity.hostId : "");
+  const name = values.get(kHost)?.name ?? values.get(kRefusedHost);
   return name === "" ? "" : `host ${name}`;
 }
 
@@ -74,7 +99,7 @@ function targetOf(request: unknown): string {
   const decky = visible(field(field(request, "decky"), "name"));
   const service = visible(field(request, "service"));
   return decky === ""
-    ? visible(field(request, "id")) || visible(field(request, "name"))
+    ? (["id", "name", "tokenId", "hostName"].map((key) => visible(field(request, key))).find((text) => text !== "") ?? "")
     : service === ""
       ? decky
       : `${decky}/${service}`;

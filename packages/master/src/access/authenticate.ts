@@ -1,33 +1,52 @@
 import { type ContextValues, createContextKey, type Interceptor } from "@connectrpc/connect";
 import { AppError } from "@decnet/common/errors/app-error";
 import { kPeer } from "@decnet/common/rpc/peer";
+import { cleanTexts } from "@decnet/common/runtime/foreign-text";
 import type { HostStore } from "../hosts/host-store.ts";
 import type { HostRow } from "../persistence/tables.ts";
 import { agentCalls, leastRole, mayCall, openServices } from "./roles.ts";
 import type { Caller, TokenStore } from "./tokens.ts";
+
+type Hosts = Pick<HostStore, "accepts" | "nameOf">;
 
 export const kCaller = createContextKey<Caller | undefined>(undefined, { description: "who calls" });
 
 /** The worker that calls, for calls that agents make. */
 export const kHost = createContextKey<HostRow | undefined>(undefined, { description: "which host calls" });
 
+/** The name of the worker whose certificate came with a call that is refused; for the record alone. */
+export const kRefusedHost = createContextKey("", { description: "which host was refused" });
+
 /** The gate: nothing passes that is not in the table of roles, or in the one of calls that agents make. */
-export function createAuthInterceptor(tokens: TokenStore, hosts: Pick<HostStore, "accepts">): Interceptor {
+export function createAuthInterceptor(tokens: TokenStore, hosts: Hosts): Interceptor {
+  const note = async (request: { readonly contextValues: ContextValues }) => {
+    const { certificate, expired } = request.contextValues.get(kPeer);
+    const identity = (certificate ?? expired)?.identity;
+    if (identity?.role === "agent") request.contextValues.set(kRefusedHost, await hosts.nameOf(identity.hostId));
+  };
   return (next) => async (request) => {
     if (openServices.has(request.service.typeName)) return next(request);
     const agentCall = agentCalls[`${request.service.typeName}/${request.method.name}`];
     if (agentCall !== undefined) {
-      await admitAgent(agentCall, request, hosts);
+      try {
+        await admitAgent(agentCall, request, hosts);
+      } catch (error) {
+        await note(request);
+        throw error;
+      }
+      cleanTexts(request.message);
       return next(request);
     }
     const header = request.header.get("authorization") ?? "";
     const secret = /^Bearer\s+(\S{1,256})$/i.exec(header)?.[1];
     const caller = secret === undefined ? undefined : await tokens.authenticate(secret);
-    if (caller === undefined)
+    if (caller === undefined) {
+      await note(request);
       throw new AppError(
         "UNAUTHENTICATED",
         secret === undefined ? "this call needs a bearer token" : "the token is unknown, expired or revoked",
       );
+    }
     const needed = leastRole[`${request.service.typeName}/${request.method.name}`];
     request.contextValues.set(kCaller, caller);
     if (needed === undefined || !mayCall(caller.role, needed))
@@ -42,7 +61,7 @@ export function createAuthInterceptor(tokens: TokenStore, hosts: Pick<HostStore,
 async function admitAgent(
   needs: (typeof agentCalls)[string],
   request: { readonly contextValues: ContextValues; readonly header: Headers },
-  hosts: Pick<HostStore, "accepts">,
+  hosts: Hosts,
 ): Promise<void> {
   const peer = request.contextValues.get(kPeer);
   if (needs === "join token") {
@@ -53,7 +72,9 @@ async function admitAgent(
     throw new AppError("NOT_ALLOWED", "agents make this call with their certificate; a token cannot", {
       metadata: { needed: "agent", role: "operator" },
     });
-  const { certificate, certificateProblem } = peer;
+  const { certificate, certificateProblem, expired } = peer;
+  if (expired !== undefined)
+    throw new AppError("CERTIFICATE_REFUSED", `the certificate ended at ${expired.notAfter.toISOString()}`);
   if (certificate === undefined)
     throw new AppError(
       "CERTIFICATE_REFUSED",

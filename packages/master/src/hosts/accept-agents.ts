@@ -1,9 +1,14 @@
 import type tls from "node:tls";
-import { createClient } from "@connectrpc/connect";
+import { createClient, type Interceptor } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import type { Reason } from "@decnet/common/errors/reasons";
 import { Health } from "@decnet/common/gen/grpc/health/v1/health_pb";
 import type { Logger } from "@decnet/common/logging/logger";
-import { readCertificate } from "@decnet/common/pki/certificates";
+import { peerOf } from "@decnet/common/rpc/peer";
+import { agentAlpn } from "@decnet/common/rpc/protocol-version";
+import { cleanTexts } from "@decnet/common/runtime/foreign-text";
+import type { AuditLog } from "../access/audit.ts";
+import type { HostRow } from "../persistence/tables.ts";
 import type { ConnectedHost, HostRegistry } from "./host-registry.ts";
 import type { HostStore } from "./host-store.ts";
 import { createRemoteHost } from "./remote-host.ts";
@@ -11,6 +16,8 @@ import { createRemoteHost } from "./remote-host.ts";
 export interface AcceptAgentsOptions {
   readonly store: HostStore;
   readonly registry: HostRegistry;
+  readonly audit: AuditLog;
+  readonly caPem: string;
   readonly log: Logger;
   readonly stopping: AbortSignal;
 }
@@ -24,26 +31,47 @@ const pingAnswerMs = 6_000;
  * Takes TLS connections that agents opened to be served on, and makes hosts of them. The certificate says which host it is; one that is decommissioned,
  * expired or not ours is hung up on, and so is a second agent while the first one answers.
  */
-export function createAgentAcceptor({ store, registry, log, stopping }: AcceptAgentsOptions): (socket: tls.TLSSocket) => void {
+export function createAgentAcceptor({
+  store,
+  registry,
+  audit,
+  caPem,
+  log,
+  stopping,
+}: AcceptAgentsOptions): (socket: tls.TLSSocket) => void {
   const accept = async (socket: tls.TLSSocket): Promise<void> => {
     const address = socket.remoteAddress ?? "";
-    const refuse = (why: string) => {
-      log.warn("an agent's connection was refused", { address, why });
+    const refuse = async (host: string, outcome: Reason, why: string) => {
       socket.destroy();
+      log.warn("an agent's connection was refused", { address, host, why });
+      const actor = host === "" ? "" : `host ${host}`;
+      await audit.recordOnce({ actor, action: agentAlpn, target: host, outcome, operationId: "", reason: why, peer: address });
     };
-    const certificate = socket.authorized ? socket.getPeerX509Certificate() : undefined;
-    const facts = certificate === undefined ? undefined : readCertificate(certificate.raw);
-    if (facts?.identity?.role !== "agent") return refuse("it has no valid agent certificate");
-    const row = await store.accepts(facts.identity.hostId, facts.serial);
-    if (row === undefined) return refuse("its certificate is revoked");
+    const { certificate, expired, certificateProblem } = peerOf(socket, caPem);
+    const identity = (certificate ?? expired)?.identity;
+    const named = identity?.role === "agent" ? identity.hostId : "";
+    if (certificate === undefined || named === "") {
+      const why = certificateProblem ?? "it has no agent's certificate";
+      return refuse(named === "" ? "" : await store.nameOf(named), "CERTIFICATE_REFUSED", why);
+    }
+    const row = await store.accepts(named, certificate.serial);
+    if (row === undefined) return refuse(await store.nameOf(named), "CERTIFICATE_REFUSED", "its certificate is revoked");
     const present = registry.connected(row.name);
     if (present !== undefined) {
-      if (await present.answers()) return refuse(`another agent is connected as ${row.name}`);
+      if (await present.answers()) return refuse(row.name, "HOST_ALREADY_CONNECTED", "another agent is connected");
       present.close();
+      registry.detach(row.name, present);
     }
     if (socket.destroyed || stopping.aborted) return void socket.destroy();
-    const host = connectBack(row.id, row.name, socket, address, (row.facts?.["warnings"] as string[] | undefined) ?? []);
-    socket.once("close", () => registry.detach(row.name, host));
+    if (registry.connected(row.name) !== undefined)
+      return refuse(row.name, "HOST_ALREADY_CONNECTED", "another agent was quicker");
+    const warnings = (row.facts?.["warnings"] as string[] | undefined) ?? [];
+    const host = connectBack(row, certificate.serial, socket, address, warnings);
+    const end = endWithCertificate(socket, certificate.notAfter);
+    socket.once("close", () => {
+      clearInterval(end);
+      registry.detach(row.name, host);
+    });
     registry.attach(row.name, host);
     log.info("a host is connected", { host: row.name, address });
   };
@@ -56,10 +84,17 @@ export function createAgentAcceptor({ store, registry, log, stopping }: AcceptAg
   };
 }
 
+/** No connection outlives its certificate: a worker that does not renew it is not heard any more. */
+function endWithCertificate(socket: tls.TLSSocket, notAfter: Date): NodeJS.Timeout {
+  return setInterval(() => {
+    if (Date.now() >= notAfter.getTime()) socket.destroy();
+  }, 1_000).unref();
+}
+
 /** HTTP/2 with the roles turned round: the agent opened the connection, the master calls. */
 function connectBack(
-  id: string,
-  name: string,
+  { id, name }: HostRow,
+  serial: string,
   socket: tls.TLSSocket,
   address: string,
   warnings: readonly string[],
@@ -77,12 +112,13 @@ function connectBack(
       },
     },
   );
-  const transport = createGrpcTransport({ baseUrl, sessionManager, readMaxBytes: 16 << 20 });
+  const transport = createGrpcTransport({ baseUrl, sessionManager, readMaxBytes: 16 << 20, interceptors: [cleanAnswers] });
   const health = createClient(Health, transport);
   void sessionManager.connect();
   let look: Date | undefined;
   return {
     id,
+    serial,
     address,
     since: new Date(),
     link: createRemoteHost(name, transport, warnings),
@@ -100,4 +136,19 @@ function connectBack(
       socket.destroy();
     },
   };
+}
+
+/** Messages of a worker end in the database and on terminals. Log lines stay as the decoy wrote them. */
+const cleanAnswers: Interceptor = (next) => async (request) => {
+  const response = await next(request);
+  if (!response.stream) cleanTexts(response.message);
+  else if (request.method.name !== "StreamLogs") return { ...response, message: cleanAll(response.message) };
+  return response;
+};
+
+async function* cleanAll<Message>(messages: AsyncIterable<Message>): AsyncGenerator<Message> {
+  for await (const message of messages) {
+    cleanTexts(message);
+    yield message;
+  }
 }

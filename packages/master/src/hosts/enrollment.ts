@@ -4,6 +4,7 @@ import { AppError } from "@decnet/common/errors/app-error";
 import { type AgentFacts, AgentFactsSchema } from "@decnet/common/gen/decnet/v1/enrollment_pb";
 import type { CertificateAuthority, IssuedCertificate } from "@decnet/common/pki/certificates";
 import { readPublicKey } from "@decnet/common/pki/signing-request";
+import { cleanText } from "@decnet/common/runtime/foreign-text";
 import type { EventLog } from "../events/outbox.ts";
 import { IsNull } from "../persistence/conditions.ts";
 import type { Database, Tx } from "../persistence/database.ts";
@@ -34,10 +35,16 @@ export interface Enrollment {
     readonly facts: AgentFacts | undefined;
     readonly address: string;
   }): Promise<{ readonly host: HostRow; readonly certificate: IssuedCertificate }>;
-  /** A new certificate; the one that asked for it stays valid until it ends. */
+  /**
+   * A new certificate; the one that asked for it stays valid until it ends. While the host is connected, only the certificate that it is connected with is
+   * renewed: a copy of an older one leads nowhere.
+   */
   renew(host: HostRow, serial: string, csrPem: string): Promise<IssuedCertificate>;
   refused(most: number): Promise<RefusedJoinRow[]>;
 }
+
+/** As many as a list answers at most. */
+const maxRefusals = 1_000;
 
 export function createEnrollment(options: EnrollmentOptions): Enrollment {
   const { database, authority, tokens, registry, events, certificateTtlMs } = options;
@@ -75,13 +82,14 @@ export function createEnrollment(options: EnrollmentOptions): Enrollment {
   };
 
   const enroll: Enrollment["enroll"] = async ({ tokenId, tokenSecret, csrPem, facts, address }) => {
-    admit(facts, { catalogueDigest: options.catalogueDigest, version: options.version, now: new Date() });
-    admitEngine(facts);
     const key = createHash("sha256")
       .update(Buffer.from((await readPublicKey(csrPem)).rawData))
       .digest("hex");
     const done = await database.transaction(async (tx) => {
       const token = await tokens.use(tx, { id: tokenId, secret: tokenSecret, key });
+      // Only who holds a token learns what does not fit; the token stays unused then.
+      admit(facts, { catalogueDigest: options.catalogueDigest, version: options.version, now: new Date() });
+      admitEngine(facts);
       const taken = await takeHost(tx, token.hostName, token.labels, token.hostId);
       const certificate = await issue(taken, csrPem);
       const isRepeated = token.hostId === taken.id;
@@ -97,6 +105,7 @@ export function createEnrollment(options: EnrollmentOptions): Enrollment {
       const { id, ...rest } = host;
       if ((await updateRows(tx, Hosts, { id }, rest)) === 0) await insertRows(tx, Hosts, [host]);
       await updateRows(tx, JoinTokens, { id: tokenId }, { hostId: host.id });
+      await tokens.spend(tx, host.id, tokenId);
       await events.append(tx, hostFact(host.name, "enrolled", "joined"));
       return { host, certificate };
     });
@@ -114,15 +123,21 @@ export function createEnrollment(options: EnrollmentOptions): Enrollment {
       }
     },
     async renew(host, serial, csrPem) {
+      const connected = registry.connected(host.name);
+      if (connected !== undefined && connected.id === host.id && connected.serial !== serial)
+        throw new AppError("HOST_ALREADY_CONNECTED", `${host.name} is connected with another certificate`, {
+          metadata: { host: host.name },
+        });
       const certificate = await issue(host, csrPem);
-      await database.read((tx) =>
-        updateRows(
-          tx,
-          Hosts,
-          { id: host.id, decommissionedAt: IsNull() },
-          { certificateSerials: [certificate.serial, serial], certificateExpiresAt: certificate.notAfter },
-        ),
-      );
+      await database.transaction(async (tx) => {
+        const now = await tx
+          .getRepository(Hosts)
+          .findOne({ where: { id: host.id, decommissionedAt: IsNull() }, lock: { mode: "pessimistic_write" } });
+        if (now?.certificateSerials.includes(serial) !== true)
+          throw new AppError("CERTIFICATE_REFUSED", "the certificate is revoked");
+        const patch = { certificateSerials: [certificate.serial, serial], certificateExpiresAt: certificate.notAfter };
+        await updateRows(tx, Hosts, { id: host.id }, patch);
+      });
       return certificate;
     },
     refused: (most) => database.read((tx) => tx.getRepository(RefusedJoins).find({ order: { at: "DESC" }, take: most })),
@@ -130,23 +145,24 @@ export function createEnrollment(options: EnrollmentOptions): Enrollment {
 
   async function keepRefusal(request: Parameters<Enrollment["enroll"]>[0], error: AppError): Promise<void> {
     await database.read(async (tx) => {
-      const token = await tx.getRepository(JoinTokens).findOneBy({ id: printable(request.tokenId, 64) });
+      const tokenId = cleanText(request.tokenId, 64);
+      const token = await tx.getRepository(JoinTokens).findOneBy({ id: tokenId });
       await insertRows(tx, RefusedJoins, [
         {
           id: randomUUID(),
           at: new Date(),
-          tokenId: printable(request.tokenId, 64),
+          tokenId,
           hostName: token?.hostName ?? "",
-          machineName: printable(request.facts?.machineName ?? "", 64),
+          machineName: cleanText(request.facts?.machineName ?? "", 64),
           address: request.address,
           reason: error.reason,
-          message: printable(error.message, 500),
+          message: cleanText(error.message, 500),
         },
+      ]);
+      // Whoever reaches the port can be refused: what is kept has an end.
+      await tx.query("DELETE FROM refused_joins WHERE id IN (SELECT id FROM refused_joins ORDER BY at DESC, id OFFSET $1)", [
+        maxRefusals,
       ]);
     });
   }
-}
-
-function printable(text: string, most: number): string {
-  return text.replaceAll(/[\u0000-\u001f\u007f]/g, "?").slice(0, most);
 }

@@ -14,6 +14,7 @@ import { updateRows } from "../persistence/write.ts";
 import { hostFact } from "./facts.ts";
 import type { HostRegistry } from "./host-registry.ts";
 import type { HostStore } from "./host-store.ts";
+import type { JoinTokenStore } from "./join-tokens.ts";
 import { placeDecky } from "./placement.ts";
 
 export interface HostRequest {
@@ -29,7 +30,8 @@ export interface HostChanges {
   activate(name: string): Promise<HostRow>;
   /**
    * Removes the host's deckies; with the last of them its certificate ends. Throws HOST_UNREACHABLE for a host that is away, unless forced: then its deckies
-   * are forgotten, and its containers stay where they are.
+   * are forgotten, and its containers stay where they are. Forced once more while it goes on, it ends at once in the same way: who has a copy of the host's
+   * key may never finish.
    */
   decommission(request: HostRequest & { readonly force: boolean }): Promise<OperationRecord>;
   /** Ends what decommissioning began, once nothing of the host is left. */
@@ -45,12 +47,13 @@ export interface HostChangesOptions {
   readonly hostStore: HostStore;
   readonly converger: Converger;
   readonly catalogue: Catalogue;
+  readonly joinTokens: Pick<JoinTokenStore, "spend">;
   /** Cuts every connection that the host's certificates opened. */
   readonly disconnect: (hostId: string) => void;
 }
 
 export function createHostChanges(options: HostChangesOptions): HostChanges {
-  const { database, deckies, operations, events, hosts, hostStore, converger, disconnect } = options;
+  const { database, deckies, operations, events, hosts, hostStore, joinTokens, converger, disconnect } = options;
 
   const deckiesOf = async (tx: Tx, name: string): Promise<DeckyChange[]> => {
     const rows = await tx.getRepository(Deckies).find({ where: { host: name, leaving: false }, order: { name: "ASC" } });
@@ -129,10 +132,11 @@ export function createHostChanges(options: HostChangesOptions): HostChanges {
     return { row: parent, steps: [], children: children.map(({ id }) => id) };
   };
 
-  const end = async (host: HostRow, message: string): Promise<void> => {
+  const end = async (host: Pick<HostRow, "id" | "name">, message: string): Promise<void> => {
     await database.transaction(async (tx) => {
       await updateRows(tx, Hosts, { id: host.id }, { decommissionedAt: new Date(), certificateSerials: [], message });
       await tx.query("UPDATE deckies SET previous_host = NULL WHERE previous_host = $1", [host.name]);
+      await joinTokens.spend(tx, host.id);
       await events.append(tx, hostFact(host.name, "decommissioned", message));
     });
     events.wake();
@@ -152,7 +156,30 @@ export function createHostChanges(options: HostChangesOptions): HostChanges {
       return open.map(({ id }) => id);
     });
 
-  const leaving = new Set<string>();
+  /** Ids of hosts that may be leaving; undefined until the database was asked once. */
+  let leaving: Set<string> | undefined;
+
+  /** Hosts that are being decommissioned, also since before this master started. Activating one stops it, and so does a failed part. */
+  const leavingHosts = async (): Promise<{ id: string; name: string; left: number }[]> => {
+    if (leaving?.size === 0) return [];
+    const asked = leaving === undefined ? null : [...leaving];
+    const rows: { id: string; name: string; left: string }[] = await database.read((tx) =>
+      tx.query(
+        `SELECT id, name, (SELECT count(*) FROM deckies WHERE host = hosts.name) AS left FROM hosts
+         WHERE decommissioned_at IS NULL AND draining AND ($1::uuid[] IS NULL OR id = ANY($1)) AND EXISTS (SELECT FROM operations WHERE host = hosts.name
+           AND kind = 'decommission_host' AND state IN ('running', 'succeeded') AND created_at > hosts.enrolled_at)`,
+        [asked],
+      ),
+    );
+    leaving = new Set([...(leaving ?? []), ...rows.map(({ id }) => id)]);
+    for (const id of asked ?? []) if (!rows.some((row) => row.id === id)) leaving.delete(id);
+    return rows.map((row) => ({ ...row, left: Number(row.left) }));
+  };
+
+  const finishDecommissioning = async (): Promise<void> => {
+    for (const { id, name, left } of await leavingHosts()) if (left === 0) await end({ id, name }, "decommissioned");
+  };
+
   return {
     drain: (request) =>
       submit("drain_host", request, async (tx, host) => {
@@ -180,7 +207,8 @@ export function createHostChanges(options: HostChangesOptions): HostChanges {
     },
     async decommission(request) {
       const host = await database.read((tx) => hostStore.find(tx, request.name));
-      const isAway = !hosts.isReachable(host.name);
+      const isStuck = request.force && (await leavingHosts()).some(({ id }) => id === host.id);
+      const isAway = isStuck || !hosts.isReachable(host.name);
       if (isAway && !request.force) hosts.link(host.name);
       const record = await submit("decommission_host", request, async (tx, row) => {
         const changes = await deckiesOf(tx, row.name);
@@ -189,24 +217,12 @@ export function createHostChanges(options: HostChangesOptions): HostChanges {
       });
       if (request.options.dryRun) return record;
       if (isAway) operations.wake(await forgetDeckies(host.name));
-      if (isAway || record.children.length === 0) await end(host, isAway ? "forgotten while it was away" : "decommissioned");
-      else leaving.add(host.name);
+      leaving?.add(host.id);
+      if (isAway) await end(host, isStuck ? "forgotten before its deckies were gone" : "forgotten while it was away");
+      else await finishDecommissioning();
       return record;
     },
-    async finishDecommissioning() {
-      for (const name of leaving) {
-        const { host, left, failed } = await database.read(async (tx) => ({
-          host: await tx.getRepository(Hosts).findOne({ where: { name }, order: { enrolledAt: "DESC" } }),
-          left: await tx.getRepository(Deckies).countBy({ host: name }),
-          failed: await tx.getRepository(Operations).countBy({ host: name, kind: "decommission_host", state: "running" }),
-        }));
-        if (host === null || host.decommissionedAt !== null) leaving.delete(name);
-        else if (left === 0) {
-          await end(host, "decommissioned");
-          leaving.delete(name);
-        } else if (failed === 0) leaving.delete(name);
-      }
-    },
+    finishDecommissioning,
   };
 
   async function loadOf(tx: Tx): Promise<Map<string, number>> {

@@ -4,6 +4,8 @@ import type { HostLink } from "../convergence/host-link.ts";
 /** A worker that is connected to this master now. */
 export interface ConnectedHost {
   readonly id: string;
+  /** Of the certificate that the connection was opened with. */
+  readonly serial: string;
   readonly link: HostLink;
   readonly address: string;
   readonly since: Date;

@@ -11,6 +11,8 @@ export interface HostStore {
   find(tx: Tx, name: string): Promise<HostRow>;
   /** The host whose certificate this is, if it is accepted still. */
   accepts(id: string, serial: string): Promise<HostRow | undefined>;
+  /** The name of a host that is or was enrolled, for the record; empty for none. */
+  nameOf(id: string): Promise<string>;
   update(tx: Tx, id: string, patch: Partial<HostRow>): Promise<void>;
 }
 
@@ -31,6 +33,7 @@ export function createHostStore(database: Database): HostStore {
         const row = await tx.getRepository(Hosts).findOneBy({ id, decommissionedAt: IsNull() });
         return row?.certificateSerials.includes(serial) === true ? row : undefined;
       }),
+    nameOf: (id) => database.read(async (tx) => (await tx.getRepository(Hosts).findOneBy({ id }))?.name ?? ""),
     async update(tx, id, patch) {
       await updateRows(tx, Hosts, { id }, patch);
     },

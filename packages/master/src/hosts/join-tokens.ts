@@ -1,7 +1,7 @@
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import { AppError } from "@decnet/common/errors/app-error";
 import { formatJoinToken } from "@decnet/common/pki/join-token";
-import { IsNull } from "../persistence/conditions.ts";
+import { IsNull, Not } from "../persistence/conditions.ts";
 import type { Database, Tx } from "../persistence/database.ts";
 import { type JoinTokenRow, JoinTokens } from "../persistence/tables.ts";
 import { insertRows, updateRows } from "../persistence/write.ts";
@@ -19,12 +19,15 @@ export interface JoinTokenStore {
   list(): Promise<JoinTokenRow[]>;
   revoke(id: string): Promise<JoinTokenRow>;
   /**
-   * Uses a token for a key, once; the same key again is the same use, since an answer may have been lost. Throws TOKEN_INVALID, TOKEN_EXPIRED, TOKEN_USED
-   * or TOKEN_REVOKED.
+   * Uses a token for a key, once; the same key again is the same use until the token ends, since an answer may have been lost. Throws TOKEN_INVALID,
+   * TOKEN_EXPIRED, TOKEN_USED or TOKEN_REVOKED.
    */
   use(tx: Tx, token: { readonly id: string; readonly secret: string; readonly key: string }): Promise<JoinTokenRow>;
+  /** Ends what a host joined with, but for one token: nobody gets a certificate with it again. */
+  spend(tx: Tx, hostId: string, but?: string): Promise<void>;
 }
 
+const idPattern = /^[\w-]{1,64}$/;
 const hash = (secret: string) => createHash("sha256").update(secret).digest("hex");
 
 export function createJoinTokenStore(database: Database): JoinTokenStore {
@@ -60,18 +63,23 @@ export function createJoinTokenStore(database: Database): JoinTokenStore {
         return row;
       }),
     async use(tx, { id, secret, key }) {
-      const row = await tx.getRepository(JoinTokens).findOne({ where: { id }, lock: { mode: "pessimistic_write" } });
+      const row = idPattern.test(id)
+        ? await tx.getRepository(JoinTokens).findOne({ where: { id }, lock: { mode: "pessimistic_write" } })
+        : null;
       if (row === null || !sameHash(row.secretHash, hash(secret)))
         throw new AppError("TOKEN_INVALID", "the join token is not one of this master's");
       const metadata = { token: id, host: row.hostName };
       if (row.revokedAt !== null)
         throw new AppError("TOKEN_REVOKED", `the join token was revoked at ${row.revokedAt.toISOString()}`, { metadata });
-      if (row.usedAt !== null && row.usedKey !== key)
+      const isOver = row.expiresAt <= new Date();
+      if (row.usedAt !== null && (row.usedKey !== key || isOver))
         throw new AppError("TOKEN_USED", `the join token was used at ${row.usedAt.toISOString()}`, { metadata });
-      if (row.usedAt === null && row.expiresAt <= new Date())
-        throw new AppError("TOKEN_EXPIRED", `the join token ended at ${row.expiresAt.toISOString()}`, { metadata });
+      if (isOver) throw new AppError("TOKEN_EXPIRED", `the join token ended at ${row.expiresAt.toISOString()}`, { metadata });
       await updateRows(tx, JoinTokens, { id }, { usedAt: row.usedAt ?? new Date(), usedKey: key });
       return row;
+    },
+    async spend(tx, hostId, but = "") {
+      await updateRows(tx, JoinTokens, { hostId, id: Not(but), revokedAt: IsNull() }, { revokedAt: new Date() });
     },
   };
 }

@@ -20,6 +20,7 @@ export function createEnrollmentHandlers({ swarm, installation }: MasterParts): 
         facts: request.facts,
         address: context.values.get(kPeer).address,
       });
+      context.values.set(kHost, host);
       return {
         hostId: host.id,
         hostName: host.name,

@@ -57,7 +57,7 @@ export interface EngineOptions {
 /** For looking at the host's own interfaces. */
 const linksMs = 10_000;
 /** How old the sockets of a decky may be, in a look at all, while the number of them stays. */
-const socketsMs = 30_000;
+const socketsMs = 6_000;
 
 export interface PlannedDecky {
   readonly plan: Plan;

@@ -1,3 +1,4 @@
+import { BlockList, isIPv4 } from "node:net";
 import { create, type JsonObject } from "@bufbuild/protobuf";
 import { AppError, type FieldViolation } from "@decnet/common/errors/app-error";
 import { type DeckySpec as DeckySpecMessage, DeckySpecSchema } from "@decnet/common/gen/decnet/v1/agent_pb";
@@ -80,11 +81,13 @@ export function parseSpecMessage(message: DeckySpecMessage, catalogue: Catalogue
   check("os_family", osFamilyNames.includes(message.osFamily), `must be one of ${osFamilyNames.join(", ")}`);
   check("lan.driver", driver !== undefined, "is no known driver");
   check("lan.name", networkPattern.test(lan?.name ?? ""), "is no network name");
-  check("lan.subnet", /^[0-9.]{7,15}\/\d{1,2}$/.test(lan?.subnet ?? ""), "is no IPv4 network");
-  check("lan.gateway", addressPattern.test(lan?.gateway ?? ""), "is no IPv4 address");
+  check("lan.name", !enginesOwn.has(lan?.name ?? ""), "is a network of the engine itself");
+  const subnet = parseNetwork(lan?.subnet ?? "");
+  check("lan.subnet", subnet !== undefined, "is no IPv4 network of /16 to /29");
+  check("lan.gateway", subnet?.check(lan?.gateway ?? "") === true, "is no address of lan.subnet");
   check("lan.parent", /^([a-zA-Z0-9][a-zA-Z0-9_.-]{0,14})?$/.test(lan?.parent ?? ""), "is no interface name");
-  check("ip", addressPattern.test(message.ip), "is no IPv4 address");
-  check("mac", /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/.test(message.mac), "is no MAC address");
+  check("ip", subnet?.check(message.ip) === true, "is no address of lan.subnet");
+  check("mac", /^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$/.test(message.mac), "is no MAC address of one machine");
   const services = message.services.map((service, index): ServiceSpec => {
     const entry = catalogue.services.get(service.slug);
     check(`services[${index}].slug`, entry !== undefined, `${JSON.stringify(service.slug)} is not in this host's catalogue`);
@@ -122,7 +125,16 @@ const namePattern = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 const scopePattern = /^[a-z0-9-]{0,64}$/;
 const hostnamePattern = /^[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?$/;
 const networkPattern = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$/;
-const addressPattern = /^\d{1,3}(\.\d{1,3}){3}$/;
+/** Networks that every engine has; a decky there would be on the host's own. */
+export const enginesOwn: ReadonlySet<string> = new Set(["bridge", "host", "none", "default", "ingress"]);
+
+function parseNetwork(text: string): BlockList | undefined {
+  const [network = "", bits = "", ...more] = text.split("/");
+  if (!isIPv4(network) || !/^(1[6-9]|2\d)$/.test(bits) || more.length > 0) return undefined;
+  const list = new BlockList();
+  list.addSubnet(network, Number(bits), "ipv4");
+  return list;
+}
 
 function refusal(violations: readonly FieldViolation[]): AppError {
   const message = violations.map(({ field, description }) => `${field}: ${description}`).join("; ");

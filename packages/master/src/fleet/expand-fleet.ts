@@ -5,6 +5,7 @@ import type { LanSpec } from "@decnet/engine/spec";
 import { archetypes, findArchetype } from "@decnet/engine/tables/archetypes";
 import { distros, findDistro } from "@decnet/engine/tables/distros";
 import { osFamilyNames } from "@decnet/engine/tables/os-families";
+import { enginesOwn } from "@decnet/engine/wire/decky-spec";
 import { addService, findEntry } from "../deckies/services.ts";
 import type { StoredService } from "../deckies/types.ts";
 import type { Placement } from "../hosts/placement.ts";
@@ -80,6 +81,7 @@ export function expandFleet(input: WantedFleetInput, catalogue: Catalogue): Expa
     problem("fleet.lan.parent", `${input.lan.driver} needs a host interface`);
   if (input.lan.name !== "" && !/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$/.test(input.lan.name))
     problem("fleet.lan.name", "is no network name");
+  if (enginesOwn.has(input.lan.name)) problem("fleet.lan.name", "is a network of the engine itself");
   if (input.lan.parent !== "" && !/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,14}$/.test(input.lan.parent))
     problem("fleet.lan.parent", "is no interface name");
   const deckies = input.deckies.flatMap((wanted, index) =>

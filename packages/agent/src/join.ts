@@ -1,3 +1,4 @@
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { hostname } from "node:os";
 import tls from "node:tls";
 import { createClient } from "@connectrpc/connect";
@@ -6,6 +7,7 @@ import { type AgentFacts, EnrollmentService } from "@decnet/common/gen/decnet/v1
 import { certificateHash, createKeyAndCsr } from "@decnet/common/pki/certificates";
 import { type JoinToken, parseJoinToken } from "@decnet/common/pki/join-token";
 import { createClientTransport } from "@decnet/common/rpc/client";
+import { fromConnectError } from "@decnet/common/rpc/errors";
 import { splitAddress } from "./connection/address.ts";
 import type { AgentIdentity } from "./identity.ts";
 
@@ -27,10 +29,23 @@ export async function joinSwarm({ token: text, facts, onProgress }: JoinOptions)
   const { address, caPem } = await findMaster(token, onProgress);
   const { keyPem, csrPem } = await createKeyAndCsr({ commonName: hostname() });
   onProgress("a key was made; it does not leave this machine");
-  const { transport, close } = createClientTransport({ address: `https://${address}`, token: "", tls: { caPem, checkIdentity } });
+  const { transport, close } = createClientTransport({
+    address: `https://${address}`,
+    token: "",
+    tls: { caPem, anyName: true, checkIdentity },
+  });
   try {
     const request = { tokenId: token.id, tokenSecret: token.secret, csr: csrPem, facts };
-    const answer = await createClient(EnrollmentService, transport).enroll(request, { timeoutMs: 30_000 });
+    const answer = await createClient(EnrollmentService, transport)
+      .enroll(request, { timeoutMs: 30_000 })
+      .catch((error: unknown) => {
+        const { reason, message } = fromConnectError(error);
+        throw reason === "HOST_UNREACHABLE" || reason === "WAIT_ENDED"
+          ? new AppError("MASTER_UNREACHABLE", `${address}: ${message}`, { cause: error })
+          : error;
+      });
+    if (!new X509Certificate(answer.certificate).checkPrivateKey(createPrivateKey(keyPem)))
+      throw new AppError("CERTIFICATE_REFUSED", "the master answered a certificate for another key");
     onProgress(`the token was taken; this is ${answer.hostName}`);
     return {
       hostId: answer.hostId,
@@ -38,7 +53,7 @@ export async function joinSwarm({ token: text, facts, onProgress }: JoinOptions)
       installation: answer.installation,
       masters: [address, ...token.masters.filter((other) => other !== address)],
       certificate: answer.certificate,
-      caCertificate: answer.caCertificate,
+      caCertificate: caPem,
       keyPem,
     };
   } finally {

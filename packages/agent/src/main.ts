@@ -8,6 +8,7 @@ import { readCertificate } from "@decnet/common/pki/certificates";
 import { fromConnectError } from "@decnet/common/rpc/errors";
 import { loadCatalogue } from "@decnet/engine/catalogue/load";
 import { Command, CommanderError } from "commander";
+import { z } from "zod";
 import { type AgentConfig, parseAgentConfig } from "./config.ts";
 import { readFacts } from "./facts.ts";
 import { readIdentity, removeIdentity, writeIdentity } from "./identity.ts";
@@ -19,6 +20,8 @@ import { startAgent } from "./start-agent.ts";
 const version = "0.1.0";
 const ownCatalogue = fileURLToPath(new URL("../../../catalog", import.meta.url));
 const say = (line: string) => void process.stderr.write(`${line}\n`);
+
+const statusSchema = z.object({ connected: z.boolean(), message: z.string() });
 
 const program = new Command("decnet agent").description("The agent of a worker host.").exitOverride();
 
@@ -36,6 +39,7 @@ program
       throw new AppError("HOST_EXISTS", `this machine is the worker ${present.hostName} already (${config.stateDir})`, {
         metadata: { host: present.hostName },
       });
+    if (present !== undefined) await refuseWhileRunning(config, present.hostName);
     const facts = await factsOf(config);
     if (facts.engineProblem !== "") throw new AppError("ENGINE_UNUSABLE", facts.engineProblem);
     say(`ok    docker ${facts.engineVersion}, compose ${facts.composeVersion}`);
@@ -59,10 +63,7 @@ program
     const config = parseAgentConfig(process.env, ownCatalogue);
     const identity = await readIdentity(config.stateDir);
     if (identity === undefined) throw new AppError("NOT_JOINED", `this machine has not joined (${config.stateDir})`);
-    const running = await fetch(`http://127.0.0.1:${config.port}/status`, { signal: AbortSignal.timeout(3_000) }).then(
-      async (response) => (await response.json()) as { connected: boolean; message: string },
-      () => undefined,
-    );
+    const running = await askRunning(config);
     const until = readCertificate(identity.certificate).notAfter.toISOString();
     const shown = {
       host: identity.hostName,
@@ -94,9 +95,11 @@ program
         "REQUEST_INVALID",
         `this removes every decky of ${identity.hostName} from this machine; add -y to do so`,
       );
+    await refuseWhileRunning(config, identity.hostName);
     await leaveHost(config, identity, (what) => say(`ok    ${what}`));
     await removeIdentity(config.stateDir);
-    for (const name of ["specs", "reports", "deckies"]) await rm(join(config.stateDir, name), { recursive: true, force: true });
+    for (const name of ["specs", "reports", "deckies", "drift-policy", "fingerprint.key"])
+      await rm(join(config.stateDir, name), { recursive: true, force: true });
     say(`${identity.hostName} has left. On the master: decnet host decommission ${identity.hostName} --force`);
   });
 
@@ -104,6 +107,20 @@ try {
   await program.parseAsync();
 } catch (error) {
   process.exitCode = report(error);
+}
+
+/** What the agent that runs here says; undefined when none does. */
+async function askRunning({ port }: AgentConfig): Promise<{ connected: boolean; message: string } | undefined> {
+  return fetch(`http://127.0.0.1:${port}/status`, { signal: AbortSignal.timeout(3_000) }).then(
+    async (response) => statusSchema.parse(await response.json()),
+    () => undefined,
+  );
+}
+
+/** A running agent has its identity and its deckies in memory, and would put them back. */
+async function refuseWhileRunning(config: AgentConfig, hostName: string): Promise<void> {
+  if ((await askRunning(config)) !== undefined)
+    throw new AppError("REQUEST_INVALID", `the agent of ${hostName} runs here; stop it first`);
 }
 
 async function factsOf(config: AgentConfig) {

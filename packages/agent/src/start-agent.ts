@@ -1,5 +1,5 @@
 import { createHmac, randomBytes, randomUUID } from "node:crypto";
-import { mkdir, readFile } from "node:fs/promises";
+import { chmod, mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError } from "@decnet/common/errors/app-error";
 import type { Logger } from "@decnet/common/logging/logger";
@@ -45,8 +45,10 @@ export async function startAgent({ config, identity, log, version, boundary, ope
   const releasers = createReleasers();
   try {
     await mkdir(config.stateDir, { recursive: true, mode: 0o700 });
+    await chmod(config.stateDir, 0o700);
     const catalogue = await loadCatalogue(config.catalogueFolders);
     const stopping = new AbortController();
+    releasers.add(async () => stopping.abort(new AppError("SHUTTING_DOWN", "the agent is shutting down")));
     const engine = createLazyEngine(openHostEngine ?? openEngine, {
       instance: identity.hostId,
       dataDir: config.stateDir,

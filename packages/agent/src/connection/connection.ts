@@ -41,6 +41,8 @@ export interface Connection {
 
 const reportBatch = 50;
 const heartbeatMs = 5_000;
+/** Why a connection ended that is opened again at once, to the same master, with the new certificate. */
+const renewedMessage = "the certificate was renewed";
 
 /** Stays connected to one of the masters: registers, serves, reports, renews. Every failure is tried again, with a jittered backoff. */
 export function keepConnected(options: ConnectionOptions): Connection {
@@ -57,6 +59,11 @@ export function keepConnected(options: ConnectionOptions): Connection {
       const wasUp = current.connected;
       current = { ...current, connected: false, message };
       if (stopping.aborted) return;
+      if (message === renewedMessage) {
+        attempt -= 1;
+        failures = 0;
+        continue;
+      }
       failures = wasUp && Date.now() - since > 10_000 ? 0 : failures + 1;
       const waitMs = backoffMs(failures, { baseMs: 250, maxMs: 15_000 }, Math.random);
       log.warn("not connected to the master", { address, why: message, againInMs: waitMs });
@@ -76,7 +83,7 @@ export function keepConnected(options: ConnectionOptions): Connection {
       const signal = AbortSignal.any([stopping, ending.signal]);
       const reporting = report(client, signal).catch((error: unknown) => link.close(describe(error)));
       const renewing = renewInTime(client, signal).then(
-        (renewed) => void (renewed && link.close("the certificate was renewed")),
+        (renewed) => void (renewed && link.close(renewedMessage)),
         (error: unknown) => link.close(describe(error)),
       );
       const why = await link.closed;
@@ -166,5 +173,6 @@ export function keepConnected(options: ConnectionOptions): Connection {
 function describe(error: unknown): string {
   if (!(error instanceof ConnectError)) return error instanceof Error ? error.message : String(error);
   const failure = fromConnectError(error);
-  return error.code === Code.Unavailable ? failure.message : `${failure.reason}: ${failure.message}`;
+  if (error.code === Code.Unavailable) return failure.message;
+  return [`${failure.reason}: ${failure.message}`, ...failure.next].join("; ");
 }

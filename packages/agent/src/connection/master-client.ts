@@ -18,6 +18,7 @@ export function connectMaster(identity: AgentIdentity, address: string): MasterC
       caPem: identity.caCertificate,
       certPem: identity.certificate,
       keyPem: identity.keyPem,
+      anyName: true,
       checkIdentity: (facts) =>
         facts.identity?.role === "master" && facts.identity.installation === identity.installation
           ? undefined

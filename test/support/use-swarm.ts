@@ -78,8 +78,12 @@ export async function useSwarm(options: {
 }
 
 /** Invites a host, joins it, starts its agent. */
-export async function joinWorker(master: TestMaster, worker: Worker, env?: Record<string, string>): Promise<void> {
-  const { secret } = await master.swarm.createJoinToken({ hostName: worker.name });
+export async function joinWorker(
+  master: TestMaster,
+  worker: Worker,
+  { env, labels = {} }: { env?: Record<string, string>; labels?: Record<string, string> } = {},
+): Promise<void> {
+  const { secret } = await master.swarm.createJoinToken({ hostName: worker.name, labels });
   const joined = await worker.agent("join", secret);
   if (joined.exitCode !== 0) throw new Error(`join failed: ${joined.stderr}`);
   await worker.start(env);

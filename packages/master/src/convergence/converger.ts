@@ -8,6 +8,7 @@ import { type DeckyStore, toTarget } from "../deckies/decky-store.ts";
 import { diffServices, revertService, sameServices } from "../deckies/services.ts";
 import type { StoredService } from "../deckies/types.ts";
 import type { EventLog } from "../events/outbox.ts";
+import { moveTo } from "../fleet/decky-changes.ts";
 import type { HostRegistry } from "../hosts/host-registry.ts";
 import type { OperationStore } from "../operations/operation-store.ts";
 import type { OperationError } from "../operations/types.ts";
@@ -46,6 +47,8 @@ export interface Converger {
   /** Ends the step that runs now for this operation's decky, then undoes. */
   interrupt(deckyId: string): void;
   isBusy(deckyId: string): boolean;
+  /** The host that is away and without which the decky does not go on, as found when it was last looked at. */
+  heldUpBy(deckyId: string): string | undefined;
   /** Resolves when nothing runs any more. */
   idle(): Promise<void>;
 }
@@ -56,6 +59,9 @@ interface Attempt {
   readonly services: readonly StoredService[];
   readonly open: readonly OperationRow[];
 }
+
+/** Until a host is asked again to remove a decky that moved away. */
+const leaveAgainMs = 5_000;
 
 class Interrupted extends Error {}
 
@@ -70,6 +76,7 @@ export function createConverger(options: ConvergerOptions): Converger {
   const dirty = new Set<string>();
   const busy = new Map<string, Promise<void>>();
   const running = new Map<string, AbortController>();
+  const held = new Map<string, string>();
 
   const wake = (deckyId: string, host: string) => {
     dirty.add(deckyId);
@@ -102,10 +109,10 @@ export function createConverger(options: ConvergerOptions): Converger {
   const convergeOnce = async (deckyId: string): Promise<boolean> => {
     const attempt = await begin(deckyId);
     if (attempt === undefined) {
-      await leavePreviousHost(deckyId, "keep_old");
+      await leaveAfterwards(deckyId);
       return false;
     }
-    if (attempt.decky.previousHost !== null) await leavePreviousHost(deckyId, "remove_first");
+    if (attempt.decky.leavingHosts.length > 0) await leaveHosts(deckyId, "before");
     const host = hosts.link(attempt.decky.host);
     const interruption = new AbortController();
     running.set(deckyId, interruption);
@@ -155,12 +162,12 @@ export function createConverger(options: ConvergerOptions): Converger {
   const begin = async (deckyId: string): Promise<Attempt | undefined> => {
     const begun = await database.transaction(async (tx) => {
       const decky = await deckies.lockById(tx, deckyId);
+      const open = decky === undefined ? [] : await operations.openOf(tx, deckyId);
       // A host that is away is waited for: its connection wakes its deckies.
-      if (decky === undefined || !hosts.isReachable(decky.host)) return undefined;
-      const open = await operations.openOf(tx, deckyId);
-      if (open.length === 0) return undefined;
-      if (decky.previousHost !== null && !hosts.isReachable(decky.previousHost) && (await movePolicy(tx)) === "remove_first")
-        return undefined;
+      const missing = decky === undefined || open.length === 0 ? undefined : await missingHost(tx, decky);
+      if (missing === undefined) held.delete(deckyId);
+      else held.set(deckyId, missing);
+      if (decky === undefined || open.length === 0 || missing !== undefined) return undefined;
       for (const operation of open)
         if (operation.state === "pending") await operations.update(tx, operation.id, { state: "running", startedAt: new Date() });
       const last = open.at(-1)?.id ?? null;
@@ -183,7 +190,7 @@ export function createConverger(options: ConvergerOptions): Converger {
       const all = await operations.openOf(tx, decky.id);
       const open = all.filter((operation) => operation.revision <= attempt.revision);
       // After a move, the next round removes the decky from where it was.
-      isMore = open.length < all.length || decky.previousHost !== null;
+      isMore = open.length < all.length || decky.leavingHosts.length > 0;
       const ended: OperationRow[] = [];
       for (const operation of open) {
         const isEarlier = operation.error === null && operation.service !== "" && operation.revision !== attempt.revision;
@@ -197,9 +204,15 @@ export function createConverger(options: ConvergerOptions): Converger {
         ended.push({ ...operation, ...patch });
       }
       const facts = ended.flatMap((operation) => operationFacts(operation, attempt.services));
-      if (decky.leaving) {
+      if (decky.leaving && attempt.decky.leaving) {
         await tx.getRepository(Deckies).delete({ id: decky.id });
         return { ids: ended.map(({ id }) => id), facts: [...facts, ...stateFact(decky, "gone", "torn down")] };
+      }
+      // It is to be somewhere else by now, or is wanted again after all.
+      if (decky.host !== attempt.decky.host || attempt.decky.leaving) {
+        const seen = attempt.decky.leaving ? {} : { appliedRevision: attempt.revision, lastHost: attempt.decky.host };
+        await updateRows(tx, Deckies, { id: decky.id }, { ...seen, renderedRevision: 0, state: "changing" });
+        return { ids: ended.map(({ id }) => id), facts };
       }
       const judged = outcome.judged;
       const state = decky.desiredRevision === attempt.revision ? (judged?.state ?? "pending") : "changing";
@@ -210,6 +223,7 @@ export function createConverger(options: ConvergerOptions): Converger {
         {
           appliedRevision: attempt.revision,
           renderedRevision: attempt.revision,
+          lastHost: decky.host,
           state,
           message: judged?.message ?? "",
           observed: judged === undefined ? null : { baseId: judged.baseId, services: judged.services },
@@ -251,7 +265,8 @@ export function createConverger(options: ConvergerOptions): Converger {
       );
       const leaves =
         decky.appliedRevision === 0 && !decky.leaving && !keep && fresh.some((operation) => operation.kind === "deploy_decky");
-      const canUndo = !keep && fresh.length > 0 && (leaves || !sameServices(reverted, desired));
+      const back = keep || !fresh.some(isMove) ? undefined : moveBack(decky, attempt.decky.host);
+      const canUndo = !keep && fresh.length > 0 && (leaves || back !== undefined || !sameServices(reverted, desired));
       const record = error ?? { reason: "APPLY_FAILED" as const, message: "cancelled", next: [], outputTail: [], undone: false };
       if (canUndo) {
         const number = decky.desiredRevision + 1;
@@ -269,7 +284,8 @@ export function createConverger(options: ConvergerOptions): Converger {
             error: record,
             ...(outcome === undefined ? {} : { receipt: outcome.receipt }),
           });
-        await updateRows(tx, Deckies, { id: decky.id }, { desiredRevision: number, leaving: leaves });
+        await updateRows(tx, Deckies, { id: decky.id }, { desiredRevision: number, leaving: leaves, ...back });
+        if (back !== undefined) for (const { id } of open) await operations.update(tx, id, { host: back.host });
         // Operations that were covered by the attempt and did not fail go on with the new revision.
         await tx.query("UPDATE operations SET revision = $1 WHERE decky_id = $2 AND error IS NOT NULL AND state = 'running'", [
           number,
@@ -347,28 +363,62 @@ export function createConverger(options: ConvergerOptions): Converger {
 
   const movePolicy = async (tx: Tx) => (await tx.getRepository(Fleets).findOneBy({ id: 1 }))?.movePolicy ?? "remove_first";
 
-  /** After a move: removes the decky from where it was, at once or when it runs at its new place, as the fleet's policy wants. */
-  const leavePreviousHost = async (deckyId: string, policy: "remove_first" | "keep_old"): Promise<void> => {
-    const { decky, wanted } = await database.read(async (tx) => ({
+  /** The host that is away and that has to be there first: the decky's own, and where it must be gone before it is deployed. */
+  const missingHost = async (tx: Tx, decky: DeckyRow): Promise<string | undefined> => {
+    if (!hosts.isReachable(decky.host)) return decky.host;
+    const left = decky.leavingHosts.find((host) => !hosts.isReachable(host));
+    return left !== undefined && (await movePolicy(tx)) === "remove_first" ? left : undefined;
+  };
+
+  /**
+   * Removes a moved decky from where it was: before it is deployed, or once it runs at its new place, as the fleet's policy wants. One that is torn down
+   * leaves everything first. A host that is away is left when it is back, unless it has to be first: then it throws HOST_UNREACHABLE.
+   */
+  const leaveHosts = async (deckyId: string, when: "before" | "after"): Promise<void> => {
+    const { decky, policy } = await database.read(async (tx) => ({
       decky: await tx.getRepository(Deckies).findOneBy({ id: deckyId }),
-      wanted: await movePolicy(tx),
+      policy: await movePolicy(tx),
     }));
-    const previous = decky?.previousHost;
-    if (decky === null || previous === null || previous === undefined || !hosts.isReachable(previous)) return;
-    const isThere = decky.renderedRevision > 0;
-    if (policy === "keep_old" ? !isThere : wanted !== "remove_first") return;
+    if (decky === null) return;
+    const isFirst = policy === "remove_first";
+    if (when === "before" ? !isFirst && !decky.leaving : decky.renderedRevision === 0) return;
+    for (const host of decky.leavingHosts)
+      if (hosts.isReachable(host) || (when === "before" && isFirst)) await leaveHost(decky, host);
+  };
+
+  const leaveHost = async (decky: DeckyRow, host: string): Promise<void> => {
     const nothing = () => undefined;
-    const outcome = await hosts
-      .link(previous)
-      .apply(
-        { kind: "absent", scope: decky.scope, name: decky.name },
-        { expectedDigest: "", onPlan: nothing, onStep: nothing, signal: stopping },
-      );
-    if (outcome.failure !== undefined)
-      throw new AppError("HOST_UNREACHABLE", `${decky.name} could not be removed from ${previous}: ${outcome.failure.message}`, {
-        metadata: { host: previous },
+    const target = { kind: "absent", scope: decky.scope, name: decky.name } as const;
+    const { failure } = await hosts
+      .link(host)
+      .apply(target, { expectedDigest: "", onPlan: nothing, onStep: nothing, signal: stopping });
+    if (failure !== undefined)
+      throw new AppError("HOST_UNREACHABLE", `${decky.name} could not be removed from ${host}: ${failure.message}`, {
+        metadata: { host },
       });
-    await database.read((tx) => updateRows(tx, Deckies, { id: deckyId, previousHost: previous }, { previousHost: null }));
+    await database.read((tx) =>
+      tx.query("UPDATE deckies SET leaving_hosts = array_remove(leaving_hosts, $2) WHERE id = $1", [decky.id, host]),
+    );
+  };
+
+  /** The decky runs where it is to be: a failure here says nothing about it, and is tried again. */
+  const leaveAfterwards = async (deckyId: string): Promise<void> => {
+    try {
+      await leaveHosts(deckyId, "after");
+    } catch (error) {
+      if (stopping.aborted) return;
+      log.warn("a decky could not be removed from where it was", { deckyId, err: error });
+      setTimeout(() => wake(deckyId, "local"), leaveAgainMs).unref();
+    }
+  };
+
+  /** Where a decky whose move failed goes: to where it ran, if that host is there. */
+  const moveBack = (decky: DeckyRow, attempted: string) => {
+    const { lastHost } = decky;
+    if (lastHost === null || decky.leaving || decky.host !== attempted || lastHost === attempted) return undefined;
+    if (!hosts.isReachable(lastHost)) return undefined;
+    const { host, leavingHosts, renderedRevision } = moveTo(decky, lastHost);
+    return { host, leavingHosts, renderedRevision };
   };
 
   /**
@@ -394,11 +444,16 @@ export function createConverger(options: ConvergerOptions): Converger {
       const desired = await deckies.services(tx, decky, decky.desiredRevision);
       const good = decky.appliedRevision === 0 ? [] : await deckies.services(tx, decky, decky.appliedRevision);
       const reverted = quitters.reduce<StoredService[]>(
-        (services, operation) => revertService(services, attempt.services, good, operation.service),
+        (services, operation) =>
+          operation.service === ""
+            ? revertAll(services, attempt.services, good)
+            : revertService(services, attempt.services, good, operation.service),
         [...desired],
       );
+      const leaves = decky.appliedRevision === 0 && quitters.some(({ kind }) => kind === "deploy_decky");
+      const back = quitters.some(isMove) ? moveBack(decky, attempt.decky.host) : undefined;
       const [first] = quitters;
-      if (first !== undefined && decky.appliedRevision > 0) {
+      if (first !== undefined && (decky.appliedRevision > 0 || leaves)) {
         const number = decky.desiredRevision + 1;
         const undo = operations.make({
           kind: "repair",
@@ -407,7 +462,7 @@ export function createConverger(options: ConvergerOptions): Converger {
           deckyId: decky.id,
           scope: decky.scope,
           deckyName: decky.name,
-          host: decky.host,
+          host: back?.host ?? decky.host,
           revision: number,
         });
         await operations.insert(tx, undo);
@@ -419,7 +474,12 @@ export function createConverger(options: ConvergerOptions): Converger {
           reason: `undo of ${first.id}`,
           operationId: undo.id,
         });
-        await updateRows(tx, Deckies, { id: decky.id }, { desiredRevision: number, leaving: false, lastOperation: undo.id });
+        await updateRows(
+          tx,
+          Deckies,
+          { id: decky.id },
+          { desiredRevision: number, leaving: leaves, lastOperation: undo.id, ...back },
+        );
       }
       await updateRows(tx, Deckies, { id: decky.id }, { state: "unknown", message: error.message });
       return {
@@ -446,7 +506,7 @@ export function createConverger(options: ConvergerOptions): Converger {
       const rows: { id: string; host: string }[] = await database.read((tx) =>
         tx.query(
           `SELECT decky.id, decky.host FROM deckies AS decky
-           WHERE decky.previous_host = $1 OR (decky.host = $1 AND EXISTS
+           WHERE $1 = ANY (decky.leaving_hosts) OR (decky.host = $1 AND EXISTS
              (SELECT FROM operations WHERE decky_id = decky.id AND state IN ('pending', 'running')))`,
           [host],
         ),
@@ -454,6 +514,10 @@ export function createConverger(options: ConvergerOptions): Converger {
       for (const row of rows) wake(row.id, row.host);
     },
     interrupt: (deckyId) => running.get(deckyId)?.abort(new Interrupted("cancelled by an operator")),
+    heldUpBy: (deckyId) => {
+      const host = held.get(deckyId);
+      return host === undefined || hosts.isReachable(host) ? undefined : host;
+    },
     isBusy: (deckyId) => busy.has(deckyId),
     idle: async () => void (await Promise.all(busy.values())),
   };
@@ -463,8 +527,19 @@ function refusesToWait(operation: OperationRow): boolean {
   return operation.whenAway === "refuse" && operation.error === null;
 }
 
+function isMove({ kind }: OperationRow): boolean {
+  return kind === "move_decky";
+}
+
 function errorOf(outcome: HostOutcome, attempt: Attempt): OperationError {
   const failure = outcome.failure;
   const next = [`decnet decky get ${attempt.decky.name}`, `decnet op get ${attempt.open.at(-1)?.id ?? ""} --output-log`];
-  return { reason: "APPLY_FAILED", message: failure?.message ?? "", next, outputTail: failure?.outputTail ?? [], undone: false };
+  const where = attempt.open.some(isMove) ? `on ${attempt.decky.host}: ` : "";
+  return {
+    reason: "APPLY_FAILED",
+    message: `${where}${failure?.message ?? ""}`,
+    next,
+    outputTail: failure?.outputTail ?? [],
+    undone: false,
+  };
 }

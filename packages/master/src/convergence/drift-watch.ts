@@ -8,7 +8,7 @@ import { type DeckyStore, toSpec } from "../deckies/decky-store.ts";
 import type { EventLog } from "../events/outbox.ts";
 import type { OperationStore } from "../operations/operation-store.ts";
 import { toPlanRecord } from "../operations/types.ts";
-import { In, Not } from "../persistence/conditions.ts";
+import { ArrayContains, In, Not } from "../persistence/conditions.ts";
 import type { Database } from "../persistence/database.ts";
 import { Deckies, type DeckyRow, Fleets, Looks } from "../persistence/tables.ts";
 import { updateRows, upsertRows } from "../persistence/write.ts";
@@ -51,8 +51,9 @@ export function createDriftWatch(host: LocalHost, options: DriftWatchOptions): (
     }
     // What we made and do not know any more is said and left alone: somebody may have brought an older database back.
     const keys = new Set(known.map(({ row }) => deckyKey(row)));
+    const leaving = checked.strays.some((stray) => !keys.has(deckyKey(stray))) ? await leavingDeckies(database, host.name) : keys;
     for (const stray of checked.strays)
-      if (!keys.has(deckyKey(stray)))
+      if (!leaving.has(deckyKey(stray)) && !keys.has(deckyKey(stray)))
         log.warn("containers of an unknown decky", {
           decky: deckyKey(stray),
           containers: stray.containers.map((each) => each.name),
@@ -191,12 +192,18 @@ async function markUnknown(
   if (known > 0) events.wake();
 }
 
-/** Deckies with unfinished operations, for the start of a master. */
+/** Deckies that moved away from a host and may still have containers there. */
+async function leavingDeckies(database: Database, host: string): Promise<ReadonlySet<string>> {
+  const rows = await database.read((tx) => tx.getRepository(Deckies).findBy({ leavingHosts: ArrayContains([host]) }));
+  return new Set(rows.map((row) => deckyKey(row)));
+}
+
+/** Deckies with unfinished operations, or that have to leave a host, for the start of a master. */
 export async function unfinishedDeckies(database: Database): Promise<{ id: string; host: string }[]> {
   return database.read((tx) =>
     tx.query(
-      `SELECT DISTINCT decky.id, decky.host FROM deckies AS decky JOIN operations ON operations.decky_id = decky.id
-       WHERE operations.state IN ('pending', 'running')`,
+      `SELECT decky.id, decky.host FROM deckies AS decky WHERE decky.leaving_hosts <> '{}'
+         OR EXISTS (SELECT FROM operations WHERE decky_id = decky.id AND state IN ('pending', 'running'))`,
     ),
   );
 }

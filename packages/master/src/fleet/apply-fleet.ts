@@ -5,6 +5,7 @@ import type { Catalogue } from "@decnet/engine/catalogue/types";
 import { digestOf, formatPlan, type PlanView } from "@decnet/engine/plan/plan";
 import { findDistro } from "@decnet/engine/tables/distros";
 import { makeHostname } from "@decnet/engine/tables/hostnames";
+import type { HostTarget } from "@decnet/engine/wire/decky-spec";
 import type { Converger } from "../convergence/converger.ts";
 import { stateFact } from "../convergence/facts.ts";
 import { type DeckyStore, toTarget } from "../deckies/decky-store.ts";
@@ -134,7 +135,8 @@ export function createFleetChanges({
       renderedRevision: 0,
       leaving: false,
       hold: false,
-      previousHost: null,
+      leavingHosts: [],
+      lastHost: null,
       state: "pending",
       message: "",
       observed: null,
@@ -188,11 +190,10 @@ export function createFleetChanges({
       if (action === "keep") continue;
       const revision = action === "deploy" ? 1 : decky.desiredRevision + 1;
       const target = toTarget(decky, services, revision, action === "teardown");
-      // What a host that is away will have to do is known when it is back.
-      const plan = hosts.isReachable(decky.host) ? await hosts.link(decky.host).plan(target) : emptyPlan;
+      const plan = await planThere(decky.host, target);
       const record = toPlanRecord(
-        plan,
-        formatPlan(plan),
+        plan ?? emptyPlan,
+        plan === undefined ? `  its host is away: what has to be done there is known when it is back` : formatPlan(plan),
         decky.desiredRevision,
         diffServices(before, action === "teardown" ? [] : services, catalogue),
       );
@@ -201,7 +202,7 @@ export function createFleetChanges({
         host: decky.host,
         action,
         plan: record,
-        from: action === "move" ? (decky.previousHost ?? "") : "",
+        from: action === "move" ? (decky.leavingHosts.at(-1) ?? "") : "",
       });
     }
     return {
@@ -215,6 +216,25 @@ export function createFleetChanges({
       changes: [],
       deckies: parts,
     };
+  };
+
+  /** Undefined when the host is away, or turns out to be. */
+  const planThere = async (host: string, target: HostTarget): Promise<PlanView | undefined> => {
+    try {
+      return hosts.isReachable(host) ? await hosts.link(host).plan(target) : undefined;
+    } catch (error) {
+      if (error instanceof AppError && error.reason === "HOST_UNREACHABLE" && host !== "local") return undefined;
+      throw error;
+    }
+  };
+
+  /** For callers that do not want to wait: every host that has to do something is there. */
+  const refuseAwayHosts = (changes: readonly DeckyChange[], { options, fleet }: FleetRequest) => {
+    if (options.whenAway !== "refuse") return;
+    for (const { decky } of changes) {
+      hosts.link(decky.host);
+      if (fleet?.movePolicy === "remove_first") for (const host of decky.leavingHosts) hosts.link(host);
+    }
   };
 
   const refuseOtherPlan = ({ options }: FleetRequest, actual: string) => {
@@ -241,7 +261,9 @@ export function createFleetChanges({
     plan: PlanRecord | null,
   ): Promise<{ parent: OperationRow; children: OperationRow[] }> => {
     await tx.query("SELECT pg_advisory_xact_lock(7233003)");
+    await tx.query("SELECT id FROM deckies WHERE scope = 'fleet' ORDER BY id FOR NO KEY UPDATE");
     const changes = (await difference(tx, request.fleet)).filter((each) => each.action !== "keep");
+    refuseAwayHosts(changes, request);
     if (request.fleet !== undefined) {
       const fleet = {
         id: 1,

@@ -26,10 +26,13 @@ const kindOf = {
   teardown: "teardown_decky",
 } as const satisfies Record<Exclude<Action, "keep">, OperationKind>;
 
-/** The row of a decky that is to live on another host. */
-export function moveTo(row: DeckyRow, host: string): DeckyRow {
-  // Back to where it has not left yet is no detour.
-  return { ...row, host, previousHost: row.previousHost === host ? null : row.host };
+/**
+ * The row of a decky that is to live on another host. It leaves every host that may have something of it; `isTold` false: its present host was never told of
+ * it.
+ */
+export function moveTo(row: DeckyRow, host: string, isTold = true): DeckyRow {
+  const left = [...row.leavingHosts.filter((other) => other !== row.host), ...(isTold ? [row.host] : [])];
+  return { ...row, host, leavingHosts: left.filter((other) => other !== host), renderedRevision: 0 };
 }
 
 type Stores = { readonly deckies: DeckyStore; readonly operations: OperationStore; readonly catalogue: Catalogue };
@@ -41,8 +44,8 @@ interface StoredChange {
 }
 
 /**
- * Stores the parts of an operation about many deckies, in its transaction: a revision and an operation for each decky that differs. What is new goes into
- * few statements.
+ * Stores the parts of an operation about many deckies, in its transaction, which holds the locks of those that are there: a revision and an operation for
+ * each decky that differs. What is new goes into few statements.
  */
 export async function storeDeckyChanges(
   tx: Tx,
@@ -67,12 +70,26 @@ export async function storeDeckyChanges(
   return operations;
 }
 
+/** Where a decky goes, and what it leaves: its present host as well, unless nothing was begun there. Its open operations go along. */
+async function move(
+  tx: Tx,
+  wanted: DeckyRow,
+  operations: OperationStore,
+): Promise<Pick<DeckyRow, "host" | "leavingHosts" | "renderedRevision">> {
+  const now = await tx.getRepository(Deckies).findOneByOrFail({ id: wanted.id });
+  const open = await operations.openOf(tx, wanted.id);
+  const isTold = now.renderedRevision > 0 || open.some(({ state }) => state === "running");
+  const { host, leavingHosts, renderedRevision } = moveTo(now, wanted.host, isTold);
+  for (const operation of open) await operations.update(tx, operation.id, { host });
+  return { host, leavingHosts, renderedRevision };
+}
+
 /** Changes the row of a decky that is there; what is new is returned, to be stored together. */
 async function storeChange(
   tx: Tx,
   parent: OperationRow,
   { action, decky, before, services }: DeckyChange & { readonly action: Exclude<Action, "keep"> },
-  { deckies, operations, catalogue }: Stores,
+  { operations, catalogue }: Stores,
 ): Promise<StoredChange> {
   const revision = action === "deploy" ? 1 : decky.desiredRevision + 1;
   const changes = diffServices(before, action === "teardown" ? [] : services, catalogue);
@@ -86,10 +103,11 @@ async function storeChange(
     deckyName: decky.name,
     host: decky.host,
     revision,
+    whenAway: parent.whenAway,
     plan: { steps: [], untouched: [], risks: [], baseRevision: decky.desiredRevision, digest: "", text: "", changes },
   });
+  const moved = action === "move" ? await move(tx, decky, operations) : undefined;
   if (action !== "deploy") {
-    await deckies.lockById(tx, decky.id);
     const patch = {
       desiredRevision: revision,
       leaving: action === "teardown",
@@ -97,9 +115,7 @@ async function storeChange(
       state: "changing",
       identity: decky.identity,
       ip: decky.ip,
-      host: decky.host,
-      previousHost: decky.previousHost,
-      ...(action === "move" ? { renderedRevision: 0 } : {}),
+      ...moved,
       hold: false,
       retryAt: null,
     } as const;

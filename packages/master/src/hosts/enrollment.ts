@@ -67,6 +67,7 @@ export function createEnrollment(options: EnrollmentOptions): Enrollment {
       name,
       labels,
       draining: false,
+      decommissioning: false,
       facts: null,
       address: "",
       message: "",

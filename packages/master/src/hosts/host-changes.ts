@@ -1,15 +1,18 @@
 import { AppError } from "@decnet/common/errors/app-error";
 import type { Catalogue } from "@decnet/engine/catalogue/types";
+import { digestOf } from "@decnet/engine/plan/plan";
 import type { Converger } from "../convergence/converger.ts";
+import { endParents } from "../convergence/end-parents.ts";
+import { stateFact } from "../convergence/facts.ts";
 import type { DeckyStore } from "../deckies/decky-store.ts";
 import type { EventLog } from "../events/outbox.ts";
-import { type DeckyChange, moveTo, storeDeckyChanges } from "../fleet/decky-changes.ts";
+import { type Action, type DeckyChange, moveTo, storeDeckyChanges } from "../fleet/decky-changes.ts";
 import type { MutationOptions } from "../mutations/mutate.ts";
 import type { OperationRecord, OperationStore } from "../operations/operation-store.ts";
 import type { OperationKind, PlanRecord } from "../operations/types.ts";
-import { In } from "../persistence/conditions.ts";
+import { ArrayContains, In, IsNull } from "../persistence/conditions.ts";
 import type { Database, Tx } from "../persistence/database.ts";
-import { Deckies, type HostRow, Hosts, type OperationRow, Operations } from "../persistence/tables.ts";
+import { Deckies, type DeckyRow, type HostRow, Hosts, type OperationRow, Operations } from "../persistence/tables.ts";
 import { updateRows } from "../persistence/write.ts";
 import { hostFact } from "./facts.ts";
 import type { HostRegistry } from "./host-registry.ts";
@@ -24,6 +27,16 @@ export interface HostRequest {
   readonly requestHash: string;
 }
 
+interface HostChange {
+  /** Throws what refuses the change. */
+  prepare(
+    tx: Tx,
+    host: HostRow,
+  ): Promise<{ readonly changes: readonly DeckyChange[]; readonly plan: PlanRecord; readonly patch: Partial<HostRow> }>;
+  /** Goes into the same transaction; answers operations that ended by it. */
+  finish?(tx: Tx, host: HostRow): Promise<string[]>;
+}
+
 export interface HostChanges {
   /** No new deckies; the present ones move to other workers. Throws NO_HOST_FITS when there is none. */
   drain(request: HostRequest): Promise<OperationRecord>;
@@ -34,7 +47,7 @@ export interface HostChanges {
    * key may never finish.
    */
   decommission(request: HostRequest & { readonly force: boolean }): Promise<OperationRecord>;
-  /** Ends what decommissioning began, once nothing of the host is left. */
+  /** Ends what decommissioning began, in this life of the master or an earlier one, once nothing of the host is left. */
   finishDecommissioning(): Promise<void>;
 }
 
@@ -64,9 +77,221 @@ export function createHostChanges(options: HostChangesOptions): HostChanges {
     });
   };
 
-  const planOf = (changes: readonly DeckyChange[], what: (change: DeckyChange) => string): PlanRecord => ({
-    steps: [],
-    untouched: [],
+  const newOperation = (kind: OperationKind, request: HostRequest, plan: PlanRecord): OperationRow =>
+    operations.make({
+      kind,
+      actor: request.actor,
+      host: request.name,
+      reason: request.options.reason,
+      requestId: request.options.requestId === "" ? null : request.options.requestId,
+      requestHash: request.requestHash,
+      onFailure: request.options.onFailure,
+      whenAway: request.options.whenAway,
+      plan,
+    });
+
+  const findRepeated = async (tx: Tx, request: HostRequest): Promise<OperationRow | undefined> => {
+    const { requestId } = request.options;
+    const earlier = requestId === "" ? undefined : await operations.findByRequest(tx, request.actor, requestId);
+    if (earlier !== undefined && earlier.requestHash !== request.requestHash)
+      throw new AppError("REQUEST_ID_REUSED", `the request id ${requestId} was used for another request`, {
+        metadata: { operation: earlier.id },
+      });
+    return earlier;
+  };
+
+  /** One transaction: the host as it is to be, the operation, a part for each of its deckies, and what else belongs to it. */
+  const submit = async (kind: OperationKind, request: HostRequest, change: HostChange): Promise<OperationRecord> => {
+    const repeated = await database.read((tx) => findRepeated(tx, request));
+    if (repeated !== undefined) return operations.get(repeated.id);
+    const prepare = async (tx: Tx) => {
+      const host = await hostStore.find(tx, request.name);
+      const prepared = await change.prepare(tx, host);
+      refuseOtherPlan(request, prepared.plan.digest);
+      return { host, ...prepared };
+    };
+    if (request.options.dryRun) {
+      const { plan } = await database.read(prepare);
+      return { row: { ...newOperation(kind, request, plan), id: "" }, steps: [], children: [] };
+    }
+    const done = await database.transaction(async (tx) => {
+      await tx.query("SELECT pg_advisory_xact_lock(7233003)");
+      const again = await findRepeated(tx, request);
+      if (again !== undefined) return { row: again, children: [], ended: [] };
+      await tx.query("SELECT id FROM deckies WHERE host = $1 ORDER BY id FOR NO KEY UPDATE", [request.name]);
+      const { host, changes, plan, patch } = await prepare(tx);
+      await hostStore.update(tx, host.id, patch);
+      const isDone = changes.length === 0;
+      const row: OperationRow = {
+        ...newOperation(kind, request, plan),
+        startedAt: new Date(),
+        ...(isDone ? { state: "succeeded", finishedAt: new Date() } : { state: "running" }),
+      };
+      await operations.insert(tx, row);
+      const children = await storeDeckyChanges(tx, row, changes, options);
+      await events.append(
+        tx,
+        changes.flatMap(({ decky }) => stateFact(decky, "changing", "")),
+      );
+      return { row, children, ended: (await change.finish?.(tx, host)) ?? [] };
+    });
+    events.wake();
+    operations.wake(done.ended);
+    for (const child of done.children) if (child.deckyId !== null) converger.wake(child.deckyId, child.host);
+    return { row: done.row, steps: [], children: done.children.map(({ id }) => id) };
+  };
+
+  /** In a transaction: the host is none any more. What was to leave it still has left it. */
+  const end = async (tx: Tx, host: HostRow, message: string): Promise<void> => {
+    await updateRows(
+      tx,
+      Hosts,
+      { id: host.id },
+      { decommissionedAt: new Date(), decommissioning: false, certificateSerials: [], message },
+    );
+    await tx.query("UPDATE deckies SET leaving_hosts = array_remove(leaving_hosts, $1) WHERE $1 = ANY (leaving_hosts)", [
+      host.name,
+    ]);
+    await joinTokens.spend(tx, host.id);
+    await events.append(tx, hostFact(host.name, "decommissioned", message));
+  };
+
+  const hangUp = (host: HostRow): void => {
+    events.wake();
+    hosts.connected(host.name)?.close();
+    disconnect(host.id);
+  };
+
+  /** Whatever lived there is forgotten, with what was still to be done about it. Answers the operations that ended with it. */
+  const forgetDeckies = async (tx: Tx, name: string): Promise<string[]> => {
+    const rows = await tx.getRepository(Deckies).findBy({ host: name });
+    const ids = rows.map(({ id }) => id);
+    const open = await tx.getRepository(Operations).findBy({ deckyId: In(ids), state: In(["pending", "running"]) });
+    const error = {
+      reason: "HOST_UNREACHABLE",
+      message: `host ${name} was decommissioned while it was away`,
+      next: [],
+      outputTail: [],
+      undone: false,
+    } as const;
+    for (const { id } of open) await operations.update(tx, id, { state: "failed", error, finishedAt: new Date() });
+    const parents = await endParents(
+      tx,
+      open.map(({ id }) => id),
+    );
+    await events.append(
+      tx,
+      rows.flatMap((row) => stateFact(row, "gone", `forgotten with host ${name}`)),
+    );
+    await tx.getRepository(Deckies).delete({ id: In(ids) });
+    return [...open.map(({ id }) => id), ...parents];
+  };
+
+  /** Ends it when nothing of it is left, gives up when its operation has failed. */
+  const finishOne = async (host: HostRow): Promise<void> => {
+    const isOver = await database.transaction(async (tx) => {
+      const open = { host: host.name, kind: "decommission_host", state: In(["pending", "running"]) } as const;
+      const isRunning = (await tx.getRepository(Operations).countBy(open)) > 0;
+      const left = await tx.getRepository(Deckies).countBy([{ host: host.name }, { leavingHosts: ArrayContains([host.name]) }]);
+      if (left === 0) {
+        await end(tx, host, "decommissioned");
+        return true;
+      }
+      const stays = await tx.getRepository(Deckies).countBy({ host: host.name, leaving: false });
+      if (!isRunning && stays > 0) {
+        const message = `decommissioning failed: ${stays} ${stays === 1 ? "decky is" : "deckies are"} still here`;
+        await hostStore.update(tx, host.id, { decommissioning: false, message });
+      }
+      return false;
+    });
+    if (isOver) hangUp(host);
+  };
+
+  return {
+    drain: (request) =>
+      submit("drain_host", request, {
+        async prepare(tx, host) {
+          if (request.options.whenAway === "refuse") hosts.link(host.name);
+          const others = (await hostStore.list(tx))
+            .filter((other) => other.id !== host.id)
+            .map((other) => ({ ...other, isReachable: hosts.isReachable(other.name) }));
+          const load = await loadOf(tx);
+          const changes = (await deckiesOf(tx, host.name)).map((change): DeckyChange => {
+            const target = placeDecky({ kind: "balanced" }, undefined, others, load);
+            load.set(target, (load.get(target) ?? 0) + 1);
+            return { ...change, action: "move", decky: moveTo(change.decky, target) };
+          });
+          const plan = planOf(changes, "move", ({ decky }) => `move ${decky.name} from ${host.name} to ${decky.host}`);
+          return { changes, plan, patch: { draining: true } };
+        },
+      }),
+    async activate(name) {
+      return database.transaction(async (tx) => {
+        const host = await hostStore.find(tx, name);
+        if (host.decommissioning)
+          throw new AppError("HOST_DRAINING", `host ${name} is being decommissioned`, { metadata: { host: name } });
+        await hostStore.update(tx, host.id, { draining: false, message: "" });
+        return { ...host, draining: false, message: "" };
+      });
+    },
+    async decommission(request) {
+      const isAway = !hosts.isReachable(request.name);
+      const isForgotten = (host: HostRow) => isAway || (request.force && host.decommissioning);
+      let gone: HostRow | undefined;
+      let waiting: readonly DeckyRow[] = [];
+      const record = await submit("decommission_host", request, {
+        async prepare(tx, host) {
+          if (isAway && !request.force) hosts.link(host.name);
+          const changes = await deckiesOf(tx, host.name);
+          const verb = isForgotten(host) ? "forget" : "teardown";
+          const plan = planOf(changes, "teardown", ({ decky }) => `${verb} ${decky.name}`);
+          const patch = { draining: true, decommissioning: true, message: "is being decommissioned" };
+          return { changes: isForgotten(host) ? [] : changes, plan, patch };
+        },
+        async finish(tx, host) {
+          if (!isForgotten(host)) return [];
+          const ended = await forgetDeckies(tx, host.name);
+          waiting = await tx.getRepository(Deckies).findBy({ leavingHosts: ArrayContains([host.name]) });
+          await end(tx, host, isAway ? "forgotten while it was away" : "forgotten before its deckies were gone");
+          gone = host;
+          return ended;
+        },
+      });
+      if (gone !== undefined) hangUp(gone);
+      // What waited for it to be left goes on.
+      for (const row of waiting) converger.wake(row.id, row.host);
+      return record;
+    },
+    async finishDecommissioning() {
+      const rows = await database.read((tx) =>
+        tx.getRepository(Hosts).findBy({ decommissioning: true, decommissionedAt: IsNull() }),
+      );
+      for (const host of rows) await finishOne(host);
+    },
+  };
+
+  async function loadOf(tx: Tx): Promise<Map<string, number>> {
+    const rows: { host: string; count: string }[] = await tx.query("SELECT host, count(*) AS count FROM deckies GROUP BY host");
+    return new Map(rows.map((row) => [row.host, Number(row.count)]));
+  }
+}
+
+function refuseOtherPlan({ name, options }: HostRequest, actual: string): void {
+  if (options.expectedPlan !== "" && options.expectedPlan !== actual)
+    throw new AppError("PLAN_CHANGED", `the plan for host ${name} is another one now`, {
+      metadata: { host: name, expected: options.expectedPlan, actual },
+    });
+}
+
+/** What each decky's containers will see is planned by the hosts when it comes to that. */
+function planOf(changes: readonly DeckyChange[], action: Action, what: (change: DeckyChange) => string): PlanRecord {
+  const noSteps = { steps: [], untouched: [], risks: [], digest: "", changes: [] };
+  const parts = changes.map((change) => {
+    const { name, host, desiredRevision } = change.decky;
+    return { name, host, action, plan: { ...noSteps, baseRevision: desiredRevision, text: what(change) } };
+  });
+  return {
+    ...noSteps,
     risks:
       changes.length === 0
         ? []
@@ -79,154 +304,8 @@ export function createHostChanges(options: HostChangesOptions): HostChanges {
             },
           ],
     baseRevision: 0,
-    digest: "",
-    text: changes.map(what).join("\n") || "nothing to do",
-    changes: [],
-  });
-
-  const newOperation = (kind: OperationKind, request: HostRequest, plan: PlanRecord): OperationRow =>
-    operations.make({
-      kind,
-      actor: request.actor,
-      host: request.name,
-      reason: request.options.reason,
-      requestId: request.options.requestId === "" ? null : request.options.requestId,
-      requestHash: request.requestHash,
-      onFailure: request.options.onFailure,
-      plan,
-    });
-
-  /** One transaction: the host as it is to be, the operation, and a part for each of its deckies. */
-  const submit = async (
-    kind: OperationKind,
-    request: HostRequest,
-    prepare: (tx: Tx, host: HostRow) => Promise<{ changes: readonly DeckyChange[]; plan: PlanRecord; patch: Partial<HostRow> }>,
-  ): Promise<OperationRecord> => {
-    const { requestId, dryRun } = request.options;
-    const repeated =
-      requestId === "" ? undefined : await database.read((tx) => operations.findByRequest(tx, request.actor, requestId));
-    if (repeated !== undefined && repeated.requestHash === request.requestHash) return operations.get(repeated.id);
-    if (repeated !== undefined)
-      throw new AppError("REQUEST_ID_REUSED", `the request id ${requestId} was used for another request`, {
-        metadata: { operation: repeated.id },
-      });
-    if (dryRun) {
-      const { plan } = await database.read(async (tx) => prepare(tx, await hostStore.find(tx, request.name)));
-      return { row: { ...newOperation(kind, request, plan), id: "" }, steps: [], children: [] };
-    }
-    const { parent, children } = await database.transaction(async (tx) => {
-      await tx.query("SELECT pg_advisory_xact_lock(7233003)");
-      const host = await hostStore.find(tx, request.name);
-      const { changes, plan, patch } = await prepare(tx, host);
-      await hostStore.update(tx, host.id, patch);
-      const isDone = changes.length === 0;
-      const made: OperationRow = {
-        ...newOperation(kind, request, plan),
-        startedAt: new Date(),
-        ...(isDone ? { state: "succeeded", finishedAt: new Date() } : { state: "running" }),
-      };
-      await operations.insert(tx, made);
-      return { parent: made, children: await storeDeckyChanges(tx, made, changes, options) };
-    });
-    for (const child of children) if (child.deckyId !== null) converger.wake(child.deckyId, child.host);
-    return { row: parent, steps: [], children: children.map(({ id }) => id) };
+    digest: digestOf(parts.map((part) => [part.name, part.host, part.action, part.plan.baseRevision])),
+    text: parts.map((part) => part.plan.text).join("\n") || "nothing to do",
+    deckies: parts,
   };
-
-  const end = async (host: Pick<HostRow, "id" | "name">, message: string): Promise<void> => {
-    await database.transaction(async (tx) => {
-      await updateRows(tx, Hosts, { id: host.id }, { decommissionedAt: new Date(), certificateSerials: [], message });
-      await tx.query("UPDATE deckies SET previous_host = NULL WHERE previous_host = $1", [host.name]);
-      await joinTokens.spend(tx, host.id);
-      await events.append(tx, hostFact(host.name, "decommissioned", message));
-    });
-    events.wake();
-    hosts.connected(host.name)?.close();
-    disconnect(host.id);
-  };
-
-  /** Whatever lived there is forgotten, with what was still to be done about it. */
-  const forgetDeckies = async (name: string): Promise<string[]> =>
-    database.transaction(async (tx) => {
-      const rows = await tx.getRepository(Deckies).findBy({ host: name });
-      if (rows.length === 0) return [];
-      const ids = rows.map(({ id }) => id);
-      const open = await tx.getRepository(Operations).findBy({ deckyId: In(ids), state: In(["pending", "running"]) });
-      for (const operation of open) await operations.update(tx, operation.id, { state: "cancelled", finishedAt: new Date() });
-      await tx.getRepository(Deckies).delete({ id: In(ids) });
-      return open.map(({ id }) => id);
-    });
-
-  /** Ids of hosts that may be leaving; undefined until the database was asked once. */
-  let leaving: Set<string> | undefined;
-
-  /** Hosts that are being decommissioned, also since before this master started. Activating one stops it, and so does a failed part. */
-  const leavingHosts = async (): Promise<{ id: string; name: string; left: number }[]> => {
-    if (leaving?.size === 0) return [];
-    const asked = leaving === undefined ? null : [...leaving];
-    const rows: { id: string; name: string; left: string }[] = await database.read((tx) =>
-      tx.query(
-        `SELECT id, name, (SELECT count(*) FROM deckies WHERE host = hosts.name) AS left FROM hosts
-         WHERE decommissioned_at IS NULL AND draining AND ($1::uuid[] IS NULL OR id = ANY($1)) AND EXISTS (SELECT FROM operations WHERE host = hosts.name
-           AND kind = 'decommission_host' AND state IN ('running', 'succeeded') AND created_at > hosts.enrolled_at)`,
-        [asked],
-      ),
-    );
-    leaving = new Set([...(leaving ?? []), ...rows.map(({ id }) => id)]);
-    for (const id of asked ?? []) if (!rows.some((row) => row.id === id)) leaving.delete(id);
-    return rows.map((row) => ({ ...row, left: Number(row.left) }));
-  };
-
-  const finishDecommissioning = async (): Promise<void> => {
-    for (const { id, name, left } of await leavingHosts()) if (left === 0) await end({ id, name }, "decommissioned");
-  };
-
-  return {
-    drain: (request) =>
-      submit("drain_host", request, async (tx, host) => {
-        const others = (await hostStore.list(tx))
-          .filter((other) => other.id !== host.id)
-          .map((other) => ({ ...other, isReachable: hosts.isReachable(other.name) }));
-        const load = await loadOf(tx);
-        const changes = (await deckiesOf(tx, host.name)).map((change): DeckyChange => {
-          const target = placeDecky({ kind: "balanced" }, undefined, others, load);
-          load.set(target, (load.get(target) ?? 0) + 1);
-          return { ...change, action: "move", decky: moveTo(change.decky, target) };
-        });
-        return {
-          changes,
-          plan: planOf(changes, ({ decky }) => `move ${decky.name} from ${host.name} to ${decky.host}`),
-          patch: { draining: true },
-        };
-      }),
-    async activate(name) {
-      return database.transaction(async (tx) => {
-        const host = await hostStore.find(tx, name);
-        await hostStore.update(tx, host.id, { draining: false, message: "" });
-        return { ...host, draining: false, message: "" };
-      });
-    },
-    async decommission(request) {
-      const host = await database.read((tx) => hostStore.find(tx, request.name));
-      const isStuck = request.force && (await leavingHosts()).some(({ id }) => id === host.id);
-      const isAway = isStuck || !hosts.isReachable(host.name);
-      if (isAway && !request.force) hosts.link(host.name);
-      const record = await submit("decommission_host", request, async (tx, row) => {
-        const changes = await deckiesOf(tx, row.name);
-        const plan = planOf(changes, ({ decky }) => `${isAway ? "forget" : "teardown"} ${decky.name}`);
-        return { changes: isAway ? [] : changes, plan, patch: { draining: true, message: "is being decommissioned" } };
-      });
-      if (request.options.dryRun) return record;
-      if (isAway) operations.wake(await forgetDeckies(host.name));
-      leaving?.add(host.id);
-      if (isAway) await end(host, isStuck ? "forgotten before its deckies were gone" : "forgotten while it was away");
-      else await finishDecommissioning();
-      return record;
-    },
-    finishDecommissioning,
-  };
-
-  async function loadOf(tx: Tx): Promise<Map<string, number>> {
-    const rows: { host: string; count: string }[] = await tx.query("SELECT host, count(*) AS count FROM deckies GROUP BY host");
-    return new Map(rows.map((row) => [row.host, Number(row.count)]));
-  }
 }

@@ -17,6 +17,7 @@ import { operationFacts, stateFact } from "../convergence/facts.ts";
 import type { EventLog, Fact } from "../events/outbox.ts";
 import type { OperationStore } from "../operations/operation-store.ts";
 import { toPlanRecord } from "../operations/types.ts";
+import { ArrayContains } from "../persistence/conditions.ts";
 import type { Database, Tx } from "../persistence/database.ts";
 import { Deckies, type DeckyRow, Fleets, type HostRow, Hosts, Steps } from "../persistence/tables.ts";
 import { insertRows, updateRows } from "../persistence/write.ts";
@@ -92,7 +93,7 @@ export function createRegistration(options: RegistrationOptions): Registration {
   const ownDecky = async (tx: Tx, host: HostRow, ref: DeckyObservation["decky"]): Promise<DeckyRow | undefined> => {
     const { scope, name } = parseDeckyRef(ref);
     const row = await tx.getRepository(Deckies).findOne({ where: { scope, name }, lock: { mode: "pessimistic_write" } });
-    if (row === null || row.previousHost === host.name) return undefined;
+    if (row === null || row.leavingHosts.includes(host.name)) return undefined;
     if (row.host !== host.name)
       throw new AppError("DECKY_NOT_ON_HOST", `${name} lives on ${row.host}, not on ${host.name}`, {
         metadata: { decky: name, host: row.host },
@@ -206,7 +207,7 @@ export function createRegistration(options: RegistrationOptions): Registration {
           },
         );
         // One that is about to leave this host is removed by its move, when the fleet's policy says so.
-        const own = await tx.getRepository(Deckies).findBy([{ host: host.name }, { previousHost: host.name }]);
+        const own = await tx.getRepository(Deckies).findBy([{ host: host.name }, { leavingHosts: ArrayContains([host.name]) }]);
         const accepted = request.accepted.map(({ decky, id }) => ({ ...parseDeckyRef(decky), id }));
         const remove = accepted.filter(
           ({ scope, name, id }) => !own.some((row) => row.scope === scope && row.name === name && row.id === id && !row.leaving),

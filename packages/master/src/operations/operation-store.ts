@@ -36,6 +36,8 @@ export interface OperationStore {
   /** Ids of the deckies of a host that have operations which have not ended. */
   openDeckies(tx: Tx, host: string): Promise<ReadonlySet<string>>;
   findByRequest(tx: Tx, actor: string, requestId: string): Promise<OperationRow | undefined>;
+  /** The parts of an operation that have not ended. */
+  openParts(id: string): Promise<WaitedFor[]>;
   get(id: string): Promise<OperationRecord>;
   /** Stores a plan for an operation that has not ended. */
   recordPlan(id: string, plan: PlanRecord): Promise<void>;
@@ -46,7 +48,11 @@ export interface OperationStore {
   /** Wakes whoever waits for the end of these operations or watches them; call it after the commit that ended them. */
   wake(ids: readonly string[]): void;
   /** Waits until the operation has ended, until `isEnough` says that waiting is of no use, or until the signal says that it is over. */
-  waitForEnd(id: string, signal: AbortSignal, isEnough?: (row: WaitedFor) => boolean): Promise<OperationRecord>;
+  waitForEnd(
+    id: string,
+    signal: AbortSignal,
+    isEnough?: (row: WaitedFor) => boolean | Promise<boolean>,
+  ): Promise<OperationRecord>;
   /** The record now, and again whenever something may have changed. Ends after the record of the end. */
   watch(id: string, signal: AbortSignal): AsyncGenerator<OperationRecord>;
 }
@@ -100,6 +106,10 @@ export function createOperationStore(database: Database): OperationStore {
     async findByRequest(tx, actor, requestId) {
       return (await tx.getRepository(Operations).findOneBy({ actor, requestId })) ?? undefined;
     },
+    openParts: (id) =>
+      database.read((tx) =>
+        tx.getRepository(Operations).find({ where: { parent: id, state: In([...openStates]) }, select: waitedFor }),
+      ),
     async get(id) {
       const [row, steps, children] = await database.read((tx) =>
         Promise.all([
@@ -134,7 +144,7 @@ export function createOperationStore(database: Database): OperationStore {
     async waitForEnd(id, signal, isEnough = () => false) {
       for await (const _ of rings(waiting, id, signal)) {
         const row = await database.read((tx) => tx.getRepository(Operations).findOne({ where: { id }, select: waitedFor }));
-        if (row === null || hasEnded(row) || isEnough(row)) break;
+        if (row === null || hasEnded(row) || (await isEnough(row))) break;
       }
       return store.get(id);
     },

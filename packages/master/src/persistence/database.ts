@@ -3,6 +3,7 @@ import { DataSource, type EntityManager } from "typeorm";
 import { Initial1764000000000 } from "./migrations/1764000000000-initial.ts";
 import { FleetSize1764100000000 } from "./migrations/1764100000000-fleet-size.ts";
 import { Swarm1764200000000 } from "./migrations/1764200000000-swarm.ts";
+import { Moves1764350000000 } from "./migrations/1764350000000-moves.ts";
 import { entities } from "./tables.ts";
 
 /** What a transaction's work may use; anything else would run outside the transaction. */
@@ -32,7 +33,7 @@ export async function openDatabase(address: DatabaseAddress): Promise<Database> 
       ? { url: address.url }
       : { host: address.socketFolder, database: address.database, username: address.user }),
     entities,
-    migrations: [Initial1764000000000, FleetSize1764100000000, Swarm1764200000000],
+    migrations: [Initial1764000000000, FleetSize1764100000000, Swarm1764200000000, Moves1764350000000],
     poolSize: 16,
     applicationName: "decnet-master",
     connectTimeoutMS: 10_000,

@@ -5,6 +5,7 @@ import type { OperationError, OperationKind, OperationState, PlanRecord, Receipt
 
 const text: EntitySchemaColumnOptions = { type: "text" };
 const maybeText: EntitySchemaColumnOptions = { type: "text", nullable: true };
+const texts: EntitySchemaColumnOptions = { type: "text", array: true };
 const int: EntitySchemaColumnOptions = { type: "int" };
 const flag: EntitySchemaColumnOptions = { type: "boolean" };
 const json: EntitySchemaColumnOptions = { type: "jsonb" };
@@ -62,8 +63,10 @@ export interface DeckyRow {
   leaving: boolean;
   /** A failed change is kept for looking at: drift is not repaired. */
   hold: boolean;
-  /** After a move: where it has to be removed still. */
-  previousHost: string | null;
+  /** After moves: where it has to be removed still, the newest last. */
+  leavingHosts: readonly string[];
+  /** Where it was last seen running; null: nowhere yet. */
+  lastHost: string | null;
   state: DeckyState;
   message: string;
   observed: ObservedRecord | null;
@@ -92,7 +95,8 @@ export const Deckies = new EntitySchema<DeckyRow>({
     renderedRevision: { ...int, name: "rendered_revision" },
     leaving: flag,
     hold: flag,
-    previousHost: { ...maybeText, name: "previous_host" },
+    leavingHosts: { ...texts, name: "leaving_hosts" },
+    lastHost: { ...maybeText, name: "last_host" },
     state: text,
     message: text,
     observed: maybeJson,
@@ -311,6 +315,8 @@ export interface HostRow {
   name: string;
   labels: Record<string, string>;
   draining: boolean;
+  /** Its deckies are on their way out; with the last of them its certificate ends. */
+  decommissioning: boolean;
   /** AgentFacts as proto-JSON. */
   facts: Record<string, unknown> | null;
   address: string;
@@ -333,6 +339,7 @@ export const Hosts = new EntitySchema<HostRow>({
     name: text,
     labels: json,
     draining: flag,
+    decommissioning: flag,
     facts: maybeJson,
     address: text,
     message: text,

@@ -18,20 +18,22 @@ const spareMs = 200;
 export async function awaitOperation(
   record: OperationRecord,
   wait: boolean,
-  { operations, hosts, stopping }: Pick<MasterParts, "operations" | "hosts" | "stopping">,
+  parts: Pick<MasterParts, "operations" | "hosts" | "converger" | "stopping">,
   context: HandlerContext,
 ): Promise<MessageInitShape<typeof OperationSchema>> {
-  const waitingFor = (row: WaitedFor) => waitsForHost(row, hosts);
-  if (!wait || record.row.id === "") return toOperationMessage(record, waitingFor(record.row));
+  const { operations, stopping } = parts;
+  const { id } = record.row;
+  const waits = (row: WaitedFor) => waitingFor(id, row, parts);
+  if (!wait || id === "") return toOperationMessage(record, id === "" ? "" : await waits(record.row));
   const waitMs = Math.max(0, (context.timeoutMs() ?? usualWaitMs) - spareMs);
   const enough = new AbortController();
   const timer = setTimeout(() => enough.abort(), waitMs);
   try {
     const signal = AbortSignal.any([context.signal, stopping, enough.signal]);
     const last = hasEnded(record.row)
-      ? await operations.get(record.row.id)
-      : await operations.waitForEnd(record.row.id, signal, (row) => waitingFor(row) !== "");
-    const message = toOperationMessage(last, waitingFor(last.row));
+      ? await operations.get(id)
+      : await operations.waitForEnd(id, signal, async (row) => (await waits(row)) !== "");
+    const message = toOperationMessage(last, await waits(last.row));
     throwUnlessGood(last.row, message);
     return message;
   } finally {
@@ -58,9 +60,22 @@ function throwUnlessGood(row: OperationRow, message: MessageInitShape<typeof Ope
     });
 }
 
-/** What an operation cannot go on without: its host, while that is away. Empty when nothing keeps it. */
-export function waitsForHost(row: WaitedFor, hosts: MasterParts["hosts"]): string {
-  if (hasEnded(row) || row.deckyId === null || hosts.isReachable(row.host)) return "";
-  const since = hosts.lostAt(row.host);
-  return `host ${row.host}, which is not connected${since === undefined ? "" : ` since ${since.toISOString()}`}`;
+/** What an operation cannot go on without: a host that is away. Empty when nothing keeps it, and for one with parts. */
+export function waitsForHost(row: WaitedFor, { hosts, converger }: Pick<MasterParts, "hosts" | "converger">): string {
+  if (hasEnded(row) || row.deckyId === null) return "";
+  const missing = hosts.isReachable(row.host) ? converger.heldUpBy(row.deckyId) : row.host;
+  if (missing === undefined) return "";
+  const since = hosts.lostAt(missing);
+  return `host ${missing}, which is not connected${since === undefined ? "" : ` since ${since.toISOString()}`}`;
+}
+
+/** The same for any operation: one with parts waits when everything that is left of it does. */
+export async function waitingFor(
+  id: string,
+  row: WaitedFor,
+  parts: Pick<MasterParts, "operations" | "hosts" | "converger">,
+): Promise<string> {
+  if (hasEnded(row) || row.deckyId !== null) return waitsForHost(row, parts);
+  const left = (await parts.operations.openParts(id)).map((part) => waitsForHost(part, parts));
+  return left.includes("") ? "" : [...new Set(left)].slice(0, 3).join("; ");
 }

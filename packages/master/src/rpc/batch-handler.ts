@@ -103,7 +103,7 @@ async function submitOne(
 ): Promise<{ message: ResultInit; error?: AppError; isQueued: boolean }> {
   try {
     const stored = await parts.mutations.submit(mutation);
-    const away = (row: WaitedFor) => waitsForHost(row, parts.hosts);
+    const away = (row: WaitedFor) => waitsForHost(row, parts);
     const isDryRun = stored.row.id === "";
     const last =
       isDryRun || !isWaiting

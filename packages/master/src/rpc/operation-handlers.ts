@@ -8,11 +8,11 @@ import {
   WatchOperationResponseSchema,
 } from "@decnet/common/gen/decnet/v1/operation_pb";
 import { operationFacts } from "../convergence/facts.ts";
-import { hasEnded } from "../operations/operation-store.ts";
+import { hasEnded, type WaitedFor } from "../operations/operation-store.ts";
 import { type FilterConditions, listRows } from "../persistence/list-rows.ts";
-import { Deckies, Operations } from "../persistence/tables.ts";
+import { Deckies, type DeckyRow, type OperationRow, Operations } from "../persistence/tables.ts";
 import { updateRows } from "../persistence/write.ts";
-import { waitsForHost } from "./await-operation.ts";
+import { waitingFor, waitsForHost } from "./await-operation.ts";
 import { toOperationMessage, toStepMessage } from "./messages.ts";
 import type { MasterParts } from "./parts.ts";
 import { parseFilter, parseId, parsePage } from "./requests.ts";
@@ -27,6 +27,12 @@ const filterConditions: FilterConditions = {
   parent: (comparison) => `coalesce(operation.parent, '') ${comparison}`,
 };
 
+/** A move that had not begun: the decky is where it was, and has nothing to leave there. */
+function stay(decky: DeckyRow, { kind }: OperationRow): Partial<DeckyRow> {
+  if (kind !== "move_decky" || decky.lastHost === null) return {};
+  return { host: decky.lastHost, leavingHosts: decky.leavingHosts.filter((host) => host !== decky.lastHost) };
+}
+
 export function createOperationHandlers({
   database,
   operations,
@@ -36,6 +42,7 @@ export function createOperationHandlers({
   hosts,
   stopping,
 }: MasterParts): ServiceImpl<typeof OperationService> {
+  const waits = (id: string, row: WaitedFor) => waitingFor(id, row, { operations, hosts, converger });
   return {
     async listOperations(request) {
       const terms = parseFilter(request.filter, filterConditions);
@@ -50,14 +57,16 @@ export function createOperationHandlers({
         ),
       );
       return {
-        operations: rows.map((row) => toOperationMessage({ row, steps: [], children: [] }, waitsForHost(row, hosts))),
+        operations: rows.map((row) =>
+          toOperationMessage({ row, steps: [], children: [] }, waitsForHost(row, { hosts, converger })),
+        ),
         counts,
         nextPageToken: next === undefined ? "" : String(next),
       };
     },
     async getOperation({ id }) {
       const record = await operations.get(parseId(id));
-      return { operation: toOperationMessage(record, waitsForHost(record.row, hosts)) };
+      return { operation: toOperationMessage(record, await waits(id, record.row)) };
     },
     async *watchOperation({ id }, context) {
       const sent = new Map<string, string>();
@@ -71,11 +80,11 @@ export function createOperationHandlers({
             item: { case: "step", value: create(OperationStepSchema, toStepMessage(step)) },
           });
         }
-        const waitingFor = waitsForHost(record.row, hosts);
-        if (`${record.row.state} ${waitingFor}` === state) continue;
-        state = `${record.row.state} ${waitingFor}`;
+        const waiting = await waits(id, record.row);
+        if (`${record.row.state} ${waiting}` === state) continue;
+        state = `${record.row.state} ${waiting}`;
         yield create(WatchOperationResponseSchema, {
-          item: { case: "operation", value: create(OperationSchema, toOperationMessage(record, waitingFor)) },
+          item: { case: "operation", value: create(OperationSchema, toOperationMessage(record, waiting)) },
         });
       }
     },
@@ -110,8 +119,23 @@ export function createOperationHandlers({
         reason: `cancel of ${id}`,
         operationId: id,
       });
-      await updateRows(tx, Deckies, { id: deckyId }, { desiredRevision: number, leaving: false });
+      await updateRows(tx, Deckies, { id: deckyId }, { desiredRevision: number, leaving: false, ...stay(decky, now) });
       await operations.update(tx, id, { state: "cancelled", finishedAt: new Date() });
+      // Nothing changed there: the look at it says so.
+      if (now.kind === "move_decky" && decky.lastHost !== null)
+        await operations.insert(
+          tx,
+          operations.make({
+            kind: "repair",
+            actor: now.actor,
+            reason: `cancel of ${id}`,
+            deckyId,
+            scope: decky.scope,
+            deckyName: decky.name,
+            host: decky.lastHost,
+            revision: number,
+          }),
+        );
       await events.append(tx, operationFacts({ ...now, state: "cancelled" }, before));
       return true;
     });

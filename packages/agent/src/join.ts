@@ -40,6 +40,11 @@ export async function joinSwarm({ token: text, facts, onProgress }: JoinOptions)
       .enroll(request, { timeoutMs: 30_000 })
       .catch((error: unknown) => {
         const { reason, message } = fromConnectError(error);
+        // The chain holds, or the hash would not: only the time can be wrong.
+        if (/certificate (is not yet valid|has expired)/.test(message))
+          throw new AppError("CLOCK_SKEW", `at this machine's time, ${new Date().toISOString()}, the master's ${message}`, {
+            cause: error,
+          });
         throw reason === "HOST_UNREACHABLE" || reason === "WAIT_ENDED"
           ? new AppError("MASTER_UNREACHABLE", `${address}: ${message}`, { cause: error })
           : error;

@@ -134,7 +134,7 @@ export async function startMaster({
         ),
     });
     const batches = createBatches(database, operations);
-    await batches.endOrphans();
+    await batches.closeOrphans();
     const mutations = createMutations({ ...shared, converger });
     const fleet = createFleetChanges({ ...shared, converger });
     const readiness = async () => {

@@ -35,6 +35,16 @@ export interface ServiceChange {
   readonly fields: readonly FieldChange[];
 }
 
+/** What a batch's parts do not tell themselves. */
+export interface BatchRecord {
+  readonly total: number;
+  /** Changes that were refused: there is no operation of them. */
+  readonly refused: number;
+  readonly skipped: number;
+  /** Nothing more is begun. */
+  readonly isClosed: boolean;
+}
+
 /** A plan as it is stored and shown: no secret, no build context. */
 export interface PlanRecord {
   readonly steps: readonly { number: number; verb: string; target: string; cause: string; service: string }[];
@@ -45,6 +55,7 @@ export interface PlanRecord {
   readonly text: string;
   readonly changes: readonly ServiceChange[];
   readonly deckies?: readonly { name: string; host: string; action: string; plan: PlanRecord }[];
+  readonly batch?: BatchRecord;
 }
 
 export type ReceiptRecord = Receipt;

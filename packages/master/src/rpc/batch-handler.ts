@@ -14,8 +14,8 @@ import {
 import { createChannel } from "@decnet/common/runtime/channel";
 import { runBounded } from "@decnet/common/runtime/run-bounded";
 import type { Mutation } from "../mutations/mutate.ts";
-import { hasEnded, type WaitedFor } from "../operations/operation-store.ts";
-import { waitsForHost } from "./await-operation.ts";
+import { hasEnded, type OperationRecord, type WaitedFor } from "../operations/operation-store.ts";
+import { waitingFor, waitsForHost } from "./await-operation.ts";
 import { selectDeckyNames } from "./decky-filter.ts";
 import { toOperationMessage } from "./messages.ts";
 import { hashRequest } from "./mutating-request.ts";
@@ -45,23 +45,23 @@ export function createBatchHandler(parts: MasterParts): ServiceImpl<typeof Mutat
     const options = parseOptions(request.options);
     if (options.expectedRevision !== undefined || options.expectedPlan !== "")
       throw invalid([{ field: "options", description: "expected_revision and expected_plan are for one decky" }]);
-    const items = await expand(parts, request);
     const actor = callerOf(context).name;
     const requestHash = hashRequest(parts, BatchMutateRequestSchema, request);
+    const earlier = await parts.batches.find({ actor, options, requestHash });
+    if (earlier !== undefined) return yield* tellAgain(parts, earlier, waits(request.options), context);
+    const items = await expand(parts, request);
     const parent = await parts.batches.begin({ actor, options, requestHash, total: items.length });
-    if (parent.isRepeated) {
-      yield summary({ operation: parent.id, total: items.length, finished: true, skipped: items.length });
-      return;
-    }
-    const counts = { done: 0, failed: 0, queued: 0, skipped: 0 };
+    if (parent.isRepeated) return yield* tellAgain(parts, parent.id, waits(request.options), context);
+    const counts = { done: 0, failed: 0, queued: 0 };
+    const turns = new Map<string, Promise<unknown>>();
+    let refused = 0;
+    let begun = 0;
     const progress = createChannel<BatchMutateResponse>();
     const common = { scope: "fleet", actor, requestHash } as const;
     const runOne = async (item: BatchItem, index: number): Promise<void> => {
       const isEnough = request.maxFailures > 0 && counts.failed >= request.maxFailures;
-      if (isEnough || context.signal.aborted) {
-        counts.skipped += 1;
-        return;
-      }
+      if (isEnough || context.signal.aborted || parts.stopping.aborted) return;
+      begun += 1;
       const { kind, service, changeFor } = item.change;
       const mutation: Mutation = {
         ...common,
@@ -73,7 +73,14 @@ export function createBatchHandler(parts: MasterParts): ServiceImpl<typeof Mutat
         options: { ...options, requestId: "" },
         ...(parent.id === "" ? {} : { parent: parent.id }),
       };
-      const result = await submitOne(parts, mutation, waits(request.options), context);
+      // Changes of one decky are stored in the order in which they stand in the request.
+      const stored = (turns.get(item.decky) ?? Promise.resolve()).then(() => parts.mutations.submit(mutation));
+      turns.set(
+        item.decky,
+        stored.catch(() => undefined),
+      );
+      const result = await follow(parts, stored, waits(request.options), context);
+      if (result.message.operation === undefined) refused += 1;
       if (result.error !== undefined) counts.failed += 1;
       else if (result.isQueued) counts.queued += 1;
       else counts.done += 1;
@@ -83,9 +90,10 @@ export function createBatchHandler(parts: MasterParts): ServiceImpl<typeof Mutat
       );
     };
     const running = runBounded(items, request.parallel || usualParallel, runOne)
-      .then(async () => {
-        await parts.batches.end(parent.id, counts);
-        progress.push(summary({ operation: parent.id, total: items.length, ...counts, finished: true }));
+      .finally(() => parts.batches.close(parent.id, { refused, skipped: items.length - begun }))
+      .then(() => {
+        const skipped = items.length - begun;
+        progress.push(summary({ operation: parent.id, total: items.length, ...counts, skipped, finished: true }));
         progress.end();
       })
       .catch((error: unknown) => progress.fail(error));
@@ -95,14 +103,22 @@ export function createBatchHandler(parts: MasterParts): ServiceImpl<typeof Mutat
   };
 }
 
-async function submitOne(
+/** The same request again: how the first one stands, or ended. */
+async function* tellAgain(parts: MasterParts, id: string, isWaiting: boolean, context: HandlerContext) {
+  const isHeld = async (row: WaitedFor) => (await waitingFor(id, row, parts)) !== "";
+  if (isWaiting) await parts.operations.waitForEnd(id, AbortSignal.any([context.signal, parts.stopping]), isHeld);
+  const { isClosed, ...counts } = await parts.batches.count(id);
+  yield summary({ operation: id, ...counts, finished: isClosed });
+}
+
+async function follow(
   parts: MasterParts,
-  mutation: Mutation,
+  submitted: Promise<OperationRecord>,
   isWaiting: boolean,
   context: HandlerContext,
 ): Promise<{ message: ResultInit; error?: AppError; isQueued: boolean }> {
   try {
-    const stored = await parts.mutations.submit(mutation);
+    const stored = await submitted;
     const away = (row: WaitedFor) => waitsForHost(row, parts);
     const isDryRun = stored.row.id === "";
     const last =

@@ -252,7 +252,7 @@ export type BatchMutateRequest = Message<"decnet.v1.BatchMutateRequest"> & {
   maxFailures: number;
 
   /**
-   * dry_run answers the plan of each change. request_id makes the whole batch one operation.
+   * dry_run answers the plan of each change. request_id makes the whole batch one operation; the same id again answers how it stands.
    *
    * @generated from field: decnet.v1.MutationOptions options = 5;
    */
@@ -365,7 +365,7 @@ export type BatchSummary = Message<"decnet.v1.BatchSummary"> & {
   failed: number;
 
   /**
-   * Stored and waiting for a host that is away.
+   * Stored and not over: a host is away, or nobody waits for the end. The batch ends with the last of them.
    *
    * @generated from field: uint32 queued = 5;
    */

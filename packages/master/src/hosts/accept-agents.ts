@@ -24,8 +24,10 @@ export interface AcceptAgentsOptions {
 
 const answerMs = 3_000;
 /** Together they notice a dead peer in ten seconds. */
-const pingEveryMs = 4_000;
-const pingAnswerMs = 6_000;
+const askEveryMs = 4_000;
+const aliveAnswerMs = 6_000;
+/** More than a timer holds: no timer. */
+const never = 2 ** 31;
 
 /**
  * Takes TLS connections that agents opened to be served on, and makes hosts of them. The certificate says which host it is; one that is decommissioned,
@@ -91,6 +93,20 @@ function endWithCertificate(socket: tls.TLSSocket, notAfter: Date): NodeJS.Timeo
   }, 1_000).unref();
 }
 
+/** Asks one question after another while the connection lives; one that is not answered in time ends it. */
+function keepAsking(socket: tls.TLSSocket, ask: () => Promise<boolean>, onDead: () => void): void {
+  let isAsking = false;
+  const timer = setInterval(() => {
+    if (isAsking) return;
+    isAsking = true;
+    void ask().then((isAnswered) => {
+      isAsking = false;
+      if (!isAnswered) onDead();
+    });
+  }, askEveryMs).unref();
+  socket.once("close", () => clearInterval(timer));
+}
+
 /** HTTP/2 with the roles turned round: the agent opened the connection, the master calls. */
 function connectBack(
   { id, name }: HostRow,
@@ -101,9 +117,10 @@ function connectBack(
 ): ConnectedHost {
   const baseUrl = "http://agent";
   let isUsed = false;
+  // It does not ping: its timer outlives a connection that breaks under open streams, and a ping on a dead session throws where nobody catches.
   const sessionManager = new Http2SessionManager(
     baseUrl,
-    { pingIntervalMs: pingEveryMs, pingTimeoutMs: pingAnswerMs, pingIdleConnection: true, idleConnectionTimeoutMs: 2 ** 31 - 1 },
+    { pingIntervalMs: never, idleConnectionTimeoutMs: never },
     {
       createConnection() {
         if (isUsed || socket.destroyed) throw new Error("the agent's connection is over");
@@ -115,6 +132,16 @@ function connectBack(
   const transport = createGrpcTransport({ baseUrl, sessionManager, readMaxBytes: 16 << 20, interceptors: [cleanAnswers] });
   const health = createClient(Health, transport);
   void sessionManager.connect();
+  const close = () => {
+    sessionManager.abort();
+    socket.destroy();
+  };
+  const isAnswered = (timeoutMs: number) =>
+    health.check({}, { timeoutMs }).then(
+      () => true,
+      () => false,
+    );
+  keepAsking(socket, () => isAnswered(aliveAnswerMs), close);
   let look: Date | undefined;
   return {
     id,
@@ -126,15 +153,8 @@ function connectBack(
     noteLook(at) {
       look = at;
     },
-    answers: () =>
-      health.check({}, { timeoutMs: answerMs }).then(
-        () => true,
-        () => false,
-      ),
-    close() {
-      sessionManager.abort();
-      socket.destroy();
-    },
+    answers: () => isAnswered(answerMs),
+    close,
   };
 }
 

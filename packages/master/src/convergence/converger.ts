@@ -112,6 +112,11 @@ export function createConverger(options: ConvergerOptions): Converger {
       await leaveAfterwards(deckyId);
       return false;
     }
+    if (attempt.open.some((operation) => operation.cancelRequested && operation.error === null)) {
+      // Cancelled while nothing ran for it, such as while its host was away: it is not done once more, but undone.
+      await fail(attempt, undefined, undefined);
+      return true;
+    }
     if (attempt.decky.leavingHosts.length > 0) await leaveHosts(deckyId, "before");
     const host = hosts.link(attempt.decky.host);
     const interruption = new AbortController();
@@ -265,8 +270,9 @@ export function createConverger(options: ConvergerOptions): Converger {
       );
       const leaves =
         decky.appliedRevision === 0 && !decky.leaving && !keep && fresh.some((operation) => operation.kind === "deploy_decky");
+      const stays = error === undefined && decky.leaving && fresh.some((operation) => operation.kind === "teardown_decky");
       const back = keep || !fresh.some(isMove) ? undefined : moveBack(decky, attempt.decky.host);
-      const canUndo = !keep && fresh.length > 0 && (leaves || back !== undefined || !sameServices(reverted, desired));
+      const canUndo = !keep && fresh.length > 0 && (leaves || stays || back !== undefined || !sameServices(reverted, desired));
       const record = error ?? { reason: "APPLY_FAILED" as const, message: "cancelled", next: [], outputTail: [], undone: false };
       if (canUndo) {
         const number = decky.desiredRevision + 1;

@@ -1,9 +1,9 @@
 import type { Tx } from "../persistence/database.ts";
 
 /**
- * A change of many deckies ends with its last part; it failed when one of them did. A batch ends so once it is closed:
- * its parts are not all stored at its start, and some changes may have been refused. Call it in the transaction that ends parts, and get the ids of
- * the changes that ended with them. The lock comes in a statement of its own: the next one then sees the parts that others ended meanwhile.
+ * A change of many deckies ends with its last part; it failed when one of them did, and was cancelled when one of them was. A batch ends so once it is
+ * closed: its parts are not all stored at its start, and some changes may have been refused. Call it in the transaction that ends parts, and get the ids
+ * of the changes that ended with them. The lock comes in a statement of its own: the next one then sees the parts that others ended meanwhile.
  */
 export async function endParents(tx: Tx, ids: readonly string[]): Promise<string[]> {
   if (ids.length === 0) return [];
@@ -15,7 +15,9 @@ export async function endParents(tx: Tx, ids: readonly string[]): Promise<string
   if (parents.length === 0) return [];
   const rows: [{ id: string }[], number] = await tx.query(
     `UPDATE operations AS parent SET finished_at = now(),
-       state = CASE WHEN parent.error IS NOT NULL OR EXISTS (SELECT FROM operations AS part WHERE part.parent = parent.id AND part.state = 'failed') THEN 'failed' ELSE 'succeeded' END,
+       state = CASE WHEN parent.error IS NOT NULL OR EXISTS (SELECT FROM operations AS part WHERE part.parent = parent.id AND part.state = 'failed') THEN 'failed'
+                    WHEN EXISTS (SELECT FROM operations AS part WHERE part.parent = parent.id AND part.state = 'cancelled') THEN 'cancelled'
+                    ELSE 'succeeded' END,
        error = coalesce(parent.error, (SELECT part.error || jsonb_build_object('message', part.decky_name || ': ' || (part.error ->> 'message'))
                 FROM operations AS part WHERE part.parent = parent.id AND part.state = 'failed' ORDER BY part.decky_name LIMIT 1))
      WHERE parent.id = ANY ($1) AND parent.state IN ('pending', 'running')

@@ -28,6 +28,10 @@ export interface HostRegistry {
   detach(name: string, host: ConnectedHost): void;
   /** When a worker that is away was last connected, in this master's life. */
   lostAt(name: string): Date | undefined;
+  /** What is stored of a host's deckies is not what its agent said last: it is to say everything anew. */
+  wantResync(name: string): void;
+  /** Whether that was wanted since the last time. */
+  takeResync(name: string): boolean;
   readonly names: readonly string[];
 }
 
@@ -40,6 +44,7 @@ export interface HostRegistryOptions {
 export function createHostRegistry({ local, onAttached, onDetached }: HostRegistryOptions): HostRegistry {
   const hosts = new Map<string, ConnectedHost>();
   const lost = new Map<string, Date>();
+  const stale = new Set<string>();
   return {
     link(name) {
       if (name === local.name) return local;
@@ -66,6 +71,8 @@ export function createHostRegistry({ local, onAttached, onDetached }: HostRegist
       onDetached(name);
     },
     lostAt: (name) => lost.get(name),
+    wantResync: (name) => void stale.add(name),
+    takeResync: (name) => stale.delete(name),
     get names() {
       return [local.name, ...hosts.keys()];
     },

@@ -221,7 +221,7 @@ export function createRegistration(options: RegistrationOptions): Registration {
       if (request.lookedMsAgo !== undefined) registry.connected(host.name)?.noteLook(new Date(Date.now() - request.lookedMsAgo));
       if (request.items.length === 0) {
         const policy = await database.read(policyOf);
-        return { acknowledged: BigInt(host.reportSequence), fullResync: false, driftPolicy: policy };
+        return { acknowledged: BigInt(host.reportSequence), fullResync: registry.takeResync(host.name), driftPolicy: policy };
       }
       const { facts, ...answer } = await database.transaction(async (tx) => {
         for (const { sequence } of request.items)
@@ -242,7 +242,7 @@ export function createRegistration(options: RegistrationOptions): Registration {
         return { facts: found, acknowledged: newest, fullResync: isGap, driftPolicy: await policyOf(tx) };
       });
       if (facts.length > 0) events.wake();
-      return answer;
+      return { ...answer, fullResync: registry.takeResync(host.name) || answer.fullResync };
     },
   };
 }

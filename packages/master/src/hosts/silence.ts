@@ -2,9 +2,9 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "@decnet/common/logging/logger";
 import { stateFact } from "../convergence/facts.ts";
 import type { EventLog } from "../events/outbox.ts";
-import { Not } from "../persistence/conditions.ts";
+import { In, Not } from "../persistence/conditions.ts";
 import type { Database } from "../persistence/database.ts";
-import { Deckies, Hosts } from "../persistence/tables.ts";
+import { Deckies, type DeckyRow, type HostRow, Hosts } from "../persistence/tables.ts";
 import { updateRows } from "../persistence/write.ts";
 import { hostFact } from "./facts.ts";
 import type { HostRegistry } from "./host-registry.ts";
@@ -22,23 +22,31 @@ export interface SilenceOptions {
 }
 
 const everyMs = 1_000;
+const noteSeenMs = 30_000;
 
 /** Says of hosts that are silent that they are, and of their deckies that nothing is known of them any more. */
 export async function watchSilence(options: SilenceOptions): Promise<void> {
   const { database, hosts, hostStore, stopping, graceMs, log } = options;
   const startedAt = new Date();
-  const told = new Set<string>();
+  const told = new Map<string, number>();
   const look = async () => {
-    for (const row of await database.read((tx) => hostStore.list(tx))) {
-      if (hosts.isReachable(row.name)) {
-        told.delete(row.name);
-        continue;
-      }
-      const since = hosts.lostAt(row.name) ?? (row.lastSeen === null ? undefined : startedAt);
-      if (since === undefined || told.has(row.name) || Date.now() - since.getTime() < graceMs) continue;
-      await sayUnreachable(row.id, row.name, since, options);
-      told.add(row.name);
+    const rows = await database.read((tx) => hostStore.list(tx));
+    const away = rows.filter((row) => !hosts.isReachable(row.name));
+    await noteSeen(rows.filter((row) => hosts.isReachable(row.name)));
+    for (const row of away) {
+      // This master may never have seen it: then it waits for it from its own start, and says when it was seen last.
+      const lost = hosts.lostAt(row.name);
+      const since = lost ?? row.lastSeen;
+      if (since === null || Date.now() - (lost ?? startedAt).getTime() < graceMs) continue;
+      await sayUnknown(row, since, told.get(row.name) !== since.getTime(), options);
+      told.set(row.name, since.getTime());
     }
+  };
+  /** A master that is killed leaves behind when hosts were seen, give or take this. */
+  const noteSeen = async (rows: readonly HostRow[]) => {
+    const stale = rows.filter(({ lastSeen }) => lastSeen === null || Date.now() - lastSeen.getTime() > noteSeenMs);
+    if (stale.length === 0) return;
+    await database.read((tx) => updateRows(tx, Hosts, { id: In(stale.map(({ id }) => id)) }, { lastSeen: new Date() }));
   };
   while (!stopping.aborted) {
     await look().catch((error: unknown) => log.error("looking for silent hosts failed", { err: error }));
@@ -46,17 +54,29 @@ export async function watchSilence(options: SilenceOptions): Promise<void> {
   }
 }
 
-async function sayUnreachable(id: string, host: string, since: Date, { database, events, hosts }: SilenceOptions): Promise<void> {
-  const message = `host ${host} is silent since ${since.toISOString()}`;
+/** A change that was asked for meanwhile, or given up, makes nothing known: it is said again of every decky that has another state. */
+async function sayUnknown(
+  { id, name }: HostRow,
+  since: Date,
+  isNew: boolean,
+  { database, events, hosts }: SilenceOptions,
+): Promise<void> {
+  const message = `host ${name} is silent since ${since.toISOString()}`;
+  const where = { host: name, state: Not<DeckyRow["state"]>("unknown") };
+  if (!isNew && (await database.read((tx) => tx.getRepository(Deckies).countBy(where))) === 0) return;
   await database.transaction(async (tx) => {
-    if (hosts.isReachable(host)) return;
-    const rows = await tx.getRepository(Deckies).findBy({ host });
-    await updateRows(tx, Deckies, { host, state: Not("unknown") }, { state: "unknown", message });
-    await updateRows(tx, Hosts, { id }, { lastSeen: since });
+    // Its reports take the same lock: one that comes now says how things are afterwards.
+    await tx.getRepository(Hosts).findOne({ where: { id }, lock: { mode: "pessimistic_write" } });
+    if (hosts.isReachable(name)) return;
+    const rows = await tx.getRepository(Deckies).find({ where, lock: { mode: "pessimistic_write" } });
+    await updateRows(tx, Deckies, where, { state: "unknown", message });
+    if (isNew) await updateRows(tx, Hosts, { id }, { lastSeen: since });
     await events.append(tx, [
       ...rows.flatMap((row) => stateFact(row, "unknown", message)),
-      ...hostFact(host, "unreachable", message),
+      ...(isNew ? hostFact(name, "unreachable", message) : []),
     ]);
   });
+  // A report may have come before the connection was taken note of.
+  hosts.wantResync(name);
   events.wake();
 }

@@ -185,6 +185,8 @@ export function createMutations({
     const isReal = decky.appliedRevision === decky.desiredRevision && (await operations.openOf(tx, decky.id)).length === 0;
     // A save, or a change that asks for what is there already: stored and done, the containers are as wanted.
     const done = nothingToDo && isReal && decky.state !== "failed";
+    // Nothing changes on a host that is away: what is known of the decky, or not, stays as it is.
+    const state = hosts.isReachable(decky.host) ? "changing" : decky.state;
     const plan = {
       steps: [],
       untouched: [],
@@ -219,10 +221,10 @@ export function createMutations({
         lastOperation: operation.id,
         hold: false,
         retryAt: null,
-        ...(done ? { appliedRevision: number } : { state: "changing" }),
+        ...(done ? { appliedRevision: number } : { state }),
       },
     );
-    await events.append(tx, done ? operationFacts(operation, after) : stateFact(decky, "changing", ""));
+    await events.append(tx, done ? operationFacts(operation, after) : stateFact(decky, state, ""));
     return { row: operation, steps: [], children: [] };
   }
 }

@@ -7,8 +7,12 @@ import {
   OperationStepSchema,
   WatchOperationResponseSchema,
 } from "@decnet/common/gen/decnet/v1/operation_pb";
-import { operationFacts } from "../convergence/facts.ts";
+import { endParents } from "../convergence/end-parents.ts";
+import { operationFacts, stateFact } from "../convergence/facts.ts";
+import { revertService, sameServices } from "../deckies/services.ts";
+import type { StoredService } from "../deckies/types.ts";
 import { hasEnded, type WaitedFor } from "../operations/operation-store.ts";
+import type { Tx } from "../persistence/database.ts";
 import { type FilterConditions, listRows } from "../persistence/list-rows.ts";
 import { Deckies, type DeckyRow, type OperationRow, Operations } from "../persistence/tables.ts";
 import { updateRows } from "../persistence/write.ts";
@@ -94,55 +98,97 @@ export function createOperationHandlers({
         throw new AppError("OPERATION_ENDED", `the operation has ended: ${row.state}`, { metadata: { operation: id } });
       const targets = row.deckyId === null ? (await operations.get(id)).children : [id];
       for (const target of targets) await cancelOne(target);
-      return { operation: toOperationMessage(await operations.get(id)) };
+      const record = await operations.get(id);
+      return { operation: toOperationMessage(record, await waits(id, record.row)) };
     },
   };
 
-  /** One that has not begun ends here, and what it stored is taken back; one that runs is interrupted, and its run undoes it. */
+  /**
+   * One that has not begun ends here, and what it stored is taken back: no host has heard of it. One that runs is interrupted, and its run undoes it; while
+   * its host is away that waits for the host.
+   */
   async function cancelOne(id: string): Promise<void> {
     const { row } = await operations.get(id);
     if (row.deckyId === null || hasEnded(row)) return;
     const deckyId = row.deckyId;
-    const isNewest = await database.transaction(async (tx) => {
+    let isRunning = false;
+    const ended = await database.transaction(async (tx) => {
       const decky = await deckies.lockById(tx, deckyId);
-      const now = (await operations.openOf(tx, deckyId)).find((operation) => operation.id === id);
-      if (decky === undefined || now === undefined) return false;
+      const open = await operations.openOf(tx, deckyId);
+      const now = open.find((operation) => operation.id === id);
+      if (decky === undefined || now === undefined) return undefined;
       await operations.update(tx, id, { cancelRequested: true });
-      if (now.state !== "pending" || now.revision !== decky.desiredRevision || decky.appliedRevision === 0) return true;
-      const before = await deckies.services(tx, decky, decky.desiredRevision - 1);
-      const number = decky.desiredRevision + 1;
-      await deckies.addRevision(tx, {
-        decky,
-        number,
-        services: before,
-        actor: now.actor,
-        reason: `cancel of ${id}`,
-        operationId: id,
-      });
-      await updateRows(tx, Deckies, { id: deckyId }, { desiredRevision: number, leaving: false, ...stay(decky, now) });
+      isRunning = now.state !== "pending";
+      if (isRunning) return [];
+      const isFirst = now.kind === "deploy_decky" && decky.desiredRevision === now.revision;
+      // A later change may build on what is not one service's alone.
+      if (!isFirst && (decky.appliedRevision === 0 || (now.service === "" && now.revision !== decky.desiredRevision))) return [];
       await operations.update(tx, id, { state: "cancelled", finishedAt: new Date() });
-      // Nothing changed there: the look at it says so.
-      if (now.kind === "move_decky" && decky.lastHost !== null)
-        await operations.insert(
-          tx,
-          operations.make({
-            kind: "repair",
-            actor: now.actor,
-            reason: `cancel of ${id}`,
-            deckyId,
-            scope: decky.scope,
-            deckyName: decky.name,
-            host: decky.lastHost,
-            revision: number,
-          }),
-        );
-      await events.append(tx, operationFacts({ ...now, state: "cancelled" }, before));
-      return true;
+      if (isFirst) {
+        await tx.getRepository(Deckies).delete({ id: deckyId });
+        await events.append(tx, [
+          ...operationFacts({ ...now, state: "cancelled" }, []),
+          ...stateFact(decky, "gone", "cancelled"),
+        ]);
+      } else {
+        const services = await servicesWithout(tx, decky, now);
+        await takeBack(tx, decky, now, services, open.length === 1);
+        await events.append(tx, operationFacts({ ...now, state: "cancelled" }, services));
+      }
+      return [id, ...(await endParents(tx, [id]))];
     });
-    if (!isNewest) return;
-    converger.interrupt(deckyId);
+    if (ended === undefined) return;
+    if (isRunning) converger.interrupt(deckyId);
     converger.wake(deckyId, row.host);
-    operations.wake([id]);
+    operations.wake([id, ...ended]);
+    // Nothing will run that says how the decky is: its host does.
+    hosts.wantResync(row.host);
     events.wake();
+  }
+
+  /** What is wanted without what this operation asked for. */
+  async function servicesWithout(tx: Tx, decky: DeckyRow, operation: OperationRow): Promise<StoredService[]> {
+    const before = await deckies.services(tx, decky, operation.revision - 1);
+    if (operation.revision === decky.desiredRevision) return [...before];
+    const own = await deckies.services(tx, decky, operation.revision);
+    return revertService(await deckies.services(tx, decky, decky.desiredRevision), own, before, operation.service);
+  }
+
+  async function takeBack(
+    tx: Tx,
+    decky: DeckyRow,
+    operation: OperationRow,
+    services: readonly StoredService[],
+    isLast: boolean,
+  ): Promise<void> {
+    const number = decky.desiredRevision + 1;
+    const reason = `cancel of ${operation.id}`;
+    await deckies.addRevision(tx, { decky, number, services, actor: operation.actor, reason, operationId: operation.id });
+    // Back at what is real already: nothing is left to be done for the new revision.
+    const movedFrom = operation.kind === "move_decky" ? decky.lastHost : null;
+    const isReal =
+      isLast && movedFrom === null && sameServices(services, await deckies.services(tx, decky, decky.appliedRevision));
+    const patch = {
+      desiredRevision: number,
+      leaving: false,
+      ...stay(decky, operation),
+      ...(isReal ? { appliedRevision: number } : {}),
+    };
+    await updateRows(tx, Deckies, { id: decky.id }, patch);
+    // Nothing changed there: the look at it says so.
+    if (movedFrom !== null)
+      await operations.insert(
+        tx,
+        operations.make({
+          kind: "repair",
+          actor: operation.actor,
+          reason,
+          deckyId: decky.id,
+          scope: decky.scope,
+          deckyName: decky.name,
+          host: movedFrom,
+          revision: number,
+        }),
+      );
   }
 }

@@ -116,6 +116,7 @@ export async function startAgent({ config, identity, log, version, boundary, ope
     releasers.add(async () => {
       await Promise.all([watching, pruning, connection.done]);
       await runner.idle();
+      await watch.idle();
     });
     releasers.add(async () => {
       stopping.abort(new AppError("SHUTTING_DOWN", "the agent is shutting down"));

@@ -20,6 +20,7 @@ import { type JudgedDecky, judgeDecky } from "./observe/judge.ts";
 import { type LogEntry, streamContainerLogs } from "./observe/logs.ts";
 import {
   baseOf,
+  type MadeFrom,
   noLeavings,
   type ObservedContainer,
   type ObservedDecky,
@@ -67,6 +68,10 @@ export interface PlannedDecky {
 export interface ApplyOptions {
   /** Refuse with PLAN_CHANGED unless the plan made now has this digest. Empty: any plan. */
   readonly expectedDigest: string;
+  /** Called with how the decky was found, before onPlan. */
+  readonly onObserved?: (before: ObservedDecky, plan: Plan) => void;
+  /** What the containers were made from, as far as it is known. */
+  readonly made?: MadeFrom | undefined;
   readonly onPlan: (plan: Plan) => Promise<void> | void;
   readonly onStep: (event: StepEvent) => Promise<void> | void;
   readonly signal: AbortSignal;
@@ -95,7 +100,10 @@ export interface Engine {
   plan(target: DeckyTarget): Promise<PlannedDecky>;
   apply(target: DeckyTarget, options: ApplyOptions): Promise<ApplyOutcome>;
   /** Compares every decky with its spec in one look at the engine. `strays` are deckies that have containers and no spec. */
-  check(specs: readonly DeckySpec[]): Promise<{ deckies: ReadonlyMap<string, CheckedDecky>; strays: readonly ObservedDecky[] }>;
+  check(
+    specs: readonly DeckySpec[],
+    madeOf?: (spec: DeckySpec) => MadeFrom | undefined,
+  ): Promise<{ deckies: ReadonlyMap<string, CheckedDecky>; strays: readonly ObservedDecky[] }>;
   logs(
     spec: Pick<DeckySpec, "scope" | "name">,
     slug: string,
@@ -141,7 +149,12 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
 
   const portsOf = (slug: string) => options.catalogue.services.get(slug)?.ports.map((port) => port.number) ?? [];
   /** Images, network and files are taken to be there: an apply looks at them itself. */
-  const planDrift = (wanted: RenderedDecky, observed: ObservedDecky, seen: ObservedLinks | undefined): Plan => {
+  const planDrift = (
+    wanted: RenderedDecky,
+    observed: ObservedDecky,
+    seen: ObservedLinks | undefined,
+    made: MadeFrom | undefined,
+  ): Plan => {
     const images = new Set([wanted.base.image, ...wanted.services.map((service) => service.image.tag)]);
     const host = {
       images,
@@ -151,10 +164,10 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
       access: seen === undefined ? undefined : accessTo(wanted.spec.lan, options.instance, seen),
       leaves: noLeavings,
     };
-    return planDecky({ wanted, projectDigest: "", observed, host, portsOf, now: Date.now() });
+    return planDecky({ wanted, projectDigest: "", observed, host, made, portsOf, now: Date.now() });
   };
 
-  const prepare = async (target: DeckyTarget) => {
+  const prepare = async (target: DeckyTarget, made?: MadeFrom) => {
     const { scope, name } = target.kind === "present" ? target.spec : target;
     const rendered = render(target);
     const folder = folderOf({ scope, name });
@@ -167,18 +180,20 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
       projectDigest: rendered === undefined ? "" : projectDigest(rendered.files),
       observed,
       host,
+      made,
       portsOf,
       now: Date.now(),
     });
     return { rendered, observed, plan, folder, host };
   };
 
-  const apply: Engine["apply"] = async (target, { expectedDigest, onPlan, onStep, signal }) => {
-    const { rendered, observed: before, plan, folder, host } = await prepare(target);
+  const apply: Engine["apply"] = async (target, { expectedDigest, onObserved, made, onPlan, onStep, signal }) => {
+    const { rendered, observed: before, plan, folder, host } = await prepare(target, made);
     if (expectedDigest !== "" && expectedDigest !== plan.digest)
       throw new AppError("PLAN_CHANGED", "the decky changed on its host since the plan was made", {
         metadata: { expected: expectedDigest, actual: plan.digest },
       });
+    onObserved?.(before, plan);
     await onPlan(plan);
     const taken = [...host.foreignNames][0];
     if (taken !== undefined) {
@@ -220,7 +235,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     },
     apply: (target, how) =>
       target.kind === "absent" ? apply(target, how) : lanUse.during(target.spec.lan.name, how.signal, () => apply(target, how)),
-    async check(specs) {
+    async check(specs, madeOf = () => undefined) {
       const pids = new Set<number>();
       const found = new Map<string, ObservedContainer[]>();
       for (const { decky, container } of await api.listContainers(options.instance))
@@ -238,7 +253,9 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
       for (const spec of specs) {
         const wanted = renderSpec(spec);
         const observed = await observe(deckyKey(spec));
-        deckies.set(deckyKey(spec), { observed, judged: judgeDecky(wanted, observed), plan: planDrift(wanted, observed, seen) });
+        const made = madeOf(spec);
+        const plan = planDrift(wanted, observed, seen, made);
+        deckies.set(deckyKey(spec), { observed, judged: judgeDecky(wanted, observed, made), plan });
       }
       const strays = [...found.keys()].filter((key) => !deckies.has(key));
       const observedStrays = await Promise.all(strays.map((key) => observe(key)));

@@ -65,7 +65,7 @@ export function keepConnected(options: ConnectionOptions): Connection {
         continue;
       }
       failures = wasUp && Date.now() - since > 10_000 ? 0 : failures + 1;
-      const waitMs = backoffMs(failures, { baseMs: 250, maxMs: 15_000 }, Math.random);
+      const waitMs = backoffMs(failures, { baseMs: 250, maxMs: 5_000 }, Math.random);
       log.warn("not connected to the master", { address, why: message, againInMs: waitMs });
       await delay(waitMs, undefined, { signal: stopping }).catch(() => undefined);
     }

@@ -1,6 +1,8 @@
 import { AppError } from "@decnet/common/errors/app-error";
 import { createExclusive } from "@decnet/common/runtime/exclusive";
 import type { Engine } from "@decnet/engine/engine";
+import { beginReceipt, joinReceipts } from "@decnet/engine/execute/receipt";
+import { madeFrom } from "@decnet/engine/observe/observed";
 import type { PlanView } from "@decnet/engine/plan/plan";
 import { deckyKey, type Scope } from "@decnet/engine/spec";
 import type { PresentTarget } from "@decnet/engine/wire/decky-spec";
@@ -24,9 +26,14 @@ export interface Runner {
   apply(target: PresentTarget, options: RunOptions): Promise<HostOutcome>;
   /** Idempotent. The spec is forgotten when everything is gone. */
   remove(decky: AbsentDecky, options: RunOptions): Promise<HostOutcome>;
-  /** Makes an accepted decky what its accepted spec says, unless something newer came meanwhile (undefined then). */
+  /**
+   * Makes an accepted decky what its accepted spec says. Undefined when there is nothing to report: something newer came meanwhile, or an apply that was
+   * cut off was brought to its end, for which the master asks again.
+   */
   repair(key: string, options: RunOptions): Promise<HostOutcome | undefined>;
   isBusy(key: string): boolean;
+  /** How often a run of this decky began or ended: what was seen of it before is old when this has changed. */
+  turns(key: string): number;
   /** Resolves when nothing runs any more. */
   idle(): Promise<void>;
 }
@@ -54,6 +61,8 @@ export function createRunner({ engine, specs, parallel, stopping }: RunnerOption
   const running = new Map<string, Run>();
   const work = new Set<Promise<unknown>>();
   const waiting = new Map<string, number>();
+  const turns = new Map<string, number>();
+  const turn = (key: string) => turns.set(key, (turns.get(key) ?? 0) + 1);
 
   /** One run of one decky, after whatever runs now has settled. */
   const inTurn = async <T>(key: string, revision: number, act: (signal: AbortSignal) => Promise<T>): Promise<T> => {
@@ -61,10 +70,12 @@ export function createRunner({ engine, specs, parallel, stopping }: RunnerOption
     const mine = lanes.run(key, stopping, async () => {
       const run: Run = { revision, abort: new AbortController() };
       running.set(key, run);
+      turn(key);
       try {
         return await act(AbortSignal.any([stopping, run.abort.signal]));
       } finally {
         running.delete(key);
+        turn(key);
       }
     });
     work.add(mine);
@@ -107,6 +118,39 @@ export function createRunner({ engine, specs, parallel, stopping }: RunnerOption
     return outcome;
   };
 
+  /** One run for a revision, from wherever an earlier run for it was cut off. */
+  const runApply = async (target: PresentTarget, options: RunOptions, signal: AbortSignal): Promise<HostOutcome> => {
+    const known = specs.get(deckyKey(target.spec));
+    const isSame = known?.target.id === target.id && known.target.spec.revision === target.spec.revision;
+    const earlier = isSame ? known : undefined;
+    let begun = earlier?.begun;
+    const outcome = await (await engine()).apply(target, {
+      // A plan that was begun was the expected one then; what was made of it since is no reason to refuse it.
+      expectedDigest: earlier === undefined ? options.expectedDigest : "",
+      made: known?.made,
+      onObserved(before, plan) {
+        begun ??= { plan, receipt: beginReceipt(plan, before), judged: undefined, failure: undefined };
+      },
+      async onPlan(plan) {
+        const { outcome: ended, made } = earlier ?? { outcome: undefined, made: known?.made };
+        await specs.put({ target, leaving: false, hold: false, outcome: ended, begun, made });
+        options.onPlan(plan);
+      },
+      onStep: options.onStep,
+      signal,
+    });
+    // Done already in a run whose answer was lost: what that run said is the true answer.
+    const isRepeated = outcome.plan.steps.length === 0 && earlier?.outcome !== undefined && earlier.outcome.failure === undefined;
+    const receipt = begun === undefined ? outcome.receipt : joinReceipts(begun.receipt, outcome.receipt);
+    const told = isRepeated ? earlier.outcome : { plan: outcome.plan, receipt, failure: outcome.failure };
+    const final = { ...told, judged: outcome.judged };
+    const hold = outcome.failure !== undefined;
+    // After a failure nobody knows what is whose.
+    const made = hold ? undefined : madeFrom(outcome.observed);
+    await specs.put({ target, leaving: false, hold, outcome: final, begun, made });
+    return final;
+  };
+
   return {
     async plan(target) {
       return (await (await engine()).plan(target)).plan;
@@ -117,25 +161,7 @@ export function createRunner({ engine, specs, parallel, stopping }: RunnerOption
       supersede(key, target.spec.revision);
       return inTurn(key, target.spec.revision, async (signal) => {
         refuseOlder(target);
-        const before = specs.get(key);
-        const outcome = await (await engine()).apply(target, {
-          expectedDigest: options.expectedDigest,
-          async onPlan(plan) {
-            await specs.put({ target, leaving: false, hold: false, outcome: undefined });
-            options.onPlan(plan);
-          },
-          onStep: options.onStep,
-          signal,
-        });
-        // Done already in a run whose answer was lost: the receipt of that run is the true one.
-        const isRepeated =
-          outcome.plan.steps.length === 0 &&
-          before?.target.id === target.id &&
-          before.target.spec.revision === target.spec.revision;
-        const told = isRepeated ? (before.outcome ?? outcome) : outcome;
-        const final = { ...told, judged: outcome.judged };
-        await specs.put({ target, leaving: false, hold: outcome.failure !== undefined, outcome: final });
-        return final;
+        return runApply(target, options, signal);
       });
     },
     async remove(decky, options) {
@@ -150,11 +176,17 @@ export function createRunner({ engine, specs, parallel, stopping }: RunnerOption
         if (now === undefined || now.hold) return undefined;
         const { scope, name } = now.target.spec;
         if (now.leaving) return runRemoval({ kind: "absent", scope, name }, options, signal);
-        const outcome = await (await engine()).apply(now.target, { ...options, signal });
+        if (now.outcome === undefined) {
+          await runApply(now.target, options, signal);
+          return undefined;
+        }
+        const outcome = await (await engine()).apply(now.target, { ...options, made: now.made, signal });
+        await specs.put({ ...now, made: outcome.failure === undefined ? madeFrom(outcome.observed) : undefined });
         return outcome;
       });
     },
     isBusy: (key) => waiting.has(key),
+    turns: (key) => turns.get(key) ?? 0,
     async idle() {
       await Promise.allSettled([...work]);
     },

@@ -4,6 +4,7 @@ import { fromJson, type JsonValue, toJson } from "@bufbuild/protobuf";
 import { DeckyOutcomeSchema, DeckySpecSchema } from "@decnet/common/gen/decnet/v1/agent_pb";
 import { writeFileAtomically } from "@decnet/common/runtime/atomic-file";
 import type { Catalogue } from "@decnet/engine/catalogue/types";
+import type { MadeFrom } from "@decnet/engine/observe/observed";
 import { deckyKey } from "@decnet/engine/spec";
 import { type PresentTarget, parseSpecMessage, toSpecMessage } from "@decnet/engine/wire/decky-spec";
 import { fromOutcomeMessage, type HostOutcome, toOutcomeMessage } from "@decnet/engine/wire/outcome";
@@ -18,6 +19,10 @@ export interface AcceptedDecky {
   readonly hold: boolean;
   /** How the apply of this very revision ended; undefined while it has not. */
   readonly outcome: HostOutcome | undefined;
+  /** Plan of the first run for this very revision, and how everything was before it; the receipt starts there, whichever run ends it. */
+  readonly begun: HostOutcome | undefined;
+  /** What the containers were made from when this host last made them as wanted. */
+  readonly made: MadeFrom | undefined;
 }
 
 /** Accepted specs, one file each, written before anything acts on them. Values of secrets are in them: 0600 in a folder that only root reads. */
@@ -34,6 +39,8 @@ const stored = z.object({
   leaving: z.boolean(),
   hold: z.boolean(),
   outcome: z.unknown().optional(),
+  begun: z.unknown().optional(),
+  made: z.record(z.string(), z.string()).optional(),
 });
 
 /** Reads every spec. One that cannot be read any more, or that this host's catalogue does not know any more, is said through `onProblem` and left alone. */
@@ -69,25 +76,30 @@ export async function openSpecStore(
   };
 }
 
-function formatStored({ target, leaving, hold, outcome }: AcceptedDecky): string {
+function formatStored({ target, leaving, hold, outcome, begun, made }: AcceptedDecky): string {
   const { spec } = target;
+  const format = (each: HostOutcome) => toJson(DeckyOutcomeSchema, toOutcomeMessage(spec, spec.revision, each, new Date()));
   return `${JSON.stringify({
     file: "decnet accepted spec 1",
     spec: toJson(DeckySpecSchema, toSpecMessage(target)),
     leaving,
     hold,
-    ...(outcome === undefined
-      ? {}
-      : { outcome: toJson(DeckyOutcomeSchema, toOutcomeMessage(spec, spec.revision, outcome, new Date())) }),
+    ...(outcome === undefined ? {} : { outcome: format(outcome) }),
+    ...(begun === undefined ? {} : { begun: format(begun) }),
+    ...(made === undefined ? {} : { made }),
   })}\n`;
 }
 
 function parseStored(text: string, catalogue: Catalogue): AcceptedDecky {
-  const { spec, leaving, hold, outcome } = stored.parse(JSON.parse(text));
+  const { spec, leaving, hold, outcome, begun, made } = stored.parse(JSON.parse(text));
+  const parse = (each: unknown) =>
+    each === undefined ? undefined : fromOutcomeMessage(fromJson(DeckyOutcomeSchema, each as JsonValue));
   return {
     target: parseSpecMessage(fromJson(DeckySpecSchema, spec as JsonValue), catalogue),
     leaving,
     hold,
-    outcome: outcome === undefined ? undefined : fromOutcomeMessage(fromJson(DeckyOutcomeSchema, outcome as JsonValue)),
+    outcome: parse(outcome),
+    begun: parse(begun),
+    made,
   };
 }

@@ -7,7 +7,7 @@ import type { Logger } from "@decnet/common/logging/logger";
 import { backoffMs } from "@decnet/common/runtime/backoff";
 import type { CheckedDecky, Engine } from "@decnet/engine/engine";
 import { formatPlan } from "@decnet/engine/plan/plan";
-import { deckyKey } from "@decnet/engine/spec";
+import { type DeckySpec, deckyKey } from "@decnet/engine/spec";
 import { toRefMessage } from "@decnet/engine/wire/decky-spec";
 import { toObservationMessage, toOutcomeMessage, toStepMessage } from "@decnet/engine/wire/outcome";
 import type { ReportQueue } from "../reports/report-queue.ts";
@@ -32,11 +32,15 @@ export interface Watch {
   lookedMsAgo(): number | undefined;
   /** Say everything anew at the next look. */
   forgetWhatWasSaid(): void;
+  /** Resolves when no repair runs any more. */
+  idle(): Promise<void>;
 }
 
 export function createWatch({ engine, specs, runner, reports, policy, log }: WatchOptions): Watch {
   const said = new Map<string, string>();
-  const failures = new Map<string, { count: number; until: number }>();
+  /** Of a spec, not of a name: what is told to be otherwise is tried at once. */
+  const failures = new WeakMap<DeckySpec, { count: number; until: number }>();
+  const repairs = new Map<string, Promise<void>>();
   let engineProblem = "";
   let lookedAt: number | undefined;
 
@@ -68,11 +72,13 @@ export function createWatch({ engine, specs, runner, reports, policy, log }: Wat
       onStep: (event) => void (event.kind !== "started" && steps.push(toStepMessage(event))),
     });
     if (outcome === undefined) return;
-    if (outcome.failure === undefined) failures.delete(key);
+    if (outcome.failure === undefined) failures.delete(spec);
     else {
-      const count = (failures.get(key)?.count ?? 0) + 1;
-      failures.set(key, { count, until: Date.now() + backoffMs(count, { baseMs: 5_000, maxMs: 300_000 }, Math.random) });
+      const count = (failures.get(spec)?.count ?? 0) + 1;
+      failures.set(spec, { count, until: Date.now() + backoffMs(count, { baseMs: 5_000, maxMs: 300_000 }, Math.random) });
     }
+    // It was well again by itself before anything was done.
+    if (outcome.failure === undefined && steps.every((step) => step.verb === "settle")) return;
     await reports.push({
       case: "repair",
       value: create(RepairReportSchema, {
@@ -86,46 +92,60 @@ export function createWatch({ engine, specs, runner, reports, policy, log }: Wat
     });
   };
 
+  /** In the background: a repair that takes long keeps nobody from looking at the other deckies. */
+  const beginRepair = (decky: AcceptedDecky, plan: CheckedDecky["plan"] | undefined) => {
+    const key = deckyKey(decky.target.spec);
+    if (repairs.has(key)) return;
+    const work = repair(decky, plan)
+      .catch((error: unknown) => log.warn("a decky could not be repaired", { decky: key, err: error }))
+      .finally(() => repairs.delete(key));
+    repairs.set(key, work);
+  };
+
   const note = async (decky: AcceptedDecky, seen: CheckedDecky, at: Date): Promise<void> => {
     const { spec } = decky.target;
-    const key = deckyKey(spec);
     const drifted = seen.plan.steps.some((step) => step.kind !== "settle");
     const message = drifted && seen.judged.message === "" ? formatPlan(seen.plan) : seen.judged.message;
     await sayDecky(toObservationMessage(spec, spec.revision, { ...seen.judged, message }, at));
-    const mayAct = policy() === "repair" && !decky.hold && (failures.get(key)?.until ?? 0) <= Date.now();
-    if (drifted && mayAct) await repair(decky, seen.plan);
+    const mayAct = policy() === "repair" && !decky.hold && (failures.get(spec)?.until ?? 0) <= Date.now();
+    if (drifted && mayAct) beginRepair(decky, seen.plan);
   };
 
   return {
     lookedMsAgo: () => (lookedAt === undefined ? undefined : Math.round(performance.now() - lookedAt)),
-    forgetWhatWasSaid: () => said.clear(),
+    forgetWhatWasSaid() {
+      said.clear();
+      engineProblem = "";
+    },
+    async idle() {
+      await Promise.all(repairs.values());
+    },
     async look() {
       const at = new Date();
       const begun = performance.now();
-      const staying = specs.list().filter((decky) => !decky.leaving);
+      const looked = specs
+        .list()
+        .filter((decky) => !decky.leaving)
+        .map((decky) => ({ decky, turns: runner.turns(deckyKey(decky.target.spec)) }));
+      const made = new Map(looked.map(({ decky }) => [decky.target.spec, decky.made]));
       let checked: Awaited<ReturnType<Engine["check"]>>;
       try {
-        checked = await (await engine()).check(staying.map((decky) => decky.target.spec));
+        checked = await (await engine()).check([...made.keys()], (spec) => made.get(spec));
       } catch (error) {
         await sayEngine(error instanceof Error ? error.message : String(error));
         return;
       }
       await sayEngine("");
-      await Promise.all(
-        specs.list().map(async (decky) => {
-          const key = deckyKey(decky.target.spec);
-          if (runner.isBusy(key)) return;
-          const seen = checked.deckies.get(key);
-          // What was looked at is what is accepted now: a change that came meanwhile is looked at the next time.
-          const isOld = !staying.some((looked) => looked.target.spec === decky.target.spec);
-          try {
-            if (decky.leaving) await repair(decky, undefined);
-            else if (seen !== undefined && !isOld) await note(decky, seen, at);
-          } catch (error) {
-            log.warn("a decky could not be looked after", { decky: key, err: error });
-          }
-        }),
-      );
+      for (const key of said.keys()) if (specs.get(key) === undefined) said.delete(key);
+      for (const decky of specs.list())
+        if (decky.leaving && !runner.isBusy(deckyKey(decky.target.spec))) beginRepair(decky, undefined);
+      for (const { decky, turns } of looked) {
+        const key = deckyKey(decky.target.spec);
+        const seen = checked.deckies.get(key);
+        // What was seen while it changed is old: it is looked at the next time.
+        if (seen === undefined || runner.isBusy(key) || runner.turns(key) !== turns) continue;
+        await note(decky, seen, at);
+      }
       lookedAt = begun;
     },
   };

@@ -237,6 +237,7 @@ async function toObserved(info: Docker.ContainerInspectInfo): Promise<Inspected>
     catalogue: labels[label.catalogue] ?? "",
     status: info.State.Status as ContainerStatus,
     exitCode: info.State.ExitCode,
+    composed: labels[label.composed],
     startedAt: info.State.StartedAt,
     restartCount: info.RestartCount,
     pid: running ? info.State.Pid : 0,

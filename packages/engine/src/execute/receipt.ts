@@ -43,14 +43,45 @@ export function makeReceipt(plan: Pick<Plan, "steps">, before: ObservedDecky, af
       planned: planned.has(name),
     };
   });
-  return { containers, othersUnchanged: containers.every((container) => container.planned || container.verdict === "unchanged") };
+  return { containers, othersUnchanged: areOthersUnchanged(containers) };
+}
+
+/** A receipt that is not over: how everything was before the first step. */
+export function beginReceipt(plan: Pick<Plan, "steps">, before: ObservedDecky): Receipt {
+  const planned = plannedContainers(plan);
+  const names = [...new Set([...before.containers.map((container) => container.name), ...planned])];
+  const containers = names.map((name): ContainerReceipt => {
+    const was = before.containers.find((container) => container.name === name);
+    const facts = was === undefined ? undefined : factsOf(was);
+    return { name, slug: was?.slug ?? "", before: facts, after: undefined, verdict: "unchanged", planned: planned.has(name) };
+  });
+  return { containers, othersUnchanged: true };
+}
+
+/** Of work that took several runs: from how it was before the first to how it is after the last. */
+export function joinReceipts(begun: Receipt, last: Receipt): Receipt {
+  const names = [...new Set([...begun.containers, ...last.containers].map((container) => container.name))];
+  const containers = names.flatMap((name): ContainerReceipt[] => {
+    const first = begun.containers.find((container) => container.name === name);
+    const end = last.containers.find((container) => container.name === name);
+    const before = first?.before;
+    const after = end?.after;
+    if (before === undefined && after === undefined) return [];
+    const planned = first?.planned === true || end?.planned === true;
+    return [{ name, slug: end?.slug ?? first?.slug ?? "", before, after, verdict: verdictOf(before, after), planned }];
+  });
+  return { containers, othersUnchanged: areOthersUnchanged(containers) };
+}
+
+function areOthersUnchanged(containers: readonly ContainerReceipt[]): boolean {
+  return containers.every((container) => container.planned || container.verdict === "unchanged");
 }
 
 function factsOf(container: ObservedContainer): ContainerFacts {
   return { id: container.id, startedAt: container.startedAt, restartCount: container.restartCount };
 }
 
-function verdictOf(was: ObservedContainer | undefined, is: ObservedContainer | undefined): ContainerVerdict {
+function verdictOf(was: ContainerFacts | undefined, is: ContainerFacts | undefined): ContainerVerdict {
   if (was === undefined) return "created";
   if (is === undefined) return "removed";
   if (was.id !== is.id) return "recreated";

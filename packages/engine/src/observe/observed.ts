@@ -15,6 +15,8 @@ export interface ObservedContainer {
   readonly catalogue: string;
   readonly status: ContainerStatus;
   readonly exitCode: number;
+  /** Compose's own hash of the settings that it made the container from; undefined when it was made without compose. */
+  readonly composed?: string | undefined;
   /** As reported, with nanoseconds. */
   readonly startedAt: string;
   readonly restartCount: number;
@@ -46,6 +48,21 @@ export interface ObservedDecky {
   readonly name: string;
   readonly containers: readonly ObservedContainer[];
   readonly sockets: ObservedSockets;
+}
+
+/** What containers were made from when they were last seen as wanted, by container name: compose's hash. */
+export type MadeFrom = Readonly<Record<string, string>>;
+
+export function madeFrom(decky: ObservedDecky): MadeFrom {
+  return Object.fromEntries(
+    decky.containers.flatMap(({ name, composed }) => (composed === undefined ? [] : [[name, composed] as const])),
+  );
+}
+
+/** Made by somebody else: under the same label, and from other settings than ours was. */
+export function isForeignMade(container: ObservedContainer, made: MadeFrom | undefined): boolean {
+  const known = made?.[container.name];
+  return known !== undefined && container.composed !== undefined && container.composed !== known;
 }
 
 /** What the planner needs to know of the host besides the decky. */

@@ -1,5 +1,5 @@
 import type { ObservedContainer, ObservedDecky, ObservedHost, Session } from "../observe/observed.ts";
-import { baseOf, isDetached } from "../observe/observed.ts";
+import { baseOf, isDetached, isForeignMade, type MadeFrom } from "../observe/observed.ts";
 import type { RenderedDecky, WantedContainer } from "../render/render-decky.ts";
 import { type Draft, digestOf, formatPlan, type Plan, plannedContainers, type Risk, type Step, type StepKind } from "./plan.ts";
 import { planHostAccess } from "./plan-host-access.ts";
@@ -11,6 +11,8 @@ export interface PlanInput {
   readonly projectDigest: string;
   readonly observed: ObservedDecky;
   readonly host: ObservedHost;
+  /** Undefined: not known, and whatever is there counts as ours. */
+  readonly made?: MadeFrom | undefined;
   /** TCP port numbers of each slug in the catalogue, to tell whose sessions are open. */
   readonly portsOf: (slug: string) => readonly number[];
   /** Milliseconds since the epoch. */
@@ -39,7 +41,7 @@ export function planDecky(input: PlanInput): Plan {
 function planPresence(wanted: RenderedDecky, input: PlanInput): Draft[] {
   const { observed, host } = input;
   const base = baseOf(observed);
-  const basePlan = planBase(wanted, base);
+  const basePlan = planBase(wanted, base, input.made);
   const services = wanted.services.map((service) => planService(service, input, base, basePlan));
   const orphans = observed.containers.filter(
     (c) => c.role === "service" && !wanted.services.some((service) => service.slug === c.slug),
@@ -100,10 +102,11 @@ function uniqueByTarget(drafts: readonly Draft[]): Draft[] {
   return [...new Map(drafts.map((draft) => [draft.target, draft])).values()];
 }
 
-function planBase(wanted: RenderedDecky, base: ObservedContainer | undefined): Draft[] {
+function planBase(wanted: RenderedDecky, base: ObservedContainer | undefined, made: MadeFrom | undefined): Draft[] {
   const common = { target: wanted.base.name, slug: "", container: wanted.base.name };
   if (base === undefined) return [{ kind: "create", ...common, cause: "base is absent" }];
   if (base.hash !== wanted.base.hash) return [{ kind: "recreate", ...common, cause: "identity changed" }];
+  if (isForeignMade(base, made)) return [{ kind: "recreate", ...common, cause: "made by somebody else from other settings" }];
   if (base.status === "running") return [];
   if (base.status === "paused" || base.status === "restarting")
     return [{ kind: "restart", ...common, id: base.id, graceSeconds: 1, cause: `base is ${base.status}` }];
@@ -153,6 +156,7 @@ function actOn(
   const common = { target: service.name, slug: service.slug, container: service.name };
   if (seen === undefined) return { kind: "create", ...common, cause: "requested" };
   if (seen.hash !== service.hash) return { kind: "recreate", ...common, cause: "config changed" };
+  if (isForeignMade(seen, input.made)) return { kind: "recreate", ...common, cause: "made by somebody else from other settings" };
   if (base === undefined || seen.joined !== base.id || basePlan.some((step) => step.kind === "recreate"))
     return { kind: "recreate", ...common, cause: "joined a base that is gone" };
   const restart = (cause: string): Draft => ({

@@ -35,4 +35,6 @@ export const label = {
   hash: "decnet.hash",
   /** Hash of the catalogue entry that the container was made from. */
   catalogue: "decnet.catalogue",
+  /** Compose's own. */
+  composed: "com.docker.compose.config-hash",
 } as const;

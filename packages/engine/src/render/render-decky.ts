@@ -98,7 +98,8 @@ function renderBase(spec: DeckySpec, hash: string, context: RenderContext): Comp
 /** What every container of ours gets. */
 const confined = {
   init: true,
-  restart: "unless-stopped",
+  // An engine that was killed holds what is to run `unless-stopped` for stopped by hand.
+  restart: "always",
   cap_drop: ["ALL"],
   security_opt: ["no-new-privileges:true"],
   logging: { driver: "json-file", options: { "max-size": "10m", "max-file": "5" } },

@@ -7,13 +7,14 @@ import { eventually } from "./use-master.ts";
 
 /**
  * The engine's own log about containers whose name starts with the prefix, from now on: `start <name>`. Streamed, since the engine answers at most
- * 256 past events.
+ * 256 past events. `socket` names another engine than the machine's own.
  */
-export async function useEngineEvents(prefix: string) {
+export async function useEngineEvents(prefix: string, socket?: string) {
   const lines: string[] = [];
   const since = (Date.now() / 1_000).toFixed(3);
   const format = "{{.Action}} {{.Actor.Attributes.name}}";
-  const child = spawn("docker", ["events", "--since", since, "--filter", "type=container", "--format", format], {
+  const engine = socket === undefined ? [] : ["-H", `unix://${socket}`];
+  const child = spawn("docker", [...engine, "events", "--since", since, "--filter", "type=container", "--format", format], {
     stdio: ["ignore", "pipe", "inherit"],
   });
   createInterface({ input: child.stdout }).on("line", (line) => {
@@ -27,8 +28,8 @@ export async function useEngineEvents(prefix: string) {
   /** What was logged since the last call up to now: an event of our own says when everything before it has come. */
   const sofar = async () => {
     const name = `${prefix}-fence`;
-    await execa("docker", ["create", "--name", name, debianBase, "true"]);
-    await execa("docker", ["rm", name]);
+    await execa("docker", [...engine, "create", "--name", name, debianBase, "true"]);
+    await execa("docker", [...engine, "rm", name]);
     const logged = await until(`destroy ${name}`);
     return logged.filter((line) => !line.endsWith(` ${name}`));
   };

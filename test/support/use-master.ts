@@ -37,7 +37,7 @@ export interface TestMaster {
   /** Undefined unless DECNET_TLS_HOST was set. */
   readonly tlsPort: number | undefined;
   /** Stops the master gracefully and starts it again; its clients are new ones then, the TLS port stays. */
-  restart(): Promise<void>;
+  restart(meanwhile?: () => Promise<void>): Promise<void>;
   /** Stops the master and removes everything that the test made. */
   dispose(): Promise<void>;
 }
@@ -121,10 +121,14 @@ export async function useMaster(
     close();
     await master.stop();
   };
-  test.restart = async () => {
+  test.restart = async (meanwhile?: () => Promise<void>) => {
     const { tlsPort } = master;
     await stop();
-    await start(tlsPort);
+    try {
+      await meanwhile?.();
+    } finally {
+      await start(tlsPort);
+    }
   };
   test.dispose = async () => {
     await stop();

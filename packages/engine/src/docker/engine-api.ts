@@ -1,6 +1,7 @@
 import { statfs } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { AppError } from "@decnet/common/errors/app-error";
+import { cleanText } from "@decnet/common/runtime/foreign-text";
 import Docker from "dockerode";
 import type { ContainerStatus, ObservedContainer } from "../observe/observed.ts";
 import { observeProcess } from "../observe/process.ts";
@@ -211,7 +212,7 @@ export function createEngineApi(socketPath: string): EngineApi {
   };
 }
 
-/** What the containers say goes through one pipe per container: eight bytes of header before each piece. */
+/** What the containers say, attackers' words among it, goes through one pipe per container: eight bytes of header before each piece. */
 function demultiplex(raw: Buffer): string[] {
   const pieces: Buffer[] = [];
   for (let at = 0; at + 8 <= raw.length; ) {
@@ -220,7 +221,7 @@ function demultiplex(raw: Buffer): string[] {
     at += 8 + size;
   }
   const lines = Buffer.concat(pieces).toString("utf8").split("\n");
-  return lines.filter((line) => line !== "").map((line) => line.slice(0, 2_000));
+  return lines.filter((line) => line !== "").map((line) => cleanText(line, 2_000));
 }
 
 async function toObserved(info: Docker.ContainerInspectInfo): Promise<Inspected> {

@@ -1,3 +1,4 @@
+import { cleanText } from "@decnet/common/runtime/foreign-text";
 import { execa } from "execa";
 
 export interface CommandOptions {
@@ -53,7 +54,7 @@ export async function runCommand(file: string, args: readonly string[], options:
   const stdout: string[] = [];
   let stdoutBytes = 0;
   const keep = (line: string) => {
-    const text = line.length > maxLineLength ? `${line.slice(0, maxLineLength)}…` : line;
+    const text = line.length > maxLineLength ? `${cleanText(line, maxLineLength)}…` : cleanText(line);
     tail.push(text);
     if (tail.length > tailLines) tail.shift();
     options.onLine?.(text);

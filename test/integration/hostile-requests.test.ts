@@ -1,4 +1,12 @@
+import { readFile } from "node:fs/promises";
+import https from "node:https";
+import { join } from "node:path";
+import { createKeyAndCsr } from "@decnet/common/pki/certificates";
+import { parseJoinToken } from "@decnet/common/pki/join-token";
+import { protocolVersion } from "@decnet/common/rpc/protocol-version";
+import { loadCatalogue } from "@decnet/engine/catalogue/load";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { ownCatalogue, testCatalogue } from "../support/catalogues.ts";
 import { containersOf, deploy, type TestMaster, useMaster } from "../support/use-master.ts";
 
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
@@ -30,11 +38,15 @@ describe("requests that nobody would write by hand", () => {
   let decky: { name: string };
   /** Each of these is refused also when nothing is wrong with its fields, so that whatever happens is never a change. */
   let requests: [string, { [key: string]: Json }][];
+  /** What an agent may send, and what only reads: they may be taken, and change nothing outside the agent's own host. */
+  let harmless: [string, { [key: string]: Json }][];
+  /** As a worker that never ran anything. */
+  let agent: https.RequestOptions;
 
   afterAll(() => master.dispose());
 
   beforeAll(async () => {
-    master = await useMaster({ env: { DECNET_DRIFT_INTERVAL_MS: "600000" } });
+    master = await useMaster({ env: { DECNET_DRIFT_INTERVAL_MS: "600000", DECNET_TLS_HOST: "127.0.0.1", DECNET_TLS_PORT: "0" } });
     decky = { name: `${master.prefix}-a` };
     await deploy(master, { a: ["redis"] });
     const options = {
@@ -82,8 +94,11 @@ describe("requests that nobody would write by hand", () => {
                 distro: "d",
                 hostname: "h",
                 osFamily: "o",
+                placement: { host: "nobody" },
               },
             ],
+            defaultPlacement: { labels: { labels: { zone: "z" } } },
+            movePolicy: "MOVE_POLICY_REMOVE_FIRST",
           },
           options,
         },
@@ -91,6 +106,84 @@ describe("requests that nobody would write by hand", () => {
       ["OperationService/CancelOperation", { id: "op-none", reason: "r" }],
       ["AccessService/CreateToken", { name: "\n", role: "ROLE_VIEWER", ttl: "1s" }],
       ["AccessService/RevokeToken", { id: "tk-none" }],
+      [
+        "MutationService/BatchMutate",
+        {
+          changes: [
+            { add: { decky, service: "gopher", config: { a: "b" } } },
+            { remove: { decky, service: "no such" } },
+            { update: { decky, service: "gopher", config: {}, mode: "UPDATE_MODE_MERGE", apply: true } },
+          ],
+          select: "",
+          parallel: 2,
+          maxFailures: 1,
+          options,
+        },
+      ],
+      ["SwarmService/CreateJoinToken", { hostName: "UPPER", ttl: "60s", labels: { zone: "z" }, masters: ["m:1"] }],
+      ["SwarmService/RevokeJoinToken", { id: "jt-none" }],
+      ["SwarmService/DrainHost", { name: "nobody", options }],
+      ["SwarmService/ActivateHost", { name: "nobody" }],
+      ["SwarmService/DecommissionHost", { name: "nobody", force: true, options }],
+      ["SwarmService/GetHost", { name: "nobody" }],
+    ];
+    const { csrPem: csr, keyPem } = await createKeyAndCsr({ commonName: "edge" });
+    const { digest } = await loadCatalogue([ownCatalogue, testCatalogue]);
+    const facts = {
+      agentVersion: "v",
+      protocolVersion,
+      catalogueDigest: digest,
+      engineVersion: "e",
+      composeVersion: "c",
+      interfaces: [{ name: "eth0", addresses: ["10.0.0.1/24"] }],
+      capacity: { cpus: 1, memoryBytes: "1", diskBytes: "1", diskFreeBytes: "1" },
+      clock: new Date().toISOString(),
+      warnings: ["w"],
+      machineName: "m",
+    };
+    const ca = await readFile(join(master.config.dataDir, "pki", "ca.pem"), "utf8");
+    agent = { ca, agent: new https.Agent({ keepAlive: true }) };
+    const { secret } = await master.swarm.createJoinToken({ hostName: "edge" });
+    const token = parseJoinToken(secret);
+    const enrolled = await post(
+      "EnrollmentService/Enroll",
+      JSON.stringify({ tokenId: token.id, tokenSecret: token.secret, csr, facts }),
+    );
+    const { certificate } = JSON.parse(enrolled.text) as { certificate: string };
+    agent = { ...agent, cert: certificate, key: keyPem };
+    requests.push(
+      ["EnrollmentService/Enroll", { tokenId: "jt-none", tokenSecret: "s", csr, facts }],
+      ["EnrollmentService/RenewCertificate", { csr: "none" }],
+    );
+    const nobody = { name: "nobody", topologyId: "" };
+    const outcome = {
+      decky: nobody,
+      revision: 1,
+      plan: { steps: [{ number: 1, verb: "v", target: "t", cause: "c" }], untouched: ["u"], digest: "d" },
+      receipt: { othersUnchanged: true, containers: [{ name: "n", before: { id: "i", startedAt: "s", restartCount: 1 } }] },
+      observation: { decky: nobody, revision: 1, state: 2, services: [{ slug: "s", listening: ["1/tcp"] }] },
+    };
+    harmless = [
+      [
+        "RegistrationService/Register",
+        { facts, accepted: [{ decky: nobody, id: "i", revision: 1 }], instanceId: "i", reportStream: "s" },
+      ],
+      [
+        "RegistrationService/Report",
+        {
+          reportStream: "s",
+          lookedMsAgo: 5,
+          items: [
+            { sequence: "1", at: facts.clock, observation: outcome.observation },
+            { sequence: "2", repair: { decky: nobody, cause: "c", outcome, steps: [{ number: 1 }], startedAt: facts.clock } },
+            { sequence: "3", gap: { lost: "1" } },
+          ],
+        },
+      ],
+      ["RegistrationService/Report", { reportStream: "another", items: [{ sequence: "1", engine: { problem: "p" } }] }],
+      ["SwarmService/ListHosts", { filter: "name=e*,state!=connected,label=zone:z", pageSize: 5, pageToken: "0" }],
+      ["SwarmService/ListRefusedJoins", { pageSize: 5 }],
+      ["FleetService/ListDeckies", { filter: "host=edge-*", pageSize: 5, pageToken: "0" }],
     ];
   });
 
@@ -106,14 +199,39 @@ describe("requests that nobody would write by hand", () => {
     if (Array.isArray(value)) return value.map((inner, index) => (index === key ? replaced(inner, rest, by) : inner));
     return { ...(value as { [key: string]: Json }), [key]: replaced((value as { [key: string]: Json })[key] ?? null, rest, by) };
   };
-  const post = async (method: string, body: string) => {
+  /** Of a call that streams, the error is in its last part. */
+  const post = async (method: string, body: string): Promise<{ isRefused: boolean; text: string }> => {
+    if (/^(Enrollment|Registration)/.test(method)) return postAsAgent(method, body);
+    const isStream = method.endsWith("BatchMutate");
     const response = await fetch(`http://127.0.0.1:${master.port}/decnet.v1.${method}`, {
       method: "POST",
-      headers: { "content-type": "application/json", authorization: `Bearer ${master.token}` },
-      body,
+      headers: {
+        "content-type": isStream ? "application/connect+json" : "application/json",
+        authorization: `Bearer ${master.token}`,
+      },
+      body: isStream ? inEnvelope(body) : body,
     });
-    return { status: response.status, text: await response.text() };
+    const text = await response.text();
+    return { isRefused: response.status >= 400 || (isStream && text.includes('"error":{"code"')), text };
   };
+  const inEnvelope = (body: string): Buffer => {
+    const bytes = Buffer.from(body);
+    const head = Buffer.alloc(5);
+    head.writeUInt32BE(bytes.length, 1);
+    return Buffer.concat([head, bytes]);
+  };
+  const postAsAgent = (method: string, body: string): Promise<{ isRefused: boolean; text: string }> =>
+    new Promise((resolve, reject) => {
+      const address = { host: "127.0.0.1", port: master.tlsPort, path: `/decnet.v1.${method}` };
+      const request = https.request({ ...agent, ...address, method: "POST", headers: { "content-type": "application/json" } });
+      request.once("error", reject).once("response", (response) => {
+        let text = "";
+        response.setEncoding("utf8").on("data", (chunk: string) => (text += chunk));
+        response.once("error", reject).once("end", () => resolve({ isRefused: (response.statusCode ?? 500) >= 400, text }));
+      });
+      request.end(body);
+    });
+  const isInternal = (text: string) => /"code":"(internal|unknown)"/.test(text);
 
   it("are refused, never as an internal error, and change nothing", { timeout: 300_000 }, async () => {
     const before = {
@@ -135,16 +253,31 @@ describe("requests that nobody would write by hand", () => {
           if (path.at(-1) === "options" || path[0] === "config")
             if (["null", "an object", "a prototype"].includes(name)) continue;
           const answer = await post(method, JSON.stringify(replaced(request, path, value)));
-          if (answer.status < 400 || /"code":"(internal|unknown)"/.test(answer.text))
-            wrong.push(`${method} ${path.join(".")} = ${name}: ${answer.status} ${answer.text.slice(0, 200)}`);
+          if (!answer.isRefused || isInternal(answer.text))
+            wrong.push(`${method} ${path.join(".")} = ${name}: ${answer.text.slice(0, 200)}`);
         }
     for (const body of ["", "{", "[]", "null", '"text"', "\u0000", `{"decky":${"[".repeat(200_000)}`]) {
       const answer = await post("MutationService/AddService", body);
-      if (answer.status < 400 || /"code":"(internal|unknown)"/.test(answer.text))
-        wrong.push(`body ${body.slice(0, 20)}: ${answer.status} ${answer.text.slice(0, 200)}`);
+      if (!answer.isRefused || isInternal(answer.text)) wrong.push(`body ${body.slice(0, 20)}: ${answer.text.slice(0, 200)}`);
     }
     expect(wrong).toEqual([]);
     expect(await containersOf(master.prefix)).toEqual(before.containers);
     expect((await master.operations.listOperations({ pageSize: 1000 })).operations.length).toBe(before.operations);
+  });
+
+  it("of an agent, and reads, are never an internal error, and change no decky", { timeout: 300_000 }, async () => {
+    const before = await containersOf(master.prefix);
+    const operations = (await master.operations.listOperations({ pageSize: 1000 })).operations.length;
+    const wrong: string[] = [];
+    for (const [method, request] of harmless)
+      for (const path of places(request))
+        for (const [name, value] of Object.entries(hostile)) {
+          const answer = await post(method, JSON.stringify(replaced(request, path, value)));
+          if (isInternal(answer.text)) wrong.push(`${method} ${path.join(".")} = ${name}: ${answer.text.slice(0, 200)}`);
+        }
+    expect(wrong).toEqual([]);
+    expect((await master.swarm.listHosts({})).hosts.map((host) => host.name)).toEqual(["edge"]);
+    expect(await containersOf(master.prefix)).toEqual(before);
+    expect((await master.operations.listOperations({ pageSize: 1000 })).operations.length).toBe(operations);
   });
 });

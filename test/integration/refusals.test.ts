@@ -1,4 +1,6 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
+import type { PlacementSchema } from "@decnet/common/gen/decnet/v1/fleet_pb";
 import { fromConnectError } from "@decnet/common/rpc/errors";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -23,6 +25,9 @@ describe("a refused change", () => {
     decky: (await master.fleet.getDecky({ decky })).decky?.desiredRevision,
     operations: (await master.operations.listOperations({ pageSize: 1000 })).operations.length,
   });
+
+  const place = (m: TestMaster, { name }: { name: string }, placement: MessageInitShape<typeof PlacementSchema>) =>
+    m.fleet.applyFleet({ fleet: { lan: m.lan, deckies: [{ name, services: [{ slug: "redis" }], placement }] } });
 
   const cases: [string, Code, (m: TestMaster, decky: { name: string }) => Promise<unknown>][] = [
     [
@@ -59,6 +64,22 @@ describe("a refused change", () => {
       Code.InvalidArgument,
       (m) => m.fleet.applyFleet({ fleet: { lan: m.lan, deckies: [{ name: "UPPER", services: [{ slug: "http" }] }] } }),
     ],
+    ["HOST_NOT_FOUND", Code.NotFound, (m) => m.swarm.getHost({ name: "nowhere" })],
+    ["HOST_NOT_FOUND", Code.NotFound, (m) => m.swarm.drainHost({ name: "nowhere" })],
+    ["HOST_NOT_FOUND", Code.NotFound, (m) => m.swarm.activateHost({ name: "nowhere" })],
+    ["HOST_NOT_FOUND", Code.NotFound, (m) => m.swarm.decommissionHost({ name: "nowhere", force: true })],
+    ["HOST_NOT_FOUND", Code.NotFound, (m, d) => place(m, d, { where: { case: "host", value: "nowhere" } })],
+    ["NO_HOST_FITS", Code.FailedPrecondition, (m, d) => place(m, d, { where: { case: "balanced", value: true } })],
+    [
+      "NO_HOST_FITS",
+      Code.FailedPrecondition,
+      (m, d) => place(m, d, { where: { case: "labels", value: { labels: { zone: "a" } } } }),
+    ],
+    ["SWARM_OFF", Code.FailedPrecondition, (m) => m.swarm.createJoinToken({ hostName: "edge-1" })],
+    ["TOKEN_NOT_FOUND", Code.NotFound, (m) => m.swarm.revokeJoinToken({ id: "jt-none" })],
+    ["REQUEST_INVALID", Code.InvalidArgument, (m) => m.swarm.createJoinToken({ hostName: "local" })],
+    ["REQUEST_INVALID", Code.InvalidArgument, (m) => m.swarm.createJoinToken({ hostName: "edge-1", ttl: { seconds: 1n } })],
+    ["REQUEST_INVALID", Code.InvalidArgument, (m) => m.swarm.createJoinToken({ hostName: "edge-1", masters: ["no port"] })],
   ];
 
   it.each(cases)("%s leaves nothing behind, anywhere", async (reason, code, act) => {

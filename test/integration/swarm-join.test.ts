@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -24,10 +24,25 @@ import { startRogueMaster } from "../support/rogue-master.ts";
 import { eventually } from "../support/use-master.ts";
 import { type Swarm, useSwarm, type Worker } from "../support/use-swarm.ts";
 
-const agentProgram = fileURLToPath(new URL("../../packages/agent/src/main.ts", import.meta.url));
-const node = ["--import", "tsx", "--conditions=source", agentProgram];
+const root = fileURLToPath(new URL("../..", import.meta.url));
 /** Short enough to see many renewals, long enough for a busy machine. */
 const certificateSeconds = 20;
+
+/** What a worker needs of a checkout, at another place: the master's packages are not there (W-57). Answers the agent's program. */
+async function copyForWorker(to: string): Promise<string> {
+  for (const name of ["agent", "common", "engine"])
+    await cp(join(root, "packages", name), join(to, "packages", name), {
+      recursive: true,
+      filter: (from) => !from.endsWith("/dist"),
+    });
+  await cp(join(root, "catalog"), join(to, "catalog"), { recursive: true });
+  await mkdir(join(to, "node_modules", "@decnet"), { recursive: true });
+  for (const name of await readdir(join(root, "node_modules")))
+    if (name !== "@decnet") await symlink(join(root, "node_modules", name), join(to, "node_modules", name));
+  for (const name of ["agent", "common", "engine"])
+    await symlink(join(to, "packages", name), join(to, "node_modules", "@decnet", name));
+  return join(to, "packages", "agent", "src", "main.ts");
+}
 
 describe("a machine becomes a worker", () => {
   let swarm: Swarm;
@@ -35,6 +50,7 @@ describe("a machine becomes a worker", () => {
   let decky: { name: string };
   let dying: { secret: string; token?: JoinToken | undefined };
   const cleanups: (() => unknown)[] = [];
+  let node: string[];
   const agents = new Map<Worker, LongRunningProgram>();
 
   beforeAll(async () => {
@@ -45,6 +61,7 @@ describe("a machine becomes a worker", () => {
       env: { DECNET_AGENT_CERTIFICATE_SECONDS: String(certificateSeconds) },
     });
     folder = await mkdtemp(join(tmpdir(), "decnet-join-"));
+    node = ["--import", "tsx", "--conditions=source", await copyForWorker(join(folder, "checkout"))];
     decky = { name: `${swarm.master.prefix}-a` };
     dying = await swarm.master.swarm.createJoinToken({ hostName: "dying", ttl: { seconds: 10n } });
   });

@@ -1,4 +1,5 @@
 import { AppError } from "@decnet/common/errors/app-error";
+import { cleanText } from "@decnet/common/runtime/foreign-text";
 import { IsNull } from "../persistence/conditions.ts";
 import type { Database, Tx } from "../persistence/database.ts";
 import { type HostRow, Hosts } from "../persistence/tables.ts";
@@ -20,11 +21,12 @@ export function createHostStore(database: Database): HostStore {
   return {
     list: (tx) => tx.getRepository(Hosts).find({ where: { decommissionedAt: IsNull() }, order: { name: "ASC" } }),
     async find(tx, name) {
-      const row = await tx.getRepository(Hosts).findOneBy({ name, decommissionedAt: IsNull() });
+      const shown = cleanText(name, 64);
+      const row = shown === name ? await tx.getRepository(Hosts).findOneBy({ name, decommissionedAt: IsNull() }) : null;
       if (row === null)
-        throw new AppError("HOST_NOT_FOUND", `there is no host ${JSON.stringify(name.slice(0, 64))}`, {
-          metadata: { host: name.slice(0, 64) },
-          resource: { type: "host", name: name.slice(0, 64) },
+        throw new AppError("HOST_NOT_FOUND", `there is no host ${JSON.stringify(shown)}`, {
+          metadata: { host: shown },
+          resource: { type: "host", name: shown },
         });
       return row;
     },

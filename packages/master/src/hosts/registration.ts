@@ -228,7 +228,7 @@ export function createRegistration(options: RegistrationOptions): Registration {
           if (sequence < 1n || sequence > lastSequence)
             throw new AppError("REQUEST_INVALID", `items.sequence: is from 1 to ${lastSequence}`);
         const now = await tx.getRepository(Hosts).findOneOrFail({ where: { id: host.id }, lock: { mode: "pessimistic_write" } });
-        if (now.reportStream !== request.reportStream)
+        if (request.reportStream === "" || now.reportStream !== request.reportStream)
           throw new AppError("REQUEST_INVALID", "report_stream: is not the one that was registered");
         const last = BigInt(now.reportSequence);
         const fresh = request.items.filter((item) => item.sequence > last);

@@ -8,6 +8,8 @@ import { toOperationMessage } from "./messages.ts";
 import type { MasterParts } from "./parts.ts";
 
 const usualWaitMs = 15 * 60_000;
+/** A host that was connected so shortly ago is not away: its agent renews its certificate or is started anew. */
+const briefMs = 2_000;
 /** Left for the answer to travel. */
 const spareMs = 200;
 
@@ -66,6 +68,7 @@ export function waitsForHost(row: WaitedFor, { hosts, converger }: Pick<MasterPa
   const missing = hosts.isReachable(row.host) ? converger.heldUpBy(row.deckyId) : row.host;
   if (missing === undefined) return "";
   const since = hosts.lostAt(missing);
+  if (since !== undefined && Date.now() - since.getTime() < briefMs) return "";
   return `host ${missing}, which is not connected${since === undefined ? "" : ` since ${since.toISOString()}`}`;
 }
 

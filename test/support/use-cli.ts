@@ -21,6 +21,9 @@ export interface TestCli {
     args: readonly string[],
     answers: readonly (readonly [shown: string, typed: string | (() => Promise<string>)])[],
   ): Promise<{ exit: number; screen: string }>;
+  /** For a test that has to read along while the command runs. */
+  readonly program: string;
+  readonly env: Readonly<Record<string, string>>;
   /** A folder of the test's own, removed with the rest. */
   readonly folder: string;
   dispose(): Promise<void>;
@@ -41,6 +44,8 @@ export async function useCli(master: TestMaster): Promise<TestCli> {
     XDG_CACHE_HOME: join(folder, "cache"),
   };
   return {
+    program: wrapper,
+    env,
     folder,
     async run(args, more = {}) {
       const { exitCode, stdout, stderr } = await execa(wrapper, [...args], {

@@ -45,7 +45,7 @@ export async function runChange(change: Change): Promise<number> {
     else if (form === "jsonl" && dry.plan !== undefined)
       printRaw(JSON.stringify({ type: "plan", decky: nameOf(dry), plan: toJson(PlanSchema, dry.plan) }));
     warnOfPlainSecrets(dry, change.plainKeys ?? []);
-    if (!hasChanges(dry.plan)) return nothingToDo(dry, form);
+    if (!hasChanges(dry.plan) && change.always !== true) return nothingToDo(dry, form);
     const consent = await seekConsent(change, dry);
     const expectedPlan = flags.expectPlan ?? (consent.binds ? (consent.dry.plan?.digest ?? "") : "");
     const started = await submitUnlessMoved(change, expectedPlan);

@@ -7,6 +7,7 @@ import { EventService } from "@decnet/common/gen/decnet/v1/event_pb";
 import { FleetService } from "@decnet/common/gen/decnet/v1/fleet_pb";
 import { MutationService } from "@decnet/common/gen/decnet/v1/mutation_pb";
 import { OperationService } from "@decnet/common/gen/decnet/v1/operation_pb";
+import { SwarmService } from "@decnet/common/gen/decnet/v1/swarm_pb";
 import { createClientTransport } from "@decnet/common/rpc/client";
 import type { ChosenContext } from "./contexts/contexts.ts";
 import { isVerbose, say } from "./output.ts";
@@ -20,6 +21,7 @@ export interface Connection {
   readonly events: Client<typeof EventService>;
   readonly catalog: Client<typeof CatalogService>;
   readonly access: Client<typeof AccessService>;
+  readonly swarm: Client<typeof SwarmService>;
   close(): void;
 }
 
@@ -39,6 +41,7 @@ export function connect(context: ChosenContext): Connection {
     events: to(EventService),
     catalog: to(CatalogService),
     access: to(AccessService),
+    swarm: to(SwarmService),
     close,
   };
 }

@@ -57,7 +57,11 @@ export function changing(command: Command, help?: Help): Command {
   return reading(
     command
       .option("-y, --yes", "do not ask; never covers named risks")
-      .option("--accept <risk>", "accept a named risk: cut-sessions, restart-base, teardown=NAME; repeatable", collect)
+      .option(
+        "--accept <risk>",
+        "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, count=N; repeatable",
+        collect,
+      )
       .option("--plan", "only show the plan")
       .option("--dry-run", "the same as --plan")
       .option("--exit-code", "with --plan: exit 10 when there are changes")
@@ -67,7 +71,8 @@ export function changing(command: Command, help?: Help): Command {
       .option("--expect-plan <digest>", "refuse unless the plan is this one")
       .option("--reason <text>", "kept with the operation")
       .option("--request-id <id>", "the same id again gives the same operation")
-      .option("--on-failure <what>", "undo (default) or keep"),
+      .option("--on-failure <what>", "undo (default) or keep")
+      .option("--when-away <what>", "queue (default) the change for a host that is away, or refuse it"),
     help,
   );
 }

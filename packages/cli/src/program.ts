@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import type { Cli } from "./cli.ts";
+import { registerBatch } from "./commands/batch.ts";
 import { registerCatalog } from "./commands/catalog.ts";
 import { registerCompletion } from "./commands/completion.ts";
 import { registerContext } from "./commands/context.ts";
@@ -7,6 +8,7 @@ import { registerDecky } from "./commands/decky.ts";
 import { registerDoctor } from "./commands/doctor.ts";
 import { registerEvents } from "./commands/events.ts";
 import { registerFleet } from "./commands/fleet.ts";
+import { registerHost } from "./commands/host.ts";
 import { registerMachine } from "./commands/machine.ts";
 import { registerOp } from "./commands/op.ts";
 import { registerService } from "./commands/service.ts";
@@ -28,7 +30,9 @@ const groups: readonly ((program: Command, cli: Cli) => void)[] = [
   registerStatus,
   registerDecky,
   registerService,
+  registerBatch,
   registerFleet,
+  registerHost,
   registerOp,
   registerEvents,
   registerCatalog,

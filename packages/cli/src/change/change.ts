@@ -9,6 +9,8 @@ export interface Change {
   readonly submit: (options: OptionsInit) => Promise<{ operation?: Operation | undefined }>;
   /** Whether a plain yes is asked for; adds disturb nothing and ask nothing. */
   readonly asks: boolean;
+  /** It is done also when no decky changes by it. */
+  readonly always?: boolean;
   /** The biggest acts want this name typed. */
   readonly typed?: { readonly name: string; readonly accept: string };
   /** The act as the question says it: `Remove ftp from web-07`. */

@@ -10,7 +10,7 @@ import {
 import { fromConnectError } from "@decnet/common/rpc/errors";
 import type { Connection } from "../connection.ts";
 import { formOf } from "../flags.ts";
-import { during, endLive, isVerbose, print, printRaw, progress, say, showLive } from "../output.ts";
+import { during, endLive, isVerbose, print, printRaw, progress, say, showLive, visible } from "../output.ts";
 import { type Form, formatDocument, isForPrograms } from "../text/forms.ts";
 import { nameOf } from "../text/plan.ts";
 import { exitOf, formatReceipt, formatStep, formatVerdict, worstExit } from "../text/verdict.ts";
@@ -84,6 +84,10 @@ async function watch(
     for await (const { item } of stream) {
       if (item.case === "operation") {
         last = item.value;
+        if (isForPeople && last.waitingFor !== "") {
+          progress(`  waiting for ${visible(last.waitingFor)}`);
+          showLive(`waiting for ${visible(last.waitingFor)}`);
+        }
         if (isForPeople && last.children.length > 0)
           following ??= followParts(connection, last, AbortSignal.any([signal, parts.signal]));
       } else if (item.case === "step") {

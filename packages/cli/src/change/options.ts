@@ -1,4 +1,4 @@
-import { OnFailure, Wait } from "@decnet/common/gen/decnet/v1/operation_pb";
+import { OnFailure, Wait, WhenAway } from "@decnet/common/gen/decnet/v1/operation_pb";
 import type { ReadFlags } from "../flags.ts";
 import { UsageError } from "../settings.ts";
 import { parseDuration } from "../text/duration.ts";
@@ -17,6 +17,7 @@ export interface ChangeFlags extends ReadFlags {
   readonly reason?: string;
   readonly requestId?: string;
   readonly onFailure?: string;
+  readonly whenAway?: string;
 }
 
 /** The options of a mutating call. */
@@ -28,11 +29,14 @@ export interface OptionsInit {
   readonly reason: string;
   readonly onFailure: OnFailure;
   readonly wait: Wait;
+  readonly whenAway: WhenAway;
 }
 
 export function optionsOf(flags: ChangeFlags, fixed: { dryRun: boolean; expectedPlan: string }): OptionsInit {
   if (flags.onFailure !== undefined && flags.onFailure !== "undo" && flags.onFailure !== "keep")
     throw new UsageError("--on-failure is undo or keep");
+  if (flags.whenAway !== undefined && flags.whenAway !== "queue" && flags.whenAway !== "refuse")
+    throw new UsageError("--when-away is queue or refuse");
   return {
     requestId: fixed.dryRun ? "" : (flags.requestId ?? ""),
     ...(flags.expect === undefined ? {} : { expectedRevision: parseRevision(flags.expect) }),
@@ -41,6 +45,7 @@ export function optionsOf(flags: ChangeFlags, fixed: { dryRun: boolean; expected
     reason: flags.reason ?? "",
     onFailure: flags.onFailure === "keep" ? OnFailure.KEEP : OnFailure.UNDO,
     wait: Wait.ACCEPTED,
+    whenAway: flags.whenAway === "refuse" ? WhenAway.REFUSE : WhenAway.QUEUE,
   };
 }
 

@@ -64,7 +64,7 @@ export interface VerdictFacts {
 
 /** How an operation ended, for people. A success goes to stdout, everything else to stderr. Pure. */
 export function formatVerdict(operation: Operation, facts: VerdictFacts = {}): string {
-  const name = nameOf(operation);
+  const name = subjectOf(operation);
   switch (operation.state) {
     case OperationState.SUCCEEDED:
       return success(operation, name);
@@ -78,8 +78,18 @@ export function formatVerdict(operation: Operation, facts: VerdictFacts = {}): s
         ` next:  decnet decky revisions ${name}`,
       ].join("\n");
     default:
-      return [`${operation.id} is ${word(OperationState, operation.state)}`, `watch: decnet op watch ${operation.id}`].join("\n");
+      return [waitingLine(operation), `watch: decnet op watch ${operation.id}`].join("\n");
   }
+}
+
+function waitingLine({ id, state, waitingFor }: Operation): string {
+  return `${id} is ${word(OperationState, state)}${waitingFor === "" ? "" : `, waiting for ${visible(waitingFor)}`}`;
+}
+
+function subjectOf(operation: Operation): string {
+  const { kind } = operation;
+  const isOfHost = kind === OperationKind.DRAIN_HOST || kind === OperationKind.DECOMMISSION_HOST;
+  return isOfHost ? operation.host : nameOf(operation);
 }
 
 function success(operation: Operation, name: string): string {
@@ -108,6 +118,8 @@ function outcome(operation: Operation): string {
   if (kind === OperationKind.TEARDOWN_DECKY) return "is gone";
   if (kind === OperationKind.TEARDOWN_FLEET) return "is gone, every decky of it";
   if (kind === OperationKind.APPLY_FLEET) return `applied, ${operation.children.length} deckies changed`;
+  if (kind === OperationKind.DRAIN_HOST) return `is drained, ${operation.children.length} deckies moved`;
+  if (kind === OperationKind.DECOMMISSION_HOST) return `is decommissioned, ${operation.children.length} deckies were removed`;
   return "applied";
 }
 

@@ -2,6 +2,7 @@ import { createHmac, randomBytes, randomUUID } from "node:crypto";
 import { chmod, mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError } from "@decnet/common/errors/app-error";
+import type { AgentFacts } from "@decnet/common/gen/decnet/v1/enrollment_pb";
 import type { Logger } from "@decnet/common/logging/logger";
 import { createErrorInterceptor } from "@decnet/common/rpc/error-interceptor";
 import { startRpcServer } from "@decnet/common/rpc/server";
@@ -9,6 +10,7 @@ import { writeFileAtomically } from "@decnet/common/runtime/atomic-file";
 import { createReleasers } from "@decnet/common/runtime/releasers";
 import { repeatUntilAborted } from "@decnet/common/runtime/repeat";
 import { loadCatalogue } from "@decnet/engine/catalogue/load";
+import type { Catalogue } from "@decnet/engine/catalogue/types";
 import { type Engine, type EngineOptions, openEngine } from "@decnet/engine/engine";
 import type { StepBoundary } from "@decnet/engine/execute/execute-plan";
 import { keepImagesPruned } from "@decnet/engine/keep-images-pruned";
@@ -31,6 +33,8 @@ export interface AgentOptions {
   readonly boundary?: StepBoundary;
   /** Another engine than the one on the socket; for benches alone. */
   readonly openHostEngine?: (options: EngineOptions) => Promise<Engine>;
+  /** What many agents of one process have in common, read once: their catalogue and the facts of their machine; for benches alone. */
+  readonly shared?: { readonly catalogue: Catalogue; readonly facts: () => Promise<AgentFacts> };
 }
 
 export interface Agent {
@@ -41,15 +45,16 @@ export interface Agent {
 }
 
 /** Wires an agent and starts it. It runs without a master and without an engine, says what is missing, and goes on when they are back. */
-export async function startAgent({ config, identity, log, version, boundary, openHostEngine }: AgentOptions): Promise<Agent> {
+export async function startAgent(options: AgentOptions): Promise<Agent> {
+  const { config, identity, log, version, boundary, shared } = options;
   const releasers = createReleasers();
   try {
     await mkdir(config.stateDir, { recursive: true, mode: 0o700 });
     await chmod(config.stateDir, 0o700);
-    const catalogue = await loadCatalogue(config.catalogueFolders);
+    const catalogue = shared?.catalogue ?? (await loadCatalogue(config.catalogueFolders));
     const stopping = new AbortController();
     releasers.add(async () => stopping.abort(new AppError("SHUTTING_DOWN", "the agent is shutting down")));
-    const engine = createLazyEngine(openHostEngine ?? openEngine, {
+    const engine = createLazyEngine(options.openHostEngine ?? openEngine, {
       instance: identity.hostId,
       dataDir: config.stateDir,
       catalogue,
@@ -66,7 +71,8 @@ export async function startAgent({ config, identity, log, version, boundary, ope
     const runner = createRunner({ engine, specs, parallel: config.parallel, stopping: stopping.signal });
     const policy = await openPolicy(join(config.stateDir, "drift-policy"));
     const watch = createWatch({ engine, specs, runner, reports, policy: policy.get, log });
-    let facts = await readFacts({ ...config, version, catalogueDigest: catalogue.digest });
+    const readOwnFacts = shared?.facts ?? (() => readFacts({ ...config, version, catalogueDigest: catalogue.digest }));
+    let facts = await readOwnFacts();
     const parts = {
       catalogue,
       engine,
@@ -84,7 +90,7 @@ export async function startAgent({ config, identity, log, version, boundary, ope
       identity,
       instanceId: randomUUID(),
       async facts() {
-        facts = await readFacts({ ...config, version, catalogueDigest: catalogue.digest });
+        facts = await readOwnFacts();
         return facts;
       },
       specs,

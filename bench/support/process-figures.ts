@@ -1,0 +1,23 @@
+import { readdir, readFile } from "node:fs/promises";
+
+const ticksPerSecond = 100;
+
+/** Resident memory of a process, in megabytes. */
+export async function memoryMb(pid: number): Promise<number> {
+  const status = await readFile(`/proc/${pid}/status`, "utf8");
+  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) / 1_024;
+}
+
+/** Processor seconds that a process and the processes it started have taken so far; those that ended and were waited for included. */
+export async function cpuSeconds(pid: number): Promise<number> {
+  let ticks = 0;
+  for (const name of await readdir("/proc")) {
+    if (!/^\d+$/.test(name)) continue;
+    const stat = await readFile(`/proc/${name}/stat`, "utf8").catch(() => "");
+    // The name of the program, in brackets, may hold anything.
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    const [parent, user, system] = [fields[1], fields[11], fields[12]].map(Number);
+    if (Number(name) === pid || parent === pid) ticks += (user ?? 0) + (system ?? 0);
+  }
+  return ticks / ticksPerSecond;
+}

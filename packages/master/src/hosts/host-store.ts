@@ -8,6 +8,8 @@ import { updateRows } from "../persistence/write.ts";
 /** Enrolled workers. A decommissioned host keeps its row; its name is free again. */
 export interface HostStore {
   list(tx: Tx): Promise<HostRow[]>;
+  /** What is known about when the hosts that are not named were seen; theirs alone is read. */
+  others(tx: Tx, names: readonly string[]): Promise<Pick<HostRow, "id" | "name" | "lastSeen">[]>;
   /** Throws HOST_NOT_FOUND. */
   find(tx: Tx, name: string): Promise<HostRow>;
   /** The host whose certificate this is, if it is accepted still. */
@@ -20,6 +22,11 @@ export interface HostStore {
 export function createHostStore(database: Database): HostStore {
   return {
     list: (tx) => tx.getRepository(Hosts).find({ where: { decommissionedAt: IsNull() }, order: { name: "ASC" } }),
+    others: (tx, names) =>
+      tx.query(
+        `SELECT id, name, last_seen AS "lastSeen" FROM hosts WHERE decommissioned_at IS NULL AND NOT (name = ANY ($1)) ORDER BY name`,
+        [names],
+      ),
     async find(tx, name) {
       const shown = cleanText(name, 64);
       const row = shown === name ? await tx.getRepository(Hosts).findOneBy({ name, decommissionedAt: IsNull() }) : null;

@@ -2,7 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "@decnet/common/logging/logger";
 import { stateFact } from "../convergence/facts.ts";
 import type { EventLog } from "../events/outbox.ts";
-import { In, Not } from "../persistence/conditions.ts";
+import { In, IsNull, Not } from "../persistence/conditions.ts";
 import type { Database } from "../persistence/database.ts";
 import { Deckies, type DeckyRow, type HostRow, Hosts } from "../persistence/tables.ts";
 import { updateRows } from "../persistence/write.ts";
@@ -30,10 +30,10 @@ export async function watchSilence(options: SilenceOptions): Promise<void> {
   const startedAt = new Date();
   const told = new Map<string, number>();
   const look = async () => {
-    const rows = await database.read((tx) => hostStore.list(tx));
-    const away = rows.filter((row) => !hosts.isReachable(row.name));
-    await noteSeen(rows.filter((row) => hosts.isReachable(row.name)));
-    for (const row of away) {
+    await noteSeen();
+    // Of hosts that are here there is nothing to read.
+    for (const row of await database.read((tx) => hostStore.others(tx, hosts.names))) {
+      if (hosts.isReachable(row.name)) continue;
       // This master may never have seen it: then it waits for it from its own start, and says when it was seen last.
       const lost = hosts.lostAt(row.name);
       const since = lost ?? row.lastSeen;
@@ -42,11 +42,14 @@ export async function watchSilence(options: SilenceOptions): Promise<void> {
       told.set(row.name, since.getTime());
     }
   };
+  let notedAt = 0;
   /** A master that is killed leaves behind when hosts were seen, give or take this. */
-  const noteSeen = async (rows: readonly HostRow[]) => {
-    const stale = rows.filter(({ lastSeen }) => lastSeen === null || Date.now() - lastSeen.getTime() > noteSeenMs);
-    if (stale.length === 0) return;
-    await database.read((tx) => updateRows(tx, Hosts, { id: In(stale.map(({ id }) => id)) }, { lastSeen: new Date() }));
+  const noteSeen = async () => {
+    if (Date.now() - notedAt < noteSeenMs) return;
+    notedAt = Date.now();
+    await database.read((tx) =>
+      updateRows(tx, Hosts, { name: In([...hosts.names]), decommissionedAt: IsNull() }, { lastSeen: new Date() }),
+    );
   };
   while (!stopping.aborted) {
     await look().catch((error: unknown) => log.error("looking for silent hosts failed", { err: error }));

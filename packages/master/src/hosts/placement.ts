@@ -30,9 +30,14 @@ export function placeDecky(
     (host) => host.name !== "local" && !host.draining && wanted.every(([key, value]) => host.labels[key] === value),
   );
   if (current !== undefined && fitting.some((host) => host.name === current)) return current;
-  const best = fitting
-    .filter((host) => host.isReachable)
-    .sort((left, right) => (load.get(left.name) ?? 0) - (load.get(right.name) ?? 0) || (left.name < right.name ? -1 : 1))[0];
+  const loadOf = ({ name }: PlaceableHost) => load.get(name) ?? 0;
+  // Not sorted: a fleet of many deckies asks for each of them.
+  let best: PlaceableHost | undefined;
+  for (const host of fitting) {
+    if (!host.isReachable) continue;
+    const difference = best === undefined ? -1 : loadOf(host) - loadOf(best);
+    if (best === undefined || difference < 0 || (difference === 0 && host.name < best.name)) best = host;
+  }
   if (best === undefined) {
     const asked = wanted.map(([key, value]) => `${key}=${value}`).join(", ");
     throw new AppError("NO_HOST_FITS", `no active worker${asked === "" ? "" : ` with ${asked}`} is connected`);

@@ -511,9 +511,9 @@ export function createConverger(options: ConvergerOptions): Converger {
     async wakeHost(host) {
       const rows: { id: string; host: string }[] = await database.read((tx) =>
         tx.query(
-          `SELECT decky.id, decky.host FROM deckies AS decky
-           WHERE $1 = ANY (decky.leaving_hosts) OR (decky.host = $1 AND EXISTS
-             (SELECT FROM operations WHERE decky_id = decky.id AND state IN ('pending', 'running')))`,
+          `SELECT id, host FROM deckies WHERE leaving_hosts <> '{}' AND $1 = ANY (leaving_hosts)
+           UNION SELECT decky.id, decky.host FROM deckies AS decky WHERE decky.host = $1 AND EXISTS
+             (SELECT FROM operations WHERE decky_id = decky.id AND state IN ('pending', 'running'))`,
           [host],
         ),
       );

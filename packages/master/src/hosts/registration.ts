@@ -51,11 +51,26 @@ export interface Registration {
 /** The database counts no further. */
 const lastSequence = 2n ** 62n;
 
+/** What is told of the fleet's policy may be so old. */
+const policyMs = 1_000;
+
 export function createRegistration(options: RegistrationOptions): Registration {
   const { database, operations, events, registry, log } = options;
   const instances = new Map<string, string>();
 
   const policyOf = async (tx: Tx) => (await tx.getRepository(Fleets).findOneBy({ id: 1 }))?.driftPolicy ?? "repair";
+
+  let looked: { readonly at: number; readonly policy: ReturnType<typeof policyOf> } | undefined;
+  /** Heartbeats of all hosts share one look at the fleet. */
+  const recentPolicy = (): ReturnType<typeof policyOf> => {
+    if (looked !== undefined && performance.now() - looked.at < policyMs) return looked.policy;
+    const mine = { at: performance.now(), policy: database.read(policyOf) };
+    looked = mine;
+    mine.policy.catch(() => {
+      if (looked === mine) looked = undefined;
+    });
+    return mine.policy;
+  };
 
   const refuseSecondAgent = async (host: HostRow, instanceId: string, address: string): Promise<void> => {
     const present = registry.connected(host.name);
@@ -220,7 +235,7 @@ export function createRegistration(options: RegistrationOptions): Registration {
     async report(host, request) {
       if (request.lookedMsAgo !== undefined) registry.connected(host.name)?.noteLook(new Date(Date.now() - request.lookedMsAgo));
       if (request.items.length === 0) {
-        const policy = await database.read(policyOf);
+        const policy = await recentPolicy();
         return { acknowledged: BigInt(host.reportSequence), fullResync: registry.takeResync(host.name), driftPolicy: policy };
       }
       const { facts, ...answer } = await database.transaction(async (tx) => {

@@ -59,7 +59,7 @@ export async function watchSilence(options: SilenceOptions): Promise<void> {
 
 /** A change that was asked for meanwhile, or given up, makes nothing known: it is said again of every decky that has another state. */
 async function sayUnknown(
-  { id, name }: HostRow,
+  { id, name }: Pick<HostRow, "id" | "name" | "lastSeen">,
   since: Date,
   isNew: boolean,
   { database, events, hosts }: SilenceOptions,

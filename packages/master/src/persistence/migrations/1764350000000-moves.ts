@@ -6,6 +6,8 @@ const statements = [
   "UPDATE deckies SET leaving_hosts = ARRAY[previous_host] WHERE previous_host IS NOT NULL",
   "ALTER TABLE deckies ALTER COLUMN leaving_hosts DROP DEFAULT",
   "ALTER TABLE deckies DROP COLUMN previous_host",
+  // Few do at a time.
+  "CREATE INDEX deckies_leaving ON deckies (id) WHERE leaving_hosts <> '{}'",
   // Where it was last seen running: a move that fails goes back there.
   "ALTER TABLE deckies ADD COLUMN last_host text",
   "UPDATE deckies SET last_host = host WHERE rendered_revision > 0 AND leaving_hosts = '{}'",

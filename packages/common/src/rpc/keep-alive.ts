@@ -8,12 +8,17 @@ export function keepAlive(session: Http2Session, onDead: () => void): void {
   let deadline: NodeJS.Timeout | undefined;
   const timer = setInterval(() => {
     if (session.closed || session.destroyed || deadline !== undefined) return;
-    deadline = setTimeout(() => {
+    let answered = false;
+    // When this process itself was late, the answer may be here already and not read yet: that is done before an immediate runs.
+    const giveUp = () => {
+      if (answered || session.destroyed) return;
       onDead();
       session.destroy();
-    }, answerMs);
+    };
+    deadline = setTimeout(() => setImmediate(giveUp), answerMs);
     try {
       session.ping(() => {
+        answered = true;
         clearTimeout(deadline);
         deadline = undefined;
       });

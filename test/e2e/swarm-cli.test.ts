@@ -33,7 +33,7 @@ describe("workers at the command line", () => {
     return { child, shown, ended: once(child, "exit") };
   };
 
-  it("are invited: what to run there, a refusal with its reason, each step, and that it is ready", async () => {
+  it("are invited: what to run there, each step as it is taken, and that it is ready", async () => {
     const { shown, ended } = begin(["host", "invite", "--name", "edge-1", "--label", "site=north"]);
     const secret = await eventually(async () => /agent join (\S+) --run/.exec(shown.text)?.[1]);
     expect(shown.text).toMatch(/Run this ON THE NEW WORKER[\s\S]*Single use, ends \d\d:\d\d UTC/);
@@ -84,10 +84,13 @@ describe("workers at the command line", () => {
     const add = ["service", "add", `${swarm.master.prefix}-02`, "http"];
     const refused = await cli.run([...add, "--when-away", "refuse"]);
     expect([refused.exit, refused.stderr]).toEqual([6, expect.stringContaining("HOST_UNREACHABLE")]);
+    const waiting = await cli.run([...add, "--wait", "3s"]);
+    expect([waiting.exit, waiting.stderr]).toEqual([9, expect.stringContaining("waiting for host edge-1")]);
     await worker.start();
+    await eventually(async () => (await everywhere(swarm)).some((each) => each === "edge-1/02-http"));
   });
 
-  it("are drained and decommissioned by their typed name", async () => {
+  it("are taken out of service by their typed name alone", async () => {
     const nowhere = await cli.run(["host", "drain", "edge-1", "--accept", "drain=edge-1"]);
     expect([nowhere.exit, nowhere.stderr]).toEqual([4, expect.stringContaining("NO_HOST_FITS")]);
     const gone = ["host", "decommission", "edge-1"];

@@ -154,8 +154,9 @@ function registerInvite(host: Command, cli: Cli): void {
       if (form === "name") printRaw(made.secret);
       else if (form !== "table" && form !== "wide") printRaw(formatDocument(form, toJson(CreateJoinTokenResponseSchema, made)));
       if (form !== "table" && form !== "wide") return 0;
+      if (flags.wait) return waitForWorker(connection, flags.name, made);
       print(formatInvitation(made));
-      return flags.wait ? waitForWorker(connection, flags.name, made) : 0;
+      return 0;
     }),
   );
 }
@@ -173,11 +174,13 @@ function parseLabels(words: readonly string[]): Record<string, string> {
 const lookEveryMs = 1_000;
 const hintAfterMs = 60_000;
 
-/** Shows each step of the join as it is taken, and each refusal, until the worker is connected. Answers the exit code. */
-async function waitForWorker(connection: Connection, name: string, { token, masters }: CreateJoinTokenResponse): Promise<number> {
+/** Says what to run there, then shows each step of the join as it is taken, and each refusal, until the worker is connected. Answers the exit code. */
+async function waitForWorker(connection: Connection, name: string, made: CreateJoinTokenResponse): Promise<number> {
+  const { token, masters } = made;
   const interrupted = new AbortController();
   const onInterrupt = () => interrupted.abort();
   process.once("SIGINT", onInterrupt);
+  print(formatInvitation(made));
   const begun = Date.now();
   const ends = token?.expiresAt === undefined ? begun : timestampMs(token.expiresAt);
   const told = new Set<string>();

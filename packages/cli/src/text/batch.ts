@@ -17,8 +17,9 @@ export interface BatchPlan {
 const mostRefusals = 10;
 
 export function planOfBatch(results: readonly BatchResult[]): BatchPlan {
-  const isAway = ({ error }: BatchResult) => error?.reason === "HOST_UNREACHABLE";
-  const planned = results.flatMap(({ operation }) => operation ?? []);
+  const isAway = ({ error, operation }: BatchResult) =>
+    error?.reason === "HOST_UNREACHABLE" || (operation?.waitingFor ?? "") !== "";
+  const planned = results.filter((result) => !isAway(result)).flatMap(({ operation }) => operation ?? []);
   const away = results.filter(isAway);
   const refused = results.filter((result) => result.error !== undefined && !isAway(result));
   const deckies = new Set(results.filter((result) => !refused.includes(result)).map(({ decky }) => decky?.name)).size;

@@ -1,6 +1,7 @@
 import { AppError } from "@decnet/common/errors/app-error";
 import type { Catalogue } from "@decnet/engine/catalogue/types";
-import { formatPlan } from "@decnet/engine/plan/plan";
+import { formatPlan, type PlanView } from "@decnet/engine/plan/plan";
+import type { HostTarget } from "@decnet/engine/wire/decky-spec";
 import type { Converger } from "../convergence/converger.ts";
 import { operationFacts, stateFact } from "../convergence/facts.ts";
 import { type DeckyStore, toTarget } from "../deckies/decky-store.ts";
@@ -91,13 +92,24 @@ export function createMutations({
     mutation: Mutation,
   ) => {
     const target = toTarget(decky, after, decky.desiredRevision + 1, mutation.leaves === true);
-    const plan = await hosts.link(decky.host).plan(target);
+    const plan = await planThere(decky.host, target, mutation);
     return toPlanRecord(
-      plan,
-      formatPlan(plan),
+      plan ?? { steps: [], untouched: [], risks: [], digest: "" },
+      plan === undefined ? `host ${decky.host} is away: what has to be done there is known when it is back` : formatPlan(plan),
       decky.desiredRevision,
       diffServices(before, mutation.leaves ? [] : after, catalogue),
     );
+  };
+
+  /** Undefined for a change that may wait for its host, while that is away. */
+  const planThere = async (host: string, target: HostTarget, { options }: Mutation): Promise<PlanView | undefined> => {
+    try {
+      return await hosts.link(host).plan(target);
+    } catch (error) {
+      const mayWait = options.whenAway === "queue" && options.expectedPlan === "" && host !== "local";
+      if (mayWait && error instanceof AppError && error.reason === "HOST_UNREACHABLE") return undefined;
+      throw error;
+    }
   };
 
   /** Answers the operation of an earlier call with the same id, and refuses an id that was used for something else. */

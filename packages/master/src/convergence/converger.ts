@@ -418,11 +418,10 @@ export function createConverger(options: ConvergerOptions): Converger {
     }
   };
 
-  /** Where a decky whose move failed goes: to where it ran, if that host is there. */
+  /** Where a decky whose move failed goes: to where it ran. A host that is away is waited for. */
   const moveBack = (decky: DeckyRow, attempted: string) => {
     const { lastHost } = decky;
     if (lastHost === null || decky.leaving || decky.host !== attempted || lastHost === attempted) return undefined;
-    if (!hosts.isReachable(lastHost)) return undefined;
     const { host, leavingHosts, renderedRevision } = moveTo(decky, lastHost);
     return { host, leavingHosts, renderedRevision };
   };

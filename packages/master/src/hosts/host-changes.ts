@@ -152,6 +152,7 @@ export function createHostChanges(options: HostChangesOptions): HostChanges {
     await tx.query("UPDATE deckies SET leaving_hosts = array_remove(leaving_hosts, $1) WHERE $1 = ANY (leaving_hosts)", [
       host.name,
     ]);
+    await tx.query("UPDATE deckies SET last_host = NULL WHERE last_host = $1", [host.name]);
     await joinTokens.spend(tx, host.id);
     await events.append(tx, hostFact(host.name, "decommissioned", message));
   };

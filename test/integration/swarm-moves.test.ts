@@ -1,9 +1,9 @@
-import { MovePolicy } from "@decnet/common/gen/decnet/v1/fleet_pb";
+import { LanDriver, MovePolicy } from "@decnet/common/gen/decnet/v1/fleet_pb";
 import { OperationState, Wait, WhenAway } from "@decnet/common/gen/decnet/v1/operation_pb";
 import { fromConnectError } from "@decnet/common/rpc/errors";
 import { debianBase } from "@decnet/engine/tables/distros";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { applyFleet, everywhere, reasonOf } from "../support/swarm-changes.ts";
+import { applyFleet, everywhere, placement, reasonOf } from "../support/swarm-changes.ts";
 import { eventually } from "../support/use-master.ts";
 import { joinWorker, type Swarm, useSwarm, type Worker } from "../support/use-swarm.ts";
 
@@ -12,7 +12,7 @@ describe("deckies on several hosts", () => {
   let workers: [Worker, Worker, Worker];
 
   beforeAll(async () => {
-    swarm = await useSwarm({ hosts: 3, slugs: ["redis"], join: false });
+    swarm = await useSwarm({ hosts: 3, slugs: ["redis", "http"], join: false });
     const [first, second, third] = swarm.workers;
     if (first === undefined || second === undefined || third === undefined) throw new Error("three workers are needed");
     workers = [first, second, third];
@@ -192,6 +192,29 @@ describe("deckies on several hosts", () => {
     expect([ended.state, await hostOf("a")]).toEqual([OperationState.SUCCEEDED, "edge-2"]);
     expect(await everywhere(swarm)).toEqual(["edge-2/a", "edge-2/a-redis"]);
     expect(most.bases).toBeLessThanOrEqual(1);
+  });
+
+  it("keep their worker's LAN, its driver and its parent, through a live mutation", async () => {
+    const { master } = swarm;
+    const [first] = workers;
+    const ends = ["decoys", "decoyq"] as const;
+    await first.host.run("ip", ["link", "add", ends[0], "type", "veth", "peer", "name", ends[1]]);
+    for (const end of ends) await first.host.run("ip", ["link", "set", end, "up"]);
+    const lan = { ...master.lan, name: `${master.prefix}-mac`, driver: LanDriver.MACVLAN, parent: ends[0] };
+    const decky = { name: `${master.prefix}-a` };
+    const wanted = { ...decky, services: [{ slug: "redis" }], placement: placement("edge-1") ?? {} };
+    await master.fleet.applyFleet({ fleet: { lan, deckies: [wanted] } });
+    const format = "{{.Id}} {{.Driver}} {{.Options.parent}}";
+    const before = await first.host.docker(["network", "inspect", "--format", format, lan.name]);
+    expect(before[0]).toMatch(/ macvlan decoys$/);
+    const { operation } = await master.mutations.addService({ decky, service: "http" });
+    expect([operation?.state, operation?.receipt?.othersUnchanged]).toEqual([OperationState.SUCCEEDED, true]);
+    expect(await first.host.docker(["network", "inspect", "--format", format, lan.name])).toEqual(before);
+    const updated = { decky, service: "http", config: { server_header: "nginx" }, apply: true };
+    expect((await master.mutations.updateServiceConfig(updated)).operation?.receipt?.othersUnchanged).toBe(true);
+    expect(await first.host.docker(["network", "inspect", "--format", format, lan.name])).toEqual(before);
+    await master.fleet.teardownFleet({});
+    await first.host.run("ip", ["link", "del", ends[0]]);
   });
 
   it("go back to where they ran when the new host cannot deploy them, and the operation says so", async () => {

@@ -16,7 +16,7 @@ const given = process.argv
 const sizes = given.length > 0 ? given : [10, 10_000];
 /** No more than there are deckies: changes of one decky wait for each other. */
 const callers = Math.min(16, ...sizes);
-const turns = 15;
+const turns = 10;
 const calls = 60;
 
 if (process.send === undefined) await compare();
@@ -28,6 +28,8 @@ async function serve(size: number): Promise<void> {
   process.stderr.write(`${size} deckies known after ${(fleet.deployMs / 1_000).toFixed(1)} s\n`);
   const tell = (turn: Turn) => process.send?.(turn);
   process.on("message", (count: number) => void fleet.takeTurn(calls, count).then(tell));
+  // An interrupt ends the parent: that lets go of this process, which then cleans up.
+  process.on("SIGINT", () => undefined);
   const letGo = once(process, "disconnect");
   tell(await fleet.takeTurn(calls, 1));
   await letGo;

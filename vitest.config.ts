@@ -29,7 +29,8 @@ export default defineConfig({
         test: {
           name: "integration",
           include: ["test/{conformance,integration,contract,interop,faults}/**/*.test.ts"],
-          fileParallelism: false,
+          // Test files share nothing but the engine; most of their time is waiting.
+          maxWorkers: 2,
           globalSetup: ["test/support/images.ts"],
           testTimeout: 120 * seconds,
           hookTimeout: 180 * seconds,

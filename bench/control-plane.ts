@@ -87,7 +87,7 @@ async function compare(): Promise<void> {
       row([String(size), String(count), perSecond.toFixed(0), ...figures.map((figure) => figure.toFixed(2))]);
     }
   }
-  await Promise.all(children.map(({ child }) => (child.exitCode === null ? once(child, "exit") : undefined)));
+  await Promise.all(children.filter(({ child }) => child.exitCode === null).map(({ child }) => once(child, "exit")));
 }
 
 function sumUp(taken: readonly Taken[]): { times: number[]; perSecond: number; cpuMs: number } {

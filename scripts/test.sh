@@ -6,7 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 exec < /dev/null
 PATH=$PWD/node_modules/.bin:$PATH
 LOGS=build/logs RESULTS=build/results
-SUITE_MINUTES=30                          # no suite may hang for ever
+SUITE_MINUTES=60                          # no suite may hang for ever
 export CI=${CI:-true}
 if [ -t 1 ]; then export FORCE_COLOR=1; else export NO_COLOR=1; fi
 rm -rf "$LOGS" "$RESULTS"

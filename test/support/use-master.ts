@@ -55,8 +55,7 @@ export async function usePlace(): Promise<Place> {
   const dataDir = await mkdtemp(join(tmpdir(), "decnet-test-"));
   await chmod(dataDir, 0o711);
   const prefix = `t${process.env["DECNET_TEST_RUN"] ?? ""}${randomBytes(2).toString("hex")}`;
-  const third = 1 + ((randomBytes(1)[0] ?? 0) % 250);
-  const lan = { name: `${prefix}-lan`, subnet: `10.77.${third}.0/24` };
+  const lan = { name: `${prefix}-lan`, subnet: await freeSubnet() };
   const dispose = async () => {
     const names = await dockerLines(["ps", "-aq", "--filter", `name=^/${prefix}`]);
     if (names.length > 0) await execa("docker", ["rm", "-f", ...names]);
@@ -68,6 +67,27 @@ export async function usePlace(): Promise<Place> {
     expect(await dockerLines(["volume", "ls", "-q", "--filter", `name=decnet_${prefix}`])).toEqual([]);
   };
   return { dataDir, prefix, lan, dispose };
+}
+
+const subnets = 250;
+
+/** One of 10.77.0.0/16 that no network of the engine has; test files that run side by side look at different ends. */
+async function freeSubnet(): Promise<string> {
+  const ids = await dockerLines(["network", "ls", "-q"]);
+  const format = "{{range .IPAM.Config}}{{.Subnet}}{{end}}";
+  const taken = new Set(
+    ids.length === 0
+      ? []
+      : (await execa("docker", ["network", "inspect", "--format", format, ...ids], { reject: false })).stdout.split("\n"),
+  );
+  const start = randomBytes(1)[0] ?? 0;
+  const isOdd = Number(process.env["VITEST_POOL_ID"] ?? "0") % 2 === 1;
+  for (let step = 0; step < subnets; step += 2) {
+    const third = ((start - (start % 2) + step) % subnets) + (isOdd ? 1 : 0);
+    const subnet = `10.77.${third}.0/24`;
+    if (!taken.has(subnet)) return subnet;
+  }
+  throw new Error("every subnet of the tests is taken");
 }
 
 export function configFor(place: Place, more: Record<string, string> = {}): MasterConfig {

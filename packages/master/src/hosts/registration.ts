@@ -22,6 +22,7 @@ import type { Database, Tx } from "../persistence/database.ts";
 import { Deckies, type DeckyRow, Fleets, type HostRow, Hosts, Steps } from "../persistence/tables.ts";
 import { insertRows, updateRows } from "../persistence/write.ts";
 import { admit } from "./admission.ts";
+import { hostFact } from "./facts.ts";
 import type { HostRegistry } from "./host-registry.ts";
 
 export interface RegistrationOptions {
@@ -94,9 +95,12 @@ export function createRegistration(options: RegistrationOptions): Registration {
         await updateRows(tx, Hosts, { id: host.id }, { engineProblem: problem });
         return problem === "" ? [] : markUnknown(tx, host.name, `the engine of ${host.name} does not answer: ${problem}`);
       }
-      case "gap":
-        await updateRows(tx, Hosts, { id: host.id }, { message: `${item.item.value.lost} reports were lost while it was away` });
-        return [];
+      case "gap": {
+        // A host that reconnects says nothing of it any more: the fact stays.
+        const message = `${item.item.value.lost} reports were lost while it was away`;
+        await updateRows(tx, Hosts, { id: host.id }, { message });
+        return hostFact(host.name, "connected", message);
+      }
       case undefined:
         return [];
       default:

@@ -1,6 +1,6 @@
 import { type AddressInfo, createServer, type Server } from "node:net";
 import { afterEach, expect, it } from "vitest";
-import { createSocketCache, tallyOf } from "./socket-cache.ts";
+import { ageLimit, createSocketCache, tallyOf } from "./socket-cache.ts";
 
 const servers: Server[] = [];
 afterEach(() => Promise.all(servers.splice(0).map((server) => new Promise((resolve) => server.close(resolve)))));
@@ -28,4 +28,9 @@ it("counts sockets that are in use, and not what changes all the time", () => {
   const v4 = "sockets: used 26\nTCP: inuse 3 orphan 0 tw 7 alloc 9 mem 300\nUDP: inuse 1 mem 0\nUDPLITE: inuse 0\nRAW: inuse 0\n";
   expect(tallyOf(v4, "TCP6: inuse 2\nUDP6: inuse 0\n")).toBe("TCP: inuse 3, UDP: inuse 1, TCP6: inuse 2, UDP6: inuse 0");
   expect(tallyOf(undefined, undefined)).toBe("");
+});
+
+it("keeps readings longer where there are many: no more than a tenth of the time goes into them", () => {
+  expect(ageLimit(6_000, 20, 8)).toBe(6_000);
+  expect(ageLimit(6_000, 500, 8)).toBe(40_000);
 });

@@ -9,7 +9,10 @@ import { type ObservedProcess, observeProcess } from "./process.ts";
  * before they are too old.
  */
 export interface SocketCache {
-  /** Sockets in the network namespace of a process; what is answered is at most `maxAgeMs` old, and of now when numbers changed. */
+  /**
+   * Sockets in the network namespace of a process; what is answered is of now when numbers changed, and else at most `maxAgeMs` old, or older where
+   * reading the tables of so many processes that often would take more than a tenth of the time.
+   */
   observe(pid: number, maxAgeMs: number): Promise<ObservedSockets>;
   /** Forgets all other processes. */
   retain(pids: ReadonlySet<number>): void;
@@ -26,16 +29,20 @@ interface Kept {
 
 export function createSocketCache(): SocketCache {
   const kept = new Map<number, Kept>();
+  /** How long one reading takes, on the whole. */
+  let readingMs = 0;
   return {
     async observe(pid, maxAgeMs) {
       const process = await observeProcess(pid);
       // Before the tables: what changes while they are read counts as a change the next time.
       const tally = tallyOf(readProcFile(`/proc/${pid}/net/sockstat`), readProcFile(`/proc/${pid}/net/sockstat6`));
       const before = kept.get(pid);
-      const isFresh = before !== undefined && performance.now() - before.readAt < maxAgeMs * before.share;
+      const limit = ageLimit(maxAgeMs, kept.size, readingMs);
+      const isFresh = before !== undefined && performance.now() - before.readAt < limit * before.share;
       if (isFresh && tally !== "" && tally === before.tally && isSame(process, before.process)) return before.sockets;
       const readAt = performance.now();
       const sockets = await observeSockets(pid);
+      readingMs += (performance.now() - readAt - readingMs) / 10;
       kept.set(pid, { process, tally, readAt, share: 0.5 + Math.random() / 2, sockets });
       return sockets;
     },
@@ -43,6 +50,11 @@ export function createSocketCache(): SocketCache {
       for (const pid of kept.keys()) if (!pids.has(pid)) kept.delete(pid);
     },
   };
+}
+
+/** How old a reading may be: at least as old as it takes to spend no more than a tenth of the time on readings. */
+export function ageLimit(maxAgeMs: number, processes: number, readingMs: number): number {
+  return Math.max(maxAgeMs, processes * readingMs * 10);
 }
 
 /** How many TCP and UDP sockets are in use; empty when the kernel does not tell. */

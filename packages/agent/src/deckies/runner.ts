@@ -1,8 +1,8 @@
 import { AppError } from "@decnet/common/errors/app-error";
 import { createExclusive } from "@decnet/common/runtime/exclusive";
-import type { Engine } from "@decnet/engine/engine";
+import type { ApplyOutcome, Engine } from "@decnet/engine/engine";
 import { beginReceipt, joinReceipts } from "@decnet/engine/execute/receipt";
-import { madeFrom } from "@decnet/engine/observe/observed";
+import { type MadeFrom, madeFrom } from "@decnet/engine/observe/observed";
 import type { PlanView } from "@decnet/engine/plan/plan";
 import { deckyKey, type Scope } from "@decnet/engine/spec";
 import type { PresentTarget } from "@decnet/engine/wire/decky-spec";
@@ -146,7 +146,7 @@ export function createRunner({ engine, specs, parallel, stopping }: RunnerOption
     const final = { ...told, judged: outcome.judged };
     const hold = outcome.failure !== undefined;
     // After a failure nobody knows what is whose.
-    const made = hold ? undefined : madeFrom(outcome.observed);
+    const made = hold ? undefined : learnMade(known?.made, outcome);
     await specs.put({ target, leaving: false, hold, outcome: final, begun, made });
     return final;
   };
@@ -181,7 +181,7 @@ export function createRunner({ engine, specs, parallel, stopping }: RunnerOption
           return undefined;
         }
         const outcome = await (await engine()).apply(now.target, { ...options, made: now.made, signal });
-        await specs.put({ ...now, made: outcome.failure === undefined ? madeFrom(outcome.observed) : undefined });
+        await specs.put({ ...now, made: outcome.failure === undefined ? learnMade(now.made, outcome) : undefined });
         return outcome;
       });
     },
@@ -191,4 +191,12 @@ export function createRunner({ engine, specs, parallel, stopping }: RunnerOption
       await Promise.allSettled([...work]);
     },
   };
+}
+
+/** What the run made is ours. What it only started or left alone is ours if it was: somebody else may be in the middle of making another one. */
+function learnMade(known: MadeFrom | undefined, { plan, observed }: Pick<ApplyOutcome, "plan" | "observed">): MadeFrom {
+  const own = new Set(plan.steps.flatMap((step) => (step.kind === "create" || step.kind === "recreate" ? [step.container] : [])));
+  return Object.fromEntries(
+    Object.entries(madeFrom(observed)).map(([name, from]) => [name, own.has(name) ? from : (known?.[name] ?? from)]),
+  );
 }

@@ -118,7 +118,8 @@ export function createHostChanges(options: HostChangesOptions): HostChanges {
       await tx.query("SELECT pg_advisory_xact_lock(7233003)");
       const again = await findRepeated(tx, request);
       if (again !== undefined) return { row: again, children: [], ended: [] };
-      await tx.query("SELECT id FROM deckies WHERE host = $1 ORDER BY id FOR NO KEY UPDATE", [request.name]);
+      const { name } = await hostStore.find(tx, request.name);
+      await tx.query("SELECT id FROM deckies WHERE host = $1 ORDER BY id FOR NO KEY UPDATE", [name]);
       const { host, changes, plan, patch } = await prepare(tx);
       await hostStore.update(tx, host.id, patch);
       const isDone = changes.length === 0;

@@ -13,7 +13,7 @@ describe("a decky on a worker", () => {
   });
   afterAll(() => swarm?.dispose());
 
-  it("is deployed, changed and torn down through the same calls as one on the master's own host", async () => {
+  it("is deployed, changed and torn down through the same calls as one on the master's own host (W-05)", async () => {
     const { master, workers } = swarm;
     const [worker] = workers;
     const { operation } = await master.fleet.applyFleet({

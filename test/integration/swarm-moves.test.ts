@@ -194,7 +194,7 @@ describe("deckies on several hosts", () => {
     expect(most.bases).toBeLessThanOrEqual(1);
   });
 
-  it("keep their worker's LAN, its driver and its parent, through a live mutation", async () => {
+  it("keep their worker's LAN, its driver and its parent, through a live mutation (W-58)", async () => {
     const { master } = swarm;
     const [first] = workers;
     const ends = ["decoys", "decoyq"] as const;

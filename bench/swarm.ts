@@ -261,7 +261,7 @@ async function cpuAtRest({ program }: RunningMaster): Promise<string> {
   return `${own.toFixed(1)} % of a core, its database ${database.toFixed(1)} %`;
 }
 
-/** Has so many deckies live on the agents, as many on each. */
+/** Has so many deckies live on the agents, as many on each, with the wanted services alone. */
 async function deploy(fleet: Client<typeof FleetService>, count: number): Promise<number> {
   const number = (at: number) => String(at).padStart(4, "0");
   const deckies = Array.from({ length: Math.ceil(count / perEntry) }, (_, at) => ({
@@ -269,6 +269,7 @@ async function deploy(fleet: Client<typeof FleetService>, count: number): Promis
     services: [{ slug: "http" }],
   }));
   const lan = { name: "decnet_bench", subnet: "10.64.0.0/16" };
+  present.clear();
   return timed(() =>
     fleet.applyFleet({ fleet: { lan, deckies, defaultPlacement: { where: { case: "balanced", value: true } } } }, patient),
   );

@@ -16,8 +16,10 @@ export async function cpuSeconds(pid: number): Promise<number> {
     const stat = await readFile(`/proc/${name}/stat`, "utf8").catch(() => "");
     // The name of the program, in brackets, may hold anything.
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    const [parent, user, system] = [fields[1], fields[11], fields[12]].map(Number);
-    if (Number(name) === pid || parent === pid) ticks += (user ?? 0) + (system ?? 0);
+    const parent = Number(fields[1]);
+    // What a process took that ended is in the figures of its parent.
+    const taken = Number(name) === pid ? fields.slice(11, 15) : parent === pid ? fields.slice(11, 13) : [];
+    ticks += taken.map(Number).reduce((sum, value) => sum + value, 0);
   }
   return ticks / ticksPerSecond;
 }

@@ -8,6 +8,7 @@ import { FleetService } from "@decnet/common/gen/decnet/v1/fleet_pb";
 import { MutationService } from "@decnet/common/gen/decnet/v1/mutation_pb";
 import { SwarmService } from "@decnet/common/gen/decnet/v1/swarm_pb";
 import { createClientTransport } from "@decnet/common/rpc/client";
+import { createReleasers } from "@decnet/common/runtime/releasers";
 import { runBounded } from "@decnet/common/runtime/run-bounded";
 import { openDatabase } from "@decnet/master/persistence/database";
 import { openPrivatePostgres } from "@decnet/master/persistence/private-postgres";
@@ -39,10 +40,8 @@ await chmod(folder, 0o711);
 const dataDir = join(folder, "master");
 /** Simulated hosts would share one disk, which real ones do not: their state is in memory where there is such a place. */
 const stateDir = await mkdtemp("/dev/shm/decnet-bench-").catch(() => mkdtemp(join(tmpdir(), "decnet-bench-")));
-const releases: (() => Promise<unknown> | unknown)[] = [
-  () => rm(folder, { recursive: true, force: true }),
-  () => rm(stateDir, { recursive: true, force: true }),
-];
+const releasers = createReleasers();
+for (const made of [folder, stateDir]) releasers.add(() => rm(made, { recursive: true, force: true }));
 
 interface Group {
   readonly program: Program;
@@ -61,21 +60,18 @@ const present = new Set<string>();
 let master: RunningMaster | undefined;
 const groups: Group[] = [];
 
-for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => void cleanUp().then(() => process.exit(1)));
+for (const signal of ["SIGINT", "SIGTERM"] as const)
+  process.once(signal, () => void releasers.release().finally(() => process.exit(1)));
 try {
   await bench();
 } finally {
-  await cleanUp();
-}
-
-async function cleanUp(): Promise<void> {
-  for (let release = releases.pop(); release !== undefined; release = releases.pop()) await release();
+  await releasers.release();
 }
 
 async function bench(): Promise<void> {
   let now = await startMaster("0");
   master = now;
-  releases.push(async () => master?.program.end("SIGTERM"));
+  releasers.add(async () => master?.program.end("SIGTERM"));
   let calls = await connect(now);
   const idleMb = await memoryMb(now.program.pid);
 
@@ -142,7 +138,7 @@ async function bench(): Promise<void> {
   master = now;
   const upAt = performance.now();
   calls = await connect(now);
-  releases.push(() => calls.close());
+  releasers.add(() => calls.close());
   await allConnected(calls.swarm);
   const backAt = performance.now();
   say(
@@ -220,7 +216,7 @@ async function enroll(swarm: Client<typeof SwarmService>, sizes: readonly number
         },
       ),
     };
-    releases.push(() => group.program.end("SIGTERM"));
+    releasers.add(() => group.program.end("SIGTERM"));
     groups.push(group);
   }
   await allConnected(swarm);

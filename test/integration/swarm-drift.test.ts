@@ -117,28 +117,6 @@ describe("drift on a worker", () => {
     await eventually(isWell, repairedMs);
   });
 
-  it("says how many reports were lost when there were more than its queue holds", async () => {
-    const { master } = swarm;
-    await worker().stop("SIGTERM");
-    await worker().start({ DECNET_REPORT_QUEUE: "10" });
-    await eventually(isWell, repairedMs);
-    await eventually(async () => (await queuedRepairs()) === 0);
-    // Each makes three reports: it is gone, it was repaired, it is here again.
-    await master.restart(async () => {
-      for (let round = 1; round <= 5; round += 1) {
-        await removeAndAwaitRepair(redis());
-        await eventually(async () => (await queuedRepairs()) >= round && (await queued("observation")) >= 2 * round);
-      }
-    });
-    const said: string[] = [];
-    const request = { patterns: ["host.edge-1.state"], cursor: "0" };
-    for await (const { item } of master.events.subscribe(request, { timeoutMs: repairedMs })) {
-      if (item.case === "event") said.push(String(item.value.data?.["message"]));
-      if (said.some((message) => /^\d+ reports were lost while it was away$/.test(message))) break;
-    }
-    await eventually(isWell, repairedMs);
-  });
-
   it("is only said under the policy that wants that, also while nobody is asked", async () => {
     const known = (await repairs()).length;
     await applyFleet(DriftPolicy.REPORT);

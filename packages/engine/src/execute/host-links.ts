@@ -38,7 +38,8 @@ export function createHostLinks(): HostLinks {
     return ["link", "add", "name", name, "link", parent, "type", kind, "mode", mode];
   };
   return {
-    observe,
+    // Never in the middle of a change: a helper that has its name already and not yet its owner would be taken for somebody else's.
+    observe: (signal) => oneByOne.run("", signal, () => observe(signal)),
     async requireDriver({ driver, parent = "" }, signal) {
       const { names } = await observe(signal);
       // The engine makes `eth0.10` itself when there is an `eth0`.

@@ -2,6 +2,7 @@ import tls from "node:tls";
 import type { Interceptor, Transport } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { type CertificateFacts, readCertificate } from "../pki/certificates.ts";
+import { hearErrors } from "./hear-errors.ts";
 
 export interface ClientTransport {
   readonly transport: Transport;
@@ -35,7 +36,11 @@ export function createClientTransport(options: { address: string; token: string;
     return next(request);
   };
   return {
-    transport: createGrpcTransport({ baseUrl: options.address, interceptors: [bearer], sessionManager }),
+    transport: createGrpcTransport({
+      baseUrl: options.address,
+      interceptors: [bearer],
+      sessionManager: hearErrors(sessionManager),
+    }),
     close: () => sessionManager.abort(),
   };
 }

@@ -4,6 +4,7 @@ import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-no
 import type { Reason } from "@decnet/common/errors/reasons";
 import { Health } from "@decnet/common/gen/grpc/health/v1/health_pb";
 import type { Logger } from "@decnet/common/logging/logger";
+import { hearErrors } from "@decnet/common/rpc/hear-errors";
 import { peerOf } from "@decnet/common/rpc/peer";
 import { agentAlpn } from "@decnet/common/rpc/protocol-version";
 import { cleanTexts } from "@decnet/common/runtime/foreign-text";
@@ -129,7 +130,12 @@ function connectBack(
       },
     },
   );
-  const transport = createGrpcTransport({ baseUrl, sessionManager, readMaxBytes: 16 << 20, interceptors: [cleanAnswers] });
+  const transport = createGrpcTransport({
+    baseUrl,
+    sessionManager: hearErrors(sessionManager),
+    readMaxBytes: 16 << 20,
+    interceptors: [cleanAnswers],
+  });
   const health = createClient(Health, transport);
   void sessionManager.connect();
   const close = () => {

@@ -45,11 +45,15 @@ describe("drift on a worker", () => {
     return repair;
   };
 
-  const queued = async (what: "repair" | "observation") => {
+  /** Reports on the worker's disk, without the head of the file. */
+  const queued = async (): Promise<Record<string, unknown>[]> => {
     const queue = await readFile(join(worker().host.stateDir, "reports", "queue.jsonl"), "utf8");
-    return queue.split("\n").filter((line) => line.includes(`"${what}"`)).length;
+    return queue
+      .split("\n")
+      .slice(1)
+      .flatMap((line) => (line === "" ? [] : [JSON.parse(line)]));
   };
-  const queuedRepairs = () => queued("repair");
+  const queuedRepairs = async () => (await queued()).filter((report) => "repair" in report).length;
   const removeAndAwaitRepair = async (name: string) => {
     const before = (await worker().containers()).get(name);
     await worker().host.docker(["rm", "-f", name]);
@@ -114,6 +118,32 @@ describe("drift on a worker", () => {
     }, repairedMs);
     expect(told.map((repair) => repair.plan?.steps.find((step) => step.verb !== "settle")?.service)).toEqual(["redis", "http"]);
     expect(told.every((repair) => repair.state === OperationState.SUCCEEDED)).toBe(true);
+    await eventually(isWell, repairedMs);
+  });
+
+  it("says how many reports were lost when there were more than its queue holds", async () => {
+    const { master } = swarm;
+    const holds = 10;
+    await worker().stop("SIGTERM");
+    await worker().start({ DECNET_REPORT_QUEUE: String(holds) });
+    await eventually(isWell, repairedMs);
+    await eventually(async () => (await queuedRepairs()) === 0);
+    await master.restart(async () => {
+      const before = (await queued()).length;
+      // A repair is one report; how many observations come with it depends on when the looks fall.
+      for (let round = 1; (await queued()).length - before <= holds; round += 1) {
+        expect(round).toBeLessThanOrEqual(holds + 1);
+        const known = await queuedRepairs();
+        await removeAndAwaitRepair(redis());
+        await eventually(async () => (await queuedRepairs()) > known, repairedMs);
+      }
+    });
+    const said: string[] = [];
+    const request = { patterns: ["host.edge-1.state"], cursor: "0" };
+    for await (const { item } of master.events.subscribe(request, { timeoutMs: repairedMs })) {
+      if (item.case === "event") said.push(String(item.value.data?.["message"]));
+      if (said.some((message) => /^[1-9]\d* reports were lost while it was away$/.test(message))) break;
+    }
     await eventually(isWell, repairedMs);
   });
 

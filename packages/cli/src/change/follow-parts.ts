@@ -2,10 +2,10 @@ import { setTimeout as delay } from "node:timers/promises";
 import { type Operation, OperationState } from "@decnet/common/gen/decnet/v1/operation_pb";
 import type { Connection } from "../connection.ts";
 import { isVerbose, progress, showLive, visible } from "../output.ts";
+import { readParts } from "../pages.ts";
 import { formatCounters, formatPart } from "../text/parts.ts";
 
 const everyMs = 500;
-const pageSize = 500;
 const mostLines = 20;
 
 /** Says which parts of a change of many deckies have ended, and how many wait, until the signal says that it is over. */
@@ -14,7 +14,7 @@ export async function followParts(connection: Connection, parent: Operation, sig
   const total = parent.children.length;
   for (;;) {
     const isLast = signal.aborted;
-    const parts = await listParts(connection, parent.id).catch(() => undefined);
+    const parts = await readParts(connection, parent.id).catch(() => undefined);
     if (parts !== undefined) {
       for (const part of parts) {
         const isOpen = part.state === OperationState.PENDING || part.state === OperationState.RUNNING;
@@ -28,15 +28,4 @@ export async function followParts(connection: Connection, parent: Operation, sig
     if (isLast) return;
     await delay(everyMs, undefined, { signal }).catch(() => undefined);
   }
-}
-
-async function listParts(connection: Connection, parent: string): Promise<Operation[]> {
-  const parts: Operation[] = [];
-  let pageToken = "";
-  do {
-    const page = await connection.operations.listOperations({ filter: `parent=${parent}`, pageSize, pageToken });
-    parts.push(...page.operations);
-    pageToken = page.nextPageToken;
-  } while (pageToken !== "");
-  return parts;
 }

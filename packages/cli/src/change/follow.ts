@@ -11,6 +11,7 @@ import { fromConnectError } from "@decnet/common/rpc/errors";
 import type { Connection } from "../connection.ts";
 import { formOf } from "../flags.ts";
 import { during, endLive, isVerbose, print, printRaw, progress, say, showLive, visible } from "../output.ts";
+import { readParts } from "../pages.ts";
 import { type Form, formatDocument, isForPrograms } from "../text/forms.ts";
 import { nameOf } from "../text/plan.ts";
 import { exitOf, formatReceipt, formatStep, formatVerdict, worstExit } from "../text/verdict.ts";
@@ -50,7 +51,7 @@ export async function followUnlessMoved(connection: Connection, id: string, flag
 
 /** How an operation stands, without waiting for its end. */
 export async function conclude(connection: Connection, operation: Operation, form: Form): Promise<number> {
-  const children = operation.children.length === 0 ? [] : await childrenOf(connection, operation);
+  const children = operation.children.length === 0 ? [] : await readParts(connection, operation.id);
   const exit =
     operation.state === OperationState.FAILED ? worstExit([...children.map(exitOf), exitOf(operation)]) : exitOf(operation);
   if (form === "jsonl") printRaw(JSON.stringify(resultLine(operation, exit)));
@@ -136,11 +137,6 @@ async function factsNow(connection: Connection, operation: Operation) {
   }));
   if (decky === undefined) return {};
   return { now: { state: DeckyState[decky.state].toLowerCase(), revision: decky.appliedRevision } };
-}
-
-async function childrenOf(connection: Connection, operation: Operation): Promise<Operation[]> {
-  const { operations } = await connection.operations.listOperations({ filter: `parent=${operation.id}`, pageSize: 500 });
-  return operations;
 }
 
 /** A step as one line for programs. */

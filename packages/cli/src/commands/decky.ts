@@ -1,6 +1,5 @@
 import { toJson } from "@bufbuild/protobuf";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
-import type { Decky } from "@decnet/common/gen/decnet/v1/decky_pb";
 import {
   GetDeckyResponseSchema,
   ListDeckiesResponseSchema,
@@ -14,6 +13,7 @@ import type { Cli } from "../cli.ts";
 import { parseDecky } from "../deckies.ts";
 import { changing, formOf, type ReadFlags, reading, show } from "../flags.ts";
 import { print, printRaw, visible } from "../output.ts";
+import { pageSize, readPages } from "../pages.ts";
 import { UsageError } from "../settings.ts";
 import { formatDeckies, formatDecky, formatDifference, formatRevisions } from "../text/decky.ts";
 import { isForPrograms } from "../text/forms.ts";
@@ -85,14 +85,9 @@ function registerReads(decky: Command, cli: Cli): void {
     },
   ).action((flags: ReadFlags & { select: string }) =>
     cli.withConnection(async ({ fleet }) => {
-      const first = await fleet.listDeckies({ filter: flags.select, pageSize: 1_000 });
-      const deckies: Decky[] = [...first.deckies];
-      for (let pageToken = first.nextPageToken; pageToken !== ""; ) {
-        const page = await fleet.listDeckies({ filter: flags.select, pageSize: 1_000, pageToken });
-        deckies.push(...page.deckies);
-        pageToken = page.nextPageToken;
-      }
-      show(flags, ListDeckiesResponseSchema, { ...first, deckies, nextPageToken: "" }, (isWide) =>
+      const pages = await readPages((pageToken) => fleet.listDeckies({ filter: flags.select, pageSize, pageToken }));
+      const deckies = pages.flatMap((page) => page.deckies);
+      show(flags, ListDeckiesResponseSchema, { ...pages[0], deckies, nextPageToken: "" }, (isWide) =>
         formatDeckies(deckies, isWide),
       );
       return undefined;

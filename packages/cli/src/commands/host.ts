@@ -17,6 +17,7 @@ import type { Cli } from "../cli.ts";
 import type { Connection } from "../connection.ts";
 import { changing, formOf, type ReadFlags, reading, show } from "../flags.ts";
 import { endLive, print, printRaw, progress, say, showLive } from "../output.ts";
+import { pageSize, readPages } from "../pages.ts";
 import { UsageError } from "../settings.ts";
 import { parseDuration } from "../text/duration.ts";
 import { formatDocument } from "../text/forms.ts";
@@ -102,8 +103,9 @@ function registerReads(host: Command, cli: Cli): void {
     },
   ).action((flags: ReadFlags & { select: string }) =>
     cli.withConnection(async ({ swarm }) => {
-      const found = await swarm.listHosts({ filter: flags.select, pageSize: 1_000 });
-      show(flags, ListHostsResponseSchema, found, () => formatHosts(found.hosts));
+      const pages = await readPages((pageToken) => swarm.listHosts({ filter: flags.select, pageSize, pageToken }));
+      const hosts = pages.flatMap((page) => page.hosts);
+      show(flags, ListHostsResponseSchema, { ...pages[0], hosts, nextPageToken: "" }, () => formatHosts(hosts));
       return undefined;
     }),
   );

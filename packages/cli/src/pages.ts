@@ -1,0 +1,25 @@
+import type { Operation } from "@decnet/common/gen/decnet/v1/operation_pb";
+import type { Connection } from "./connection.ts";
+
+/** The most that the master gives on one page. */
+export const pageSize = 1_000;
+
+/** Every page of a list, in order; there is at least one. `read` gets the token of the page, "" for the first. */
+export async function readPages<Page extends { readonly nextPageToken: string }>(
+  read: (pageToken: string) => Promise<Page>,
+): Promise<[Page, ...Page[]]> {
+  const first = await read("");
+  const pages: [Page, ...Page[]] = [first];
+  for (let pageToken = first.nextPageToken; pageToken !== ""; ) {
+    const page = await read(pageToken);
+    pages.push(page);
+    pageToken = page.nextPageToken;
+  }
+  return pages;
+}
+
+/** The operations that a change of many deckies is made of. */
+export async function readParts({ operations }: Connection, parent: string): Promise<Operation[]> {
+  const pages = await readPages((pageToken) => operations.listOperations({ filter: `parent=${parent}`, pageSize, pageToken }));
+  return pages.flatMap((page) => page.operations);
+}

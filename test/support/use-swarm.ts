@@ -12,6 +12,9 @@ import { eventually, type TestMaster, useMaster } from "./use-master.ts";
 const agentProgram = fileURLToPath(new URL("../../packages/agent/src/main.ts", import.meta.url));
 const crashingProgram = fileURLToPath(new URL("./crashing-agent.ts", import.meta.url));
 
+/** However much it is in the middle of. */
+const endMs = 30_000;
+
 /** A worker of the lab: a host with an agent in a process of its own. */
 export interface Worker {
   /** As the master knows it. */
@@ -64,8 +67,9 @@ export async function useSwarm(options: {
     (await master.swarm.getHost({ name }).catch(() => undefined))?.host?.state === HostState.CONNECTED;
   const workers = lab.hosts.map((host, index): Worker => createWorker(host, `edge-${index + 1}`, isConnected));
   const dispose = async () => {
-    await Promise.all(workers.map((worker) => worker.stop("SIGTERM")));
+    const stopped = await Promise.allSettled(workers.map((worker) => worker.stop("SIGTERM")));
     await master.dispose().finally(() => lab.dispose());
+    for (const end of stopped) if (end.status === "rejected") throw end.reason;
   };
   if (options.join !== false)
     try {
@@ -118,9 +122,12 @@ function createWorker(host: LabHost, name: string, isConnected: (name: string) =
       const mine = running;
       running = undefined;
       if (mine === undefined || hasEnded(mine)) return;
-      const exit = once(mine, "exit");
+      const exit = once(mine, "exit", { signal: AbortSignal.timeout(endMs) });
       mine.kill(signal);
-      await exit;
+      await exit.catch((error: unknown) => {
+        mine.kill("SIGKILL");
+        throw new Error(`the agent of ${name} did not end within ${endMs} ms after ${signal}`, { cause: error });
+      });
     },
     async containers(prefix = "") {
       const ids = await host.docker(["ps", "-aq", "--no-trunc", ...(prefix === "" ? [] : ["--filter", `name=^/${prefix}`])]);

@@ -104,7 +104,7 @@ export function keepConnected(options: ConnectionOptions): Connection {
         reportStream: reports.stream,
         accepted: specs.list().map(({ target: { spec, id } }) => ({ decky: toRefMessage(spec), id, revision: spec.revision })),
       },
-      { timeoutMs: 15_000 },
+      { timeoutMs: 15_000, signal: stopping },
     );
     await reports.acknowledge(answer.acknowledged);
     takePolicy(answer.driftPolicy);

@@ -12,7 +12,7 @@ const handshakeMs = 10_000;
 
 /**
  * Opens a TLS connection to a master and serves HTTP/2 on it: the master is the client there. Resolves when the connection is up; `closed` resolves with a
- * sentence when it is over. Whoever answers must hold a certificate with the master role of our installation.
+ * sentence when it is over. Whoever answers must hold a certificate with the master role of our installation. Rejects when `signal` is aborted before.
  */
 export async function serveMaster(options: {
   readonly identity: AgentIdentity;
@@ -48,6 +48,7 @@ export async function serveMaster(options: {
   });
   server.emit("connection", socket);
   signal.addEventListener("abort", onAbort, { once: true });
+  if (signal.aborted) onAbort();
   return { closed, close };
 }
 
@@ -73,6 +74,7 @@ async function connectTls(identity: AgentIdentity, address: string, signal: Abor
     const timer = setTimeout(() => fail(new Error(`no answer from ${address} within ${handshakeMs / 1000} s`)), handshakeMs);
     const onAbort = () => fail(new Error("the agent is stopping"));
     signal.addEventListener("abort", onAbort, { once: true });
+    if (signal.aborted) onAbort();
     socket.once("error", fail);
     socket.once("secureConnect", () => {
       clearTimeout(timer);

@@ -41,6 +41,7 @@ export async function* streamContainerLogs(
   api.demux(source, splitter("stdout"), splitter("stderr"));
   source.once("end", finish).once("close", finish).once("error", finish);
   options.signal.addEventListener("abort", finish, { once: true });
+  if (options.signal.aborted) finish();
   try {
     for (;;) {
       while (queue.length > 0) yield queue.shift() as LogEntry;

@@ -107,12 +107,17 @@ describe("a worker whose programs are killed", () => {
     expect(await worker().containers()).toEqual(before);
   });
 
+  const isAway = async () => {
+    const away = await eventually(async () => {
+      const found = await seen("a");
+      return found?.state === DeckyState.UNKNOWN ? found : undefined;
+    }, againMs);
+    expect(away.message).toContain("the Docker engine does not answer");
+  };
+
   it.each(["SIGTERM", "SIGKILL"] as const)(
     "says that its engine is away after a %s of it, and has everything back as it was, with the same identity",
     async (signal) => {
-      // An agent that looks all the time does not miss an engine that is away for a moment.
-      await worker().stop("SIGTERM");
-      await worker().start({ DECNET_DRIFT_INTERVAL_MS: "100" });
       const host = worker().host;
       const identity = async () => {
         const format = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{.MacAddress}}{{end}} {{.Config.Hostname}}";
@@ -124,12 +129,7 @@ describe("a worker whose programs are killed", () => {
       const ids = async () => [...(await worker().containers())].map(([name, facts]) => `${name} ${facts.split(" ")[0]}`).sort();
       const before = { identity: await identity(), ids: await ids() };
       expect(before.identity[1]).toMatch(/^AAAA/);
-      const away = eventually(async () => {
-        const found = await seen("a");
-        return found?.state === DeckyState.UNKNOWN ? found : undefined;
-      }, againMs);
-      await host.restartEngine(signal);
-      expect((await away).message).toContain("the Docker engine does not answer");
+      await host.restartEngine(signal, isAway);
       await eventually(areAsWanted, againMs);
       expect({ identity: await identity(), ids: await ids() }).toEqual(before);
       expect((await swarm.master.swarm.getHost({ name: "edge-1" })).host?.message).toBe("");
@@ -138,4 +138,11 @@ describe("a worker whose programs are killed", () => {
       await swarm.master.mutations.removeService({ decky: decky("b"), service: "http" });
     },
   );
+
+  it("says the same of an engine that takes calls and does not answer them", async () => {
+    const before = await worker().containers();
+    await worker().host.freezeEngine(isAway);
+    await eventually(areAsWanted, againMs);
+    expect(await worker().containers()).toEqual(before);
+  });
 });

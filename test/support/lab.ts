@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { docker, loadImages, saveImages, startEngine, stopEngine } from "./lab/engine.ts";
+import { docker, enginePid, loadImages, saveImages, startEngine, stopEngine } from "./lab/engine.ts";
 import { type LongRunningProgram, type RunningProgram, type RunOptions, runInside, spawnInside } from "./lab/inside.ts";
 import { cutHost, healHost, layNetwork } from "./lab/network.ts";
 import type { HostPlan, LabPlan } from "./lab/plan.ts";
@@ -27,8 +27,10 @@ export interface LabHost {
   /** From now on everything to and from the host is lost without a word. What runs on it goes on. */
   cut(): Promise<void>;
   heal(): Promise<void>;
-  /** Ends the host's engine, starts it again and waits until it answers. */
-  restartEngine(how: "SIGTERM" | "SIGKILL"): Promise<void>;
+  /** Ends the host's engine, starts it again and waits until it answers. It is away at least until `meanwhile` has ended. */
+  restartEngine(how: "SIGTERM" | "SIGKILL", meanwhile?: () => Promise<void>): Promise<void>;
+  /** The host's engine takes calls and does not answer them until `meanwhile` has ended. */
+  freezeEngine(meanwhile: () => Promise<void>): Promise<void>;
 }
 
 export interface Lab {
@@ -96,9 +98,19 @@ function openHost(plan: LabPlan, host: HostPlan): LabHost {
     spawn: (file, args, env = {}) => spawnInside(host, file, args, env),
     cut: () => cutHost(plan, host),
     heal: () => healHost(plan, host),
-    restartEngine: async (how) => {
+    restartEngine: async (how, meanwhile) => {
       if (!(await stopEngine(host, how))) throw new Error(`${host.name}: its engine did not end on ${how}`);
-      await startEngine(host);
+      try {
+        await meanwhile?.();
+      } finally {
+        await startEngine(host);
+      }
+    },
+    freezeEngine: async (meanwhile) => {
+      const pid = await enginePid(host);
+      if (pid === undefined) throw new Error(`${host.name}: its engine does not run`);
+      process.kill(pid, "SIGSTOP");
+      await meanwhile().finally(() => process.kill(pid, "SIGCONT"));
     },
   };
 }

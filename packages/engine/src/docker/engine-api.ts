@@ -64,8 +64,13 @@ function patienceMs({ container, process }: Inspected): number {
   return container.pid !== 0 && process === undefined ? 2_000 : -1;
 }
 
+/** An engine that takes calls and does not answer them is away, too. */
+const promptMs = 10_000;
+
 export function createEngineApi(socketPath: string): EngineApi {
   const docker = new Docker({ socketPath, timeout: 120_000 });
+  /** For what an engine answers at once, whatever its containers are doing. */
+  const prompt = new Docker({ socketPath, timeout: promptMs });
   const cache = createInspectCache();
   const inspectOnce = async (idOrName: string): Promise<Inspected | undefined> => {
     const info = await absentIfGone(docker.getContainer(idOrName).inspect());
@@ -83,13 +88,13 @@ export function createEngineApi(socketPath: string): EngineApi {
   return {
     version: () =>
       guarded(async () => {
-        const { Version: version } = await docker.version();
+        const { Version: version } = await prompt.version();
         return { version, major: Number.parseInt(version, 10) };
       }),
     listContainers: (instance, decky) =>
       guarded(async () => {
         const wanted = [`${label.instance}=${instance}`, ...(decky === undefined ? [] : [`${label.decky}=${decky}`])];
-        const listed = await docker.listContainers({ all: true, filters: JSON.stringify({ label: wanted }) });
+        const listed = await prompt.listContainers({ all: true, filters: JSON.stringify({ label: wanted }) });
         const entries = listed.map(({ Id, Names, State }) => ({ id: Id, name: Names[0]?.slice(1) ?? "", state: State }));
         cache.retain(entries, decky);
         const found: Inspected[] = [];

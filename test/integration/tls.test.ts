@@ -353,7 +353,10 @@ describe("the TLS port", () => {
     await new Promise((resolve) => free.close(resolve));
     const options = { host: "127.0.0.1", port, routes: () => undefined, interceptors: [], fallback: () => undefined };
     const secure = { host: "127.0.0.1", port: taken, ...master, caPem: authority.certPem };
-    await expect(startRpcServer({ ...options, tls: secure })).rejects.toThrow("EADDRINUSE");
+    await expect(startRpcServer({ ...options, tls: secure })).rejects.toMatchObject({
+      reason: "ADDRESS_UNUSABLE",
+      message: expect.stringMatching(`^cannot listen on 127.0.0.1:${taken}: .*EADDRINUSE`),
+    });
     await expect(startRpcServer({ ...options, tls: { ...secure, port: 0, keyPem: "x" } })).rejects.toThrow();
     const started = await startRpcServer(options);
     expect(started.tlsPort).toBeUndefined();

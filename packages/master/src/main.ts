@@ -1,13 +1,15 @@
 import { fileURLToPath } from "node:url";
+import { AppError } from "@decnet/common/errors/app-error";
 import { createLogger } from "@decnet/common/logging/logger";
 import { parseMasterConfig } from "./config.ts";
 import { startMaster } from "./start-master.ts";
 
 /** The master daemon. SIGTERM or SIGINT ends it gracefully, a second one at once. */
 const ownCatalogue = fileURLToPath(new URL("../../../catalog", import.meta.url));
-const config = parseMasterConfig(process.env, ownCatalogue);
-const log = createLogger("decnet-master", config.logLevel);
+let log = createLogger("decnet-master", "info");
 try {
+  const config = parseMasterConfig(process.env, ownCatalogue);
+  log = createLogger("decnet-master", config.logLevel);
   const master = await startMaster({ config, log, version: "0.1.0" });
   if (master.adminToken === "made") log.info("an admin token was made", { file: config.adminTokenFile });
   let signals = 0;
@@ -24,6 +26,7 @@ try {
   };
   process.on("SIGTERM", stop).on("SIGINT", stop);
 } catch (error) {
-  log.error("the master cannot start", { err: error });
+  const why = error instanceof AppError ? { reason: error.reason, why: error.message, next: error.next } : { err: error };
+  log.error("the master cannot start", why);
   process.exitCode = 1;
 }

@@ -69,6 +69,15 @@ export const reasons = {
     exit: 5,
     next: ["Whoever answers there is not the master that made the token. Find out who it is before you go on."],
   },
+  SETTINGS_INVALID: { code: Code.InvalidArgument, exit: 2, next: ["Correct the named variables and start again."] },
+  ADDRESS_UNUSABLE: {
+    code: Code.FailedPrecondition,
+    exit: 6,
+    next: [
+      "Who has it: ss -ltnp",
+      "Stop that program, or choose another address or port for this one (DECNET_…; docs/swarm.md).",
+    ],
+  },
   NOT_JOINED: {
     code: Code.FailedPrecondition,
     exit: 3,

@@ -1,4 +1,5 @@
 import type net from "node:net";
+import { AppError } from "../errors/app-error.ts";
 
 /** A port that accepts connections and remembers them. */
 export interface Listener {
@@ -9,14 +10,21 @@ export interface Listener {
   destroy(): void;
 }
 
-/** Listens, and keeps the connections of `server`, from their first byte on. */
+/** Listens, and keeps the connections of `server`, from their first byte on. Errors: ADDRESS_UNUSABLE. */
 export async function listen(server: net.Server, options: { host: string; port: number }): Promise<Listener> {
   const sockets = new Set<net.Socket>();
   server.on("connection", (socket) => {
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
   });
-  await new Promise<void>((resolve, reject) => server.once("error", reject).listen(options.port, options.host, resolve));
+  await new Promise<void>((resolve, reject) => {
+    const refuse = (cause: Error) =>
+      reject(new AppError("ADDRESS_UNUSABLE", `cannot listen on ${options.host}:${options.port}: ${cause.message}`, { cause }));
+    server.once("error", refuse).listen(options.port, options.host, () => {
+      server.off("error", refuse);
+      resolve();
+    });
+  });
   // A connection that cannot be accepted, for want of file descriptors, is not the end of the server.
   server.on("error", () => undefined);
   const address = server.address();

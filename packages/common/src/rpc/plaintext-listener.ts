@@ -1,4 +1,5 @@
 import net from "node:net";
+import { AppError } from "../errors/app-error.ts";
 import type { HttpServers } from "./http-servers.ts";
 import { type Listener, listen } from "./listener.ts";
 
@@ -8,7 +9,10 @@ const firstBytesMs = 10_000;
 /** A port without TLS, for loopback alone. */
 export async function listenPlaintext(options: { host: string; port: number }, http: HttpServers): Promise<Listener> {
   if (!isLoopback(options.host))
-    throw new Error(`refusing to listen on ${options.host} without TLS; use a loopback address such as 127.0.0.1`);
+    throw new AppError(
+      "SETTINGS_INVALID",
+      `DECNET_HOST: refusing to listen on ${options.host} without TLS; use a loopback address such as 127.0.0.1`,
+    );
   return listen(
     net.createServer((socket) => dispatch(socket, http)),
     options,

@@ -1,12 +1,11 @@
 import type tls from "node:tls";
-import { createClient, type Interceptor } from "@connectrpc/connect";
-import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import type { Interceptor } from "@connectrpc/connect";
+import { createGrpcTransport } from "@connectrpc/connect-node";
 import type { Reason } from "@decnet/common/errors/reasons";
-import { Health } from "@decnet/common/gen/grpc/health/v1/health_pb";
 import type { Logger } from "@decnet/common/logging/logger";
-import { hearErrors } from "@decnet/common/rpc/hear-errors";
 import { peerOf } from "@decnet/common/rpc/peer";
 import { agentAlpn } from "@decnet/common/rpc/protocol-version";
+import { openReverseSession } from "@decnet/common/rpc/reverse-session";
 import { cleanTexts } from "@decnet/common/runtime/foreign-text";
 import type { AuditLog } from "../access/audit.ts";
 import type { HostRow } from "../persistence/tables.ts";
@@ -24,11 +23,7 @@ export interface AcceptAgentsOptions {
 }
 
 const answerMs = 3_000;
-/** Together they notice a dead peer in ten seconds. */
-const askEveryMs = 4_000;
-const aliveAnswerMs = 6_000;
-/** More than a timer holds: no timer. */
-const never = 2 ** 31;
+const baseUrl = "http://agent";
 
 /**
  * Takes TLS connections that agents opened to be served on, and makes hosts of them. The certificate says which host it is; one that is decommissioned,
@@ -94,20 +89,6 @@ function endWithCertificate(socket: tls.TLSSocket, notAfter: Date): NodeJS.Timeo
   }, 1_000).unref();
 }
 
-/** Asks one question after another while the connection lives; one that is not answered in time ends it. */
-function keepAsking(socket: tls.TLSSocket, ask: () => Promise<boolean>, onDead: () => void): void {
-  let isAsking = false;
-  const timer = setInterval(() => {
-    if (isAsking) return;
-    isAsking = true;
-    void ask().then((isAnswered) => {
-      isAsking = false;
-      if (!isAnswered) onDead();
-    });
-  }, askEveryMs).unref();
-  socket.once("close", () => clearInterval(timer));
-}
-
 /** HTTP/2 with the roles turned round: the agent opened the connection, the master calls. */
 function connectBack(
   { id, name }: HostRow,
@@ -116,38 +97,13 @@ function connectBack(
   address: string,
   warnings: readonly string[],
 ): ConnectedHost {
-  const baseUrl = "http://agent";
-  let isUsed = false;
-  // It does not ping: its timer outlives a connection that breaks under open streams, and a ping on a dead session throws where nobody catches.
-  const sessionManager = new Http2SessionManager(
-    baseUrl,
-    { pingIntervalMs: never, idleConnectionTimeoutMs: never },
-    {
-      createConnection() {
-        if (isUsed || socket.destroyed) throw new Error("the agent's connection is over");
-        isUsed = true;
-        return socket;
-      },
-    },
-  );
+  const session = openReverseSession(socket, baseUrl);
   const transport = createGrpcTransport({
     baseUrl,
-    sessionManager: hearErrors(sessionManager),
+    sessionManager: session.manager,
     readMaxBytes: 16 << 20,
     interceptors: [cleanAnswers],
   });
-  const health = createClient(Health, transport);
-  void sessionManager.connect();
-  const close = () => {
-    sessionManager.abort();
-    socket.destroy();
-  };
-  const isAnswered = (timeoutMs: number) =>
-    health.check({}, { timeoutMs }).then(
-      () => true,
-      () => false,
-    );
-  keepAsking(socket, () => isAnswered(aliveAnswerMs), close);
   let look: Date | undefined;
   return {
     id,
@@ -159,8 +115,8 @@ function connectBack(
     noteLook(at) {
       look = at;
     },
-    answers: () => isAnswered(answerMs),
-    close,
+    answers: () => session.answers(answerMs),
+    close: session.close,
   };
 }
 

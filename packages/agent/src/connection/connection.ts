@@ -34,7 +34,7 @@ export interface ConnectionOptions {
 
 export interface Connection {
   /** What `decnet agent status` and the log say about the connection. */
-  state(): { readonly connected: boolean; readonly message: string; readonly hostName: string; readonly expiresAt: Date };
+  state(): { readonly connected: boolean; readonly message: string; readonly hostName: string };
   /** Resolves after the signal that says that the agent stops. */
   readonly done: Promise<void>;
 }
@@ -165,7 +165,7 @@ export function keepConnected(options: ConnectionOptions): Connection {
   };
 
   return {
-    state: () => ({ ...current, expiresAt: readCertificate(identity.certificate).notAfter }),
+    state: () => current,
     done: run(),
   };
 }

@@ -9,11 +9,14 @@ import { answers } from "./support/lab/engine.ts";
 import type { LabPlan } from "./support/lab/plan.ts";
 import { registeredLabs, registerLab } from "./support/lab/register.ts";
 import { removeLab } from "./support/lab/remove.ts";
+import { joinWorkers, leaveWorkers, MasterMissing } from "./support/lab/workers.ts";
 import { bringUp } from "./support/lab.ts";
 
 /** A lab by hand, one for each checkout: npm run lab -- up [N] | down. See docs/lab.md. */
 const usage =
-  "usage: npm run lab -- up [HOSTS]    hosts with engines (3), which stay\n       npm run lab -- down          removes every trace";
+  "usage: npm run lab -- up [HOSTS]    hosts with engines (3), which stay, as workers of the master that runs here\n" +
+  "       npm run lab -- down          takes them out of the master and removes every trace";
+const master = { tlsPort: Number(process.env["DECNET_TLS_PORT"] ?? 7443) };
 const checkout = fileURLToPath(new URL("..", import.meta.url));
 
 function say(text: string): void {
@@ -40,7 +43,7 @@ async function up(wanted: number | undefined): Promise<void> {
   const old = await ownLab();
   if (old !== undefined) {
     const alive = (await Promise.all(old.hosts.map((host) => answers(host)))).every((one) => one);
-    if (alive && old.hosts.length === (wanted ?? old.hosts.length)) return describe(old);
+    if (alive && old.hosts.length === (wanted ?? old.hosts.length)) return join(old);
     if (alive) throw new Error(`a lab with ${old.hosts.length} hosts is up; first: npm run lab -- down`);
     say(`removing what is left of ${old.name}`);
     await removeLab(old);
@@ -50,8 +53,20 @@ async function up(wanted: number | undefined): Promise<void> {
   const plan = await registerLab(`lab${randomBytes(2).toString("hex")}`, wanted ?? 3, { checkout });
   say(`starting ${plan.hosts.length} engines`);
   await bringUp(plan, images);
-  // Here each host's agent joins the master.
+  await join(plan);
+}
+
+/** Hosts without a master are of use, too. */
+async function join(plan: LabPlan): Promise<void> {
+  say("joining the master");
   describe(plan);
+  try {
+    await joinWorkers(plan, master);
+    process.stdout.write("All are workers of the master that runs here: ./decnet host list\n");
+  } catch (error) {
+    if (!(error instanceof MasterMissing)) throw error;
+    process.stdout.write(`They are no workers yet, no master answers (${error.message}). Then: npm run up; npm run lab -- up\n`);
+  }
 }
 
 async function down(): Promise<void> {
@@ -60,6 +75,8 @@ async function down(): Promise<void> {
   const plans = abandoned.some((plan) => plan.name === own?.name) || own === undefined ? abandoned : [own, ...abandoned];
   if (plans.length === 0) say("no lab is up");
   for (const plan of plans) {
+    for (const name of await leaveWorkers(plan, master))
+      say(`the master does not answer and still knows ${name}; later: ./decnet host decommission ${name} --force`);
     await removeLab(plan);
     say(`${plan.name} is gone`);
   }

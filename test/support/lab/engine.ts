@@ -1,9 +1,8 @@
-import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdir, open, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
-import { enter } from "./inside.ts";
+import { startInside } from "./inside.ts";
 import type { HostPlan } from "./plan.ts";
 import { isAlive, signal } from "./processes.ts";
 import { waitUntil } from "./wait.ts";
@@ -20,21 +19,13 @@ export async function startEngine(host: HostPlan): Promise<void> {
   const config = join(host.folder, "daemon.json");
   await writeFile(config, "{}\n");
   const logFile = join(host.folder, "engine.log");
-  const log = await open(logFile, "a");
   const args = [
     ...["--config-file", config, "--data-root", host.dataRoot, "--exec-root", host.execRoot, "--pidfile", host.pidFile],
     ...["-H", `unix://${host.socket}`, "--storage-driver", "overlay2"],
   ];
   const path = process.env["PATH"] ?? "";
-  const child = spawn("nsenter", enter(host, "dockerd", args), {
-    env: { ...process.env, PATH: existsSync(privatePrograms) ? `${privatePrograms}:${path}` : path },
-    stdio: ["ignore", log.fd, log.fd],
-    detached: true,
-  });
-  child.unref();
-  await log.close();
-  const pid = child.pid;
-  if (pid === undefined) throw new Error(`${host.name}: nsenter cannot be started`);
+  const env = { PATH: existsSync(privatePrograms) ? `${privatePrograms}:${path}` : path };
+  const pid = await startInside(host, "dockerd", args, { env, logFile });
   const ended = async () => !(await isAlive(pid));
   const answered = await waitUntil(async () => (await answers(host)) || (await ended()), startMs);
   if (!answered || (await ended())) {

@@ -1,4 +1,5 @@
 import { type ChildProcessByStdio, spawn } from "node:child_process";
+import { open } from "node:fs/promises";
 import type { Readable } from "node:stream";
 import { execa } from "execa";
 import type { HostPlan } from "./plan.ts";
@@ -29,6 +30,25 @@ export function runInside(host: HostPlan, file: string, args: readonly string[],
 
 export type RunningProgram = ReturnType<typeof runInside>;
 export type LongRunningProgram = ChildProcessByStdio<null, Readable, Readable>;
+
+/** Starts a program on the host that outlives this process; what it says goes to the end of a file. Answers its pid. */
+export async function startInside(
+  host: HostPlan,
+  file: string,
+  args: readonly string[],
+  { env, logFile }: { env: Readonly<Record<string, string | undefined>>; logFile: string },
+): Promise<number> {
+  const log = await open(logFile, "a");
+  const child = spawn("nsenter", enter(host, file, args), {
+    env: { ...process.env, ...env },
+    stdio: ["ignore", log.fd, log.fd],
+    detached: true,
+  });
+  child.unref();
+  await log.close();
+  if (child.pid === undefined) throw new Error(`${host.name}: nsenter cannot be started`);
+  return child.pid;
+}
 
 /** Output that nobody reads is thrown away, so that a full pipe never stops the program. */
 export function spawnInside(

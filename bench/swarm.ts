@@ -1,4 +1,5 @@
-import { chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { randomBytes } from "node:crypto";
+import { chmod, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -12,6 +13,10 @@ import { createReleasers } from "@decnet/common/runtime/releasers";
 import { runBounded } from "@decnet/common/runtime/run-bounded";
 import { openDatabase } from "@decnet/master/persistence/database";
 import { openPrivatePostgres } from "@decnet/master/persistence/private-postgres";
+import { cutHost, healHost, layNetwork } from "../test/support/lab/network.ts";
+import { registerLab } from "../test/support/lab/register.ts";
+import { removeLab } from "../test/support/lab/remove.ts";
+import { type AgentGroup, startAgentGroup } from "./support/agent-groups.ts";
 import { createTable, median, percentile } from "./support/figures.ts";
 import { cpuSeconds, memoryMb } from "./support/process-figures.ts";
 import { type Program, startProgram } from "./support/programs.ts";
@@ -43,12 +48,6 @@ const stateDir = await mkdtemp("/dev/shm/decnet-bench-").catch(() => mkdtemp(joi
 const releasers = createReleasers();
 for (const made of [folder, stateDir]) releasers.add(() => rm(made, { recursive: true, force: true }));
 
-interface Group {
-  readonly program: Program;
-  readonly size: number;
-  connected: number;
-}
-
 interface RunningMaster {
   readonly program: Program;
   readonly port: number;
@@ -58,7 +57,11 @@ interface RunningMaster {
 /** Deckies that the load has put its service on. */
 const present = new Set<string>();
 let master: RunningMaster | undefined;
-const groups: Group[] = [];
+const groups: AgentGroup[] = [];
+/** A host of its own for the first agent, so that it can be cut off. */
+const lab = await registerLab(`bench${randomBytes(2).toString("hex")}`, 1, { pid: process.pid });
+const firstHost = lab.hosts[0] ?? raise("the lab has no host");
+releasers.add(() => removeLab(lab));
 
 for (const signal of ["SIGINT", "SIGTERM"] as const)
   process.once(signal, () => void releasers.release().finally(() => process.exit(1)));
@@ -69,13 +72,14 @@ try {
 }
 
 async function bench(): Promise<void> {
+  await layNetwork(lab);
   let now = await startMaster("0");
   master = now;
   releasers.add(async () => master?.program.end("SIGTERM"));
   let calls = await connect(now);
   const idleMb = await memoryMb(now.program.pid);
 
-  // One agent has a process of its own: it is stopped later.
+  // One agent has a host of its own: it is cut off later.
   const enrolledFirst = await enroll(calls.swarm, [1, firstAgents - 1]);
   await deploy(calls.fleet, firstAgents * Math.max(1, Math.round(deckyCount / agentCount)));
   const few = await mutate(calls, "of ten agents");
@@ -148,6 +152,10 @@ async function bench(): Promise<void> {
   say(`memory of the master: ${(await memoryMb(now.program.pid)).toFixed(0)} MB`);
 }
 
+function raise(problem: string): never {
+  throw new Error(problem);
+}
+
 function say(line: string): void {
   process.stdout.write(`${line}\n`);
 }
@@ -158,7 +166,7 @@ function seconds(ms: number): string {
 
 async function startMaster(tlsPort: string): Promise<RunningMaster> {
   return new Promise((resolve, reject) => {
-    const env = { DECNET_DATA_DIR: dataDir, DECNET_PORT: "0", DECNET_TLS_HOST: "127.0.0.1", DECNET_TLS_PORT: tlsPort };
+    const env = { DECNET_DATA_DIR: dataDir, DECNET_PORT: "0", DECNET_TLS_HOST: lab.masterAddress, DECNET_TLS_PORT: tlsPort };
     const program = startProgram("packages/master/src/main.ts", [], env, {
       from: "stderr",
       onLine(line) {
@@ -195,27 +203,15 @@ async function enroll(swarm: Client<typeof SwarmService>, sizes: readonly number
   });
   let from = performance.now();
   for (const size of sizes) {
-    const own = join(stateDir, `group-${groups.length}`);
-    const tokens = join(folder, `tokens-${groups.length}`);
-    await writeFile(tokens, secrets.splice(0, size).join("\n"), { mode: 0o600 });
-    let isUp = false;
-    const group: Group = {
-      size,
-      connected: 0,
-      program: startProgram(
-        "bench/support/simulated-agents.ts",
-        [own, tokens],
-        {},
-        {
-          from: "stdout",
-          onLine(line) {
-            if (!isUp) from = performance.now();
-            isUp = true;
-            group.connected = Number(/^connected (\d+)$/.exec(line)?.[1] ?? group.connected);
-          },
-        },
-      ),
-    };
+    const isFirst = groups.length === 0;
+    const group = await startAgentGroup({
+      folder: join(stateDir, `group-${groups.length}`),
+      secrets: secrets.splice(0, size),
+      ...(isFirst ? { network: firstHost.name } : {}),
+      onBegun: () => {
+        from = performance.now();
+      },
+    });
     releasers.add(() => group.program.end("SIGTERM"));
     groups.push(group);
   }
@@ -341,11 +337,9 @@ function sumUp(parts: readonly Load[]): Load {
   return { times: parts.flatMap((part) => part.times), tookMs: sum((part) => part.tookMs), cpuMs: sum((part) => part.cpuMs) };
 }
 
-/** Mutations on other hosts while one host stopped in the middle of an apply, until after the master has noticed, beside times when all is well. */
+/** Mutations on other hosts while one host is cut off in the middle of an apply, until after the master has noticed, beside times when all is well. */
 async function cutOne(calls: Calls): Promise<void> {
   const { fleet, mutations, swarm } = calls;
-  const [first] = groups;
-  if (first === undefined) throw new Error("there is no agent to stop");
   const cut = nameOf(0);
   const load = createLoad(calls, await namesOf(fleet, `host!=${cut}`));
   const victims = await namesOf(fleet, `host=${cut}`);
@@ -356,14 +350,14 @@ async function cutOne(calls: Calls): Promise<void> {
     for (const loads of [calm, disturbed]) {
       const waiting: Promise<unknown>[] = [];
       if (loads === disturbed) {
-        first.program.signal("SIGSTOP");
+        await cutHost(lab, firstHost);
         for (const name of victims)
           waiting.push(mutations.addService({ decky: { name }, service: "telnet" }, patient).catch((error: unknown) => error));
       }
       const end = performance.now() + phaseMs;
       loads.push(await load(callers, () => performance.now() < end));
       if (loads === disturbed) {
-        first.program.signal("SIGCONT");
+        await healHost(lab, firstHost);
         await Promise.all(waiting);
         await allConnected(swarm);
         await until(async () => (await namesOf(fleet, `host=${cut},service=telnet,state=running`)).length === victims.length);
@@ -379,7 +373,7 @@ async function cutOne(calls: Calls): Promise<void> {
   if (before === undefined || during === undefined) return;
   say(
     `${callers} callers on other hosts: p50 ${before.p50.toFixed(1)} ms and p99 ${before.p99.toFixed(1)} ms of ${before.count} mutations; while ` +
-      `${cut} was stopped in the middle of ${victims.length} applies, p50 ${during.p50.toFixed(1)} and p99 ${during.p99.toFixed(1)} of ` +
+      `${cut} was cut off in the middle of ${victims.length} applies, p50 ${during.p50.toFixed(1)} and p99 ${during.p99.toFixed(1)} of ` +
       `${during.count}: ${(during.p99 / before.p99).toFixed(2)} times the p99`,
   );
 }

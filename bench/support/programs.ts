@@ -14,22 +14,21 @@ export interface Program {
 
 const nodeOptions = ["--import", "tsx", "--conditions=source"];
 
-/** `onLine` gets what it writes: stdout, or stderr when told so. The other one goes to ours. */
+/** `onLine` gets what it writes: stdout, or stderr when told so. The other one goes to ours. It runs in a network namespace when one is named. */
 export function startProgram(
   path: string,
   args: readonly string[],
   env: Readonly<Record<string, string>>,
   output: { readonly from: "stdout" | "stderr"; readonly onLine: (line: string) => void },
+  network?: string,
 ): Program {
   const file = fileURLToPath(new URL(`../../${path}`, import.meta.url));
-  const child: ChildProcess & { stdout: Readable | null; stderr: Readable | null } = spawn(
-    process.execPath,
-    [...nodeOptions, file, ...args],
-    {
-      env: { ...process.env, ...env },
-      stdio: ["ignore", output.from === "stdout" ? "pipe" : "inherit", output.from === "stderr" ? "pipe" : "inherit"],
-    },
-  );
+  const words = [process.execPath, ...nodeOptions, file, ...args];
+  const [command = "", ...rest] = network === undefined ? words : ["nsenter", `--net=/run/netns/${network}`, ...words];
+  const child: ChildProcess & { stdout: Readable | null; stderr: Readable | null } = spawn(command, rest, {
+    env: { ...process.env, ...env },
+    stdio: ["ignore", output.from === "stdout" ? "pipe" : "inherit", output.from === "stderr" ? "pipe" : "inherit"],
+  });
   const read = output.from === "stdout" ? child.stdout : child.stderr;
   if (read !== null) createInterface({ input: read }).on("line", output.onLine);
   const ended = once(child, "exit");

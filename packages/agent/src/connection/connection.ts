@@ -41,6 +41,10 @@ export interface Connection {
 
 const reportBatch = 50;
 const heartbeatMs = 5_000;
+const reportMs = 15_000;
+/** When a thousand come back at once, they wait for each other. */
+const registerMs = 30_000;
+const retryBackoff = { baseMs: 500, maxMs: 10_000 };
 /** Why a connection ended that is opened again at once, to the same master, with the new certificate. */
 const renewedMessage = "the certificate was renewed";
 
@@ -104,7 +108,7 @@ export function keepConnected(options: ConnectionOptions): Connection {
         reportStream: reports.stream,
         accepted: specs.list().map(({ target: { spec, id } }) => ({ decky: toRefMessage(spec), id, revision: spec.revision })),
       },
-      { timeoutMs: 15_000, signal: stopping },
+      { timeoutMs: registerMs, signal: stopping },
     );
     await reports.acknowledge(answer.acknowledged);
     takePolicy(answer.driftPolicy);
@@ -123,20 +127,30 @@ export function keepConnected(options: ConnectionOptions): Connection {
 
   const takePolicy = (policy: PolicyMessage) => options.onPolicy(policy === PolicyMessage.REPORT ? "report" : "repair");
 
+  /** A master that is too busy for a report is still there: coming back would cost it more. Whether it is there is told by the connection itself. */
   const report = async (client: MasterClient, signal: AbortSignal): Promise<void> => {
+    let failures = 0;
     while (!signal.aborted) {
       const items = reports.peek(reportBatch);
       const looked = options.lookedMsAgo();
       try {
         const answer = await client.registration.report(
           { reportStream: reports.stream, items: [...items], ...(looked === undefined ? {} : { lookedMsAgo: looked }) },
-          { timeoutMs: 15_000, signal },
+          { timeoutMs: reportMs, signal },
         );
         takePolicy(answer.driftPolicy);
         await reports.acknowledge(answer.acknowledged);
         if (answer.fullResync) options.onResync();
+        failures = 0;
       } catch (error) {
         if (signal.aborted) return;
+        if (isPassing(error)) {
+          failures += 1;
+          const waitMs = backoffMs(failures, retryBackoff, Math.random);
+          log.warn("the master did not take a report", { why: describe(error), againInMs: waitMs });
+          await delay(waitMs, undefined, { signal }).catch(() => undefined);
+          continue;
+        }
         const failure = fromConnectError(error);
         if (failure.reason !== "DECKY_NOT_ON_HOST") throw error;
         const name = failure.metadata["decky"];
@@ -168,6 +182,12 @@ export function keepConnected(options: ConnectionOptions): Connection {
     state: () => current,
     done: run(),
   };
+}
+
+/** Says nothing against the next try. */
+function isPassing(error: unknown): boolean {
+  const codes = [Code.Unavailable, Code.DeadlineExceeded, Code.ResourceExhausted, Code.Aborted, Code.Canceled];
+  return error instanceof ConnectError && codes.includes(error.code);
 }
 
 function describe(error: unknown): string {

@@ -48,4 +48,20 @@ describe("bounded work", () => {
     await running;
     await expect(run(() => Promise.resolve("done"))).resolves.toBe("done");
   });
+
+  it("never begins what nobody waits for any more, and gives its place to the next", async () => {
+    const run = createBounded(1, 60_000, () => new Error("late"));
+    const first = held();
+    const running = run(() => first.over);
+    const gone = new AbortController();
+    const begun: string[] = [];
+    const given = run(async () => void begun.push("given up"), gone.signal);
+    const next = run(async () => void begun.push("next"));
+    gone.abort(new Error("gone"));
+    await expect(given).rejects.toThrow("gone");
+    await expect(run(async () => void begun.push("too late"), gone.signal)).rejects.toThrow("gone");
+    first.end();
+    await Promise.all([running, next]);
+    expect(begun).toEqual(["next"]);
+  });
 });

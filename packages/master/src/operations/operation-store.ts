@@ -35,6 +35,8 @@ export interface OperationStore {
   openOf(tx: Tx, deckyId: string): Promise<OperationRow[]>;
   /** Ids of the deckies of a host that have operations which have not ended. */
   openDeckies(tx: Tx, host: string): Promise<ReadonlySet<string>>;
+  /** Which of these deckies have operations that have not ended. */
+  openAmong(tx: Tx, deckyIds: readonly string[]): Promise<ReadonlySet<string>>;
   findByRequest(tx: Tx, actor: string, requestId: string): Promise<OperationRow | undefined>;
   /** The parts of an operation that have not ended. */
   openParts(id: string): Promise<WaitedFor[]>;
@@ -100,6 +102,12 @@ export function createOperationStore(database: Database): OperationStore {
         .find({ where: { deckyId, state: In([...openStates]) }, order: { revision: "ASC", createdAt: "ASC" } }),
     async openDeckies(tx, host) {
       const where = { host, state: In([...openStates]), deckyId: Not(IsNull()) };
+      const rows = await tx.getRepository(Operations).find({ where, select: { deckyId: true } });
+      return new Set(rows.flatMap((row) => row.deckyId ?? []));
+    },
+    async openAmong(tx, deckyIds) {
+      if (deckyIds.length === 0) return new Set();
+      const where = { deckyId: In([...deckyIds]), state: In([...openStates]) };
       const rows = await tx.getRepository(Operations).find({ where, select: { deckyId: true } });
       return new Set(rows.flatMap((row) => row.deckyId ?? []));
     },

@@ -10,9 +10,17 @@ import { entities } from "./tables.ts";
 /** What a transaction's work may use; anything else would run outside the transaction. */
 export type Tx = EntityManager;
 
+/** For whom a transaction waits. */
+export interface Turn {
+  /** Agents have places of their own. */
+  readonly of: "agents";
+  /** Whoever waits for nothing any more gives his turn up. */
+  readonly signal: AbortSignal;
+}
+
 export interface Database {
   /** Runs work in one transaction. Retried when the database asks for it; no I/O but the database's belongs inside. */
-  transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
+  transaction<T>(work: (tx: Tx) => Promise<T>, turn?: Turn): Promise<T>;
   /** One statement, or reads that need no common snapshot. */
   read<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
   close(): Promise<void>;
@@ -26,10 +34,11 @@ const migrationLock = 7_233_001;
 const retriable = new Set(["40001", "40P01"]);
 const retries = 5;
 /**
- * Connections for transactions, which write their facts one after another anyway, and for reads. Each kind waits for its own, outside the pool: thousands of
- * deckies that change at once keep no heartbeat waiting, and a wait for a turn is not taken for a database that is away.
+ * Connections for transactions, which write their facts one after another anyway, for those of agents that report, and for reads. Each kind waits for its
+ * own, outside the pool: thousands of deckies that change at once keep no report and no heartbeat waiting, and a wait for a turn is not taken for a
+ * database that is away.
  */
-const connections = { transactions: 10, reads: 6 };
+const connections = { transactions: 10, agents: 4, reads: 6 };
 const patienceMs = 60_000;
 
 /** Connects and brings the schema up to date. Throws STORAGE_UNAVAILABLE when the database does not answer. */
@@ -41,7 +50,7 @@ export async function openDatabase(address: DatabaseAddress): Promise<Database> 
       : { host: address.socketFolder, database: address.database, username: address.user }),
     entities,
     migrations: [Initial1764000000000, FleetSize1764100000000, Swarm1764200000000, Moves1764350000000],
-    poolSize: connections.transactions + connections.reads,
+    poolSize: connections.transactions + connections.agents + connections.reads,
     applicationName: "decnet-master",
     connectTimeoutMS: 10_000,
     poolErrorHandler: () => undefined,
@@ -51,6 +60,7 @@ export async function openDatabase(address: DatabaseAddress): Promise<Database> 
   await guarded(() => migrateAlone(source));
   const late = () => new AppError("STORAGE_UNAVAILABLE", "the database is too busy", { retryAfterMs: 1_000 });
   const transactions = createBounded(connections.transactions, patienceMs, late);
+  const agents = createBounded(connections.agents, patienceMs, late);
   const reads = createBounded(connections.reads, patienceMs, late);
   const transact = async <T>(work: (tx: Tx) => Promise<T>): Promise<T> => {
     for (let attempt = 1; ; attempt += 1) {
@@ -62,7 +72,8 @@ export async function openDatabase(address: DatabaseAddress): Promise<Database> 
     }
   };
   return {
-    transaction: (work) => transactions(() => transact(work)),
+    transaction: (work, turn) =>
+      turn === undefined ? transactions(() => transact(work)) : agents(() => transact(work), turn.signal),
     read: (work) => reads(() => guarded(() => work(source.manager))),
     close: () => source.destroy(),
   };

@@ -46,6 +46,7 @@ export function createRegistrationHandlers({ swarm }: MasterParts): ServiceImpl<
         host,
         request,
         context.values.get(kPeer).address,
+        context.signal,
       );
       return {
         acknowledged,
@@ -56,7 +57,7 @@ export function createRegistrationHandlers({ swarm }: MasterParts): ServiceImpl<
       };
     },
     async report(request, context) {
-      const { driftPolicy, ...answer } = await swarm.registration.report(hostOf(context), request);
+      const { driftPolicy, ...answer } = await swarm.registration.report(hostOf(context), request, context.signal);
       return { ...answer, driftPolicy: policies[driftPolicy] };
     },
   };

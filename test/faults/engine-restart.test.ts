@@ -66,7 +66,7 @@ describe("an engine that goes away and comes back", () => {
     },
   );
 
-  it("does not cost a change that was accepted meanwhile", async () => {
+  it("does not cost a change that was accepted meanwhile, which is tried again (W-51)", async () => {
     await engine.stop("SIGKILL");
     await eventually(isAway);
     const { operation } = await master.mutations.addService({ decky, service: "http", options: { wait: Wait.ACCEPTED } });

@@ -101,7 +101,9 @@ export async function startMaster({
     const hosts = createHostRegistry({
       local,
       onAttached: (name) =>
-        void afterConnecting(name).catch((error: unknown) => log.error("a host was not woken", { host: name, err: error })),
+        void afterConnecting(name).catch((error: unknown) => {
+          if (!stopping.signal.aborted) log.error("a host was not woken", { host: name, err: error });
+        }),
       onDetached: (name) => log.warn("a host went away", { host: name }),
     });
     const shared = { database, deckies, operations, events, hosts, hostStore, catalogue };

@@ -81,6 +81,21 @@ describe("a host that is taken out of service", () => {
     expect(await bases()).toEqual(["edge-1/a", "edge-2/b"]);
   });
 
+  it("is out when its operation has ended, for whoever only watches, also without deckies", async () => {
+    const { master } = swarm;
+    const [first] = workers;
+    for (const deckies of [{ a: "edge-1", b: "edge-1" }, {}]) {
+      await applyFleet(swarm, deckies);
+      const begun = await master.swarm.decommissionHost({ name: "edge-1", options: { wait: Wait.ACCEPTED } });
+      let last = begun.operation?.state;
+      for await (const { item } of master.operations.watchOperation({ id: begun.operation?.id ?? "" }))
+        if (item.case === "operation") last = item.value.state;
+      expect(last).toBe(OperationState.SUCCEEDED);
+      expect((await master.swarm.listHosts({})).hosts.map((host) => host.name)).toEqual(["edge-2", "edge-3"]);
+      await rejoin(first);
+    }
+  });
+
   it("is forgotten by force when it is away, with all that was still to be done there", async () => {
     const { master } = swarm;
     const [, second] = workers;

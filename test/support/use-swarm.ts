@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { HostState } from "@decnet/common/gen/decnet/v1/swarm_pb";
+import { runBounded } from "@decnet/common/runtime/run-bounded";
 import { loadCatalogue } from "@decnet/engine/catalogue/load";
 import { serviceImage } from "@decnet/engine/render/images";
 import { debianBase } from "@decnet/engine/tables/distros";
@@ -12,6 +13,8 @@ import { eventually, type TestMaster, useMaster } from "./use-master.ts";
 const agentProgram = fileURLToPath(new URL("../../packages/agent/src/main.ts", import.meta.url));
 const crashingProgram = fileURLToPath(new URL("./crashing-agent.ts", import.meta.url));
 
+/** Programs that start all at once keep each other from being ready in time. */
+const joiningTogether = 4;
 /** However much it is in the middle of. */
 const endMs = 30_000;
 
@@ -73,7 +76,7 @@ export async function useSwarm(options: {
   };
   if (options.join !== false)
     try {
-      await Promise.all(workers.map((worker) => joinWorker(master, worker)));
+      await runBounded(workers, joiningTogether, (worker) => joinWorker(master, worker));
     } catch (error) {
       await dispose();
       throw error;

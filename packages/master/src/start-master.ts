@@ -130,6 +130,7 @@ export async function startMaster({
       ...shared,
       joinTokens,
       converger,
+      stopping: stopping.signal,
       disconnect: (hostId) =>
         void server.disconnect(
           ({ certificate }) => certificate?.identity?.role === "agent" && certificate.identity.hostId === hostId,

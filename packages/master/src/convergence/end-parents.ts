@@ -2,7 +2,8 @@ import type { Tx } from "../persistence/database.ts";
 
 /**
  * A change of many deckies ends with its last part; it failed when one of them did, and was cancelled when one of them was. A batch ends so once it is
- * closed: its parts are not all stored at its start, and some changes may have been refused. Call it in the transaction that ends parts, and get the ids
+ * closed: its parts are not all stored at its start, and some changes may have been refused. A host that is decommissioned is more than its parts: whoever ends
+ * the host ends that change, unless a part of it did not succeed. Call it in the transaction that ends parts, and get the ids
  * of the changes that ended with them. The lock comes in a statement of its own: the next one then sees the parts that others ended meanwhile.
  */
 export async function endParents(tx: Tx, ids: readonly string[]): Promise<string[]> {
@@ -22,6 +23,7 @@ export async function endParents(tx: Tx, ids: readonly string[]): Promise<string
                 FROM operations AS part WHERE part.parent = parent.id AND part.state = 'failed' ORDER BY part.decky_name LIMIT 1))
      WHERE parent.id = ANY ($1) AND parent.state IN ('pending', 'running')
        AND (parent.kind <> 'batch' OR parent.plan #>> '{batch,isClosed}' = 'true')
+       AND (parent.kind <> 'decommission_host' OR EXISTS (SELECT FROM operations AS part WHERE part.parent = parent.id AND part.state IN ('failed', 'cancelled')))
        AND NOT EXISTS (SELECT FROM operations AS part WHERE part.parent = parent.id AND part.state IN ('pending', 'running'))
      RETURNING parent.id`,
     [parents.map((parent) => parent.id)],

@@ -32,7 +32,13 @@ interface HostChange {
   prepare(
     tx: Tx,
     host: HostRow,
-  ): Promise<{ readonly changes: readonly DeckyChange[]; readonly plan: PlanRecord; readonly patch: Partial<HostRow> }>;
+  ): Promise<{
+    readonly changes: readonly DeckyChange[];
+    readonly plan: PlanRecord;
+    readonly patch: Partial<HostRow>;
+    /** More is to be done than the changes. */
+    readonly goesOn?: boolean;
+  }>;
   /** Goes into the same transaction; answers operations that ended by it. */
   finish?(tx: Tx, host: HostRow): Promise<string[]>;
 }
@@ -63,10 +69,11 @@ export interface HostChangesOptions {
   readonly joinTokens: Pick<JoinTokenStore, "spend">;
   /** Cuts every connection that the host's certificates opened. */
   readonly disconnect: (hostId: string) => void;
+  readonly stopping: AbortSignal;
 }
 
 export function createHostChanges(options: HostChangesOptions): HostChanges {
-  const { database, deckies, operations, events, hosts, hostStore, joinTokens, converger, disconnect } = options;
+  const { database, deckies, operations, events, hosts, hostStore, joinTokens, converger, disconnect, stopping } = options;
 
   const deckiesOf = async (tx: Tx, name: string): Promise<DeckyChange[]> => {
     const rows = await tx.getRepository(Deckies).find({ where: { host: name, leaving: false }, order: { name: "ASC" } });
@@ -120,9 +127,9 @@ export function createHostChanges(options: HostChangesOptions): HostChanges {
       if (again !== undefined) return { row: again, children: [], ended: [] };
       const { name } = await hostStore.find(tx, request.name);
       await tx.query("SELECT id FROM deckies WHERE host = $1 ORDER BY id FOR NO KEY UPDATE", [name]);
-      const { host, changes, plan, patch } = await prepare(tx);
+      const { host, changes, plan, patch, goesOn = false } = await prepare(tx);
       await hostStore.update(tx, host.id, patch);
-      const isDone = changes.length === 0;
+      const isDone = changes.length === 0 && !goesOn;
       const row: OperationRow = {
         ...newOperation(kind, request, plan),
         startedAt: new Date(),
@@ -189,24 +196,40 @@ export function createHostChanges(options: HostChangesOptions): HostChanges {
     return [...open.map(({ id }) => id), ...parents];
   };
 
-  /** Ends it when nothing of it is left, gives up when its operation has failed. */
-  const finishOne = async (host: HostRow): Promise<void> => {
-    const isOver = await database.transaction(async (tx) => {
+  /** Deckies that live on a host, and those that have moved away and may still have something there. */
+  const countLeft = (tx: Tx, name: string) =>
+    tx.getRepository(Deckies).countBy([{ host: name }, { leavingHosts: ArrayContains([name]) }]);
+
+  /** Ends host and operation together when nothing of the host is left; gives up when deckies stay that nobody is removing any more. */
+  const finishOne = async ({ id }: Pick<HostRow, "id">): Promise<void> => {
+    const done = await database.transaction(async (tx) => {
+      const host = await tx.getRepository(Hosts).findOne({ where: { id }, lock: { mode: "pessimistic_write" } });
+      if (host === null || !host.decommissioning || host.decommissionedAt !== null) return undefined;
       const open = { host: host.name, kind: "decommission_host", state: In(["pending", "running"]) } as const;
-      const isRunning = (await tx.getRepository(Operations).countBy(open)) > 0;
-      const left = await tx.getRepository(Deckies).countBy([{ host: host.name }, { leavingHosts: ArrayContains([host.name]) }]);
-      if (left === 0) {
+      const running = await tx.getRepository(Operations).find({ where: open, select: { id: true } });
+      const ids = running.map((operation) => operation.id);
+      if ((await countLeft(tx, host.name)) === 0) {
         await end(tx, host, "decommissioned");
-        return true;
+        for (const id of ids) await operations.update(tx, id, { state: "succeeded", finishedAt: new Date() });
+        return { gone: host, ids };
       }
+      const isWorkedAt = (await tx.getRepository(Operations).countBy({ parent: In(ids), state: open.state })) > 0;
       const stays = await tx.getRepository(Deckies).countBy({ host: host.name, leaving: false });
-      if (!isRunning && stays > 0) {
-        const message = `decommissioning failed: ${stays} ${stays === 1 ? "decky is" : "deckies are"} still here`;
-        await hostStore.update(tx, host.id, { decommissioning: false, message });
-      }
-      return false;
+      if (isWorkedAt || stays === 0) return undefined;
+      const message = `decommissioning failed: ${stays} ${stays === 1 ? "decky is" : "deckies are"} still here`;
+      await hostStore.update(tx, host.id, { decommissioning: false, message });
+      const error = { reason: "APPLY_FAILED", message, next: [], outputTail: [], undone: false } as const;
+      for (const id of ids) await operations.update(tx, id, { state: "failed", error, finishedAt: new Date() });
+      return { gone: undefined, ids };
     });
-    if (isOver) hangUp(host);
+    if (done?.gone !== undefined) hangUp(done.gone);
+    operations.wake(done?.ids ?? []);
+  };
+
+  /** As soon as its parts have ended; a failure here is made good by whoever looks for hosts that are being decommissioned. */
+  const finishAfter = async (host: Pick<HostRow, "id">, parts: readonly string[]): Promise<void> => {
+    for (const id of parts) await operations.waitForEnd(id, stopping);
+    await finishOne(host);
   };
 
   return {
@@ -240,6 +263,7 @@ export function createHostChanges(options: HostChangesOptions): HostChanges {
       const isAway = !hosts.isReachable(request.name);
       const isForgotten = (host: HostRow) => isAway || (request.force && host.decommissioning);
       let gone: HostRow | undefined;
+      let going: HostRow | undefined;
       let waiting: readonly DeckyRow[] = [];
       const record = await submit("decommission_host", request, {
         async prepare(tx, host) {
@@ -248,10 +272,18 @@ export function createHostChanges(options: HostChangesOptions): HostChanges {
           const verb = isForgotten(host) ? "forget" : "teardown";
           const plan = planOf(changes, "teardown", ({ decky }) => `${verb} ${decky.name}`);
           const patch = { draining: true, decommissioning: true, message: "is being decommissioned" };
-          return { changes: isForgotten(host) ? [] : changes, plan, patch };
+          const goesOn = !isForgotten(host) && (await countLeft(tx, host.name)) > 0;
+          return { changes: isForgotten(host) ? [] : changes, plan, patch, goesOn };
         },
         async finish(tx, host) {
-          if (!isForgotten(host)) return [];
+          if (!isForgotten(host)) {
+            if ((await countLeft(tx, host.name)) > 0) going = host;
+            else {
+              await end(tx, host, "decommissioned");
+              gone = host;
+            }
+            return [];
+          }
           const ended = await forgetDeckies(tx, host.name);
           waiting = await tx.getRepository(Deckies).findBy({ leavingHosts: ArrayContains([host.name]) });
           await end(tx, host, isAway ? "forgotten while it was away" : "forgotten before its deckies were gone");
@@ -260,6 +292,7 @@ export function createHostChanges(options: HostChangesOptions): HostChanges {
         },
       });
       if (gone !== undefined) hangUp(gone);
+      if (going !== undefined) void finishAfter(going, record.children).catch(() => undefined);
       // What waited for it to be left goes on.
       for (const row of waiting) converger.wake(row.id, row.host);
       return record;

@@ -171,7 +171,6 @@ export function createSwarmHandlers(parts: MasterParts): ServiceImpl<typeof Swar
         force: request.force,
       });
       const operation = await awaitOperation(record, waits(request.options), parts, context);
-      await swarm.changes.finishDecommissioning();
       const row = await database.read((tx) =>
         tx.getRepository(Hosts).findOne({ where: { name: request.name }, order: { enrolledAt: "DESC" } }),
       );

@@ -57,5 +57,7 @@ Add a worker (a machine with this checkout, set up by scripts/setup/all.sh):
 
   ./decnet host invite --name edge-1
 
+Or three of them on this machine, each with an engine of its own: npm run lab -- up
+
 Stop the master (deckies go on): npm run down      Remove every trace: npm run purge -- --yes
 TEXT

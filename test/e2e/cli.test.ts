@@ -1,6 +1,7 @@
 import { readFile, stat, writeFile } from "node:fs/promises";
 import { createServer, type Socket } from "node:net";
 import { join } from "node:path";
+import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { holdSession } from "../support/hold-session.ts";
 import { type TestCli, useCli } from "../support/use-cli.ts";
@@ -168,6 +169,12 @@ describe("decnet", () => {
       expect(first).toMatchObject({ exit: 0 });
       expect(second).toMatchObject({ exit: 0, stdout: first.stdout });
     });
+  });
+
+  it("ends in silence when whoever reads has seen enough", async () => {
+    const piped = '{ "$0" --help; echo "exit $?" >&2; } | true';
+    const { stderr } = await execa("bash", ["-c", piped, cli.program], { env: cli.env, extendEnv: false, stdin: "ignore" });
+    expect(stderr).toBe("exit 141");
   });
 
   describe("refuses", () => {

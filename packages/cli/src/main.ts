@@ -2,6 +2,15 @@ import { CommanderError } from "commander";
 import { createProgram } from "./program.ts";
 
 /** The `decnet` command: parses and runs one action, which says itself what went wrong and how it ended. */
+
+const sigpipe = 141;
+// Whoever read has seen enough, as in `decnet events | head`: that ends this program in silence, as it ends others.
+for (const stream of [process.stdout, process.stderr])
+  stream.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+    process.exit(sigpipe);
+  });
+
 const program = createProgram(process.env, (code) => {
   process.exitCode = code;
 });

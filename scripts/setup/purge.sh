@@ -17,14 +17,21 @@ fi
 "$(dirname "${BASH_SOURCE[0]}")/stop-engine.sh"
 take_lock
 
-# What the engine left mounted, innermost first.
-awk -v data="$ENGINE_DATA" -v run="$ENGINE_RUN" 'index($2, data "/") == 1 || index($2, run "/") == 1 { print $2 }' /proc/mounts |
+# What the engine left mounted, innermost first; one that was killed leaves its folder bound to itself.
+awk -v data="$ENGINE_DATA" -v run="$ENGINE_RUN" 'index($2 "/", data "/") == 1 || index($2 "/", run "/") == 1 { print $2 }' /proc/mounts |
   sort -r | while read -r mount; do umount "$mount" || umount --lazy "$mount"; done
 
 # The base image in an engine that is not ours.
 recorded image | while read -r image; do
   ! have docker || timeout 20 docker image rm "$image" > /dev/null 2>&1 || true
 done
+# Its bridge and its packet filter rules, unless another engine may want them.
+if [ -d /opt/decnet/engine ] && ! pgrep -x dockerd > /dev/null; then
+  ip link del docker0 2> /dev/null || true
+  for tool in iptables ip6tables; do
+    ! have "$tool" || ! "$tool-save" 2> /dev/null | grep -q DOCKER || "$tool-save" | grep -v -e DOCKER -e docker0 | "$tool-restore" || true
+  done
+fi
 rm -rf --one-file-system "${targets[@]}"
 { recorded link; recorded file; } | while read -r path; do rm -f "$path"; done
 ! has_systemd || systemctl daemon-reload

@@ -1,33 +1,5 @@
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { createInterface } from "node:readline";
 import { expect, it } from "vitest";
 import { ageLimit, createSocketCache, tallyOf } from "./socket-cache.ts";
-
-/** Listens on one more port for each line that it reads, and says which. */
-const opener = `process.stdin.on("data", () => {
-  const server = require("net").createServer().listen(0, "0.0.0.0", () => console.log(server.address().port));
-})`;
-
-it("sees a port that opens, however long it may keep what it knows", async () => {
-  // In a network namespace of its own, where nobody else closes a socket in the same moment.
-  const program = spawn("unshare", ["--net", process.execPath, "-e", opener], { stdio: ["pipe", "pipe", "inherit"] });
-  const said = createInterface({ input: program.stdout });
-  const open = async () => {
-    program.stdin.write("\n");
-    const [port] = (await once(said, "line")) as [string];
-    return `${port}/tcp`;
-  };
-  try {
-    const cache = createSocketCache();
-    const first = await open();
-    expect([...(await cache.observe(program.pid ?? 0, 3_600_000)).listening]).toEqual([first]);
-    const second = await open();
-    expect([...(await cache.observe(program.pid ?? 0, 3_600_000)).listening].sort()).toEqual([first, second].sort());
-  } finally {
-    program.kill("SIGKILL");
-  }
-});
 
 it("knows nothing of a process that has ended", async () => {
   expect((await createSocketCache().observe(2 ** 30, 3_600_000)).listening.size).toBe(0);

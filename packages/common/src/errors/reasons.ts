@@ -75,7 +75,7 @@ export const reasons = {
     exit: 6,
     next: [
       "Who has it: ss -ltnp",
-      "Stop that program, or choose another address or port for this one (DECNET_…; docs/swarm.md).",
+      "Stop that program, or give this one another port: DECNET_PORT or DECNET_TLS_PORT for a master (README), DECNET_AGENT_PORT for an agent (docs/swarm.md).",
     ],
   },
   NOT_JOINED: {

@@ -676,7 +676,7 @@ export type ListOperationsRequest = Message<"decnet.v1.ListOperationsRequest"> &
   filter: string;
 
   /**
-   * 1 to 500; 0 means 50.
+   * 1 to 1000; 0 means 50.
    *
    * @generated from field: uint32 page_size = 2;
    */

@@ -2,12 +2,13 @@
 
 /** Which packages a package may import, besides itself. A folder under packages/ that is not named here is refused. */
 const mayImport = {
-  common: [],
-  engine: ["common"],
-  master: ["common", "engine"],
-  agent: ["common", "engine"],
-  cli: ["common"],
-  console: ["common"],
+  contract: [],
+  common: ["contract"],
+  engine: ["contract", "common"],
+  master: ["contract", "common", "engine"],
+  agent: ["contract", "common", "engine"],
+  cli: ["contract", "common"],
+  console: ["contract"],
 };
 
 /** Libraries that are wrapped in one place, and where that is. */
@@ -21,7 +22,7 @@ const wrapped = {
   typeorm: "^packages/master/src/persistence/",
 };
 
-const generated = "^packages/common/src/gen/";
+const generated = "^packages/contract/src/gen/";
 const tests = "\\.test\\.ts$";
 const either = (names) => `(${names.join("|")})`;
 

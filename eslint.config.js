@@ -2,7 +2,7 @@
 import tseslint from "typescript-eslint";
 
 export default tseslint.config(
-  { ignores: ["**/dist/", "build/", "packages/common/src/gen/"] },
+  { ignores: ["**/dist/", "build/", "packages/contract/src/gen/"] },
   {
     files: ["packages/*/src/**/*.ts", "test/**/*.ts", "bench/**/*.ts"],
     languageOptions: {

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { DriftPolicy } from "@decnet/common/gen/decnet/v1/fleet_pb";
+import { DriftPolicy } from "@decnet/contract/gen/decnet/v1/fleet_pb";
 import { deckyNames } from "@decnet/engine/render/names";
 import { execa } from "execa";
 import { useSwarm } from "../test/support/use-swarm.ts";

@@ -12,12 +12,12 @@ part_format() { biome check --error-on-warnings; }               # format, order
 part_types() { tsc -b; }
 part_promises() { eslint .; }                                    # rules that need types
 part_contract() { buf lint; }
-part_generated() {                                               # is packages/common/src/gen what `npm run generate` makes?
+part_generated() {                                               # is packages/contract/src/gen what `npm run generate` makes?
   local fresh=$PWD/$LOGS/generated
   rm -rf "$fresh"
   buf generate --output "$fresh" || return
-  diff -r "$fresh/packages/common/src/gen" packages/common/src/gen && return
-  echo "packages/common/src/gen is not what proto/ says; run: npm run generate"
+  diff -r "$fresh/packages/contract/src/gen" packages/contract/src/gen && return
+  echo "packages/contract/src/gen is not what proto/ says; run: npm run generate"
   return 1
 }
 part_unused() { knip --no-progress --no-config-hints; }          # files, exports and dependencies

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { HostState } from "@decnet/common/gen/decnet/v1/swarm_pb";
+import { HostState } from "@decnet/contract/gen/decnet/v1/swarm_pb";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { LabPlan } from "../support/lab/plan.ts";
 import { processesOf, stopProcesses } from "../support/lab/processes.ts";

@@ -1,5 +1,5 @@
-import { DeckyState } from "@decnet/common/gen/decnet/v1/decky_pb";
-import { OperationState, Wait } from "@decnet/common/gen/decnet/v1/operation_pb";
+import { DeckyState } from "@decnet/contract/gen/decnet/v1/decky_pb";
+import { OperationState, Wait } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { loadCatalogue } from "@decnet/engine/catalogue/load";
 import { serviceImage } from "@decnet/engine/render/images";
 import { debianBase } from "@decnet/engine/tables/distros";

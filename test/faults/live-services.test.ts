@@ -1,7 +1,7 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { DeckyState, ServiceState } from "@decnet/common/gen/decnet/v1/decky_pb";
-import { OperationState } from "@decnet/common/gen/decnet/v1/operation_pb";
+import { DeckyState, ServiceState } from "@decnet/contract/gen/decnet/v1/decky_pb";
+import { OperationState } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { testCatalogue } from "../support/catalogues.ts";

@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from "node:crypto";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { OperationState, StepState, Wait } from "@decnet/common/gen/decnet/v1/operation_pb";
+import { OperationState, StepState, Wait } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { loadCatalogue } from "@decnet/engine/catalogue/load";
 import { openEngine } from "@decnet/engine/engine";
 import type { DeckySpec } from "@decnet/engine/spec";

@@ -1,10 +1,10 @@
 import { createClient } from "@connectrpc/connect";
-import { Role } from "@decnet/common/gen/decnet/v1/access_pb";
-import { DeckyState } from "@decnet/common/gen/decnet/v1/decky_pb";
-import type { Event } from "@decnet/common/gen/decnet/v1/event_pb";
-import { MutationService } from "@decnet/common/gen/decnet/v1/mutation_pb";
-import type { Operation } from "@decnet/common/gen/decnet/v1/operation_pb";
 import { createClientTransport } from "@decnet/common/rpc/client";
+import { Role } from "@decnet/contract/gen/decnet/v1/access_pb";
+import { DeckyState } from "@decnet/contract/gen/decnet/v1/decky_pb";
+import type { Event } from "@decnet/contract/gen/decnet/v1/event_pb";
+import { MutationService } from "@decnet/contract/gen/decnet/v1/mutation_pb";
+import type { Operation } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { deploy, type TestMaster, useMaster } from "../support/use-master.ts";

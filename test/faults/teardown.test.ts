@@ -1,7 +1,7 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { DeckyState } from "@decnet/common/gen/decnet/v1/decky_pb";
-import { OperationState } from "@decnet/common/gen/decnet/v1/operation_pb";
+import { DeckyState } from "@decnet/contract/gen/decnet/v1/decky_pb";
+import { OperationState } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { containersOf, deploy, dockerLines, eventually, inside, type TestMaster, useMaster } from "../support/use-master.ts";
 

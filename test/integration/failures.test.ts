@@ -1,5 +1,5 @@
-import { OperationState } from "@decnet/common/gen/decnet/v1/operation_pb";
 import { fromConnectError } from "@decnet/common/rpc/errors";
+import { OperationState } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { containersOf, deploy, inside, type TestMaster, useMaster } from "../support/use-master.ts";
 

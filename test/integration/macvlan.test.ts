@@ -1,6 +1,6 @@
-import { DeckyState } from "@decnet/common/gen/decnet/v1/decky_pb";
-import { LanDriver } from "@decnet/common/gen/decnet/v1/fleet_pb";
 import { fromConnectError } from "@decnet/common/rpc/errors";
+import { DeckyState } from "@decnet/contract/gen/decnet/v1/decky_pb";
+import { LanDriver } from "@decnet/contract/gen/decnet/v1/fleet_pb";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { containersOf, dockerLines, eventually, inside, type TestMaster, useMaster } from "../support/use-master.ts";

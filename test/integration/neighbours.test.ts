@@ -1,4 +1,4 @@
-import { OperationState } from "@decnet/common/gen/decnet/v1/operation_pb";
+import { OperationState } from "@decnet/contract/gen/decnet/v1/operation_pb";
 
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { useEngineEvents } from "../support/engine-events.ts";

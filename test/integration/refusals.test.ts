@@ -1,7 +1,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
-import type { PlacementSchema } from "@decnet/common/gen/decnet/v1/fleet_pb";
 import { fromConnectError } from "@decnet/common/rpc/errors";
+import type { PlacementSchema } from "@decnet/contract/gen/decnet/v1/fleet_pb";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { containersOf, deploy, type TestMaster, useMaster } from "../support/use-master.ts";

@@ -5,8 +5,8 @@ import {
   type BatchResult,
   type BatchSummary,
   BatchSummarySchema,
-} from "@decnet/common/gen/decnet/v1/mutation_pb";
-import { OperationState, WhenAway } from "@decnet/common/gen/decnet/v1/operation_pb";
+} from "@decnet/contract/gen/decnet/v1/mutation_pb";
+import { OperationState, WhenAway } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { applyFleet, everywhere, reasonOf } from "../support/swarm-changes.ts";
 import { eventually } from "../support/use-master.ts";

@@ -6,22 +6,22 @@ import { fileURLToPath } from "node:url";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
-import { AccessService } from "@decnet/common/gen/decnet/v1/access_pb";
-import { AgentService } from "@decnet/common/gen/decnet/v1/agent_pb";
-import { CatalogService } from "@decnet/common/gen/decnet/v1/catalog_pb";
-import {
-  AgentFactsSchema,
-  EnrollmentService,
-  RegistrationService,
-  ReportItemSchema,
-} from "@decnet/common/gen/decnet/v1/enrollment_pb";
-import { MutationService } from "@decnet/common/gen/decnet/v1/mutation_pb";
-import { HostState, SwarmService } from "@decnet/common/gen/decnet/v1/swarm_pb";
 import { type CertificateAuthority, createKeyAndCsr, openAuthority } from "@decnet/common/pki/certificates";
 import { parseJoinToken } from "@decnet/common/pki/join-token";
 import { createClientTransport } from "@decnet/common/rpc/client";
 import { fromConnectError } from "@decnet/common/rpc/errors";
 import { agentAlpn, protocolVersion } from "@decnet/common/rpc/protocol-version";
+import { AccessService } from "@decnet/contract/gen/decnet/v1/access_pb";
+import { AgentService } from "@decnet/contract/gen/decnet/v1/agent_pb";
+import { CatalogService } from "@decnet/contract/gen/decnet/v1/catalog_pb";
+import {
+  AgentFactsSchema,
+  EnrollmentService,
+  RegistrationService,
+  ReportItemSchema,
+} from "@decnet/contract/gen/decnet/v1/enrollment_pb";
+import { MutationService } from "@decnet/contract/gen/decnet/v1/mutation_pb";
+import { HostState, SwarmService } from "@decnet/contract/gen/decnet/v1/swarm_pb";
 import { loadCatalogue } from "@decnet/engine/catalogue/load";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ownCatalogue, testCatalogue } from "../support/catalogues.ts";

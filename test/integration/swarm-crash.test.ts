@@ -1,6 +1,6 @@
 import { once } from "node:events";
-import { DeckyState } from "@decnet/common/gen/decnet/v1/decky_pb";
-import { ContainerVerdict, OperationState, Wait } from "@decnet/common/gen/decnet/v1/operation_pb";
+import { DeckyState } from "@decnet/contract/gen/decnet/v1/decky_pb";
+import { ContainerVerdict, OperationState, Wait } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { eventually } from "../support/use-master.ts";
 import { type Swarm, useSwarm } from "../support/use-swarm.ts";

@@ -1,8 +1,8 @@
 import { Code, ConnectError } from "@connectrpc/connect";
-import { DeckyState } from "@decnet/common/gen/decnet/v1/decky_pb";
-import { OperationState, WhenAway } from "@decnet/common/gen/decnet/v1/operation_pb";
-import { HostState } from "@decnet/common/gen/decnet/v1/swarm_pb";
 import { fromConnectError } from "@decnet/common/rpc/errors";
+import { DeckyState } from "@decnet/contract/gen/decnet/v1/decky_pb";
+import { OperationState, WhenAway } from "@decnet/contract/gen/decnet/v1/operation_pb";
+import { HostState } from "@decnet/contract/gen/decnet/v1/swarm_pb";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { eventually } from "../support/use-master.ts";
 import { type Swarm, useSwarm } from "../support/use-swarm.ts";

@@ -1,8 +1,8 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { DeckyState } from "@decnet/common/gen/decnet/v1/decky_pb";
-import { DriftPolicy } from "@decnet/common/gen/decnet/v1/fleet_pb";
-import { OperationKind, OperationState } from "@decnet/common/gen/decnet/v1/operation_pb";
+import { DeckyState } from "@decnet/contract/gen/decnet/v1/decky_pb";
+import { DriftPolicy } from "@decnet/contract/gen/decnet/v1/fleet_pb";
+import { OperationKind, OperationState } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { eventually } from "../support/use-master.ts";
 import { type Swarm, useSwarm } from "../support/use-swarm.ts";

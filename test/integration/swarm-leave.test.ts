@@ -1,5 +1,5 @@
-import { OperationState, Wait } from "@decnet/common/gen/decnet/v1/operation_pb";
-import { HostState } from "@decnet/common/gen/decnet/v1/swarm_pb";
+import { OperationState, Wait } from "@decnet/contract/gen/decnet/v1/operation_pb";
+import { HostState } from "@decnet/contract/gen/decnet/v1/swarm_pb";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { applyFleet, everywhere, reasonOf } from "../support/swarm-changes.ts";
 import { eventually } from "../support/use-master.ts";

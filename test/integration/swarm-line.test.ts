@@ -1,5 +1,5 @@
-import { DeckyState } from "@decnet/common/gen/decnet/v1/decky_pb";
-import { OperationState } from "@decnet/common/gen/decnet/v1/operation_pb";
+import { DeckyState } from "@decnet/contract/gen/decnet/v1/decky_pb";
+import { OperationState } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Swarm, useSwarm } from "../support/use-swarm.ts";
 

@@ -1,6 +1,6 @@
-import { LanDriver, MovePolicy } from "@decnet/common/gen/decnet/v1/fleet_pb";
-import { OperationState, Wait, WhenAway } from "@decnet/common/gen/decnet/v1/operation_pb";
 import { fromConnectError } from "@decnet/common/rpc/errors";
+import { LanDriver, MovePolicy } from "@decnet/contract/gen/decnet/v1/fleet_pb";
+import { OperationState, Wait, WhenAway } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { debianBase } from "@decnet/engine/tables/distros";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { applyFleet, everywhere, placement, reasonOf } from "../support/swarm-changes.ts";

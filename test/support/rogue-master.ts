@@ -1,9 +1,9 @@
 import http2 from "node:http2";
 import type tls from "node:tls";
 import type { ServiceImpl } from "@connectrpc/connect";
-import { EnrollmentService, RegistrationService } from "@decnet/common/gen/decnet/v1/enrollment_pb";
 import { agentAlpn } from "@decnet/common/rpc/protocol-version";
 import { startRpcServer } from "@decnet/common/rpc/server";
+import { EnrollmentService, RegistrationService } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
 import type { KeyAndCertificate } from "./certificates.ts";
 
 /** A server that plays the master towards one agent, with whatever certificate it was given. */

@@ -1,7 +1,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import type { MovePolicy, PlacementSchema } from "@decnet/common/gen/decnet/v1/fleet_pb";
-import type { MutationOptionsSchema } from "@decnet/common/gen/decnet/v1/operation_pb";
 import { fromConnectError } from "@decnet/common/rpc/errors";
+import type { MovePolicy, PlacementSchema } from "@decnet/contract/gen/decnet/v1/fleet_pb";
+import type { MutationOptionsSchema } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { dockerLines } from "./use-master.ts";
 import type { Swarm } from "./use-swarm.ts";
 

@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
-import { HostState } from "@decnet/common/gen/decnet/v1/swarm_pb";
 import { runBounded } from "@decnet/common/runtime/run-bounded";
+import { HostState } from "@decnet/contract/gen/decnet/v1/swarm_pb";
 import { loadCatalogue } from "@decnet/engine/catalogue/load";
 import { serviceImage } from "@decnet/engine/render/images";
 import { debianBase } from "@decnet/engine/tables/distros";

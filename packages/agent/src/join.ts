@@ -3,11 +3,11 @@ import { hostname } from "node:os";
 import tls from "node:tls";
 import { createClient } from "@connectrpc/connect";
 import { AppError } from "@decnet/common/errors/app-error";
-import { type AgentFacts, EnrollmentService } from "@decnet/common/gen/decnet/v1/enrollment_pb";
 import { certificateHash, createKeyAndCsr } from "@decnet/common/pki/certificates";
 import { type JoinToken, parseJoinToken } from "@decnet/common/pki/join-token";
 import { createClientTransport } from "@decnet/common/rpc/client";
 import { fromConnectError } from "@decnet/common/rpc/errors";
+import { type AgentFacts, EnrollmentService } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
 import { splitAddress } from "./connection/address.ts";
 import type { AgentIdentity } from "./identity.ts";
 

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { toJson } from "@bufbuild/protobuf";
-import { type Operation, OperationSchema, PlanSchema } from "@decnet/common/gen/decnet/v1/operation_pb";
 import { fromConnectError } from "@decnet/common/rpc/errors";
+import { type Operation, OperationSchema, PlanSchema } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import type { Change } from "./change/change.ts";
 import { commandFor } from "./change/command-line.ts";
 import { type ConfirmInput, questionsFor } from "./change/confirm.ts";

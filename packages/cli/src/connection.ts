@@ -1,14 +1,14 @@
 import { readFileSync } from "node:fs";
 import type { DescService } from "@bufbuild/protobuf";
 import { type Client, createClient, type Transport } from "@connectrpc/connect";
-import { AccessService } from "@decnet/common/gen/decnet/v1/access_pb";
-import { CatalogService } from "@decnet/common/gen/decnet/v1/catalog_pb";
-import { EventService } from "@decnet/common/gen/decnet/v1/event_pb";
-import { FleetService } from "@decnet/common/gen/decnet/v1/fleet_pb";
-import { MutationService } from "@decnet/common/gen/decnet/v1/mutation_pb";
-import { OperationService } from "@decnet/common/gen/decnet/v1/operation_pb";
-import { SwarmService } from "@decnet/common/gen/decnet/v1/swarm_pb";
 import { createClientTransport } from "@decnet/common/rpc/client";
+import { AccessService } from "@decnet/contract/gen/decnet/v1/access_pb";
+import { CatalogService } from "@decnet/contract/gen/decnet/v1/catalog_pb";
+import { EventService } from "@decnet/contract/gen/decnet/v1/event_pb";
+import { FleetService } from "@decnet/contract/gen/decnet/v1/fleet_pb";
+import { MutationService } from "@decnet/contract/gen/decnet/v1/mutation_pb";
+import { OperationService } from "@decnet/contract/gen/decnet/v1/operation_pb";
+import { SwarmService } from "@decnet/contract/gen/decnet/v1/swarm_pb";
 import type { ChosenContext } from "./contexts/contexts.ts";
 import { isVerbose, say } from "./output.ts";
 

@@ -1,7 +1,7 @@
 import { ConnectError } from "@connectrpc/connect";
-import { reasons } from "@decnet/common/errors/reasons";
-import { ErrorInfoSchema } from "@decnet/common/gen/google/rpc/error_details_pb";
 import { type CallFailure, fromConnectError } from "@decnet/common/rpc/errors";
+import { ErrorInfoSchema } from "@decnet/contract/gen/google/rpc/error_details_pb";
+import { reasons } from "@decnet/contract/reasons";
 import type { Connection } from "./connection.ts";
 import { endLive, printRaw, say, visible } from "./output.ts";
 import { Interrupted, UsageError } from "./settings.ts";

@@ -1,4 +1,4 @@
-import type { Operation } from "@decnet/common/gen/decnet/v1/operation_pb";
+import type { Operation } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import type { Connection } from "./connection.ts";
 
 /** The most that the master gives on one page. */

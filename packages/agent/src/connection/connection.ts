@@ -1,11 +1,11 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { Code, ConnectError, type ConnectRouter, type Interceptor } from "@connectrpc/connect";
-import type { AgentFacts, RegisterResponse } from "@decnet/common/gen/decnet/v1/enrollment_pb";
-import { DriftPolicy as PolicyMessage } from "@decnet/common/gen/decnet/v1/fleet_pb";
 import type { Logger } from "@decnet/common/logging/logger";
 import { clockSkewMs, createKeyAndCsr, readCertificate } from "@decnet/common/pki/certificates";
 import { fromConnectError } from "@decnet/common/rpc/errors";
 import { backoffMs } from "@decnet/common/runtime/backoff";
+import type { AgentFacts, RegisterResponse } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
+import { DriftPolicy as PolicyMessage } from "@decnet/contract/gen/decnet/v1/fleet_pb";
 import { parseDeckyRef, toRefMessage } from "@decnet/engine/wire/decky-spec";
 import type { Runner } from "../deckies/runner.ts";
 import type { SpecStore } from "../deckies/spec-store.ts";

@@ -1,6 +1,6 @@
 import { type Client, createClient } from "@connectrpc/connect";
-import { EnrollmentService, RegistrationService } from "@decnet/common/gen/decnet/v1/enrollment_pb";
 import { type ClientTransport, createClientTransport } from "@decnet/common/rpc/client";
+import { EnrollmentService, RegistrationService } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
 import type { AgentIdentity } from "../identity.ts";
 
 export interface MasterClient {

@@ -1,8 +1,8 @@
 import { mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { fromJson, type JsonValue, toJson } from "@bufbuild/protobuf";
-import { DeckyOutcomeSchema, DeckySpecSchema } from "@decnet/common/gen/decnet/v1/agent_pb";
 import { writeFileAtomically } from "@decnet/common/runtime/atomic-file";
+import { DeckyOutcomeSchema, DeckySpecSchema } from "@decnet/contract/gen/decnet/v1/agent_pb";
 import type { Catalogue } from "@decnet/engine/catalogue/types";
 import type { MadeFrom } from "@decnet/engine/observe/observed";
 import { deckyKey } from "@decnet/engine/spec";

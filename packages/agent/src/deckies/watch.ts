@@ -1,10 +1,10 @@
 import { create } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
-import type { DeckyObservation } from "@decnet/common/gen/decnet/v1/agent_pb";
-import { EngineReportSchema, RepairReportSchema } from "@decnet/common/gen/decnet/v1/enrollment_pb";
-import type { OperationStep } from "@decnet/common/gen/decnet/v1/operation_pb";
 import type { Logger } from "@decnet/common/logging/logger";
 import { backoffMs } from "@decnet/common/runtime/backoff";
+import type { DeckyObservation } from "@decnet/contract/gen/decnet/v1/agent_pb";
+import { EngineReportSchema, RepairReportSchema } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
+import type { OperationStep } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import type { CheckedDecky, Engine } from "@decnet/engine/engine";
 import { formatPlan } from "@decnet/engine/plan/plan";
 import { type DeckySpec, deckyKey } from "@decnet/engine/spec";

@@ -3,9 +3,9 @@ import { mkdir, open, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { create, fromJsonString, toJsonString } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
-import { type ReportItem, ReportItemSchema } from "@decnet/common/gen/decnet/v1/enrollment_pb";
 import { writeFileAtomically } from "@decnet/common/runtime/atomic-file";
 import { type Bell, createBell } from "@decnet/common/runtime/signal-bell";
+import { type ReportItem, ReportItemSchema } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
 
 export type ReportContent = ReportItem["item"];
 

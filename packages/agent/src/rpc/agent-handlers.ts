@@ -1,13 +1,13 @@
 import { create } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { AppError } from "@decnet/common/errors/app-error";
+import { createChannel } from "@decnet/common/runtime/channel";
+import { mergeStreams } from "@decnet/common/runtime/merge-streams";
 import {
   type AgentService,
   AgentServiceStreamLogsResponseSchema,
   ApplyDeckiesResponseSchema,
-} from "@decnet/common/gen/decnet/v1/agent_pb";
-import { createChannel } from "@decnet/common/runtime/channel";
-import { mergeStreams } from "@decnet/common/runtime/merge-streams";
+} from "@decnet/contract/gen/decnet/v1/agent_pb";
 import type { Catalogue } from "@decnet/engine/catalogue/types";
 import type { Engine } from "@decnet/engine/engine";
 import { emptyReceipt } from "@decnet/engine/execute/receipt";

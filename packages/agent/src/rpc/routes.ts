@@ -1,9 +1,9 @@
 import type { ConnectRouter, Interceptor } from "@connectrpc/connect";
 import { AppError } from "@decnet/common/errors/app-error";
-import { AgentService } from "@decnet/common/gen/decnet/v1/agent_pb";
-import { CatalogService } from "@decnet/common/gen/decnet/v1/catalog_pb";
 import { registerHealth } from "@decnet/common/rpc/health";
 import { registerReflection } from "@decnet/common/rpc/reflection";
+import { AgentService } from "@decnet/contract/gen/decnet/v1/agent_pb";
+import { CatalogService } from "@decnet/contract/gen/decnet/v1/catalog_pb";
 import { createCatalogHandlers } from "@decnet/engine/wire/catalog-handlers";
 import { type AgentParts, createAgentHandlers } from "./agent-handlers.ts";
 

@@ -1,4 +1,4 @@
-import type { Plan } from "@decnet/common/gen/decnet/v1/operation_pb";
+import type { Plan } from "@decnet/contract/gen/decnet/v1/operation_pb";
 
 const dropped = new Set(["--plan", "--dry-run", "--exit-code"]);
 

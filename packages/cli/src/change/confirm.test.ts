@@ -1,5 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import { PlanSchema } from "@decnet/common/gen/decnet/v1/operation_pb";
+import { PlanSchema } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { expect, it } from "vitest";
 import { type ConfirmInput, questionsFor } from "./confirm.ts";
 

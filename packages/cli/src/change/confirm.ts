@@ -1,4 +1,4 @@
-import type { Plan, Risk } from "@decnet/common/gen/decnet/v1/operation_pb";
+import type { Plan, Risk } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import type { Confirmation } from "../contexts/contexts.ts";
 
 export interface ConfirmInput {

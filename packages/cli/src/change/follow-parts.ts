@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { type Operation, OperationState } from "@decnet/common/gen/decnet/v1/operation_pb";
+import { type Operation, OperationState } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import type { Connection } from "../connection.ts";
 import { isVerbose, progress, showLive, visible } from "../output.ts";
 import { readParts } from "../pages.ts";

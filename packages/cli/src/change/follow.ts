@@ -1,13 +1,13 @@
 import { toJson } from "@bufbuild/protobuf";
-import { DeckyState } from "@decnet/common/gen/decnet/v1/decky_pb";
+import { fromConnectError } from "@decnet/common/rpc/errors";
+import { DeckyState } from "@decnet/contract/gen/decnet/v1/decky_pb";
 import {
   type Operation,
   OperationSchema,
   OperationState,
   type OperationStep,
   StepState,
-} from "@decnet/common/gen/decnet/v1/operation_pb";
-import { fromConnectError } from "@decnet/common/rpc/errors";
+} from "@decnet/contract/gen/decnet/v1/operation_pb";
 import type { Connection } from "../connection.ts";
 import { formOf } from "../flags.ts";
 import { during, endLive, isVerbose, print, printRaw, progress, say, showLive, visible } from "../output.ts";

@@ -1,4 +1,4 @@
-import type { Operation } from "@decnet/common/gen/decnet/v1/operation_pb";
+import type { Operation } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { age, isVerbose, say, visible } from "../output.ts";
 import { formatPlan } from "../text/plan.ts";
 import type { Change } from "./change.ts";

@@ -1,4 +1,4 @@
-import { OnFailure, Wait, WhenAway } from "@decnet/common/gen/decnet/v1/operation_pb";
+import { OnFailure, Wait, WhenAway } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import type { ReadFlags } from "../flags.ts";
 import { UsageError } from "../settings.ts";
 import { parseDuration } from "../text/duration.ts";

@@ -7,8 +7,8 @@ import {
   type BatchSummary,
   BatchSummarySchema,
   UpdateMode,
-} from "@decnet/common/gen/decnet/v1/mutation_pb";
-import { PlanSchema, Wait } from "@decnet/common/gen/decnet/v1/operation_pb";
+} from "@decnet/contract/gen/decnet/v1/mutation_pb";
+import { PlanSchema, Wait } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { type Command, InvalidArgumentError } from "commander";
 import { questionsFor } from "../change/confirm.ts";
 import { type ChangeFlags, type OptionsInit, optionsOf } from "../change/options.ts";

@@ -3,7 +3,7 @@ import {
   ListArchetypesResponseSchema,
   ListDistrosResponseSchema,
   ListServicesResponseSchema,
-} from "@decnet/common/gen/decnet/v1/catalog_pb";
+} from "@decnet/contract/gen/decnet/v1/catalog_pb";
 import type { Command } from "commander";
 import type { Cli } from "../cli.ts";
 import { type ReadFlags, reading, show } from "../flags.ts";

@@ -5,7 +5,7 @@ import {
   ListDeckiesResponseSchema,
   ListRevisionsResponseSchema,
   LogLineSchema,
-} from "@decnet/common/gen/decnet/v1/fleet_pb";
+} from "@decnet/contract/gen/decnet/v1/fleet_pb";
 import type { Command } from "commander";
 import { type ChangeFlags, parseRevision } from "../change/options.ts";
 import { runChange } from "../change.ts";

@@ -1,8 +1,8 @@
 import { existsSync, readFileSync } from "node:fs";
 import { request } from "node:http";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
-import { Role } from "@decnet/common/gen/decnet/v1/access_pb";
 import { fromConnectError } from "@decnet/common/rpc/errors";
+import { Role } from "@decnet/contract/gen/decnet/v1/access_pb";
 import type { Command } from "commander";
 import type { Cli } from "../cli.ts";
 import { connect } from "../connection.ts";

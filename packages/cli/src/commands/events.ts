@@ -1,8 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { toJson } from "@bufbuild/protobuf";
 import { timestampDate, timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { type Event, EventSchema } from "@decnet/common/gen/decnet/v1/event_pb";
 import { fromConnectError } from "@decnet/common/rpc/errors";
+import { type Event, EventSchema } from "@decnet/contract/gen/decnet/v1/event_pb";
 import type { Command } from "commander";
 import type { Cli } from "../cli.ts";
 import type { Connection } from "../connection.ts";

@@ -1,5 +1,5 @@
 import { fromJson } from "@bufbuild/protobuf";
-import { WantedFleetSchema } from "@decnet/common/gen/decnet/v1/fleet_pb";
+import { WantedFleetSchema } from "@decnet/contract/gen/decnet/v1/fleet_pb";
 import type { Command } from "commander";
 import { type ChangeFlags, runChange } from "../change.ts";
 import type { Cli } from "../cli.ts";

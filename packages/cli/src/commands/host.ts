@@ -10,7 +10,7 @@ import {
   type Host,
   HostState,
   ListHostsResponseSchema,
-} from "@decnet/common/gen/decnet/v1/swarm_pb";
+} from "@decnet/contract/gen/decnet/v1/swarm_pb";
 import type { Command } from "commander";
 import { type ChangeFlags, runChange } from "../change.ts";
 import type { Cli } from "../cli.ts";

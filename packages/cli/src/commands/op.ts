@@ -5,7 +5,7 @@ import {
   type Operation,
   OperationKind,
   OperationState,
-} from "@decnet/common/gen/decnet/v1/operation_pb";
+} from "@decnet/contract/gen/decnet/v1/operation_pb";
 import type { Command } from "commander";
 import { conclude, follow } from "../change/follow.ts";
 import type { Cli } from "../cli.ts";

@@ -1,8 +1,8 @@
 import { type JsonObject, toJson } from "@bufbuild/protobuf";
 import { AppError } from "@decnet/common/errors/app-error";
-import { ServiceSchema, ServiceState } from "@decnet/common/gen/decnet/v1/decky_pb";
-import { UpdateMode } from "@decnet/common/gen/decnet/v1/mutation_pb";
 import { toConnectError } from "@decnet/common/rpc/errors";
+import { ServiceSchema, ServiceState } from "@decnet/contract/gen/decnet/v1/decky_pb";
+import { UpdateMode } from "@decnet/contract/gen/decnet/v1/mutation_pb";
 import type { Command } from "commander";
 import { type ChangeFlags, runChange } from "../change.ts";
 import type { Cli } from "../cli.ts";

@@ -1,5 +1,5 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
-import { ListDeckiesResponseSchema } from "@decnet/common/gen/decnet/v1/fleet_pb";
+import { ListDeckiesResponseSchema } from "@decnet/contract/gen/decnet/v1/fleet_pb";
 import type { Command } from "commander";
 import type { Cli } from "../cli.ts";
 import { type ReadFlags, reading, show } from "../flags.ts";

@@ -1,4 +1,4 @@
-import { Role, WhoAmIResponseSchema } from "@decnet/common/gen/decnet/v1/access_pb";
+import { Role, WhoAmIResponseSchema } from "@decnet/contract/gen/decnet/v1/access_pb";
 import type { Command } from "commander";
 import type { Cli } from "../cli.ts";
 import { type ReadFlags, reading, show } from "../flags.ts";

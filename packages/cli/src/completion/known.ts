@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
-import type { DeckyState } from "@decnet/common/gen/decnet/v1/decky_pb";
+import type { DeckyState } from "@decnet/contract/gen/decnet/v1/decky_pb";
 import type { Cli } from "../cli.ts";
 import { connect } from "../connection.ts";
 import { isMap } from "../maps.ts";

@@ -1,7 +1,7 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import { DeckyRefSchema } from "@decnet/common/gen/decnet/v1/decky_pb";
-import { BatchResultSchema, BatchSummarySchema } from "@decnet/common/gen/decnet/v1/mutation_pb";
-import { OperationKind, OperationState } from "@decnet/common/gen/decnet/v1/operation_pb";
+import { DeckyRefSchema } from "@decnet/contract/gen/decnet/v1/decky_pb";
+import { BatchResultSchema, BatchSummarySchema } from "@decnet/contract/gen/decnet/v1/mutation_pb";
+import { OperationKind, OperationState } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { describe, expect, it } from "vitest";
 import { exitOfResult, formatBatchCounters, formatBatchResult, planOfBatch } from "./batch.ts";
 

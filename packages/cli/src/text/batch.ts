@@ -1,6 +1,6 @@
-import { isReason, reasons } from "@decnet/common/errors/reasons";
-import type { BatchResult, BatchSummary } from "@decnet/common/gen/decnet/v1/mutation_pb";
-import { OperationKind, OperationState, type Risk } from "@decnet/common/gen/decnet/v1/operation_pb";
+import type { BatchResult, BatchSummary } from "@decnet/contract/gen/decnet/v1/mutation_pb";
+import { OperationKind, OperationState, type Risk } from "@decnet/contract/gen/decnet/v1/operation_pb";
+import { isReason, reasons } from "@decnet/contract/reasons";
 import { visible, word } from "../output.ts";
 import { exitOf } from "./verdict.ts";
 

@@ -1,7 +1,7 @@
 import { timestampDate } from "@bufbuild/protobuf/wkt";
-import { type Decky, DeckyState, type Service, ServiceState } from "@decnet/common/gen/decnet/v1/decky_pb";
-import type { Revision } from "@decnet/common/gen/decnet/v1/fleet_pb";
-import type { ServiceChange } from "@decnet/common/gen/decnet/v1/operation_pb";
+import { type Decky, DeckyState, type Service, ServiceState } from "@decnet/contract/gen/decnet/v1/decky_pb";
+import type { Revision } from "@decnet/contract/gen/decnet/v1/fleet_pb";
+import type { ServiceChange } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { age, columns, table, visible, word } from "../output.ts";
 import { formatField } from "./plan.ts";
 

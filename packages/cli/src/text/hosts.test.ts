@@ -6,7 +6,7 @@ import {
   HostState,
   JoinTokenSchema,
   RefusedJoinSchema,
-} from "@decnet/common/gen/decnet/v1/swarm_pb";
+} from "@decnet/contract/gen/decnet/v1/swarm_pb";
 import { describe, expect, it } from "vitest";
 import { formatHosts, formatInvitation, formatRefusal, joinSteps } from "./hosts.ts";
 

@@ -1,7 +1,7 @@
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
-import type { CreateJoinTokenResponse, Host, JoinToken, RefusedJoin } from "@decnet/common/gen/decnet/v1/swarm_pb";
-import { HostState } from "@decnet/common/gen/decnet/v1/swarm_pb";
+import type { CreateJoinTokenResponse, Host, JoinToken, RefusedJoin } from "@decnet/contract/gen/decnet/v1/swarm_pb";
+import { HostState } from "@decnet/contract/gen/decnet/v1/swarm_pb";
 import { age, columns, table, visible, word } from "../output.ts";
 
 /** Hosts and invitations as people read them. Pure. */

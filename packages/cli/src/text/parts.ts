@@ -1,5 +1,5 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
-import { type Operation, OperationKind, OperationState } from "@decnet/common/gen/decnet/v1/operation_pb";
+import { type Operation, OperationKind, OperationState } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { word } from "../output.ts";
 import { formatTook } from "./duration.ts";
 import { nameOf } from "./plan.ts";

@@ -1,5 +1,5 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import { ChangeAction, OperationSchema, type PlanSchema } from "@decnet/common/gen/decnet/v1/operation_pb";
+import { ChangeAction, OperationSchema, type PlanSchema } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { expect, it } from "vitest";
 import { formatPlan } from "./plan.ts";
 

@@ -7,7 +7,7 @@ import {
   type PlanStep,
   type Risk,
   type ServiceChange,
-} from "@decnet/common/gen/decnet/v1/operation_pb";
+} from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { visible } from "../output.ts";
 
 export function hasChanges(plan: Plan | undefined): boolean {

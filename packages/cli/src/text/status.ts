@@ -1,5 +1,5 @@
-import type { Decky } from "@decnet/common/gen/decnet/v1/decky_pb";
-import type { Operation } from "@decnet/common/gen/decnet/v1/operation_pb";
+import type { Decky } from "@decnet/contract/gen/decnet/v1/decky_pb";
+import type { Operation } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { age, columns, visible } from "../output.ts";
 import { deckyName, formatState } from "./decky.ts";
 import { nameOf } from "./plan.ts";

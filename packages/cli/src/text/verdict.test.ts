@@ -5,7 +5,7 @@ import {
   OperationState,
   OperationStepSchema,
   StepState,
-} from "@decnet/common/gen/decnet/v1/operation_pb";
+} from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { expect, it } from "vitest";
 import { exitOf, formatReceipt, formatStep, formatVerdict, worstExit } from "./verdict.ts";
 

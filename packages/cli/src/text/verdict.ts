@@ -1,12 +1,12 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
-import { isReason, reasons } from "@decnet/common/errors/reasons";
 import {
   type Operation,
   OperationKind,
   OperationState,
   type OperationStep,
   StepState,
-} from "@decnet/common/gen/decnet/v1/operation_pb";
+} from "@decnet/contract/gen/decnet/v1/operation_pb";
+import { isReason, reasons } from "@decnet/contract/reasons";
 import { visible, word } from "../output.ts";
 import { formatTook } from "./duration.ts";
 import { hasChanges, nameOf } from "./plan.ts";

@@ -1,4 +1,4 @@
-import { nextSteps, type Reason } from "./reasons.ts";
+import { nextSteps, type Reason } from "@decnet/contract/reasons";
 
 /** One refused field: the path as in the request's JSON (`config.password`), and a sentence. */
 export interface FieldViolation {

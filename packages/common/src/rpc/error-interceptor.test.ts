@@ -1,7 +1,7 @@
 import { Code, ConnectError, createClient, createRouterTransport } from "@connectrpc/connect";
+import { Health } from "@decnet/contract/gen/grpc/health/v1/health_pb";
 import { expect, it } from "vitest";
 import { AppError } from "../errors/app-error.ts";
-import { Health } from "../gen/grpc/health/v1/health_pb.js";
 import type { Logger } from "../logging/logger.ts";
 import { createErrorInterceptor } from "./error-interceptor.ts";
 import { fromConnectError } from "./errors.ts";

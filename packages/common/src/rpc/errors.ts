@@ -1,8 +1,6 @@
 import { create, type DescMessage, type MessageInitShape } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { AppError, type FieldViolation } from "../errors/app-error.ts";
-import { isReason, nextSteps, type Reason, reasons } from "../errors/reasons.ts";
-import { type Operation, OperationSchema } from "../gen/decnet/v1/operation_pb.js";
+import { type Operation, OperationSchema } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import {
   BadRequestSchema,
   ErrorInfoSchema,
@@ -10,7 +8,9 @@ import {
   PreconditionFailureSchema,
   ResourceInfoSchema,
   RetryInfoSchema,
-} from "../gen/google/rpc/error_details_pb.js";
+} from "@decnet/contract/gen/google/rpc/error_details_pb";
+import { isReason, nextSteps, type Reason, reasons } from "@decnet/contract/reasons";
+import { AppError, type FieldViolation } from "../errors/app-error.ts";
 
 const domain = "decnet";
 

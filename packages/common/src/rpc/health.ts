@@ -1,5 +1,5 @@
 import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect";
-import { Health, HealthCheckResponse_ServingStatus as Status } from "../gen/grpc/health/v1/health_pb.js";
+import { Health, HealthCheckResponse_ServingStatus as Status } from "@decnet/contract/gen/grpc/health/v1/health_pb";
 import { createBell } from "../runtime/signal-bell.ts";
 
 /** The standard health service. The empty name stands for the whole server. */

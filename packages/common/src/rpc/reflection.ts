@@ -1,13 +1,13 @@
 import { create, type DescFile, type DescMessage, type DescService, toBinary } from "@bufbuild/protobuf";
 import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import { Code, type ConnectRouter } from "@connectrpc/connect";
-import { file_google_rpc_error_details } from "../gen/google/rpc/error_details_pb.js";
-import { Health } from "../gen/grpc/health/v1/health_pb.js";
-import { ServerReflection, ServerReflectionResponseSchema } from "../gen/grpc/reflection/v1/reflection_pb.js";
+import { file_google_rpc_error_details } from "@decnet/contract/gen/google/rpc/error_details_pb";
+import { Health } from "@decnet/contract/gen/grpc/health/v1/health_pb";
+import { ServerReflection, ServerReflectionResponseSchema } from "@decnet/contract/gen/grpc/reflection/v1/reflection_pb";
 import {
   ServerReflectionResponseSchema as ResponseSchemaAlpha,
   ServerReflection as ServerReflectionAlpha,
-} from "../gen/grpc/reflection/v1alpha/reflection_pb.js";
+} from "@decnet/contract/gen/grpc/reflection/v1alpha/reflection_pb";
 
 /** gRPC server reflection, v1 and v1alpha, over the given services. */
 export function registerReflection(router: ConnectRouter, services: readonly DescService[]): void {

@@ -3,8 +3,8 @@ import http2 from "node:http2";
 import net from "node:net";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { connectNodeAdapter, createGrpcTransport } from "@connectrpc/connect-node";
+import { Health } from "@decnet/contract/gen/grpc/health/v1/health_pb";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { Health } from "../gen/grpc/health/v1/health_pb.js";
 import { openReverseSession, type ReverseSession } from "./reverse-session.ts";
 
 let listener: net.Server;

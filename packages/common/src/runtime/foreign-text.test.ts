@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
+import { DeckyOutcomeSchema } from "@decnet/contract/gen/decnet/v1/agent_pb";
 import { expect, test } from "vitest";
-import { DeckyOutcomeSchema } from "../gen/decnet/v1/agent_pb.js";
 import { cleanText, cleanTexts } from "./foreign-text.ts";
 
 test("control characters and halves of characters go, line breaks, tabs and other scripts stay", () => {

@@ -2,7 +2,7 @@ import { fromJson } from "@bufbuild/protobuf";
 import { ValueSchema } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { AppError } from "@decnet/common/errors/app-error";
-import { type CatalogService, FieldType } from "@decnet/common/gen/decnet/v1/catalog_pb";
+import { type CatalogService, FieldType } from "@decnet/contract/gen/decnet/v1/catalog_pb";
 import type { Catalogue, CatalogueService, ConfigField, FieldType as TypeWord } from "../catalogue/types.ts";
 import { archetypes } from "../tables/archetypes.ts";
 import { distros } from "../tables/distros.ts";

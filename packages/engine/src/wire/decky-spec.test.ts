@@ -1,8 +1,8 @@
 import { fileURLToPath } from "node:url";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { AppError } from "@decnet/common/errors/app-error";
-import { DeckySpecSchema } from "@decnet/common/gen/decnet/v1/agent_pb";
-import { LanDriver } from "@decnet/common/gen/decnet/v1/fleet_pb";
+import { DeckySpecSchema } from "@decnet/contract/gen/decnet/v1/agent_pb";
+import { LanDriver } from "@decnet/contract/gen/decnet/v1/fleet_pb";
 import { beforeAll, describe, expect, it } from "vitest";
 import { loadCatalogue } from "../catalogue/load.ts";
 import type { Catalogue } from "../catalogue/types.ts";

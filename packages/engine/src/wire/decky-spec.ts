@@ -1,9 +1,9 @@
 import { BlockList, isIPv4 } from "node:net";
 import { create, type JsonObject } from "@bufbuild/protobuf";
 import { AppError, type FieldViolation } from "@decnet/common/errors/app-error";
-import { type DeckySpec as DeckySpecMessage, DeckySpecSchema } from "@decnet/common/gen/decnet/v1/agent_pb";
-import type { DeckyRef } from "@decnet/common/gen/decnet/v1/decky_pb";
-import { LanDriver as DriverMessage } from "@decnet/common/gen/decnet/v1/fleet_pb";
+import { type DeckySpec as DeckySpecMessage, DeckySpecSchema } from "@decnet/contract/gen/decnet/v1/agent_pb";
+import type { DeckyRef } from "@decnet/contract/gen/decnet/v1/decky_pb";
+import { LanDriver as DriverMessage } from "@decnet/contract/gen/decnet/v1/fleet_pb";
 import { coerceConfig } from "../catalogue/coerce.ts";
 import type { Catalogue } from "../catalogue/types.ts";
 import type { DeckySpec, DeckyTarget, LanDriver, LanSpec, ServiceSpec } from "../spec.ts";

@@ -1,7 +1,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
-import type { LogLine, LogLineSchema } from "@decnet/common/gen/decnet/v1/fleet_pb";
 import { isInTime } from "@decnet/common/runtime/foreign-time";
+import type { LogLine, LogLineSchema } from "@decnet/contract/gen/decnet/v1/fleet_pb";
 import type { LogEntry } from "../observe/logs.ts";
 
 export function toLogLine(entry: LogEntry): MessageInitShape<typeof LogLineSchema> {

@@ -1,12 +1,13 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { dateOf } from "@decnet/common/runtime/foreign-time";
 import {
   type DeckyObservation,
   DeckyObservationSchema,
   type DeckyOutcome,
   DeckyOutcomeSchema,
-} from "@decnet/common/gen/decnet/v1/agent_pb";
-import { DeckyState, ServiceState } from "@decnet/common/gen/decnet/v1/decky_pb";
+} from "@decnet/contract/gen/decnet/v1/agent_pb";
+import { DeckyState, ServiceState } from "@decnet/contract/gen/decnet/v1/decky_pb";
 import {
   type ContainerFacts as ContainerFactsMessage,
   ContainerVerdict,
@@ -17,8 +18,7 @@ import {
   type Receipt as ReceiptMessage,
   type ReceiptSchema,
   StepState,
-} from "@decnet/common/gen/decnet/v1/operation_pb";
-import { dateOf } from "@decnet/common/runtime/foreign-time";
+} from "@decnet/contract/gen/decnet/v1/operation_pb";
 import type { ContainerFacts, Receipt } from "../execute/receipt.ts";
 import type { JudgedDecky, JudgedService } from "../observe/judge.ts";
 import { formatPlan, type PlanView, type Risk, type RiskCode, type StepView } from "../plan/plan.ts";

@@ -1,10 +1,10 @@
 import { randomUUID } from "node:crypto";
 import type { ContextValues, Interceptor } from "@connectrpc/connect";
 import { AppError } from "@decnet/common/errors/app-error";
-import { EnrollmentService } from "@decnet/common/gen/decnet/v1/enrollment_pb";
 import type { Logger } from "@decnet/common/logging/logger";
 import { OperationFailed } from "@decnet/common/rpc/errors";
 import { kPeer } from "@decnet/common/rpc/peer";
+import { EnrollmentService } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
 import type { Database } from "../persistence/database.ts";
 import { Audit, type AuditRow } from "../persistence/tables.ts";
 import { insertRows } from "../persistence/write.ts";

@@ -1,12 +1,12 @@
 import type tls from "node:tls";
 import type { Interceptor } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
-import type { Reason } from "@decnet/common/errors/reasons";
 import type { Logger } from "@decnet/common/logging/logger";
 import { peerOf } from "@decnet/common/rpc/peer";
 import { agentAlpn } from "@decnet/common/rpc/protocol-version";
 import { openReverseSession } from "@decnet/common/rpc/reverse-session";
 import { cleanTexts } from "@decnet/common/runtime/foreign-text";
+import type { Reason } from "@decnet/contract/reasons";
 import type { AuditLog } from "../access/audit.ts";
 import type { HostRow } from "../persistence/tables.ts";
 import type { ConnectedHost, HostRegistry } from "./host-registry.ts";

@@ -1,9 +1,9 @@
 import { toBinary } from "@bufbuild/protobuf";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { AppError } from "@decnet/common/errors/app-error";
-import { type AgentFacts, AgentFactsSchema } from "@decnet/common/gen/decnet/v1/enrollment_pb";
 import { protocolVersion } from "@decnet/common/rpc/protocol-version";
 import { isInTime } from "@decnet/common/runtime/foreign-time";
+import { type AgentFacts, AgentFactsSchema } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
 
 const maxSkewMs = 5 * 60_000;
 const maxInterfaces = 1_000;

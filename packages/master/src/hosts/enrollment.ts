@@ -1,10 +1,10 @@
 import { createHash, randomUUID } from "node:crypto";
 import { type JsonObject, toJson } from "@bufbuild/protobuf";
 import { AppError } from "@decnet/common/errors/app-error";
-import { type AgentFacts, AgentFactsSchema } from "@decnet/common/gen/decnet/v1/enrollment_pb";
 import type { CertificateAuthority, IssuedCertificate } from "@decnet/common/pki/certificates";
 import { readPublicKey } from "@decnet/common/pki/signing-request";
 import { cleanText } from "@decnet/common/runtime/foreign-text";
+import { type AgentFacts, AgentFactsSchema } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
 import type { EventLog } from "../events/outbox.ts";
 import { IsNull } from "../persistence/conditions.ts";
 import type { Database, Tx } from "../persistence/database.ts";

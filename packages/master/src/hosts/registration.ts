@@ -1,7 +1,7 @@
 import { type JsonObject, toJson } from "@bufbuild/protobuf";
 import { AppError } from "@decnet/common/errors/app-error";
-import { AgentFactsSchema, type RegisterRequest, type ReportRequest } from "@decnet/common/gen/decnet/v1/enrollment_pb";
 import type { Logger } from "@decnet/common/logging/logger";
+import { AgentFactsSchema, type RegisterRequest, type ReportRequest } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
 import { parseDeckyRef } from "@decnet/engine/wire/decky-spec";
 import type { EventLog } from "../events/outbox.ts";
 import type { OperationStore } from "../operations/operation-store.ts";

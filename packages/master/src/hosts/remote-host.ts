@@ -1,8 +1,8 @@
 import type { Transport } from "@connectrpc/connect";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { AppError } from "@decnet/common/errors/app-error";
-import { AgentService } from "@decnet/common/gen/decnet/v1/agent_pb";
 import { fromConnectError } from "@decnet/common/rpc/errors";
+import { AgentService } from "@decnet/contract/gen/decnet/v1/agent_pb";
 import { toRefMessage, toSpecMessage } from "@decnet/engine/wire/decky-spec";
 import { fromLogLine } from "@decnet/engine/wire/logs";
 import { fromOutcomeMessage, fromPlanMessage, fromStepMessage, type HostOutcome } from "@decnet/engine/wire/outcome";

@@ -1,8 +1,8 @@
 import { isDeepStrictEqual } from "node:util";
 import { AppError } from "@decnet/common/errors/app-error";
-import type { DeckyObservation } from "@decnet/common/gen/decnet/v1/agent_pb";
-import type { EngineReport, GapReport, RepairReport, ReportItem } from "@decnet/common/gen/decnet/v1/enrollment_pb";
 import { dateOf } from "@decnet/common/runtime/foreign-time";
+import type { DeckyObservation } from "@decnet/contract/gen/decnet/v1/agent_pb";
+import type { EngineReport, GapReport, RepairReport, ReportItem } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
 import { formatPlan } from "@decnet/engine/plan/plan";
 import { parseDeckyRef } from "@decnet/engine/wire/decky-spec";
 import { fromObservationMessage, fromOutcomeMessage, fromStepMessage } from "@decnet/engine/wire/outcome";

@@ -1,6 +1,6 @@
 import { durationMs, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
-import { type AccessService, Role } from "@decnet/common/gen/decnet/v1/access_pb";
+import { type AccessService, Role } from "@decnet/contract/gen/decnet/v1/access_pb";
 import type { Role as RoleWord } from "../access/tokens.ts";
 import { type FilterConditions, listRows } from "../persistence/list-rows.ts";
 import { Audit, type TokenRow } from "../persistence/tables.ts";

@@ -1,9 +1,9 @@
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import { AppError } from "@decnet/common/errors/app-error";
-import type { EnrollmentService, RegistrationService } from "@decnet/common/gen/decnet/v1/enrollment_pb";
-import { DriftPolicy } from "@decnet/common/gen/decnet/v1/fleet_pb";
 import { kPeer } from "@decnet/common/rpc/peer";
+import type { EnrollmentService, RegistrationService } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
+import { DriftPolicy } from "@decnet/contract/gen/decnet/v1/fleet_pb";
 import { toRefMessage } from "@decnet/engine/wire/decky-spec";
 import { kHost } from "../access/authenticate.ts";
 import type { MasterParts } from "./parts.ts";

@@ -1,7 +1,7 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
-import { OperationSchema } from "@decnet/common/gen/decnet/v1/operation_pb";
 import { OperationFailed } from "@decnet/common/rpc/errors";
+import { OperationSchema } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { hasEnded, type OperationRecord, type WaitedFor } from "../operations/operation-store.ts";
 import type { OperationRow } from "../persistence/tables.ts";
 import { toOperationMessage } from "./messages.ts";

@@ -1,6 +1,8 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import { AppError } from "@decnet/common/errors/app-error";
+import { createChannel } from "@decnet/common/runtime/channel";
+import { runBounded } from "@decnet/common/runtime/run-bounded";
 import {
   type BatchChange,
   type BatchMutateRequest,
@@ -10,9 +12,7 @@ import {
   type BatchResult,
   type BatchResultSchema,
   type MutationService,
-} from "@decnet/common/gen/decnet/v1/mutation_pb";
-import { createChannel } from "@decnet/common/runtime/channel";
-import { runBounded } from "@decnet/common/runtime/run-bounded";
+} from "@decnet/contract/gen/decnet/v1/mutation_pb";
 import type { Mutation } from "../mutations/mutate.ts";
 import { hasEnded, type OperationRecord, type WaitedFor } from "../operations/operation-store.ts";
 import { waitingFor, waitsForHost } from "./await-operation.ts";

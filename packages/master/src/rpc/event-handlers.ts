@@ -1,7 +1,7 @@
 import { create, type JsonObject } from "@bufbuild/protobuf";
 import { timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
-import { type EventService, SubscribeResponseSchema } from "@decnet/common/gen/decnet/v1/event_pb";
+import { type EventService, SubscribeResponseSchema } from "@decnet/contract/gen/decnet/v1/event_pb";
 import { parseCursor } from "../events/outbox.ts";
 import { isTopicPattern, matchesTopic } from "../events/topics.ts";
 import type { MasterParts } from "./parts.ts";

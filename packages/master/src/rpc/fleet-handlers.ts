@@ -1,6 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
+import { mergeStreams } from "@decnet/common/runtime/merge-streams";
 import {
   type ApplyFleetRequest,
   ApplyFleetRequestSchema,
@@ -13,8 +14,7 @@ import {
   StreamLogsResponseSchema,
   TeardownDeckyRequestSchema,
   TeardownFleetRequestSchema,
-} from "@decnet/common/gen/decnet/v1/fleet_pb";
-import { mergeStreams } from "@decnet/common/runtime/merge-streams";
+} from "@decnet/contract/gen/decnet/v1/fleet_pb";
 import { toLogLine } from "@decnet/engine/wire/logs";
 import { diffServices, requirePresent, restoreServices } from "../deckies/services.ts";
 import { expandFleet, type WantedFleetInput } from "../fleet/expand-fleet.ts";

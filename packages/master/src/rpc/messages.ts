@@ -1,6 +1,6 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
-import { type DeckySchema, DeckyState, ServiceState } from "@decnet/common/gen/decnet/v1/decky_pb";
+import { type DeckySchema, DeckyState, ServiceState } from "@decnet/contract/gen/decnet/v1/decky_pb";
 import {
   ChangeAction,
   OperationKind,
@@ -9,7 +9,7 @@ import {
   type PlanSchema,
   type ServiceChangeSchema,
   StepState,
-} from "@decnet/common/gen/decnet/v1/operation_pb";
+} from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { secretKeys } from "@decnet/engine/catalogue/effective";
 import type { Catalogue, ServiceConfig } from "@decnet/engine/catalogue/types";
 import { toRefMessage } from "@decnet/engine/wire/decky-spec";

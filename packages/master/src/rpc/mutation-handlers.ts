@@ -1,11 +1,11 @@
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
-import type { MutationService } from "@decnet/common/gen/decnet/v1/mutation_pb";
+import type { MutationService } from "@decnet/contract/gen/decnet/v1/mutation_pb";
 import {
   AddServiceRequestSchema,
   RemoveServiceRequestSchema,
   UpdateServiceConfigRequestSchema,
-} from "@decnet/common/gen/decnet/v1/mutation_pb";
+} from "@decnet/contract/gen/decnet/v1/mutation_pb";
 import { awaitOperation } from "./await-operation.ts";
 import { createBatchHandler } from "./batch-handler.ts";
 import { common, type MutatingRequest } from "./mutating-request.ts";

@@ -6,7 +6,7 @@ import {
   type OperationService,
   OperationStepSchema,
   WatchOperationResponseSchema,
-} from "@decnet/common/gen/decnet/v1/operation_pb";
+} from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { endParents } from "../convergence/end-parents.ts";
 import { operationFacts, stateFact } from "../convergence/facts.ts";
 import { revertService, sameServices } from "../deckies/services.ts";

@@ -1,7 +1,7 @@
 import type { HandlerContext } from "@connectrpc/connect";
 import { AppError, type FieldViolation } from "@decnet/common/errors/app-error";
-import type { DeckyRef } from "@decnet/common/gen/decnet/v1/decky_pb";
-import { OnFailure, type MutationOptions as OptionsMessage, Wait, WhenAway } from "@decnet/common/gen/decnet/v1/operation_pb";
+import type { DeckyRef } from "@decnet/contract/gen/decnet/v1/decky_pb";
+import { OnFailure, type MutationOptions as OptionsMessage, Wait, WhenAway } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { kCaller } from "../access/authenticate.ts";
 import type { Caller } from "../access/tokens.ts";
 import type { MutationOptions } from "../mutations/mutate.ts";

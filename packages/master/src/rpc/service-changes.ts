@@ -3,7 +3,7 @@ import {
   type RemoveServiceRequest,
   UpdateMode,
   type UpdateServiceConfigRequest,
-} from "@decnet/common/gen/decnet/v1/mutation_pb";
+} from "@decnet/contract/gen/decnet/v1/mutation_pb";
 import { coerceConfig } from "@decnet/engine/catalogue/coerce";
 import type { Catalogue } from "@decnet/engine/catalogue/types";
 import { addService, findEntry, removeService, updateService } from "../deckies/services.ts";

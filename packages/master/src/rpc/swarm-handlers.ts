@@ -2,7 +2,7 @@ import { fromJson, type JsonObject, type MessageInitShape } from "@bufbuild/prot
 import { durationMs, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { AppError } from "@decnet/common/errors/app-error";
-import { AgentFactsSchema } from "@decnet/common/gen/decnet/v1/enrollment_pb";
+import { AgentFactsSchema } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
 import {
   DecommissionHostRequestSchema,
   DrainHostRequestSchema,
@@ -10,7 +10,7 @@ import {
   HostState,
   type JoinTokenSchema,
   type SwarmService,
-} from "@decnet/common/gen/decnet/v1/swarm_pb";
+} from "@decnet/contract/gen/decnet/v1/swarm_pb";
 import type { HostStateWord } from "../hosts/facts.ts";
 import { type HostRow, Hosts, type JoinTokenRow } from "../persistence/tables.ts";
 import { awaitOperation } from "./await-operation.ts";

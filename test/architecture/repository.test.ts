@@ -1,8 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { execa } from "execa";
 import { expect, test } from "vitest";
 import { root } from "./cruise.ts";
+import { listFiles, readManifest } from "./imports.ts";
 
 /** What ties a file to one machine or one mirror. Written so that no pattern matches its own text. */
 const foreign: Record<string, RegExp> = {
@@ -11,12 +11,7 @@ const foreign: Record<string, RegExp> = {
     /\bregistry\.(?!example\b)[a-z\d-]+\.(?:org|com|io|net|dev)\b|\b(?:proxy|sum)\.golang\.|\bcrates\.io\b|\bpythonhosted\.|\brepo\d?\.maven\.|\bdeb\.debian\./,
 };
 
-async function listFiles(): Promise<string[]> {
-  const { stdout } = await execa("git", ["ls-files", "--cached", "--others", "--exclude-standard", "-z"], { cwd: root });
-  return stdout.split("\0").filter((path) => path !== "");
-}
-
-/** Undefined for what is no text: binary files, symbolic links to folders, files deleted a moment ago. */
+/** Undefined for binary files, symbolic links to folders and files deleted a moment ago. */
 async function readText(path: string): Promise<string | undefined> {
   const bytes = await readFile(join(root, path)).catch(() => undefined);
   return bytes === undefined || bytes.includes(0) ? undefined : bytes.toString("utf8");
@@ -56,4 +51,53 @@ test("the lock file pins every package by its hash, and none by an address", asy
 test("what is generated or installed is not in the repository", async () => {
   const files = await listFiles();
   expect(files.filter((path) => /(^|\/)(node_modules|dist|build)\/|\.tsbuildinfo$|\.log$/.test(path))).toEqual([]);
+});
+
+test("one version stands in every package.json, and in what packages want of each other", async () => {
+  const { version, workspaces = [] } = await readManifest(".");
+  for (const folder of workspaces) {
+    const manifest = await readManifest(folder);
+    const own = Object.entries(manifest.dependencies ?? {}).filter(([name]) => name.startsWith("@decnet/"));
+    const versions = [manifest.version, ...own.map(([, wanted]) => wanted)];
+    expect([folder, ...new Set(versions)]).toEqual([folder, version]);
+  }
+});
+
+test("no source repeats the version", async () => {
+  const { version } = await readManifest(".");
+  const sources = (await listFiles("packages", "scripts", "deploy")).filter((path) => !/package\.json$|\.test\.ts$/.test(path));
+  const texts = await Promise.all(sources.map(async (path) => ({ path, text: await readText(path) })));
+  const repeats = new RegExp(`["'\`]${version.replaceAll(".", "\\.")}["'\`]`);
+  expect(texts.filter(({ text }) => repeats.test(text ?? "")).map(({ path }) => path)).toEqual([]);
+});
+
+const longestLine = 130;
+
+/** Files whose lines may be longer: they are made by a program, or are not ours. Only ever remove entries of the second kind. */
+const mayBeLong: readonly RegExp[] = [/^packages\/contract\/src\/gen\//];
+
+/** Numbers of the lines that are too long. In Markdown, tables and blocks of code may be longer. */
+function findLongLines(path: string, text: string): number[] {
+  let isCode = false;
+  return text.split("\n").flatMap((line, index) => {
+    if (path.endsWith(".md") && line.trimStart().startsWith("```")) isCode = !isCode;
+    if (line.length <= longestLine || isCode || (path.endsWith(".md") && line.startsWith("|"))) return [];
+    return [index + 1];
+  });
+}
+
+test(`no line of prose or code is longer than ${longestLine} characters`, async () => {
+  const found: string[] = [];
+  for (const path of await listFiles()) {
+    if (!/\.(md|ts|mjs|cjs|proto)$/.test(path) || mayBeLong.some((pattern) => pattern.test(path))) continue;
+    const text = (await readText(path)) ?? "";
+    found.push(...findLongLines(path, text).map((number) => `${path}:${number}`));
+  }
+  expect(found).toEqual([]);
+});
+
+test("tables and blocks of code may be longer in Markdown, and nothing else", () => {
+  const long = "x".repeat(longestLine + 1);
+  expect(findLongLines("a.md", [long, `| ${long} |`, "```", long, "```", long].join("\n"))).toEqual([1, 6]);
+  expect(findLongLines("a.ts", [long, `| ${long} |`].join("\n"))).toEqual([1, 2]);
 });

@@ -1,3 +1,4 @@
+#!/usr/bin/env node
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -5,6 +6,7 @@ import { AppError } from "@decnet/common/errors/app-error";
 import { createLogger } from "@decnet/common/logging/logger";
 import { readCertificate } from "@decnet/common/pki/certificates";
 import { fromConnectError } from "@decnet/common/rpc/errors";
+import { version } from "@decnet/common/version";
 import { reasons } from "@decnet/contract/reasons";
 import { loadCatalogue } from "@decnet/engine/catalogue/load";
 import { Command, CommanderError } from "commander";
@@ -17,7 +19,6 @@ import { leaveHost } from "./leave.ts";
 import { startAgent } from "./start-agent.ts";
 
 /** `decnet agent`: a worker joins, runs, is asked, and leaves. Settings come from the environment, see docs/swarm.md. */
-const version = "0.1.0";
 const ownCatalogue = fileURLToPath(new URL("../../../catalog", import.meta.url));
 const say = (line: string) => void process.stderr.write(`${line}\n`);
 

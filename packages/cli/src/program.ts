@@ -1,3 +1,4 @@
+import { version } from "@decnet/common/version";
 import { Command } from "commander";
 import type { Cli } from "./cli.ts";
 import { registerBatch } from "./commands/batch.ts";
@@ -22,7 +23,6 @@ import { reportFailure } from "./failure.ts";
 import { exitCodes, formOf, type ReadFlags } from "./flags.ts";
 import { chooseLook, setLook } from "./output.ts";
 import { isForm } from "./text/forms.ts";
-import { readVersion } from "./version.ts";
 
 /** One entry per group of commands, in the order of `decnet --help`. A new group is a file in commands/ and a line here. */
 const groups: readonly ((program: Command, cli: Cli) => void)[] = [
@@ -53,7 +53,7 @@ interface Globals extends Choice, ReadFlags {
 export function createProgram(env: Readonly<Record<string, string | undefined>>, onExit: (code: number) => void): Command {
   const program = new Command("decnet")
     .description("Change decoy services on live deckies.")
-    .version(readVersion(), "--version", "this program's version")
+    .version(version, "--version", "this program's version")
     .option("--context <name>", "the master to talk to, by its name in the contexts file")
     .option("--address <url>", "where the master is, instead of a context's address")
     .option("--token <token>", "bearer token; DECNET_TOKEN is better, arguments are visible to others")

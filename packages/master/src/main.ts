@@ -1,6 +1,8 @@
+#!/usr/bin/env node
 import { fileURLToPath } from "node:url";
 import { AppError } from "@decnet/common/errors/app-error";
 import { createLogger } from "@decnet/common/logging/logger";
+import { version } from "@decnet/common/version";
 import { parseMasterConfig } from "./config.ts";
 import { startMaster } from "./start-master.ts";
 
@@ -10,7 +12,7 @@ let log = createLogger("decnet-master", "info");
 try {
   const config = parseMasterConfig(process.env, ownCatalogue);
   log = createLogger("decnet-master", config.logLevel);
-  const master = await startMaster({ config, log, version: "0.1.0" });
+  const master = await startMaster({ config, log, version });
   if (master.adminToken === "made") log.info("an admin token was made", { file: config.adminTokenFile });
   let signals = 0;
   const stop = () => {

@@ -1,6 +1,6 @@
 import type http from "node:http";
 import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
-import { Counter, collectDefaultMetrics, Histogram, Registry } from "prom-client";
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 
 export interface Metrics {
   readonly interceptor: Interceptor;
@@ -9,10 +9,11 @@ export interface Metrics {
   text(): Promise<string>;
 }
 
-export function createMetrics(): Metrics {
+export function createMetrics(version: string): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const registers = [registry];
+  new Gauge({ name: "decnet_build_info", help: "1, with the version.", labelNames: ["version"], registers }).set({ version }, 1);
   const calls = new Histogram({
     name: "decnet_rpc_seconds",
     help: "Duration of calls.",

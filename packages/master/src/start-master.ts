@@ -90,7 +90,7 @@ export async function startMaster({
     const local = createLocalHost(engine);
     const stopping = new AbortController();
     const authority = await openOwnAuthority(config.dataDir, instance);
-    const metrics = createMetrics();
+    const metrics = createMetrics(version);
     const deckies = createDeckyStore(box, catalogue);
     const operations = createOperationStore(database);
     const events = createEventLog(database);

@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { request } from "node:http";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { fromConnectError } from "@decnet/common/rpc/errors";
+import { version } from "@decnet/common/version";
 import { Role } from "@decnet/contract/gen/decnet/v1/access_pb";
 import type { Command } from "commander";
 import type { Cli } from "../cli.ts";
@@ -11,7 +12,6 @@ import { formOf, type ReadFlags, reading } from "../flags.ts";
 import { isMap } from "../maps.ts";
 import { print, printRaw, visible, word } from "../output.ts";
 import { formatDocument } from "../text/forms.ts";
-import { readVersion } from "../version.ts";
 
 interface Check {
   readonly name: string;
@@ -53,7 +53,6 @@ async function examine(context: ChosenContext): Promise<{ checks: Check[]; exit:
     const startedAt = Date.now();
     const me = await connection.access.whoAmI({}, { timeoutMs: askAtMostMs });
     const skewMs = me.serverTime === undefined ? 0 : timestampMs(me.serverTime) - (startedAt + Date.now()) / 2;
-    const own = readVersion();
     return {
       exit: 0,
       checks: [
@@ -67,8 +66,8 @@ async function examine(context: ChosenContext): Promise<{ checks: Check[]; exit:
         },
         {
           name: "versions",
-          ok: own === me.serverVersion,
-          message: `decnet ${own}, master ${me.serverVersion}`,
+          ok: version === me.serverVersion,
+          message: `decnet ${version}, master ${me.serverVersion}`,
           next: "use the same version on both sides",
         },
       ],

@@ -3,6 +3,7 @@ import { toJson } from "@bufbuild/protobuf";
 import { timestampDate, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { fromConnectError } from "@decnet/common/rpc/errors";
 import { type Event, EventSchema } from "@decnet/contract/gen/decnet/v1/event_pb";
+import { matchesTopic } from "@decnet/contract/topics";
 import type { Command } from "commander";
 import type { Cli } from "../cli.ts";
 import type { Connection } from "../connection.ts";
@@ -11,7 +12,6 @@ import { print, printRaw, remark, visible } from "../output.ts";
 import { UsageError } from "../settings.ts";
 import { parseDuration } from "../text/duration.ts";
 import { type Form, formatDocument } from "../text/forms.ts";
-import { matchesTopic } from "../text/topics.ts";
 
 interface EventFlags extends ReadFlags {
   readonly since?: string;

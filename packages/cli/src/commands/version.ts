@@ -1,10 +1,10 @@
+import { version } from "@decnet/common/version";
 import type { Command } from "commander";
 import type { Cli } from "../cli.ts";
 import { connect } from "../connection.ts";
 import { formOf, type ReadFlags, reading } from "../flags.ts";
 import { print, printRaw } from "../output.ts";
 import { formatDocument } from "../text/forms.ts";
-import { readVersion } from "../version.ts";
 
 const askAtMostMs = 2_000;
 
@@ -18,7 +18,7 @@ export function registerVersion(program: Command, cli: Cli): void {
       const connection = connect(cli.chosen());
       const master = await connection.access.whoAmI({}, { timeoutMs: askAtMostMs }).catch(() => undefined);
       connection.close();
-      const facts = { cli: readVersion(), node: process.version, master: master?.serverVersion ?? null };
+      const facts = { cli: version, node: process.version, master: master?.serverVersion ?? null };
       const form = formOf(flags);
       if (form !== "table" && form !== "wide") printRaw(formatDocument(form, facts));
       else print(`decnet ${facts.cli}, node ${facts.node}\nmaster ${facts.master ?? `does not answer at ${connection.address}`}`);

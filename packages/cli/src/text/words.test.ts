@@ -3,7 +3,6 @@ import { chooseLook, dress } from "../output.ts";
 import { formatTook, parseDuration } from "./duration.ts";
 import { formatDocument } from "./forms.ts";
 import { nearest } from "./nearest.ts";
-import { matchesTopic } from "./topics.ts";
 
 it("finds what a mistyped name meant, and nothing for another name", () => {
   const names = ["web-01", "web-11", "db-03", "ssh"];
@@ -56,11 +55,4 @@ it("decides from the environment how output looks", () => {
   expect(look({ LANG: "C.UTF-8", TERM: "dumb" })).toMatchObject({ colour: false, live: false });
   expect(look({ LANG: "C.UTF-8", LC_ALL: "C" })).toMatchObject({ ascii: true });
   expect(look({ LANG: "C.UTF-8" }, false)).toMatchObject({ colour: false, live: false });
-});
-
-it("matches topics as the master does", () => {
-  expect(matchesTopic("decky.*.state", "decky.web-01.state")).toBe(true);
-  expect(matchesTopic("decky.>", "decky.web-01.state")).toBe(true);
-  expect(matchesTopic("decky.>", "decky")).toBe(false);
-  expect(matchesTopic("decky.*", "decky.web-01.state")).toBe(false);
 });

@@ -1,4 +1,4 @@
-import { nextSteps, type Reason } from "@decnet/contract/reasons";
+import { type Reason, renderNextSteps } from "@decnet/contract/reasons";
 
 /** One refused field: the path as in the request's JSON (`config.password`), and a sentence. */
 export interface FieldViolation {
@@ -39,6 +39,6 @@ export class AppError extends Error {
 
   /** What the reader should do next. */
   get next(): string[] {
-    return nextSteps(this.reason, this.metadata);
+    return renderNextSteps(this.reason, this.metadata);
   }
 }

@@ -9,7 +9,7 @@ import {
   ResourceInfoSchema,
   RetryInfoSchema,
 } from "@decnet/contract/gen/google/rpc/error_details_pb";
-import { isReason, nextSteps, type Reason, reasons } from "@decnet/contract/reasons";
+import { isReason, type Reason, reasons, renderNextSteps } from "@decnet/contract/reasons";
 import { AppError, type FieldViolation } from "../errors/app-error.ts";
 
 const domain = "decnet";
@@ -100,7 +100,7 @@ export function fromConnectError(error: unknown): CallFailure {
     message: failure.rawMessage,
     metadata: info?.metadata ?? {},
     violations: failure.findDetails(BadRequestSchema).flatMap((candidate) => candidate.fieldViolations),
-    next: help.length > 0 ? help : nextSteps(reason, info?.metadata ?? {}),
+    next: help.length > 0 ? help : renderNextSteps(reason, info?.metadata ?? {}),
     operation: failure.findDetails(OperationSchema)[0],
   };
 }

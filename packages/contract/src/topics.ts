@@ -1,0 +1,39 @@
+/** Names and patterns of the topics that events go out on: `decky.web-01.service_added`, `host.edge-1.state`. */
+
+/** What happens to a decky: the last segment of `decky.<name>.<event>`. */
+export const deckyEvents = ["state", "lifecycle", "service_added", "service_removed", "service_config_changed"] as const;
+export type DeckyEvent = (typeof deckyEvents)[number];
+
+/** What happens to a host: the last segment of `host.<name>.<event>`. */
+export const hostEvents = ["state"] as const;
+export type HostEvent = (typeof hostEvents)[number];
+
+export function deckyTopic(name: string, event: DeckyEvent): string {
+  return `decky.${name}.${event}`;
+}
+
+export function hostTopic(name: string, event: HostEvent): string {
+  return `host.${name}.${event}`;
+}
+
+/** Whether a topic matches a pattern: `*` is exactly one segment, a last `>` is one or more. */
+export function matchesTopic(pattern: string, topic: string): boolean {
+  const wanted = pattern.split(".");
+  const given = topic.split(".");
+  for (const [index, segment] of wanted.entries()) {
+    if (segment === ">") return index === wanted.length - 1 && given.length > index;
+    if (given[index] === undefined || (segment !== "*" && segment !== given[index])) return false;
+  }
+  return wanted.length === given.length;
+}
+
+const longestPattern = 256;
+
+export function isTopicPattern(pattern: string): boolean {
+  if (pattern.length > longestPattern) return false;
+  const segments = pattern.split(".");
+  return segments.every((segment, index) => {
+    if (segment === ">") return index === segments.length - 1;
+    return segment === "*" || /^[^.*>\s]+$/.test(segment);
+  });
+}

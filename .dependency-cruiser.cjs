@@ -103,6 +103,20 @@ module.exports = {
       to: { path: "^packages/common/src/rpc/" },
     },
     {
+      name: "browser-safe-contract",
+      comment: "a console imports the contract: nothing of Node.js",
+      severity: "error",
+      from: { path: "^packages/contract/src/", pathNot: tests },
+      to: { dependencyTypes: ["core"] },
+    },
+    {
+      name: "pure-texts",
+      comment: "texts are functions of messages of the contract: a console uses them as they are",
+      severity: "error",
+      from: { path: "^packages/cli/src/text/", pathNot: tests },
+      to: { pathNot: "^packages/(cli/src/text|contract/src)/|(^|/)node_modules/@bufbuild/protobuf/" },
+    },
+    {
       name: "pure-decisions",
       comment: "plans and renderings are functions of their arguments: no files, no network, no engine",
       severity: "error",

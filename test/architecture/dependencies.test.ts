@@ -37,6 +37,8 @@ const offences: Record<string, readonly [path: string, imports: string]> = {
   "no-tests-in-products": ["packages/cli/src/l.ts", "./leaf.test.ts"],
   "processes-only-in-their-wrappers": ["packages/engine/src/execute/m.ts", "node:child_process"],
   "leaves-of-common": ["packages/common/src/errors/n.ts", "../rpc/leaf.ts"],
+  "browser-safe-contract": ["packages/contract/src/q.ts", "node:fs"],
+  "pure-texts": ["packages/cli/src/text/r.ts", "../leaf.ts"],
   "pure-decisions": ["packages/engine/src/plan/o.ts", "node:fs/promises"],
 };
 

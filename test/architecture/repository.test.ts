@@ -71,6 +71,16 @@ test("no source repeats the version", async () => {
   expect(texts.filter(({ text }) => repeats.test(text ?? "")).map(({ path }) => path)).toEqual([]);
 });
 
+test("texts of the command line know no process, no terminal and no clock", async () => {
+  const found: string[] = [];
+  for (const path of await listFiles("packages/cli/src/text")) {
+    const text = (await readText(path)) ?? "";
+    if (!path.endsWith(".test.ts") && /\b(process|console|performance|globalThis)\.|Date\.now|new Date\(\)/.test(text))
+      found.push(path);
+  }
+  expect(found).toEqual([]);
+});
+
 const longestLine = 130;
 
 /** Files whose lines may be longer: they are made by a program, or are not ours. Only ever remove entries of the second kind. */

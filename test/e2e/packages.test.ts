@@ -1,6 +1,8 @@
 import { mkdir, mkdtemp, readdir, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { NextStep } from "@decnet/contract/next-steps";
+import { reasons } from "@decnet/contract/reasons";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { root } from "../architecture/cruise.ts";
@@ -55,5 +57,15 @@ describe("the packages, packed and unpacked elsewhere", () => {
   ])("the program of %s starts", async (name, file) => {
     const { stdout } = await execa("node", [join("node_modules/@decnet", name, "dist", file), "--help"], { cwd: folder });
     expect(stdout).toContain("Usage: decnet");
+  });
+
+  it("the agent has the commands that next steps of errors name", async () => {
+    const steps = Object.values(reasons).flatMap(({ next }) => next as readonly NextStep[]);
+    const commands = steps.flatMap(({ command = [] }) => (command[0] === "agent" ? [command.slice(1)] : []));
+    expect(commands).not.toEqual([]);
+    for (const command of commands) {
+      const { stdout } = await execa("node", ["node_modules/@decnet/agent/dist/main.js", ...command, "--help"], { cwd: folder });
+      expect(stdout).toContain(`Usage: decnet agent ${command[0]}`);
+    }
   });
 });

@@ -10,11 +10,11 @@ import { explainMove } from "./change/moved.ts";
 import { type ChangeFlags, optionsOf, waitMs } from "./change/options.ts";
 import { findRepeated } from "./change/repeated.ts";
 import { formOf } from "./flags.ts";
+import { type Form, formatDocument, isForPrograms } from "./forms.ts";
 import { during, endLive, isInteractive, isVerbose, print, printRaw, remark, say, sayIn, showLive } from "./output.ts";
 import { ask } from "./prompts.ts";
 import { UsageError } from "./settings.ts";
 import { parseDuration } from "./text/duration.ts";
-import { type Form, formatDocument, isForPrograms } from "./text/forms.ts";
 import { formatPlan, hasChanges, nameOf } from "./text/plan.ts";
 
 export type { ChangeFlags } from "./change/options.ts";

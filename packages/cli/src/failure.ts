@@ -3,9 +3,10 @@ import { type CallFailure, fromConnectError } from "@decnet/common/rpc/errors";
 import { ErrorInfoSchema } from "@decnet/contract/gen/google/rpc/error_details_pb";
 import { reasons } from "@decnet/contract/reasons";
 import type { Connection } from "./connection.ts";
-import { endLive, printRaw, say, visible } from "./output.ts";
+import { type Form, formatDocument } from "./forms.ts";
+import { endLive, printRaw, say } from "./output.ts";
 import { Interrupted, UsageError } from "./settings.ts";
-import { type Form, formatDocument } from "./text/forms.ts";
+import { visible } from "./text/layout.ts";
 import { nearest } from "./text/nearest.ts";
 
 /** Says what went wrong and what to do next, and answers the exit code. Programs get it as a document as well. */

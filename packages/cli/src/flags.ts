@@ -1,8 +1,8 @@
 import { type DescMessage, type MessageShape, toJson } from "@bufbuild/protobuf";
 import type { Command } from "commander";
+import { type Form, formatDocument, forms, isForm } from "./forms.ts";
 import { print, printRaw } from "./output.ts";
 import { UsageError } from "./settings.ts";
-import { type Form, formatDocument, forms, isForm } from "./text/forms.ts";
 
 /** Ends the help of every command. */
 export const exitCodes = `

@@ -21,8 +21,9 @@ import { readContextFile } from "./contexts/context-file.ts";
 import { type Choice, chooseContext } from "./contexts/contexts.ts";
 import { reportFailure } from "./failure.ts";
 import { exitCodes, formOf, type ReadFlags } from "./flags.ts";
-import { chooseLook, setLook } from "./output.ts";
-import { isForm } from "./text/forms.ts";
+import { isForm } from "./forms.ts";
+import { chooseLook } from "./look.ts";
+import { setLook } from "./output.ts";
 
 /** One entry per group of commands, in the order of `decnet --help`. A new group is a file in commands/ and a line here. */
 const groups: readonly ((program: Command, cli: Cli) => void)[] = [

@@ -1,6 +1,6 @@
 import { Code } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
-import { fillStep, holesOf, type NextStep, readStep, renderStep } from "./next-steps.ts";
+import { fillStep, holesOf, type NextStep, quote, readStep, renderStep } from "./next-steps.ts";
 import { isReason, metadataKeys, nextSteps, reasons, renderNextSteps } from "./reasons.ts";
 
 const entries = Object.entries(reasons).map(([name, entry]) => ({ name, ...entry, next: entry.next as readonly NextStep[] }));
@@ -55,6 +55,10 @@ it.each<[string, NextStep]>([
   ["Install the master's version of decnet on the worker.", { advice: "Install the master's version of decnet on the worker." }],
   ["", { advice: "" }],
 ])("reads %j as data", (line, step) => expect(readStep(line)).toEqual(step));
+
+it("quotes as a shell reads", () => {
+  expect([quote("a-b.c"), quote("$(x)"), quote("it's")]).toEqual(["a-b.c", "'$(x)'", "'it'\\''s'"]);
+});
 
 it("knows its own names, and no others", () => {
   expect(["INTERNAL", "NO_SUCH_REASON", "toString"].map(isReason)).toEqual([true, false, false]);

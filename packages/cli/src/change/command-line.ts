@@ -1,4 +1,5 @@
 import type { Plan } from "@decnet/contract/gen/decnet/v1/operation_pb";
+import { quote } from "@decnet/contract/next-steps";
 
 const dropped = new Set(["--plan", "--dry-run", "--exit-code"]);
 
@@ -13,9 +14,4 @@ function hideSecret(word: string, secrets: ReadonlySet<string>): string {
   const at = word.indexOf("=");
   const isPlain = at > 0 && !word.startsWith("-") && !word.startsWith("@", at + 1);
   return isPlain && secrets.has(word.slice(0, at)) ? `${word.slice(0, at)}=-` : word;
-}
-
-/** As a shell reads it back. */
-export function quote(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }

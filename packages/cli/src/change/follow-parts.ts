@@ -1,8 +1,9 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { type Operation, OperationState } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import type { Connection } from "../connection.ts";
-import { isVerbose, progress, showLive, visible } from "../output.ts";
+import { isVerbose, progress, showLive } from "../output.ts";
 import { readParts } from "../pages.ts";
+import { visible } from "../text/layout.ts";
 import { formatCounters, formatPart } from "../text/parts.ts";
 
 const everyMs = 500;

@@ -10,9 +10,10 @@ import {
 } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import type { Connection } from "../connection.ts";
 import { formOf } from "../flags.ts";
-import { during, endLive, isVerbose, print, printRaw, progress, say, showLive, visible } from "../output.ts";
+import { type Form, formatDocument, isForPrograms } from "../forms.ts";
+import { during, endLive, isVerbose, print, printRaw, progress, say, showLive } from "../output.ts";
 import { readParts } from "../pages.ts";
-import { type Form, formatDocument, isForPrograms } from "../text/forms.ts";
+import { visible } from "../text/layout.ts";
 import { nameOf } from "../text/plan.ts";
 import { exitOf, formatReceipt, formatStep, formatVerdict, worstExit } from "../text/verdict.ts";
 import { followParts } from "./follow-parts.ts";
@@ -61,7 +62,7 @@ export async function conclude(connection: Connection, operation: Operation, for
   const isGood = exit === 0;
   const receipt = isGood ? formatReceipt(operation) : undefined;
   if (receipt !== undefined) progress(receipt);
-  const text = formatVerdict(operation, isGood ? {} : await factsNow(connection, operation));
+  const text = formatVerdict(operation, isGood ? {} : await readNow(connection, operation));
   if (isGood) print(text);
   else say(text);
   return exit;
@@ -130,7 +131,7 @@ async function stillGoing(connection: Connection, id: string, form: Form): Promi
   return 9;
 }
 
-async function factsNow(connection: Connection, operation: Operation) {
+async function readNow(connection: Connection, operation: Operation) {
   if (operation.decky === undefined) return {};
   const { decky } = await during("looking at the decky", connection.fleet.getDecky({ decky: operation.decky })).catch(() => ({
     decky: undefined,

@@ -15,11 +15,11 @@ import { type ChangeFlags, type OptionsInit, optionsOf } from "../change/options
 import type { Cli } from "../cli.ts";
 import type { Connection } from "../connection.ts";
 import { changing, formOf } from "../flags.ts";
+import { type Form, formatDocument, isForPrograms } from "../forms.ts";
 import { during, endLive, isInteractive, isVerbose, print, printRaw, progress, remark, say, showLive } from "../output.ts";
 import { ask, askHidden } from "../prompts.ts";
 import { parseSettings, readMap, UsageError } from "../settings.ts";
 import { exitOfResult, formatBatchCounters, formatBatchResult, planOfBatch } from "../text/batch.ts";
-import { type Form, formatDocument, isForPrograms } from "../text/forms.ts";
 import { worstExit } from "../text/verdict.ts";
 
 interface BatchFlags extends ChangeFlags {

@@ -7,7 +7,7 @@ import {
 import type { Command } from "commander";
 import type { Cli } from "../cli.ts";
 import { type ReadFlags, reading, show } from "../flags.ts";
-import { table } from "../output.ts";
+import { formatArchetypes, formatCatalog, formatDistros, formatFields } from "../text/catalog.ts";
 
 /** `decnet catalog …` */
 export function registerCatalog(program: Command, cli: Cli): void {
@@ -18,16 +18,7 @@ export function registerCatalog(program: Command, cli: Cli): void {
   }).action((flags: ReadFlags) =>
     cli.withConnection(async (connection) => {
       const found = await connection.catalog.listServices({});
-      show(flags, ListServicesResponseSchema, found, () =>
-        table(
-          ["SLUG", "PORTS", "WHAT"],
-          found.services.map((each) => [
-            each.slug,
-            each.ports.map((port) => `${port.protocol}/${port.number}`).join(" ") || (each.singleton ? "per host" : "-"),
-            each.summary,
-          ]),
-        ),
-      );
+      show(flags, ListServicesResponseSchema, found, () => formatCatalog(found.services));
       return undefined;
     }),
   );
@@ -38,17 +29,7 @@ export function registerCatalog(program: Command, cli: Cli): void {
   }).action((slug: string, flags: ReadFlags) =>
     cli.withConnection(async (connection) => {
       const found = await connection.catalog.getService({ slug });
-      show(flags, GetServiceResponseSchema, found, () =>
-        table(
-          ["KEY", "DEFAULT", "ALLOWED", "HELP"],
-          found.service?.fields.map((field) => [
-            field.key,
-            field.secret ? "(secret)" : JSON.stringify(field.defaultValue === undefined ? "" : valueText(field.defaultValue)),
-            field.enumValues.join("|"),
-            field.help,
-          ]) ?? [],
-        ),
-      );
+      show(flags, GetServiceResponseSchema, found, () => formatFields(found.service?.fields ?? []));
       return undefined;
     }),
   );
@@ -58,12 +39,7 @@ export function registerCatalog(program: Command, cli: Cli): void {
   }).action((flags: ReadFlags) =>
     cli.withConnection(async (connection) => {
       const found = await connection.catalog.listArchetypes({});
-      show(flags, ListArchetypesResponseSchema, found, () =>
-        table(
-          ["SLUG", "SERVICES", "NOT ON OFFER YET"],
-          found.archetypes.map((each) => [each.slug, each.services.join(" "), each.missingServices.join(" ")]),
-        ),
-      );
+      show(flags, ListArchetypesResponseSchema, found, () => formatArchetypes(found.archetypes));
       return undefined;
     }),
   );
@@ -73,18 +49,8 @@ export function registerCatalog(program: Command, cli: Cli): void {
   }).action((flags: ReadFlags) =>
     cli.withConnection(async (connection) => {
       const found = await connection.catalog.listDistros({});
-      show(flags, ListDistrosResponseSchema, found, () =>
-        table(
-          ["SLUG", "IMAGE"],
-          found.distros.map((each) => [each.slug, each.image]),
-        ),
-      );
+      show(flags, ListDistrosResponseSchema, found, () => formatDistros(found.distros));
       return undefined;
     }),
   );
-}
-
-function valueText(value: { readonly kind: { readonly value?: unknown } }): unknown {
-  const inner = value.kind.value;
-  return typeof inner === "object" ? "list" : inner;
 }

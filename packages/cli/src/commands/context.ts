@@ -1,12 +1,14 @@
+import { quote } from "@decnet/contract/next-steps";
 import type { Command } from "commander";
-import { quote } from "../change/command-line.ts";
 import type { Cli } from "../cli.ts";
 import { contextFilePath, readContextFile, writeContextFile } from "../contexts/context-file.ts";
 import { type Confirmation, type Context, chooseContext, confirmations, localContext } from "../contexts/contexts.ts";
 import { formOf, type ReadFlags, reading } from "../flags.ts";
-import { isColour, print, printRaw, table } from "../output.ts";
+import { formatDocument } from "../forms.ts";
+import { isColour } from "../look.ts";
+import { print, printRaw } from "../output.ts";
 import { UsageError } from "../settings.ts";
-import { formatDocument } from "../text/forms.ts";
+import { table } from "../text/layout.ts";
 
 interface AddFlags {
   readonly address?: string;

@@ -1,5 +1,4 @@
 import { toJson } from "@bufbuild/protobuf";
-import { timestampDate } from "@bufbuild/protobuf/wkt";
 import {
   GetDeckyResponseSchema,
   ListDeckiesResponseSchema,
@@ -12,11 +11,11 @@ import { runChange } from "../change.ts";
 import type { Cli } from "../cli.ts";
 import { parseDecky } from "../deckies.ts";
 import { changing, formOf, type ReadFlags, reading, show } from "../flags.ts";
-import { print, printRaw, visible } from "../output.ts";
+import { isForPrograms } from "../forms.ts";
+import { print, printRaw } from "../output.ts";
 import { pageSize, readPages } from "../pages.ts";
 import { UsageError } from "../settings.ts";
-import { formatDeckies, formatDecky, formatDifference, formatRevisions } from "../text/decky.ts";
-import { isForPrograms } from "../text/forms.ts";
+import { formatDeckies, formatDecky, formatDifference, formatLogLine, formatRevisions } from "../text/decky.ts";
 
 /** `decnet decky …` */
 export function registerDecky(program: Command, cli: Cli): void {
@@ -88,7 +87,7 @@ function registerReads(decky: Command, cli: Cli): void {
       const pages = await readPages((pageToken) => fleet.listDeckies({ filter: flags.select, pageSize, pageToken }));
       const deckies = pages.flatMap((page) => page.deckies);
       show(flags, ListDeckiesResponseSchema, { ...pages[0], deckies, nextPageToken: "" }, (isWide) =>
-        formatDeckies(deckies, isWide),
+        formatDeckies(deckies, isWide, Date.now()),
       );
       return undefined;
     }),
@@ -104,7 +103,9 @@ function registerReads(decky: Command, cli: Cli): void {
         fleet.getDecky({ decky: ref }),
         fleet.listRevisions({ decky: ref, pageSize: 1 }),
       ]);
-      show(flags, GetDeckyResponseSchema, found, () => (found.decky === undefined ? "" : formatDecky(found.decky, revisions[0])));
+      show(flags, GetDeckyResponseSchema, found, () =>
+        found.decky === undefined ? "" : formatDecky(found.decky, revisions[0], Date.now()),
+      );
       return undefined;
     }),
   );
@@ -131,8 +132,7 @@ function registerLogs(decky: Command, cli: Cli): void {
       for await (const { lines } of fleet.streamLogs(request))
         for (const line of lines) {
           if (asLines) printRaw(JSON.stringify({ type: "line", ...asObject(toJson(LogLineSchema, line)) }));
-          else
-            print(`${line.at === undefined ? "" : timestampDate(line.at).toISOString()} ${line.service} ${visible(line.text)}`);
+          else print(formatLogLine(line));
         }
       return undefined;
     }),
@@ -163,7 +163,7 @@ function registerRevisions(decky: Command, cli: Cli): void {
       });
       show(flags, ListRevisionsResponseSchema, found, () =>
         range === undefined
-          ? formatRevisions(found.revisions)
+          ? formatRevisions(found.revisions, Date.now())
           : formatDifference(range.from, range.to, found.revisions[0]?.changes ?? []),
       );
       return undefined;

@@ -9,9 +9,10 @@ import type { Cli } from "../cli.ts";
 import { connect } from "../connection.ts";
 import type { ChosenContext } from "../contexts/contexts.ts";
 import { formOf, type ReadFlags, reading } from "../flags.ts";
+import { formatDocument } from "../forms.ts";
 import { isMap } from "../maps.ts";
-import { print, printRaw, visible, word } from "../output.ts";
-import { formatDocument } from "../text/forms.ts";
+import { print, printRaw } from "../output.ts";
+import { visible, word } from "../text/layout.ts";
 
 interface Check {
   readonly name: string;

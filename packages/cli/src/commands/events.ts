@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { toJson } from "@bufbuild/protobuf";
-import { timestampDate, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { fromConnectError } from "@decnet/common/rpc/errors";
 import { type Event, EventSchema } from "@decnet/contract/gen/decnet/v1/event_pb";
 import { matchesTopic } from "@decnet/contract/topics";
@@ -8,10 +8,11 @@ import type { Command } from "commander";
 import type { Cli } from "../cli.ts";
 import type { Connection } from "../connection.ts";
 import { formOf, type ReadFlags, reading } from "../flags.ts";
-import { print, printRaw, remark, visible } from "../output.ts";
+import { type Form, formatDocument } from "../forms.ts";
+import { print, printRaw, remark } from "../output.ts";
 import { UsageError } from "../settings.ts";
 import { parseDuration } from "../text/duration.ts";
-import { type Form, formatDocument } from "../text/forms.ts";
+import { formatEvent } from "../text/events.ts";
 
 interface EventFlags extends ReadFlags {
   readonly since?: string;
@@ -23,7 +24,7 @@ export function registerEvents(program: Command, cli: Cli): void {
   reading(
     program
       .command("events [patterns...]")
-      .description("Facts, for instance 'decky.web-01.>'; without --follow those of the last hour.")
+      .description("Events, for instance 'decky.web-01.>'; without --follow those of the last hour.")
       .option("--since <when>", "an age such as 1h, or the cursor of an event")
       .option("-f, --follow", "go on with what happens"),
     {
@@ -53,14 +54,14 @@ function startOf({ since, follow }: EventFlags): Start {
   return { since: timestampFromMs(Date.now() - ms) };
 }
 
-/** All facts up to now. The first message of a stream without a start says where now is. */
+/** All events up to now. The first message of a stream without a start says where now is. */
 async function listEvents(connection: Connection, patterns: readonly string[], start: Start, form: Form): Promise<void> {
   let head = "";
   for await (const { item } of connection.events.subscribe({ patterns: [...patterns] })) {
     if (item.case === "heartbeat") head = item.value.cursor;
     break;
   }
-  // Everything is asked for, so that the fact at the head comes whatever the patterns are.
+  // Everything is asked for, so that the event at the head comes whatever the patterns are.
   for await (const { item } of connection.events.subscribe(start)) {
     if (item.case === "event" && (patterns.length === 0 || patterns.some((each) => matchesTopic(each, item.value.topic))))
       showEvent(item.value, form);
@@ -100,9 +101,7 @@ async function followEvents(connection: Connection, patterns: string[], start: S
 }
 
 function showEvent(event: Event, form: Form): void {
-  const at = event.occurredAt === undefined ? "" : timestampDate(event.occurredAt).toISOString();
-  if (form === "table" || form === "wide")
-    print(`${at}  ${event.topic.padEnd(32)}  ${visible(JSON.stringify(event.data ?? {}))}  #${event.cursor}`);
+  if (form === "table" || form === "wide") print(formatEvent(event));
   else if (form === "name") printRaw(event.cursor);
   else if (form === "yaml") printRaw(`---\n${formatDocument("yaml", toJson(EventSchema, event))}`);
   else printRaw(JSON.stringify({ type: "event", event: toJson(EventSchema, event) }));

@@ -16,11 +16,11 @@ import { type ChangeFlags, runChange } from "../change.ts";
 import type { Cli } from "../cli.ts";
 import type { Connection } from "../connection.ts";
 import { changing, formOf, type ReadFlags, reading, show } from "../flags.ts";
+import { formatDocument } from "../forms.ts";
 import { endLive, print, printRaw, progress, say, showLive } from "../output.ts";
 import { pageSize, readPages } from "../pages.ts";
 import { UsageError } from "../settings.ts";
 import { parseDuration } from "../text/duration.ts";
-import { formatDocument } from "../text/forms.ts";
 import { endOf, formatHints, formatHost, formatHosts, formatInvitation, formatRefusal, joinSteps } from "../text/hosts.ts";
 
 interface InviteFlags extends ReadFlags {
@@ -105,7 +105,7 @@ function registerReads(host: Command, cli: Cli): void {
     cli.withConnection(async ({ swarm }) => {
       const pages = await readPages((pageToken) => swarm.listHosts({ filter: flags.select, pageSize, pageToken }));
       const hosts = pages.flatMap((page) => page.hosts);
-      show(flags, ListHostsResponseSchema, { ...pages[0], hosts, nextPageToken: "" }, () => formatHosts(hosts));
+      show(flags, ListHostsResponseSchema, { ...pages[0], hosts, nextPageToken: "" }, () => formatHosts(hosts, Date.now()));
       return undefined;
     }),
   );
@@ -116,7 +116,7 @@ function registerReads(host: Command, cli: Cli): void {
   }).action((name: string, flags: ReadFlags) =>
     cli.withConnection(async ({ swarm }) => {
       const found = await swarm.getHost({ name });
-      show(flags, GetHostResponseSchema, found, () => formatHost(found.host));
+      show(flags, GetHostResponseSchema, found, () => formatHost(found.host, Date.now()));
       return undefined;
     }),
   );
@@ -196,7 +196,7 @@ async function waitForWorker(connection: Connection, name: string, made: CreateJ
       showLive(`waiting for ${name} (Ctrl-C stops waiting, not the token)`);
       const seen = await look(connection, name, token?.id ?? "");
       for (const refused of seen.refused) tell(String(refused.at?.seconds) + refused.reason, formatRefusal(refused));
-      for (const [index, step] of joinSteps(seen.token, seen.host).entries()) tell(`step ${index}`, step);
+      for (const [index, step] of joinSteps(seen.token, seen.host, Date.now()).entries()) tell(`step ${index}`, step);
       if (seen.host?.state === HostState.CONNECTED) {
         print(`${name} is ready.`);
         return 0;

@@ -1,17 +1,18 @@
 import { type JsonObject, toJson } from "@bufbuild/protobuf";
 import { AppError } from "@decnet/common/errors/app-error";
 import { toConnectError } from "@decnet/common/rpc/errors";
-import { ServiceSchema, ServiceState } from "@decnet/contract/gen/decnet/v1/decky_pb";
+import { ServiceSchema } from "@decnet/contract/gen/decnet/v1/decky_pb";
 import { UpdateMode } from "@decnet/contract/gen/decnet/v1/mutation_pb";
 import type { Command } from "commander";
 import { type ChangeFlags, runChange } from "../change.ts";
 import type { Cli } from "../cli.ts";
 import { parseDecky } from "../deckies.ts";
 import { changing, formOf, type ReadFlags, reading } from "../flags.ts";
-import { columns, print, printRaw, visible, word } from "../output.ts";
+import { formatDocument } from "../forms.ts";
+import { print, printRaw } from "../output.ts";
 import { askHidden } from "../prompts.ts";
 import { parseSettings, UsageError } from "../settings.ts";
-import { formatDocument } from "../text/forms.ts";
+import { formatService } from "../text/decky.ts";
 
 /** `decnet service …` */
 export function registerService(program: Command, cli: Cli): void {
@@ -78,7 +79,7 @@ function registerUpdate(service: Command, cli: Cli, verb: "set" | "replace", tex
       .option("-f, --file <file>", "settings from a YAML file, - for standard input")
       .option("--save", "store only; the running container keeps its settings")
       .option("--clear-secret <key>", "forget a secret; repeatable", (key: string, before: string[] = []) => [...before, key])
-      .option("--apply-staged", "make saved settings real"),
+      .option("--apply-staged", "apply saved settings"),
     {
       examples: [
         `service ${verb} web-07 http fake_app=wordpress`,
@@ -135,18 +136,7 @@ function registerGet(service: Command, cli: Cli): void {
         printRaw(formatDocument(form, toJson(ServiceSchema, one)));
         return undefined;
       }
-      const rows = [
-        ...Object.entries(one.config ?? {}).map(([key, value]) => [`  ${key}`, visible(JSON.stringify(value))]),
-        ...one.secretsSet.map((key) => [`  ${key}`, "(secret)"]),
-        ...Object.entries(one.staged ?? {}).map(([key, value]) => [
-          `  ${key}`,
-          visible(JSON.stringify(value)),
-          "staged: not applied",
-        ]),
-        ...one.stagedSecrets.map((key) => [`  ${key}`, "(secret)", "staged: not applied"]),
-      ];
-      print(`${slug} of ${name}  ${word(ServiceState, one.state)}`);
-      print(rows.length === 0 ? "  every setting has the catalogue's default" : columns(rows));
+      print(formatService(name, one));
       return undefined;
     }),
   );

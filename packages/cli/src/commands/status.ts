@@ -22,14 +22,15 @@ export function registerStatus(program: Command, cli: Cli): void {
         fleet.listDeckies({ filter: "state!=running", pageSize: mostRows }),
         operations.listOperations({ filter: "state=failed,parent=", pageSize: 5 }),
       ]);
-      const since = Date.now() - recentMs;
+      const now = Date.now();
       show(flags, ListDeckiesResponseSchema, { ...troubled, counts: all.counts }, () =>
         formatStatus({
           context: context.name,
           version: who.serverVersion,
           counts: all.counts,
           troubled: troubled.deckies,
-          failed: failed.operations.filter(({ createdAt }) => createdAt !== undefined && timestampMs(createdAt) > since),
+          now,
+          failed: failed.operations.filter(({ createdAt }) => createdAt !== undefined && timestampMs(createdAt) > now - recentMs),
         }),
       );
       return undefined;

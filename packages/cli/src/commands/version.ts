@@ -3,8 +3,8 @@ import type { Command } from "commander";
 import type { Cli } from "../cli.ts";
 import { connect } from "../connection.ts";
 import { formOf, type ReadFlags, reading } from "../flags.ts";
+import { formatDocument } from "../forms.ts";
 import { print, printRaw } from "../output.ts";
-import { formatDocument } from "../text/forms.ts";
 
 const askAtMostMs = 2_000;
 

@@ -2,7 +2,7 @@ import { Role, WhoAmIResponseSchema } from "@decnet/contract/gen/decnet/v1/acces
 import type { Command } from "commander";
 import type { Cli } from "../cli.ts";
 import { type ReadFlags, reading, show } from "../flags.ts";
-import { word } from "../output.ts";
+import { word } from "../text/layout.ts";
 
 /** `decnet whoami` */
 export function registerWhoami(program: Command, cli: Cli): void {

@@ -1,7 +1,7 @@
 import type { BatchResult, BatchSummary } from "@decnet/contract/gen/decnet/v1/mutation_pb";
 import { OperationKind, OperationState, type Risk } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { isReason, reasons } from "@decnet/contract/reasons";
-import { visible, word } from "../output.ts";
+import { visible, word } from "./layout.ts";
 import { exitOf } from "./verdict.ts";
 
 /** Batches as people read them. Pure. */

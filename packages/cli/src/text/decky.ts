@@ -1,8 +1,8 @@
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { type Decky, DeckyState, type Service, ServiceState } from "@decnet/contract/gen/decnet/v1/decky_pb";
-import type { Revision } from "@decnet/contract/gen/decnet/v1/fleet_pb";
-import type { ServiceChange } from "@decnet/contract/gen/decnet/v1/operation_pb";
-import { age, columns, table, visible, word } from "../output.ts";
+import type { LogLine, Revision } from "@decnet/contract/gen/decnet/v1/fleet_pb";
+import { ChangeAction, type ServiceChange } from "@decnet/contract/gen/decnet/v1/operation_pb";
+import { age, columns, table, visible, word } from "./layout.ts";
 import { formatField } from "./plan.ts";
 
 const stateMarks: Readonly<Record<DeckyState, string>> = {
@@ -27,7 +27,7 @@ export function deckyName(decky: Pick<Decky, "ref">): string {
 }
 
 /** The list of deckies as people read it. */
-export function formatDeckies(deckies: readonly Decky[], wide: boolean): string {
+export function formatDeckies(deckies: readonly Decky[], wide: boolean, now: number): string {
   const more = wide ? ["MAC", "HOSTNAME", "DISTRO", "ARCHETYPE", "LAST"] : [];
   return table(
     ["NAME", "STATE", "HOST", "IP", "SERVICES", "REV", "AGE", ...more],
@@ -38,7 +38,7 @@ export function formatDeckies(deckies: readonly Decky[], wide: boolean): string 
       decky.addresses[0]?.ip ?? "",
       decky.services.map(({ state, slug }) => (state === ServiceState.RUNNING ? slug : `!${slug}`)).join(" "),
       formatRevision(decky),
-      age(decky.observedAt),
+      age(decky.observedAt, now),
       ...(wide
         ? [
             decky.addresses[0]?.mac ?? "",
@@ -58,7 +58,7 @@ function formatRevision(decky: Decky): string {
 }
 
 /** One decky in full; `newest` is its newest revision. */
-export function formatDecky(decky: Decky, newest: Revision | undefined): string {
+export function formatDecky(decky: Decky, newest: Revision | undefined, now: number): string {
   const name = deckyName(decky);
   const address = decky.addresses[0];
   const identity = [address?.ip, address?.mac, decky.identity?.hostname, decky.identity?.distro, decky.identity?.osFamily];
@@ -66,12 +66,12 @@ export function formatDecky(decky: Decky, newest: Revision | undefined): string 
   const open = decky.services.filter((service) => service.openSessions > 0);
   const total = open.reduce((sum, service) => sum + service.openSessions, 0);
   return [
-    `${name}  ${scope} · host ${decky.host} · ${formatState(decky.state)} (seen ${age(decky.observedAt)} ago)`,
+    `${name}  ${scope} · host ${decky.host} · ${formatState(decky.state)} (seen ${age(decky.observedAt, now)} ago)`,
     ...(decky.message === "" ? [] : [`  ${visible(decky.message)}`]),
     `  identity   ${identity.filter(Boolean).join(" · ")}    fixed at deploy`,
     `  desired    r${decky.desiredRevision}  ${newest?.number === decky.desiredRevision ? origin(newest) : ""}`.trimEnd(),
     `  applied    r${decky.appliedRevision}    decnet decky revisions ${name}`,
-    ...indent(columns(decky.services.map(serviceRow)), "  services   ", "             "),
+    ...indent(columns(decky.services.map((service) => serviceRow(service, now))), "  services   ", "             "),
     ...(total === 0
       ? []
       : [`  sessions   ${total} open: ${open.map((service) => `${service.openSessions} on ${service.slug}`).join(", ")}`]),
@@ -85,16 +85,37 @@ export function formatDecky(decky: Decky, newest: Revision | undefined): string 
   ].join("\n");
 }
 
-function serviceRow(service: Service): string[] {
+function serviceRow(service: Service, now: number): string[] {
   const isFine = service.state === ServiceState.RUNNING;
   return [
     service.slug,
     `${isFine ? "" : "! "}${word(ServiceState, service.state)}`,
-    service.startedAt === undefined ? "-" : age(service.startedAt),
+    service.startedAt === undefined ? "-" : age(service.startedAt, now),
     service.ports.map((port) => `${port.protocol}/${port.number}`).join(" ") || "-",
     `restarts ${service.restartCount}`,
     visible(service.message),
   ];
+}
+
+/** One service with its settings; secrets are only named. */
+export function formatService(decky: string, service: Service): string {
+  const settings = (config: Readonly<Record<string, unknown>> | undefined, secrets: readonly string[]) => [
+    ...Object.entries(config ?? {}).map(([key, value]) => [`  ${key}`, visible(JSON.stringify(value))]),
+    ...secrets.map((key) => [`  ${key}`, "(secret)"]),
+  ];
+  const rows = [
+    ...settings(service.config, service.secretsSet),
+    ...settings(service.staged, service.stagedSecrets).map((row) => [...row, "staged: not applied"]),
+  ];
+  return [
+    `${service.slug} of ${decky}  ${word(ServiceState, service.state)}`,
+    rows.length === 0 ? "  every setting has the catalog's default" : columns(rows),
+  ].join("\n");
+}
+
+/** A line that a service wrote. */
+export function formatLogLine({ at, service, text }: LogLine): string {
+  return `${at === undefined ? "" : timestampDate(at).toISOString()} ${service} ${visible(text)}`;
 }
 
 function indent(text: string, first: string, others: string): string[] {
@@ -107,15 +128,21 @@ function origin(revision: Revision): string {
   return [at, revision.actor, revision.reason === "" ? "" : JSON.stringify(visible(revision.reason))].filter(Boolean).join("  ");
 }
 
-const short: readonly string[] = ["?", "+", "-", "+/-", "~"];
+const short: Readonly<Record<ChangeAction, string>> = {
+  [ChangeAction.UNSPECIFIED]: "?",
+  [ChangeAction.ADDED]: "+",
+  [ChangeAction.REMOVED]: "-",
+  [ChangeAction.CHANGED]: "+/-",
+  [ChangeAction.STAGED]: "~",
+};
 
 /** The revisions of a decky, newest first. */
-export function formatRevisions(revisions: readonly Revision[]): string {
+export function formatRevisions(revisions: readonly Revision[], now: number): string {
   return table(
     ["REV", "AGE", "WHO", "WHAT", "WHY"],
     revisions.map((each) => [
       `r${each.number}`,
-      age(each.createdAt),
+      age(each.createdAt, now),
       each.actor,
       each.changes.map(summary).join(" ") || "-",
       visible(each.reason),
@@ -125,7 +152,7 @@ export function formatRevisions(revisions: readonly Revision[]): string {
 
 function summary(change: ServiceChange): string {
   const keys = change.fields.length === 0 ? "" : `(${change.fields.map((field) => field.key).join(",")})`;
-  return `${short[change.action] ?? "?"}${change.service || "identity"}${keys}`;
+  return `${short[change.action]}${change.service || "identity"}${keys}`;
 }
 
 /** What differs between two revisions, in the marks of a plan. */
@@ -134,7 +161,7 @@ export function formatDifference(from: number, to: number, changes: readonly Ser
   return [
     `r${from} → r${to}`,
     ...changes.flatMap((change) => [
-      `  ${(short[change.action] ?? "?").padStart(3)} ${change.service || "identity"}`,
+      `  ${short[change.action].padStart(3)} ${change.service || "identity"}`,
       ...change.fields.map((field) => `      ${formatField(field)}`),
     ]),
   ].join("\n");

@@ -2,11 +2,11 @@ import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import type { CreateJoinTokenResponse, Host, JoinToken, RefusedJoin } from "@decnet/contract/gen/decnet/v1/swarm_pb";
 import { HostState } from "@decnet/contract/gen/decnet/v1/swarm_pb";
-import { age, columns, table, visible, word } from "../output.ts";
+import { age, columns, table, visible, word } from "./layout.ts";
 
 /** Hosts and invitations as people read them. Pure. */
 
-export function formatHosts(hosts: readonly Host[], now = Date.now()): string {
+export function formatHosts(hosts: readonly Host[], now: number): string {
   if (hosts.length === 0) return "no workers; make one: decnet host invite --name NAME";
   return table(
     ["NAME", "STATE", "SEEN", "CERT", "DECKIES", "VERSION"],
@@ -21,7 +21,7 @@ export function formatHosts(hosts: readonly Host[], now = Date.now()): string {
   );
 }
 
-export function formatHost(host: Host | undefined, now = Date.now()): string {
+export function formatHost(host: Host | undefined, now: number): string {
   if (host === undefined) return "";
   const { facts } = host;
   const rows = [
@@ -74,7 +74,7 @@ export function formatRefusal(refused: RefusedJoin): string {
 }
 
 /** The steps of a join that have been taken, in order. */
-export function joinSteps(token: JoinToken | undefined, host: Host | undefined, now = Date.now()): string[] {
+export function joinSteps(token: JoinToken | undefined, host: Host | undefined, now: number): string[] {
   const facts = host?.facts;
   return [
     ...(token?.usedAt === undefined ? [] : [`✔ token used${host === undefined ? "" : ` from ${visible(host.address)}`}`]),

@@ -1,7 +1,7 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { type Operation, OperationKind, OperationState } from "@decnet/contract/gen/decnet/v1/operation_pb";
-import { word } from "../output.ts";
 import { formatTook } from "./duration.ts";
+import { word } from "./layout.ts";
 import { nameOf } from "./plan.ts";
 
 /** One ended part of a change of many deckies. */

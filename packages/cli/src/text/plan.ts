@@ -8,7 +8,7 @@ import {
   type Risk,
   type ServiceChange,
 } from "@decnet/contract/gen/decnet/v1/operation_pb";
-import { visible } from "../output.ts";
+import { visible } from "./layout.ts";
 
 export function hasChanges(plan: Plan | undefined): boolean {
   return plan !== undefined && (plan.steps.length > 0 || plan.changes.length > 0 || plan.deckies.length > 0);

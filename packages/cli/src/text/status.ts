@@ -1,7 +1,7 @@
 import type { Decky } from "@decnet/contract/gen/decnet/v1/decky_pb";
 import type { Operation } from "@decnet/contract/gen/decnet/v1/operation_pb";
-import { age, columns, visible } from "../output.ts";
 import { deckyName, formatState } from "./decky.ts";
+import { age, columns, visible } from "./layout.ts";
 import { nameOf } from "./plan.ts";
 
 export interface StatusFacts {
@@ -12,6 +12,8 @@ export interface StatusFacts {
   readonly troubled: readonly Decky[];
   /** Changes that failed lately. */
   readonly failed: readonly Operation[];
+  /** Milliseconds since 1970. */
+  readonly now: number;
 }
 
 const order = ["degraded", "detached", "failed", "unknown", "changing", "pending", "running"];
@@ -25,7 +27,7 @@ const marks: Readonly<Record<string, string>> = {
 };
 
 /** What needs somebody, on one screen. Pure. */
-export function formatStatus({ context, version, counts, troubled, failed }: StatusFacts): string {
+export function formatStatus({ context, version, counts, troubled, failed, now }: StatusFacts): string {
   const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
   const head = `${context} · master ${version} · ${total.toLocaleString("en")} deck${total === 1 ? "y" : "ies"}`;
   if (total === 0) return [head, "", "  no deckies yet          decnet fleet apply -f fleet.yaml"].join("\n");
@@ -37,13 +39,13 @@ export function formatStatus({ context, version, counts, troubled, failed }: Sta
     ...troubled.map((decky) => [
       `  ${formatState(decky.state)}`,
       deckyName(decky),
-      `${visible(decky.message)} (seen ${age(decky.observedAt)} ago)`,
+      `${visible(decky.message)} (seen ${age(decky.observedAt, now)} ago)`,
       `decnet decky get ${deckyName(decky)}`,
     ]),
     ...failed.map((operation) => [
       "  × change",
       nameOf(operation),
-      `${operation.service} ${visible(operation.error?.message ?? "failed")}, ${age(operation.createdAt)} ago${operation.error?.undone === true ? " (undone)" : ""}`.trim(),
+      `${operation.service} ${visible(operation.error?.message ?? "failed")}, ${age(operation.createdAt, now)} ago${operation.error?.undone === true ? " (undone)" : ""}`.trim(),
       `decnet op get ${operation.id}`,
     ]),
   ];

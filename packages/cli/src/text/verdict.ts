@@ -1,5 +1,6 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import {
+  ChangeAction,
   type Operation,
   OperationKind,
   OperationState,
@@ -7,8 +8,8 @@ import {
   StepState,
 } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { isReason, reasons } from "@decnet/contract/reasons";
-import { visible, word } from "../output.ts";
 import { formatTook } from "./duration.ts";
+import { visible, word } from "./layout.ts";
 import { hasChanges, nameOf } from "./plan.ts";
 
 /** A finished step: mark, verb, target, how long it took; a failed one with its last output. Pure. */
@@ -57,24 +58,24 @@ export function worstExit(codes: readonly number[]): number {
   return severity.find((code) => codes.includes(code)) ?? codes.find((code) => code !== 0) ?? 0;
 }
 
-export interface VerdictFacts {
+export interface VerdictContext {
   /** The decky as it is now, for a failed change. */
   readonly now?: { readonly state: string; readonly revision: number };
 }
 
 /** How an operation ended, for people. A success goes to stdout, everything else to stderr. Pure. */
-export function formatVerdict(operation: Operation, facts: VerdictFacts = {}): string {
+export function formatVerdict(operation: Operation, context: VerdictContext = {}): string {
   const name = subjectOf(operation);
   switch (operation.state) {
     case OperationState.SUCCEEDED:
       return success(operation, name);
     case OperationState.FAILED:
-      return failure(operation, name, facts);
+      return failure(operation, name, context);
     case OperationState.CANCELLED:
       return `${operation.id} was cancelled${operation.error?.undone === true ? ` and undone; ${name} is as before` : ""}`;
     case OperationState.SUPERSEDED:
       return [
-        `${operation.id} was superseded: a later change of ${name} took its place before it was real`,
+        `${operation.id} was superseded: a later change of ${name} took its place before it was applied`,
         ` next:  decnet decky revisions ${name}`,
       ].join("\n");
     default:
@@ -110,7 +111,8 @@ function isTeardown({ kind }: Operation): boolean {
 
 function outcome(operation: Operation): string {
   const { kind, service } = operation;
-  const isSave = operation.plan?.changes.some((change) => change.action === 4) === true && operation.steps.length === 0;
+  const isSave =
+    operation.plan?.changes.some((change) => change.action === ChangeAction.STAGED) === true && operation.steps.length === 0;
   if (kind === OperationKind.ADD_SERVICE) return `applied, ${service} is running`;
   if (kind === OperationKind.REMOVE_SERVICE) return `applied, ${service} is gone`;
   if (kind === OperationKind.UPDATE_SERVICE_CONFIG && isSave) return `saved, not applied: ${service} keeps its settings`;
@@ -123,7 +125,7 @@ function outcome(operation: Operation): string {
   return "applied";
 }
 
-function failure(operation: Operation, name: string, { now }: VerdictFacts): string {
+function failure(operation: Operation, name: string, { now }: VerdictContext): string {
   const { error } = operation;
   const message = visible(error?.message ?? "the change failed");
   const cause = error?.outputTail.findLast((line) => line.trim() !== "");
@@ -137,7 +139,7 @@ function failure(operation: Operation, name: string, { now }: VerdictFacts): str
   ].join("\n");
 }
 
-function stateNow(operation: Operation, name: string, now: VerdictFacts["now"]): string {
+function stateNow(operation: Operation, name: string, now: VerdictContext["now"]): string {
   if (operation.error?.reason === "PLAN_CHANGED") return "nothing was done: the world moved after the plan was made";
   if (operation.error?.undone !== true)
     return `${name} was NOT undone${now === undefined ? "" : ` and is ${now.state}`}; it needs you`;

@@ -1,0 +1,42 @@
+import type { Archetype, CatalogEntry, ConfigField, Distro } from "@decnet/contract/gen/decnet/v1/catalog_pb";
+import { table } from "./layout.ts";
+
+/** The services on offer. */
+export function formatCatalog(entries: readonly CatalogEntry[]): string {
+  return table(
+    ["SLUG", "PORTS", "WHAT"],
+    entries.map(({ slug, ports, singleton, summary }) => [
+      slug,
+      ports.map((port) => `${port.protocol}/${port.number}`).join(" ") || (singleton ? "per host" : "-"),
+      summary,
+    ]),
+  );
+}
+
+/** The settings of one service. */
+export function formatFields(fields: readonly ConfigField[]): string {
+  return table(
+    ["KEY", "DEFAULT", "ALLOWED", "HELP"],
+    fields.map((field) => [field.key, formatDefault(field), field.enumValues.join("|"), field.help]),
+  );
+}
+
+function formatDefault({ secret, defaultValue }: ConfigField): string {
+  if (secret) return "(secret)";
+  const value: unknown = defaultValue?.kind.value ?? "";
+  return JSON.stringify(typeof value === "object" ? "list" : value);
+}
+
+export function formatArchetypes(archetypes: readonly Archetype[]): string {
+  return table(
+    ["SLUG", "SERVICES", "NOT ON OFFER YET"],
+    archetypes.map((each) => [each.slug, each.services.join(" "), each.missingServices.join(" ")]),
+  );
+}
+
+export function formatDistros(distros: readonly Distro[]): string {
+  return table(
+    ["SLUG", "IMAGE"],
+    distros.map((each) => [each.slug, each.image]),
+  );
+}

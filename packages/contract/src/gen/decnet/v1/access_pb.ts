@@ -125,7 +125,7 @@ export const TokenSchema: GenMessage<Token> = /*@__PURE__*/
  */
 export type CreateTokenRequest = Message<"decnet.v1.CreateTokenRequest"> & {
   /**
-   * Shown as the actor of what it does.
+   * Shown as the actor of what is done with it.
    *
    * @generated from field: string name = 1;
    */
@@ -403,7 +403,7 @@ export const AccessService: GenService<{
     output: typeof WhoAmIResponseSchema;
   },
   /**
-   * The secret part of the token is answered once, here, and never again.
+   * Returns the secret part of the token, this once and never again.
    *
    * @generated from rpc decnet.v1.AccessService.CreateToken
    */
@@ -421,7 +421,7 @@ export const AccessService: GenService<{
     output: typeof ListTokensResponseSchema;
   },
   /**
-   * Takes effect at once. What the token did stays on record.
+   * Takes effect at once. What was done with the token stays on record.
    *
    * @generated from rpc decnet.v1.AccessService.RevokeToken
    */

@@ -160,7 +160,7 @@ export type ListServicesResponse = Message<"decnet.v1.ListServicesResponse"> & {
   services: CatalogEntry[];
 
   /**
-   * sha256 over the whole catalogue, hex.
+   * sha256 of the whole catalog, hex.
    *
    * @generated from field: string digest = 2;
    */
@@ -228,7 +228,7 @@ export type Archetype = Message<"decnet.v1.Archetype"> & {
   services: string[];
 
   /**
-   * Slugs whose services are not all in the catalogue cannot be deployed yet.
+   * An archetype whose services are not all in the catalog cannot be deployed yet.
    *
    * @generated from field: repeated string missing_services = 4;
    */

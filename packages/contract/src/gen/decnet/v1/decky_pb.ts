@@ -43,7 +43,7 @@ export const DeckyRefSchema: GenMessage<DeckyRef> = /*@__PURE__*/
   messageDesc(file_decnet_v1_decky, 0);
 
 /**
- * A port that the catalogue declares for a service.
+ * A port that the catalog declares for a service.
  *
  * @generated from message decnet.v1.Port
  */
@@ -170,7 +170,7 @@ export type Service = Message<"decnet.v1.Service"> & {
   restartCount: number;
 
   /**
-   * One sentence about a state other than running.
+   * One sentence about any state but running.
    *
    * @generated from field: string message = 12;
    */
@@ -216,14 +216,14 @@ export type Decky = Message<"decnet.v1.Decky"> & {
   observedAt?: Timestamp | undefined;
 
   /**
-   * The newest wanted revision.
+   * The newest revision that is wanted.
    *
    * @generated from field: uint32 desired_revision = 5;
    */
   desiredRevision: number;
 
   /**
-   * The newest revision seen running; 0 when none was.
+   * The newest revision that was seen running; 0 when none was.
    *
    * @generated from field: uint32 applied_revision = 6;
    */
@@ -334,14 +334,14 @@ export enum DeckyState {
   UNSPECIFIED = 0,
 
   /**
-   * Wanted, and nothing of it was seen yet.
+   * Wanted; nothing of it has been seen yet.
    *
    * @generated from enum value: DECKY_STATE_PENDING = 1;
    */
   PENDING = 1,
 
   /**
-   * An operation is at work on it.
+   * An operation is changing it.
    *
    * @generated from enum value: DECKY_STATE_CHANGING = 2;
    */
@@ -355,14 +355,14 @@ export enum DeckyState {
   RUNNING = 3,
 
   /**
-   * The base runs, at least one service does not do what it should.
+   * The base runs; at least one service does not run as it should.
    *
    * @generated from enum value: DECKY_STATE_DEGRADED = 4;
    */
   DEGRADED = 4,
 
   /**
-   * At least one service sits in the network namespace of a base that is gone.
+   * At least one service runs in the network namespace of a base that is gone.
    *
    * @generated from enum value: DECKY_STATE_DETACHED = 5;
    */
@@ -376,7 +376,7 @@ export enum DeckyState {
   FAILED = 6,
 
   /**
-   * Its host was not heard of lately; observed_at tells since when.
+   * Its host has been silent; observed_at says since when.
    *
    * @generated from enum value: DECKY_STATE_UNKNOWN = 7;
    */
@@ -411,7 +411,7 @@ export enum ServiceState {
   NOT_LISTENING = 2,
 
   /**
-   * The container is there and does not run.
+   * The container exists and does not run.
    *
    * @generated from enum value: SERVICE_STATE_EXITED = 3;
    */
@@ -425,7 +425,7 @@ export enum ServiceState {
   RESTARTING = 4,
 
   /**
-   * There is no container.
+   * The container does not exist.
    *
    * @generated from enum value: SERVICE_STATE_MISSING = 5;
    */
@@ -439,7 +439,7 @@ export enum ServiceState {
   DETACHED = 6,
 
   /**
-   * Runs with other content than the wanted one.
+   * Runs with content that differs from what is wanted.
    *
    * @generated from enum value: SERVICE_STATE_OUTDATED = 7;
    */

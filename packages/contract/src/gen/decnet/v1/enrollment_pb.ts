@@ -79,7 +79,7 @@ export const CapacitySchema: GenMessage<Capacity> = /*@__PURE__*/
   messageDesc(file_decnet_v1_enrollment, 1);
 
 /**
- * What a worker is made of.
+ * What a worker is: machine, engine, versions. In our words, the agent info.
  *
  * @generated from message decnet.v1.AgentFacts
  */
@@ -90,7 +90,7 @@ export type AgentFacts = Message<"decnet.v1.AgentFacts"> & {
   agentVersion: string;
 
   /**
-   * Both sides must speak the same; changes with the meaning of this contract.
+   * Must be the same on both sides; changes with the meaning of this contract.
    *
    * @generated from field: uint32 protocol_version = 2;
    */
@@ -112,7 +112,7 @@ export type AgentFacts = Message<"decnet.v1.AgentFacts"> & {
   composeVersion: string;
 
   /**
-   * Why the engine or compose cannot be used; empty when they can.
+   * Why the engine or compose cannot be used; empty when both can.
    *
    * @generated from field: string engine_problem = 6;
    */
@@ -312,7 +312,7 @@ export type RegisterRequest = Message<"decnet.v1.RegisterRequest"> & {
   accepted: AcceptedDecky[];
 
   /**
-   * Made at the agent's start: two agents with one identity differ in it.
+   * Made when the agent starts: it distinguishes two agents with the same identity.
    *
    * @generated from field: string instance_id = 3;
    */
@@ -350,7 +350,7 @@ export type RegisterResponse = Message<"decnet.v1.RegisterResponse"> & {
   serverTime?: Timestamp | undefined;
 
   /**
-   * Deckies that live elsewhere or nowhere now.
+   * Deckies that now live elsewhere or nowhere.
    *
    * @generated from field: repeated decnet.v1.DeckyRef remove = 3;
    */
@@ -522,7 +522,7 @@ export type ReportRequest = Message<"decnet.v1.ReportRequest"> & {
   items: ReportItem[];
 
   /**
-   * Milliseconds since the agent's last whole look at its host; unset when there was none.
+   * Milliseconds since the agent's last complete drift check of its host; unset when there was none.
    *
    * @generated from field: optional uint32 looked_ms_ago = 3;
    */
@@ -546,7 +546,7 @@ export type ReportResponse = Message<"decnet.v1.ReportResponse"> & {
   acknowledged: bigint;
 
   /**
-   * Send everything that is seen anew.
+   * Send all observations again.
    *
    * @generated from field: bool full_resync = 2;
    */
@@ -570,7 +570,7 @@ export const ReportResponseSchema: GenMessage<ReportResponse> = /*@__PURE__*/
  */
 export const EnrollmentService: GenService<{
   /**
-   * A join token and a certificate request for a certificate. The private key never leaves the worker.
+   * Exchanges a join token and a certificate request for a certificate. The private key never leaves the worker.
    *
    * @generated from rpc decnet.v1.EnrollmentService.Enroll
    */
@@ -580,7 +580,7 @@ export const EnrollmentService: GenService<{
     output: typeof EnrollResponseSchema;
   },
   /**
-   * A new certificate for the holder of one that is still valid.
+   * Issues a new certificate to the holder of one that is still valid.
    *
    * @generated from rpc decnet.v1.EnrollmentService.RenewCertificate
    */
@@ -597,7 +597,7 @@ export const EnrollmentService: GenService<{
  */
 export const RegistrationService: GenService<{
   /**
-   * First call of each connection: who the agent is, what it can do, what it runs.
+   * The first call on each connection: who the agent is, what it can do, what it runs.
    *
    * @generated from rpc decnet.v1.RegistrationService.Register
    */

@@ -29,7 +29,7 @@ export type AddServiceRequest = Message<"decnet.v1.AddServiceRequest"> & {
   decky?: DeckyRef | undefined;
 
   /**
-   * A catalogue slug.
+   * A catalog slug.
    *
    * @generated from field: string service = 2;
    */
@@ -129,7 +129,7 @@ export type UpdateServiceConfigRequest = Message<"decnet.v1.UpdateServiceConfigR
   service: string;
 
   /**
-   * Unset: the stored settings, with what is staged, stay as they are; together with `apply` they become real.
+   * Unset: the stored settings, staged ones included, stay as they are; together with `apply` they are applied.
    *
    * @generated from field: google.protobuf.Struct config = 3;
    */
@@ -141,14 +141,14 @@ export type UpdateServiceConfigRequest = Message<"decnet.v1.UpdateServiceConfigR
   mode: UpdateMode;
 
   /**
-   * Keys of secrets to forget.
+   * Keys of secrets to delete.
    *
    * @generated from field: repeated string clear_secrets = 5;
    */
   clearSecrets: string[];
 
   /**
-   * False: save only. The running container keeps the old settings until the next apply.
+   * False: only save. The running container keeps the old settings until the next apply.
    *
    * @generated from field: bool apply = 6;
    */
@@ -231,7 +231,7 @@ export type BatchMutateRequest = Message<"decnet.v1.BatchMutateRequest"> & {
   changes: BatchChange[];
 
   /**
-   * Instead of naming a decky in each change: every change is made on every decky that fits. The grammar of ListDeckies.
+   * Instead of naming a decky in each change: every change is made on every decky that matches. The grammar of ListDeckies.
    *
    * @generated from field: string select = 2;
    */
@@ -245,14 +245,14 @@ export type BatchMutateRequest = Message<"decnet.v1.BatchMutateRequest"> & {
   parallel: number;
 
   /**
-   * Start no further change after so many failures; 0 means never stop.
+   * No further change is started after this many failures; 0 means no limit.
    *
    * @generated from field: uint32 max_failures = 4;
    */
   maxFailures: number;
 
   /**
-   * dry_run answers the plan of each change. request_id makes the whole batch one operation; the same id again answers how it stands.
+   * dry_run returns the plan of each change. request_id makes the whole batch one operation; the same id again returns its state.
    *
    * @generated from field: decnet.v1.MutationOptions options = 5;
    */
@@ -267,7 +267,7 @@ export const BatchMutateRequestSchema: GenMessage<BatchMutateRequest> = /*@__PUR
   messageDesc(file_decnet_v1_mutation, 7);
 
 /**
- * How one change of the batch went, or the batch itself at its start and end.
+ * The result of one change of the batch, or the batch itself at its start and end.
  *
  * @generated from message decnet.v1.BatchMutateResponse
  */
@@ -365,7 +365,7 @@ export type BatchSummary = Message<"decnet.v1.BatchSummary"> & {
   failed: number;
 
   /**
-   * Stored and not over: a host is away, or nobody waits for the end. The batch ends with the last of them.
+   * Stored and not finished: a host is away, or the caller does not wait for the end. The batch ends with the last of them.
    *
    * @generated from field: uint32 queued = 5;
    */
@@ -403,14 +403,14 @@ export enum UpdateMode {
   UNSPECIFIED = 0,
 
   /**
-   * `config` takes the place of the stored settings; secrets that it does not name are kept.
+   * `config` replaces the stored settings; secrets that it does not name are kept.
    *
    * @generated from enum value: UPDATE_MODE_REPLACE = 1;
    */
   REPLACE = 1,
 
   /**
-   * `config` is laid over the stored settings.
+   * `config` is merged into the stored settings.
    *
    * @generated from enum value: UPDATE_MODE_MERGE = 2;
    */
@@ -448,7 +448,7 @@ export const MutationService: GenService<{
     output: typeof RemoveServiceResponseSchema;
   },
   /**
-   * Stores new settings; with `apply` makes them real.
+   * Stores new settings; with `apply` applies them.
    *
    * @generated from rpc decnet.v1.MutationService.UpdateServiceConfig
    */
@@ -458,7 +458,7 @@ export const MutationService: GenService<{
     output: typeof UpdateServiceConfigResponseSchema;
   },
   /**
-   * Many changes of many deckies on many hosts; says how each went as it goes.
+   * Many changes of many deckies on many hosts; reports each result as it comes.
    *
    * @generated from rpc decnet.v1.MutationService.BatchMutate
    */

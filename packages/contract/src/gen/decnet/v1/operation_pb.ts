@@ -25,7 +25,7 @@ export const file_decnet_v1_operation: GenFile = /*@__PURE__*/
  */
 export type MutationOptions = Message<"decnet.v1.MutationOptions"> & {
   /**
-   * Chosen by the caller, at most 128 characters. The same id again answers the first call's operation.
+   * Chosen by the caller, at most 128 characters. The same id again returns the first call's operation.
    *
    * @generated from field: string request_id = 1;
    */
@@ -46,7 +46,7 @@ export type MutationOptions = Message<"decnet.v1.MutationOptions"> & {
   expectedPlan: string;
 
   /**
-   * Answer the plan and change nothing.
+   * Return the plan and change nothing.
    *
    * @generated from field: bool dry_run = 4;
    */
@@ -94,8 +94,8 @@ export type PlanStep = Message<"decnet.v1.PlanStep"> & {
   number: number;
 
   /**
-   * prepare-image, create-network, create-helper, add-route, write-project, create, recreate, start, restart, stop, remove, settle,
-   * remove-route, release-network, remove-project.
+   * prepare-image, create-network, create-helper, add-route, write-project, create, recreate, start, restart, stop, remove,
+   * settle, remove-route, release-network, remove-project.
    *
    * @generated from field: string verb = 2;
    */
@@ -165,7 +165,7 @@ export const RiskSchema: GenMessage<Risk> = /*@__PURE__*/
   messageDesc(file_decnet_v1_operation, 2);
 
 /**
- * One config key. Values of secrets are not carried: `secret` is true and both values are empty.
+ * One config key. Values of secrets are never included: `secret` is true and both values are empty.
  *
  * @generated from message decnet.v1.FieldChange
  */
@@ -181,7 +181,7 @@ export type FieldChange = Message<"decnet.v1.FieldChange"> & {
   action: ChangeAction;
 
   /**
-   * JSON texts.
+   * JSON.
    *
    * @generated from field: string before = 3;
    */
@@ -268,7 +268,7 @@ export type Plan = Message<"decnet.v1.Plan"> & {
   digest: string;
 
   /**
-   * The plan as people read it, one line a step.
+   * The plan as people read it, one line for each step.
    *
    * @generated from field: string text = 6;
    */
@@ -384,7 +384,7 @@ export type OperationStep = Message<"decnet.v1.OperationStep"> & {
   outputTail: string[];
 
   /**
-   * 1 for the first run; an undo and a run after a restart of the master count on.
+   * 1 for the first run; an undo, or a run after a restart of the master, has the next number.
    *
    * @generated from field: uint32 attempt = 10;
    */
@@ -530,7 +530,7 @@ export type OperationError = Message<"decnet.v1.OperationError"> & {
   outputTail: string[];
 
   /**
-   * Whether the decky is back on its last good state.
+   * Whether the decky is back in its last good state.
    *
    * @generated from field: bool undone = 5;
    */
@@ -569,7 +569,7 @@ export type Operation = Message<"decnet.v1.Operation"> & {
   decky?: DeckyRef | undefined;
 
   /**
-   * The revision that the change made; 0 for a dry run and for changes of many deckies.
+   * The revision that the change created; 0 for a dry run and for changes of many deckies.
    *
    * @generated from field: uint32 revision = 5;
    */
@@ -631,7 +631,7 @@ export type Operation = Message<"decnet.v1.Operation"> & {
   finishedAt?: Timestamp | undefined;
 
   /**
-   * The operation that this one is a part of.
+   * The operation of which this one is a part.
    *
    * @generated from field: string parent = 17;
    */
@@ -650,7 +650,7 @@ export type Operation = Message<"decnet.v1.Operation"> & {
   host: string;
 
   /**
-   * Why it does not go on, such as a host that is away; empty when it does.
+   * What it waits for, such as a host that is away; empty when it does not wait.
    *
    * @generated from field: string waiting_for = 20;
    */
@@ -776,7 +776,7 @@ export const WatchOperationRequestSchema: GenMessage<WatchOperationRequest> = /*
   messageDesc(file_decnet_v1_operation, 17);
 
 /**
- * Either one step, or the operation when its state changed. The last message carries the ended operation.
+ * Either one step, or the operation when its state has changed. The last message is the ended operation.
  *
  * @generated from message decnet.v1.WatchOperationResponse
  */
@@ -855,7 +855,7 @@ export enum OperationState {
   UNSPECIFIED = 0,
 
   /**
-   * Accepted and stored; nothing was done yet.
+   * Accepted and stored; nothing has been done yet.
    *
    * @generated from enum value: OPERATION_STATE_PENDING = 1;
    */
@@ -867,14 +867,14 @@ export enum OperationState {
   RUNNING = 2,
 
   /**
-   * The asked revision was seen running.
+   * The requested revision was seen running.
    *
    * @generated from enum value: OPERATION_STATE_SUCCEEDED = 3;
    */
   SUCCEEDED = 3,
 
   /**
-   * It could not be made so; error says why and whether it was undone.
+   * It could not be applied; error says why and whether it was undone.
    *
    * @generated from enum value: OPERATION_STATE_FAILED = 4;
    */
@@ -886,7 +886,7 @@ export enum OperationState {
   CANCELLED = 5,
 
   /**
-   * A newer change took its place before it was made so.
+   * A newer change replaced it before it was applied.
    *
    * @generated from enum value: OPERATION_STATE_SUPERSEDED = 6;
    */
@@ -954,7 +954,7 @@ export enum OperationKind {
   TEARDOWN_FLEET = 9,
 
   /**
-   * Started by drift, not by a person.
+   * Started because of drift, not by a person.
    *
    * @generated from enum value: OPERATION_KIND_REPAIR = 10;
    */
@@ -1006,7 +1006,7 @@ export enum OnFailure {
   UNDO = 1,
 
   /**
-   * The failed change stays, for looking at.
+   * The failed change stays, to be examined.
    *
    * @generated from enum value: ON_FAILURE_KEEP = 2;
    */
@@ -1031,14 +1031,14 @@ export enum Wait {
   UNSPECIFIED = 0,
 
   /**
-   * Answer when the operation ended, or when the caller's deadline is near.
+   * Return when the operation has ended, or when the caller's deadline is near.
    *
    * @generated from enum value: WAIT_APPLIED = 1;
    */
   APPLIED = 1,
 
   /**
-   * Answer as soon as the change is stored.
+   * Return as soon as the change is stored.
    *
    * @generated from enum value: WAIT_ACCEPTED = 2;
    */
@@ -1065,7 +1065,7 @@ export enum WhenAway {
   UNSPECIFIED = 0,
 
   /**
-   * Store the change; it is made when the host is back. The call answers the pending operation at once.
+   * Store the change; it is applied when the host is back. The call returns the pending operation at once.
    *
    * @generated from enum value: WHEN_AWAY_QUEUE = 1;
    */
@@ -1228,7 +1228,7 @@ export const OperationService: GenService<{
     output: typeof WatchOperationResponseSchema;
   },
   /**
-   * Stops an operation that has not begun to act; a running one ends its step and is undone.
+   * Stops an operation that has not started to act; a running one finishes its step and is undone.
    *
    * @generated from rpc decnet.v1.OperationService.CancelOperation
    */

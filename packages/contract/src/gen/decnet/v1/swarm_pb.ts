@@ -198,7 +198,7 @@ export type JoinToken = Message<"decnet.v1.JoinToken"> & {
   revokedAt?: Timestamp | undefined;
 
   /**
-   * The host that joined with it.
+   * The host that has joined with it.
    *
    * @generated from field: string host_id = 8;
    */
@@ -626,7 +626,7 @@ export enum HostState {
   UNSPECIFIED = 0,
 
   /**
-   * Has a certificate and was never connected.
+   * Has a certificate and has never been connected.
    *
    * @generated from enum value: HOST_STATE_ENROLLED = 1;
    */
@@ -638,7 +638,7 @@ export enum HostState {
   CONNECTED = 2,
 
   /**
-   * Was connected and is silent now.
+   * Was connected and is now silent.
    *
    * @generated from enum value: HOST_STATE_UNREACHABLE = 3;
    */
@@ -661,7 +661,7 @@ export const HostStateSchema: GenEnum<HostState> = /*@__PURE__*/
  */
 export const SwarmService: GenService<{
   /**
-   * The token is answered once, here, and never again. It holds the CA's hash and no key.
+   * Returns the token, this once and never again. It contains the CA's hash and no key.
    *
    * @generated from rpc decnet.v1.SwarmService.CreateJoinToken
    */
@@ -679,7 +679,7 @@ export const SwarmService: GenService<{
     output: typeof ListJoinTokensResponseSchema;
   },
   /**
-   * Machines that joined with it stay.
+   * Machines that have joined with it stay.
    *
    * @generated from rpc decnet.v1.SwarmService.RevokeJoinToken
    */
@@ -731,7 +731,8 @@ export const SwarmService: GenService<{
     output: typeof ActivateHostResponseSchema;
   },
   /**
-   * Removes its deckies, revokes its certificate and forgets it. With force also when it does not answer: its containers then stay where they are.
+   * Removes its deckies, revokes its certificate and forgets it. With force also when it does not answer: its containers then
+   * stay where they are.
    *
    * @generated from rpc decnet.v1.SwarmService.DecommissionHost
    */

@@ -76,7 +76,7 @@ module.exports = {
     },
     {
       name: "no-tests-in-products",
-      comment: "test code is imported by test code alone",
+      comment: "only test code imports test code",
       severity: "error",
       from: { path: "^packages/", pathNot: tests },
       to: { path: `${tests}|(^|/)node_modules/(vitest|vite)/` },

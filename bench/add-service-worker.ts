@@ -7,8 +7,9 @@ import { createTable, median } from "./support/figures.ts";
 
 /**
  * How long AddService takes on a decky of a worker, from the call at the master up to the start of the container, beside a bare
- * `docker compose up -d --no-deps` of the same container on the worker's engine, in turns in one run; and how long until the port listens. The worker is a
- * host of the lab with an engine of its own and a real agent. Usage: npm run bench:worker -- [DECKIES [ROUNDS]]
+ * `docker compose up -d --no-deps` of the same container on the worker's engine, in turns in one run; and how long until the
+ * port listens. The worker is a host of the lab with an engine of its own and a real agent. Usage: npm run bench:worker --
+ * [DECKIES [ROUNDS]]
  */
 const [deckyCount = 20, rounds = 15] = process.argv.slice(2).map(Number);
 const slug = "redis";

@@ -18,11 +18,12 @@ import { type AgentGroup, startAgentGroup } from "./support/agent-groups.ts";
 import { createTable, median } from "./support/figures.ts";
 
 /**
- * How long AddService takes up to the start of the container, beside a bare `docker compose up -d --no-deps` of the same container and beside
- * `docker run`, taken in turns in one run; and how long until the port listens. Usage: npm run bench -- [--here N] [DECKIES...]
- * Prints milliseconds (medians) and ratios for each number of deckies. All of them are real and run, or, with `--here`, so many of them: the others live
- * on a simulated worker, so that what grows is what the master knows, not what the engine carries. The master looks at its host as often as it always does; it only
- * reports what it finds, because the bench itself removes containers behind its back.
+ * How long AddService takes up to the start of the container, beside a bare `docker compose up -d --no-deps` of the same
+ * container and beside `docker run`, taken in turns in one run; and how long until the port listens. Usage: npm run bench --
+ * [--here N] [DECKIES...] Prints milliseconds (medians) and ratios for each number of deckies. All of them are real and run,
+ * or, with `--here`, so many of them: the others live on a simulated worker, so that what grows is what the master knows,
+ * not what the engine carries. The master looks at its host as often as it always does; it only reports what it finds,
+ * because the bench itself removes containers behind its back.
  */
 const { values, positionals } = parseArgs({ options: { here: { type: "string" } }, allowPositionals: true });
 const sizes = positionals.map(Number).filter((size) => size > 0);

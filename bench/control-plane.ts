@@ -4,10 +4,10 @@ import { createTable, median, percentile } from "./support/figures.ts";
 import { openKnownFleet, type Taken, type Turn } from "./support/known-fleet.ts";
 
 /**
- * What the control plane alone costs: mutations through a real gRPC connection and a real PostgreSQL, with an engine that only counts, at different
- * numbers of deckies, one caller and sixteen. Beside it, the floor: one unary call plus one commit. Each number of deckies has a process of its own, and
- * the processes take turns, so that what else the machine does falls on all of them alike.
- * Usage: npm run bench:control-plane -- [DECKIES...]
+ * What the control plane alone costs: mutations through a real gRPC connection and a real PostgreSQL, with an engine that
+ * only counts, at different numbers of deckies, one caller and sixteen. Beside it, the floor: one unary call plus one
+ * commit. Each number of deckies has a process of its own, and the processes take turns, so that what else the machine does
+ * falls on all of them alike. Usage: npm run bench:control-plane -- [DECKIES...]
  */
 const given = process.argv
   .slice(2)

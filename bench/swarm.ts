@@ -22,8 +22,9 @@ import { cpuSeconds, memoryMb } from "./support/process-figures.ts";
 import { type Program, startProgram } from "./support/programs.ts";
 
 /**
- * What many workers cost one master: a real master with its PostgreSQL and its TLS port in a process of its own, and simulated agents in others: real
- * identities, connections and calls, but engines that only count. First with ten agents, then with all. Usage: npm run bench:swarm -- [AGENTS [DECKIES]]
+ * What many workers cost one master: a real master with its PostgreSQL and its TLS port in a process of its own, and
+ * simulated agents in others: real identities, connections and calls, but engines that only count. First with ten agents,
+ * then with all. Usage: npm run bench:swarm -- [AGENTS [DECKIES]]
  */
 const [agentCount = 1_000, deckyCount = 10_000] = process.argv.slice(2).map(Number);
 const firstAgents = 10;
@@ -193,7 +194,10 @@ async function connect({ port, program }: RunningMaster) {
 }
 type Calls = Awaited<ReturnType<typeof connect>>;
 
-/** Has so many more agents join, in processes of so many each. Milliseconds until all are connected, without the start of the processes' programs. */
+/**
+ * Has so many more agents join, in processes of so many each. Milliseconds until all are connected, without the start of the
+ * processes' programs.
+ */
 async function enroll(swarm: Client<typeof SwarmService>, sizes: readonly number[]): Promise<number> {
   const first = groups.reduce((sum, group) => sum + group.size, 0);
   const names = Array.from({ length: sizes.reduce((sum, size) => sum + size, 0) }, (_, at) => nameOf(first + at));
@@ -337,7 +341,10 @@ function sumUp(parts: readonly Load[]): Load {
   return { times: parts.flatMap((part) => part.times), tookMs: sum((part) => part.tookMs), cpuMs: sum((part) => part.cpuMs) };
 }
 
-/** Mutations on other hosts while one host is cut off in the middle of an apply, until after the master has noticed, beside times when all is well. */
+/**
+ * Mutations on other hosts while one host is cut off in the middle of an apply, until after the master has noticed, beside
+ * times when all is well.
+ */
 async function cutOne(calls: Calls): Promise<void> {
   const { fleet, mutations, swarm } = calls;
   const cut = nameOf(0);
@@ -372,9 +379,12 @@ async function cutOne(calls: Calls): Promise<void> {
   }));
   if (before === undefined || during === undefined) return;
   say(
-    `${callers} callers on other hosts: p50 ${before.p50.toFixed(1)} ms and p99 ${before.p99.toFixed(1)} ms of ${before.count} mutations; while ` +
-      `${cut} was cut off in the middle of ${victims.length} applies, p50 ${during.p50.toFixed(1)} and p99 ${during.p99.toFixed(1)} of ` +
-      `${during.count}: ${(during.p99 / before.p99).toFixed(2)} times the p99`,
+    [
+      `${callers} callers on other hosts: p50 ${before.p50.toFixed(1)} ms and p99 ${before.p99.toFixed(1)} ms`,
+      ` of ${before.count} mutations; while ${cut} was cut off in the middle of ${victims.length} applies,`,
+      ` p50 ${during.p50.toFixed(1)} and p99 ${during.p99.toFixed(1)} of ${during.count}:`,
+      ` ${(during.p99 / before.p99).toFixed(2)} times the p99`,
+    ].join(""),
   );
 }
 

@@ -1,4 +1,5 @@
-// matrix-table.mjs FOLDER   The results of scripts/matrix.sh as markdown: <engine>_<compose>.json and suite_<engine>_<compose>.json.
+// matrix-table.mjs FOLDER The results of scripts/matrix.sh as markdown: <engine>_<compose>.json and
+// suite_<engine>_<compose>.json.
 import { readdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 

@@ -1,5 +1,5 @@
-// sum-results.mjs NAME.json...   Adds up vitest's reports below build/results and prints "N passed, N failed" on a line of its own.
-// Exit code 1 when something failed, a report is missing, or no test ran.
+// sum-results.mjs NAME.json... Adds up vitest's reports below build/results and prints "N passed, N failed" on a line of its
+// own. Exit code 1 when something failed, a report is missing, or no test ran.
 import { readFileSync } from "node:fs";
 
 const sum = { passed: 0, failed: 0, skipped: 0 };

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# up.sh   Everything for a first look, in one command: sets the machine up, starts a master, deploys three deckies, and says what
+# up.sh   Everything for a first try, in one command: sets the machine up, starts a master, deploys three deckies, and says what
 # to type next. Safe to run again: what is there is used, what runs goes on.
 #   DECNET_PORT (7440)   DECNET_TLS_HOST (0.0.0.0; "off": no workers)   DECNET_TLS_PORT (7443)   DECNET_STATE_DIR (/var/lib/decnet)   DECNET_FLEET (examples/fleet.yaml)
 set -euo pipefail
@@ -25,7 +25,7 @@ is_ready || fail "the master is not ready after a minute; see $MASTER_LOG and $A
 
 if [ "$(decnet decky list --json | grep -c '"ref"')" = 0 ]; then
   say "deploying the example fleet (the first time builds its images: a minute or two)"
-  decnet fleet apply -y -f "${DECNET_FLEET:-$ROOT/examples/fleet.yaml}" --reason "first look"
+  decnet fleet apply -y -f "${DECNET_FLEET:-$ROOT/examples/fleet.yaml}" --reason "first try"
 fi
 decnet status
 name=$(decnet decky list | awk 'NR == 2 { print $1 }')

@@ -85,9 +85,12 @@ async function down(): Promise<void> {
 
 function describe(plan: LabPlan): void {
   const { switchName } = plan;
-  const hosts = plan.hosts.map(
-    ({ name, address, socket }) =>
-      `${name}  ${address}\n  nsenter --net=/run/netns/${name} env DOCKER_HOST=unix://${socket} COMMAND\n  docker -H unix://${socket} ps`,
+  const hosts = plan.hosts.map(({ name, address, socket }) =>
+    [
+      `${name}  ${address}`,
+      `  nsenter --net=/run/netns/${name} env DOCKER_HOST=unix://${socket} COMMAND`,
+      `  docker -H unix://${socket} ps`,
+    ].join("\n"),
   );
   const [{ name } = { name: "" }] = plan.hosts;
   process.stdout.write(`${hosts.join("\n")}

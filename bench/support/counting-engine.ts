@@ -13,8 +13,8 @@ export interface CountingEngine extends Engine {
 }
 
 /**
- * An engine that makes no container: it notes what it was asked for in memory, answers as if that were done at once, and counts. Only for measuring
- * what is around an engine; everything else is measured and tested on a real one.
+ * An engine that makes no container: it notes what it was asked for in memory, answers as if that were done at once, and
+ * counts. Only for measuring what is around an engine; everything else is measured and tested on a real one.
  */
 export function createCountingEngine({ services }: Pick<Catalogue, "services">): CountingEngine {
   const counts = { plans: 0, applies: 0, checks: 0 };

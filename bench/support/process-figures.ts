@@ -8,7 +8,10 @@ export async function memoryMb(pid: number): Promise<number> {
   return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) / 1_024;
 }
 
-/** Processor seconds that a process and the processes it started have taken so far; those that ended and were waited for included. */
+/**
+ * Processor seconds that a process and the processes it started have taken so far; those that ended and were waited for
+ * included.
+ */
 export async function cpuSeconds(pid: number): Promise<number> {
   let ticks = 0;
   for (const name of await readdir("/proc")) {

@@ -14,7 +14,10 @@ export interface Program {
 
 const nodeOptions = ["--import", "tsx", "--conditions=source"];
 
-/** `onLine` gets what it writes: stdout, or stderr when told so. The other one goes to ours. It runs in a network namespace when one is named. */
+/**
+ * `onLine` gets what it writes: stdout, or stderr when told so. The other one goes to ours. It runs in a network namespace
+ * when one is named.
+ */
 export function startProgram(
   path: string,
   args: readonly string[],

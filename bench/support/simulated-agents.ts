@@ -14,9 +14,9 @@ import { loadCatalogue } from "@decnet/engine/catalogue/load";
 import { createCountingEngine } from "./counting-engine.ts";
 
 /**
- * Many agents in one process: each joins with a token of its own, by the real call, and is a real agent then, but for its engine, which only counts.
- * They share what is the same for all of one machine. Usage: simulated-agents.ts FOLDER TOKENS, a file with a token in each line.
- * Prints `connected N` whenever that changes. Ends on SIGTERM.
+ * Many agents in one process: each joins with a token of its own, by the real call, and is a real agent then, but for its
+ * engine, which only counts. They share what is the same for all of one machine. Usage: simulated-agents.ts FOLDER TOKENS, a
+ * file with a token in each line. Prints `connected N` whenever that changes. Ends on SIGTERM.
  */
 const [folder = "", tokens = ""] = process.argv.slice(2);
 const joining = 8;

@@ -13,8 +13,8 @@ import { changedBy, compose, engineOptions, pinsMac, renderContext, specIn } fro
 import { containersOf, dockerLines, type Place, usePlace } from "../support/use-master.ts";
 
 /*
- * What we rely on in the engine and in compose. `npm run matrix` runs this file against other pairs of them; DECNET_DOCKER_SOCKET and
- * DECNET_COMPOSE name the pair.
+ * What we rely on in the engine and in compose. `npm run matrix` runs this file against other pairs of them;
+ * DECNET_DOCKER_SOCKET and DECNET_COMPOSE name the pair.
  */
 
 const canPin = await pinsMac();

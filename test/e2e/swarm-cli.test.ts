@@ -41,7 +41,7 @@ describe("workers at the command line", () => {
     await eventually(async () => shown.text.includes("token used from"));
     await worker.start();
     expect((await ended)[0]).toBe(0);
-    for (const step of ["certificate", "docker 26", "catalogue matches", "connected"]) expect(shown.text).toContain(`✔ ${step}`);
+    for (const step of ["certificate", "docker 26", "catalog matches", "connected"]) expect(shown.text).toContain(`✔ ${step}`);
     expect(shown.text).toMatch(/edge-1 is ready\.\n$/);
     const list = await cli.run(["host", "list"]);
     expect(list.stdout).toMatch(/^NAME +STATE +SEEN +CERT +DECKIES +VERSION\nedge-1 +connected +\ds +\d+[hd] +0\/0 +\S+$/);

@@ -53,7 +53,10 @@ export async function renderContext(place: Place, pinMac: boolean): Promise<Rend
   return { ...(await engineOptions(place)), projectDir, pinMac };
 }
 
-/** `docker compose` as an operator types it, from the program under test. Its environment has a LEAK that no container may see. */
+/**
+ * `docker compose` as an operator types it, from the program under test. Its environment has a LEAK that no container may
+ * see.
+ */
 export function compose(place: Place, args: readonly string[], input?: object) {
   const { composePath } = configFor(place);
   const [file, ...first] = composePath === undefined ? ["docker", "compose"] : [composePath];

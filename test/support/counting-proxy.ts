@@ -5,7 +5,10 @@ import { createServer, request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-/** Passes requests on to an engine's socket, and tells which ones: `GET /containers/json?…`. Those that it swallows are never answered. */
+/**
+ * Passes requests on to an engine's socket, and tells which ones: `GET /containers/json?…`. Those that it swallows are never
+ * answered.
+ */
 export async function useCountingProxy(engineSocket: string, swallows: (line: string) => boolean = () => false) {
   const socketPath = join(tmpdir(), `decnet-test-${randomBytes(4).toString("hex")}.sock`);
   const seen: string[] = [];

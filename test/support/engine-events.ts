@@ -6,8 +6,8 @@ import { execa } from "execa";
 import { eventually } from "./use-master.ts";
 
 /**
- * The engine's own log about containers whose name starts with the prefix, from now on: `start <name>`. Streamed, since the engine answers at most
- * 256 past events. `socket` names another engine than the machine's own.
+ * The engine's own log about containers whose name starts with the prefix, from now on: `start <name>`. Streamed, since the
+ * engine answers at most 256 past events. `socket` names another engine than the machine's own.
  */
 export async function useEngineEvents(prefix: string, socket?: string) {
   const lines: string[] = [];

@@ -9,7 +9,10 @@ import { dockerLines } from "./use-master.ts";
 export async function useOwnCatalogue(port: number, build = "") {
   const folder = await mkdtemp(join(tmpdir(), "decnet-test-"));
   const slug = `own_${randomBytes(3).toString("hex")}`;
-  const program = `$s = IO::Socket::INET->new(LocalPort => ${port}, Listen => 5, ReuseAddr => 1) or die; while ($c = $s->accept) { print $c ($ENV{GREETING} // 'hello'); close $c }`;
+  const program = [
+    `$s = IO::Socket::INET->new(LocalPort => ${port}, Listen => 5, ReuseAddr => 1) or die;`,
+    "while ($c = $s->accept) { print $c ($ENV{GREETING} // 'hello'); close $c }",
+  ].join(" ");
   await mkdir(join(folder, slug, "image"), { recursive: true });
   await writeFile(
     join(folder, slug, "service.yaml"),

@@ -40,7 +40,10 @@ export interface Swarm {
   dispose(): Promise<void>;
 }
 
-/** Images that every decoy of these tests needs, as tags of this machine's engine; hosts of the lab have no way out to build them. */
+/**
+ * Images that every decoy of these tests needs, as tags of this machine's engine; hosts of the lab have no way out to build
+ * them.
+ */
 async function imagesFor(slugs: readonly string[]): Promise<string[]> {
   const catalogue = await loadCatalogue([ownCatalogue, testCatalogue]);
   return [debianBase, ...slugs.map((slug) => serviceImage(catalogue.services.get(slug) ?? raise(slug), debianBase).tag)];

@@ -20,7 +20,7 @@ import { formatPlan, hasChanges, nameOf } from "./text/plan.ts";
 export type { ChangeFlags } from "./change/options.ts";
 
 const mostPlans = 5;
-const idleLookMs = 1_000;
+const idlePollMs = 1_000;
 const idleAtMostMs = 24 * 3_600_000;
 
 /** plan → ask → run → verdict. What was agreed to is what is done: the call carries the plan's digest. Returns the exit code. */
@@ -34,7 +34,7 @@ export async function runChange(change: Change): Promise<number> {
     sayIn(connection.context.colour, `context ${connection.context.name} · ${connection.context.address}`);
   const repeated = await findRepeated(change);
   if (repeated !== undefined) {
-    remark(`request id ${flags.requestId ?? ""} was used before, by ${repeated.id}; nothing new is started`);
+    remark(`request id ${flags.requestId ?? ""} was already used by ${repeated.id}; nothing new is started`);
     return follow(connection, repeated.id, flags);
   }
   const planned = await makePlan(change);
@@ -63,7 +63,7 @@ export async function runChange(change: Change): Promise<number> {
   }
 }
 
-/** The started operation, or the refusal because the plan has become another one. */
+/** The started operation, or the refusal because the plan has changed. */
 async function submitUnlessMoved(change: Change, expectedPlan: string): Promise<Operation | Error> {
   try {
     const { operation } = await change.submit(optionsOf(change.flags, { dryRun: false, expectedPlan }));
@@ -72,10 +72,10 @@ async function submitUnlessMoved(change: Change, expectedPlan: string): Promise<
     if (error instanceof Error && fromConnectError(error).reason === "PLAN_CHANGED") return error;
     throw error;
   }
-  throw new Error("the master answered no operation");
+  throw new Error("the master returned no operation");
 }
 
-/** When nobody read the plan that moved, -y and the accepted risks hold for the next one as well, and are checked against it again. */
+/** When nobody has read the plan, -y and the accepted risks apply to the next one too, and are checked against it again. */
 function mayReplan({ flags }: Change, consent: Consent, round: number): boolean {
   return !consent.wasAsked && flags.expectPlan === undefined && flags.requestId === undefined && round < mostPlans;
 }
@@ -85,7 +85,7 @@ async function makePlan(change: Change): Promise<Operation> {
   const options = optionsOf(flags, { dryRun: true, expectedPlan: flags.expectPlan ?? "" });
   try {
     const { operation } = await during("planning", change.submit(options));
-    if (operation === undefined) throw new Error("the master answered no plan");
+    if (operation === undefined) throw new Error("the master returned no plan");
     return operation;
   } catch (error) {
     if (flags.expectPlan !== undefined && fromConnectError(error).reason === "PLAN_CHANGED") await explainMove(change, undefined);
@@ -121,14 +121,15 @@ function warnOfPlainSecrets(dry: Operation, plainKeys: readonly string[]): void 
   for (const key of plainKeys)
     if (secret.has(key))
       say(
-        `warning: ${key} is a secret and stood in the arguments, where others can read it; use ${key}=@file, ${key}=- or a bare ${key}`,
+        `warning: ${key} is a secret and was in the arguments, where others can read it; ` +
+          `use ${key}=@file, ${key}=- or a bare ${key}`,
       );
 }
 
 interface Consent {
-  /** The plan that was agreed to; waiting for idle sessions makes a new one. */
+  /** The plan that was agreed to; a new one after waiting for idle sessions. */
   readonly dry: Operation;
-  /** Somebody read the plan and said yes. */
+  /** Somebody has read the plan and said yes. */
   readonly wasAsked: boolean;
   /** The call must do this plan or nothing. */
   readonly binds: boolean;
@@ -177,7 +178,7 @@ function cutsSessions(dry: Operation): boolean {
 async function waitUntilIdle(change: Change, first: Operation, forMs: number): Promise<Operation> {
   const deadline = performance.now() + forMs;
   let dry = first;
-  remark("waiting until no session is open; Ctrl-C stops waiting, nothing was changed so far");
+  remark("waiting until no session is open; Ctrl-C stops waiting, nothing has been changed so far");
   while (cutsSessions(dry)) {
     const risk = dry.plan?.risks.find((each) => each.code === "cut-sessions");
     if (performance.now() > deadline)
@@ -185,9 +186,9 @@ async function waitUntilIdle(change: Change, first: Operation, forMs: number): P
         `still ${risk?.message ?? "sessions are open"}; nothing was changed. To cut them: --accept cut-sessions`,
       );
     showLive(risk?.message ?? "sessions are open");
-    await delay(Math.min(idleLookMs, Math.max(1, deadline - performance.now())));
+    await delay(Math.min(idlePollMs, Math.max(1, deadline - performance.now())));
     const { operation } = await change.submit(optionsOf(change.flags, { dryRun: true, expectedPlan: "" }));
-    if (operation === undefined) throw new Error("the master answered no plan");
+    if (operation === undefined) throw new Error("the master returned no plan");
     dry = operation;
   }
   endLive();

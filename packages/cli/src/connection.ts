@@ -31,7 +31,8 @@ export function connect(context: ChosenContext): Connection {
     address: context.address,
     token: context.token || readToken(context.tokenFile),
   });
-  const to = <Service extends DescService>(service: Service) => createClient(service, isVerbose() ? told(transport) : transport);
+  const to = <Service extends DescService>(service: Service) =>
+    createClient(service, isVerbose() ? logged(transport) : transport);
   return {
     context,
     address: context.address,
@@ -46,8 +47,8 @@ export function connect(context: ChosenContext): Connection {
   };
 }
 
-/** Says each call and how long its answer took. */
-function told(transport: Transport): Transport {
+/** Logs each call and how long it took. */
+function logged(transport: Transport): Transport {
   return {
     async unary(method, ...rest) {
       const startedAt = performance.now();

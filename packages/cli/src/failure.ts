@@ -9,7 +9,7 @@ import { Interrupted, UsageError } from "./settings.ts";
 import { visible } from "./text/layout.ts";
 import { nearest } from "./text/nearest.ts";
 
-/** Says what went wrong and what to do next, and answers the exit code. Programs get it as a document as well. */
+/** Says what went wrong and what to do next, and returns the exit code. Programs get a document as well. */
 export async function reportFailure(error: unknown, form: Form, connection?: Connection): Promise<number> {
   endLive();
   if (error instanceof Interrupted) {
@@ -37,7 +37,7 @@ function printFailure(form: Form, failure: { reason: string; message: string; ne
   else if (form === "json" || form === "yaml") printRaw(formatDocument(form, { error: failure }));
 }
 
-/** A call that no master answered says so, with what to look at. */
+/** When no master answered, the failure says so, and what to check. */
 function describe(error: unknown, connection: Connection | undefined): CallFailure {
   const failure = fromConnectError(error);
   const wasAnswered = ConnectError.from(error).findDetails(ErrorInfoSchema).length > 0;
@@ -49,7 +49,7 @@ function describe(error: unknown, connection: Connection | undefined): CallFailu
   };
 }
 
-/** What a mistyped name most likely meant. */
+/** The name that was most likely meant by a mistyped one. */
 async function guess(failure: CallFailure, { fleet, catalog }: Connection): Promise<string | undefined> {
   const { decky, service } = failure.metadata;
   if (failure.reason === "DECKY_NOT_FOUND" && decky !== undefined) {

@@ -7,7 +7,8 @@ import { UsageError } from "./settings.ts";
 /** Ends the help of every command. */
 export const exitCodes = `
 Exit codes: 0 done · 1 unexpected · 2 bad input · 3 not found · 4 conflict · 5 not signed in or not allowed · 6 unreachable ·
-7 failed and undone · 8 failed and NOT undone · 9 --wait ran out, the operation goes on · 10 --plan --exit-code: there are changes · 130 interrupted`;
+7 failed and undone · 8 failed and NOT undone · 9 --wait ran out, the operation goes on ·
+10 --plan --exit-code: there are changes · 130 interrupted`;
 
 /** Flags of every command that shows something. They are global; the program hands them to each command. */
 export interface ReadFlags {
@@ -22,7 +23,7 @@ export function formOf(flags: ReadFlags): Form {
   return form;
 }
 
-/** Prints an answer in the form that was asked for: the contract's JSON for programs, or the text for people. */
+/** Prints a response in the form that was asked for: the contract's JSON for programs, or text for people. */
 export function show<Desc extends DescMessage>(
   flags: ReadFlags,
   schema: Desc,
@@ -37,7 +38,7 @@ export function show<Desc extends DescMessage>(
   }
 }
 
-/** What the help of a command says besides its flags. */
+/** What the help of a command shows besides its flags. */
 export interface Help {
   /** Command lines without the leading `decnet`; three of them. */
   readonly examples: readonly string[];
@@ -47,12 +48,12 @@ export interface Help {
   readonly body?: string;
 }
 
-/** Makes a command one that shows something: pass its flags on to `show`. */
+/** For a command that shows something: pass its flags on to `show`. */
 export function reading(command: Command, help?: Help): Command {
   return command.addHelpText("after", `${help === undefined ? "" : formatHelp(help)}${exitCodes}`);
 }
 
-/** Makes a command one that changes something: pass its flags on to `runChange`. */
+/** For a command that changes something: pass its flags on to `runChange`. */
 export function changing(command: Command, help?: Help): Command {
   return reading(
     command
@@ -66,7 +67,7 @@ export function changing(command: Command, help?: Help): Command {
       .option("--dry-run", "the same as --plan")
       .option("--exit-code", "with --plan: exit 10 when there are changes")
       .option("--wait <how>", "applied (default), accepted, or a time such as 30s")
-      .option("--wait-idle <time>", "wait so long for open sessions to end, instead of cutting them")
+      .option("--wait-idle <time>", "wait this long for open sessions to end, instead of cutting them")
       .option("--expect <revision>", "refuse unless the decky is at this revision")
       .option("--expect-plan <digest>", "refuse unless the plan is this one")
       .option("--reason <text>", "kept with the operation")

@@ -1,6 +1,6 @@
 import { stringify } from "yaml";
 
-/** The forms of an answer: `--output`. */
+/** The forms of output: `--output`. */
 export const forms = ["table", "wide", "json", "jsonl", "yaml", "name"] as const;
 export type Form = (typeof forms)[number];
 
@@ -37,7 +37,7 @@ function lines(document: unknown): string[] {
 
 const singular: Readonly<Record<string, string>> = { deckies: "decky", entries: "entry" };
 
-/** The list that an answer carries, or the one thing that it is about. */
+/** The list that a response carries, or the one thing that it is about. */
 function itemsOf(document: unknown): { type: string; items: readonly unknown[] } {
   if (!isMap(document)) return { type: "value", items: [document] };
   const entries = Object.entries(document);

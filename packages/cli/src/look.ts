@@ -1,4 +1,4 @@
-/** How output looks. Decided once, before the first command acts. */
+/** How output looks. Decided once, before the first command runs. */
 export interface Look {
   readonly colour: boolean;
   /** Only ASCII characters: the locale is not UTF-8. */
@@ -75,7 +75,7 @@ const colourOfState: Readonly<Record<string, Colour>> = {
   "↻ changing": "cyan",
 };
 
-/** Puts colours on the marks that our texts use, and takes characters away that the terminal cannot show. Pure. */
+/** Puts colours on the marks that our texts use, and replaces characters that the terminal cannot show. Pure. */
 export function dress(text: string, { colour, ascii }: Pick<Look, "colour" | "ascii">): string {
   const coloured = colour
     ? text

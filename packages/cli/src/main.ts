@@ -2,10 +2,10 @@
 import { CommanderError } from "commander";
 import { createProgram } from "./program.ts";
 
-/** The `decnet` command: parses and runs one action, which says itself what went wrong and how it ended. */
+/** The `decnet` command: parses and runs one action, which reports its own failure and exit code. */
 
 const sigpipe = 141;
-// Whoever read has seen enough, as in `decnet events | head`: that ends this program in silence, as it ends others.
+// The reader has seen enough, as in `decnet events | head`: that ends this program silently, like others.
 for (const stream of [process.stdout, process.stderr])
   stream.on("error", (error: NodeJS.ErrnoException) => {
     if (error.code !== "EPIPE") throw error;
@@ -18,7 +18,7 @@ const program = createProgram(process.env, (code) => {
 try {
   await program.parseAsync();
 } catch (error) {
-  // Commander has said what was wrong already.
+  // Commander has already said what was wrong.
   if (!(error instanceof CommanderError)) throw error;
   process.exitCode = error.exitCode === 0 ? 0 : 2;
 }

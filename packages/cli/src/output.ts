@@ -12,7 +12,7 @@ export function isVerbose(): boolean {
   return look.verbose;
 }
 
-/** Whether somebody can be asked. */
+/** Whether there is somebody to ask. */
 export function isInteractive(): boolean {
   return process.stdin.isTTY === true && process.stderr.isTTY === true;
 }
@@ -23,7 +23,7 @@ export function say(text: string): void {
   process.stderr.write(`${dress(text, look)}\n`);
 }
 
-/** What happens while somebody waits. With --quiet nothing; without a terminal each line carries its time. */
+/** Progress, for somebody who waits. With --quiet nothing; without a terminal each line carries its time. */
 export function progress(text: string): void {
   if (look.quiet) return;
   say(
@@ -36,7 +36,7 @@ export function progress(text: string): void {
   );
 }
 
-/** A line that is no step of its own: plans, hints. With --quiet nothing. */
+/** A line that is not a step: plans, hints. With --quiet nothing. */
 export function remark(text: string): void {
   if (!look.quiet) say(text);
 }
@@ -47,12 +47,12 @@ export function print(text: string): void {
   process.stdout.write(`${dress(text, { ...look, colour: look.colour && process.stdout.isTTY === true })}\n`);
 }
 
-/** Data for programs on stdout: not a character is changed. */
+/** Data for programs on stdout: no character is changed. */
 export function printRaw(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 
-/** The last line of the terminal says what goes on, until `endLive`. Without a terminal nothing. */
+/** The terminal's last line says what is going on, until `endLive`. Without a terminal nothing. */
 export function showLive(text: string): void {
   if (!look.live || look.quiet) return;
   if (live !== undefined) {
@@ -70,7 +70,7 @@ export function endLive(): void {
   live = undefined;
 }
 
-/** Does the work; when it takes longer than a moment, a terminal says so. */
+/** Does the work; when it takes longer than a moment, the terminal says so. */
 export async function during<T>(text: string, work: Promise<T>): Promise<T> {
   const timer = setTimeout(() => showLive(text), 500);
   try {
@@ -96,7 +96,7 @@ function wipe(): void {
   if (live !== undefined) process.stderr.write("\r\u001b[2K");
 }
 
-/** A line in a colour of the user's choice. */
+/** A line in the colour that the user chose. */
 export function sayIn(colour: string | undefined, text: string): void {
   say(look.colour && colour !== undefined && isColour(colour) ? paint(colour, text) : text);
 }

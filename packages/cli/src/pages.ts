@@ -1,7 +1,7 @@
 import type { Operation } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import type { Connection } from "./connection.ts";
 
-/** The most that the master gives on one page. */
+/** The largest page that the master returns. */
 export const pageSize = 1_000;
 
 /** Every page of a list, in order; there is at least one. `read` gets the token of the page, "" for the first. */

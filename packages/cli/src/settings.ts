@@ -10,13 +10,13 @@ export class Interrupted extends Error {}
 
 export interface Settings {
   readonly config: JsonObject;
-  /** Keys whose value stood in the arguments, where other users can read it. */
+  /** Keys whose value was in the arguments, where other users can read it. */
   readonly plain: readonly string[];
 }
 
 /**
- * `key=value`, `key=@file`, `key=-` (standard input), a bare `key` that is asked for without echo, and a whole map from a YAML file.
- * Later words win.
+ * `key=value`, `key=@file`, `key=-` (standard input), a bare `key` that is asked for without echo, and a whole map from a
+ * YAML file. Later words win.
  */
 export async function parseSettings(
   words: readonly string[],

@@ -1,6 +1,6 @@
 /**
- * What to do next, as data. A console makes a link or a button of `command`; a terminal prints the same step as a line. `command` is a
- * command line of `decnet` without its first word.
+ * What to do next, as data. A console turns `command` into a link or a button; a terminal prints the same step as a line.
+ * `command` is a command line of `decnet` without its first word.
  */
 export type NextStep =
   | { readonly advice: string; readonly command?: readonly string[] }
@@ -26,7 +26,7 @@ export function renderStep({ advice, command }: NextStep, program = "decnet"): s
   return [advice, line].filter((part) => part !== undefined).join(": ");
 }
 
-/** What `renderStep` wrote, as data again: on the wire steps are lines. Text that ends with no command is advice. */
+/** What `renderStep` wrote, as data again: on the wire steps are lines. Text without a command is advice. */
 export function readStep(line: string): NextStep {
   const [, advice, command] = /^(?:(.*?): )?decnet ([a-z].*)$/.exec(line) ?? [];
   return command === undefined ? { advice: line } : makeStep(advice, splitWords(command));

@@ -54,7 +54,7 @@ export const reasons = {
   REVISION_CONFLICT: {
     code: Code.Aborted,
     exit: 4,
-    next: [{ advice: "Look at what changed and decide again", command: ["decky", "revisions", "{decky}"] }],
+    next: [{ advice: "See what changed and decide again", command: ["decky", "revisions", "{decky}"] }],
   },
   PLAN_CHANGED: { code: Code.Aborted, exit: 4, next: [{ advice: "Make a new plan, read it, and send its digest." }] },
   REQUEST_ID_REUSED: { code: Code.AlreadyExists, exit: 4, next: [{ advice: "Use a new request id for a different request." }] },
@@ -99,7 +99,9 @@ export const reasons = {
   CA_MISMATCH: {
     code: Code.Unauthenticated,
     exit: 5,
-    next: [{ advice: "What answers there is not the master that made the token. Find out what it is before you go on." }],
+    next: [
+      { advice: "The server at that address is not the master that issued the token. Find out what it is before you go on." },
+    ],
   },
   SETTINGS_INVALID: { code: Code.InvalidArgument, exit: 2, next: [{ advice: "Correct the named variables and start again." }] },
   ADDRESS_UNUSABLE: {

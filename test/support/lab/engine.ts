@@ -37,8 +37,8 @@ export async function startEngine(host: HostPlan): Promise<void> {
 }
 
 /**
- * Removes the pid files that a killed engine left. Where a dead process keeps its pid until it is asked for its end, the next engine
- * would wait ten seconds for the containerd of the last one, which ended with it.
+ * Removes the pid files that a killed engine left. Where a dead process keeps its pid until it is asked for its end, the
+ * next engine would wait ten seconds for the containerd of the last one, which ended with it.
  */
 async function forgetPids(host: HostPlan): Promise<void> {
   await rm(host.pidFile, { force: true });

@@ -4,9 +4,9 @@ import type { HostPlan, LabPlan } from "./plan.ts";
 import { waitUntil } from "./wait.ts";
 
 /**
- * One namespace per host and one for the switch, which has a bridge and nothing else: in the root namespace the filter rules of the
- * machine's own engine would drop what hosts send each other. No host has a route out of the lab.
- * Master and hosts know each other's MAC address for good, so a cut is silent, as it is behind a router: nobody is told "no route".
+ * One namespace per host and one for the switch, which has a bridge and nothing else: in the root namespace the filter rules
+ * of the machine's own engine would drop what hosts send each other. No host has a route out of the lab. Master and hosts
+ * know each other's MAC address for good, so a cut is silent, as it is behind a router: nobody is told "no route".
  */
 export async function layNetwork(plan: LabPlan): Promise<void> {
   const { link, switchName } = plan;

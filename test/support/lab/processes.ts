@@ -10,12 +10,18 @@ export interface Process {
   readonly contained: boolean;
 }
 
-/** A process that ended has no arguments any more, even when its parent has not asked for its end yet and `kill -0` still answers. */
+/**
+ * A process that ended has no arguments any more, even when its parent has not asked for its end yet and `kill -0` still
+ * answers.
+ */
 export async function isAlive(pid: number): Promise<boolean> {
   return (await readProc(pid, "cmdline")) !== "";
 }
 
-/** Moment at which the process started, in the kernel's ticks: tells it from a later one with the same pid. Empty when it is gone. */
+/**
+ * Moment at which the process started, in the kernel's ticks: tells it from a later one with the same pid. Empty when it is
+ * gone.
+ */
 export async function startOf(pid: number): Promise<string> {
   if (!(await isAlive(pid))) return "";
   const line = await readProc(pid, "stat");
@@ -23,8 +29,8 @@ export async function startOf(pid: number): Promise<string> {
 }
 
 /**
- * What runs in the lab: in a host's network namespace (its engine and whatever was started there), or in a cgroup of a container of
- * one of its engines.
+ * What runs in the lab: in a host's network namespace (its engine and whatever was started there), or in a cgroup of a
+ * container of one of its engines.
  */
 export async function processesOf(plan: LabPlan): Promise<Process[]> {
   const networks = new Set<string>();

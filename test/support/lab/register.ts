@@ -18,7 +18,10 @@ export interface RegisteredLab {
 
 const recordFile = "lab";
 
-/** Takes a number that no other lab has (making its folder is the claim) and whose subnet is free, and notes there what the lab is. */
+/**
+ * Takes a number that no other lab has (making its folder is the claim) and whose subnet is free, and notes there what the
+ * lab is.
+ */
 export async function registerLab(name: string, hosts: number, keeper: Keeper): Promise<LabPlan> {
   const first = randomBytes(1)[0] ?? 0;
   for (let attempt = 0; attempt < labNumbers; attempt += 1) {

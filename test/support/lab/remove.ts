@@ -9,8 +9,9 @@ import { containersOnDisk, processesOf, stopProcesses } from "./processes.ts";
 const patienceMs = 5_000;
 
 /**
- * Removes every trace of a lab, in whatever state it is: programs, containers, engines, mounts, namespaces, links, files. Everything
- * is found by the plan alone, so another process than the one that made the lab can do it. Fails when something is left.
+ * Removes every trace of a lab, in whatever state it is: programs, containers, engines, mounts, namespaces, links, files.
+ * Everything is found by the plan alone, so another process than the one that made the lab can do it. Fails when something
+ * is left.
  */
 export async function removeLab(plan: LabPlan): Promise<void> {
   const isEngine = (command: string) => plan.hosts.some((host) => command.includes(host.execRoot));

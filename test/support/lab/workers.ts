@@ -21,7 +21,10 @@ export interface LabMaster {
 
 export class MasterMissing extends Error {}
 
-/** Makes every host of a lab a worker, by the commands that people use, and waits until all are connected. What is joined already stays. */
+/**
+ * Makes every host of a lab a worker, by the commands that people use, and waits until all are connected. What is joined
+ * already stays.
+ */
 export async function joinWorkers(plan: LabPlan, master: LabMaster): Promise<void> {
   const asked = await decnet(master, ["whoami"]);
   if (asked.exitCode !== 0) throw new MasterMissing(asked.stderr.split("\n")[0] ?? "");

@@ -9,12 +9,12 @@ export interface Change {
   readonly submit: (options: OptionsInit) => Promise<{ operation?: Operation | undefined }>;
   /** Whether a plain yes is asked for; adds disturb nothing and ask nothing. */
   readonly asks: boolean;
-  /** It is done also when no decky changes by it. */
+  /** It is done even when it changes no decky. */
   readonly always?: boolean;
-  /** The biggest acts want this name typed. */
+  /** The biggest changes need this name typed. */
   readonly typed?: { readonly name: string; readonly accept: string };
-  /** The act as the question says it: `Remove ftp from web-07`. */
+  /** The change as the question says it: `Remove ftp from web-07`. */
   readonly question?: string;
-  /** Keys whose values stood in the arguments. */
+  /** Keys whose values were in the arguments. */
   readonly plainKeys?: readonly string[];
 }

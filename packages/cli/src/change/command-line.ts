@@ -3,7 +3,7 @@ import { quote } from "@decnet/contract/next-steps";
 
 const dropped = new Set(["--plan", "--dry-run", "--exit-code"]);
 
-/** The command that does exactly what a plan said. Secrets that stood in the arguments are not repeated. Pure. */
+/** The command that does exactly what a plan says. Secrets from the arguments are not repeated. Pure. */
 export function commandFor(plan: Plan, words: readonly string[]): string {
   const secrets = new Set(plan.changes.flatMap((change) => change.fields.filter((f) => f.secret).map((f) => f.key)));
   const kept = words.filter((word) => !dropped.has(word)).map((word) => hideSecret(word, secrets));

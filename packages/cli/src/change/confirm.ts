@@ -3,13 +3,13 @@ import type { Confirmation } from "../contexts/contexts.ts";
 
 export interface ConfirmInput {
   readonly plan: Plan | undefined;
-  /** Named risks that the user accepts beforehand. */
+  /** Named risks that the user has accepted in advance. */
   readonly accepted: readonly string[];
   /** -y: no plain question. */
   readonly yes: boolean;
   /** Whether a plain yes is asked for at all; adds disturb nothing and ask nothing. */
   readonly asks: boolean;
-  /** The biggest acts want this typed. */
+  /** The biggest changes need this typed. */
   readonly typed: { readonly name: string; readonly accept: string } | undefined;
   readonly context: {
     readonly name: string;
@@ -59,7 +59,7 @@ export function questionsFor({ plan, accepted, yes, asks, typed, context }: Conf
   return questions;
 }
 
-/** The risks of a plan, each code once; a part of a change of many deckies repeats its own. */
+/** The risks of a plan, each code once; in a change of many deckies the parts repeat them. */
 function risksOf(plan: Plan | undefined): Risk[] {
   return [...new Map((plan?.risks ?? []).map((risk) => [risk.code, risk])).values()];
 }

@@ -9,7 +9,7 @@ import { formatCounters, formatPart } from "../text/parts.ts";
 const everyMs = 500;
 const mostLines = 20;
 
-/** Says which parts of a change of many deckies have ended, and how many wait, until the signal says that it is over. */
+/** Says which parts of a change of many deckies have ended, and how many wait, until the signal is aborted. */
 export async function followParts(connection: Connection, parent: Operation, signal: AbortSignal): Promise<void> {
   const seen = new Set<string>();
   const total = parent.children.length;

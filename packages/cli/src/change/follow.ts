@@ -25,7 +25,7 @@ export async function follow(connection: Connection, id: string, flags: ChangeFl
   return typeof end === "number" ? end : conclude(connection, end, formOf(flags));
 }
 
-/** The same, but an operation that did nothing because its plan had become another one is answered, and not spoken of. */
+/** The same, but an operation that did nothing because its plan had changed is returned, and not reported. */
 export async function followUnlessMoved(connection: Connection, id: string, flags: ChangeFlags): Promise<number | Operation> {
   const form = formOf(flags);
   const limit = waitMs(flags.wait);
@@ -50,7 +50,7 @@ export async function followUnlessMoved(connection: Connection, id: string, flag
   }
 }
 
-/** How an operation stands, without waiting for its end. */
+/** Reports the state of an operation, without waiting for its end. */
 export async function conclude(connection: Connection, operation: Operation, form: Form): Promise<number> {
   const children = operation.children.length === 0 ? [] : await readParts(connection, operation.id);
   const exit =
@@ -115,7 +115,7 @@ async function watch(
     const { operation } = await connection.operations.getOperation({ id });
     if (operation !== undefined) return operation;
   }
-  if (last === undefined) throw new Error(`the master ended the stream of ${id} without a word`);
+  if (last === undefined) throw new Error(`the master ended the stream of ${id} without a result`);
   return last;
 }
 
@@ -133,7 +133,7 @@ async function stillGoing(connection: Connection, id: string, form: Form): Promi
 
 async function readNow(connection: Connection, operation: Operation) {
   if (operation.decky === undefined) return {};
-  const { decky } = await during("looking at the decky", connection.fleet.getDecky({ decky: operation.decky })).catch(() => ({
+  const { decky } = await during("reading the decky", connection.fleet.getDecky({ decky: operation.decky })).catch(() => ({
     decky: undefined,
   }));
   if (decky === undefined) return {};

@@ -4,7 +4,10 @@ import { formatMove, hasNewRevision } from "../text/moved.ts";
 import type { Change } from "./change.ts";
 import { optionsOf } from "./options.ts";
 
-/** A plan was refused: says who or what moved since it was made, and what the plan is now. `agreed` is the refused one, if known. */
+/**
+ * A plan was refused: says who or what changed since it was made, and what the plan is now. `agreed` is the refused one, if
+ * known.
+ */
 export async function explainMove(change: Change, agreed: Operation | undefined): Promise<void> {
   const { connection, flags } = change;
   const { operation: fresh } = await change.submit({ ...optionsOf(flags, { dryRun: true, expectedPlan: "" }) });

@@ -2,8 +2,8 @@ import type { Operation } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import type { Change } from "./change.ts";
 
 /**
- * The operation that an earlier call with the same --request-id started. It is looked for before anything is planned, because the plan of a
- * change that is done already is another one. Only the newest operations are looked at.
+ * The operation that an earlier call with the same --request-id started. It is searched for before anything is planned, because a
+ * change that is already done has a different plan. Only the newest operations are searched.
  */
 export async function findRepeated({ flags, connection }: Pick<Change, "flags" | "connection">): Promise<Operation | undefined> {
   const id = flags.requestId;

@@ -36,7 +36,7 @@ interface Request {
   readonly maxFailures: number;
 }
 
-/** More deckies than these want their number typed. */
+/** For more deckies than this the user types their number. */
 const mostWithoutCount = 10;
 const mostLines = 20;
 
@@ -48,7 +48,7 @@ export function registerBatch(program: Command, cli: Cli): void {
       .description("One change on many deckies (add, remove, set, replace), or many changes from a file.")
       .option("--select <filter>", "the deckies, for instance host=edge-03,service=ftp")
       .option("-f, --file <file>", "changes from a YAML file, - for standard input")
-      .option("--max-failures <count>", "begin no more after so many failures", parseCount)
+      .option("--max-failures <count>", "start no more after this many failures", parseCount)
       .option("--parallel <count>", "changes at the same time (16)", parseCount),
     {
       examples: [
@@ -115,11 +115,11 @@ function readFile(file: string): Request {
     return { select, changes, parallel, maxFailures };
   } catch (error) {
     if (error instanceof UsageError) throw error;
-    throw new UsageError(`${file} is no file of changes: ${error instanceof Error ? error.message : String(error)}`);
+    throw new UsageError(`${file} is not a file of changes: ${error instanceof Error ? error.message : String(error)}`);
   }
 }
 
-/** plan → ask → run, each change with its own line, the counters last. Answers the worst exit code of all changes. */
+/** plan → ask → run, each change with its own line, the counters last. Returns the worst exit code of all changes. */
 async function runBatch(connection: Connection, request: Request, flags: BatchFlags): Promise<number> {
   const form = formOf(flags);
   const isForPeople = !isForPrograms(form) && form !== "name";
@@ -192,7 +192,7 @@ async function execute(connection: Connection, request: Request, flags: BatchFla
     }
   } catch (error) {
     if (!interrupted.signal.aborted) throw error;
-    say(`no more changes are begun; those that were go on: decnet op get ${last.operation}`);
+    say(`no more changes are started; those that were go on: decnet op get ${last.operation}`);
   } finally {
     process.off("SIGINT", onInterrupt);
     endLive();
@@ -208,7 +208,7 @@ function tell(result: BatchResult, results: readonly BatchResult[], total: numbe
   showLive(`${formatBatchCounters(countOf(results, create(BatchSummarySchema, { total })))}   Ctrl-C stops starting new ones`);
 }
 
-/** How it stands, from the results that have come. */
+/** The counters, from the results that have come. */
 function countOf(results: readonly BatchResult[], { total, operation }: BatchSummary): BatchSummary {
   const failed = results.filter(({ error }) => error !== undefined).length;
   const queued = results.filter((result) => result.error === undefined && (result.operation?.waitingFor ?? "") !== "").length;

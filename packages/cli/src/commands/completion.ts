@@ -6,7 +6,7 @@ import { reading } from "../flags.ts";
 import { printRaw } from "../output.ts";
 import { UsageError } from "../settings.ts";
 
-/** `decnet completion SHELL`, and the hidden command that the scripts of the shells ask. */
+/** `decnet completion SHELL`, and the hidden command that the shells' scripts call. */
 export function registerCompletion(program: Command, cli: Cli): void {
   reading(
     program

@@ -38,8 +38,8 @@ export function registerContext(program: Command, cli: Cli): void {
     context
       .command("add <name>")
       .description("Remember a master; its address and token file are the global flags.")
-      .option("--role <role>", "what you are there, for your own eyes")
-      .option("--protected", "every change wants the context's name")
+      .option("--role <role>", "your role there; only shown to you")
+      .option("--protected", "every change needs the context's name")
       .option("--colour <colour>", "of its name: red, green, yellow, blue, magenta, cyan, grey")
       .option("--confirm <when>", confirmations.join(", ")),
     {
@@ -66,7 +66,7 @@ export function registerContext(program: Command, cli: Cli): void {
         current: file.current === name ? undefined : file.current,
         contexts: file.contexts.filter((each) => each.name !== name),
       });
-      print(`${name} is forgotten; its token file is still there`);
+      print(`${name} is forgotten; its token file remains`);
       return undefined;
     }),
   );
@@ -97,14 +97,14 @@ function registerReads(context: Command, cli: Cli): void {
     cli.run(() => {
       const { token, ...chosen } = cli.chosen();
       const form = formOf(flags);
-      const facts = { ...chosen, file: contextFilePath(cli.env), hasToken: token !== "" };
-      if (form !== "table" && form !== "wide") printRaw(formatDocument(form, facts));
+      const shown = { ...chosen, file: contextFilePath(cli.env), hasToken: token !== "" };
+      if (form !== "table" && form !== "wide") printRaw(formatDocument(form, shown));
       else
         print(
           [
             `${chosen.name}  ${chosen.address}  ${traits(chosen)}`.trimEnd(),
             `  token  ${token === "" ? chosen.tokenFile : "from --token or DECNET_TOKEN"}`,
-            `  file   ${facts.file}`,
+            `  file   ${shown.file}`,
           ].join("\n"),
         );
       return undefined;
@@ -130,7 +130,7 @@ function traits(context: Context): string {
     .join(", ");
 }
 
-/** The address and the token file are global flags, so the program has taken them. */
+/** The address and the token file are global flags, so the program has parsed them. */
 function places(cli: Cli): Pick<AddFlags, "address" | "tokenFile"> {
   const { address, tokenFile } = cli.flags();
   return { ...(address === undefined ? {} : { address }), ...(tokenFile === undefined ? {} : { tokenFile }) };
@@ -140,10 +140,10 @@ function addContext(cli: Cli, name: string, flags: AddFlags): void {
   if (!/^[a-z0-9][a-z0-9._-]{0,62}$/i.test(name)) throw new UsageError("a context's name is letters, digits, dots and hyphens");
   if (flags.address === undefined || !/^https?:\/\/[^/]+$/.test(flags.address))
     throw new UsageError("--address is needed, such as http://127.0.0.1:7440");
-  if (flags.colour !== undefined && !isColour(flags.colour)) throw new UsageError(`${flags.colour} is no colour we know`);
+  if (flags.colour !== undefined && !isColour(flags.colour)) throw new UsageError(`${flags.colour} is not one of the colours`);
   const file = readContextFile(cli.env);
   if (file.contexts.some((each) => each.name === name))
-    throw new UsageError(`the context ${name} is there already; remove it first: decnet context remove ${name}`);
+    throw new UsageError(`the context ${name} exists; remove it first: decnet context remove ${name}`);
   const added: Context = {
     name,
     address: flags.address,

@@ -19,14 +19,14 @@ import { formatDeckies, formatDecky, formatDifference, formatLogLine, formatRevi
 
 /** `decnet decky …` */
 export function registerDecky(program: Command, cli: Cli): void {
-  const decky = program.command("decky").description("Look at deckies, and at what they were.");
+  const decky = program.command("decky").description("Deckies, their revisions and their logs.");
   registerReads(decky, cli);
   registerLogs(decky, cli);
   registerRevisions(decky, cli);
   changing(
     decky
       .command("restore <name> <revision>")
-      .description("Take an old revision back, as a new one.")
+      .description("Restore an old revision, as a new one.")
       .option("--service <slug>", "only this service"),
     {
       examples: ["decky restore web-07 r41", "decky restore web-07 r41 --service ssh", "decky restore web-07 r41 --plan"],
@@ -50,7 +50,7 @@ export function registerDecky(program: Command, cli: Cli): void {
       }),
     ),
   );
-  changing(decky.command("teardown <name>").description("Remove a decky with everything of it."), {
+  changing(decky.command("teardown <name>").description("Remove a decky and everything that belongs to it."), {
     examples: [
       "decky teardown web-07",
       "decky teardown web-07 --plan",

@@ -24,7 +24,7 @@ interface Check {
 const askAtMostMs = 5_000;
 const mostSkewMs = 60_000;
 
-/** `decnet doctor`: exits 6 when the master does not answer, 5 when it does not know us, 1 when something else is wrong. */
+/** `decnet doctor`: exits with 6 when the master does not answer, 5 when it refuses the token, 1 when anything else is wrong. */
 export function registerDoctor(program: Command, cli: Cli): void {
   reading(program.command("doctor").description("Check address, token, clock, versions and, on the master's machine, docker."), {
     examples: ["doctor", "doctor --json", "doctor --context prod"],
@@ -37,14 +37,15 @@ export function registerDoctor(program: Command, cli: Cli): void {
       const all = [...checks, ...local];
       const form = formOf(flags);
       if (form !== "table" && form !== "wide") printRaw(formatDocument(form, { checks: all }));
-      else
-        for (const check of all)
-          print(
-            `${check.ok ? "✔" : "✖"} ${check.name.padEnd(9)} ${visible(check.message)}${check.ok || check.next === undefined ? "" : `\n  next:     ${check.next}`}`,
-          );
+      else for (const check of all) print(formatCheck(check));
       return exit !== 0 ? exit : all.every((check) => check.ok) ? 0 : 1;
     }),
   );
+}
+
+function formatCheck({ ok, name, message, next }: Check): string {
+  const line = `${ok ? "✔" : "✖"} ${name.padEnd(9)} ${visible(message)}`;
+  return ok || next === undefined ? line : `${line}\n  next:     ${next}`;
 }
 
 async function examine(context: ChosenContext): Promise<{ checks: Check[]; exit: number }> {
@@ -106,7 +107,7 @@ function checkToken(context: ChosenContext): Check {
       name: "token",
       ok: false,
       message: error instanceof Error ? error.message : String(error),
-      next: "run as the user who may read it, or give --token-file",
+      next: "run as a user who may read it, or use --token-file",
     };
   }
 }
@@ -144,7 +145,7 @@ function judgeEngine(text: string): Check {
     const answer: unknown = JSON.parse(text);
     version = isMap(answer) ? String(answer["Version"]) : "";
   } catch {
-    return { name: "docker", ok: false, message: "it answers, but not as an engine" };
+    return { name: "docker", ok: false, message: "it answers, but not like a Docker engine" };
   }
   const isNew = Number.parseInt(version, 10) >= oldestEngine;
   return {

@@ -54,14 +54,14 @@ function startOf({ since, follow }: EventFlags): Start {
   return { since: timestampFromMs(Date.now() - ms) };
 }
 
-/** All events up to now. The first message of a stream without a start says where now is. */
+/** All events up to now. The first message of a stream without a start says which cursor that is. */
 async function listEvents(connection: Connection, patterns: readonly string[], start: Start, form: Form): Promise<void> {
   let head = "";
   for await (const { item } of connection.events.subscribe({ patterns: [...patterns] })) {
     if (item.case === "heartbeat") head = item.value.cursor;
     break;
   }
-  // Everything is asked for, so that the event at the head comes whatever the patterns are.
+  // Subscribes to every topic, so that the event at the head comes whatever the patterns are.
   for await (const { item } of connection.events.subscribe(start)) {
     if (item.case === "event" && (patterns.length === 0 || patterns.some((each) => matchesTopic(each, item.value.topic))))
       showEvent(item.value, form);
@@ -74,7 +74,7 @@ const firstPauseMs = 250;
 const longestPauseMs = 10_000;
 const mostAttempts = 100;
 
-/** Goes on after a lost connection where it was. */
+/** After a lost connection it continues where it was. */
 async function followEvents(connection: Connection, patterns: string[], start: Start, form: Form): Promise<void> {
   let from = start;
   let cursor = "";

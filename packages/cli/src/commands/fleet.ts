@@ -63,6 +63,6 @@ function readFleet(file: string) {
   try {
     return fromJson(WantedFleetSchema, document);
   } catch (error) {
-    throw new UsageError(`${file} is no fleet file: ${error instanceof Error ? error.message : String(error)}`);
+    throw new UsageError(`${file} is not a fleet file: ${error instanceof Error ? error.message : String(error)}`);
   }
 }

@@ -36,7 +36,7 @@ export function registerHost(program: Command, cli: Cli): void {
   const host = program.command("host").description("The machines that run deckies.");
   registerInvite(host, cli);
   registerReads(host, cli);
-  changing(host.command("drain <name>").description("Move its deckies to the other workers; nothing new comes."), {
+  changing(host.command("drain <name>").description("Move its deckies to the other workers; it gets no new ones."), {
     examples: ["host drain edge-03", "host drain edge-03 --plan", "host drain edge-03 --accept drain=edge-03"],
     rpc: "SwarmService/DrainHost",
     body: '{"name":"edge-03"}',
@@ -52,7 +52,7 @@ export function registerHost(program: Command, cli: Cli): void {
       }),
     ),
   );
-  reading(host.command("activate <name>").description("Let a drained host have deckies again."), {
+  reading(host.command("activate <name>").description("Let a drained host get deckies again."), {
     examples: ["host activate edge-03", "host activate edge-03 --json", "host activate edge-03 -o yaml"],
     rpc: "SwarmService/ActivateHost",
     body: '{"name":"edge-03"}',
@@ -95,7 +95,7 @@ function registerReads(host: Command, cli: Cli): void {
   reading(
     host
       .command("list")
-      .description("Workers, with their deckies that run / do not.")
+      .description("Workers, with the number of their deckies that run / do not.")
       .option("--select <filter>", "for instance state=unreachable,label=site:north", ""),
     {
       examples: ["host list", "host list --select state=unreachable", "host list --json"],
@@ -173,10 +173,13 @@ function parseLabels(words: readonly string[]): Record<string, string> {
   );
 }
 
-const lookEveryMs = 1_000;
+const pollEveryMs = 1_000;
 const hintAfterMs = 60_000;
 
-/** Says what to run there, then shows each step of the join as it is taken, and each refusal, until the worker is connected. Answers the exit code. */
+/**
+ * Says what to run there, then shows each step of the join as it is taken, and each refusal, until the worker is connected.
+ * Returns the exit code.
+ */
 async function waitForWorker(connection: Connection, name: string, made: CreateJoinTokenResponse): Promise<number> {
   const { token, masters } = made;
   const interrupted = new AbortController();
@@ -194,7 +197,7 @@ async function waitForWorker(connection: Connection, name: string, made: CreateJ
   try {
     while (!interrupted.signal.aborted) {
       showLive(`waiting for ${name} (Ctrl-C stops waiting, not the token)`);
-      const seen = await look(connection, name, token?.id ?? "");
+      const seen = await poll(connection, name, token?.id ?? "");
       for (const refused of seen.refused) tell(String(refused.at?.seconds) + refused.reason, formatRefusal(refused));
       for (const [index, step] of joinSteps(seen.token, seen.host, Date.now()).entries()) tell(`step ${index}`, step);
       if (seen.host?.state === HostState.CONNECTED) {
@@ -202,11 +205,11 @@ async function waitForWorker(connection: Connection, name: string, made: CreateJ
         return 0;
       }
       if (seen.token?.usedAt === undefined && Date.now() > ends) {
-        say(`the token has ended and nobody used it; a new one: decnet host invite --name ${name}`);
+        say(`the token has expired unused; for a new one: decnet host invite --name ${name}`);
         return 9;
       }
       if (Date.now() - begun > hintAfterMs) tell("hints", formatHints(name, masters));
-      await delay(lookEveryMs, undefined, { signal: interrupted.signal }).catch(() => undefined);
+      await delay(pollEveryMs, undefined, { signal: interrupted.signal }).catch(() => undefined);
     }
     say(`stopped waiting; the token can be used until ${endOf(token)}`);
     return 130;
@@ -216,7 +219,7 @@ async function waitForWorker(connection: Connection, name: string, made: CreateJ
   }
 }
 
-async function look({ swarm }: Connection, name: string, tokenId: string) {
+async function poll({ swarm }: Connection, name: string, tokenId: string) {
   const [{ tokens }, { refused }] = await Promise.all([swarm.listJoinTokens({}), swarm.listRefusedJoins({ pageSize: 100 })]);
   const token = tokens.find((each) => each.id === tokenId);
   const found = token?.usedAt === undefined ? undefined : await getHost(swarm, name);

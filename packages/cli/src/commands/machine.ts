@@ -4,13 +4,13 @@ import { reading } from "../flags.ts";
 import { UsageError } from "../settings.ts";
 
 /**
- * `decnet up` and `decnet down` are the scripts of a checkout: they install what is missing, this program included. The `./decnet` wrapper runs
- * them before it starts this program, which only explains them.
+ * `decnet up` and `decnet down` are scripts of a checkout: they install what is missing, this program included. The `./decnet`
+ * wrapper runs them instead of this program, which only explains them.
  */
 export function registerMachine(program: Command, cli: Cli): void {
   const acts = [
     ["up", "Set this machine up, start a master and deploy the example fleet."],
-    ["down", "Stop this machine's master; its deckies go on."],
+    ["down", "Stop this machine's master; its deckies keep running."],
   ] as const;
   for (const [name, text] of acts)
     reading(program.command(name).description(text), {

@@ -7,7 +7,7 @@ import { formatLog, formatOperation, formatOperations, formatReceiptTable } from
 
 /** `decnet op …` */
 export function registerOp(program: Command, cli: Cli): void {
-  const op = program.command("op").description("What was asked for and how it went.");
+  const op = program.command("op").description("What was asked for, and how it went.");
   reading(
     op
       .command("list")

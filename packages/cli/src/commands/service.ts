@@ -87,7 +87,13 @@ function registerUpdate(service: Command, cli: Cli, verb: "set" | "replace", tex
         `service ${verb} web-07 http fake_app=tomcat --save`,
       ],
       rpc: "MutationService/UpdateServiceConfig",
-      body: `{"decky":{"name":"web-07"},"service":"http","config":{"fake_app":"wordpress"},"mode":"UPDATE_MODE_${verb === "set" ? "MERGE" : "REPLACE"}","apply":true}`,
+      body: JSON.stringify({
+        decky: { name: "web-07" },
+        service: "http",
+        config: { fake_app: "wordpress" },
+        mode: `UPDATE_MODE_${UpdateMode[mode]}`,
+        apply: true,
+      }),
     },
   ).action((name: string, slug: string, settings: string[], flags: UpdateFlags) =>
     cli.withConnection(async (connection) => {

@@ -10,7 +10,7 @@ const recentMs = 3_600_000;
 
 /** `decnet status` */
 export function registerStatus(program: Command, cli: Cli): void {
-  reading(program.command("status").description("What needs you, on one screen."), {
+  reading(program.command("status").description("What needs attention, on one screen."), {
     examples: ["status", "status --json", "status --context prod"],
     rpc: "FleetService/ListDeckies",
     body: '{"filter":"state!=running"}',

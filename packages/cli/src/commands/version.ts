@@ -18,10 +18,10 @@ export function registerVersion(program: Command, cli: Cli): void {
       const connection = connect(cli.chosen());
       const master = await connection.access.whoAmI({}, { timeoutMs: askAtMostMs }).catch(() => undefined);
       connection.close();
-      const facts = { cli: version, node: process.version, master: master?.serverVersion ?? null };
+      const found = { cli: version, node: process.version, master: master?.serverVersion ?? null };
       const form = formOf(flags);
-      if (form !== "table" && form !== "wide") printRaw(formatDocument(form, facts));
-      else print(`decnet ${facts.cli}, node ${facts.node}\nmaster ${facts.master ?? `does not answer at ${connection.address}`}`);
+      if (form !== "table" && form !== "wide") printRaw(formatDocument(form, found));
+      else print(`decnet ${found.cli}, node ${found.node}\nmaster ${found.master ?? `does not answer at ${connection.address}`}`);
       return undefined;
     }),
   );

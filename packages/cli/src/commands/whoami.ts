@@ -6,7 +6,7 @@ import { word } from "../text/layout.ts";
 
 /** `decnet whoami` */
 export function registerWhoami(program: Command, cli: Cli): void {
-  reading(program.command("whoami").description("Who the master takes you for."), {
+  reading(program.command("whoami").description("Who you are to the master."), {
     examples: ["whoami", "whoami --json", "whoami --context prod"],
     rpc: "AccessService/WhoAmI",
   }).action((flags: ReadFlags) =>

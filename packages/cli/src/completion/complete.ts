@@ -8,7 +8,7 @@ export interface Suggestion {
   readonly hint: string;
 }
 
-/** What may stand where the last word is. Never asks for or shows a secret. */
+/** What the last word may become. Never asks for or shows a secret. */
 export async function complete(program: Command, words: readonly string[], cli: Cli): Promise<Suggestion[]> {
   const current = words.at(-1) ?? "";
   const { command, operands } = descend(program, words.slice(0, -1));
@@ -20,7 +20,7 @@ export async function complete(program: Command, words: readonly string[], cli: 
   return found.filter(({ value }) => value.startsWith(current));
 }
 
-/** Walks down the command tree; what is left over are operands. */
+/** Walks down the command tree; the rest are operands. */
 function descend(program: Command, words: readonly string[]): { command: Command; operands: string[] } {
   let command = program;
   const operands: string[] = [];
@@ -63,7 +63,7 @@ async function valuesFor(command: Command, operands: readonly string[], current:
   return group === "service" && operands.length >= 2 ? settingsFor(operands[1] ?? "", current, known) : [];
 }
 
-/** `add` offers what is not there yet, everything else what is. */
+/** `add` offers services that the decky does not have, every other verb those that it has. */
 function slugsFor(verb: string, decky: string, known: Known): Suggestion[] {
   const present = known.deckies.find((each) => each.name === decky)?.services ?? [];
   return known.services

@@ -7,7 +7,7 @@ import type { Cli } from "../cli.ts";
 import { connect } from "../connection.ts";
 import { isMap } from "../maps.ts";
 
-/** What completion offers. Names and states alone: no setting of a decky, no secret. */
+/** What completion offers: only names and states, never a decky's settings or secrets. */
 export interface Known {
   readonly deckies: readonly { name: string; host: string; state: DeckyState; services: readonly string[] }[];
   readonly services: readonly {
@@ -20,7 +20,7 @@ export interface Known {
 const freshMs = 5_000;
 const askAtMostMs = 300;
 
-/** From the master, at most 300 ms; kept for 5 s, because a shell asks once for each key press. */
+/** From the master, at most 300 ms; cached for 5 s, because a shell asks at each key press. */
 export async function readKnown(cli: Cli): Promise<Known> {
   const context = cli.chosen();
   const folder = join(cli.env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "decnet");
@@ -70,7 +70,7 @@ function readKept(path: string): Known | undefined {
   }
 }
 
-/** The file is our own and 0600: its outline is enough. */
+/** The file is our own and 0600: checking its outline is enough. */
 function isKnown(document: unknown): document is Known {
   return isMap(document) && Array.isArray(document["deckies"]) && Array.isArray(document["services"]);
 }

@@ -1,4 +1,7 @@
-/** Scripts for the shells. Each asks `decnet __complete -- WORDS` with the word under the cursor last, and gets `value<TAB>hint` lines. */
+/**
+ * Scripts for shells. Each calls `decnet __complete -- WORDS`, the word under the cursor last, and gets `value<TAB>hint`
+ * lines.
+ */
 export const shells: Readonly<Record<string, string>> = {
   bash: `_decnet() {
   local words=("\${COMP_WORDS[@]:1:COMP_CWORD}") line cur=\${COMP_WORDS[COMP_CWORD]}

@@ -7,12 +7,12 @@ import { type ContextFile, parseContextFile, toDocument } from "./contexts.ts";
 
 type Env = Readonly<Record<string, string | undefined>>;
 
-/** `DECNET_CONFIG`, else `decnet/config.yaml` where the user's settings are. */
+/** `DECNET_CONFIG`, else `decnet/config.yaml` in the folder of the user's settings. */
 export function contextFilePath(env: Env): string {
   return env["DECNET_CONFIG"] || join(env["XDG_CONFIG_HOME"] || join(homedir(), ".config"), "decnet", "config.yaml");
 }
 
-/** A file that is not there holds no context. */
+/** A missing file holds no contexts. */
 export function readContextFile(env: Env): ContextFile {
   const path = contextFilePath(env);
   let text: string;

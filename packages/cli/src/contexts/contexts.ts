@@ -1,7 +1,7 @@
 import { isMap } from "../maps.ts";
 import { UsageError } from "../settings.ts";
 
-/** When a context asks before it changes something: `risky` asks for named risks alone, `never` for nothing. */
+/** When a context asks before it changes something: `risky` asks only about named risks, `never` about nothing. */
 export const confirmations = ["always", "risky", "never"] as const;
 export type Confirmation = (typeof confirmations)[number];
 
@@ -10,9 +10,9 @@ export interface Context {
   readonly name: string;
   readonly address: string;
   readonly tokenFile: string;
-  /** What the user calls the role; for the user's eyes alone. */
+  /** What the user calls the role; only shown to the user. */
   readonly role: string;
-  /** Every change wants the context's name typed, or `--context NAME --accept NAME`. */
+  /** Every change needs the context's name typed, or `--context NAME --accept NAME`. */
   readonly isProtected: boolean;
   readonly colour: string | undefined;
   readonly confirm: Confirmation | undefined;
@@ -24,7 +24,7 @@ export interface ContextFile {
   readonly contexts: readonly Context[];
 }
 
-/** The context that is there without any file: the master that `up` starts on this machine. */
+/** The context that exists without any file: the master that `up` starts on this machine. */
 export const localContext: Context = {
   name: "local",
   address: "http://127.0.0.1:7440",
@@ -35,7 +35,7 @@ export const localContext: Context = {
   confirm: undefined,
 };
 
-/** Reads the document of a contexts file. Throws a sentence that names what is wrong. */
+/** Reads the document of a contexts file. Throws a sentence that says what is wrong. */
 export function parseContextFile(document: unknown): ContextFile {
   if (document === null || document === undefined) return { current: undefined, contexts: [] };
   if (!isMap(document)) throw new UsageError("the contexts file must hold a map");
@@ -92,13 +92,13 @@ export interface ChosenContext extends Context {
   readonly token: string;
   /** The user named it with --context. */
   readonly isNamed: boolean;
-  /** There are others that could have been meant. */
+  /** There are other contexts that could have been meant. */
   readonly hasOthers: boolean;
 }
 
 /**
- * Which master a command talks to: flag before environment before file. An address or a token that is given by itself takes the place
- * of the context's one.
+ * Which master a command talks to: flag before environment before file. An address or a token that is given by itself
+ * replaces that of the context.
  */
 export function chooseContext(flags: Choice, env: Choice, file: ContextFile): ChosenContext {
   const known = file.contexts.some((context) => context.name === localContext.name)
@@ -110,7 +110,10 @@ export function chooseContext(flags: Choice, env: Choice, file: ContextFile): Ch
   const found = known.find((context) => context.name === name);
   if (bare === undefined && found === undefined)
     throw new UsageError(
-      `there is no context ${JSON.stringify(name)}; known: ${known.map((context) => context.name).join(", ")}\n next:  decnet context add ${name} --address http://HOST:7440 --token-file FILE`,
+      [
+        `there is no context ${JSON.stringify(name)}; known: ${known.map((context) => context.name).join(", ")}`,
+        ` next:  decnet context add ${name} --address http://HOST:7440 --token-file FILE`,
+      ].join("\n"),
     );
   const base = bare === undefined && found !== undefined ? found : { ...localContext, name: bare ?? localContext.name };
   const tokenFile = flags.tokenFile ?? (flags.context === undefined ? env.tokenFile : undefined);

@@ -9,7 +9,7 @@ import { exitOf } from "./verdict.ts";
 /** What a dry run of a batch found. */
 export interface BatchPlan {
   readonly deckies: number;
-  /** Of all changes together; each code once, its count summed. */
+  /** Of all changes; each code once, with the sum of its counts. */
   readonly risks: readonly Risk[];
   readonly text: string;
 }
@@ -35,12 +35,16 @@ export function planOfBatch(results: readonly BatchResult[]): BatchPlan {
     deckies,
     risks,
     text: [
-      `Plan: ${deckies} ${deckies === 1 ? "decky" : "deckies"} on ${hosts} ${hosts === 1 ? "host" : "hosts"}: ${what.join(", ") || "nothing to do"}`,
+      `Plan: ${count(deckies, "decky", "deckies")} on ${count(hosts, "host", "hosts")}: ${what.join(", ") || "nothing to do"}`,
       ...risks.map((risk) => `    ! ${visible(risk.message)}   (risk: ${risk.code})`),
       ...refused.slice(0, mostRefusals).map((result) => `  ✖ ${subject(result)}  ${visible(result.error?.message ?? "")}`),
-      ...(refused.length > mostRefusals ? [`  ${refused.length - mostRefusals} more cannot be`] : []),
+      ...(refused.length > mostRefusals ? [`  ${refused.length - mostRefusals} more are refused`] : []),
     ].join("\n"),
   };
+}
+
+function count(number: number, one: string, many: string): string {
+  return `${number} ${number === 1 ? one : many}`;
 }
 
 function sumRisks(risks: readonly Risk[]): Risk[] {
@@ -53,7 +57,7 @@ function sumRisks(risks: readonly Risk[]): Risk[] {
   return [...byCode.values()];
 }
 
-/** One change that is over, or waits for its host. */
+/** One change that has ended, or waits for its host. */
 export function formatBatchResult(result: BatchResult, number: number, total: number): string {
   const { operation, error } = result;
   const count = `[${String(number).padStart(String(total).length, "0")}/${total}]`;

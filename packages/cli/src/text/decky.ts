@@ -75,14 +75,15 @@ export function formatDecky(decky: Decky, newest: Revision | undefined, now: num
     ...(total === 0
       ? []
       : [`  sessions   ${total} open: ${open.map((service) => `${service.openSessions} on ${service.slug}`).join(", ")}`]),
-    ...decky.services
-      .filter((service) => service.staged !== undefined || service.stagedSecrets.length > 0)
-      .map(
-        (service) =>
-          `  staged     ${service.slug} ${[...Object.keys(service.staged ?? {}), ...service.stagedSecrets].join(", ")} (saved, not applied)    decnet service set ${name} ${service.slug} --apply-staged`,
-      ),
+    ...decky.services.flatMap((service) => stagedLine(name, service)),
     ...decky.warnings.map((warning) => `  warning    ${warning}`),
   ].join("\n");
+}
+
+function stagedLine(decky: string, { slug, staged, stagedSecrets }: Service): string[] {
+  const keys = [...Object.keys(staged ?? {}), ...stagedSecrets].join(", ");
+  if (staged === undefined && stagedSecrets.length === 0) return [];
+  return [`  staged     ${slug} ${keys} (saved, not applied)    decnet service set ${decky} ${slug} --apply-staged`];
 }
 
 function serviceRow(service: Service, now: number): string[] {

@@ -60,7 +60,7 @@ describe("an invitation", () => {
       "✔ token used from 203.0.113.9",
       "✔ certificate 23h",
       "✔ docker 26.1.5, compose 2.26.1 ok",
-      "✔ catalogue matches",
+      "✔ catalog matches",
       "✔ connected",
     ]);
     const refused = create(RefusedJoinSchema, { reason: "CLOCK_SKEW", message: "7 m ahead\u001b[2J", machineName: "box" });

@@ -45,7 +45,7 @@ export function formatHost(host: Host | undefined, now: number): string {
   ].join("\n");
 }
 
-/** What is to be run on the new worker. */
+/** What to run on the new worker. */
 export function formatInvitation({ secret, masters, token }: CreateJoinTokenResponse): string {
   return [
     `Run this ON THE NEW WORKER, as root, in a checkout of this decnet (needs a Docker engine with compose, and outbound TCP to`,
@@ -57,14 +57,14 @@ export function formatInvitation({ secret, masters, token }: CreateJoinTokenResp
   ].join("\n");
 }
 
-/** What may keep a worker that does not call. */
+/** Why a worker may not have called yet. */
 export function formatHints(name: string, masters: readonly string[]): string {
   return [
-    `nothing came from ${name} for a minute. Perhaps`,
-    `  - the command was not run there yet`,
+    `nothing has come from ${name} for a minute. Perhaps`,
+    `  - the command has not been run there yet`,
     `  - the worker does not reach ${masters.join(" or ")} (a firewall, a route; other addresses: --master HOST:PORT)`,
     `  - its clock differs from this master's`,
-    `  - the agent runs and cannot go on; on the worker: decnet agent status, journalctl -u decnet-agent`,
+    `  - the agent runs but is stuck; on the worker: decnet agent status, journalctl -u decnet-agent`,
   ].join("\n");
 }
 
@@ -80,8 +80,8 @@ export function joinSteps(token: JoinToken | undefined, host: Host | undefined, 
     ...(token?.usedAt === undefined ? [] : [`✔ token used${host === undefined ? "" : ` from ${visible(host.address)}`}`]),
     ...(host === undefined ? [] : [`✔ certificate ${timeLeft(host.certificateExpiresAt, now)}`]),
     ...(facts === undefined ? [] : [`✔ docker ${visible(facts.engineVersion)}, compose ${visible(facts.composeVersion)} ok`]),
-    // A worker with another catalogue is refused before this.
-    ...(facts === undefined ? [] : ["✔ catalogue matches"]),
+    // A worker whose catalog differs is refused before this.
+    ...(facts === undefined ? [] : ["✔ catalog matches"]),
     ...(host?.state === HostState.CONNECTED ? ["✔ connected"] : []),
   ];
 }
@@ -96,7 +96,7 @@ function stateOf(host: Host): string {
   return host.draining && state !== "decommissioned" ? `${marked}, draining` : marked;
 }
 
-/** `12/1`: well, and not well. */
+/** `12/1`: running, and not running. */
 function formatDeckyCounts({ deckies }: Host): string {
   const all = Object.values(deckies).reduce((sum, count) => sum + count, 0);
   const good = deckies["running"] ?? 0;

@@ -12,12 +12,12 @@ export interface Move {
   readonly revisions: readonly Revision[];
 }
 
-/** Who or what moved since a plan was made, and what the plan is now. */
+/** Who or what changed since a plan was made, and what the plan is now. */
 export function formatMove({ agreed, fresh, revisions }: Move, options: { verbose: boolean; now: number }): string {
   return [...reasonLines(agreed, fresh, revisions, options.now), "the plan now:", formatPlan(fresh, options)].join("\n");
 }
 
-/** Whether the decky has another revision than when the plan was made. */
+/** Whether the decky has a new revision since the plan was made. */
 export function hasNewRevision(agreed: Operation | undefined, fresh: Operation): boolean {
   return fresh.decky !== undefined && agreed?.plan?.baseRevision !== (fresh.plan?.baseRevision ?? 0);
 }
@@ -25,7 +25,7 @@ export function hasNewRevision(agreed: Operation | undefined, fresh: Operation):
 function reasonLines(agreed: Operation | undefined, fresh: Operation, revisions: readonly Revision[], now: number): string[] {
   if (fresh.decky === undefined) return [];
   if (!hasNewRevision(agreed, fresh))
-    return ["moved: there is no new revision; containers or their sessions are not those of that plan"];
+    return ["moved: there is no new revision; containers or their sessions differ from that plan"];
   const was = agreed?.plan?.baseRevision;
   const title = was === undefined ? "the newest revisions:" : `moved: r${was} → r${fresh.plan?.baseRevision ?? 0}`;
   const since = revisions.filter((revision) => revision.number > (was ?? 0));

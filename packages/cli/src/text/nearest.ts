@@ -1,4 +1,4 @@
-/** The candidate that a mistyped word most likely meant: at most two edits away, and fewer than half of the word. */
+/** The candidate that a mistyped word most likely meant: at most two edits away, and fewer than half of the word's letters. */
 export function nearest(word: string, candidates: Iterable<string>): string | undefined {
   let best: string | undefined;
   let fewest = Math.min(3, Math.ceil((word.length + 1) / 2));

@@ -54,9 +54,10 @@ export function formatReceiptTable(operation: Operation): string {
 
 /** One operation in full. */
 export function formatOperation(operation: Operation): string {
+  const what = `${word(OperationKind, operation.kind)} ${nameOf(operation)} ${operation.service}`;
   const failedIn = operation.steps.find((step) => step.outputTail.length > 0)?.attempt ?? Number.POSITIVE_INFINITY;
   return [
-    `${operation.id}  ${word(OperationKind, operation.kind)} ${nameOf(operation)} ${operation.service}  by ${operation.actor}  ${result(operation)}  ${took(operation)}`,
+    `${operation.id}  ${what}  by ${operation.actor}  ${result(operation)}  ${took(operation)}`,
     ...(operation.reason === "" ? [] : [`reason: ${visible(operation.reason)}`]),
     ...(operation.children.length === 0 ? [formatPlan(operation)] : [`parts: decnet op list --select parent=${operation.id}`]),
     ...operation.steps.map((step) => formatStep(step, { isUndo: step.attempt > failedIn, verbose: true })),

@@ -21,5 +21,8 @@ export function formatPart(part: Operation, number: number, total: number): stri
 export function formatCounters(parts: readonly Operation[]): string {
   const count = (...states: OperationState[]) => parts.filter((part) => states.includes(part.state)).length;
   const failed = count(OperationState.FAILED, OperationState.CANCELLED, OperationState.SUPERSEDED);
-  return `done ${count(OperationState.SUCCEEDED)} · failed ${failed} · running ${count(OperationState.RUNNING)} · waiting ${count(OperationState.PENDING)}`;
+  const [done, running, waiting] = [OperationState.SUCCEEDED, OperationState.RUNNING, OperationState.PENDING].map((state) =>
+    count(state),
+  );
+  return `done ${done} · failed ${failed} · running ${running} · waiting ${waiting}`;
 }

@@ -4,13 +4,13 @@ import { deckyName, formatState } from "./decky.ts";
 import { age, columns, visible } from "./layout.ts";
 import { nameOf } from "./plan.ts";
 
-export interface StatusFacts {
+export interface Status {
   readonly context: string;
   readonly version: string;
   readonly counts: Readonly<Record<string, number>>;
-  /** Deckies that do not run, the first of them. */
+  /** The first deckies that do not run. */
   readonly troubled: readonly Decky[];
-  /** Changes that failed lately. */
+  /** Changes that failed recently. */
   readonly failed: readonly Operation[];
   /** Milliseconds since 1970. */
   readonly now: number;
@@ -26,8 +26,8 @@ const marks: Readonly<Record<string, string>> = {
   pending: "↻ pending",
 };
 
-/** What needs somebody, on one screen. Pure. */
-export function formatStatus({ context, version, counts, troubled, failed, now }: StatusFacts): string {
+/** What needs attention, on one screen. Pure. */
+export function formatStatus({ context, version, counts, troubled, failed, now }: Status): string {
   const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
   const head = `${context} · master ${version} · ${total.toLocaleString("en")} deck${total === 1 ? "y" : "ies"}`;
   if (total === 0) return [head, "", "  no deckies yet          decnet fleet apply -f fleet.yaml"].join("\n");
@@ -42,12 +42,7 @@ export function formatStatus({ context, version, counts, troubled, failed, now }
       `${visible(decky.message)} (seen ${age(decky.observedAt, now)} ago)`,
       `decnet decky get ${deckyName(decky)}`,
     ]),
-    ...failed.map((operation) => [
-      "  × change",
-      nameOf(operation),
-      `${operation.service} ${visible(operation.error?.message ?? "failed")}, ${age(operation.createdAt, now)} ago${operation.error?.undone === true ? " (undone)" : ""}`.trim(),
-      `decnet op get ${operation.id}`,
-    ]),
+    ...failed.map((operation) => ["  × change", nameOf(operation), failureLine(operation, now), `decnet op get ${operation.id}`]),
   ];
   const more = total - (counts["running"] ?? 0) - troubled.length;
   return [
@@ -57,4 +52,9 @@ export function formatStatus({ context, version, counts, troubled, failed, now }
     ...(rows.length === 0 ? [] : ["", columns(rows)]),
     ...(more > 0 ? [`  ${more} more    decnet decky list --select 'state!=running'`] : []),
   ].join("\n");
+}
+
+function failureLine({ service, error, createdAt }: Operation, now: number): string {
+  const undone = error?.undone === true ? " (undone)" : "";
+  return `${service} ${visible(error?.message ?? "failed")}, ${age(createdAt, now)} ago${undone}`.trim();
 }

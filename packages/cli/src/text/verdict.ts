@@ -35,7 +35,7 @@ export function formatReceipt(operation: Operation): string | undefined {
   return `${line.padEnd(58)}  decnet op get ${operation.id} --receipt`;
 }
 
-/** The exit code of an operation: 0, 4, 7 or 8. Of one that still runs: 0, because its acceptance was asked for. */
+/** The exit code of an operation: 0, 4, 7 or 8. One that still runs has 0, because the caller only waited for its acceptance. */
 export function exitOf(operation: Operation): number {
   switch (operation.state) {
     case OperationState.CANCELLED:
@@ -75,7 +75,7 @@ export function formatVerdict(operation: Operation, context: VerdictContext = {}
       return `${operation.id} was cancelled${operation.error?.undone === true ? ` and undone; ${name} is as before` : ""}`;
     case OperationState.SUPERSEDED:
       return [
-        `${operation.id} was superseded: a later change of ${name} took its place before it was applied`,
+        `${operation.id} was superseded: a later change of ${name} replaced it before it was applied`,
         ` next:  decnet decky revisions ${name}`,
       ].join("\n");
     default:
@@ -140,11 +140,11 @@ function failure(operation: Operation, name: string, { now }: VerdictContext): s
 }
 
 function stateNow(operation: Operation, name: string, now: VerdictContext["now"]): string {
-  if (operation.error?.reason === "PLAN_CHANGED") return "nothing was done: the world moved after the plan was made";
+  if (operation.error?.reason === "PLAN_CHANGED") return "nothing was done: something changed after the plan was made";
   if (operation.error?.undone !== true)
-    return `${name} was NOT undone${now === undefined ? "" : ` and is ${now.state}`}; it needs you`;
+    return `${name} was NOT undone${now === undefined ? "" : ` and is ${now.state}`}; it needs attention`;
   const before = operation.plan?.baseRevision ?? 0;
   const others = operation.receipt?.othersUnchanged === true ? "; nothing else changed" : "";
-  if (now === undefined) return `${name} is back on its last good state${others}`;
+  if (now === undefined) return `${name} is back in its last good state${others}`;
   return `${name} is ${now.state} at r${now.revision}${before > 0 ? ` (same as r${before})` : ""}${others}`;
 }

@@ -16,15 +16,16 @@ export async function askHidden(key: string): Promise<string> {
       `${key} needs a value and there is no terminal to ask on: ${key}=@file or ${key}=-; nothing was changed`,
     );
   endLive();
-  process.stderr.write(`${key}: `);
   const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
-  const answer = await read("", silent);
+  const answer = await read("", silent, () => process.stderr.write(`${key}: `));
   process.stderr.write("\n");
   return answer;
 }
 
-async function read(question: string, output: NodeJS.WritableStream): Promise<string> {
+/** `onReady` comes when the terminal no longer echoes: with a prompt before that, a secret that is typed at once would be shown. */
+async function read(question: string, output: NodeJS.WritableStream, onReady: () => void = () => undefined): Promise<string> {
   const prompt = createInterface({ input: process.stdin, output, terminal: true });
+  onReady();
   const interrupted = new Promise<never>((_, reject) => {
     prompt.once("SIGINT", () => reject(new Interrupted("interrupted; nothing was changed")));
   });

@@ -108,7 +108,7 @@ export const reasons = {
     code: Code.FailedPrecondition,
     exit: 6,
     next: [
-      { advice: "See which program has it: ss -ltnp" },
+      { advice: "Who has it: ss -ltnp" },
       {
         advice:
           "Stop that program, or give this one another port: DECNET_PORT or DECNET_TLS_PORT for a master (README), " +
@@ -209,7 +209,7 @@ export const reasons = {
   TOKEN_INVALID: {
     code: Code.Unauthenticated,
     exit: 5,
-    next: [{ advice: "Ask for a new one", command: ["host", "invite", "--name", "NAME"] }],
+    next: [{ advice: "Ask for a new one", command: ["host", "invite"] }],
   },
   NOT_ALLOWED: { code: Code.PermissionDenied, exit: 5, next: [{ advice: "Ask an admin for a token with the role {needed}." }] },
   SHUTTING_DOWN: { code: Code.Unavailable, exit: 6, next: [{ advice: "Try again in a moment." }] },

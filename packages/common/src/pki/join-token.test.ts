@@ -49,7 +49,7 @@ it("says what is wrong, what to do, and never repeats the token", () => {
   expect(refusal("dk1.").reason).toBe("TOKEN_INVALID");
   expect(refusal("dk1.§§§").message).toContain("characters that no token has");
   expect(refusal(`dk1.${"A".repeat(5_000)}`).message).toContain("longer than any token");
-  expect(refusal("dk1.AAAA").next).toEqual(["Ask for a new one: decnet host invite --name NAME"]);
+  expect(refusal("dk1.AAAA").next).toEqual(["Ask for a new one: decnet host invite"]);
   expect(refusal(`dk1.${token.secret}`).message).not.toContain(token.secret);
 });
 

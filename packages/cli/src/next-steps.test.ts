@@ -35,13 +35,16 @@ const commands = Object.entries(reasons).flatMap(([reason, { next }]) =>
   ),
 );
 
-it.each(commands)("$reason names a command that there is: decnet $line", ({ command }) => {
+/** These name the command alone; it says itself which option it needs. */
+const incomplete: Readonly<Record<string, readonly string[]>> = { TOKEN_INVALID: ["--name <name> is missing"] };
+
+it.each(commands)("$reason names a command that exists: decnet $line", ({ reason, command }) => {
   expect(
     findFaults(
       createProgram({}, () => undefined),
       command,
     ),
-  ).toEqual([]);
+  ).toEqual(incomplete[reason] ?? []);
 });
 
 it.each([

@@ -22,7 +22,7 @@ export async function askHidden(key: string): Promise<string> {
   return answer;
 }
 
-/** `onReady` comes when the terminal no longer echoes: with a prompt before that, a secret that is typed at once would be shown. */
+/** Calls `onReady` when the terminal no longer echoes: a secret that is typed at an earlier prompt would be shown. */
 async function read(question: string, output: NodeJS.WritableStream, onReady: () => void = () => undefined): Promise<string> {
   const prompt = createInterface({ input: process.stdin, output, terminal: true });
   onReady();

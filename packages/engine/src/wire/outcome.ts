@@ -19,8 +19,8 @@ import {
   type ReceiptSchema,
   StepState,
 } from "@decnet/contract/gen/decnet/v1/operation_pb";
+import type { JudgedDecky, JudgedService } from "../diagnose/judge.ts";
 import type { ContainerFacts, Receipt } from "../execute/receipt.ts";
-import type { JudgedDecky, JudgedService } from "../observe/judge.ts";
 import { formatPlan, type PlanView, type Risk, type RiskCode, type StepView } from "../plan/plan.ts";
 import { toRefMessage } from "./decky-spec.ts";
 

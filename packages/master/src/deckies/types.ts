@@ -1,5 +1,5 @@
 import type { ServiceConfig } from "@decnet/engine/catalogue/types";
-import type { JudgedDecky } from "@decnet/engine/observe/judge";
+import type { JudgedDecky } from "@decnet/engine/diagnose/judge";
 
 export type DeckyState = "pending" | "changing" | "running" | "degraded" | "detached" | "failed" | "unknown";
 

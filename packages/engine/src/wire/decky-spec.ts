@@ -79,7 +79,7 @@ export function parseSpecMessage(message: DeckySpecMessage, catalogue: Catalogue
   check("hostname", hostnamePattern.test(message.hostname), "is no hostname");
   check("distro", distro !== undefined, `${JSON.stringify(message.distro)} is not in this host's table of distros`);
   check("os_family", osFamilyNames.includes(message.osFamily), `must be one of ${osFamilyNames.join(", ")}`);
-  check("lan.driver", driver !== undefined, "is no known driver");
+  check("lan.driver", driver !== undefined, "unknown driver");
   check("lan.name", networkPattern.test(lan?.name ?? ""), "is no network name");
   check("lan.name", !enginesOwn.has(lan?.name ?? ""), "is a network of the engine itself");
   const subnet = parseNetwork(lan?.subnet ?? "");
@@ -95,7 +95,7 @@ export function parseSpecMessage(message: DeckySpecMessage, catalogue: Catalogue
     check(
       `services[${index}].slug`,
       message.services.findIndex((other) => other.slug === service.slug) === index,
-      `${service.slug} is there twice`,
+      `duplicate ${service.slug}`,
     );
     return { slug: service.slug, config: entry === undefined ? {} : coerceConfig(entry, service.config) };
   });

@@ -3,8 +3,8 @@ import { readdir, readFile, readlink, stat } from "node:fs/promises";
 import { join, relative } from "node:path";
 
 /**
- * sha256 hex over the names, modes and contents of all files of a build context. What goes into the image from elsewhere could change
- * while this hash, and so the image's tag, stays: that is a problem.
+ * sha256 hex over the names, modes and contents of all files of a build context. What goes into the image from elsewhere could
+ * change while this hash, and with it the image's tag, stays the same: that is reported as a problem.
  */
 export async function hashContext(folder: string, problems: string[]): Promise<string> {
   const hash = createHash("sha256");
@@ -32,7 +32,7 @@ export async function hashContext(folder: string, problems: string[]): Promise<s
 const fromLine = /^\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?/i;
 const fromElsewhere = /--(?:from=|mount=\S*\bfrom=)([^\s,]+)/gi;
 
-/** Images that a Dockerfile takes something from, other than the base that it is given and its own stages, and not by digest. Pure. */
+/** Images that a Dockerfile builds on or copies from, but for its build argument, its own stages and images by digest. Pure. */
 export function movingImages(dockerfile: string): string[] {
   const fixed = new Set(["scratch", "$BASE_IMAGE", "${" + "BASE_IMAGE}"]);
   const moving: string[] = [];

@@ -46,8 +46,8 @@ const service = z.strictObject({
 const slugPattern = /^[a-z0-9][a-z0-9_-]{0,31}$/;
 
 /**
- * Reads every `<folder>/<slug>/service.yaml` with its `image/` build context. Later folders add services; a duplicate slug is an error.
- * All problems are reported together, each with file and field.
+ * Reads every `<folder>/<slug>/service.yaml` with its `image/` build context. Later folders add services; a duplicate slug is an
+ * error. All problems are reported together, each with file and field.
  */
 export async function loadCatalogue(folders: readonly string[]): Promise<Catalogue> {
   const problems: string[] = [];

@@ -108,6 +108,13 @@ function see(situation: Situation) {
 
 type Row = readonly [situation: string, facts: Situation, word: string, sentence: string, cure: string];
 
+const cutOff = "is cut off from the base's network";
+const gone = "joined a base that is gone";
+const other = "runs with other settings than wanted";
+const foreign = "was made by somebody else from other settings";
+const reattach = "restart: detached from the base, settle";
+const rejoin = "recreate: joined a base that is gone, settle";
+
 const serviceRows: readonly Row[] = [
   ["all as wanted", {}, "running", "", ""],
   ["no container", { ssh: undefined }, "missing", "there is no container", "create: requested, settle"],
@@ -123,13 +130,7 @@ const serviceRows: readonly Row[] = [
     "exited with code 1 and is being restarted",
     "recreate: restarts again and again, settle",
   ],
-  [
-    "other settings",
-    { ssh: { hash: "h0" } },
-    "outdated",
-    "runs with other settings than wanted",
-    "recreate: config changed, settle",
-  ],
+  ["other settings", { ssh: { hash: "h0" } }, "outdated", other, "recreate: config changed, settle"],
   [
     "other settings, and exited",
     { ssh: { hash: "h0", status: "exited", exitCode: 3 } },
@@ -148,31 +149,13 @@ const serviceRows: readonly Row[] = [
     "composed by somebody else",
     { ssh: { composeHash: "other" } },
     "outdated",
-    "was made by somebody else from other settings",
+    foreign,
     "recreate: made by somebody else from other settings, settle",
   ],
   ["made without compose", { ssh: { composeHash: undefined } }, "running", "", ""],
-  [
-    "joined an earlier base",
-    { ssh: { joined: "A" } },
-    "detached",
-    "joined a base that is gone",
-    "recreate: joined a base that is gone, settle",
-  ],
-  [
-    "joined an earlier base, and exited",
-    { ssh: { joined: "A", status: "exited" } },
-    "exited",
-    "exited with code 0",
-    "recreate: joined a base that is gone, settle",
-  ],
-  [
-    "in a namespace that the base left",
-    { ssh: { netns: "n0" } },
-    "detached",
-    "is cut off from the base's network",
-    "restart: detached from the base, settle",
-  ],
+  ["joined an earlier base", { ssh: { joined: "A" } }, "detached", gone, rejoin],
+  ["joined an earlier base, and exited", { ssh: { joined: "A", status: "exited" } }, "exited", "exited with code 0", rejoin],
+  ["in a namespace that the base left", { ssh: { netns: "n0" } }, "detached", cutOff, reattach],
   ["silent, and still in time", { listening: [], seconds: 5 }, "not_listening", "does not listen on 22/tcp, 23/udp", "settle"],
   [
     "one port silent for too long",
@@ -181,13 +164,7 @@ const serviceRows: readonly Row[] = [
     "does not listen on 23/udp",
     "restart: does not listen on 23/udp, settle",
   ],
-  [
-    "base stopped",
-    { base: { status: "exited", netns: undefined } },
-    "detached",
-    "is cut off from the base's network",
-    "restart: detached from the base, settle",
-  ],
+  ["base stopped", { base: { status: "exited", netns: undefined } }, "detached", cutOff, reattach],
   [
     "base stopped, and exited",
     { base: { status: "exited", netns: undefined }, ssh: { status: "exited" } },
@@ -195,7 +172,7 @@ const serviceRows: readonly Row[] = [
     "exited with code 0",
     "start: exited with code 0, settle",
   ],
-  ["base gone", { base: undefined }, "detached", "joined a base that is gone", "recreate: joined a base that is gone, settle"],
+  ["base gone", { base: undefined }, "detached", gone, rejoin],
 ];
 
 const baseRows: readonly Row[] = [
@@ -212,13 +189,7 @@ const baseRows: readonly Row[] = [
     "exited with code 0 and is being restarted",
     "restart: base is restarting",
   ],
-  [
-    "another identity",
-    { base: { hash: "b0" } },
-    "outdated",
-    "runs with other settings than wanted",
-    "recreate: identity changed",
-  ],
+  ["another identity", { base: { hash: "b0" } }, "outdated", other, "recreate: identity changed"],
   [
     "another identity, and exited",
     { base: { hash: "b0", status: "exited" } },
@@ -230,7 +201,7 @@ const baseRows: readonly Row[] = [
     "composed by somebody else",
     { base: { composeHash: "other" } },
     "outdated",
-    "was made by somebody else from other settings",
+    foreign,
     "recreate: made by somebody else from other settings",
   ],
 ];
@@ -255,10 +226,10 @@ describe("the diagnosis of a base, and its cure", () => {
 
 describe("a service whose base is taken from under it, though nothing is wrong with it yet", () => {
   it.each([
-    ["paused", { base: { status: "paused" } }, "restart: detached from the base, settle"],
-    ["restarting", { base: { status: "restarting" } }, "restart: detached from the base, settle"],
-    ["of another identity", { base: { hash: "b0" } }, "recreate: joined a base that is gone, settle"],
-    ["dead", { base: { status: "dead" } }, "recreate: joined a base that is gone, settle"],
+    ["paused", { base: { status: "paused" } }, reattach],
+    ["restarting", { base: { status: "restarting" } }, reattach],
+    ["of another identity", { base: { hash: "b0" } }, rejoin],
+    ["dead", { base: { status: "dead" } }, rejoin],
   ] as const)("base %s", (_, situation, cure) => {
     const { judged, planned } = see(situation);
     expect([judged.services[0]?.state, planned("ssh")]).toEqual(["running", cure]);

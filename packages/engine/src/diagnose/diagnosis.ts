@@ -28,5 +28,5 @@ export type DiagnosisOf<Word extends DiagnosisWord> = Findings[Word] & {
   readonly unfit: Unfit | undefined;
 };
 
-/** What is wrong with one container, or that nothing is. The state that is shown and the step that is planned both follow from it. */
+/** What is wrong with one container, or that nothing is. The state that is shown and the step that is planned follow from it. */
 export type Diagnosis = { [Word in DiagnosisWord]: DiagnosisOf<Word> }[DiagnosisWord];

@@ -8,8 +8,8 @@ import { createInspectCache, type Inspected } from "./inspect-cache.ts";
 
 export interface ContainerCalls {
   /**
-   * All containers of an installation, or of one of its deckies. One that the engine is just removing is waited for: it is as good as gone.
-   * Costs one request, and one more for each container that changed since the last look or does not run.
+   * All containers of an installation, or of one of its deckies. One that the engine is removing is waited for: it is as good as
+   * gone. Costs one request, and one more for each container that changed since the last call or does not run.
    */
   listContainers(instance: string, decky?: string): Promise<{ decky: string; container: ObservedContainer }[]>;
   /** Which of these names are taken by containers that are not this installation's. */
@@ -21,13 +21,13 @@ export interface ContainerCalls {
   inspect(idOrName: string): Promise<ObservedContainer | undefined>;
 }
 
-/** How long to wait for the engine's next word: while it removes a container, and until it notices that a process has ended. */
+/** How long to ask again: while the engine removes a container, and until it notices that a process has ended. */
 function patienceMs({ container, process }: Inspected): number {
   if (container.status === "removing") return 10_000;
   return container.pid !== 0 && process === undefined ? 2_000 : -1;
 }
 
-/** `prompt` is for what an engine answers at once, whatever its containers are doing. */
+/** `prompt` has a short timeout: for calls that no container can hold up. */
 export function createContainerCalls(docker: Docker, prompt: Docker): ContainerCalls {
   const cache = createInspectCache();
   const inspectOnce = async (idOrName: string): Promise<Inspected | undefined> => {

@@ -13,8 +13,8 @@ export interface EngineVersion {
 }
 
 /**
- * The Docker Engine as typed functions. Nothing here decides; an engine that does not answer is ENGINE_UNAVAILABLE, never an empty
- * result.
+ * The Docker Engine as typed functions. Nothing here decides; an engine that does not answer is ENGINE_UNAVAILABLE, never an
+ * empty result.
  */
 export interface EngineApi extends ContainerCalls, ImageCalls, LogCalls, NetworkCalls {
   version(): Promise<EngineVersion>;
@@ -23,7 +23,7 @@ export interface EngineApi extends ContainerCalls, ImageCalls, LogCalls, Network
   removeVolumes(instance: string, decky: string): Promise<void>;
 }
 
-/** An engine that takes calls and does not answer them is away, too. */
+/** An engine that accepts calls and does not answer them counts as away, too. */
 const promptMs = 10_000;
 
 export function createEngineApi(socketPath: string): EngineApi {

@@ -5,7 +5,7 @@ import { absentIfGone, guarded, ignoring } from "./calls.ts";
 
 export interface ImageCalls {
   hasImage(tag: string): Promise<boolean>;
-  /** Images with a tag that begins so. */
+  /** Images with a tag that begins with the prefix. */
   listImages(prefix: string): Promise<StoredImage[]>;
   /** Takes the tag away, and the image with its last tag; one that a container uses stays. */
   removeImage(tag: string): Promise<void>;

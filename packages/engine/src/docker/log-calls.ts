@@ -29,7 +29,7 @@ export function createLogCalls(docker: Docker): LogCalls {
   };
 }
 
-/** What the containers say, attackers' words among it, goes through one pipe per container: eight bytes of header before each piece. */
+/** The engine puts eight bytes of header before each piece of output. The text may be an attacker's, and is cleaned. */
 function demultiplex(raw: Buffer): string[] {
   const pieces: Buffer[] = [];
   for (let at = 0; at + 8 <= raw.length; ) {

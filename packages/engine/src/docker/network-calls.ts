@@ -14,7 +14,7 @@ export interface NetworkCalls {
   createNetwork(lan: LanSpec, instance: string): Promise<void>;
   /** Networks of this installation with the deckies of ours on them, running or not, and their addresses there. */
   ownNetworks(instance: string): Promise<OwnNetwork[]>;
-  /** Whether any container is on exactly this network, whoever's and in whatever state. */
+  /** Whether any container is on exactly this network, also a foreign or a stopped one. */
   hasContainersOn(network: string): Promise<boolean>;
   /** One that a container uses stays. */
   removeNetwork(name: string): Promise<void>;
@@ -30,7 +30,7 @@ export function createNetworkCalls(docker: Docker): NetworkCalls {
       }),
     createNetwork: (lan, instance) =>
       guarded(async () => {
-        // Two deckies may want the network at the same moment: the second waits for the first's, and a later one finds it there.
+        // Two deckies may want the network at the same moment: the second waits for the first.
         const other = creating.get(lan.name);
         if (other !== undefined) return other;
         const created = docker.createNetwork({

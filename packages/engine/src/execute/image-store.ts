@@ -7,7 +7,7 @@ import { StepFailed, throwUnlessDone } from "./step-failed.ts";
 
 /** Gets images onto this host: built from their recipe, or pulled by their reference. */
 export interface ImageStore {
-  /** Does nothing when the image is there. Work that wants the same image waits for the first one's. Throws StepFailed. */
+  /** Does nothing when the image is there. Callers that want the same image share one build. Throws StepFailed. */
   prepare(image: ImageRecipe | string, signal: AbortSignal): Promise<void>;
 }
 
@@ -19,7 +19,7 @@ export interface ImageStoreOptions {
 }
 
 export function createImageStore({ api, compose, minFreeBytes }: ImageStoreOptions): ImageStore {
-  // Who asks is limited already; here only work on the same image excludes each other.
+  // Callers limit how much runs side by side; here only work on the same image excludes each other.
   const gate = createExclusive(Number.POSITIVE_INFINITY);
   const build = async ({ tag, context, buildBase }: ImageRecipe, signal: AbortSignal) => {
     if (!(await api.hasImage(buildBase))) await pull(buildBase, api);

@@ -1,8 +1,8 @@
 import { type ImageContents, isPinned } from "../render/images.ts";
 
 /**
- * What build bases consist of on this host. One that is gone counts as what it was last seen as: images that were built from it are
- * still the right ones.
+ * What build bases consist of on this host. One that is gone counts as what it was last seen as: images that were built from it
+ * are still the right ones.
  */
 export interface BaseContents {
   observe(references: Iterable<string>): Promise<ImageContents>;

@@ -188,7 +188,7 @@ describe("a rendered decky", () => {
       ["the OS family", spec([redis, ssh], { osFamily: "linux" }), ["base"]],
       ["the revision alone", spec([redis, ssh], { revision: 4 }), []],
       ["the order of services", spec([ssh, redis]), []],
-      ["the build base, which is no setting of the operator", spec([redis, ssh], { buildBase: "ubuntu@sha256:01" }), []],
+      ["the build base, which no operator chose", spec([redis, ssh], { buildBase: "ubuntu@sha256:01" }), []],
     ])("that changes with %s", (_, of, changed) => {
       const [was, is] = [before(), hashes(of)];
       expect(Object.keys(was).filter((key) => was[key] !== is[key])).toEqual(changed);
@@ -202,7 +202,7 @@ describe("a rendered decky", () => {
     expect(rendered.files.map((file) => [file.path, file.mode])).toEqual([["compose.yaml", 0o600]]);
   });
 
-  it("refuses a service that this host's catalogue does not have", () => {
-    expect(() => render(spec([{ slug: "nothing", config: {} }]))).toThrow("service nothing is not in the catalogue of this host");
+  it("refuses a service that the catalogue does not have", () => {
+    expect(() => render(spec([{ slug: "none", config: {} }]))).toThrow("service none is not in the catalogue of this host");
   });
 });

@@ -24,7 +24,7 @@ import type { ContainerFacts, Receipt } from "../execute/receipt.ts";
 import { formatPlan, type PlanView, type Risk, type RiskCode, type StepView } from "../plan/plan.ts";
 import { toRefMessage } from "./decky-spec.ts";
 
-/** What a host says about an apply, as messages and back: both ends of the connection read the same table. */
+/** What a host reports about an apply, as messages and back: both ends of the connection use the same tables. */
 
 /** What happened to a step, without what only its executor needs. */
 export type StepReport =

@@ -16,10 +16,10 @@ const wrapped = {
   "@peculiar/x509": "^packages/common/src/pki/",
   commander: "^packages/(cli/src/|agent/src/main\\.ts)",
   dockerode: "^packages/engine/src/docker/",
-  execa: "^packages/(engine/src/docker|master/src/persistence)/",
+  execa: "^packages/(engine/src/docker|master/src/store)/",
   kafkajs: "^packages/master/src/events/",
   pino: "^packages/common/src/logging/",
-  typeorm: "^packages/master/src/persistence/",
+  typeorm: "^packages/master/src/store/",
 };
 
 const generated = "^packages/contract/src/gen/";
@@ -118,10 +118,13 @@ module.exports = {
     },
     {
       name: "pure-decisions",
-      comment: "plans and renderings are functions of their arguments: no files, no network, no engine",
+      comment: "diagnoses, plans and renderings are functions of their arguments: no files, no network, no engine",
       severity: "error",
-      from: { path: "^packages/engine/src/(plan|render)/", pathNot: tests },
-      to: { path: "^(fs|net|http|http2|https|tls|dgram|timers)(/|$)|^packages/engine/src/docker/" },
+      from: { path: "^packages/engine/src/(diagnose|plan|render)/", pathNot: tests },
+      to: {
+        path: "^(fs|net|http|http2|https|tls|dgram|timers)(/|$)|^packages/engine/src/(docker|execute|host|observe)/",
+        pathNot: "^packages/engine/src/observe/(observed|host-access)\\.ts$",
+      },
     },
   ],
   options: {

@@ -3,17 +3,17 @@ import { z } from "zod";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** What every daemon that runs deckies on its own host is told by its environment. */
+/** Settings of every daemon that runs deckies on its own host. */
 export const hostSettings = {
   DECNET_DOCKER_SOCKET: z.string().startsWith("/").default("/var/run/docker.sock"),
   DECNET_COMPOSE: z.string().startsWith("/").optional(),
-  /** Folders with decoy services, separated by colons, beside the ones that come along. */
+  /** Folders with decoy services besides our own, separated by colons. */
   DECNET_CATALOGUE: z.string().default(""),
   /** Megabytes of free disk below which no image is built or pulled. */
   DECNET_MIN_FREE_MB: z.coerce.number().int().min(0).default(1_024),
   DECNET_LOG_LEVEL: z.enum(["debug", "info", "warn", "error"]).default("info"),
   DECNET_PARALLEL: z.coerce.number().int().min(1).max(64).default(4),
-  /** Milliseconds between two looks at the host for drift. */
+  /** Milliseconds between two drift checks. */
   DECNET_DRIFT_INTERVAL_MS: z.coerce.number().int().min(100).default(3_000),
 };
 

@@ -2,17 +2,18 @@ import { type ContextValues, createContextKey, type Interceptor } from "@connect
 import { AppError } from "@decnet/common/errors/app-error";
 import { kPeer } from "@decnet/common/rpc/peer";
 import { cleanTexts } from "@decnet/common/runtime/foreign-text";
-import type { HostStore } from "../hosts/host-store.ts";
-import type { HostRow } from "../persistence/tables.ts";
+import type { Caller } from "../model/access.ts";
+import type { Host } from "../model/host.ts";
+import type { HostStore } from "../store/hosts.ts";
+import type { TokenStore } from "../store/tokens.ts";
 import { agentCalls, leastRole, mayCall, openServices } from "./roles.ts";
-import type { Caller, TokenStore } from "./tokens.ts";
 
 type Hosts = Pick<HostStore, "accepts" | "nameOf">;
 
 export const kCaller = createContextKey<Caller | undefined>(undefined, { description: "who calls" });
 
 /** The worker that calls, for calls that agents make. */
-export const kHost = createContextKey<HostRow | undefined>(undefined, { description: "which host calls" });
+export const kHost = createContextKey<Host | undefined>(undefined, { description: "which host calls" });
 
 /** The name of the worker whose certificate came with a call that is refused; for the record alone. */
 export const kRefusedHost = createContextKey("", { description: "which host was refused" });

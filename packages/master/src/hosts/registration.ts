@@ -3,20 +3,16 @@ import { AppError } from "@decnet/common/errors/app-error";
 import type { Logger } from "@decnet/common/logging/logger";
 import { AgentFactsSchema, type RegisterRequest, type ReportRequest } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
 import { parseDeckyRef } from "@decnet/engine/wire/decky-spec";
-import type { EventLog } from "../events/outbox.ts";
-import type { OperationStore } from "../operations/operation-store.ts";
-import { ArrayContains } from "../persistence/conditions.ts";
-import type { Database, Turn, Tx } from "../persistence/database.ts";
-import { Deckies, Fleets, type HostRow, Hosts } from "../persistence/tables.ts";
-import { updateRows } from "../persistence/write.ts";
-import { admit } from "./admission.ts";
-import type { HostRegistry } from "./host-registry.ts";
-import { createReportTaker } from "./reports.ts";
+import { admit } from "../decide/admission.ts";
+import type { HostRegistry } from "../links/host-registry.ts";
+import type { DriftPolicy } from "../model/decky.ts";
+import type { Host } from "../model/host.ts";
+import type { Turn } from "../store/database.ts";
+import type { Store } from "../store/store.ts";
+import { takeReports } from "./reports.ts";
 
 export interface RegistrationOptions {
-  readonly database: Database;
-  readonly operations: OperationStore;
-  readonly events: EventLog;
+  readonly store: Store;
   readonly registry: HostRegistry;
   readonly log: Logger;
   readonly catalogueDigest: string;
@@ -26,17 +22,17 @@ export interface RegistrationOptions {
 export interface Registration {
   /** Refuses a second agent while the first one answers, and what does not fit this master. `signal` is the caller's: one that is gone is not served. */
   register(
-    host: HostRow,
+    host: Host,
     request: RegisterRequest,
     address: string,
     signal: AbortSignal,
-  ): Promise<{ acknowledged: bigint; remove: { scope: string; name: string }[]; driftPolicy: "repair" | "report" }>;
+  ): Promise<{ acknowledged: bigint; remove: { scope: string; name: string }[]; driftPolicy: DriftPolicy }>;
   /** Takes reports in order, once each. Throws DECKY_NOT_ON_HOST for a report about a decky that is another host's; nothing of it is stored then. */
   report(
-    host: HostRow,
+    host: Host,
     request: ReportRequest,
     signal: AbortSignal,
-  ): Promise<{ acknowledged: bigint; fullResync: boolean; driftPolicy: "repair" | "report" }>;
+  ): Promise<{ acknowledged: bigint; fullResync: boolean; driftPolicy: DriftPolicy }>;
 }
 
 const turn = (signal: AbortSignal): Turn => ({ of: "agents", signal });
@@ -48,31 +44,28 @@ const lastSequence = 2n ** 62n;
 const policyMs = 1_000;
 
 export function createRegistration(options: RegistrationOptions): Registration {
-  const { database, operations, events, registry, log } = options;
-  const take = createReportTaker(operations);
+  const { store, registry, log } = options;
   const instances = new Map<string, string>();
 
-  const policyOf = async (tx: Tx) => (await tx.getRepository(Fleets).findOneBy({ id: 1 }))?.driftPolicy ?? "repair";
-
-  let looked: { readonly at: number; readonly policy: ReturnType<typeof policyOf> } | undefined;
-  /** Heartbeats of all hosts share one look at the fleet. */
-  const recentPolicy = (): ReturnType<typeof policyOf> => {
-    if (looked !== undefined && performance.now() - looked.at < policyMs) return looked.policy;
-    const mine = { at: performance.now(), policy: database.read(policyOf) };
-    looked = mine;
+  let asked: { readonly at: number; readonly policy: Promise<DriftPolicy> } | undefined;
+  /** Heartbeats of all hosts share one look-up of the fleet. */
+  const recentPolicy = (): Promise<DriftPolicy> => {
+    if (asked !== undefined && performance.now() - asked.at < policyMs) return asked.policy;
+    const mine = { at: performance.now(), policy: store.fleets.driftPolicy() };
+    asked = mine;
     mine.policy.catch(() => {
-      if (looked === mine) looked = undefined;
+      if (asked === mine) asked = undefined;
     });
     return mine.policy;
   };
 
-  const refuseSecondAgent = async (host: HostRow, instanceId: string, address: string): Promise<void> => {
+  const refuseSecondAgent = async (host: Host, instanceId: string, address: string): Promise<void> => {
     const present = registry.connected(host.name);
     if (present === undefined || instances.get(host.id) === instanceId) return;
     if (!(await present.answers())) return present.close();
     const message = `a second agent with the identity of ${host.name} called from ${address}; the one from ${present.address} goes on`;
     log.warn("a second agent with one identity", { host: host.name, address, connectedFrom: present.address });
-    await database.read((tx) => updateRows(tx, Hosts, { id: host.id }, { message }));
+    await store.hosts.note(host.id, { message });
     throw new AppError("HOST_ALREADY_CONNECTED", message, { metadata: { host: host.name } });
   };
 
@@ -82,59 +75,54 @@ export function createRegistration(options: RegistrationOptions): Registration {
         throw new AppError("REQUEST_INVALID", "report_stream: is letters, digits, - and _, at most 64");
       admit(request.facts, { catalogueDigest: options.catalogueDigest, version: options.version, now: new Date() });
       await refuseSecondAgent(host, request.instanceId, address);
-      const answer = await database.transaction(async (tx) => {
+      const answer = await store.transaction(async (tx) => {
         const isKnownStream = host.reportStream === request.reportStream;
         const acknowledged = isKnownStream ? BigInt(host.reportSequence) : 0n;
-        await updateRows(
-          tx,
-          Hosts,
-          { id: host.id },
-          {
-            ...(request.facts === undefined ? {} : { facts: toJson(AgentFactsSchema, request.facts) as JsonObject }),
-            engineProblem: request.facts?.engineProblem ?? "",
-            address,
-            message: "",
-            lastSeen: new Date(),
-            reportStream: request.reportStream,
-            reportSequence: String(acknowledged),
-          },
-        );
-        // One that is about to leave this host is removed by its move, when the fleet's policy says so.
-        const own = await tx.getRepository(Deckies).findBy([{ host: host.name }, { leavingHosts: ArrayContains([host.name]) }]);
+        await store.hosts.update(tx, host.id, {
+          ...(request.facts === undefined ? {} : { agentInfo: toJson(AgentFactsSchema, request.facts) as JsonObject }),
+          engineProblem: request.facts?.engineProblem ?? "",
+          address,
+          message: "",
+          lastSeen: new Date(),
+          reportStream: request.reportStream,
+          reportSequence: String(acknowledged),
+        });
         const accepted = request.accepted.map(({ decky, id }) => ({ ...parseDeckyRef(decky), id }));
-        const remove = accepted.filter(
-          ({ scope, name, id }) => !own.some((row) => row.scope === scope && row.name === name && row.id === id && !row.leaving),
-        );
-        return { acknowledged, remove, driftPolicy: await policyOf(tx) };
+        // One that still has to be removed from this host is removed by its move, when the fleet's policy says so.
+        const own = accepted.length === 0 ? [] : await store.deckies.concerning(tx, host.name);
+        const wanted = new Set(own.filter((decky) => !decky.leaving).map(({ scope, name, id }) => `${scope}/${name} ${id}`));
+        const remove = accepted.filter(({ scope, name, id }) => !wanted.has(`${scope}/${name} ${id}`));
+        return { acknowledged, remove };
       }, turn(signal));
       instances.set(host.id, request.instanceId);
-      return answer;
+      return { ...answer, driftPolicy: await recentPolicy() };
     },
     async report(host, request, signal) {
-      if (request.lookedMsAgo !== undefined) registry.connected(host.name)?.noteLook(new Date(Date.now() - request.lookedMsAgo));
+      if (request.lookedMsAgo !== undefined) registry.connected(host.name)?.noteCheck(new Date(Date.now() - request.lookedMsAgo));
       if (request.items.length === 0) {
         const policy = await recentPolicy();
         return { acknowledged: BigInt(host.reportSequence), fullResync: registry.takeResync(host.name), driftPolicy: policy };
       }
-      const { facts, ...answer } = await database.transaction(async (tx) => {
+      const { events, ...answer } = await store.transaction(async (tx) => {
         for (const { sequence } of request.items)
           if (sequence < 1n || sequence > lastSequence)
             throw new AppError("REQUEST_INVALID", `items.sequence: is from 1 to ${lastSequence}`);
-        const now = await tx.getRepository(Hosts).findOneOrFail({ where: { id: host.id }, lock: { mode: "pessimistic_write" } });
-        if (request.reportStream === "" || now.reportStream !== request.reportStream)
+        const now = await store.hosts.lock(tx, host.id);
+        if (now === undefined || request.reportStream === "" || now.reportStream !== request.reportStream)
           throw new AppError("REQUEST_INVALID", "report_stream: is not the one that was registered");
         const last = BigInt(now.reportSequence);
         const fresh = request.items.filter((item) => item.sequence > last);
-        const found = await take(tx, now, fresh);
+        const found = await takeReports(tx, now, fresh, store);
         const newest = fresh.at(-1)?.sequence ?? last;
         const first = fresh[0];
         const isGap = first !== undefined && first.sequence > last + 1n;
-        await updateRows(tx, Hosts, { id: host.id }, { reportSequence: String(newest), lastSeen: new Date() });
-        await events.append(tx, found);
-        return { facts: found, acknowledged: newest, fullResync: isGap, driftPolicy: await policyOf(tx) };
+        await store.hosts.update(tx, host.id, { reportSequence: String(newest), lastSeen: new Date() });
+        await store.events.append(tx, found);
+        return { events: found, acknowledged: newest, fullResync: isGap };
       }, turn(signal));
-      if (facts.length > 0) events.wake();
-      return { ...answer, fullResync: registry.takeResync(host.name) || answer.fullResync };
+      if (events.length > 0) store.events.wake();
+      const fullResync = registry.takeResync(host.name) || answer.fullResync;
+      return { ...answer, fullResync, driftPolicy: await recentPolicy() };
     },
   };
 }

@@ -3,13 +3,13 @@ import { timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { type EventService, SubscribeResponseSchema } from "@decnet/contract/gen/decnet/v1/event_pb";
 import { isTopicPattern, matchesTopic } from "@decnet/contract/topics";
-import { parseCursor } from "../events/outbox.ts";
+import { parseCursor } from "../store/outbox.ts";
 import type { MasterParts } from "./parts.ts";
 import { invalid } from "./requests.ts";
 
 const heartbeatMs = 10_000;
 
-export function createEventHandlers({ events, stopping }: MasterParts): ServiceImpl<typeof EventService> {
+export function createEventHandlers({ store: { events }, stopping }: MasterParts): ServiceImpl<typeof EventService> {
   return {
     async *subscribe(request, context) {
       const bad = request.patterns.find((pattern) => !isTopicPattern(pattern));

@@ -1,0 +1,225 @@
+import { randomInt, randomUUID } from "node:crypto";
+import { AppError } from "@decnet/common/errors/app-error";
+import type { Catalogue } from "@decnet/engine/catalogue/types";
+import { digestOf, formatPlan, type PlanView } from "@decnet/engine/plan/plan";
+import type { HostTarget } from "@decnet/engine/wire/decky-spec";
+import type { Converger } from "../convergence/converger.ts";
+import { type DeckyChange, wantedDecky } from "../decide/decky-change.ts";
+import type { ExpandedFleet } from "../decide/expand-fleet.ts";
+import { fleetDifference } from "../decide/fleet-difference.ts";
+import type { HostRegistry } from "../links/host-registry.ts";
+import {
+  emptyPlan,
+  makeOperation,
+  type Operation,
+  type OperationRecord,
+  type PlanRecord,
+  toPlanRecord,
+  unknownPlan,
+} from "../model/operation.ts";
+import { diffServices } from "../model/services.ts";
+import { toTarget } from "../model/spec.ts";
+import type { Tx } from "../store/database.ts";
+import type { Store } from "../store/store.ts";
+import { type ChangeRequest, dryRunRecord, type FrontDoor, type PlannedChange, planChanged, requested } from "./accept.ts";
+import { type PartChange, storeParts } from "./store-parts.ts";
+
+export interface FleetRequest extends ChangeRequest {
+  /** Undefined: tear the whole fleet down. */
+  readonly fleet: ExpandedFleet | undefined;
+}
+
+export interface FleetChanges {
+  /** Applies a whole fleet: one operation for the request, one part for each decky that differs. */
+  apply(request: FleetRequest): Promise<OperationRecord>;
+}
+
+export interface FleetChangesOptions {
+  readonly store: Store;
+  readonly door: FrontDoor;
+  readonly hosts: HostRegistry;
+  readonly converger: Converger;
+  readonly catalogue: Catalogue;
+}
+
+interface PlannedFleet extends PlannedChange {
+  readonly plan: PlanRecord;
+  /** What was agreed to, without what the hosts said. */
+  readonly differenceDigest: string;
+}
+
+/** A stored plan names so many deckies one by one. */
+const mostNamed = 500;
+
+export function createFleetChanges({ store, door, hosts, converger, catalogue }: FleetChangesOptions): FleetChanges {
+  const difference = async (tx: Tx, fleet: ExpandedFleet | undefined): Promise<DeckyChange[]> => {
+    const deckies = await store.deckies.ofScope(tx, "fleet");
+    const present = {
+      deckies,
+      services: await store.deckies.desiredServices(tx, deckies),
+      hosts: (await store.hosts.list(tx)).map((host) => ({ ...host, isReachable: hosts.isReachable(host.name) })),
+    };
+    const random = () => randomInt(1 << 30) / (1 << 30);
+    return fleetDifference(present, fleet, { catalogue, now: new Date(), makeId: randomUUID, random });
+  };
+
+  const differenceNow = (fleet: ExpandedFleet | undefined) => store.transaction((tx) => difference(tx, fleet));
+
+  const operationOf = (request: FleetRequest, plan: PlanRecord): Operation =>
+    makeOperation({ ...requested(request), kind: request.fleet === undefined ? "teardown_fleet" : "apply_fleet", plan });
+
+  const plan = async (request: FleetRequest): Promise<PlannedFleet> => {
+    const changes = await differenceNow(request.fleet);
+    const parts: PlannedPart[] = [];
+    for (const change of changes) if (change.action !== "keep") parts.push(await planPart(change));
+    const record = planOf(changes, parts);
+    return {
+      plan: record,
+      digest: record.digest,
+      differenceDigest: digestOfDifference(changes, catalogue),
+      record: dryRunRecord(operationOf(request, record)),
+    };
+  };
+
+  const planPart = async (change: DeckyChange): Promise<PlannedPart> => {
+    const { action, decky, services, host } = change;
+    const revision = action === "deploy" ? 1 : decky.desiredRevision + 1;
+    const found = await planThere(host, toTarget(wantedDecky(change), services, revision, action === "teardown"));
+    const text =
+      found === undefined ? "  its host is away: what has to be done there is known when it is back" : formatPlan(found);
+    return { change, plan: toPlanRecord(found ?? unknownPlan, text, decky.desiredRevision, changesOf(change, catalogue)) };
+  };
+
+  /** Undefined when the host is away, or turns out to be. */
+  const planThere = async (host: string, target: HostTarget): Promise<PlanView | undefined> => {
+    try {
+      return hosts.isReachable(host) ? await hosts.link(host).plan(target) : undefined;
+    } catch (error) {
+      if (error instanceof AppError && error.reason === "HOST_UNREACHABLE" && host !== "local") return undefined;
+      throw error;
+    }
+  };
+
+  const storeFleet = (request: FleetRequest, planned: PlannedFleet | undefined) =>
+    store.transaction(async (tx) => {
+      await store.fleets.lockPlacement(tx);
+      await store.deckies.lockScope(tx, "fleet");
+      const all = await difference(tx, request.fleet);
+      // What was agreed to is compared with what is stored, under its locks.
+      if (planned !== undefined && digestOfDifference(all, catalogue) !== planned.differenceDigest)
+        throw planChanged("the fleet", planned.digest, "");
+      const changes = all.filter((change) => change.action !== "keep");
+      if (request.fleet !== undefined) {
+        const { lan, driftPolicy, movePolicy } = request.fleet;
+        await store.fleets.replace(tx, { lan, driftPolicy, movePolicy });
+      }
+      const now = new Date();
+      const end = changes.length === 0 ? ({ state: "succeeded", finishedAt: now } as const) : ({ state: "running" } as const);
+      const parent = { ...operationOf(request, planned?.plan ?? summary(all, catalogue)), startedAt: now, ...end };
+      const parts = await storeParts(tx, parent, agreedParts(changes, planned), { store, catalogue });
+      return { parent, parts };
+    });
+
+  return {
+    apply: (request) =>
+      door.accept<PlannedFleet>(request, {
+        what: "the fleet",
+        plan: () => plan(request),
+        async hostsNeeded() {
+          const changes = (await differenceNow(request.fleet)).filter((change) => change.action !== "keep");
+          return changes.flatMap(({ host, decky }) => [
+            host,
+            ...(request.fleet?.movePolicy === "remove_first" ? leftHosts(host, decky) : []),
+          ]);
+        },
+        async store(planned) {
+          const { parent, parts } = await storeFleet(request, planned);
+          store.events.wake();
+          for (const part of parts) if (part.deckyId !== null) converger.wake(part.deckyId);
+          return { row: parent, steps: [], children: parts.map(({ id }) => id) };
+        },
+      }),
+  };
+}
+
+interface PlannedPart {
+  readonly change: DeckyChange;
+  readonly plan: PlanRecord;
+}
+
+function leftHosts(host: string, { host: from, pendingRemovals }: DeckyChange["decky"]): string[] {
+  return [...pendingRemovals, ...(host === from ? [] : [from])].filter((other) => other !== host);
+}
+
+function changesOf({ action, before, services }: DeckyChange, catalogue: Catalogue) {
+  return diffServices(before, action === "teardown" ? [] : services, catalogue);
+}
+
+/** Made-up identities of new deckies differ from plan to plan and are no part of what is agreed to. */
+function digestOfDifference(changes: readonly DeckyChange[], catalogue: Catalogue): string {
+  return digestOf(
+    changes.map((change) => [
+      change.decky.name,
+      change.host,
+      change.action,
+      changesOf(change, catalogue),
+      change.decky.desiredRevision,
+    ]),
+  );
+}
+
+/** Each part is applied only as it was agreed to; of a new decky there was nothing to be seen. */
+function agreedParts(changes: readonly DeckyChange[], planned: PlannedFleet | undefined): PartChange[] {
+  const digests = new Map(planned?.plan.deckies?.map((part) => [part.name, part.plan.digest]));
+  return changes.map((change) => ({
+    change,
+    expectedPlan: change.action === "deploy" ? "" : (digests.get(change.decky.name) ?? ""),
+  }));
+}
+
+function planOf(changes: readonly DeckyChange[], parts: readonly PlannedPart[]): PlanRecord {
+  const agreed = parts.map(({ change, plan }) => [
+    change.decky.name,
+    change.host,
+    change.action,
+    plan.changes,
+    plan.baseRevision,
+    change.action === "deploy" ? "" : plan.digest,
+  ]);
+  return emptyPlan({
+    untouched: changes.filter((each) => each.action === "keep").map((each) => each.decky.name),
+    risks: parts.flatMap((part) => part.plan.risks),
+    digest: digestOf(agreed),
+    text: parts.map(({ change, plan }) => `${describe(change)}\n${plan.text}`).join("\n") || "nothing to do",
+    deckies: parts.map(({ change, plan }) => ({ name: change.decky.name, host: change.host, action: change.action, plan })),
+  });
+}
+
+/** What was asked for without a plan: which deckies, and what of them changes; what their containers see is planned by their hosts. */
+function summary(all: readonly DeckyChange[], catalogue: Catalogue): PlanRecord {
+  const changes = all.filter((each) => each.action !== "keep");
+  const parts = changes.slice(0, mostNamed).map((change) => ({
+    name: change.decky.name,
+    host: change.host,
+    action: change.action,
+    plan: emptyPlan({
+      baseRevision: change.decky.desiredRevision,
+      changes: changesOf(change, catalogue),
+      text: describe(change),
+    }),
+  }));
+  const more = changes.length > mostNamed ? [`and ${changes.length - mostNamed} more`] : [];
+  return emptyPlan({
+    untouched: all
+      .filter((each) => each.action === "keep")
+      .slice(0, mostNamed)
+      .map((each) => each.decky.name),
+    text: [...parts.map((part) => part.plan.text), ...more].join("\n") || "nothing to do",
+    deckies: parts,
+  });
+}
+
+function describe({ action, host, decky }: DeckyChange): string {
+  if (action === "move") return `move ${decky.name} from ${decky.host} to ${host}`;
+  return `${action} ${decky.name}${host === "local" ? "" : ` on ${host}`}`;
+}

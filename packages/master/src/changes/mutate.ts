@@ -1,0 +1,166 @@
+import { AppError } from "@decnet/common/errors/app-error";
+import type { Catalogue } from "@decnet/engine/catalogue/types";
+import { formatPlan, type PlanView } from "@decnet/engine/plan/plan";
+import type { HostTarget } from "@decnet/engine/wire/decky-spec";
+import type { Converger } from "../convergence/converger.ts";
+import { type Resolution, situationAfter } from "../decide/resolution.ts";
+import {
+  type ChangedServices,
+  changeServices,
+  type Mutation,
+  newOperation,
+  resolveMutation,
+} from "../decide/resolve-mutation.ts";
+import { type Situation, servicesAt } from "../decide/situation.ts";
+import type { HostRegistry } from "../links/host-registry.ts";
+import type { AuditTicket } from "../model/access.ts";
+import { hasEnded, type Operation, type OperationRecord, toPlanRecord, unknownPlan } from "../model/operation.ts";
+import { diffServices } from "../model/services.ts";
+import { toTarget } from "../model/spec.ts";
+import { deckyNotFound, revisionNotFound } from "../store/deckies.ts";
+import type { SituationFound } from "../store/situations.ts";
+import type { Store } from "../store/store.ts";
+import { type ChangeRequest, dryRunRecord, type FrontDoor, type PlannedChange, planChanged, sameRequest } from "./accept.ts";
+
+export type MutationRequest = Mutation & Pick<ChangeRequest, "audit">;
+
+export interface Mutations {
+  /** Checks, then stores the change, its revision and its operation in one commit. Nothing is left of a refused one. */
+  submit(mutation: MutationRequest): Promise<OperationRecord>;
+}
+
+export interface MutationsOptions {
+  readonly store: Store;
+  readonly door: FrontDoor;
+  readonly hosts: HostRegistry;
+  readonly converger: Converger;
+  readonly catalogue: Catalogue;
+}
+
+interface PlannedMutation extends PlannedChange {
+  readonly situation: Situation;
+}
+
+export function createMutations({ store, door, hosts, converger, catalogue }: MutationsOptions): Mutations {
+  const queryOf = ({ scope, decky: name, revision, actor, options }: Mutation) => ({
+    decky: { scope, name },
+    revisions: revision === undefined ? [] : [revision],
+    request: { actor, requestId: options.requestId },
+  });
+
+  const situationOf = ({ situation }: SituationFound, { scope, decky }: Mutation): Situation => {
+    if (situation === undefined) throw deckyNotFound(scope, decky);
+    return situation;
+  };
+
+  const changed = (situation: Situation, mutation: Mutation): ChangedServices =>
+    changeServices(situation, mutation, (revision) => {
+      if (!situation.revisions.has(revision)) throw revisionNotFound(situation.decky.name, revision);
+      return servicesAt(situation, revision);
+    });
+
+  const plan = async (situation: Situation, mutation: Mutation): Promise<PlannedMutation> => {
+    const { decky } = situation;
+    const { before, after } = changed(situation, mutation);
+    const target = toTarget(decky, after, decky.desiredRevision + 1, mutation.leaves === true);
+    const found = await planThere(decky.host, target, mutation);
+    const record = toPlanRecord(
+      found ?? unknownPlan,
+      found === undefined ? `host ${decky.host} is away: what has to be done there is known when it is back` : formatPlan(found),
+      decky.desiredRevision,
+      diffServices(before, mutation.leaves ? [] : after, catalogue),
+    );
+    const row = { ...newOperation(situation, mutation, new Date()), plan: record };
+    return { situation, digest: record.digest, record: dryRunRecord(row) };
+  };
+
+  /** Undefined for a change that may wait for its host, while that is away. */
+  const planThere = async (host: string, target: HostTarget, { options }: Mutation): Promise<PlanView | undefined> => {
+    try {
+      return await hosts.link(host).plan(target);
+    } catch (error) {
+      const mayWait = options.whenAway === "queue" && options.expectedPlan === "" && host !== "local";
+      if (mayWait && error instanceof AppError && error.reason === "HOST_UNREACHABLE") return undefined;
+      throw error;
+    }
+  };
+
+  const resolve = (situation: Situation, mutation: Mutation, begins: boolean) =>
+    resolveMutation(situation, mutation, changed(situation, mutation), {
+      catalogue,
+      now: new Date(),
+      isReachable: hosts.isReachable(situation.decky.host),
+      begins,
+    });
+
+  /** First as it was read. The apply has its place before the change is stored as running, and begins as soon as it is. */
+  const storeAsRead = async (situation: Situation, mutation: MutationRequest): Promise<OperationRecord | undefined> => {
+    const place = converger.reserve(situation);
+    try {
+      const { resolution, operation } = resolve(situation, mutation, place !== undefined);
+      const isStored = await store.resolutions.commit({
+        decky: situation.decky,
+        resolution,
+        ...auditOf(mutation.audit, operation),
+      });
+      if (!isStored) return undefined;
+      const after = situationAfter(situation, resolution);
+      return stored(operation, mutation, () =>
+        place === undefined || after === undefined ? converger.wake(situation.decky.id) : place.start(after),
+      );
+    } finally {
+      place?.release();
+    }
+  };
+
+  /** Once more with the decky locked: it changed since it was read. */
+  const storeLocked = async (mutation: MutationRequest): Promise<OperationRecord> => {
+    const done = await store.transaction(async (tx): Promise<{ operation: Operation; resolution?: Resolution }> => {
+      const [found] = await store.situations.lock(tx, [queryOf(mutation)]);
+      const earlier = sameRequest(found?.earlier, mutation);
+      if (earlier !== undefined) return { operation: earlier };
+      if (found === undefined) throw deckyNotFound(mutation.scope, mutation.decky);
+      const situation = situationOf(found, mutation);
+      const { resolution, operation } = resolve(situation, mutation, false);
+      await store.resolutions.write(tx, [{ decky: situation.decky, resolution, ...auditOf(mutation.audit, operation) }]);
+      return { resolution, operation };
+    });
+    const { operation, resolution } = done;
+    if (resolution === undefined) return store.operations.get(operation.id);
+    return stored(operation, mutation, () => operation.deckyId !== null && converger.wake(operation.deckyId));
+  };
+
+  const stored = (operation: Operation, { audit }: MutationRequest, begin: () => void): OperationRecord => {
+    if (audit !== undefined) audit.isStored = true;
+    store.events.wake();
+    if (!hasEnded(operation)) begin();
+    return { row: operation, steps: [], children: [] };
+  };
+
+  return {
+    async submit(mutation) {
+      const found = await store.situations.load(queryOf(mutation));
+      return door.accept<PlannedMutation>(mutation, {
+        what: mutation.decky,
+        earlier: { found: found.earlier },
+        plan: () => plan(situationOf(found, mutation), mutation),
+        async hostsNeeded() {
+          const situation = situationOf(found, mutation);
+          changed(situation, mutation);
+          return [situation.decky.host];
+        },
+        async store(planned) {
+          const record = await storeAsRead(situationOf(found, mutation), mutation);
+          if (record !== undefined) return record;
+          // What was agreed to was made from what is no longer so.
+          if (planned !== undefined) throw planChanged(mutation.decky, planned.digest, "");
+          return storeLocked(mutation);
+        },
+      });
+    },
+  };
+}
+
+function auditOf(ticket: AuditTicket | undefined, operation: Operation) {
+  return ticket === undefined ? {} : { audit: ticket.entryFor(operation.id) };
+}

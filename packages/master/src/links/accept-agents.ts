@@ -1,0 +1,136 @@
+import type tls from "node:tls";
+import type { Interceptor } from "@connectrpc/connect";
+import { createGrpcTransport } from "@connectrpc/connect-node";
+import type { Logger } from "@decnet/common/logging/logger";
+import { peerOf } from "@decnet/common/rpc/peer";
+import { agentAlpn } from "@decnet/common/rpc/protocol-version";
+import { openReverseSession } from "@decnet/common/rpc/reverse-session";
+import { cleanTexts } from "@decnet/common/runtime/foreign-text";
+import type { Reason } from "@decnet/contract/reasons";
+import type { Host } from "../model/host.ts";
+import type { AuditLog } from "../store/audit.ts";
+import type { HostStore } from "../store/hosts.ts";
+import type { ConnectedHost, HostRegistry } from "./host-registry.ts";
+import { createRemoteHost } from "./remote-host.ts";
+
+export interface AcceptAgentsOptions {
+  readonly store: HostStore;
+  readonly registry: HostRegistry;
+  readonly audit: AuditLog;
+  readonly caPem: string;
+  readonly log: Logger;
+  readonly stopping: AbortSignal;
+}
+
+const answerMs = 3_000;
+const baseUrl = "http://agent";
+
+/**
+ * Takes TLS connections that agents opened to be served on, and makes hosts of them. The certificate says which host it is; one that is decommissioned,
+ * expired or not ours is hung up on, and so is a second agent while the first one answers.
+ */
+export function createAgentAcceptor({
+  store,
+  registry,
+  audit,
+  caPem,
+  log,
+  stopping,
+}: AcceptAgentsOptions): (socket: tls.TLSSocket) => void {
+  const accept = async (socket: tls.TLSSocket): Promise<void> => {
+    const address = socket.remoteAddress ?? "";
+    const refuse = async (host: string, outcome: Reason, why: string) => {
+      socket.destroy();
+      log.warn("an agent's connection was refused", { address, host, why });
+      const actor = host === "" ? "" : `host ${host}`;
+      await audit.recordOnce({ actor, action: agentAlpn, target: host, outcome, operationId: "", reason: why, peer: address });
+    };
+    const { certificate, expired, certificateProblem } = peerOf(socket, caPem);
+    const identity = (certificate ?? expired)?.identity;
+    const named = identity?.role === "agent" ? identity.hostId : "";
+    if (certificate === undefined || named === "") {
+      const why = certificateProblem ?? "it has no agent's certificate";
+      return refuse(named === "" ? "" : await store.nameOf(named), "CERTIFICATE_REFUSED", why);
+    }
+    const row = await store.accepts(named, certificate.serial);
+    if (row === undefined) return refuse(await store.nameOf(named), "CERTIFICATE_REFUSED", "its certificate is revoked");
+    const present = registry.connected(row.name);
+    if (present !== undefined) {
+      if (await present.answers()) return refuse(row.name, "HOST_ALREADY_CONNECTED", "another agent is connected");
+      present.close();
+      registry.detach(row.name, present);
+    }
+    if (socket.destroyed || stopping.aborted) return void socket.destroy();
+    if (registry.connected(row.name) !== undefined)
+      return refuse(row.name, "HOST_ALREADY_CONNECTED", "another agent was quicker");
+    const warnings = (row.agentInfo?.["warnings"] as string[] | undefined) ?? [];
+    const host = connectBack(row, certificate.serial, socket, address, warnings);
+    const end = endWithCertificate(socket, certificate.notAfter);
+    socket.once("close", () => {
+      clearInterval(end);
+      registry.detach(row.name, host);
+    });
+    registry.attach(row.name, host);
+    log.info("a host is connected", { host: row.name, address });
+  };
+  return (socket) => {
+    socket.on("error", () => socket.destroy());
+    accept(socket).catch((error: unknown) => {
+      log.error("an agent's connection could not be taken", { err: error });
+      socket.destroy();
+    });
+  };
+}
+
+/** No connection outlives its certificate: a worker that does not renew it is not heard any more. */
+function endWithCertificate(socket: tls.TLSSocket, notAfter: Date): NodeJS.Timeout {
+  return setInterval(() => {
+    if (Date.now() >= notAfter.getTime()) socket.destroy();
+  }, 1_000).unref();
+}
+
+/** HTTP/2 with the roles turned round: the agent opened the connection, the master calls. */
+function connectBack(
+  { id, name }: Host,
+  serial: string,
+  socket: tls.TLSSocket,
+  address: string,
+  warnings: readonly string[],
+): ConnectedHost {
+  const session = openReverseSession(socket, baseUrl);
+  const transport = createGrpcTransport({
+    baseUrl,
+    sessionManager: session.manager,
+    readMaxBytes: 16 << 20,
+    interceptors: [cleanAnswers],
+  });
+  let checkedAt: Date | undefined;
+  return {
+    id,
+    serial,
+    address,
+    since: new Date(),
+    link: createRemoteHost(name, transport, warnings),
+    checkedAt: () => checkedAt,
+    noteCheck(at) {
+      checkedAt = at;
+    },
+    answers: () => session.answers(answerMs),
+    close: session.close,
+  };
+}
+
+/** Messages of a worker end in the database and on terminals. Log lines stay as the decoy wrote them. */
+const cleanAnswers: Interceptor = (next) => async (request) => {
+  const response = await next(request);
+  if (!response.stream) cleanTexts(response.message);
+  else if (request.method.name !== "StreamLogs") return { ...response, message: cleanAll(response.message) };
+  return response;
+};
+
+async function* cleanAll<Message>(messages: AsyncIterable<Message>): AsyncGenerator<Message> {
+  for await (const message of messages) {
+    cleanTexts(message);
+    yield message;
+  }
+}

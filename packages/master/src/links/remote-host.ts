@@ -1,0 +1,97 @@
+import type { Transport } from "@connectrpc/connect";
+import { Code, ConnectError, createClient } from "@connectrpc/connect";
+import { AppError } from "@decnet/common/errors/app-error";
+import { fromConnectError } from "@decnet/common/rpc/errors";
+import { AgentService } from "@decnet/contract/gen/decnet/v1/agent_pb";
+import { toRefMessage, toSpecMessage } from "@decnet/engine/wire/decky-spec";
+import { fromLogLine } from "@decnet/engine/wire/logs";
+import { fromOutcomeMessage, fromPlanMessage, fromStepMessage, type HostOutcome } from "@decnet/engine/wire/outcome";
+import type { HostLink } from "./host-link.ts";
+
+const quickMs = 10_000;
+
+/** A worker, over the connection that its agent opened. A connection that breaks is HOST_UNREACHABLE: what the agent had accepted by then goes on there. */
+export function createRemoteHost(name: string, transport: Transport, warnings: readonly string[]): HostLink {
+  const agent = createClient(AgentService, transport);
+  const guarded = async <T>(signal: AbortSignal | undefined, call: () => Promise<T>): Promise<T> => {
+    try {
+      return await call();
+    } catch (error) {
+      signal?.throwIfAborted();
+      throw translate(name, error);
+    }
+  };
+  return {
+    name,
+    warnings,
+    plan: (target) =>
+      guarded(undefined, async () => {
+        if (target.kind === "absent") {
+          const { outcomes } = await agent.removeDeckies(
+            { deckies: [toRefMessage(target)], dryRun: true },
+            { timeoutMs: quickMs },
+          );
+          return fromPlanMessage(outcomes[0]?.plan);
+        }
+        const request = { deckies: [toSpecMessage(target)], dryRun: true };
+        for await (const { item } of agent.applyDeckies(request, { timeoutMs: quickMs }))
+          if (item.case === "plan") return fromPlanMessage(item.value);
+        throw unreachable(name, "the agent answered no plan");
+      }),
+    apply: (target, { expectedDigest, onPlan, onStep, signal }) =>
+      guarded(signal, async () => {
+        if (target.kind === "absent") {
+          const { outcomes } = await agent.removeDeckies({ deckies: [toRefMessage(target)] }, { signal });
+          const [first] = outcomes;
+          if (first === undefined) throw unreachable(name, "the agent answered no outcome");
+          const outcome = fromOutcomeMessage(first);
+          await onPlan(outcome.plan);
+          return outcome;
+        }
+        let outcome: HostOutcome | undefined;
+        const request = { deckies: [toSpecMessage(target)], expectedPlan: expectedDigest };
+        for await (const { item } of agent.applyDeckies(request, { signal })) {
+          if (item.case === "plan") await onPlan(fromPlanMessage(item.value));
+          else if (item.case === "step") await onStep(fromStepMessage(item.value));
+          else if (item.case === "outcome") outcome = fromOutcomeMessage(item.value);
+        }
+        if (outcome === undefined) throw unreachable(name, "the connection ended before the outcome");
+        return outcome;
+      }),
+    async *logs(decky, slug, { tail, follow, signal }) {
+      const request = { decky: toRefMessage(decky), service: slug, tail, follow };
+      try {
+        for await (const { lines } of agent.streamLogs(request, { signal })) yield* lines.map(fromLogLine);
+      } catch (error) {
+        if (signal.aborted) return;
+        throw translate(name, error);
+      }
+    },
+    ping: () => guarded(undefined, async () => void (await agent.inspect({}, { timeoutMs: quickMs }))),
+  };
+}
+
+/** What the agent refused keeps its reason; everything else means that it did not answer. */
+function translate(name: string, error: unknown): unknown {
+  if (error instanceof AppError) return error;
+  const failure = fromConnectError(error);
+  const code = ConnectError.from(error).code;
+  const isConnection = [Code.Unavailable, Code.Canceled, Code.Aborted, Code.DeadlineExceeded, Code.Unknown].includes(code);
+  if (failure.reason === "INTERNAL" && !/correlation id/.test(failure.message)) return unreachable(name, failure.message, error);
+  if (isConnection && (failure.reason === "HOST_UNREACHABLE" || failure.reason === "WAIT_ENDED" || failure.reason === "INTERNAL"))
+    return unreachable(name, failure.message, error);
+  if (failure.reason === "SHUTTING_DOWN") return unreachable(name, "its agent is stopping", error);
+  return new AppError(failure.reason, `${name}: ${failure.message}`, {
+    metadata: { ...failure.metadata, host: name },
+    violations: failure.violations,
+    cause: error,
+  });
+}
+
+function unreachable(name: string, why: string, cause?: unknown): AppError {
+  return new AppError("HOST_UNREACHABLE", `host ${name} does not answer: ${why}`, {
+    metadata: { host: name },
+    retryAfterMs: 5_000,
+    cause,
+  });
+}

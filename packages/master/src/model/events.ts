@@ -1,0 +1,82 @@
+import type { Decky, DeckyState, StoredService } from "./decky.ts";
+import type { HostState } from "./host.ts";
+import type { Operation } from "./operation.ts";
+
+/** Something that happened, for the bus. Events with one key keep their order. */
+export interface BusEvent {
+  readonly topic: string;
+  readonly key: string;
+  readonly payload: Record<string, unknown>;
+}
+
+/** An event in the outbox. */
+export interface StoredEvent extends BusEvent {
+  readonly position: string;
+  readonly eventId: string;
+  readonly occurredAt: Date;
+}
+
+const served = {
+  add_service: "service_added",
+  remove_service: "service_removed",
+  update_service_config: "service_config_changed",
+} as const;
+
+/** Events of an operation that ended. Settings are not part of them: keys that changed are, values of secrets never. */
+export function operationEvents(operation: Operation, services: readonly StoredService[]): BusEvent[] {
+  const name = operation.deckyName;
+  if (name === "") return [];
+  const common = {
+    decky_name: name,
+    topology_id: operation.scope === "fleet" ? null : operation.scope,
+    operation: operation.id,
+    actor: operation.actor,
+    revision: operation.revision,
+  };
+  const kind = operation.kind;
+  const isServed = kind === "add_service" || kind === "remove_service" || kind === "update_service_config";
+  const service: BusEvent[] =
+    operation.state === "succeeded" && isServed
+      ? [
+          {
+            topic: `decky.${name}.${served[kind]}`,
+            key: name,
+            payload: {
+              ...common,
+              service_name: operation.service,
+              ...(kind === "update_service_config"
+                ? { keys: operation.plan?.changes.flatMap((change) => change.fields.map((field) => field.key)) ?? [] }
+                : { services: services.map((each) => each.slug) }),
+            },
+          },
+        ]
+      : [];
+  const lifecycle = {
+    ...common,
+    kind,
+    state: operation.state,
+    reason: operation.error?.reason ?? "",
+    message: operation.error?.message ?? "",
+  };
+  return [...service, { topic: `decky.${name}.lifecycle`, key: name, payload: lifecycle }];
+}
+
+/** The event of a decky whose state changes; none when it stays. */
+export function stateEvent(
+  decky: Pick<Decky, "name" | "scope" | "host" | "state">,
+  state: DeckyState | "gone",
+  message: string,
+): BusEvent[] {
+  if (decky.state === state) return [];
+  return [
+    {
+      topic: `decky.${decky.name}.state`,
+      key: decky.name,
+      payload: { decky_name: decky.name, host: decky.host, state, previous_state: decky.state, message },
+    },
+  ];
+}
+
+export function hostEvent(name: string, state: HostState, message: string): BusEvent[] {
+  return [{ topic: `host.${name}.state`, key: `host.${name}`, payload: { host: name, state, message } }];
+}

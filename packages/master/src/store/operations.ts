@@ -1,0 +1,160 @@
+import { AppError } from "@decnet/common/errors/app-error";
+import {
+  type Operation,
+  type OperationPatch,
+  type OperationRecord,
+  type OperationStep,
+  openStates,
+  type PlanRecord,
+} from "../model/operation.ts";
+import { createCodec } from "./codec.ts";
+import { In } from "./conditions.ts";
+import type { Database, Tx } from "./database.ts";
+import { type FilterConditions, type ListedRows, type ListRequest, listRows } from "./list-rows.ts";
+import { Operations, Steps } from "./tables.ts";
+import { managerOf } from "./transaction.ts";
+import { insertJson, updateRows, upsertRows } from "./write.ts";
+
+/** What those who wait for an operation are shown of it meanwhile. */
+export type WaitedFor = Pick<Operation, "state" | "deckyId" | "host">;
+
+/** How the parts of an operation stand. */
+export interface PartCounts {
+  readonly done: number;
+  readonly failed: number;
+  readonly open: number;
+}
+
+/** Operations are kept for good; a row that has ended never changes again. Those of deckies are changed by Resolutions alone. */
+export interface OperationStore {
+  insert(tx: Tx, rows: readonly Operation[]): Promise<void>;
+  /** Changes an operation of many deckies, or open ones of deckies that are locked. */
+  update(tx: Tx, ids: readonly string[], patch: OperationPatch): Promise<void>;
+  /** Stores an operation with one round trip. */
+  add(row: Operation): Promise<void>;
+  lock(tx: Tx, id: string): Promise<Operation | undefined>;
+  openOfDeckies(tx: Tx, deckyIds: readonly string[]): Promise<Operation[]>;
+  /** Open operations of a kind about a host. */
+  openOfHost(tx: Tx, host: string, kind: Operation["kind"]): Promise<Operation[]>;
+  /** Ids of the operations that these are parts of. */
+  parentsOf(tx: Tx, ids: readonly string[]): Promise<string[]>;
+  /** Ids of the deckies of a host that have operations which have not ended. */
+  openDeckies(host: string): Promise<ReadonlySet<string>>;
+  findByRequest(actor: string, requestId: string, tx?: Tx): Promise<Operation | undefined>;
+  /** The parts of an operation that have not ended. */
+  openParts(id: string): Promise<WaitedFor[]>;
+  countParts(tx: Tx, id: string): Promise<PartCounts>;
+  /** Throws OPERATION_NOT_FOUND. */
+  get(id: string): Promise<OperationRecord>;
+  waitedFor(id: string): Promise<WaitedFor | undefined>;
+  list(request: ListRequest): Promise<ListedRows<Operation>>;
+  /** Stores the progress of operations that have not ended. */
+  recordProgress(plans: ReadonlyMap<string, PlanRecord>, steps: readonly OperationStep[]): Promise<void>;
+  /** Batches that were never closed: a master ended in the middle of them. */
+  openBatches(): Promise<{ readonly row: Operation; readonly parts: number }[]>;
+}
+
+const conditions: FilterConditions = {
+  decky: (comparison) => `operation.deckyName ${comparison}`,
+  service: (comparison) => `operation.service ${comparison}`,
+  state: (comparison) => `operation.state ${comparison}`,
+  kind: (comparison) => `operation.kind ${comparison}`,
+  actor: (comparison) => `operation.actor ${comparison}`,
+  host: (comparison) => `operation.host ${comparison}`,
+  parent: (comparison) => `coalesce(operation.parent, '') ${comparison}`,
+};
+
+/** What a filter of operations can name. */
+export const operationFilterKeys = Object.keys(conditions);
+
+const codec = createCodec(Operations);
+const isOpen = In([...openStates]);
+const waitedFor = { state: true, deckyId: true, host: true } as const satisfies Record<keyof WaitedFor, true>;
+
+export function createOperationStore(database: Database): OperationStore {
+  const repository = (tx: Tx) => managerOf(tx).getRepository(Operations);
+  return {
+    insert: (tx, rows) => insertJson(tx, codec, rows),
+    async update(tx, ids, patch) {
+      if (ids.length > 0) await updateRows(tx, Operations, { id: In([...ids]), state: isOpen }, patch);
+    },
+    add: (row) => database.transaction((tx) => insertJson(tx, codec, [row])),
+    lock: async (tx, id) => (await repository(tx).findOne({ where: { id }, lock: { mode: "for_no_key_update" } })) ?? undefined,
+    async openOfDeckies(tx, deckyIds) {
+      if (deckyIds.length === 0) return [];
+      return repository(tx).find({
+        where: { deckyId: In([...deckyIds]), state: isOpen },
+        order: { revision: "ASC", createdAt: "ASC" },
+      });
+    },
+    openOfHost: (tx, host, kind) => repository(tx).findBy({ host, kind, state: isOpen }),
+    async parentsOf(tx, ids) {
+      const rows: { parent: string }[] = await managerOf(tx).query(
+        "SELECT DISTINCT parent FROM operations WHERE id = ANY ($1) AND parent IS NOT NULL",
+        [ids],
+      );
+      return rows.map(({ parent }) => parent);
+    },
+    async openDeckies(host) {
+      const rows = await database.run<{ decky_id: string }>(openDeckies, [host]);
+      return new Set(rows.map((row) => row.decky_id));
+    },
+    async findByRequest(actor, requestId, tx) {
+      const find = async (within: Tx) => (await repository(within).findOneBy({ actor, requestId })) ?? undefined;
+      return tx === undefined ? database.read(find) : find(tx);
+    },
+    openParts: (id) => database.read((tx) => repository(tx).find({ where: { parent: id, state: isOpen }, select: waitedFor })),
+    async countParts(tx, id) {
+      const rows: PartCounts[] = await managerOf(tx).query(countParts, [id]);
+      return rows[0] ?? { done: 0, failed: 0, open: 0 };
+    },
+    async get(id) {
+      const [row, steps, children] = await database.read((tx) =>
+        Promise.all([
+          repository(tx).findOneBy({ id }),
+          managerOf(tx)
+            .getRepository(Steps)
+            .find({ where: { operationId: id }, order: { attempt: "ASC", number: "ASC" } }),
+          repository(tx).find({ where: { parent: id }, order: { deckyName: "ASC" }, select: { id: true } }),
+        ]),
+      );
+      if (row === null)
+        throw new AppError("OPERATION_NOT_FOUND", `there is no operation ${JSON.stringify(id)}`, {
+          metadata: { operation: id },
+          resource: { type: "operation", name: id },
+        });
+      return { row, steps, children: children.map((child) => child.id) };
+    },
+    waitedFor: (id) =>
+      database.read(async (tx) => (await repository(tx).findOne({ where: { id }, select: waitedFor })) ?? undefined),
+    list: (request) =>
+      database.read((tx) =>
+        listRows(
+          repository(tx).createQueryBuilder("operation").orderBy({ "operation.createdAt": "DESC", "operation.id": "ASC" }),
+          { ...request, conditions, countBy: "operation.state" },
+        ),
+      ),
+    recordProgress: (plans, steps) =>
+      database.write(async (tx) => {
+        for (const [id, plan] of plans) await updateRows(tx, Operations, { id, state: isOpen }, { plan });
+        if (steps.length > 0) await upsertRows(tx, Steps, steps, ["operationId", "attempt", "number"]);
+      }),
+    openBatches: () =>
+      database.read(async (tx) => {
+        const rows = await repository(tx).findBy({ kind: "batch", state: "running" });
+        const orphans = rows.filter((row) => row.plan?.batch?.isClosed !== true);
+        return Promise.all(orphans.map(async (row) => ({ row, parts: await repository(tx).countBy({ parent: row.id }) })));
+      }),
+  };
+}
+
+const openDeckies = {
+  name: "decnet-open-deckies",
+  text: `SELECT DISTINCT operation.decky_id FROM operations AS operation JOIN deckies AS decky ON decky.id = operation.decky_id
+    WHERE decky.host = $1 AND operation.state IN ('pending', 'running')`,
+};
+
+const countParts = `SELECT count(*) FILTER (WHERE state IN ('succeeded', 'superseded'))::int AS done,
+    count(*) FILTER (WHERE state IN ('failed', 'cancelled'))::int AS failed,
+    count(*) FILTER (WHERE state IN ('pending', 'running'))::int AS open
+  FROM operations WHERE parent = $1`;

@@ -110,6 +110,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       port: config.port,
       routes: createAgentRoutes(parts),
       interceptors: [errors, createLocalGate()],
+      onDefect: (error) => log.error("a request could not be handled", { err: error }),
       fallback: (_, response) => {
         const { connected, message } = connection.state();
         response.writeHead(200, { "content-type": "application/json" }).end(`${JSON.stringify({ connected, message })}\n`);

@@ -183,6 +183,7 @@ export async function startMaster({
         createAuthInterceptor(tokens, hostStore),
       ],
       fallback: createPlainHttp(metrics, readiness),
+      onDefect: (error) => log.error("a request could not be handled", { err: error }),
       maxRequestBytes: 4 << 20,
       ...(port.tls === undefined ? {} : { tls: port.tls }),
     });

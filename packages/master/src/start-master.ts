@@ -1,9 +1,9 @@
 import { randomUUID } from "node:crypto";
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Logger } from "@decnet/common/logging/logger";
 import { createErrorInterceptor } from "@decnet/common/rpc/error-interceptor";
 import { startRpcServer } from "@decnet/common/rpc/server";
+import { lockFolder } from "@decnet/common/runtime/folder-lock";
 import { createReleasers } from "@decnet/common/runtime/releasers";
 import { repeatUntilAborted } from "@decnet/common/runtime/repeat";
 import { loadCatalogue } from "@decnet/engine/catalogue/load";
@@ -47,6 +47,8 @@ export interface MasterOptions {
   readonly version: string;
   /** For tests: called at each step boundary of the executor. */
   readonly boundary?: StepBoundary;
+  /** Aborted: a start that is still under way is given up, and leaves nothing running. */
+  readonly giveUp?: AbortSignal;
   /** What opens the engine of the master's own host; a bench of the control plane alone gives one that makes no containers. */
   readonly openHostEngine?: (options: EngineOptions) => Promise<Engine>;
 }
@@ -67,14 +69,17 @@ export async function startMaster({
   log,
   version,
   boundary,
+  giveUp = new AbortController().signal,
   openHostEngine = openEngine,
 }: MasterOptions): Promise<Master> {
   const releasers = createReleasers();
   try {
-    await mkdir(config.dataDir, { recursive: true, mode: 0o711 });
     const catalogue = await loadCatalogue(config.catalogueFolders);
+    const lock = await lockFolder(config.dataDir, "decnet master", 0o711);
+    releasers.add(lock.release);
     const box = await openSecretBox(join(config.dataDir, "secret.key"));
-    const database = await openStorage(config, log, releasers.add);
+    const database = await openStorage(config, log, giveUp, releasers.add);
+    giveUp.throwIfAborted();
     const instance = await installationId(database);
     const engine = await openHostEngine({
       instance,
@@ -207,6 +212,7 @@ export async function startMaster({
       await server.close();
     });
     for (const { id, host } of await unfinishedDeckies(database)) converger.wake(id, host);
+    await lock.note(`${config.host}:${server.port}`);
     log.info("master started", { port: server.port, tlsPort: server.tlsPort, instance });
     return { port: server.port, tlsPort: server.tlsPort, adminToken, stop: () => releasers.release() };
   } catch (error) {
@@ -218,6 +224,7 @@ export async function startMaster({
 async function openStorage(
   config: MasterConfig,
   log: Logger,
+  giveUp: AbortSignal,
   onRelease: (release: () => Promise<unknown>) => void,
 ): Promise<Database> {
   if (config.databaseUrl !== undefined) {
@@ -225,7 +232,7 @@ async function openStorage(
     onRelease(() => database.close());
     return database;
   }
-  const server = await openPrivatePostgres(config.dataDir);
+  const server = await openPrivatePostgres(config.dataDir, giveUp);
   const ending = new AbortController();
   const kept = server.keepRunning(ending.signal, () => log.warn("the private database had ended and is started again"));
   onRelease(async () => {

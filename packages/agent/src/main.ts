@@ -141,7 +141,7 @@ async function run(config: AgentConfig): Promise<void> {
   const identity = await readIdentity(config.stateDir);
   if (identity === undefined) throw new AppError("NOT_JOINED", `this machine has not joined (${config.stateDir})`);
   const log = createLogger("decnet-agent", config.logLevel);
-  for (const name of unknownSettings(process.env)) log.warn("a setting has no meaning and is ignored", { name });
+  for (const name of unknownSettings(process.env)) log.warn("a setting has no meaning and is ignored", { setting: name });
   const agent = await startAgent({ config, identity, log, version });
   let signals = 0;
   const stop = () => {

@@ -45,7 +45,7 @@ async function run(): Promise<void> {
   try {
     const config = parseMasterConfig(process.env, ownCatalogue);
     log = createLogger("decnet-master", config.logLevel);
-    for (const name of unknownSettings(process.env)) log.warn("a setting has no meaning and is ignored", { name });
+    for (const name of unknownSettings(process.env)) log.warn("a setting has no meaning and is ignored", { setting: name });
     const master = await startMaster({ config, log, version, giveUp: giveUp.signal });
     stop = async () => {
       await master.stop();

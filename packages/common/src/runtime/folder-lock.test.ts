@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
@@ -84,6 +84,19 @@ it("of many that start at once exactly one gets the folder", async () => {
     expect(await readdir(folder)).toEqual([]);
   }
 }, 30_000);
+
+it("a lock in a copy of the folder is nobody's", async () => {
+  const held = await lock();
+  const copy = `${folder}-copy`;
+  try {
+    await cp(folder, copy, { recursive: true });
+    await (await lockFolder(copy, "decnet master", 0o700)).release();
+    expect(await readdir(copy)).toEqual([]);
+  } finally {
+    await rm(copy, { recursive: true, force: true });
+    await held.release();
+  }
+});
 
 it("a lock that was lost is not taken from its new holder", async () => {
   const old = await lock();

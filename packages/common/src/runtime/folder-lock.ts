@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { link, mkdir, readFile, readlink, rename, rm, writeFile } from "node:fs/promises";
+import { link, mkdir, readFile, readlink, rename, rm, stat, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -15,6 +15,8 @@ interface Holder {
   readonly hostName: string;
   readonly bootId: string;
   readonly pidNamespace: string;
+  /** The inode of the folder: a lock that was copied along with everything else is nobody's. */
+  readonly folderInode: string;
   readonly since: string;
   /** Where it listens, once it does. */
   readonly address: string;
@@ -37,11 +39,13 @@ const againMs = 20;
  */
 export async function lockFolder(folder: string, program: string, mode: number): Promise<FolderLock> {
   const path = join(folder, lockName);
-  let mine: Holder = { ...(await thisProcess()), id: randomUUID(), program, since: new Date().toISOString(), address: "" };
+  const since = new Date().toISOString();
+  let mine: Holder = { ...(await thisProcess()), id: randomUUID(), program, since, address: "", folderInode: "" };
   const isMine = async () => (await read(path))?.holder?.id === mine.id;
   let rival: Holder | undefined;
   try {
     await mkdir(folder, { recursive: true, mode });
+    mine = { ...mine, folderInode: String((await stat(folder)).ino) };
     rival = await take(path, mine);
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
@@ -139,6 +143,7 @@ async function thisProcess(): Promise<Pick<Holder, "pid" | "startTicks" | "hostN
 
 /** A holder that cannot be seen from here counts as living: on another machine, or in another container. */
 async function mayLive(holder: Holder, mine: Holder): Promise<boolean> {
+  if (holder.folderInode !== mine.folderInode) return false;
   if (holder.bootId !== mine.bootId) return holder.hostName !== mine.hostName;
   if (!isVisible(holder, mine)) return true;
   const now = await processStart(holder.pid);

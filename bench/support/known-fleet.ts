@@ -12,7 +12,7 @@ import { parseMasterConfig } from "@decnet/master/config";
 import { openDatabase } from "@decnet/master/persistence/database";
 import { openPrivatePostgres } from "@decnet/master/persistence/private-postgres";
 import { startMaster } from "@decnet/master/start-master";
-import { createCountingEngine } from "./counting-engine.ts";
+import { createMemoryEngine } from "../../test/support/memory-engine.ts";
 
 /** What some callers measured at once; milliseconds. */
 export interface Taken {
@@ -55,7 +55,7 @@ export async function openKnownFleet(size: number): Promise<KnownFleet> {
     config,
     log: createLogger("bench", "error"),
     version: "bench",
-    openHostEngine: async ({ catalogue }) => createCountingEngine(catalogue),
+    openHostEngine: async ({ catalogue, instance }) => createMemoryEngine({ catalogue, instance }),
   });
   const database = await openDatabase(address);
   const token = (await readFile(config.adminTokenFile, "utf8")).trim();

@@ -1,4 +1,5 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import { AppError } from "@decnet/common/errors/app-error";
 import { fromConnectError } from "@decnet/common/rpc/errors";
 import { type Decky, DeckyState } from "@decnet/contract/gen/decnet/v1/decky_pb";
 import type { Event } from "@decnet/contract/gen/decnet/v1/event_pb";
@@ -6,10 +7,12 @@ import type { DriftPolicy, MovePolicy, WantedFleetSchema } from "@decnet/contrac
 import type { BatchMutateRequestSchema, UpdateServiceConfigRequestSchema } from "@decnet/contract/gen/decnet/v1/mutation_pb";
 import {
   type MutationOptionsSchema,
+  OnFailure,
   type Operation,
   OperationState,
   StepState,
   Wait,
+  WhenAway,
 } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { formatDecky, formatEvent, formatHost, formatOperation, formatPlan, formatRevisions, lines, stateOf } from "./format.ts";
 import { normalise } from "./normalise.ts";
@@ -30,7 +33,15 @@ export interface FleetOptions {
 }
 
 /** Answered when the change is stored, not when it is over. */
-export const later: Options = { wait: Wait.ACCEPTED };
+export const later = { wait: Wait.ACCEPTED } as const satisfies Options;
+
+/** What fails stays as it is. */
+export const keep = { onFailure: OnFailure.KEEP } as const satisfies Options;
+
+/** Refused, or given up, rather than queued for a host that is away. */
+export const refuse = { whenAway: WhenAway.REFUSE } as const satisfies Options;
+
+export const engineAway = () => new AppError("ENGINE_UNAVAILABLE", "the engine does not answer");
 
 const patienceMs = 30_000;
 const pollMs = 20;
@@ -55,6 +66,10 @@ export interface Situation {
   cancel(operation: Operation | undefined, reason?: string): Promise<void>;
   drain(host: string, options?: Options): Promise<Operation | undefined>;
   decommission(host: string, force: boolean, options?: Options): Promise<Operation | undefined>;
+  /** By the names of their deckies. */
+  parts(operation: Operation | undefined): Promise<Operation[]>;
+  /** What the master began by itself. */
+  begun(): Promise<Operation[]>;
   /** Makes a plan, notes it, and returns its digest. */
   plan(what: string, call: (options: Options) => Promise<Operation | undefined>): Promise<string>;
   /** Waits until this step runs, as everybody can see. */
@@ -305,6 +320,11 @@ export function createSituation({ master }: Stage): Situation {
         `decommission ${host}${force ? " by force" : ""}${described(options)}`,
         master.swarm.decommissionHost({ name: host, force, ...optional(options) }),
       ),
+    async parts(operation) {
+      const { children } = await read(operation?.id ?? "");
+      return (await Promise.all(children.map(read))).sort(byPlace);
+    },
+    begun: async () => (await inOrder()).filter(({ id, parent }) => parent === "" && !ids.includes(id)),
     async plan(what, made) {
       const operation = await made({ dryRun: true });
       if (operation?.plan === undefined) return "";

@@ -20,8 +20,10 @@ export interface ScriptedWorker {
   readonly engine: ScriptedEngine;
   /** Breaks the connection; resolves when the master knows. */
   cut(): Promise<void>;
-  /** Resolves when the worker is connected, if it is not decommissioned. */
-  heal(): Promise<void>;
+  /** Resolves with true when the worker is connected, with false when it is decommissioned. */
+  heal(): Promise<boolean>;
+  /** The same with a new agent, if the line was ever cut: one that was cut off often comes back slowly. */
+  recover(): Promise<boolean>;
   stop(): Promise<void>;
 }
 
@@ -54,34 +56,53 @@ export async function joinScriptedWorker(options: {
     DECNET_CATALOGUE: testCatalogue,
     DECNET_DRIFT_INTERVAL_MS: "100",
   };
-  const agent: Agent = await startAgent({
-    config: parseAgentConfig(env, ownCatalogue),
-    identity,
-    log: createLogger(name, "error"),
-    version: "test",
-    openHostEngine: async () => engine.engine,
-    shared: { catalogue, facts },
-  });
-  const state = async () => (await master.swarm.getHost({ name })).host?.state;
+  const start = (): Promise<Agent> =>
+    startAgent({
+      config: parseAgentConfig(env, ownCatalogue),
+      identity,
+      log: createLogger(name, "error"),
+      version: "test",
+      openHostEngine: async () => engine.engine,
+      shared: { catalogue, facts },
+    });
+  let agent = await start();
+  let wasCut = false;
+  const state = async () =>
+    master.swarm.getHost({ name }).then(
+      ({ host }) => host?.state,
+      () => HostState.DECOMMISSIONED,
+    );
   const heal = async () => {
     line.heal();
-    await eventually(async () => {
+    return eventually(async () => {
       const now = await state();
-      return now === HostState.CONNECTED || now === HostState.DECOMMISSIONED;
-    }, 30_000);
+      return now === HostState.CONNECTED || now === HostState.DECOMMISSIONED
+        ? { isConnected: now === HostState.CONNECTED }
+        : undefined;
+    }, 30_000).then(({ isConnected }) => isConnected);
   };
   await heal();
+  const stop = async () => {
+    await agent.stop();
+    await line.close();
+  };
   return {
     name,
     engine,
     async cut() {
+      wasCut = true;
       line.cut();
       await eventually(async () => (await state()) !== HostState.CONNECTED);
     },
     heal,
-    async stop() {
-      await agent.stop();
-      await line.close();
+    async recover() {
+      if (wasCut) {
+        wasCut = false;
+        await agent.stop();
+        agent = await start();
+      }
+      return heal();
     },
+    stop,
   };
 }

@@ -14,6 +14,7 @@ import {
   Wait,
   WhenAway,
 } from "@decnet/contract/gen/decnet/v1/operation_pb";
+import type { Host } from "@decnet/contract/gen/decnet/v1/swarm_pb";
 import { formatDecky, formatEvent, formatHost, formatOperation, formatPlan, formatRevisions, lines, stateOf } from "./format.ts";
 import { normalise } from "./normalise.ts";
 import type { Stage } from "./stage.ts";
@@ -68,6 +69,9 @@ export interface Situation {
   decommission(host: string, force: boolean, options?: Options): Promise<Operation | undefined>;
   /** By the names of their deckies. */
   parts(operation: Operation | undefined): Promise<Operation[]>;
+  /** Those that were called for first, each followed by its parts. */
+  all(): Promise<Operation[]>;
+  host(name: string): Promise<Host | undefined>;
   /** What the master began by itself. */
   begun(): Promise<Operation[]>;
   /** Makes a plan, notes it, and returns its digest. */
@@ -215,6 +219,15 @@ export function createSituation({ master }: Stage): Situation {
     }
   };
 
+  const hostText = async (name: string): Promise<string> => {
+    try {
+      const { host } = await master.swarm.getHost({ name });
+      return host === undefined ? `host ${name}: nothing` : formatHost(host);
+    } catch (error) {
+      return `host ${name}: ${fromConnectError(error).reason}`;
+    }
+  };
+
   const untilOver = () =>
     until("every operation is over", async () => {
       const { operations } = await master.operations.listOperations({ pageSize: 1_000 });
@@ -324,6 +337,8 @@ export function createSituation({ master }: Stage): Situation {
       const { children } = await read(operation?.id ?? "");
       return (await Promise.all(children.map(read))).sort(byPlace);
     },
+    all: inOrder,
+    host: async (name) => (await master.swarm.getHost({ name })).host,
     begun: async () => (await inOrder()).filter(({ id, parent }) => parent === "" && !ids.includes(id)),
     async plan(what, made) {
       const operation = await made({ dryRun: true });
@@ -366,15 +381,14 @@ export function createSituation({ master }: Stage): Situation {
       for (const name of [...names].sort()) deckies.push(await deckyText(name));
       const about = [];
       for (const name of [...hosts].sort()) {
-        const { host } = await master.swarm.getHost({ name });
-        if (host !== undefined) about.push(formatHost(host));
+        about.push(await hostText(name));
       }
       const keys = [...[...names].sort().map((name) => `decky.${name}.`), ...[...hosts].sort().map((name) => `host.${name}.`)];
       const told = keys.flatMap((key) => events.filter(({ topic }) => topic.startsWith(key)).map(formatEvent));
       const text = [
         `# ${title}`,
         lines(["## calls", ...calls]),
-        lines(["## operations", ...operations.map((operation) => formatOperation(operation))]),
+        lines(["## operations", ...operations.map((operation) => formatOperation(withPartsInOrder(operation, operations)))]),
         lines(["## afterwards", ...deckies, ...about]),
         lines(["## events", ...told]),
       ].join("\n\n");
@@ -384,6 +398,11 @@ export function createSituation({ master }: Stage): Situation {
       );
     },
   };
+}
+
+/** Parts of one decky are listed in any order. */
+function withPartsInOrder(operation: Operation, all: readonly Operation[]): Operation {
+  return { ...operation, children: all.map(({ id }) => id).filter((id) => operation.children.includes(id)) };
 }
 
 function byPlace(left: Operation, right: Operation): number {

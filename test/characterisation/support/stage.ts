@@ -15,7 +15,7 @@ export interface Stage {
   readonly master: TestMaster;
   readonly local: ScriptedEngine;
   worker(name: string): ScriptedWorker;
-  /** Joins one more worker; a decommissioned one makes room for another of its name. */
+  /** Joins one more worker. */
   join(name: string, labels?: Readonly<Record<string, string>>): Promise<ScriptedWorker>;
   /** Heals every line and tears everything down. */
   clear(): Promise<void>;
@@ -48,15 +48,16 @@ async function openStage(workers: readonly string[]): Promise<Stage> {
       return found;
     },
     async join(name, labels = {}) {
-      await joined.get(name)?.stop();
       const worker = await joinScriptedWorker({ master, name, folder: join(folder, "agents"), catalogue, labels });
       joined.set(name, worker);
       return worker;
     },
     async clear() {
-      for (const { engine, heal } of joined.values()) {
-        engine.reset();
-        await heal();
+      for (const [name, worker] of joined) {
+        worker.engine.reset();
+        if (await worker.recover()) continue;
+        await worker.stop();
+        joined.delete(name);
       }
       local.reset();
       const { hosts } = await master.swarm.listHosts({});

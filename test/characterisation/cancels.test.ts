@@ -21,6 +21,23 @@ record("a pending change is cancelled", async (s, stage) => {
   release();
 });
 
+record("a pending change is cancelled by somebody else", async (s, stage) => {
+  await s.deploy(before);
+  const { release, first } = await occupy(s, stage);
+  const second = await s.add("web", "ssh", undefined, { ...later, reason: "ticket 1" });
+  await s.cancel(second, "not this one", "olga");
+  release();
+  await s.untilEnded(first);
+  await stage.local.look("web");
+});
+
+record("a running change is cancelled by somebody else", async (s, stage) => {
+  await s.deploy(before);
+  const { first } = await occupy(s, stage);
+  await s.cancel(first, "not now", "olga");
+  await s.untilEnded(first);
+});
+
 record("a pending change is cancelled in the middle of later ones", async (s, stage) => {
   await s.deploy(before);
   const { release } = await occupy(s, stage);

@@ -1,6 +1,6 @@
 import { DeckyState } from "@decnet/contract/gen/decnet/v1/decky_pb";
 import { MovePolicy } from "@decnet/contract/gen/decnet/v1/fleet_pb";
-import { later, refuse } from "./support/situation.ts";
+import { keep, later, refuse } from "./support/situation.ts";
 import { useStage } from "./support/stage.ts";
 
 /** Hosts that go away, come back, are drained and leave for good. */
@@ -52,6 +52,45 @@ record("a save while the host is away", async (s, stage) => {
   await s.deploy(onEdge1);
   await stage.worker("edge-1").cut();
   await s.update("web", "redis", { config: { maxmemory_mb: 48 } }, later);
+});
+
+record("a plan changes on a worker after the change was stored", async (s, stage) => {
+  await s.deploy(onEdge1);
+  const { engine } = stage.worker("edge-1");
+  const expectedPlan = await s.plan("adding ssh", (options) => s.add("web", "ssh", undefined, options));
+  const hold = engine.holdApply("web");
+  const add = await s.add("web", "ssh", undefined, { ...later, expectedPlan });
+  await hold.reached;
+  engine.alter("web", "redis", { status: "exited", exitCode: 137 });
+  hold.release();
+  await s.untilEnded(add);
+});
+
+record("a change fails on a worker and its undo fails too", async (s, stage) => {
+  await s.deploy(onEdge1);
+  const { engine } = stage.worker("edge-1");
+  engine.fail({ decky: "web", verb: "settle", slug: "ssh" }, "does not listen on 22/tcp", { outputTail: ["bad setting"] });
+  engine.fail({ decky: "web", verb: "stop", slug: "ssh" }, "it does not stop");
+  await s.add("web", "ssh");
+});
+
+record("a failed change on a worker is kept", async (s, stage) => {
+  await s.deploy(onEdge1);
+  const { engine } = stage.worker("edge-1");
+  engine.fail({ decky: "web", verb: "settle", slug: "ssh" }, "does not listen on 22/tcp");
+  await s.add("web", "ssh", undefined, keep);
+  await engine.look("web");
+  await s.add("web", "http");
+});
+
+record("a running change on a worker is cancelled", async (s, stage) => {
+  await s.deploy(onEdge1);
+  const hold = stage.worker("edge-1").engine.hold({ decky: "web", verb: "create", slug: "ssh" });
+  const add = await s.add("web", "ssh", undefined, later);
+  await s.untilStep(add, "create", "ssh");
+  await s.cancel(add, "not now");
+  hold.release();
+  await s.untilEnded(add);
 });
 
 record("a host goes away in the middle of a change and comes back", async (s, stage) => {
@@ -246,7 +285,7 @@ record("a pending move from a host that is away is cancelled", async (s, stage) 
   const worker = stage.worker("edge-1");
   await worker.cut();
   const move = await s.apply({ web: { services: ["redis"], host: "edge-2" } }, later);
-  await s.cancel((await s.parts(move))[0], "it stays");
+  await s.cancel((await s.parts(move))[0], "it stays", "olga");
   await s.untilEnded(move);
   await worker.heal();
 });

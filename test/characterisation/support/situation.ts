@@ -64,7 +64,7 @@ export interface Situation {
   teardown(decky: string, options?: Options): Promise<Operation | undefined>;
   teardownFleet(options?: Options): Promise<Operation | undefined>;
   batch(what: string, request: MessageInitShape<typeof BatchMutateRequestSchema>): Promise<void>;
-  cancel(operation: Operation | undefined, reason?: string): Promise<void>;
+  cancel(operation: Operation | undefined, reason?: string, by?: "olga"): Promise<void>;
   drain(host: string, options?: Options): Promise<Operation | undefined>;
   decommission(host: string, force: boolean, options?: Options): Promise<Operation | undefined>;
   /** By the names of their deckies. */
@@ -97,7 +97,7 @@ export interface Situation {
 type Config = Readonly<Record<string, string | number>>;
 type Update = Pick<MessageInitShape<typeof UpdateServiceConfigRequestSchema>, "config" | "mode" | "clearSecrets" | "apply">;
 
-export function createSituation({ master }: Stage): Situation {
+export function createSituation({ master, cancelAsOlga }: Stage): Situation {
   const calls: string[] = [];
   const ids: string[] = [];
   const names = new Set<string>();
@@ -314,17 +314,20 @@ export function createSituation({ master }: Stage): Situation {
       }
       calls.push(lines([`batch: ${what}`, ...told]));
     },
-    async cancel(operation, reason = "") {
+    async cancel(operation, reason = "", by) {
       const id = operation?.id ?? "";
       // Whether it is over by the time of the answer is a matter of luck.
-      const answer = await master.operations.cancelOperation({ id, reason }).then(
+      const made = by === undefined ? master.operations.cancelOperation({ id, reason }) : cancelAsOlga({ id, reason });
+      const answer = await made.then(
         () => "taken",
         (error: unknown) => {
           const failure = fromConnectError(error);
           return `refused ${failure.reason}: ${failure.message}`;
         },
       );
-      calls.push(`cancel ${id}${reason === "" ? "" : ` ${JSON.stringify({ reason })}`} -> ${answer}`);
+      calls.push(
+        `cancel ${id}${by === undefined ? "" : ` by ${by}`}${reason === "" ? "" : ` ${JSON.stringify({ reason })}`} -> ${answer}`,
+      );
     },
     drain: (host, options) =>
       call(`drain ${host}${described(options)}`, master.swarm.drainHost({ name: host, ...optional(options) })),

@@ -1,6 +1,10 @@
 import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createClient } from "@connectrpc/connect";
+import { createClientTransport } from "@decnet/common/rpc/client";
+import { Role } from "@decnet/contract/gen/decnet/v1/access_pb";
+import { OperationService } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { HostState } from "@decnet/contract/gen/decnet/v1/swarm_pb";
 import { loadCatalogue } from "@decnet/engine/catalogue/load";
 import { afterAll, beforeAll, expect, it } from "vitest";
@@ -13,6 +17,8 @@ import { createSituation, type Situation } from "./situation.ts";
 /** A real master whose own engine, and whose workers' engines, do what a test says. */
 export interface Stage {
   readonly master: TestMaster;
+  /** Somebody else than the one who makes all the other calls. */
+  readonly cancelAsOlga: (request: { id: string; reason: string }) => Promise<unknown>;
   readonly local: ScriptedEngine;
   worker(name: string): ScriptedWorker;
   /** Joins one more worker. */
@@ -39,8 +45,13 @@ async function openStage(workers: readonly string[]): Promise<Stage> {
     env: { DECNET_TLS_HOST: "127.0.0.1", DECNET_TLS_PORT: "0", DECNET_DRIFT_INTERVAL_MS: "100" },
     openHostEngine: async () => local.engine,
   });
+  const { secret: token } = await master.access.createToken({ name: "olga", role: Role.ADMIN });
   const stage: Stage = {
     master,
+    async cancelAsOlga(request) {
+      const { transport, close } = createClientTransport({ address: `http://127.0.0.1:${master.port}`, token });
+      return createClient(OperationService, transport).cancelOperation(request).finally(close);
+    },
     local,
     worker(name) {
       const found = joined.get(name);

@@ -38,9 +38,17 @@ async function findRaised(): Promise<Raised[]> {
 function metadataKeysIn(argument: ts.Expression): string[] {
   if (!ts.isObjectLiteralExpression(argument)) return [];
   const property = argument.properties.find((each) => each.name?.getText() === "metadata");
-  const value = property !== undefined && ts.isPropertyAssignment(property) ? property.initializer : undefined;
-  if (value === undefined || !ts.isObjectLiteralExpression(value)) return [];
-  return value.properties.flatMap((each) => each.name?.getText() ?? []);
+  return property !== undefined && ts.isPropertyAssignment(property) ? namesIn(property.initializer) : [];
+}
+
+/** The keys of an object, also of those that are spread into it. */
+function namesIn(node: ts.Node): string[] {
+  const own = ts.isObjectLiteralExpression(node) ? node.properties.flatMap((each) => each.name?.getText() ?? []) : [];
+  const inner: string[] = [];
+  ts.forEachChild(node, (child) => {
+    inner.push(...namesIn(child));
+  });
+  return [...own, ...inner];
 }
 
 test("errors carry only metadata that the contract names", async () => {

@@ -345,7 +345,7 @@ describe("a machine becomes a worker", () => {
     const taken = await agent(worker(0), ["join", token]);
     expect(taken.stderr).toContain("HOST_EXISTS");
     const running = await agent(worker(0), ["join", "--again", token]);
-    expect(running.stderr).toContain("stop it first");
+    expect(running.stderr).toContain("DATA_FOLDER_IN_USE");
     await stop(worker(0));
     expect((await agent(worker(0), ["join", "--again", token])).exitCode).toBe(0);
     start(worker(0), ["run"]);
@@ -361,7 +361,7 @@ describe("a machine becomes a worker", () => {
 
   it("leaves with all that it brought, once its agent is stopped", async () => {
     const refused = await agent(worker(0), ["leave", "-y"]);
-    expect(refused.stderr).toContain("stop it first");
+    expect(refused.stderr).toContain("DATA_FOLDER_IN_USE");
     expect((await worker(0).containers()).size).toBe(3);
     await stop(worker(0));
     expect((await agent(worker(0), ["leave"])).exitCode).toBe(2);

@@ -116,6 +116,18 @@ export const reasons = {
       },
     ],
   },
+  DATA_FOLDER_IN_USE: {
+    code: Code.FailedPrecondition,
+    exit: 6,
+    next: [
+      {
+        advice:
+          "Stop process {pid} on {host} first, or give this one a folder of its own: DECNET_DATA_DIR for a master, " +
+          "DECNET_AGENT_DIR for an agent.",
+      },
+      { advice: "When there is no such process on {host} any more: rm {unseen_lock}" },
+    ],
+  },
   NOT_JOINED: {
     code: Code.FailedPrecondition,
     exit: 3,
@@ -229,16 +241,19 @@ export const metadataKeys = {
   correlation_id: "finds the cause in the master's log",
   decky: "the name of the decky",
   expected: "what the caller expected",
+  folder: "the data folder",
   holder: "the service that has the port already",
   host: "the name of the host",
   needed: "the role that the call needs",
   operation: "the id of the operation",
+  pid: "the id of the process that has it",
   port: "the port that both services want",
   revision: "the number of the revision",
   role: "the caller's role",
   scope: "the topology, or fleet",
   service: "the slug of the service",
   skew_ms: "how far the clocks are apart",
+  unseen_lock: "the lock file, when its process cannot be seen from here",
   undone: "whether the failed change was taken back: true or false",
 } as const;
 

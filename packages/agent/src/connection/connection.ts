@@ -81,7 +81,13 @@ export function keepConnected(options: ConnectionOptions): Connection {
     const ending = new AbortController();
     try {
       const registered = await register(client);
-      const link = await serveMaster({ ...options, identity, address, signal: stopping });
+      const link = await serveMaster({
+        ...options,
+        identity,
+        address,
+        signal: stopping,
+        onDefect: (error) => log.error("a request of the master could not be handled", { err: error }),
+      });
       current = { connected: true, message: `connected to ${address}`, hostName: registered.hostName };
       log.info("connected to the master", { address, host: registered.hostName });
       const signal = AbortSignal.any([stopping, ending.signal]);

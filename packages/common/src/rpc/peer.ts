@@ -32,12 +32,21 @@ const gone: Peer = { ...local, transport: "tls" };
 export const kPeer = createContextKey<Peer>(local, { description: "who is at the other end" });
 
 /**
- * The peer of a connection whose handshake is over. Certificates expire while connections live: ask anew when it matters. With the authority's certificate
+ * The peer of a connection whose handshake is over. Certificates expire while connections live: ask again when it matters. With the authority's certificate
  * it also knows who came with one that is over.
  */
 export function peerOf(socket: net.Socket | tls.TLSSocket, caPem?: string): Peer {
   const address = (socket.remoteAddress ?? "").replace(/^::ffff:(?=\d+\.)/, "");
   if (!isTls(socket)) return { ...local, address };
+  try {
+    return tlsPeer(socket, address, caPem);
+  } catch {
+    // A stranger's certificate may hold anything; what cannot be read proves nothing.
+    return { ...gone, address, certificateProblem: "UNREADABLE" };
+  }
+}
+
+function tlsPeer(socket: tls.TLSSocket, address: string, caPem: string | undefined): Peer {
   const presented = socket.getPeerX509Certificate();
   if (presented === undefined) return { ...gone, address };
   if (!socket.authorized)

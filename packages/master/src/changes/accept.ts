@@ -94,7 +94,7 @@ export function refuseOtherPlan(what: string, expected: string, actual: string):
 }
 
 export function planChanged(what: string, expected: string, actual: string): AppError {
-  return new AppError("PLAN_CHANGED", `the plan for ${what} is a different one now`, {
+  return new AppError("PLAN_CHANGED", `the plan for ${what} has changed`, {
     metadata: { decky: what, expected, actual },
   });
 }

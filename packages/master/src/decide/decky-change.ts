@@ -95,7 +95,7 @@ export function decideDeckyPart(
     kind: "changed",
     decky,
     operation,
-    events: stateEvent(decky, "changing", ""),
+    events: stateEvent({ ...decky, host: change.host }, "changing", ""),
     resolution: resolution(action, { decky: { kind: "patch", patch }, revision, operations, opens: [operation] }),
   };
 }

@@ -4,7 +4,7 @@ import { snakeCase } from "./naming.ts";
 /** Rows of one table as JSON and back, from the table's own description: for statements that take or give many rows as one value. */
 export interface Codec<Row> {
   readonly table: string;
-  /** Names of all columns that a writer gives. */
+  /** Names of the columns that a writer gives; the database fills in the others. */
   readonly columns: readonly string[];
   toJson(row: Row): Record<string, unknown>;
   fromJson(json: Readonly<Record<string, unknown>>): Row;
@@ -23,7 +23,7 @@ export function createCodec<Row extends object>(schema: EntitySchema<Row>): Code
     columns: fields.filter(({ isGenerated }) => !isGenerated).map(({ column }) => column),
     toJson: (row) => {
       const json: Record<string, unknown> = {};
-      for (const { property, column } of fields) json[column] = row[property as keyof Row];
+      for (const { property, column, isGenerated } of fields) if (!isGenerated) json[column] = row[property as keyof Row];
       return json;
     },
     fromJson: (json) => {

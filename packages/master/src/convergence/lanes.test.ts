@@ -7,8 +7,13 @@ it("lets so many in at a time, and the others in their order", async () => {
   const lanes = createLanes(1);
   const first = lanes.tryEnter("a");
   const order: string[] = [];
-  const second = lanes.enter("a", signal).then((slot) => (order.push("second"), slot));
-  const third = lanes.enter("a", signal).then((slot) => (order.push("third"), slot));
+  const enter = async (who: string) => {
+    const slot = await lanes.enter("a", signal);
+    order.push(who);
+    return slot;
+  };
+  const second = enter("second");
+  const third = enter("third");
   expect(lanes.tryEnter("a")).toBeUndefined();
   first?.release();
   (await second).release();

@@ -30,6 +30,17 @@ const offences: Record<string, readonly [path: string, imports: string]> = {
   "kafkajs-only-in-its-wrapper": ["packages/master/src/e.ts", "kafkajs"],
   "pino-only-in-its-wrapper": ["packages/master/src/f.ts", "pino"],
   "typeorm-only-in-its-wrapper": ["packages/master/src/g.ts", "typeorm"],
+  "master-model-looks-down": ["packages/master/src/model/q.ts", "../decide/leaf.ts"],
+  "master-decide-looks-down": ["packages/master/src/decide/q.ts", "../store/leaf.ts"],
+  "master-store-looks-down": ["packages/master/src/store/q.ts", "../links/leaf.ts"],
+  "master-links-looks-down": ["packages/master/src/links/q.ts", "../convergence/leaf.ts"],
+  "master-convergence-looks-down": ["packages/master/src/convergence/q.ts", "../changes/leaf.ts"],
+  "master-hosts-looks-down": ["packages/master/src/hosts/q.ts", "../rpc/leaf.ts"],
+  "master-changes-looks-down": ["packages/master/src/changes/q.ts", "../rpc/leaf.ts"],
+  "master-access-looks-down": ["packages/master/src/access/q.ts", "../changes/leaf.ts"],
+  "master-rpc-looks-down": ["packages/master/src/rpc/q.ts", "../elsewhere/leaf.ts"],
+  "master-decisions-are-pure": ["packages/master/src/decide/r.ts", "node:net"],
+  "transactions-are-opaque": ["packages/master/src/changes/s.ts", "../store/transaction.ts"],
   "known-packages": ["packages/unnamed/src/h.ts", "node:path"],
   resolved: ["packages/common/src/i.ts", "./missing.ts"],
   "no-cycles": ["packages/common/src/j.ts", "./j.ts"],
@@ -51,6 +62,9 @@ test("every rule fires when it is broken", async () => {
     "packages/cli/src/leaf.test.ts": leaf,
     "packages/common/src/rpc/leaf.ts": leaf,
   };
+  for (const room of ["decide", "store", "links", "convergence", "changes", "rpc", "elsewhere"])
+    files[`packages/master/src/${room}/leaf.ts`] = leaf;
+  files["packages/master/src/store/transaction.ts"] = leaf;
   for (const name of workspaces) files[`packages/${name}/src/leaf.ts`] = leaf;
   for (const [path, imports] of Object.values(offences)) files[path] = `import "${imports}";\n`;
 

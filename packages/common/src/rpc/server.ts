@@ -50,6 +50,8 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
       routes: options.routes,
       interceptors: options.interceptors,
       readMaxBytes: options.maxRequestBytes ?? 1 << 20,
+      // Packing a small message costs more than it saves, and most are small.
+      compressMinBytes: 64 << 10,
       maxTimeoutMs: 24 * 3_600_000,
       shutdownSignal: stopping.signal,
       contextValues: createPeerContext(options.tls?.caPem),

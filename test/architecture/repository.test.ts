@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { settingNames } from "@decnet/engine/settings";
 import { execa } from "execa";
 import { expect, test } from "vitest";
 import { root } from "./cruise.ts";
@@ -56,4 +57,12 @@ test("the lock file pins every package by its hash, and none by an address", asy
 test("what is generated or installed is not in the repository", async () => {
   const files = await listFiles();
   expect(files.filter((path) => /(^|\/)(node_modules|dist|build)\/|\.tsbuildinfo$|\.log$/.test(path))).toEqual([]);
+});
+
+test("every variable that a program reads is in the table of settings, so that no daemon calls it unknown", async () => {
+  const read = new Set<string>();
+  for (const path of await listFiles())
+    if (/^(packages|scripts|bench|test\/support)\/|^decnet$/.test(path) && !path.endsWith(".test.ts"))
+      for (const [name] of ((await readText(path)) ?? "").matchAll(/\bDECNET_[A-Z_]*[A-Z]\b/g)) read.add(name);
+  expect([...settingNames].sort()).toEqual([...read].sort());
 });

@@ -20,11 +20,10 @@ import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { newAgent, newAuthority, newMaster } from "../support/certificates.ts";
 import { brokenFrames, greeting, type Opening, oddAnswers, oddHeads, openings, request } from "../support/odd-openings.ts";
+import { nextReply, open, patienceMs } from "../support/raw-socket.ts";
 import { type Daemon, startDaemon } from "../support/use-daemon.ts";
 import { configFor, eventually, type Place, usePlace } from "../support/use-master.ts";
 
-/** A peer that waits for more is left after this. */
-const patienceMs = 400;
 const together = 20;
 const chunkSize = 50;
 const megabyte = 1 << 20;
@@ -33,33 +32,6 @@ const engineOf = (place: Place): Record<string, string> => {
   const { dockerSocket, composePath } = configFor(place);
   return { DECNET_DOCKER_SOCKET: dockerSocket, ...(composePath === undefined ? {} : { DECNET_COMPOSE: composePath }) };
 };
-
-/** Sends the bytes, reads until the other side hangs up or waits for more, and returns what came. */
-async function open(socket: net.Socket, bytes: Buffer, ends: boolean): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  socket.on("error", () => undefined).on("data", (chunk: Buffer) => chunks.push(chunk));
-  const closed = new Promise((resolve) => socket.once("close", resolve));
-  socket.setTimeout(patienceMs, () => socket.destroy());
-  if (ends) socket.end(bytes);
-  else socket.write(bytes);
-  await closed;
-  return Buffer.concat(chunks);
-}
-
-/** Whether something came before the other side hung up or lost its patience. */
-function nextReply(socket: net.Socket): Promise<boolean> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(() => end(false), patienceMs);
-    const onData = () => end(true);
-    const onClose = () => end(false);
-    const end = (came: boolean) => {
-      clearTimeout(timer);
-      socket.off("data", onData).off("close", onClose);
-      resolve(came);
-    };
-    socket.on("data", onData).on("close", onClose);
-  });
-}
 
 async function isServing(address: string): Promise<boolean> {
   const { transport, close } = createClientTransport({ address, token: "" });

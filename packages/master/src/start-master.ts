@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { once } from "node:events";
 import { join } from "node:path";
 import type { Logger } from "@decnet/common/logging/logger";
 import { createErrorInterceptor } from "@decnet/common/rpc/error-interceptor";
@@ -228,7 +229,7 @@ async function openStorage(
   onRelease: (release: () => Promise<unknown>) => void,
 ): Promise<Database> {
   if (config.databaseUrl !== undefined) {
-    const database = await openDatabase({ url: config.databaseUrl });
+    const database = await unlessAborted(openDatabase({ url: config.databaseUrl }), giveUp);
     onRelease(() => database.close());
     return database;
   }
@@ -240,9 +241,15 @@ async function openStorage(
     await kept;
     await server.stop();
   });
-  const database = await openDatabase(server);
+  const database = await unlessAborted(openDatabase(server), giveUp);
   onRelease(() => database.close());
   return database;
+}
+
+/** For work that cannot be broken off: it is not waited for any longer. */
+function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted();
+  return Promise.race([work, once(signal, "abort").then(() => Promise.reject(signal.reason as Error))]);
 }
 
 /** Marks what this installation made on its engines; made once per database. */

@@ -1,6 +1,6 @@
 import { AppError } from "@decnet/common/errors/app-error";
-import { resolution } from "../decide/resolution.ts";
 import type { Logger } from "@decnet/common/logging/logger";
+import { resolution } from "../decide/resolution.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
 import type { Decky } from "../model/decky.ts";
 import type { Store } from "../store/store.ts";

@@ -83,9 +83,7 @@ export function createEnrollment(options: EnrollmentOptions): Enrollment {
   };
 
   const enroll: Enrollment["enroll"] = async ({ tokenId, tokenSecret, csrPem, facts, address }) => {
-    const key = createHash("sha256")
-      .update(Buffer.from((await readPublicKey(csrPem)).rawData))
-      .digest("hex");
+    const key = createHash("sha256").update(readPublicKey(csrPem)).digest("hex");
     const done = await database.transaction(async (tx) => {
       const token = await tokens.use(tx, { id: tokenId, secret: tokenSecret, key });
       // Only who holds a token learns what does not fit; the token stays unused then.

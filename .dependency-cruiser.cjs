@@ -15,10 +15,10 @@ const mayImport = {
 const wrapped = {
   commander: "^packages/(cli/src/|agent/src/main\\.ts)",
   dockerode: "^packages/engine/src/docker/",
-  execa: "^packages/(engine/src/docker|master/src/persistence)/",
+  execa: "^packages/(engine/src/docker|master/src/store)/",
   kafkajs: "^packages/master/src/events/",
   pino: "^packages/common/src/logging/",
-  typeorm: "^packages/master/src/persistence/",
+  typeorm: "^packages/master/src/store/",
 };
 
 const generated = "^packages/contract/src/gen/";

@@ -9,9 +9,9 @@ import { AccessService } from "@decnet/contract/gen/decnet/v1/access_pb";
 import { FleetService } from "@decnet/contract/gen/decnet/v1/fleet_pb";
 import { MutationService } from "@decnet/contract/gen/decnet/v1/mutation_pb";
 import { parseMasterConfig } from "@decnet/master/config";
-import { openDatabase } from "@decnet/master/persistence/database";
-import { openPrivatePostgres } from "@decnet/master/persistence/private-postgres";
 import { startMaster } from "@decnet/master/start-master";
+import { openDatabase } from "@decnet/master/store/database";
+import { openPrivatePostgres } from "@decnet/master/store/private-postgres";
 import { createCountingEngine } from "./counting-engine.ts";
 
 /** What some callers measured at once; milliseconds. */

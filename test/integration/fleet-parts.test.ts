@@ -1,7 +1,7 @@
-import { endParents } from "@decnet/master/convergence/end-parents";
-import { createOperationStore, type OperationStore } from "@decnet/master/operations/operation-store";
-import { type Database, openDatabase } from "@decnet/master/persistence/database";
-import { openPrivatePostgres, type PrivatePostgres } from "@decnet/master/persistence/private-postgres";
+import { type Database, openDatabase } from "@decnet/master/store/database";
+import { createOperationStore, type OperationStore } from "@decnet/master/store/operations";
+import { endParents } from "@decnet/master/store/parents";
+import { openPrivatePostgres, type PrivatePostgres } from "@decnet/master/store/private-postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Place, usePlace } from "../support/use-master.ts";
 

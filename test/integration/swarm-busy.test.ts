@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
-import { openDatabase } from "@decnet/master/persistence/database";
-import { openPrivatePostgres } from "@decnet/master/persistence/private-postgres";
+import { openDatabase } from "@decnet/master/store/database";
+import { openPrivatePostgres } from "@decnet/master/store/private-postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { eventually } from "../support/use-master.ts";
 import { type Swarm, useSwarm } from "../support/use-swarm.ts";

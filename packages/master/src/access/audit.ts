@@ -5,9 +5,9 @@ import type { Logger } from "@decnet/common/logging/logger";
 import { OperationFailed } from "@decnet/common/rpc/errors";
 import { kPeer } from "@decnet/common/rpc/peer";
 import { EnrollmentService } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
-import type { Database } from "../persistence/database.ts";
-import { Audit, type AuditRow } from "../persistence/tables.ts";
-import { insertRows } from "../persistence/write.ts";
+import type { Database } from "../store/database.ts";
+import { Audit, type AuditRow } from "../store/tables.ts";
+import { insertRows } from "../store/write.ts";
 import { kCaller, kHost, kRefusedHost } from "./authenticate.ts";
 import { agentCalls, leastRole } from "./roles.ts";
 

@@ -2,8 +2,8 @@ import { type ContextValues, createContextKey, type Interceptor } from "@connect
 import { AppError } from "@decnet/common/errors/app-error";
 import { kPeer } from "@decnet/common/rpc/peer";
 import { cleanTexts } from "@decnet/common/runtime/foreign-text";
-import type { HostStore } from "../hosts/host-store.ts";
-import type { HostRow } from "../persistence/tables.ts";
+import type { HostStore } from "../store/hosts.ts";
+import type { HostRow } from "../store/tables.ts";
 import { agentCalls, leastRole, mayCall, openServices } from "./roles.ts";
 import type { Caller, TokenStore } from "./tokens.ts";
 

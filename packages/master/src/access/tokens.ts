@@ -1,10 +1,10 @@
 import { createHash, randomBytes } from "node:crypto";
 import { chmod, open, readFile, rename } from "node:fs/promises";
 import { AppError } from "@decnet/common/errors/app-error";
-import { IsNull } from "../persistence/conditions.ts";
-import type { Database } from "../persistence/database.ts";
-import { type TokenRow, Tokens } from "../persistence/tables.ts";
-import { insertRows, updateRows } from "../persistence/write.ts";
+import { IsNull } from "../store/conditions.ts";
+import type { Database } from "../store/database.ts";
+import { type TokenRow, Tokens } from "../store/tables.ts";
+import { insertRows, updateRows } from "../store/write.ts";
 
 export type Role = TokenRow["role"];
 

@@ -4,17 +4,17 @@ import type { Logger } from "@decnet/common/logging/logger";
 import type { CheckedDecky } from "@decnet/engine/engine";
 import { formatPlan, type Plan } from "@decnet/engine/plan/plan";
 import { type DeckySpec, deckyKey } from "@decnet/engine/spec";
-import { type DeckyStore, toSpec } from "../deckies/decky-store.ts";
-import type { EventLog } from "../events/outbox.ts";
-import type { OperationStore } from "../operations/operation-store.ts";
-import { toPlanRecord } from "../operations/types.ts";
-import { ArrayContains, In, Not } from "../persistence/conditions.ts";
-import type { Database } from "../persistence/database.ts";
-import { Deckies, type DeckyRow, Fleets, Looks } from "../persistence/tables.ts";
-import { updateRows, upsertRows } from "../persistence/write.ts";
+import type { LocalHost } from "../links/host-link.ts";
+import { stateFact } from "../model/events.ts";
+import { toPlanRecord } from "../model/operation.ts";
+import { ArrayContains, In, Not } from "../store/conditions.ts";
+import type { Database } from "../store/database.ts";
+import { type DeckyStore, toSpec } from "../store/deckies.ts";
+import type { OperationStore } from "../store/operations.ts";
+import type { EventLog } from "../store/outbox.ts";
+import { Deckies, type DeckyRow, Fleets, Looks } from "../store/tables.ts";
+import { updateRows, upsertRows } from "../store/write.ts";
 import type { Converger } from "./converger.ts";
-import { stateFact } from "./facts.ts";
-import type { LocalHost } from "./host-link.ts";
 
 export interface DriftWatchOptions {
   readonly database: Database;

@@ -2,9 +2,9 @@ import { setImmediate } from "node:timers/promises";
 import type { Logger } from "@decnet/common/logging/logger";
 import { formatPlan, type PlanView } from "@decnet/engine/plan/plan";
 import type { StepReport } from "@decnet/engine/wire/outcome";
-import type { OperationStore } from "../operations/operation-store.ts";
-import { toPlanRecord } from "../operations/types.ts";
-import type { DeckyRow, OperationRow, StepRow } from "../persistence/tables.ts";
+import { toPlanRecord } from "../model/operation.ts";
+import type { OperationStore } from "../store/operations.ts";
+import type { DeckyRow, OperationRow, StepRow } from "../store/tables.ts";
 
 export interface RecorderOptions {
   readonly operations: OperationStore;

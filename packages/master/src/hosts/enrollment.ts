@@ -5,15 +5,15 @@ import type { CertificateAuthority, IssuedCertificate } from "@decnet/common/pki
 import { readPublicKey } from "@decnet/common/pki/signing-request";
 import { cleanText } from "@decnet/common/runtime/foreign-text";
 import { type AgentFacts, AgentFactsSchema } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
-import type { EventLog } from "../events/outbox.ts";
-import { IsNull } from "../persistence/conditions.ts";
-import type { Database, Tx } from "../persistence/database.ts";
-import { type HostRow, Hosts, JoinTokens, type RefusedJoinRow, RefusedJoins } from "../persistence/tables.ts";
-import { insertRows, updateRows } from "../persistence/write.ts";
-import { admit, admitEngine } from "./admission.ts";
-import { hostFact } from "./facts.ts";
-import type { HostRegistry } from "./host-registry.ts";
-import type { JoinTokenStore } from "./join-tokens.ts";
+import { admit, admitEngine } from "../decide/admission.ts";
+import type { HostRegistry } from "../links/host-registry.ts";
+import { hostFact } from "../model/host-events.ts";
+import { IsNull } from "../store/conditions.ts";
+import type { Database, Tx } from "../store/database.ts";
+import type { JoinTokenStore } from "../store/join-tokens.ts";
+import type { EventLog } from "../store/outbox.ts";
+import { type HostRow, Hosts, JoinTokens, type RefusedJoinRow, RefusedJoins } from "../store/tables.ts";
+import { insertRows, updateRows } from "../store/write.ts";
 
 export interface EnrollmentOptions {
   readonly database: Database;

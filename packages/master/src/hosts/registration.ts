@@ -3,14 +3,14 @@ import { AppError } from "@decnet/common/errors/app-error";
 import type { Logger } from "@decnet/common/logging/logger";
 import { AgentFactsSchema, type RegisterRequest, type ReportRequest } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
 import { parseDeckyRef } from "@decnet/engine/wire/decky-spec";
-import type { EventLog } from "../events/outbox.ts";
-import type { OperationStore } from "../operations/operation-store.ts";
-import { ArrayContains } from "../persistence/conditions.ts";
-import type { Database, Turn, Tx } from "../persistence/database.ts";
-import { Deckies, Fleets, type HostRow, Hosts } from "../persistence/tables.ts";
-import { updateRows } from "../persistence/write.ts";
-import { admit } from "./admission.ts";
-import type { HostRegistry } from "./host-registry.ts";
+import { admit } from "../decide/admission.ts";
+import type { HostRegistry } from "../links/host-registry.ts";
+import { ArrayContains } from "../store/conditions.ts";
+import type { Database, Turn, Tx } from "../store/database.ts";
+import type { OperationStore } from "../store/operations.ts";
+import type { EventLog } from "../store/outbox.ts";
+import { Deckies, Fleets, type HostRow, Hosts } from "../store/tables.ts";
+import { updateRows } from "../store/write.ts";
 import { createReportTaker } from "./reports.ts";
 
 export interface RegistrationOptions {

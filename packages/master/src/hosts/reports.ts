@@ -6,15 +6,15 @@ import type { EngineReport, GapReport, RepairReport, ReportItem } from "@decnet/
 import { formatPlan } from "@decnet/engine/plan/plan";
 import { parseDeckyRef } from "@decnet/engine/wire/decky-spec";
 import { fromObservationMessage, fromOutcomeMessage, fromStepMessage } from "@decnet/engine/wire/outcome";
-import { operationFacts, stateFact } from "../convergence/facts.ts";
-import type { Fact } from "../events/outbox.ts";
-import type { OperationStore } from "../operations/operation-store.ts";
-import { toPlanRecord } from "../operations/types.ts";
-import { In } from "../persistence/conditions.ts";
-import type { Tx } from "../persistence/database.ts";
-import { Deckies, type DeckyRow, type HostRow, Hosts, Steps } from "../persistence/tables.ts";
-import { insertRows, updateRows } from "../persistence/write.ts";
-import { hostFact } from "./facts.ts";
+import { operationFacts, stateFact } from "../model/events.ts";
+import { hostFact } from "../model/host-events.ts";
+import { toPlanRecord } from "../model/operation.ts";
+import { In } from "../store/conditions.ts";
+import type { Tx } from "../store/database.ts";
+import type { OperationStore } from "../store/operations.ts";
+import type { Fact } from "../store/outbox.ts";
+import { Deckies, type DeckyRow, type HostRow, Hosts, Steps } from "../store/tables.ts";
+import { insertRows, updateRows } from "../store/write.ts";
 
 /** The deckies that a batch of reports is about, locked, as they are after what was taken so far. */
 interface Reported {

@@ -1,14 +1,14 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "@decnet/common/logging/logger";
-import { stateFact } from "../convergence/facts.ts";
-import type { EventLog } from "../events/outbox.ts";
-import { In, IsNull, Not } from "../persistence/conditions.ts";
-import type { Database } from "../persistence/database.ts";
-import { Deckies, type DeckyRow, type HostRow, Hosts } from "../persistence/tables.ts";
-import { updateRows } from "../persistence/write.ts";
-import { hostFact } from "./facts.ts";
-import type { HostRegistry } from "./host-registry.ts";
-import type { HostStore } from "./host-store.ts";
+import type { HostRegistry } from "../links/host-registry.ts";
+import { stateFact } from "../model/events.ts";
+import { hostFact } from "../model/host-events.ts";
+import { In, IsNull, Not } from "../store/conditions.ts";
+import type { Database } from "../store/database.ts";
+import type { HostStore } from "../store/hosts.ts";
+import type { EventLog } from "../store/outbox.ts";
+import { Deckies, type DeckyRow, type HostRow, Hosts } from "../store/tables.ts";
+import { updateRows } from "../store/write.ts";
 
 export interface SilenceOptions {
   readonly database: Database;

@@ -2,8 +2,8 @@ import { durationMs, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { type AccessService, Role } from "@decnet/contract/gen/decnet/v1/access_pb";
 import type { Role as RoleWord } from "../access/tokens.ts";
-import { type FilterConditions, listRows } from "../persistence/list-rows.ts";
-import { Audit, type TokenRow } from "../persistence/tables.ts";
+import { type FilterConditions, listRows } from "../store/list-rows.ts";
+import { Audit, type TokenRow } from "../store/tables.ts";
 import type { MasterParts } from "./parts.ts";
 import { callerOf, invalid, parseFilter, parseId, parsePage } from "./requests.ts";
 

@@ -2,8 +2,8 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
 import { OperationFailed } from "@decnet/common/rpc/errors";
 import { OperationSchema } from "@decnet/contract/gen/decnet/v1/operation_pb";
-import { hasEnded, type OperationRecord, type WaitedFor } from "../operations/operation-store.ts";
-import type { OperationRow } from "../persistence/tables.ts";
+import { hasEnded, type OperationRecord, type WaitedFor } from "../store/operations.ts";
+import type { OperationRow } from "../store/tables.ts";
 import { toOperationMessage } from "./messages.ts";
 import type { MasterParts } from "./parts.ts";
 

@@ -13,8 +13,8 @@ import {
   type BatchResultSchema,
   type MutationService,
 } from "@decnet/contract/gen/decnet/v1/mutation_pb";
-import type { Mutation } from "../mutations/mutate.ts";
-import { hasEnded, type OperationRecord, type WaitedFor } from "../operations/operation-store.ts";
+import type { Mutation } from "../changes/mutate.ts";
+import { hasEnded, type OperationRecord, type WaitedFor } from "../store/operations.ts";
 import { waitingFor, waitsForHost } from "./await-operation.ts";
 import { selectDeckyNames } from "./decky-filter.ts";
 import { toOperationMessage } from "./messages.ts";

@@ -1,5 +1,5 @@
-import { type FilterConditions, listRows } from "../persistence/list-rows.ts";
-import { Deckies } from "../persistence/tables.ts";
+import { type FilterConditions, listRows } from "../store/list-rows.ts";
+import { Deckies } from "../store/tables.ts";
 import type { MasterParts } from "./parts.ts";
 import { parseFilter } from "./requests.ts";
 

@@ -2,8 +2,8 @@ import { create, type JsonObject } from "@bufbuild/protobuf";
 import { timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { type EventService, SubscribeResponseSchema } from "@decnet/contract/gen/decnet/v1/event_pb";
-import { parseCursor } from "../events/outbox.ts";
 import { isTopicPattern, matchesTopic } from "../events/topics.ts";
+import { parseCursor } from "../store/outbox.ts";
 import type { MasterParts } from "./parts.ts";
 import { invalid } from "./requests.ts";
 

@@ -16,11 +16,11 @@ import {
   TeardownFleetRequestSchema,
 } from "@decnet/contract/gen/decnet/v1/fleet_pb";
 import { toLogLine } from "@decnet/engine/wire/logs";
-import { diffServices, requirePresent, restoreServices } from "../deckies/services.ts";
-import { expandFleet, type WantedFleetInput } from "../fleet/expand-fleet.ts";
-import type { Placement } from "../hosts/placement.ts";
-import { listRows } from "../persistence/list-rows.ts";
-import { Deckies, type DeckyRow, Revisions } from "../persistence/tables.ts";
+import { expandFleet, type WantedFleetInput } from "../decide/expand-fleet.ts";
+import type { Placement } from "../decide/placement.ts";
+import { diffServices, requirePresent, restoreServices } from "../model/services.ts";
+import { listRows } from "../store/list-rows.ts";
+import { Deckies, type DeckyRow, Revisions } from "../store/tables.ts";
 import { awaitOperation } from "./await-operation.ts";
 import { deckyConditions } from "./decky-filter.ts";
 import { toChangeMessage, toDeckyMessage } from "./messages.ts";

@@ -1,4 +1,4 @@
-import type { FilterTerm } from "../persistence/list-rows.ts";
+import type { FilterTerm } from "../store/list-rows.ts";
 
 /** For what is not in the database: whether values fit every term of a filter. A term fits when one of its key's values does. */
 export function matchesTerms(terms: readonly FilterTerm[], values: Readonly<Record<string, readonly string[]>>): boolean {

@@ -14,15 +14,15 @@ import { secretKeys } from "@decnet/engine/catalogue/effective";
 import type { Catalogue, ServiceConfig } from "@decnet/engine/catalogue/types";
 import { toRefMessage } from "@decnet/engine/wire/decky-spec";
 import { deckyStates as judgedStates, serviceStates, toReceiptMessage } from "@decnet/engine/wire/outcome";
-import type { DeckyState as StateWord, StoredService } from "../deckies/types.ts";
-import type { OperationRecord } from "../operations/operation-store.ts";
+import type { DeckyState as StateWord, StoredService } from "../model/decky.ts";
 import type {
   OperationKind as KindWord,
   OperationState as OperationStateWord,
   PlanRecord,
   ServiceChange,
-} from "../operations/types.ts";
-import type { DeckyRow, StepRow } from "../persistence/tables.ts";
+} from "../model/operation.ts";
+import type { OperationRecord } from "../store/operations.ts";
+import type { DeckyRow, StepRow } from "../store/tables.ts";
 
 /** Our types as messages. Secrets stop here: they have no way into a message. */
 

@@ -1,6 +1,6 @@
 import { type DescMessage, type MessageShape, toJsonString } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
-import type { Mutation } from "../mutations/mutate.ts";
+import type { Mutation } from "../changes/mutate.ts";
 import type { MasterParts } from "./parts.ts";
 import { callerOf, parseOptions, parseRef } from "./requests.ts";
 

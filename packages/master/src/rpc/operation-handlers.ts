@@ -7,15 +7,15 @@ import {
   OperationStepSchema,
   WatchOperationResponseSchema,
 } from "@decnet/contract/gen/decnet/v1/operation_pb";
-import { endParents } from "../convergence/end-parents.ts";
-import { operationFacts, stateFact } from "../convergence/facts.ts";
-import { revertService, sameServices } from "../deckies/services.ts";
-import type { StoredService } from "../deckies/types.ts";
-import { hasEnded, type WaitedFor } from "../operations/operation-store.ts";
-import type { Tx } from "../persistence/database.ts";
-import { type FilterConditions, listRows } from "../persistence/list-rows.ts";
-import { Deckies, type DeckyRow, type OperationRow, Operations } from "../persistence/tables.ts";
-import { updateRows } from "../persistence/write.ts";
+import type { StoredService } from "../model/decky.ts";
+import { operationFacts, stateFact } from "../model/events.ts";
+import { revertService, sameServices } from "../model/services.ts";
+import type { Tx } from "../store/database.ts";
+import { type FilterConditions, listRows } from "../store/list-rows.ts";
+import { hasEnded, type WaitedFor } from "../store/operations.ts";
+import { endParents } from "../store/parents.ts";
+import { Deckies, type DeckyRow, type OperationRow, Operations } from "../store/tables.ts";
+import { updateRows } from "../store/write.ts";
 import { waitingFor, waitsForHost } from "./await-operation.ts";
 import { toOperationMessage, toStepMessage } from "./messages.ts";
 import type { MasterParts } from "./parts.ts";

@@ -1,19 +1,19 @@
 import type { Catalogue } from "@decnet/engine/catalogue/types";
 import type { TokenStore } from "../access/tokens.ts";
+import type { FleetChanges } from "../changes/apply-fleet.ts";
+import type { Batches } from "../changes/batches.ts";
+import type { HostChanges } from "../changes/host-changes.ts";
+import type { Mutations } from "../changes/mutate.ts";
 import type { Converger } from "../convergence/converger.ts";
-import type { DeckyStore } from "../deckies/decky-store.ts";
-import type { EventLog } from "../events/outbox.ts";
-import type { FleetChanges } from "../fleet/apply-fleet.ts";
 import type { Enrollment } from "../hosts/enrollment.ts";
-import type { HostChanges } from "../hosts/host-changes.ts";
-import type { HostRegistry } from "../hosts/host-registry.ts";
-import type { HostStore } from "../hosts/host-store.ts";
-import type { JoinTokenStore } from "../hosts/join-tokens.ts";
 import type { Registration } from "../hosts/registration.ts";
-import type { Batches } from "../mutations/batches.ts";
-import type { Mutations } from "../mutations/mutate.ts";
-import type { OperationStore } from "../operations/operation-store.ts";
-import type { Database } from "../persistence/database.ts";
+import type { HostRegistry } from "../links/host-registry.ts";
+import type { Database } from "../store/database.ts";
+import type { DeckyStore } from "../store/deckies.ts";
+import type { HostStore } from "../store/hosts.ts";
+import type { JoinTokenStore } from "../store/join-tokens.ts";
+import type { OperationStore } from "../store/operations.ts";
+import type { EventLog } from "../store/outbox.ts";
 
 /** How workers join, report, and leave. */
 export interface Swarm {

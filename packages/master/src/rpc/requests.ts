@@ -4,8 +4,8 @@ import type { DeckyRef } from "@decnet/contract/gen/decnet/v1/decky_pb";
 import { OnFailure, type MutationOptions as OptionsMessage, Wait, WhenAway } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { kCaller } from "../access/authenticate.ts";
 import type { Caller } from "../access/tokens.ts";
-import type { MutationOptions } from "../mutations/mutate.ts";
-import type { FilterTerm } from "../persistence/list-rows.ts";
+import type { MutationOptions } from "../changes/mutate.ts";
+import type { FilterTerm } from "../store/list-rows.ts";
 
 /** Reads what every mutating request has. Refuses before anything is looked up. */
 

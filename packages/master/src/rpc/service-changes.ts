@@ -6,8 +6,8 @@ import {
 } from "@decnet/contract/gen/decnet/v1/mutation_pb";
 import { coerceConfig } from "@decnet/engine/catalogue/coerce";
 import type { Catalogue } from "@decnet/engine/catalogue/types";
-import { addService, findEntry, removeService, updateService } from "../deckies/services.ts";
-import type { Mutation } from "../mutations/mutate.ts";
+import type { Mutation } from "../changes/mutate.ts";
+import { addService, findEntry, removeService, updateService } from "../model/services.ts";
 import { invalid, parseSlug } from "./requests.ts";
 
 /** What one request does to a decky's services; whatever can be refused without looking at the decky is refused here. */

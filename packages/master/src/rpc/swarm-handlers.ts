@@ -11,8 +11,8 @@ import {
   type JoinTokenSchema,
   type SwarmService,
 } from "@decnet/contract/gen/decnet/v1/swarm_pb";
-import type { HostStateWord } from "../hosts/facts.ts";
-import { type HostRow, Hosts, type JoinTokenRow } from "../persistence/tables.ts";
+import type { HostStateWord } from "../model/host-events.ts";
+import { type HostRow, Hosts, type JoinTokenRow } from "../store/tables.ts";
 import { awaitOperation } from "./await-operation.ts";
 import { matchesTerms } from "./match-terms.ts";
 import { hashRequest } from "./mutating-request.ts";

@@ -1,12 +1,12 @@
 import type { Catalogue } from "@decnet/engine/catalogue/types";
-import type { DeckyStore, NewRevision } from "../deckies/decky-store.ts";
-import { diffServices } from "../deckies/services.ts";
-import type { StoredService } from "../deckies/types.ts";
-import type { OperationStore } from "../operations/operation-store.ts";
-import type { OperationKind } from "../operations/types.ts";
-import type { Tx } from "../persistence/database.ts";
-import { Deckies, type DeckyRow, type OperationRow } from "../persistence/tables.ts";
-import { insertRows, updateRows } from "../persistence/write.ts";
+import type { StoredService } from "../model/decky.ts";
+import type { OperationKind } from "../model/operation.ts";
+import { diffServices } from "../model/services.ts";
+import type { Tx } from "../store/database.ts";
+import type { DeckyStore, NewRevision } from "../store/deckies.ts";
+import type { OperationStore } from "../store/operations.ts";
+import { Deckies, type DeckyRow, type OperationRow } from "../store/tables.ts";
+import { insertRows, updateRows } from "../store/write.ts";
 
 export type Action = "deploy" | "change" | "redeploy" | "move" | "teardown" | "keep";
 

@@ -1,5 +1,5 @@
-import { sameService } from "../deckies/services.ts";
-import type { StoredService } from "../deckies/types.ts";
+import type { StoredService } from "../model/decky.ts";
+import { sameService } from "../model/services.ts";
 
 /** Whether one service is the same in two lists, absence included. */
 export function isSameIn(left: readonly StoredService[], right: readonly StoredService[], slug: string): boolean {

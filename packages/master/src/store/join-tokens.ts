@@ -1,10 +1,10 @@
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import { AppError } from "@decnet/common/errors/app-error";
 import { formatJoinToken } from "@decnet/common/pki/join-token";
-import { IsNull, Not } from "../persistence/conditions.ts";
-import type { Database, Tx } from "../persistence/database.ts";
-import { type JoinTokenRow, JoinTokens } from "../persistence/tables.ts";
-import { insertRows, updateRows } from "../persistence/write.ts";
+import { IsNull, Not } from "./conditions.ts";
+import type { Database, Tx } from "./database.ts";
+import { type JoinTokenRow, JoinTokens } from "./tables.ts";
+import { insertRows, updateRows } from "./write.ts";
 
 /** Join tokens: single use, expiring, revocable. Only a hash of the secret is kept. */
 export interface JoinTokenStore {

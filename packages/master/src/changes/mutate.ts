@@ -3,17 +3,17 @@ import type { Catalogue } from "@decnet/engine/catalogue/types";
 import { formatPlan, type PlanView } from "@decnet/engine/plan/plan";
 import type { HostTarget } from "@decnet/engine/wire/decky-spec";
 import type { Converger } from "../convergence/converger.ts";
-import { operationFacts, stateFact } from "../convergence/facts.ts";
-import { type DeckyStore, toTarget } from "../deckies/decky-store.ts";
-import { diffServices, sameServices } from "../deckies/services.ts";
-import type { StoredService } from "../deckies/types.ts";
-import type { EventLog } from "../events/outbox.ts";
-import type { HostRegistry } from "../hosts/host-registry.ts";
-import type { OperationRecord, OperationStore } from "../operations/operation-store.ts";
-import { type OperationKind, toPlanRecord } from "../operations/types.ts";
-import { type Database, type Tx, violatedConstraint } from "../persistence/database.ts";
-import { Deckies, type DeckyRow, type OperationRow } from "../persistence/tables.ts";
-import { updateRows } from "../persistence/write.ts";
+import type { HostRegistry } from "../links/host-registry.ts";
+import type { StoredService } from "../model/decky.ts";
+import { operationFacts, stateFact } from "../model/events.ts";
+import { type OperationKind, toPlanRecord } from "../model/operation.ts";
+import { diffServices, sameServices } from "../model/services.ts";
+import { type Database, type Tx, violatedConstraint } from "../store/database.ts";
+import { type DeckyStore, toTarget } from "../store/deckies.ts";
+import type { OperationRecord, OperationStore } from "../store/operations.ts";
+import type { EventLog } from "../store/outbox.ts";
+import { Deckies, type DeckyRow, type OperationRow } from "../store/tables.ts";
+import { updateRows } from "../store/write.ts";
 
 export interface MutationOptions {
   readonly requestId: string;

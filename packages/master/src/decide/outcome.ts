@@ -1,5 +1,5 @@
-import type { StoredService } from "../deckies/types.ts";
-import type { OperationRow } from "../persistence/tables.ts";
+import type { StoredService } from "../model/decky.ts";
+import type { OperationRow } from "../store/tables.ts";
 import { isSameIn } from "./same.ts";
 
 /** Which operations a failed step belongs to: those that asked for the service, else all that the attempt contained. */

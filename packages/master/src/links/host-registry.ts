@@ -1,5 +1,5 @@
 import { AppError } from "@decnet/common/errors/app-error";
-import type { HostLink } from "../convergence/host-link.ts";
+import type { HostLink } from "./host-link.ts";
 
 /** A worker that is connected to this master now. */
 export interface ConnectedHost {

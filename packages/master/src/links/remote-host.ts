@@ -6,7 +6,7 @@ import { AgentService } from "@decnet/contract/gen/decnet/v1/agent_pb";
 import { toRefMessage, toSpecMessage } from "@decnet/engine/wire/decky-spec";
 import { fromLogLine } from "@decnet/engine/wire/logs";
 import { fromOutcomeMessage, fromPlanMessage, fromStepMessage, type HostOutcome } from "@decnet/engine/wire/outcome";
-import type { HostLink } from "../convergence/host-link.ts";
+import type { HostLink } from "./host-link.ts";
 
 const quickMs = 10_000;
 

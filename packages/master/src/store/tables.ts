@@ -1,7 +1,7 @@
 import type { LanSpec } from "@decnet/engine/spec";
 import { EntitySchema, type EntitySchemaColumnOptions } from "typeorm";
-import type { DeckyState, Identity, ObservedRecord, SealedService } from "../deckies/types.ts";
-import type { OperationError, OperationKind, OperationState, PlanRecord, ReceiptRecord } from "../operations/types.ts";
+import type { DeckyState, Identity, ObservedRecord, SealedService } from "../model/decky.ts";
+import type { OperationError, OperationKind, OperationState, PlanRecord, ReceiptRecord } from "../model/operation.ts";
 
 const text: EntitySchemaColumnOptions = { type: "text" };
 const maybeText: EntitySchemaColumnOptions = { type: "text", nullable: true };

@@ -1,4 +1,4 @@
-import type { Fact } from "../events/outbox.ts";
+import type { Fact } from "../store/outbox.ts";
 
 export type HostStateWord = "enrolled" | "connected" | "unreachable" | "decommissioned";
 

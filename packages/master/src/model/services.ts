@@ -2,8 +2,8 @@ import { AppError } from "@decnet/common/errors/app-error";
 import { coerceConfig } from "@decnet/engine/catalogue/coerce";
 import { secretKeys } from "@decnet/engine/catalogue/effective";
 import type { Catalogue, CatalogueService, ServiceConfig } from "@decnet/engine/catalogue/types";
-import type { FieldChange, ServiceChange } from "../operations/types.ts";
-import type { StoredService } from "./types.ts";
+import type { StoredService } from "./decky.ts";
+import type { FieldChange, ServiceChange } from "./operation.ts";
 
 /** Pure changes of a decky's list of services. Each throws before anything was written when it cannot be. */
 

@@ -1,11 +1,11 @@
 import { randomBytes } from "node:crypto";
 import { AppError } from "@decnet/common/errors/app-error";
 import { type Bell, createBell } from "@decnet/common/runtime/signal-bell";
-import { In, IsNull, Not } from "../persistence/conditions.ts";
-import type { Database, Tx } from "../persistence/database.ts";
-import { type OperationRow, Operations, type StepRow, Steps } from "../persistence/tables.ts";
-import { insertRows, updateRows, upsertRows } from "../persistence/write.ts";
-import type { OperationState, PlanRecord } from "./types.ts";
+import type { OperationState, PlanRecord } from "../model/operation.ts";
+import { In, IsNull, Not } from "./conditions.ts";
+import type { Database, Tx } from "./database.ts";
+import { type OperationRow, Operations, type StepRow, Steps } from "./tables.ts";
+import { insertRows, updateRows, upsertRows } from "./write.ts";
 
 export const openStates: readonly OperationState[] = ["pending", "running"];
 

@@ -3,11 +3,11 @@ import { secretKeys } from "@decnet/engine/catalogue/effective";
 import type { Catalogue, ServiceConfig } from "@decnet/engine/catalogue/types";
 import type { DeckySpec } from "@decnet/engine/spec";
 import type { HostTarget } from "@decnet/engine/wire/decky-spec";
-import type { Tx } from "../persistence/database.ts";
-import type { SecretBox } from "../persistence/secret-box.ts";
-import { Deckies, type DeckyRow, Looks, type RevisionRow, Revisions } from "../persistence/tables.ts";
-import { insertRows } from "../persistence/write.ts";
-import type { SealedService, StoredService } from "./types.ts";
+import type { SealedService, StoredService } from "../model/decky.ts";
+import type { Tx } from "./database.ts";
+import type { SecretBox } from "./secret-box.ts";
+import { Deckies, type DeckyRow, Looks, type RevisionRow, Revisions } from "./tables.ts";
+import { insertRows } from "./write.ts";
 
 export interface NewRevision {
   readonly decky: Pick<DeckyRow, "id">;

@@ -1,9 +1,9 @@
 import { AppError } from "@decnet/common/errors/app-error";
 import { cleanText } from "@decnet/common/runtime/foreign-text";
-import { IsNull } from "../persistence/conditions.ts";
-import type { Database, Tx } from "../persistence/database.ts";
-import { type HostRow, Hosts } from "../persistence/tables.ts";
-import { updateRows } from "../persistence/write.ts";
+import { IsNull } from "./conditions.ts";
+import type { Database, Tx } from "./database.ts";
+import { type HostRow, Hosts } from "./tables.ts";
+import { updateRows } from "./write.ts";
 
 /** Enrolled workers. A decommissioned host keeps its row; its name is free again. */
 export interface HostStore {

@@ -1,6 +1,6 @@
-import type { DeckyState, StoredService } from "../deckies/types.ts";
-import type { Fact } from "../events/outbox.ts";
-import type { DeckyRow, OperationRow } from "../persistence/tables.ts";
+import type { Fact } from "../store/outbox.ts";
+import type { DeckyRow, OperationRow } from "../store/tables.ts";
+import type { DeckyState, StoredService } from "./decky.ts";
 
 const served = {
   add_service: "service_added",

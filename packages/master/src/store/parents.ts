@@ -1,4 +1,4 @@
-import type { Tx } from "../persistence/database.ts";
+import type { Tx } from "./database.ts";
 
 /**
  * A change of many deckies ends with its last part; it failed when one of them did, and was cancelled when one of them was. A batch ends so once it is

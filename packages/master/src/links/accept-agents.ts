@@ -8,9 +8,9 @@ import { openReverseSession } from "@decnet/common/rpc/reverse-session";
 import { cleanTexts } from "@decnet/common/runtime/foreign-text";
 import type { Reason } from "@decnet/contract/reasons";
 import type { AuditLog } from "../access/audit.ts";
-import type { HostRow } from "../persistence/tables.ts";
+import type { HostStore } from "../store/hosts.ts";
+import type { HostRow } from "../store/tables.ts";
 import type { ConnectedHost, HostRegistry } from "./host-registry.ts";
-import type { HostStore } from "./host-store.ts";
 import { createRemoteHost } from "./remote-host.ts";
 
 export interface AcceptAgentsOptions {

@@ -6,10 +6,10 @@ import { archetypes, findArchetype } from "@decnet/engine/tables/archetypes";
 import { distros, findDistro } from "@decnet/engine/tables/distros";
 import { osFamilyNames } from "@decnet/engine/tables/os-families";
 import { enginesOwn } from "@decnet/engine/wire/decky-spec";
-import { addService, findEntry } from "../deckies/services.ts";
-import type { StoredService } from "../deckies/types.ts";
-import type { Placement } from "../hosts/placement.ts";
+import type { StoredService } from "../model/decky.ts";
+import { addService, findEntry } from "../model/services.ts";
 import { parseSubnet, type Subnet } from "./addresses.ts";
+import type { Placement } from "./placement.ts";
 
 export interface WantedDeckyInput {
   readonly name: string;

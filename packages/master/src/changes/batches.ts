@@ -1,9 +1,9 @@
 import { AppError } from "@decnet/common/errors/app-error";
-import { hasEnded, type OperationStore, openStates } from "../operations/operation-store.ts";
-import type { BatchRecord, OperationError } from "../operations/types.ts";
-import { In } from "../persistence/conditions.ts";
-import { type Database, type Tx, violatedConstraint } from "../persistence/database.ts";
-import { type OperationRow, Operations } from "../persistence/tables.ts";
+import type { BatchRecord, OperationError } from "../model/operation.ts";
+import { In } from "../store/conditions.ts";
+import { type Database, type Tx, violatedConstraint } from "../store/database.ts";
+import { hasEnded, type OperationStore, openStates } from "../store/operations.ts";
+import { type OperationRow, Operations } from "../store/tables.ts";
 import type { MutationOptions } from "./mutate.ts";
 
 export interface BatchCounts {

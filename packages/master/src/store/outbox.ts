@@ -1,9 +1,9 @@
 import { randomUUID } from "node:crypto";
 import { AppError } from "@decnet/common/errors/app-error";
 import { type Bell, createBell } from "@decnet/common/runtime/signal-bell";
-import { MoreThan } from "../persistence/conditions.ts";
-import type { Database, Tx } from "../persistence/database.ts";
-import { Outbox, type OutboxRow } from "../persistence/tables.ts";
+import { MoreThan } from "./conditions.ts";
+import type { Database, Tx } from "./database.ts";
+import { Outbox, type OutboxRow } from "./tables.ts";
 
 export interface Fact {
   readonly topic: string;

@@ -56,38 +56,40 @@ async function bench(): Promise<void> {
   };
   let joined = 0;
 
-  const join_ = async (count: number): Promise<number> => {
+  const invite = async (count: number): Promise<string[]> => {
     const secrets: string[] = [];
     await runBounded(Array.from({ length: count }), inviting, async (_, at) => {
       const hostName = `edge-${String(joined + at + 1).padStart(5, "0")}`;
       secrets[at] = (await swarm.createJoinToken({ hostName, ttl: { seconds: 86_400n, nanos: 0 } })).secret;
     });
-    joined += count;
-    const wanted = joined;
-    let from = performance.now();
-    let isBegun = false;
+    return secrets;
+  };
+  /** Milliseconds until all are connected, without the start of their program. */
+  const connectAll = async (secrets: readonly string[]): Promise<number> => {
+    joined += secrets.length;
+    let from: number | undefined;
     const group = await startAgentGroup({
-      folder: join(stateDir, `group-${wanted}`),
+      folder: join(stateDir, `group-${joined}`),
       secrets,
       onBegun: () => {
         from = performance.now();
-        isBegun = true;
       },
     });
     releasers.add(() => group.program.end("SIGTERM"));
-    await until(async () => isBegun && group.connected === count);
-    await until(async () => (await swarm.listHosts({ filter: "state=connected", pageSize: 1 })).counts["connected"] === wanted);
-    return performance.now() - from;
+    await until(async () => group.connected === secrets.length);
+    await until(async () => (await swarm.listHosts({ filter: "state=connected", pageSize: 1 })).counts["connected"] === joined);
+    return performance.now() - (from ?? 0);
   };
 
-  await join_(warmUp);
+  await connectAll(await invite(warmUp));
+  const secrets = await invite(agentCount);
   await delay(settleMs);
   const [beforeMb, beforeJoin] = [await memoryMb(program.pid), await cpu()];
-  const tookMs = await join_(agentCount);
-  const join1 = await since(beforeJoin);
+  const tookMs = await connectAll(secrets);
+  const spent = await since(beforeJoin);
   say(
-    `${agentCount} agents joined in ${(tookMs / 1_000).toFixed(1)} s: ${(join1.masterMs / agentCount).toFixed(1)} ms of the master's processor ` +
-      `time for each, ${(join1.databaseMs / agentCount).toFixed(1)} ms of its database's`,
+    `${agentCount} agents joined in ${(tookMs / 1_000).toFixed(1)} s: ${(spent.masterMs / agentCount).toFixed(1)} ms of the master's ` +
+      `processor time for each, ${(spent.databaseMs / agentCount).toFixed(1)} ms of its database's`,
   );
   await delay(settleMs);
   say(`memory for each: ${(((await memoryMb(program.pid)) - beforeMb) / agentCount).toFixed(2)} MB`);

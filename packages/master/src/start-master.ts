@@ -10,6 +10,7 @@ import { loadCatalogue } from "@decnet/engine/catalogue/load";
 import { type Engine, type EngineOptions, openEngine } from "@decnet/engine/engine";
 import type { StepBoundary } from "@decnet/engine/execute/execute-plan";
 import { keepImagesPruned } from "@decnet/engine/keep-images-pruned";
+import { createAcceptedCertificates } from "./access/accepted-certificates.ts";
 import { createAuditInterceptor, createAuditLog } from "./access/audit.ts";
 import { createAuthInterceptor } from "./access/authenticate.ts";
 import { createTokenStore, ensureAdminToken } from "./access/tokens.ts";
@@ -98,6 +99,7 @@ export async function startMaster({
     const audit = createAuditLog(database, log);
     const adminToken = await ensureAdminToken(tokens, config.adminTokenFile);
     const hostStore = createHostStore(database);
+    const accepted = createAcceptedCertificates(hostStore);
     const hosts = createHostRegistry({
       local,
       onAttached: (name) =>
@@ -119,7 +121,7 @@ export async function startMaster({
       events.wake();
       await converger.wakeHost(name);
     };
-    const joins = { ...shared, authority, registry: hosts, log, catalogueDigest: catalogue.digest, version };
+    const joins = { ...shared, authority, accepted, registry: hosts, log, catalogueDigest: catalogue.digest, version };
     const joinTokens = createJoinTokenStore(database);
     const port = await openSwarmPort(
       config,
@@ -131,10 +133,10 @@ export async function startMaster({
       joinTokens,
       converger,
       stopping: stopping.signal,
-      disconnect: (hostId) =>
-        void server.disconnect(
-          ({ certificate }) => certificate?.identity?.role === "agent" && certificate.identity.hostId === hostId,
-        ),
+      disconnect: (hostId) => {
+        accepted.forget(hostId);
+        server.disconnect(({ certificate }) => certificate?.identity?.role === "agent" && certificate.identity.hostId === hostId);
+      },
     });
     const batches = createBatches(database, operations);
     await batches.closeOrphans();
@@ -152,6 +154,7 @@ export async function startMaster({
       };
     };
     const server = await startRpcServer({
+      program: "master",
       host: config.host,
       port: config.port,
       routes: createRoutes({
@@ -180,7 +183,7 @@ export async function startMaster({
         metrics.interceptor,
         createErrorInterceptor(log),
         createAuditInterceptor(audit),
-        createAuthInterceptor(tokens, hostStore),
+        createAuthInterceptor(tokens, hostStore, accepted),
       ],
       fallback: createPlainHttp(metrics, readiness),
       maxRequestBytes: 4 << 20,

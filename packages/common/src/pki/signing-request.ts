@@ -74,10 +74,12 @@ export function writePublicKey(key: KeyObject): Buffer {
 /** SubjectPublicKeyInfo of a key on the named curve P-256, up to the point, which is not compressed. */
 const p256Head = Buffer.from("3059301306072a8648ce3d020106082a8648ce3d03010703420004", "hex");
 
+const p256Length = p256Head.length + 64;
+
 /** The certificate will hold the key as the request writes it, so everybody must read there what was checked here. */
 function isUsual(key: KeyObject, written: Buffer): boolean {
-  const isCurve = key.asymmetricKeyType !== "ec" || written.subarray(0, p256Head.length).equals(p256Head);
-  return isCurve && writePublicKey(key).equals(written);
+  if (key.asymmetricKeyType !== "ec") return writePublicKey(key).equals(written);
+  return written.length === p256Length && written.subarray(0, p256Head.length).equals(p256Head);
 }
 
 function isStrong(key: KeyObject): boolean {

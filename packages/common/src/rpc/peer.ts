@@ -28,16 +28,21 @@ const local: Peer = {
 /** A connection that is gone already. Nothing is known of it, so nothing is granted to it. */
 const gone: Peer = { ...local, transport: "tls" };
 
+/** On a socket: what its accepted certificate says, read once. It is found through HTTP/2 too, which gives out a proxy of its socket. */
+const kAccepted = Symbol("the accepted certificate of the other end");
+
 /** Set for every call by the server. */
 export const kPeer = createContextKey<Peer>(local, { description: "who is at the other end" });
 
 /**
- * The peer of a connection whose handshake is over. Certificates expire while connections live: ask anew when it matters. With the authority's certificate
+ * The peer of a connection whose handshake is over. Certificates expire while connections live: ask again when it matters. With the authority's certificate
  * it also knows who came with one that is over.
  */
 export function peerOf(socket: net.Socket | tls.TLSSocket, caPem?: string): Peer {
   const address = (socket.remoteAddress ?? "").replace(/^::ffff:(?=\d+\.)/, "");
   if (!isTls(socket)) return { ...local, address };
+  const known = Reflect.get(socket, kAccepted) as CertificateFacts | undefined;
+  if (known !== undefined) return ifCurrent({ ...gone, address, certificate: known });
   const presented = socket.getPeerX509Certificate();
   if (presented === undefined) return { ...gone, address };
   if (!socket.authorized)
@@ -45,9 +50,11 @@ export function peerOf(socket: net.Socket | tls.TLSSocket, caPem?: string): Peer
       ...gone,
       address,
       certificateProblem: `${socket.authorizationError}`,
-      ...(caPem !== undefined && isSignedBy(caPem, presented) ? { expired: readCertificate(presented.raw) } : {}),
+      ...(caPem !== undefined && isSignedBy(caPem, presented) ? { expired: readCertificate(presented) } : {}),
     };
-  return ifCurrent({ ...gone, address, certificate: readCertificate(presented.raw) });
+  const certificate = readCertificate(presented);
+  Reflect.set(socket, kAccepted, certificate);
+  return ifCurrent({ ...gone, address, certificate });
 }
 
 type NodeRequest = Parameters<NonNullable<Parameters<typeof connectNodeAdapter>[0]["contextValues"]>>[0];

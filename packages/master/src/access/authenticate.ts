@@ -3,22 +3,22 @@ import { AppError } from "@decnet/common/errors/app-error";
 import { kPeer } from "@decnet/common/rpc/peer";
 import { cleanTexts } from "@decnet/common/runtime/foreign-text";
 import type { HostStore } from "../store/hosts.ts";
-import type { HostRow } from "../store/tables.ts";
+import type { AcceptedCertificates, AcceptedHost } from "./accepted-certificates.ts";
 import { agentCalls, leastRole, mayCall, openServices } from "./roles.ts";
 import type { Caller, TokenStore } from "./tokens.ts";
 
-type Hosts = Pick<HostStore, "accepts" | "nameOf">;
+type Hosts = Pick<HostStore, "nameOf">;
 
 export const kCaller = createContextKey<Caller | undefined>(undefined, { description: "who calls" });
 
 /** The worker that calls, for calls that agents make. */
-export const kHost = createContextKey<HostRow | undefined>(undefined, { description: "which host calls" });
+export const kHost = createContextKey<AcceptedHost | undefined>(undefined, { description: "which host calls" });
 
 /** The name of the worker whose certificate came with a call that is refused; for the record alone. */
 export const kRefusedHost = createContextKey("", { description: "which host was refused" });
 
 /** The gate: nothing passes that is not in the table of roles, or in the one of calls that agents make. */
-export function createAuthInterceptor(tokens: TokenStore, hosts: Hosts): Interceptor {
+export function createAuthInterceptor(tokens: TokenStore, hosts: Hosts, accepted: AcceptedCertificates): Interceptor {
   const note = async (request: { readonly contextValues: ContextValues }) => {
     const { certificate, expired } = request.contextValues.get(kPeer);
     const identity = (certificate ?? expired)?.identity;
@@ -29,7 +29,7 @@ export function createAuthInterceptor(tokens: TokenStore, hosts: Hosts): Interce
     const agentCall = agentCalls[`${request.service.typeName}/${request.method.name}`];
     if (agentCall !== undefined) {
       try {
-        await admitAgent(agentCall, request, hosts);
+        await admitAgent(agentCall, request, accepted);
       } catch (error) {
         await note(request);
         throw error;
@@ -57,11 +57,11 @@ export function createAuthInterceptor(tokens: TokenStore, hosts: Hosts): Interce
   };
 }
 
-/** A join token is looked at by its handler; every other call of an agent needs a certificate of ours that is still accepted. */
+/** A join token is checked by its handler; every other call of an agent needs a certificate of ours that is still accepted. */
 async function admitAgent(
   needs: (typeof agentCalls)[string],
   request: { readonly contextValues: ContextValues; readonly header: Headers },
-  hosts: Hosts,
+  accepted: AcceptedCertificates,
 ): Promise<void> {
   const peer = request.contextValues.get(kPeer);
   if (needs === "join token") {
@@ -83,7 +83,8 @@ async function admitAgent(
         : `the certificate is refused: ${certificateProblem}`,
     );
   if (certificate.identity?.role !== "agent") throw new AppError("CERTIFICATE_REFUSED", "the certificate is no agent's");
-  const host = await hosts.accepts(certificate.identity.hostId, certificate.serial);
+  // A connection keeps its peer.
+  const host = await accepted.accepts(peer, certificate.identity.hostId, certificate.serial);
   if (host === undefined) throw new AppError("CERTIFICATE_REFUSED", "the certificate is revoked");
   request.contextValues.set(kHost, host);
 }

@@ -20,6 +20,8 @@ export interface EnrollmentOptions {
   readonly authority: CertificateAuthority;
   readonly tokens: JoinTokenStore;
   readonly registry: HostRegistry;
+  /** Told after every change of a host's certificates. */
+  readonly accepted: { forget(hostId: string): void };
   readonly events: EventLog;
   readonly catalogueDigest: string;
   readonly version: string;
@@ -27,7 +29,7 @@ export interface EnrollmentOptions {
 }
 
 export interface Enrollment {
-  /** Certificate and host for a join token. A refusal is kept, with its reason, for whoever waits for the worker. */
+  /** Certificate and host for a join token. A refusal is kept, with its reason, for the operator who waits for the worker. */
   enroll(request: {
     readonly tokenId: string;
     readonly tokenSecret: string;
@@ -39,15 +41,15 @@ export interface Enrollment {
    * A new certificate; the one that asked for it stays valid until it ends. While the host is connected, only the certificate that it is connected with is
    * renewed: a copy of an older one leads nowhere.
    */
-  renew(host: HostRow, serial: string, csrPem: string): Promise<IssuedCertificate>;
+  renew(host: Pick<HostRow, "id" | "name">, serial: string, csrPem: string): Promise<IssuedCertificate>;
   refused(most: number): Promise<RefusedJoinRow[]>;
 }
 
-/** As many as a list answers at most. */
+/** As many as a list returns at most. */
 const maxRefusals = 1_000;
 
 export function createEnrollment(options: EnrollmentOptions): Enrollment {
-  const { database, authority, tokens, registry, events, certificateTtlMs } = options;
+  const { database, authority, tokens, registry, accepted, events, certificateTtlMs } = options;
 
   const issue = (host: Pick<HostRow, "id" | "name">, csrPem: string): Promise<IssuedCertificate> =>
     authority.issueAgent({ csrPem, hostId: host.id, hostName: host.name, ttlMs: certificateTtlMs, now: new Date() });
@@ -108,6 +110,7 @@ export function createEnrollment(options: EnrollmentOptions): Enrollment {
       await events.append(tx, hostFact(host.name, "enrolled", "joined"));
       return { host, certificate };
     });
+    accepted.forget(done.host.id);
     events.wake();
     return done;
   };
@@ -137,6 +140,7 @@ export function createEnrollment(options: EnrollmentOptions): Enrollment {
         const patch = { certificateSerials: [certificate.serial, serial], certificateExpiresAt: certificate.notAfter };
         await updateRows(tx, Hosts, { id: host.id }, patch);
       });
+      accepted.forget(host.id);
       return certificate;
     },
     refused: (most) => database.read((tx) => tx.getRepository(RefusedJoins).find({ order: { at: "DESC" }, take: most })),
@@ -158,7 +162,7 @@ export function createEnrollment(options: EnrollmentOptions): Enrollment {
           message: cleanText(error.message, 500),
         },
       ]);
-      // Whoever reaches the port can be refused: what is kept has an end.
+      // Anybody who reaches the port can be refused: what is kept has an end.
       await tx.query("DELETE FROM refused_joins WHERE id IN (SELECT id FROM refused_joins ORDER BY at DESC, id OFFSET $1)", [
         maxRefusals,
       ]);

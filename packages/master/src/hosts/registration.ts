@@ -5,7 +5,7 @@ import { AgentFactsSchema, type RegisterRequest, type ReportRequest } from "@dec
 import { parseDeckyRef } from "@decnet/engine/wire/decky-spec";
 import { admit } from "../decide/admission.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
-import { ArrayContains } from "../store/conditions.ts";
+import { ArrayContains, IsNull } from "../store/conditions.ts";
 import type { Database, Turn, Tx } from "../store/database.ts";
 import type { OperationStore } from "../store/operations.ts";
 import type { EventLog } from "../store/outbox.ts";
@@ -23,17 +23,20 @@ export interface RegistrationOptions {
   readonly version: string;
 }
 
+/** Everything else of it is read, locked, when it is needed. */
+type RegisteredHost = Pick<HostRow, "id" | "name">;
+
 export interface Registration {
   /** Refuses a second agent while the first one answers, and what does not fit this master. `signal` is the caller's: one that is gone is not served. */
   register(
-    host: HostRow,
+    host: RegisteredHost,
     request: RegisterRequest,
     address: string,
     signal: AbortSignal,
   ): Promise<{ acknowledged: bigint; remove: { scope: string; name: string }[]; driftPolicy: "repair" | "report" }>;
   /** Takes reports in order, once each. Throws DECKY_NOT_ON_HOST for a report about a decky that is another host's; nothing of it is stored then. */
   report(
-    host: HostRow,
+    host: RegisteredHost,
     request: ReportRequest,
     signal: AbortSignal,
   ): Promise<{ acknowledged: bigint; fullResync: boolean; driftPolicy: "repair" | "report" }>;
@@ -44,29 +47,31 @@ const turn = (signal: AbortSignal): Turn => ({ of: "agents", signal });
 /** The database counts no further. */
 const lastSequence = 2n ** 62n;
 
-/** What is told of the fleet's policy may be so old. */
-const policyMs = 1_000;
+/** What is told of the fleet's policy may be so old: heartbeats come less often. */
+const policyMs = 5_000;
 
 export function createRegistration(options: RegistrationOptions): Registration {
   const { database, operations, events, registry, log } = options;
   const take = createReportTaker(operations);
   const instances = new Map<string, string>();
+  /** The newest report of each host that was taken in this master's life, for heartbeats. */
+  const newestTaken = new Map<string, bigint>();
 
   const policyOf = async (tx: Tx) => (await tx.getRepository(Fleets).findOneBy({ id: 1 }))?.driftPolicy ?? "repair";
 
-  let looked: { readonly at: number; readonly policy: ReturnType<typeof policyOf> } | undefined;
-  /** Heartbeats of all hosts share one look at the fleet. */
+  let recent: { readonly at: number; readonly policy: ReturnType<typeof policyOf> } | undefined;
+  /** Heartbeats of all hosts share one read. */
   const recentPolicy = (): ReturnType<typeof policyOf> => {
-    if (looked !== undefined && performance.now() - looked.at < policyMs) return looked.policy;
+    if (recent !== undefined && performance.now() - recent.at < policyMs) return recent.policy;
     const mine = { at: performance.now(), policy: database.read(policyOf) };
-    looked = mine;
+    recent = mine;
     mine.policy.catch(() => {
-      if (looked === mine) looked = undefined;
+      if (recent === mine) recent = undefined;
     });
     return mine.policy;
   };
 
-  const refuseSecondAgent = async (host: HostRow, instanceId: string, address: string): Promise<void> => {
+  const refuseSecondAgent = async (host: RegisteredHost, instanceId: string, address: string): Promise<void> => {
     const present = registry.connected(host.name);
     if (present === undefined || instances.get(host.id) === instanceId) return;
     if (!(await present.answers())) return present.close();
@@ -83,8 +88,8 @@ export function createRegistration(options: RegistrationOptions): Registration {
       admit(request.facts, { catalogueDigest: options.catalogueDigest, version: options.version, now: new Date() });
       await refuseSecondAgent(host, request.instanceId, address);
       const answer = await database.transaction(async (tx) => {
-        const isKnownStream = host.reportStream === request.reportStream;
-        const acknowledged = isKnownStream ? BigInt(host.reportSequence) : 0n;
+        const now = await lockHost(tx, host.id);
+        const acknowledged = now.reportStream === request.reportStream ? BigInt(now.reportSequence) : 0n;
         await updateRows(
           tx,
           Hosts,
@@ -108,19 +113,20 @@ export function createRegistration(options: RegistrationOptions): Registration {
         return { acknowledged, remove, driftPolicy: await policyOf(tx) };
       }, turn(signal));
       instances.set(host.id, request.instanceId);
+      newestTaken.set(host.id, answer.acknowledged);
       return answer;
     },
     async report(host, request, signal) {
       if (request.lookedMsAgo !== undefined) registry.connected(host.name)?.noteLook(new Date(Date.now() - request.lookedMsAgo));
       if (request.items.length === 0) {
-        const policy = await recentPolicy();
-        return { acknowledged: BigInt(host.reportSequence), fullResync: registry.takeResync(host.name), driftPolicy: policy };
+        const driftPolicy = await recentPolicy();
+        return { acknowledged: newestTaken.get(host.id) ?? 0n, fullResync: registry.takeResync(host.name), driftPolicy };
       }
       const { facts, ...answer } = await database.transaction(async (tx) => {
         for (const { sequence } of request.items)
           if (sequence < 1n || sequence > lastSequence)
             throw new AppError("REQUEST_INVALID", `items.sequence: is from 1 to ${lastSequence}`);
-        const now = await tx.getRepository(Hosts).findOneOrFail({ where: { id: host.id }, lock: { mode: "pessimistic_write" } });
+        const now = await lockHost(tx, host.id);
         if (request.reportStream === "" || now.reportStream !== request.reportStream)
           throw new AppError("REQUEST_INVALID", "report_stream: is not the one that was registered");
         const last = BigInt(now.reportSequence);
@@ -133,8 +139,18 @@ export function createRegistration(options: RegistrationOptions): Registration {
         await events.append(tx, found);
         return { facts: found, acknowledged: newest, fullResync: isGap, driftPolicy: await policyOf(tx) };
       }, turn(signal));
+      newestTaken.set(host.id, answer.acknowledged);
       if (facts.length > 0) events.wake();
       return { ...answer, fullResync: registry.takeResync(host.name) || answer.fullResync };
     },
   };
+}
+
+/** Throws CERTIFICATE_REFUSED for a host that was decommissioned meanwhile. */
+async function lockHost(tx: Tx, id: string): Promise<HostRow> {
+  const row = await tx
+    .getRepository(Hosts)
+    .findOne({ where: { id, decommissionedAt: IsNull() }, lock: { mode: "pessimistic_write" } });
+  if (row === null) throw new AppError("CERTIFICATE_REFUSED", "the certificate is revoked");
+  return row;
 }

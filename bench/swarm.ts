@@ -13,6 +13,7 @@ import { MutationService } from "@decnet/contract/gen/decnet/v1/mutation_pb";
 import { SwarmService } from "@decnet/contract/gen/decnet/v1/swarm_pb";
 import { openDatabase } from "@decnet/master/store/database";
 import { openPrivatePostgres } from "@decnet/master/store/private-postgres";
+import { managerOf } from "@decnet/master/store/transaction";
 import { cutHost, healHost, layNetwork } from "../test/support/lab/network.ts";
 import { registerLab } from "../test/support/lab/register.ts";
 import { removeLab } from "../test/support/lab/remove.ts";
@@ -312,7 +313,7 @@ async function mutate(calls: Calls, what: string) {
   const database = await openDatabase(await openPrivatePostgres(dataDir));
   try {
     await database.read((tx) =>
-      tx.query("CREATE TABLE IF NOT EXISTS bench_commits (id bigserial PRIMARY KEY, note text NOT NULL)"),
+      managerOf(tx).query("CREATE TABLE IF NOT EXISTS bench_commits (id bigserial PRIMARY KEY, note text NOT NULL)"),
     );
     const parts = { one: [] as Load[], several: [] as Load[] };
     const floor = { calls: [] as number[], commits: [] as number[] };
@@ -323,7 +324,7 @@ async function mutate(calls: Calls, what: string) {
       for (let call = 0; call < perRound; call += 1) {
         floor.calls.push(await timed(() => access.whoAmI({})));
         const insert = "INSERT INTO bench_commits (note) VALUES ('one commit')";
-        floor.commits.push(await timed(() => database.read((tx) => tx.query(insert))));
+        floor.commits.push(await timed(() => database.read((tx) => managerOf(tx).query(insert))));
       }
     }
     return { one: sumUp(parts.one), several: sumUp(parts.several), floorMs: median(floor.calls) + median(floor.commits) };

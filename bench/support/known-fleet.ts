@@ -12,6 +12,7 @@ import { parseMasterConfig } from "@decnet/master/config";
 import { startMaster } from "@decnet/master/start-master";
 import { openDatabase } from "@decnet/master/store/database";
 import { openPrivatePostgres } from "@decnet/master/store/private-postgres";
+import { managerOf } from "@decnet/master/store/transaction";
 import { createCountingEngine } from "./counting-engine.ts";
 
 /** What some callers measured at once; milliseconds. */
@@ -64,7 +65,7 @@ export async function openKnownFleet(size: number): Promise<KnownFleet> {
   const mutations = createClient(MutationService, client.transport);
   const access = createClient(AccessService, client.transport);
 
-  await database.read((tx) => tx.query("CREATE TABLE bench_commits (id bigserial PRIMARY KEY, note text NOT NULL)"));
+  await database.read((tx) => managerOf(tx).query("CREATE TABLE bench_commits (id bigserial PRIMARY KEY, note text NOT NULL)"));
   const deckies = Array.from({ length: Math.ceil(size / perEntry) }, (_, at) => ({
     name: `bench${at}`,
     count: Math.min(perEntry, size - at * perEntry),
@@ -113,7 +114,7 @@ export async function openKnownFleet(size: number): Promise<KnownFleet> {
       const insert = "INSERT INTO bench_commits (note) VALUES ($1)";
       for (let call = 0; call < calls; call += 1) {
         unary.push(await timed(() => access.whoAmI({})));
-        commits.push(await timed(() => database.read((tx) => tx.query(insert, ["one commit"]))));
+        commits.push(await timed(() => database.read((tx) => managerOf(tx).query(insert, ["one commit"]))));
       }
       return { one, many, unary, commits };
     },

@@ -1,6 +1,8 @@
+import { type Board, createBoard } from "@decnet/master/convergence/board";
+import { makeOperation } from "@decnet/master/model/operation";
 import { type Database, openDatabase } from "@decnet/master/store/database";
 import { createOperationStore, type OperationStore } from "@decnet/master/store/operations";
-import { endParents } from "@decnet/master/store/parents";
+import { createParentStore, type ParentStore } from "@decnet/master/store/parents";
 import { openPrivatePostgres, type PrivatePostgres } from "@decnet/master/store/private-postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Place, usePlace } from "../support/use-master.ts";
@@ -10,12 +12,16 @@ describe("a change of many deckies", () => {
   let server: PrivatePostgres;
   let database: Database;
   let operations: OperationStore;
+  let parents: ParentStore;
+  let board: Board;
 
   beforeAll(async () => {
     place = await usePlace();
     server = await openPrivatePostgres(place.dataDir);
     database = await openDatabase(server);
     operations = createOperationStore(database);
+    parents = createParentStore(database);
+    board = createBoard(operations);
   });
 
   afterAll(async () => {
@@ -26,11 +32,11 @@ describe("a change of many deckies", () => {
 
   /** A change with parts, all of them running. */
   const begin = async (count: number) => {
-    const parent = operations.make({ kind: "apply_fleet", actor: "test", state: "running" });
+    const parent = makeOperation({ kind: "apply_fleet", actor: "test", state: "running" });
     const parts = Array.from({ length: count }, () =>
-      operations.make({ kind: "deploy_decky", actor: "test", state: "running", parent: parent.id }),
+      makeOperation({ kind: "deploy_decky", actor: "test", state: "running", parent: parent.id }),
     );
-    await database.transaction((tx) => operations.insertAll(tx, [parent, ...parts]));
+    await database.transaction((tx) => operations.insert(tx, [parent, ...parts]));
     return { parent, parts };
   };
 
@@ -44,11 +50,11 @@ describe("a change of many deckies", () => {
     const ended = await Promise.all(
       parts.map(({ id }) =>
         database.transaction(async (tx) => {
-          await operations.update(tx, id, { state: "succeeded", finishedAt: new Date() });
+          await operations.update(tx, [id], { state: "succeeded", finishedAt: new Date() });
           written += 1;
           if (written === parts.length) open();
           await allWritten;
-          return endParents(tx, [id]);
+          return parents.endIn(tx, await operations.parentsOf(tx, [id]));
         }),
       ),
     );
@@ -70,9 +76,9 @@ describe("a change of many deckies", () => {
   it("is waited for by somebody who came before its end, and by somebody who came after", async () => {
     const { parent, parts } = await begin(2);
     const patience = AbortSignal.timeout(20_000);
-    const early = operations.waitForEnd(parent.id, patience);
-    operations.wake(await endTogether(parts));
+    const early = board.waitForEnd({ row: parent, steps: [], children: [] }, patience);
+    board.ended((await endTogether(parts)).map((id) => ({ id, record: undefined })));
     expect((await early).row.state).toBe("succeeded");
-    expect((await operations.waitForEnd(parent.id, patience)).children).toHaveLength(2);
+    expect((await board.waitForEnd({ row: parent, steps: [], children: [] }, patience)).children).toHaveLength(2);
   });
 });

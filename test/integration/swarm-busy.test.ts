@@ -2,6 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { openDatabase } from "@decnet/master/store/database";
 import { openPrivatePostgres } from "@decnet/master/store/private-postgres";
+import { managerOf } from "@decnet/master/store/transaction";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { eventually } from "../support/use-master.ts";
 import { type Swarm, useSwarm } from "../support/use-swarm.ts";
@@ -35,7 +36,7 @@ describe("a master that is too busy to take reports", () => {
     const database = await openDatabase(await openPrivatePostgres(master.config.dataDir));
     try {
       await database.transaction(async (tx) => {
-        await tx.query("SELECT FROM hosts WHERE name = $1 FOR UPDATE", [worker.name]);
+        await managerOf(tx).query("SELECT FROM hosts WHERE name = $1 FOR UPDATE", [worker.name]);
         await worker.host.docker(["rm", "-f", `${name}-redis`]);
         await eventually(async () => (await worker.containers(`${name}-redis`)).size === 1);
         await delay(busyMs);

@@ -1,46 +1,40 @@
-import { randomUUID } from "node:crypto";
+import { createHash } from "node:crypto";
 import { mkdir } from "node:fs/promises";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import type { Logger } from "@decnet/common/logging/logger";
 import { createErrorInterceptor } from "@decnet/common/rpc/error-interceptor";
-import { startRpcServer } from "@decnet/common/rpc/server";
-import { createReleasers } from "@decnet/common/runtime/releasers";
+import { type RpcServer, startRpcServer } from "@decnet/common/rpc/server";
+import { createReleasers, type Releasers } from "@decnet/common/runtime/releasers";
 import { repeatUntilAborted } from "@decnet/common/runtime/repeat";
 import { loadCatalogue } from "@decnet/engine/catalogue/load";
+import type { Catalogue } from "@decnet/engine/catalogue/types";
 import { type Engine, type EngineOptions, openEngine } from "@decnet/engine/engine";
 import type { StepBoundary } from "@decnet/engine/execute/execute-plan";
 import { keepImagesPruned } from "@decnet/engine/keep-images-pruned";
 import { createAcceptedCertificates } from "./access/accepted-certificates.ts";
-import { createAuditInterceptor, createAuditLog } from "./access/audit.ts";
+import { ensureAdminToken } from "./access/admin-token.ts";
+import { createAuditInterceptor } from "./access/audit.ts";
 import { createAuthInterceptor } from "./access/authenticate.ts";
-import { createTokenStore, ensureAdminToken } from "./access/tokens.ts";
-import { createFleetChanges } from "./changes/apply-fleet.ts";
-import { createBatches } from "./changes/batches.ts";
-import { createHostChanges } from "./changes/host-changes.ts";
-import { createMutations } from "./changes/mutate.ts";
+import { type Changes, createChanges } from "./changes/changes.ts";
 import type { MasterConfig } from "./config.ts";
-import { createConverger } from "./convergence/converger.ts";
-import { createDriftWatch, unfinishedDeckies } from "./convergence/drift-watch.ts";
+import { type Convergence, createConvergence } from "./convergence/convergence.ts";
+import { createDriftCheck } from "./convergence/drift-check.ts";
 import { openOwnAuthority } from "./hosts/authority.ts";
 import { createEnrollment } from "./hosts/enrollment.ts";
 import { openSwarmPort } from "./hosts/open-swarm.ts";
 import { createRegistration } from "./hosts/registration.ts";
 import { watchSilence } from "./hosts/silence.ts";
 import { createAgentAcceptor } from "./links/accept-agents.ts";
-import { createLocalHost } from "./links/host-link.ts";
-import { createHostRegistry } from "./links/host-registry.ts";
-import { createMetrics, createPlainHttp } from "./metrics.ts";
-import { hostFact } from "./model/host-events.ts";
+import { createLocalHost, type LocalHost } from "./links/host-link.ts";
+import { createHostRegistry, type HostRegistry } from "./links/host-registry.ts";
+import { createMetrics, createPlainHttp, type Metrics } from "./metrics.ts";
+import { hostEvent } from "./model/events.ts";
 import { createRoutes } from "./rpc/routes.ts";
-import { type Database, openDatabase } from "./store/database.ts";
-import { createDeckyStore } from "./store/deckies.ts";
-import { createHostStore } from "./store/hosts.ts";
-import { createJoinTokenStore } from "./store/join-tokens.ts";
-import { createOperationStore } from "./store/operations.ts";
-import { createEventLog } from "./store/outbox.ts";
-import { openPrivatePostgres } from "./store/private-postgres.ts";
-import { openSecretBox } from "./store/secret-box.ts";
-import { Installations } from "./store/tables.ts";
+import { installationId } from "./store/installation.ts";
+import { openStorage } from "./store/open-storage.ts";
+import { openSecretBox, type SecretBox } from "./store/secret-box.ts";
+import { createStore, type Store } from "./store/store.ts";
 
 export interface MasterOptions {
   readonly config: MasterConfig;
@@ -60,156 +54,43 @@ export interface Master {
   stop(): Promise<void>;
 }
 
+/** What a master is made of before it listens. */
+interface Ground {
+  readonly options: MasterOptions;
+  readonly catalogue: Catalogue;
+  readonly box: SecretBox;
+  readonly store: Store;
+  readonly installation: string;
+  readonly engine: Engine;
+  readonly local: LocalHost;
+  readonly metrics: Metrics;
+  readonly stopping: AbortController;
+}
+
 const silenceGraceMs = 5_000;
 
 /** Wires a master and starts it. Whatever was acquired is released in reverse order, also when starting fails half way. */
-export async function startMaster({
-  config,
-  log,
-  version,
-  boundary,
-  openHostEngine = openEngine,
-}: MasterOptions): Promise<Master> {
+export async function startMaster(options: MasterOptions): Promise<Master> {
   const releasers = createReleasers();
   try {
-    await mkdir(config.dataDir, { recursive: true, mode: 0o711 });
-    const catalogue = await loadCatalogue(config.catalogueFolders);
-    const box = await openSecretBox(join(config.dataDir, "secret.key"));
-    const database = await openStorage(config, log, releasers.add);
-    const instance = await installationId(database);
-    const engine = await openHostEngine({
-      instance,
-      dataDir: config.dataDir,
-      catalogue,
-      fingerprint: box.fingerprint,
-      socketPath: config.dockerSocket,
-      composePath: config.composePath,
-      minFreeBytes: config.minFreeBytes,
-      ...(boundary === undefined ? {} : { boundary }),
-    });
-    for (const warning of engine.warnings) log.warn("the engine lacks something", { warning });
-    const local = createLocalHost(engine);
-    const stopping = new AbortController();
-    const authority = await openOwnAuthority(config.dataDir, instance);
-    const metrics = createMetrics();
-    const deckies = createDeckyStore(box, catalogue);
-    const operations = createOperationStore(database);
-    const events = createEventLog(database);
-    const tokens = createTokenStore(database);
-    const audit = createAuditLog(database, log);
-    const adminToken = await ensureAdminToken(tokens, config.adminTokenFile);
-    const hostStore = createHostStore(database);
-    const accepted = createAcceptedCertificates(hostStore);
-    const hosts = createHostRegistry({
-      local,
-      onAttached: (name) =>
-        void afterConnecting(name).catch((error: unknown) => {
-          if (!stopping.signal.aborted) log.error("a host was not woken", { host: name, err: error });
-        }),
-      onDetached: (name) => log.warn("a host went away", { host: name }),
-    });
-    const shared = { database, deckies, operations, events, hosts, hostStore, catalogue };
-    const converger = createConverger({
-      ...shared,
-      log,
-      parallel: config.parallel,
-      stopping: stopping.signal,
-      onApplied: metrics.applied,
-    });
-    const afterConnecting = async (name: string) => {
-      await database.transaction((tx) => events.append(tx, hostFact(name, "connected", "")));
-      events.wake();
-      await converger.wakeHost(name);
-    };
-    const joins = { ...shared, authority, accepted, registry: hosts, log, catalogueDigest: catalogue.digest, version };
-    const joinTokens = createJoinTokenStore(database);
-    const port = await openSwarmPort(
-      config,
-      authority,
-      createAgentAcceptor({ store: hostStore, registry: hosts, audit, caPem: authority.certPem, log, stopping: stopping.signal }),
-    );
-    const hostChanges = createHostChanges({
-      ...shared,
-      joinTokens,
-      converger,
-      stopping: stopping.signal,
-      disconnect: (hostId) => {
-        accepted.forget(hostId);
-        server.disconnect(({ certificate }) => certificate?.identity?.role === "agent" && certificate.identity.hostId === hostId);
-      },
-    });
-    const batches = createBatches(database, operations);
-    await batches.closeOrphans();
-    const mutations = createMutations({ ...shared, converger });
-    const fleet = createFleetChanges({ ...shared, converger });
-    const readiness = async () => {
-      const check = async (ask: () => Promise<unknown>) =>
-        ask().then(
-          () => "ok",
-          (error: unknown) => (error instanceof Error ? error.message : String(error)),
-        );
-      return {
-        database: await check(() => database.read((tx) => tx.query("SELECT 1"))),
-        engine: await check(() => local.ping()),
-      };
-    };
-    const server = await startRpcServer({
-      program: "master",
-      host: config.host,
-      port: config.port,
-      routes: createRoutes({
-        ...shared,
-        mutations,
-        batches,
-        fleet,
-        converger,
-        swarm: {
-          tokens: joinTokens,
-          enrollment: createEnrollment({ ...joins, tokens: joinTokens, certificateTtlMs: config.agentCertificateMs }),
-          registration: createRegistration(joins),
-          changes: hostChanges,
-          caHash: authority.hash,
-          caCertPem: authority.certPem,
-          addresses: port.addresses,
-        },
-        installation: instance,
-        tokens,
-        fingerprint: box.fingerprint,
-        version,
-        stopping: stopping.signal,
-        isReady: () => !stopping.signal.aborted,
-      }),
-      interceptors: [
-        metrics.interceptor,
-        createErrorInterceptor(log),
-        createAuditInterceptor(audit),
-        createAuthInterceptor(tokens, hostStore, accepted),
-      ],
-      fallback: createPlainHttp(metrics, readiness),
-      maxRequestBytes: 4 << 20,
-      ...(port.tls === undefined ? {} : { tls: port.tls }),
-    });
-    const certificate = port.keepCertificate(server, stopping.signal, log);
-    const silence = watchSilence({ ...shared, log, stopping: stopping.signal, graceMs: silenceGraceMs });
-    const look = createDriftWatch(local, { ...shared, converger, log, onDrift: metrics.drift });
-    const drift = repeatUntilAborted(
-      config.driftIntervalMs,
-      stopping.signal,
-      () => look().then(() => hostChanges.finishDecommissioning()),
-      (error) => log.error("looking for drift failed", { err: error }),
-    );
-    const pruning = keepImagesPruned(engine, stopping.signal, log);
+    const ground = await prepare(options, releasers);
+    const { store, stopping } = ground;
+    const adminToken = await ensureAdminToken(store.tokens, options.config.adminTokenFile);
+    const { server, convergence, changes, hosts, background } = await listen(ground);
+    await changes.batches.closeOrphans();
+    convergence.parents.note(await store.parents.open());
+    const work = startBackground(ground, convergence, changes, hosts);
     releasers.add(async () => {
-      await Promise.all([drift, pruning, certificate, silence]);
-      await converger.idle();
+      await Promise.all([work, background]);
+      await convergence.idle();
     });
     releasers.add(async () => {
       stopping.abort(new Error("the master is shutting down"));
       for (const name of hosts.names) hosts.connected(name)?.close();
       await server.close();
     });
-    for (const { id, host } of await unfinishedDeckies(database)) converger.wake(id, host);
-    log.info("master started", { port: server.port, tlsPort: server.tlsPort, instance });
+    for (const { id } of await store.deckies.unfinished()) convergence.converger.wake(id);
+    options.log.info("master started", { port: server.port, tlsPort: server.tlsPort, instance: ground.installation });
     return { port: server.port, tlsPort: server.tlsPort, adminToken, stop: () => releasers.release() };
   } catch (error) {
     await releasers.release().catch(() => undefined);
@@ -217,33 +98,151 @@ export async function startMaster({
   }
 }
 
-async function openStorage(
-  config: MasterConfig,
-  log: Logger,
-  onRelease: (release: () => Promise<unknown>) => void,
-): Promise<Database> {
-  if (config.databaseUrl !== undefined) {
-    const database = await openDatabase({ url: config.databaseUrl });
-    onRelease(() => database.close());
-    return database;
-  }
-  const server = await openPrivatePostgres(config.dataDir);
-  const ending = new AbortController();
-  const kept = server.keepRunning(ending.signal, () => log.warn("the private database had ended and is started again"));
-  onRelease(async () => {
-    ending.abort();
-    await kept;
-    await server.stop();
+async function prepare(options: MasterOptions, releasers: Releasers): Promise<Ground> {
+  const { config, log, boundary, openHostEngine = openEngine } = options;
+  await mkdir(config.dataDir, { recursive: true, mode: 0o711 });
+  const catalogue = await loadCatalogue(config.catalogueFolders);
+  const box = await openSecretBox(join(config.dataDir, "secret.key"));
+  const database = await openStorage({
+    ...config,
+    onRelease: releasers.add,
+    onRestart: () => log.warn("the private database had ended and is started again"),
   });
-  const database = await openDatabase(server);
-  onRelease(() => database.close());
-  return database;
+  const installation = await installationId(database);
+  const engine = await openHostEngine({
+    instance: installation,
+    dataDir: config.dataDir,
+    catalogue,
+    fingerprint: box.fingerprint,
+    socketPath: config.dockerSocket,
+    composePath: config.composePath,
+    minFreeBytes: config.minFreeBytes,
+    ...(boundary === undefined ? {} : { boundary }),
+  });
+  for (const warning of engine.warnings) log.warn("the engine lacks something", { warning });
+  return {
+    options,
+    catalogue,
+    box,
+    store: createStore(database, box, catalogue, log),
+    installation,
+    engine,
+    local: createLocalHost(engine),
+    metrics: createMetrics(),
+    stopping: new AbortController(),
+  };
 }
 
-/** Marks what this installation made on its engines; made once per database. */
-async function installationId(database: Database): Promise<string> {
-  return database.transaction(async (tx) => {
-    await tx.query("INSERT INTO installation (id, created_at) VALUES ($1, now()) ON CONFLICT DO NOTHING", [randomUUID()]);
-    return (await tx.getRepository(Installations).findOneByOrFail({})).id;
+interface Listening {
+  readonly server: RpcServer;
+  readonly hosts: HostRegistry;
+  readonly convergence: Convergence;
+  readonly changes: Changes;
+  readonly background: Promise<unknown>;
+}
+
+async function listen(ground: Ground): Promise<Listening> {
+  const { options, catalogue, box, store, installation, local, metrics, stopping } = ground;
+  const { config, log, version } = options;
+  const authority = await openOwnAuthority(config.dataDir, installation);
+  const hosts = createHostRegistry({
+    local,
+    onAttached: (name) =>
+      void welcome(name, store, convergence).catch((error: unknown) => {
+        if (!stopping.signal.aborted) log.error("a host was not woken", { host: name, err: error });
+      }),
+    onDetached: (name) => log.warn("a host went away", { host: name }),
   });
+  const shared = { store, hosts, catalogue, log, stopping: stopping.signal };
+  const accepted = createAcceptedCertificates(store.hosts);
+  const convergence = createConvergence({ ...shared, parallel: config.parallel, onApplied: metrics.applied });
+  const changes = createChanges({
+    ...shared,
+    convergence,
+    master: createHash("sha256").update(`${hostname()} ${config.dataDir}`).digest("hex").slice(0, 16),
+    disconnect(hostId) {
+      accepted.forget(hostId);
+      server.disconnect(({ certificate }) => certificate?.identity?.role === "agent" && certificate.identity.hostId === hostId);
+    },
+  });
+  const accept = createAgentAcceptor({
+    ...shared,
+    store: store.hosts,
+    audit: store.audit,
+    registry: hosts,
+    caPem: authority.certPem,
+  });
+  const port = await openSwarmPort(config, authority, accept);
+  const joins = { ...shared, authority, accepted, registry: hosts, catalogueDigest: catalogue.digest, version };
+  const parts = {
+    ...shared,
+    ...convergence,
+    ...changes,
+    swarm: {
+      enrollment: createEnrollment({ ...joins, certificateTtlMs: config.agentCertificateMs }),
+      registration: createRegistration(joins),
+      changes: changes.hostChanges,
+      caHash: authority.hash,
+      caCertPem: authority.certPem,
+      addresses: port.addresses,
+    },
+    installation,
+    fingerprint: box.fingerprint,
+    version,
+    isReady: () => !stopping.signal.aborted,
+  };
+  const server = await startRpcServer({
+    program: "master",
+    host: config.host,
+    port: config.port,
+    routes: createRoutes(parts),
+    interceptors: [
+      metrics.interceptor,
+      createErrorInterceptor(log),
+      createAuditInterceptor(store.audit),
+      createAuthInterceptor(store.tokens, store.hosts, accepted),
+    ],
+    fallback: createPlainHttp(metrics, () => readiness(ground)),
+    maxRequestBytes: 4 << 20,
+    ...(port.tls === undefined ? {} : { tls: port.tls }),
+  });
+  return { server, hosts, convergence, changes, background: port.keepCertificate(server, stopping.signal, log) };
+}
+
+/** A worker is connected: what waits for it goes on. */
+async function welcome(name: string, store: Store, { converger }: Convergence): Promise<void> {
+  await store.transaction((tx) => store.events.append(tx, hostEvent(name, "connected", "")));
+  store.events.wake();
+  await converger.wakeHost(name);
+}
+
+/** Whatever goes on by itself until the master stops. */
+async function startBackground(
+  { options, store, engine, local, metrics, stopping }: Ground,
+  { converger }: Convergence,
+  { hostChanges }: Changes,
+  hosts: HostRegistry,
+): Promise<void> {
+  const { log, config } = options;
+  const { signal } = stopping;
+  const check = createDriftCheck(local, { store, converger, log, onDrift: metrics.drift });
+  await Promise.all([
+    watchSilence({ store, hosts, log, stopping: signal, graceMs: silenceGraceMs }),
+    repeatUntilAborted(
+      config.driftIntervalMs,
+      signal,
+      () => check().then(() => hostChanges.finishDecommissioning()),
+      (error) => log.error("the drift check failed", { err: error }),
+    ),
+    keepImagesPruned(engine, signal, log),
+  ]);
+}
+
+async function readiness({ store, local }: Ground): Promise<Record<string, string>> {
+  const check = async (ask: () => Promise<unknown>) =>
+    ask().then(
+      () => "ok",
+      (error: unknown) => (error instanceof Error ? error.message : String(error)),
+    );
+  return { database: await check(store.ping), engine: await check(() => local.ping()) };
 }

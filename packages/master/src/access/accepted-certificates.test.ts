@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import type { HostRow } from "../store/tables.ts";
+import type { Host } from "../model/host.ts";
 import { type AcceptedCertificates, createAcceptedCertificates } from "./accepted-certificates.ts";
 
 describe("certificates of workers", () => {
@@ -16,7 +16,7 @@ describe("certificates of workers", () => {
     accepted = createAcceptedCertificates({
       async accepts(id, serial) {
         reads += 1;
-        const row = serials.has(serial) ? ({ id, name: "edge" } as HostRow) : undefined;
+        const row = serials.has(serial) ? ({ id, name: "edge" } as Host) : undefined;
         await held;
         return row;
       },

@@ -1,8 +1,8 @@
+import type { Host } from "../model/host.ts";
 import type { HostStore } from "../store/hosts.ts";
-import type { HostRow } from "../store/tables.ts";
 
 /** All that a call of an agent needs to know of its host without reading it: what changes is read where it is used. */
-export type AcceptedHost = Pick<HostRow, "id" | "name">;
+export type AcceptedHost = Pick<Host, "id" | "name">;
 
 /** Which certificates of workers count. The database is asked once for each connection, and again when the host's certificates have changed. */
 export interface AcceptedCertificates {
@@ -22,9 +22,9 @@ export function createAcceptedCertificates(store: Pick<HostStore, "accepts">): A
       const before = changesOf(hostId);
       const accepted = known.get(connection);
       if (accepted?.host.id === hostId && accepted.serial === serial && accepted.changes === before) return accepted.host;
-      const row = await store.accepts(hostId, serial);
-      if (row === undefined) return undefined;
-      const host = { id: row.id, name: row.name };
+      const found = await store.accepts(hostId, serial);
+      if (found === undefined) return undefined;
+      const host = { id: found.id, name: found.name };
       // What changed while it was read is known by the count of before: the next call asks again.
       known.set(connection, { host, serial, changes: before });
       return host;

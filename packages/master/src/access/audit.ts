@@ -1,45 +1,16 @@
 import { randomUUID } from "node:crypto";
-import type { ContextValues, Interceptor } from "@connectrpc/connect";
+import { type ContextValues, createContextKey, type Interceptor } from "@connectrpc/connect";
 import { AppError } from "@decnet/common/errors/app-error";
-import type { Logger } from "@decnet/common/logging/logger";
 import { OperationFailed } from "@decnet/common/rpc/errors";
 import { kPeer } from "@decnet/common/rpc/peer";
 import { EnrollmentService } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
-import type { Database } from "../store/database.ts";
-import { Audit, type AuditRow } from "../store/tables.ts";
-import { insertRows } from "../store/write.ts";
+import type { AuditTicket } from "../model/access.ts";
+import type { AuditDraft, AuditLog } from "../store/audit.ts";
 import { kCaller, kHost, kRefusedHost } from "./authenticate.ts";
 import { agentCalls, leastRole } from "./roles.ts";
 
-export interface AuditLog {
-  /** Never fails: what cannot be written is in the log. */
-  record(entry: Omit<AuditRow, "id" | "at">): Promise<void>;
-  /** For what anyone who reaches the port can cause: the same again within a minute is not written again. */
-  recordOnce(entry: Omit<AuditRow, "id" | "at">): Promise<void>;
-}
-
-const repeatMs = 60_000;
-const mostRemembered = 10_000;
-
-export function createAuditLog(database: Database, log: Logger): AuditLog {
-  const seen = new Map<string, number>();
-  const record: AuditLog["record"] = async (entry) => {
-    const row = { id: randomUUID(), at: new Date(), ...entry };
-    await database
-      .read((tx) => insertRows(tx, Audit, [row]))
-      .catch((error: unknown) => log.error("an audit entry was not written", { ...row, err: error }));
-  };
-  return {
-    record,
-    async recordOnce(entry) {
-      const key = JSON.stringify(entry);
-      if (Date.now() - (seen.get(key) ?? 0) < repeatMs) return;
-      if (seen.size >= mostRemembered) seen.clear();
-      seen.set(key, Date.now());
-      await record(entry);
-    },
-  };
-}
+/** The entry of a call that changes something, for the change to be stored with. */
+export const kAudit = createContextKey<AuditTicket | undefined>(undefined, { description: "audit entry of the call" });
 
 /** Puts every changing call on record, refused ones too: who, what, on what, with which end. Requests themselves are not kept: they may hold secrets. */
 export function createAuditInterceptor(audit: AuditLog): Interceptor {
@@ -49,31 +20,38 @@ export function createAuditInterceptor(audit: AuditLog): Interceptor {
     const isAgents = agentCalls[action] !== undefined;
     const isRead = !isAgents && (needed === undefined || needed === "viewer" || /^List/.test(request.method.name));
     if (isRead || (request.stream && !isBatch(request))) return next(request);
-    const record = async (outcome: string, operationId: string) => {
-      await audit[isAgents && outcome !== "accepted" ? "recordOnce" : "record"]({
-        actor: request.contextValues.get(kCaller)?.name ?? hostName(request.contextValues),
-        action,
-        target: targetOf(request.message) || (/Fleet$/.test(request.method.name) ? "fleet" : ""),
-        outcome,
-        operationId,
-        reason: reasonOf(request.message),
-        peer: [request.contextValues.get(kPeer).address, request.header.get("user-agent") ?? ""].join(" ").trim().slice(0, 200),
-      });
+    const entry = (outcome: string, operationId: string): AuditDraft => ({
+      actor: request.contextValues.get(kCaller)?.name ?? hostName(request.contextValues),
+      action,
+      target: targetOf(request.message) || (/Fleet$/.test(request.method.name) ? "fleet" : ""),
+      outcome,
+      operationId,
+      reason: reasonOf(request.message),
+      peer: [request.contextValues.get(kPeer).address, request.header.get("user-agent") ?? ""].join(" ").trim().slice(0, 200),
+    });
+    const id = randomUUID();
+    // Who calls is known only further in: the entry is made when it is asked for.
+    const ticket: AuditTicket = {
+      isStored: false,
+      entryFor: (operationId) => ({ ...entry("accepted", operationId), id, at: new Date() }),
     };
+    request.contextValues.set(kAudit, ticket);
     try {
       const response = await next(request);
       // What agents do all the time is no news; joining and renewing is.
-      if (!isAgents || request.service.typeName === EnrollmentService.typeName)
-        await record("accepted", operationOf(response.message));
+      const isNews = !isAgents || request.service.typeName === EnrollmentService.typeName;
+      if (isNews && !ticket.isStored) await audit.record(entry("accepted", operationOf(response.message)));
       return response;
     } catch (error) {
-      const isAnonymous = request.contextValues.get(kRefusedHost) === "";
-      if (isAgents || !isAnonymous || !(error instanceof AppError && error.reason === "UNAUTHENTICATED"))
-        await record(
-          error instanceof AppError ? error.reason : "INTERNAL",
-          error instanceof OperationFailed ? error.operation.id : "",
-        );
+      await recordFailure(error, request.contextValues.get(kRefusedHost) === "");
       throw error;
+    }
+
+    async function recordFailure(error: unknown, isAnonymous: boolean): Promise<void> {
+      const outcome = error instanceof AppError ? error.reason : "INTERNAL";
+      if (ticket.isStored) return audit.setOutcome(id, outcome);
+      if (!isAgents && isAnonymous && outcome === "UNAUTHENTICATED") return;
+      await audit[isAgents ? "recordOnce" : "record"](entry(outcome, error instanceof OperationFailed ? error.operation.id : ""));
     }
   };
 }

@@ -2,10 +2,11 @@ import { type ContextValues, createContextKey, type Interceptor } from "@connect
 import { AppError } from "@decnet/common/errors/app-error";
 import { kPeer } from "@decnet/common/rpc/peer";
 import { cleanTexts } from "@decnet/common/runtime/foreign-text";
+import type { Caller } from "../model/access.ts";
 import type { HostStore } from "../store/hosts.ts";
+import type { TokenStore } from "../store/tokens.ts";
 import type { AcceptedCertificates, AcceptedHost } from "./accepted-certificates.ts";
 import { agentCalls, leastRole, mayCall, openServices } from "./roles.ts";
-import type { Caller, TokenStore } from "./tokens.ts";
 
 type Hosts = Pick<HostStore, "nameOf">;
 
@@ -57,7 +58,7 @@ export function createAuthInterceptor(tokens: TokenStore, hosts: Hosts, accepted
   };
 }
 
-/** A join token is checked by its handler; every other call of an agent needs a certificate of ours that is still accepted. */
+/** A join token is looked at by its handler; every other call of an agent needs a certificate of ours that is still accepted. */
 async function admitAgent(
   needs: (typeof agentCalls)[string],
   request: { readonly contextValues: ContextValues; readonly header: Headers },

@@ -1,4 +1,4 @@
-import type { Role } from "./tokens.ts";
+import type { Role } from "../model/access.ts";
 
 /** The least role that may call each method. A method that is not here is refused; a test compares the list with the contract. */
 export const leastRole: Readonly<Record<string, Role>> = {

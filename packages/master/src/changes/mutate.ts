@@ -3,102 +3,75 @@ import type { Catalogue } from "@decnet/engine/catalogue/types";
 import { formatPlan, type PlanView } from "@decnet/engine/plan/plan";
 import type { HostTarget } from "@decnet/engine/wire/decky-spec";
 import type { Converger } from "../convergence/converger.ts";
+import { type Resolution, situationAfter } from "../decide/resolution.ts";
+import {
+  type ChangedServices,
+  changeServices,
+  type Mutation,
+  newOperation,
+  resolveMutation,
+} from "../decide/resolve-mutation.ts";
+import { type Situation, servicesAt } from "../decide/situation.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
-import type { StoredService } from "../model/decky.ts";
-import { operationFacts, stateFact } from "../model/events.ts";
-import { type OperationKind, toPlanRecord } from "../model/operation.ts";
-import { diffServices, sameServices } from "../model/services.ts";
-import { type Database, type Tx, violatedConstraint } from "../store/database.ts";
-import { type DeckyStore, toTarget } from "../store/deckies.ts";
-import type { OperationRecord, OperationStore } from "../store/operations.ts";
-import type { EventLog } from "../store/outbox.ts";
-import { Deckies, type DeckyRow, type OperationRow } from "../store/tables.ts";
-import { updateRows } from "../store/write.ts";
+import type { AuditTicket } from "../model/access.ts";
+import { hasEnded, type Operation, type OperationRecord, toPlanRecord, unknownPlan } from "../model/operation.ts";
+import { diffServices } from "../model/services.ts";
+import { toTarget } from "../model/spec.ts";
+import { deckyNotFound, revisionNotFound } from "../store/deckies.ts";
+import type { SituationFound } from "../store/situations.ts";
+import type { Store } from "../store/store.ts";
+import { type ChangeRequest, dryRunRecord, type FrontDoor, type PlannedChange, planChanged, sameRequest } from "./accept.ts";
 
-export interface MutationOptions {
-  readonly requestId: string;
-  readonly expectedRevision: number | undefined;
-  readonly expectedPlan: string;
-  readonly dryRun: boolean;
-  readonly reason: string;
-  readonly onFailure: "undo" | "keep";
-  /** What to do when the decky's host does not answer. */
-  readonly whenAway: "queue" | "refuse";
-}
-
-export interface Mutation {
-  readonly kind: OperationKind;
-  readonly scope: string;
-  readonly decky: string;
-  readonly service: string;
-  readonly actor: string;
-  readonly options: MutationOptions;
-  /** Keyed hash of the whole request, to tell a repeated call from another one with the same id. */
-  readonly requestHash: string;
-  /** Pure: the services after the change. Throws when the change cannot be. */
-  readonly change: (
-    services: readonly StoredService[],
-    tx: { revision(number: number): Promise<readonly StoredService[]> },
-  ) => Promise<StoredService[]> | StoredService[];
-  /** The decky is to be gone afterwards. */
-  readonly leaves?: boolean;
-  /** The operation that this one is a part of. */
-  readonly parent?: string;
-}
+export type MutationRequest = Mutation & Pick<ChangeRequest, "audit">;
 
 export interface Mutations {
-  /** Checks, then stores the change, its revision and its operation in one transaction. Nothing is left of a refused one. */
-  submit(mutation: Mutation): Promise<OperationRecord>;
+  /** Checks, then stores the change, its revision and its operation in one commit. Nothing is left of a refused one. */
+  submit(mutation: MutationRequest): Promise<OperationRecord>;
 }
 
 export interface MutationsOptions {
-  readonly database: Database;
-  readonly deckies: DeckyStore;
-  readonly operations: OperationStore;
-  readonly events: EventLog;
+  readonly store: Store;
+  readonly door: FrontDoor;
   readonly hosts: HostRegistry;
   readonly converger: Converger;
   readonly catalogue: Catalogue;
 }
 
-export function createMutations({
-  database,
-  deckies,
-  operations,
-  events,
-  hosts,
-  converger,
-  catalogue,
-}: MutationsOptions): Mutations {
-  const prepare = async (tx: Tx, decky: DeckyRow, mutation: Mutation) => {
-    if (decky.leaving)
-      throw new AppError("DECKY_LEAVING", `${decky.name} is being torn down`, { metadata: { decky: decky.name } });
-    const expected = mutation.options.expectedRevision;
-    if (expected !== undefined && expected !== decky.desiredRevision)
-      throw new AppError("REVISION_CONFLICT", `${decky.name} is at revision ${decky.desiredRevision}, not ${expected}`, {
-        metadata: { decky: decky.name, expected: String(expected), actual: String(decky.desiredRevision) },
-      });
-    const before = await deckies.services(tx, decky, decky.desiredRevision);
-    const after = await mutation.change(before, {
-      revision: async (number) => (await deckies.revision(tx, decky, number)).services,
-    });
-    return { before, after };
+interface PlannedMutation extends PlannedChange {
+  readonly situation: Situation;
+}
+
+export function createMutations({ store, door, hosts, converger, catalogue }: MutationsOptions): Mutations {
+  const queryOf = ({ scope, decky: name, revision, actor, options }: Mutation) => ({
+    decky: { scope, name },
+    revisions: revision === undefined ? [] : [revision],
+    request: { actor, requestId: options.requestId },
+  });
+
+  const situationOf = ({ situation }: SituationFound, { scope, decky }: Mutation): Situation => {
+    if (situation === undefined) throw deckyNotFound(scope, decky);
+    return situation;
   };
 
-  const planFor = async (
-    decky: DeckyRow,
-    before: readonly StoredService[],
-    after: readonly StoredService[],
-    mutation: Mutation,
-  ) => {
+  const changed = (situation: Situation, mutation: Mutation): ChangedServices =>
+    changeServices(situation, mutation, (revision) => {
+      if (!situation.revisions.has(revision)) throw revisionNotFound(situation.decky.name, revision);
+      return servicesAt(situation, revision);
+    });
+
+  const plan = async (situation: Situation, mutation: Mutation): Promise<PlannedMutation> => {
+    const { decky } = situation;
+    const { before, after } = changed(situation, mutation);
     const target = toTarget(decky, after, decky.desiredRevision + 1, mutation.leaves === true);
-    const plan = await planThere(decky.host, target, mutation);
-    return toPlanRecord(
-      plan ?? { steps: [], untouched: [], risks: [], digest: "" },
-      plan === undefined ? `host ${decky.host} is away: what has to be done there is known when it is back` : formatPlan(plan),
+    const found = await planThere(decky.host, target, mutation);
+    const record = toPlanRecord(
+      found ?? unknownPlan,
+      found === undefined ? `host ${decky.host} is away: what has to be done there is known when it is back` : formatPlan(found),
       decky.desiredRevision,
       diffServices(before, mutation.leaves ? [] : after, catalogue),
     );
+    const row = { ...newOperation(situation, mutation, new Date()), plan: record };
+    return { situation, digest: record.digest, record: dryRunRecord(row) };
   };
 
   /** Undefined for a change that may wait for its host, while that is away. */
@@ -112,131 +85,82 @@ export function createMutations({
     }
   };
 
-  /** Answers the operation of an earlier call with the same id, and refuses an id that was used for something else. */
-  const findRepeated = async (tx: Tx, mutation: Mutation): Promise<OperationRow | undefined> => {
-    if (mutation.options.requestId === "") return undefined;
-    const earlier = await operations.findByRequest(tx, mutation.actor, mutation.options.requestId);
-    if (earlier !== undefined && earlier.requestHash !== mutation.requestHash)
-      throw new AppError("REQUEST_ID_REUSED", `the request id ${mutation.options.requestId} was used for another request`, {
-        metadata: { operation: earlier.id },
-        resource: { type: "operation", name: earlier.id },
-      });
-    return earlier;
-  };
-
-  const newOperation = (decky: DeckyRow, mutation: Mutation): OperationRow =>
-    operations.make({
-      kind: mutation.kind,
-      actor: mutation.actor,
-      reason: mutation.options.reason,
-      deckyId: decky.id,
-      scope: decky.scope,
-      deckyName: decky.name,
-      host: decky.host,
-      service: mutation.service,
-      requestId: mutation.options.requestId === "" ? null : mutation.options.requestId,
-      requestHash: mutation.requestHash,
-      onFailure: mutation.options.onFailure,
-      expectedPlan: mutation.options.expectedPlan,
-      whenAway: mutation.options.whenAway,
-      parent: mutation.parent ?? null,
+  const resolve = (situation: Situation, mutation: Mutation, begins: boolean) =>
+    resolveMutation(situation, mutation, changed(situation, mutation), {
+      catalogue,
+      now: new Date(),
+      isReachable: hosts.isReachable(situation.decky.host),
+      begins,
     });
 
-  const dryRun = async (mutation: Mutation): Promise<OperationRecord> => {
-    const { decky, before, after } = await database.read(async (tx) => {
-      const found = await deckies.find(tx, mutation.scope, mutation.decky);
-      return { decky: found, ...(await prepare(tx, found, mutation)) };
-    });
-    const plan = await planFor(decky, before, after, mutation);
-    refuseOtherPlan(mutation, plan.digest);
-    return { row: { ...newOperation(decky, mutation), id: "", plan }, steps: [], children: [] };
+  /** First as it was read. The apply has its place before the change is stored as running, and begins as soon as it is. */
+  const storeAsRead = async (situation: Situation, mutation: MutationRequest): Promise<OperationRecord | undefined> => {
+    const place = converger.reserve(situation);
+    try {
+      const { resolution, operation } = resolve(situation, mutation, place !== undefined);
+      const isStored = await store.resolutions.commit({
+        decky: situation.decky,
+        resolution,
+        ...auditOf(mutation.audit, operation),
+      });
+      if (!isStored) return undefined;
+      const after = situationAfter(situation, resolution);
+      return stored(operation, mutation, () =>
+        place === undefined || after === undefined ? converger.wake(situation.decky.id) : place.start(after),
+      );
+    } finally {
+      place?.release();
+    }
   };
 
-  const refuseOtherPlan = ({ decky, options }: Mutation, actual: string) => {
-    if (options.expectedPlan !== "" && options.expectedPlan !== actual)
-      throw new AppError("PLAN_CHANGED", `the plan for ${decky} is another one now`, {
-        metadata: { decky, expected: options.expectedPlan, actual },
-      });
+  /** Once more with the decky locked: it changed since it was read. */
+  const storeLocked = async (mutation: MutationRequest): Promise<OperationRecord> => {
+    const done = await store.transaction(async (tx): Promise<{ operation: Operation; resolution?: Resolution }> => {
+      const [found] = await store.situations.lock(tx, [queryOf(mutation)]);
+      const earlier = sameRequest(found?.earlier, mutation);
+      if (earlier !== undefined) return { operation: earlier };
+      if (found === undefined) throw deckyNotFound(mutation.scope, mutation.decky);
+      const situation = situationOf(found, mutation);
+      const { resolution, operation } = resolve(situation, mutation, false);
+      await store.resolutions.write(tx, [{ decky: situation.decky, resolution, ...auditOf(mutation.audit, operation) }]);
+      return { resolution, operation };
+    });
+    const { operation, resolution } = done;
+    if (resolution === undefined) return store.operations.get(operation.id);
+    return stored(operation, mutation, () => operation.deckyId !== null && converger.wake(operation.deckyId));
+  };
+
+  const stored = (operation: Operation, { audit }: MutationRequest, begin: () => void): OperationRecord => {
+    if (audit !== undefined) audit.isStored = true;
+    store.events.wake();
+    if (!hasEnded(operation)) begin();
+    return { row: operation, steps: [], children: [] };
   };
 
   return {
     async submit(mutation) {
-      if (mutation.options.dryRun) return dryRun(mutation);
-      const repeated = await database.read((tx) => findRepeated(tx, mutation));
-      if (repeated !== undefined) return operations.get(repeated.id);
-      if (mutation.options.expectedPlan !== "") await dryRun(mutation);
-      const stored = await storeOnce(mutation);
-      events.wake();
-      if (stored.row.deckyId !== null) converger.wake(stored.row.deckyId, stored.row.host);
-      return stored;
+      const found = await store.situations.load(queryOf(mutation));
+      return door.accept<PlannedMutation>(mutation, {
+        what: mutation.decky,
+        earlier: { found: found.earlier },
+        plan: () => plan(situationOf(found, mutation), mutation),
+        async hostsNeeded() {
+          const situation = situationOf(found, mutation);
+          changed(situation, mutation);
+          return [situation.decky.host];
+        },
+        async store(planned) {
+          const record = await storeAsRead(situationOf(found, mutation), mutation);
+          if (record !== undefined) return record;
+          // What was agreed to was made from what is no longer so.
+          if (planned !== undefined) throw planChanged(mutation.decky, planned.digest, "");
+          return storeLocked(mutation);
+        },
+      });
     },
   };
+}
 
-  /** Two calls with one id may race: the second insert violates the unique index, and finds the first. */
-  async function storeOnce(mutation: Mutation): Promise<OperationRecord> {
-    try {
-      return await database.transaction((tx) => store(tx, mutation));
-    } catch (error) {
-      if (violatedConstraint(error) !== "operations_request") throw error;
-      const winner = await database.read((tx) => findRepeated(tx, mutation));
-      if (winner === undefined) throw error;
-      return operations.get(winner.id);
-    }
-  }
-
-  async function store(tx: Tx, mutation: Mutation): Promise<OperationRecord> {
-    const decky = await deckies.lock(tx, mutation.scope, mutation.decky);
-    // The same call may have been stored while this one waited for the lock.
-    const repeated = await findRepeated(tx, mutation);
-    if (repeated !== undefined) return { row: repeated, steps: [], children: [] };
-    const { before, after } = await prepare(tx, decky, mutation);
-    if (mutation.options.whenAway === "refuse") hosts.link(decky.host);
-    const number = decky.desiredRevision + 1;
-    const changes = diffServices(before, mutation.leaves ? [] : after, catalogue);
-    const nothingToDo = mutation.leaves !== true && sameServices(before, after);
-    const isReal = decky.appliedRevision === decky.desiredRevision && (await operations.openOf(tx, decky.id)).length === 0;
-    // A save, or a change that asks for what is there already: stored and done, the containers are as wanted.
-    const done = nothingToDo && isReal && decky.state !== "failed";
-    // Nothing changes on a host that is away: what is known of the decky, or not, stays as it is.
-    const state = hosts.isReachable(decky.host) ? "changing" : decky.state;
-    const plan = {
-      steps: [],
-      untouched: [],
-      risks: [],
-      baseRevision: decky.desiredRevision,
-      digest: "",
-      text: "nothing to do",
-      changes,
-    };
-    const operation: OperationRow = {
-      ...newOperation(decky, mutation),
-      revision: number,
-      plan,
-      ...(done ? { state: "succeeded", startedAt: new Date(), finishedAt: new Date() } : {}),
-    };
-    await operations.insert(tx, operation);
-    await deckies.addRevision(tx, {
-      decky,
-      number,
-      services: after,
-      actor: mutation.actor,
-      reason: mutation.options.reason,
-      operationId: operation.id,
-    });
-    await updateRows(
-      tx,
-      Deckies,
-      { id: decky.id },
-      {
-        desiredRevision: number,
-        leaving: mutation.leaves === true,
-        lastOperation: operation.id,
-        hold: false,
-        retryAt: null,
-        ...(done ? { appliedRevision: number } : { state }),
-      },
-    );
-    await events.append(tx, done ? operationFacts(operation, after) : stateFact(decky, state, ""));
-    return { row: operation, steps: [], children: [] };
-  }
+function auditOf(ticket: AuditTicket | undefined, operation: Operation) {
+  return ticket === undefined ? {} : { audit: ticket.entryFor(operation.id) };
 }

@@ -1,9 +1,9 @@
 import type { StoredService } from "../model/decky.ts";
-import type { OperationRow } from "../store/tables.ts";
+import type { Operation } from "../model/operation.ts";
 import { isSameIn } from "./same.ts";
 
 /** Which operations a failed step belongs to: those that asked for the service, else all that the attempt contained. */
-export function culpritsOf(open: readonly OperationRow[], attemptedRevision: number, slug: string): OperationRow[] {
+export function culpritsOf(open: readonly Operation[], attemptedRevision: number, slug: string): Operation[] {
   const attempted = open.filter((operation) => operation.revision <= attemptedRevision);
   const named = slug === "" ? [] : attempted.filter((operation) => operation.service === slug);
   return named.length > 0 ? named : attempted;
@@ -14,7 +14,7 @@ export function culpritsOf(open: readonly OperationRow[], attemptedRevision: num
  * that it never was what it says.
  */
 export function endOf(
-  operation: OperationRow,
+  operation: Operation,
   applied: { readonly revision: number; readonly services: readonly StoredService[] },
   own: readonly StoredService[],
 ): "succeeded" | "superseded" {

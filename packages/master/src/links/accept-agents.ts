@@ -7,9 +7,9 @@ import { agentAlpn } from "@decnet/common/rpc/protocol-version";
 import { openSocketSession } from "@decnet/common/rpc/socket-session";
 import { cleanTexts } from "@decnet/common/runtime/foreign-text";
 import type { Reason } from "@decnet/contract/reasons";
-import type { AuditLog } from "../access/audit.ts";
+import type { Host } from "../model/host.ts";
+import type { AuditLog } from "../store/audit.ts";
 import type { HostStore } from "../store/hosts.ts";
-import type { HostRow } from "../store/tables.ts";
 import type { ConnectedHost, HostRegistry } from "./host-registry.ts";
 import { createRemoteHost } from "./remote-host.ts";
 
@@ -63,7 +63,7 @@ export function createAgentAcceptor({
     if (socket.destroyed || stopping.aborted) return void socket.destroy();
     if (registry.connected(row.name) !== undefined)
       return refuse(row.name, "HOST_ALREADY_CONNECTED", "another agent was quicker");
-    const warnings = (row.facts?.["warnings"] as string[] | undefined) ?? [];
+    const warnings = (row.agentInfo?.["warnings"] as string[] | undefined) ?? [];
     const host = connectBack(row, certificate.serial, socket, address, warnings);
     const end = endWithCertificate(socket, certificate.notAfter);
     socket.once("close", () => {
@@ -91,7 +91,7 @@ function endWithCertificate(socket: tls.TLSSocket, notAfter: Date): NodeJS.Timeo
 
 /** HTTP/2 with the roles turned round: the agent opened the connection, the master calls. */
 function connectBack(
-  { id, name }: HostRow,
+  { id, name }: Host,
   serial: string,
   socket: tls.TLSSocket,
   address: string,
@@ -104,16 +104,16 @@ function connectBack(
     readMaxBytes: 16 << 20,
     interceptors: [cleanAnswers],
   });
-  let look: Date | undefined;
+  let checkedAt: Date | undefined;
   return {
     id,
     serial,
     address,
     since: new Date(),
     link: createRemoteHost(name, transport, warnings),
-    lookedAt: () => look,
-    noteLook(at) {
-      look = at;
+    checkedAt: () => checkedAt,
+    noteCheck(at) {
+      checkedAt = at;
     },
     answers: () => session.answers(answerMs),
     close: session.close,

@@ -9,9 +9,9 @@ export interface ConnectedHost {
   readonly link: HostLink;
   readonly address: string;
   readonly since: Date;
-  /** When the agent last looked at all of its host, as it reported on this connection. */
-  lookedAt(): Date | undefined;
-  noteLook(at: Date): void;
+  /** When the agent last checked all of its host for drift, as it reported on this connection. */
+  checkedAt(): Date | undefined;
+  noteCheck(at: Date): void;
   /** Asks the agent over the connection; false when it does not answer in time. */
   answers(): Promise<boolean>;
   close(): void;
@@ -28,7 +28,7 @@ export interface HostRegistry {
   detach(name: string, host: ConnectedHost): void;
   /** When a worker that is away was last connected, in this master's life. */
   lostAt(name: string): Date | undefined;
-  /** What is stored of a host's deckies is not what its agent said last: it is to say everything anew. */
+  /** What is stored of a host's deckies is not what its agent said last: it is to report everything again. */
   wantResync(name: string): void;
   /** Whether that was wanted since the last time. */
   takeResync(name: string): boolean;

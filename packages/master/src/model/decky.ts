@@ -1,5 +1,6 @@
 import type { ServiceConfig } from "@decnet/engine/catalogue/types";
 import type { JudgedDecky } from "@decnet/engine/observe/judge";
+import type { LanSpec } from "@decnet/engine/spec";
 
 export type DeckyState = "pending" | "changing" | "running" | "degraded" | "detached" | "failed" | "unknown";
 
@@ -20,12 +21,72 @@ export interface StoredService {
   readonly staged?: ServiceConfig | undefined;
 }
 
-/** As in the database: values of secrets are replaced by their sealed form. */
-export interface SealedService {
-  readonly slug: string;
-  readonly config: Record<string, unknown>;
-  readonly staged?: Record<string, unknown>;
-}
-
 /** How a decky was last seen. */
 export type ObservedRecord = Pick<JudgedDecky, "baseId" | "services">;
+
+/** What is stored of one decky, besides its revisions. */
+export interface Decky {
+  readonly id: string;
+  readonly scope: string;
+  readonly name: string;
+  readonly host: string;
+  readonly lan: LanSpec;
+  readonly lanName: string;
+  readonly ip: string;
+  readonly mac: string;
+  readonly identity: Identity;
+  readonly desiredRevision: number;
+  /** Newest revision seen running; also the one that an undo goes back to. 0: none yet. */
+  readonly appliedRevision: number;
+  /** Newest revision that its host applied; staged settings raise `appliedRevision` alone. */
+  readonly renderedRevision: number;
+  readonly leaving: boolean;
+  /** A failed change is kept for inspection: drift is not repaired. */
+  readonly repairPaused: boolean;
+  /** After moves: where it still has to be removed, the newest last. */
+  readonly pendingRemovals: readonly string[];
+  /** Where it was last seen running; null: nowhere yet. */
+  readonly lastHost: string | null;
+  readonly state: DeckyState;
+  readonly message: string;
+  readonly observed: ObservedRecord | null;
+  /** When `observed` was stored; a later drift check found the same. */
+  readonly observedAt: Date | null;
+  readonly lastOperation: string | null;
+  readonly failures: number;
+  readonly retryAt: Date | null;
+  readonly createdAt: Date;
+  /** Rises with every change of the decky or of its open operations: a decision made from an older one is not stored. */
+  readonly version: number;
+}
+
+export type DeckyPatch = Partial<Omit<Decky, "id" | "scope" | "name" | "createdAt" | "version">>;
+
+/** One numbered list of a decky's services. It never changes. */
+export interface NewRevision {
+  readonly deckyId: string;
+  readonly number: number;
+  readonly services: readonly StoredService[];
+  readonly actor: string;
+  readonly reason: string;
+  readonly operationId: string;
+}
+
+export interface Revision extends NewRevision {
+  readonly createdAt: Date;
+}
+
+/** What the fleet's deckies have in common. */
+export interface FleetSettings {
+  readonly id: number;
+  readonly lan: LanSpec;
+  readonly driftPolicy: DriftPolicy;
+  readonly movePolicy: MovePolicy;
+  readonly updatedAt: Date;
+}
+
+/** Whether drift is repaired or only reported. */
+export type DriftPolicy = "repair" | "report";
+
+/** Whether a moved decky is removed from its old host before it is deployed on the new one, or afterwards. */
+export type MovePolicy = "remove_first" | "keep_old";

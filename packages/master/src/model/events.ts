@@ -1,6 +1,20 @@
-import type { Fact } from "../store/outbox.ts";
-import type { DeckyRow, OperationRow } from "../store/tables.ts";
-import type { DeckyState, StoredService } from "./decky.ts";
+import type { Decky, DeckyState, StoredService } from "./decky.ts";
+import type { HostState } from "./host.ts";
+import type { Operation } from "./operation.ts";
+
+/** Something that happened, for the bus. Events with one key keep their order. */
+export interface BusEvent {
+  readonly topic: string;
+  readonly key: string;
+  readonly payload: Record<string, unknown>;
+}
+
+/** An event in the outbox. */
+export interface StoredEvent extends BusEvent {
+  readonly position: string;
+  readonly eventId: string;
+  readonly occurredAt: Date;
+}
 
 const served = {
   add_service: "service_added",
@@ -8,8 +22,8 @@ const served = {
   update_service_config: "service_config_changed",
 } as const;
 
-/** Facts about an ended operation. Settings are not part of them: keys that changed are, values of secrets never. */
-export function operationFacts(operation: OperationRow, services: readonly StoredService[]): Fact[] {
+/** Events of an operation that ended. Settings are not part of them: keys that changed are, values of secrets never. */
+export function operationEvents(operation: Operation, services: readonly StoredService[]): BusEvent[] {
   const name = operation.deckyName;
   if (name === "") return [];
   const common = {
@@ -20,8 +34,9 @@ export function operationFacts(operation: OperationRow, services: readonly Store
     revision: operation.revision,
   };
   const kind = operation.kind;
-  const service: Fact[] =
-    operation.state === "succeeded" && (kind === "add_service" || kind === "remove_service" || kind === "update_service_config")
+  const isServed = kind === "add_service" || kind === "remove_service" || kind === "update_service_config";
+  const service: BusEvent[] =
+    operation.state === "succeeded" && isServed
       ? [
           {
             topic: `decky.${name}.${served[kind]}`,
@@ -46,11 +61,12 @@ export function operationFacts(operation: OperationRow, services: readonly Store
   return [...service, { topic: `decky.${name}.lifecycle`, key: name, payload: lifecycle }];
 }
 
-export function stateFact(
-  decky: Pick<DeckyRow, "name" | "scope" | "host" | "state">,
+/** The event of a decky whose state changes; none when it stays. */
+export function stateEvent(
+  decky: Pick<Decky, "name" | "scope" | "host" | "state">,
   state: DeckyState | "gone",
   message: string,
-): Fact[] {
+): BusEvent[] {
   if (decky.state === state) return [];
   return [
     {
@@ -59,4 +75,8 @@ export function stateFact(
       payload: { decky_name: decky.name, host: decky.host, state, previous_state: decky.state, message },
     },
   ];
+}
+
+export function hostEvent(name: string, state: HostState, message: string): BusEvent[] {
+  return [{ topic: `host.${name}.state`, key: `host.${name}`, payload: { host: name, state, message } }];
 }

@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import type { Receipt } from "@decnet/engine/execute/receipt";
 import type { PlanView, Risk } from "@decnet/engine/plan/plan";
 
@@ -17,7 +18,7 @@ export type OperationKind =
   | "decommission_host"
   | "batch";
 
-/** pending: stored, nothing done. running: at work. The others are ends and never change again. */
+/** pending: stored, nothing done. running: being applied. The others are ends and never change again. */
 export type OperationState = "pending" | "running" | "succeeded" | "failed" | "cancelled" | "superseded";
 
 export interface FieldChange {
@@ -35,14 +36,24 @@ export interface ServiceChange {
   readonly fields: readonly FieldChange[];
 }
 
-/** What a batch's parts do not tell themselves. */
+/** What the parts of a batch do not tell themselves. */
 export interface BatchRecord {
   readonly total: number;
-  /** Changes that were refused: there is no operation of them. */
+  /** Changes that were refused: they have no operation. */
   readonly refused: number;
   readonly skipped: number;
   /** Nothing more is begun. */
   readonly isClosed: boolean;
+  /** The master that begins its parts. */
+  readonly master?: string;
+}
+
+/** The part of one decky in a plan for many. */
+export interface PlanPart {
+  readonly name: string;
+  readonly host: string;
+  readonly action: string;
+  readonly plan: PlanRecord;
 }
 
 /** A plan as it is stored and shown: no secret, no build context. */
@@ -54,11 +65,9 @@ export interface PlanRecord {
   readonly digest: string;
   readonly text: string;
   readonly changes: readonly ServiceChange[];
-  readonly deckies?: readonly { name: string; host: string; action: string; plan: PlanRecord }[];
+  readonly deckies?: readonly PlanPart[];
   readonly batch?: BatchRecord;
 }
-
-export type ReceiptRecord = Receipt;
 
 export interface OperationError {
   readonly reason: "APPLY_FAILED" | "PLAN_CHANGED" | "IMAGE_UNAVAILABLE" | "HOST_UNREACHABLE";
@@ -67,6 +76,108 @@ export interface OperationError {
   readonly outputTail: readonly string[];
   readonly undone: boolean;
 }
+
+/** The durable record of one requested change. */
+export interface Operation {
+  readonly id: string;
+  readonly kind: OperationKind;
+  readonly state: OperationState;
+  /** Null for a change of many deckies: its parts have one each. */
+  readonly deckyId: string | null;
+  readonly scope: string;
+  readonly deckyName: string;
+  readonly host: string;
+  readonly service: string;
+  readonly revision: number;
+  readonly actor: string;
+  readonly reason: string;
+  readonly requestId: string | null;
+  readonly requestHash: string;
+  readonly onFailure: "undo" | "keep";
+  readonly expectedPlan: string;
+  readonly parent: string | null;
+  readonly plan: PlanRecord | null;
+  readonly receipt: Receipt | null;
+  /** Set as soon as the change failed; the operation ends when its undo has ended. */
+  readonly error: OperationError | null;
+  readonly cancelRequested: boolean;
+  /** What to do when the decky's host is away. */
+  readonly whenAway: "queue" | "refuse";
+  readonly createdAt: Date;
+  readonly startedAt: Date | null;
+  readonly finishedAt: Date | null;
+}
+
+export type OperationPatch = Partial<
+  Pick<Operation, "state" | "host" | "revision" | "plan" | "receipt" | "error" | "cancelRequested" | "startedAt" | "finishedAt">
+>;
+
+export type NewOperation = Pick<Operation, "kind" | "actor"> & Partial<Operation>;
+
+/** One step of one attempt at an operation. */
+export interface OperationStep {
+  readonly operationId: string;
+  readonly attempt: number;
+  readonly number: number;
+  readonly verb: string;
+  readonly target: string;
+  readonly cause: string;
+  readonly service: string;
+  readonly state: "running" | "succeeded" | "failed";
+  readonly outputTail: readonly string[];
+  readonly startedAt: Date;
+  readonly finishedAt: Date | null;
+}
+
+/** An operation with all that is shown of it. */
+export interface OperationRecord {
+  readonly row: Operation;
+  readonly steps: readonly OperationStep[];
+  /** Ids of its parts. */
+  readonly children: readonly string[];
+}
+
+export const openStates = ["pending", "running"] as const satisfies readonly OperationState[];
+
+export function hasEnded({ state }: Pick<Operation, "state">): boolean {
+  return state !== "pending" && state !== "running";
+}
+
+export function makeOperation(operation: NewOperation): Operation {
+  return {
+    id: `op-${randomBytes(5).toString("hex")}`,
+    state: "pending",
+    deckyId: null,
+    scope: "fleet",
+    deckyName: "",
+    host: "local",
+    service: "",
+    revision: 0,
+    reason: "",
+    requestId: null,
+    requestHash: "",
+    onFailure: "undo",
+    expectedPlan: "",
+    parent: null,
+    plan: null,
+    receipt: null,
+    error: null,
+    cancelRequested: false,
+    whenAway: "queue",
+    createdAt: new Date(),
+    startedAt: null,
+    finishedAt: null,
+    ...operation,
+  };
+}
+
+/** A plan without steps: of a change that was stored and not planned yet, or that has nothing to do. */
+export function emptyPlan(more: Partial<PlanRecord> = {}): PlanRecord {
+  return { steps: [], untouched: [], risks: [], baseRevision: 0, digest: "", text: "", changes: [], ...more };
+}
+
+/** The plan of a host that could not be asked. */
+export const unknownPlan: PlanView = { steps: [], untouched: [], risks: [], digest: "" };
 
 export function toPlanRecord(plan: PlanView, text: string, baseRevision: number, changes: readonly ServiceChange[]): PlanRecord {
   return {

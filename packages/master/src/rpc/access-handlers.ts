@@ -1,9 +1,8 @@
 import { durationMs, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { type AccessService, Role } from "@decnet/contract/gen/decnet/v1/access_pb";
-import type { Role as RoleWord } from "../access/tokens.ts";
-import { type FilterConditions, listRows } from "../store/list-rows.ts";
-import { Audit, type TokenRow } from "../store/tables.ts";
+import type { Role as RoleWord, Token } from "../model/access.ts";
+import { auditFilterKeys } from "../store/audit.ts";
 import type { MasterParts } from "./parts.ts";
 import { callerOf, invalid, parseFilter, parseId, parsePage } from "./requests.ts";
 
@@ -13,15 +12,9 @@ const roleWords: Partial<Record<Role, RoleWord>> = {
   [Role.OPERATOR]: "operator",
   [Role.ADMIN]: "admin",
 };
-const filterConditions: FilterConditions = {
-  actor: (comparison) => `entry.actor ${comparison}`,
-  action: (comparison) => `entry.action ${comparison}`,
-  target: (comparison) => `entry.target ${comparison}`,
-  outcome: (comparison) => `entry.outcome ${comparison}`,
-};
 const maxTtlMs = 10 * 365 * 86_400_000;
 
-export function createAccessHandlers({ tokens, database, version }: MasterParts): ServiceImpl<typeof AccessService> {
+export function createAccessHandlers({ store: { tokens, audit }, version }: MasterParts): ServiceImpl<typeof AccessService> {
   return {
     whoAmI(_, context) {
       const caller = callerOf(context);
@@ -47,23 +40,15 @@ export function createAccessHandlers({ tokens, database, version }: MasterParts)
     listTokens: async () => ({ tokens: (await tokens.list()).map(toToken) }),
     revokeToken: async ({ id }) => ({ token: toToken(await tokens.revoke(parseId(id))) }),
     async listAudit(request) {
-      const terms = parseFilter(request.filter, filterConditions);
-      const page = parsePage(request, 100);
-      const { rows, next } = await database.read((tx) =>
-        listRows(tx.getRepository(Audit).createQueryBuilder("entry").orderBy({ "entry.at": "DESC", "entry.id": "ASC" }), {
-          terms,
-          conditions: filterConditions,
-          page,
-          countBy: "entry.outcome",
-        }),
-      );
+      const terms = parseFilter(request.filter, auditFilterKeys);
+      const { rows, next } = await audit.list({ terms, page: parsePage(request, 100) });
       const entries = rows.map(({ operationId, at, ...row }) => ({ ...row, operation: operationId, at: timestampFromDate(at) }));
       return { entries, nextPageToken: next === undefined ? "" : String(next) };
     },
   };
 }
 
-function toToken(row: TokenRow) {
+function toToken(row: Token) {
   const time = (date: Date | null) => (date === null ? {} : timestampFromDate(date));
   return {
     id: row.id,

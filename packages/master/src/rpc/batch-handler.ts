@@ -13,14 +13,15 @@ import {
   type BatchResultSchema,
   type MutationService,
 } from "@decnet/contract/gen/decnet/v1/mutation_pb";
-import type { Mutation } from "../changes/mutate.ts";
-import { hasEnded, type OperationRecord, type WaitedFor } from "../store/operations.ts";
+import type { Mutation } from "../decide/resolve-mutation.ts";
+import { hasEnded, type Operation, type OperationRecord } from "../model/operation.ts";
+import { deckyFilterKeys } from "../store/deckies.ts";
+import type { WaitedFor } from "../store/operations.ts";
 import { waitingFor, waitsForHost } from "./await-operation.ts";
-import { selectDeckyNames } from "./decky-filter.ts";
 import { toOperationMessage } from "./messages.ts";
 import { hashRequest } from "./mutating-request.ts";
 import type { MasterParts } from "./parts.ts";
-import { callerOf, invalid, parseOptions, parseRef, waits } from "./requests.ts";
+import { callerOf, invalid, parseFilter, parseOptions, parseRef, waits } from "./requests.ts";
 import { parseAdd, parseRemove, parseUpdate, type ServiceChange } from "./service-changes.ts";
 
 /** The part of a result that the change itself tells. */
@@ -47,11 +48,12 @@ export function createBatchHandler(parts: MasterParts): ServiceImpl<typeof Mutat
       throw invalid([{ field: "options", description: "expected_revision and expected_plan are for one decky" }]);
     const actor = callerOf(context).name;
     const requestHash = hashRequest(parts, BatchMutateRequestSchema, request);
-    const earlier = await parts.batches.find({ actor, options, requestHash });
+    const asked = { actor, options, requestHash };
+    const earlier = await parts.batches.find(asked);
     if (earlier !== undefined) return yield* tellAgain(parts, earlier, waits(request.options), context);
     const items = await expand(parts, request);
-    const parent = await parts.batches.begin({ actor, options, requestHash, total: items.length });
-    if (parent.isRepeated) return yield* tellAgain(parts, parent.id, waits(request.options), context);
+    const { row: parent, isRepeated } = await parts.batches.begin(asked, items.length);
+    if (isRepeated) return yield* tellAgain(parts, parent, waits(request.options), context);
     const counts = { done: 0, failed: 0, queued: 0 };
     const turns = new Map<string, Promise<unknown>>();
     let refused = 0;
@@ -104,9 +106,11 @@ export function createBatchHandler(parts: MasterParts): ServiceImpl<typeof Mutat
 }
 
 /** The same request again: how the first one stands, or ended. */
-async function* tellAgain(parts: MasterParts, id: string, isWaiting: boolean, context: HandlerContext) {
+async function* tellAgain(parts: MasterParts, batch: Operation, isWaiting: boolean, context: HandlerContext) {
+  const { id } = batch;
   const isHeld = async (row: WaitedFor) => (await waitingFor(id, row, parts)) !== "";
-  if (isWaiting) await parts.operations.waitForEnd(id, AbortSignal.any([context.signal, parts.stopping]), isHeld);
+  const record = { row: batch, steps: [], children: [] };
+  if (isWaiting) await parts.board.waitForEnd(record, AbortSignal.any([context.signal, parts.stopping]), isHeld);
   const { isClosed, ...counts } = await parts.batches.count(id);
   yield summary({ operation: id, ...counts, finished: isClosed });
 }
@@ -124,11 +128,7 @@ async function follow(
     const last =
       isDryRun || !isWaiting
         ? stored
-        : await parts.operations.waitForEnd(
-            stored.row.id,
-            AbortSignal.any([context.signal, parts.stopping]),
-            (row) => away(row) !== "",
-          );
+        : await parts.board.waitForEnd(stored, AbortSignal.any([context.signal, parts.stopping]), (row) => away(row) !== "");
     const operation = toOperationMessage(last, away(last.row));
     const isFailed = last.row.state === "failed" || last.row.state === "cancelled";
     const error = isFailed
@@ -153,7 +153,9 @@ function toErrorMessage(error: AppError) {
 async function expand(parts: MasterParts, request: BatchMutateRequest): Promise<BatchItem[]> {
   if (request.changes.length === 0) throw invalid([{ field: "changes", description: "at least one is needed" }]);
   const changes = request.changes.map((change, index) => parseChange(parts, change, request.select !== "", index));
-  const names = request.select === "" ? [] : await selectDeckyNames(parts, request.select, maxItems + 1);
+  const terms = parseFilter(request.select, deckyFilterKeys);
+  const page = { size: maxItems + 1, offset: 0 };
+  const names = request.select === "" ? [] : await parts.store.deckies.names({ terms, page });
   const items = changes.flatMap(({ decky, change }) =>
     (decky === undefined ? names : [decky]).map((name) => ({ decky: name, change })),
   );

@@ -9,7 +9,7 @@ import { invalid } from "./requests.ts";
 
 const heartbeatMs = 10_000;
 
-export function createEventHandlers({ events, stopping }: MasterParts): ServiceImpl<typeof EventService> {
+export function createEventHandlers({ store: { events }, stopping }: MasterParts): ServiceImpl<typeof EventService> {
   return {
     async *subscribe(request, context) {
       const bad = request.patterns.find((pattern) => !isTopicPattern(pattern));

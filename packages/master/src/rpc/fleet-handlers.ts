@@ -18,24 +18,21 @@ import {
 import { toLogLine } from "@decnet/engine/wire/logs";
 import { expandFleet, type WantedFleetInput } from "../decide/expand-fleet.ts";
 import type { Placement } from "../decide/placement.ts";
+import type { HostRegistry } from "../links/host-registry.ts";
+import type { Decky } from "../model/decky.ts";
 import { diffServices, requirePresent, restoreServices } from "../model/services.ts";
-import { listRows } from "../store/list-rows.ts";
-import { Deckies, type DeckyRow, Revisions } from "../store/tables.ts";
+import { deckyFilterKeys, type ShownDecky } from "../store/deckies.ts";
 import { awaitOperation } from "./await-operation.ts";
-import { deckyConditions } from "./decky-filter.ts";
 import { toChangeMessage, toDeckyMessage } from "./messages.ts";
 import { common, hashRequest } from "./mutating-request.ts";
 import type { MasterParts } from "./parts.ts";
 import { callerOf, invalid, parseFilter, parseOptions, parsePage, parseRef, parseSlug, waits } from "./requests.ts";
 
 export function createFleetHandlers(parts: MasterParts): ServiceImpl<typeof FleetService> {
-  const { database, deckies, catalogue, hosts, stopping } = parts;
-  const warningsOf = (row: DeckyRow) => (hosts.isReachable(row.host) ? hosts.link(row.host).warnings : []);
-  /** A worker says what changed, and how long ago it looked: what it does not speak of is as it was. */
-  const lastSeen = (row: DeckyRow, stored: Date | undefined): Date | undefined => {
-    const looked = row.state === "changing" || row.state === "unknown" ? undefined : hosts.connected(row.host)?.lookedAt();
-    return stored !== undefined && looked !== undefined && looked > stored ? looked : stored;
-  };
+  const { store, catalogue, hosts, stopping } = parts;
+  const warningsOf = (row: Decky) => (hosts.isReachable(row.host) ? hosts.link(row.host).warnings : []);
+  const toMessage = ({ decky, services, seenAt }: ShownDecky) =>
+    toDeckyMessage(decky, services, lastSeen(decky, seenAt, hosts), catalogue, warningsOf(decky));
   return {
     async applyFleet(request, context) {
       const fleet = expandFleet(parseFleet(request), catalogue);
@@ -45,71 +42,30 @@ export function createFleetHandlers(parts: MasterParts): ServiceImpl<typeof Flee
       return { operation: await awaitOperation(record, waits(request.options), parts, context) };
     },
     async listDeckies(request) {
-      const terms = parseFilter(request.filter, deckyConditions);
-      const page = parsePage(request, 100);
-      return database.read(async (tx) => {
-        const query = tx
-          .getRepository(Deckies)
-          .createQueryBuilder("decky")
-          .orderBy({ "decky.scope": "ASC", "decky.name": "ASC" });
-        const { rows, counts, next } = await listRows(query, {
-          terms,
-          conditions: deckyConditions,
-          page,
-          countBy: "decky.state",
-        });
-        const [services, seenAt] = await Promise.all([deckies.desiredServices(tx, rows), deckies.seenAt(tx, rows)]);
-        return {
-          deckies: rows.map((row) =>
-            toDeckyMessage(row, services.get(row.id) ?? [], lastSeen(row, seenAt.get(row.id)), catalogue, warningsOf(row)),
-          ),
-          counts,
-          nextPageToken: next === undefined ? "" : String(next),
-        };
-      });
+      const terms = parseFilter(request.filter, deckyFilterKeys);
+      const { rows, counts, next } = await store.deckies.list({ terms, page: parsePage(request, 100) });
+      return { deckies: rows.map(toMessage), counts, nextPageToken: next === undefined ? "" : String(next) };
     },
     async getDecky(request) {
       const { scope, name } = parseRef(request.decky);
-      return database.read(async (tx) => {
-        const row = await deckies.find(tx, scope, name);
-        const services = await deckies.services(tx, row, row.desiredRevision);
-        const seenAt = (await deckies.seenAt(tx, [row])).get(row.id);
-        return { decky: toDeckyMessage(row, services, lastSeen(row, seenAt), catalogue, warningsOf(row)) };
-      });
+      return { decky: toMessage(await store.deckies.show(scope, name)) };
     },
     async listRevisions(request) {
-      const { scope, name } = parseRef(request.decky);
+      const { revision, compareTo } = request;
       const page = parsePage(request, 50);
-      return database.read(async (tx) => {
-        const decky = await deckies.find(tx, scope, name);
-        const order = { number: "DESC" } as const;
-        const numbers =
-          request.revision === undefined
-            ? (
-                await tx
-                  .getRepository(Revisions)
-                  .find({ where: { deckyId: decky.id }, order, skip: page.offset, take: page.size, select: { number: true } })
-              ).map((row) => row.number)
-            : [request.revision];
-        const revisions = [];
-        for (const number of numbers) {
-          const revision = await deckies.revision(tx, decky, number);
-          const other = request.compareTo ?? number - 1;
-          const before = other === 0 ? [] : (await deckies.revision(tx, decky, other)).services;
-          revisions.push({
-            number,
-            createdAt: timestampFromDate(revision.createdAt),
-            actor: revision.actor,
-            reason: revision.reason,
-            operation: revision.operationId,
-            services: revision.services.map((service) => service.slug),
-            changes: diffServices(before, revision.services, catalogue).map(toChangeMessage),
-          });
-        }
-        const next = page.offset + revisions.length;
-        const isMore = request.revision === undefined && revisions.length === page.size && next < decky.desiredRevision;
-        return { revisions, nextPageToken: isMore ? String(next) : "" };
-      });
+      const { revisions, next } = await store.deckies.revisions({ ...parseRef(request.decky), revision, compareTo, page });
+      return {
+        revisions: revisions.map(({ revision: shown, before }) => ({
+          number: shown.number,
+          createdAt: timestampFromDate(shown.createdAt),
+          actor: shown.actor,
+          reason: shown.reason,
+          operation: shown.operationId,
+          services: shown.services.map((service) => service.slug),
+          changes: diffServices(before, shown.services, catalogue).map(toChangeMessage),
+        })),
+        nextPageToken: next === undefined ? "" : String(next),
+      };
     },
     async restoreRevision(request, context) {
       if (request.revision === 0) throw invalid([{ field: "revision", description: "is needed" }]);
@@ -117,7 +73,8 @@ export function createFleetHandlers(parts: MasterParts): ServiceImpl<typeof Flee
       const record = await parts.mutations.submit({
         kind: "restore_revision",
         service: slug,
-        change: async (services, { revision }) => restoreServices(services, await revision(request.revision), slug),
+        revision: request.revision,
+        change: (services, at) => restoreServices(services, at(request.revision), slug),
         ...common(parts, RestoreRevisionRequestSchema, request, context),
       });
       return { operation: await awaitOperation(record, waits(request.options), parts, context) };
@@ -146,19 +103,23 @@ export function createFleetHandlers(parts: MasterParts): ServiceImpl<typeof Flee
     async *streamLogs(request, context) {
       const { scope, name } = parseRef(request.decky);
       if (request.tail > 10_000) throw invalid([{ field: "tail", description: "is at most 10000" }]);
-      const { row, slugs } = await database.read(async (tx) => {
-        const found = await deckies.find(tx, scope, name);
-        const services = await deckies.services(tx, found, found.desiredRevision);
-        if (request.service !== "") requirePresent(services, request.service, name);
-        return { row: found, slugs: request.service === "" ? services.map((service) => service.slug) : [request.service] };
-      });
-      const host = hosts.link(row.host);
+      const { decky, services } = await store.deckies.show(scope, name);
+      if (request.service !== "") requirePresent(services, request.service, name);
+      const slugs = request.service === "" ? services.map((service) => service.slug) : [request.service];
+      const host = hosts.link(decky.host);
       const signal = AbortSignal.any([context.signal, stopping]);
       const options = { tail: request.tail || 100, follow: request.follow, signal };
       for await (const entry of mergeStreams(slugs.map((slug) => host.logs({ scope, name }, slug, options))))
         yield create(StreamLogsResponseSchema, { lines: [toLogLine(entry)] });
     },
   };
+}
+
+/** A worker says what changed, and how long ago it checked: what it does not speak of is as it was. */
+function lastSeen(decky: Decky, stored: Date | undefined, hosts: HostRegistry): Date | undefined {
+  const isKnown = decky.state !== "changing" && decky.state !== "unknown";
+  const checked = isKnown ? hosts.connected(decky.host)?.checkedAt() : undefined;
+  return stored !== undefined && checked !== undefined && checked > stored ? checked : stored;
 }
 
 const drivers = {
@@ -184,9 +145,9 @@ function toPlacement(message: PlacementMessage | undefined): Placement | undefin
 function parseFleet({ fleet }: ApplyFleetRequest): WantedFleetInput {
   if (fleet?.lan === undefined) throw invalid([{ field: "fleet.lan", description: "is needed" }]);
   const driver = drivers[fleet.lan.driver];
-  if (driver === undefined) throw invalid([{ field: "fleet.lan.driver", description: "is no known value" }]);
-  if (!(fleet.movePolicy in MovePolicy)) throw invalid([{ field: "fleet.move_policy", description: "is no known value" }]);
-  if (!(fleet.driftPolicy in DriftPolicy)) throw invalid([{ field: "fleet.drift_policy", description: "is no known value" }]);
+  if (driver === undefined) throw invalid([{ field: "fleet.lan.driver", description: "unknown value" }]);
+  if (!(fleet.movePolicy in MovePolicy)) throw invalid([{ field: "fleet.move_policy", description: "unknown value" }]);
+  if (!(fleet.driftPolicy in DriftPolicy)) throw invalid([{ field: "fleet.drift_policy", description: "unknown value" }]);
   const { name, subnet, gateway, parent, ipStart } = fleet.lan;
   return {
     lan: { driver, name, subnet, gateway, parent, ipStart },

@@ -14,15 +14,15 @@ import { secretKeys } from "@decnet/engine/catalogue/effective";
 import type { Catalogue, ServiceConfig } from "@decnet/engine/catalogue/types";
 import { toRefMessage } from "@decnet/engine/wire/decky-spec";
 import { deckyStates as judgedStates, serviceStates, toReceiptMessage } from "@decnet/engine/wire/outcome";
-import type { DeckyState as StateWord, StoredService } from "../model/decky.ts";
+import type { Decky, DeckyState as StateWord, StoredService } from "../model/decky.ts";
 import type {
   OperationKind as KindWord,
+  OperationRecord,
   OperationState as OperationStateWord,
+  OperationStep,
   PlanRecord,
   ServiceChange,
 } from "../model/operation.ts";
-import type { OperationRecord } from "../store/operations.ts";
-import type { DeckyRow, StepRow } from "../store/tables.ts";
 
 /** Our types as messages. Secrets stop here: they have no way into a message. */
 
@@ -100,7 +100,7 @@ export function toOperationMessage(
   };
 }
 
-export function toStepMessage(step: StepRow) {
+export function toStepMessage(step: OperationStep) {
   return {
     number: step.number,
     verb: step.verb,
@@ -142,7 +142,7 @@ export function toChangeMessage(change: ServiceChange): MessageInitShape<typeof 
 }
 
 export function toDeckyMessage(
-  row: DeckyRow,
+  row: Decky,
   services: readonly StoredService[],
   seenAt: Date | undefined,
   catalogue: Catalogue,
@@ -172,7 +172,7 @@ export function toDeckyMessage(
   };
 }
 
-function toServiceMessage(row: DeckyRow, service: StoredService, catalogue: Catalogue) {
+function toServiceMessage(row: Decky, service: StoredService, catalogue: Catalogue) {
   const secrets = secretKeys(catalogue.services.get(service.slug));
   const seen = row.observed?.services.find((candidate) => candidate.slug === service.slug);
   const isKnown = seen !== undefined && row.state !== "unknown";

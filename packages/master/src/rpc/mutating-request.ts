@@ -1,6 +1,7 @@
 import { type DescMessage, type MessageShape, toJsonString } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
-import type { Mutation } from "../changes/mutate.ts";
+import { kAudit } from "../access/audit.ts";
+import type { MutationRequest } from "../changes/mutate.ts";
 import type { MasterParts } from "./parts.ts";
 import { callerOf, parseOptions, parseRef } from "./requests.ts";
 
@@ -15,10 +16,11 @@ export function common<Desc extends DescMessage>(
   schema: Desc,
   request: MessageShape<Desc> & MutatingRequest,
   context: HandlerContext,
-): Pick<Mutation, "scope" | "decky" | "actor" | "options" | "requestHash"> {
+): Pick<MutationRequest, "scope" | "decky" | "actor" | "options" | "requestHash" | "audit"> {
   const { scope, name } = parseRef(request.decky);
   const options = parseOptions(request.options);
-  return { scope, decky: name, actor: callerOf(context).name, options, requestHash: hashRequest(parts, schema, request) };
+  const requestHash = hashRequest(parts, schema, request);
+  return { scope, decky: name, actor: callerOf(context).name, options, requestHash, audit: context.values.get(kAudit) };
 }
 
 /** Keyed, because requests hold secrets. */

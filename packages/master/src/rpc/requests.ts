@@ -3,14 +3,15 @@ import { AppError, type FieldViolation } from "@decnet/common/errors/app-error";
 import type { DeckyRef } from "@decnet/contract/gen/decnet/v1/decky_pb";
 import { OnFailure, type MutationOptions as OptionsMessage, Wait, WhenAway } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { kCaller } from "../access/authenticate.ts";
-import type { Caller } from "../access/tokens.ts";
-import type { MutationOptions } from "../changes/mutate.ts";
+import type { MutationOptions } from "../decide/resolve-mutation.ts";
+import type { Caller } from "../model/access.ts";
 import type { FilterTerm } from "../store/list-rows.ts";
 
 /** Reads what every mutating request has. Refuses before anything is looked up. */
 
 const namePattern = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 const slugPattern = /^[a-z0-9][a-z0-9_-]{0,63}$/;
+const maxReason = 1_000;
 const printable = /^[^\u0000-\u001f\u007f]*$/;
 
 export function callerOf(context: HandlerContext): Caller {
@@ -49,6 +50,13 @@ export function parseId(id: string): string {
   return id;
 }
 
+/** Why something is asked for, in the caller's words. */
+export function parseReason(reason: string, field: string): string {
+  if (reason.length > maxReason) throw invalid([{ field, description: `has at most ${maxReason} characters` }]);
+  if (!printable.test(reason)) throw invalid([{ field, description: "holds control characters" }]);
+  return reason;
+}
+
 export function parseOptions(options: OptionsMessage | undefined): MutationOptions {
   const problems: FieldViolation[] = [];
   const text = (field: string, value: string, max: number) => {
@@ -61,16 +69,15 @@ export function parseOptions(options: OptionsMessage | undefined): MutationOptio
     expectedRevision: options?.expectedRevision,
     expectedPlan: text("expected_plan", options?.expectedPlan ?? "", 64),
     dryRun: options?.dryRun ?? false,
-    reason: text("reason", options?.reason ?? "", 1_000),
+    reason: text("reason", options?.reason ?? "", maxReason),
     onFailure: options?.onFailure === OnFailure.KEEP ? "keep" : "undo",
     whenAway: options?.whenAway === WhenAway.REFUSE ? "refuse" : "queue",
   };
   if (options !== undefined && !(options.onFailure in OnFailure))
-    problems.push({ field: "options.on_failure", description: "is no known value" });
+    problems.push({ field: "options.on_failure", description: "unknown value" });
   if (options !== undefined && !(options.whenAway in WhenAway))
-    problems.push({ field: "options.when_away", description: "is no known value" });
-  if (options !== undefined && !(options.wait in Wait))
-    problems.push({ field: "options.wait", description: "is no known value" });
+    problems.push({ field: "options.when_away", description: "unknown value" });
+  if (options !== undefined && !(options.wait in Wait)) problems.push({ field: "options.wait", description: "unknown value" });
   if (problems.length > 0) throw invalid(problems);
   return parsed;
 }
@@ -94,16 +101,15 @@ export function parsePage(request: { readonly pageSize: number; readonly pageTok
 }
 
 /** `state!=running,host=edge-*` → terms. Throws REQUEST_INVALID for an unknown key. */
-export function parseFilter(filter: string, conditions: Readonly<Record<string, unknown>>): FilterTerm[] {
+export function parseFilter(filter: string, keys: readonly string[]): FilterTerm[] {
   if (filter.length > 1_000) throw invalid([{ field: "filter", description: "has at most 1000 characters" }]);
   if (!printable.test(filter)) throw invalid([{ field: "filter", description: "holds control characters" }]);
   return filter.split(",").flatMap((term): FilterTerm[] => {
     if (term.trim() === "") return [];
     const match = /^\s*([a-z_]+)\s*(!?=)\s*([^=]*?)\s*$/.exec(term);
     const [, key = "", operator, glob = ""] = match ?? [];
-    if (match === null || !Object.hasOwn(conditions, key)) {
-      const keys = Object.keys(conditions).join(", ");
-      throw invalid([{ field: "filter", description: `terms are key=value or key!=value with one of ${keys}` }]);
+    if (match === null || !keys.includes(key)) {
+      throw invalid([{ field: "filter", description: `terms are key=value or key!=value with one of ${keys.join(", ")}` }]);
     }
     return [{ key, negated: operator === "!=", glob }];
   });

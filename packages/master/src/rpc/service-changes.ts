@@ -6,7 +6,7 @@ import {
 } from "@decnet/contract/gen/decnet/v1/mutation_pb";
 import { coerceConfig } from "@decnet/engine/catalogue/coerce";
 import type { Catalogue } from "@decnet/engine/catalogue/types";
-import type { Mutation } from "../changes/mutate.ts";
+import type { Mutation } from "../decide/resolve-mutation.ts";
 import { addService, findEntry, removeService, updateService } from "../model/services.ts";
 import { invalid, parseSlug } from "./requests.ts";
 
@@ -23,7 +23,7 @@ export function parseAdd(request: Pick<AddServiceRequest, "service" | "config">,
   };
 }
 
-/** No look into the catalogue: a service that is no longer on offer can still be removed. */
+/** The catalogue is not asked: a service that is no longer on offer can still be removed. */
 export function parseRemove(request: Pick<RemoveServiceRequest, "service">): ServiceChange {
   const slug = parseSlug(request.service);
   return { kind: "remove_service", service: slug, changeFor: (decky) => (services) => removeService(services, slug, decky) };
@@ -34,7 +34,7 @@ export function parseUpdate(
   catalogue: Catalogue,
 ): ServiceChange {
   const entry = findEntry(catalogue, parseSlug(request.service));
-  if (!(request.mode in UpdateMode)) throw invalid([{ field: "mode", description: "is no known value" }]);
+  if (!(request.mode in UpdateMode)) throw invalid([{ field: "mode", description: "unknown value" }]);
   if (request.clearSecrets.length > 100) throw invalid([{ field: "clear_secrets", description: "at most 100 keys" }]);
   coerceConfig(entry, request.config);
   const mode = request.mode === UpdateMode.MERGE ? "merge" : "replace";

@@ -1,29 +1,42 @@
 import { AppError } from "@decnet/common/errors/app-error";
 import { createBounded } from "@decnet/common/runtime/bounded";
+import type { ClientBase } from "pg";
 import { DataSource, type EntityManager } from "typeorm";
 import { Initial1764000000000 } from "./migrations/1764000000000-initial.ts";
 import { FleetSize1764100000000 } from "./migrations/1764100000000-fleet-size.ts";
 import { Swarm1764200000000 } from "./migrations/1764200000000-swarm.ts";
 import { Moves1764350000000 } from "./migrations/1764350000000-moves.ts";
+import { Versions1764500000000 } from "./migrations/1764500000000-versions.ts";
+import { SnakeCaseNames } from "./naming.ts";
 import { entities } from "./tables.ts";
+import { Transaction, type Tx } from "./transaction.ts";
 
-/** What a transaction's work may use; anything else would run outside the transaction. */
-export type Tx = EntityManager;
+export type { Tx } from "./transaction.ts";
 
 /** For whom a transaction waits. */
 export interface Turn {
   /** Agents have places of their own. */
   readonly of: "agents";
-  /** Whoever waits for nothing any more gives his turn up. */
+  /** A call that nobody waits for any more gives its turn up. */
   readonly signal: AbortSignal;
 }
 
 export interface Database {
   /** Runs work in one transaction. Retried when the database asks for it; no I/O but the database's belongs inside. */
   transaction<T>(work: (tx: Tx) => Promise<T>, turn?: Turn): Promise<T>;
-  /** One statement, or reads that need no common snapshot. */
+  /** Reads that need no common snapshot. */
   read<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
+  /** One statement that writes. Retried like a transaction. */
+  write<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
+  /** One prepared statement in one round trip: the shortest way there and back. */
+  run<Row extends object>(statement: Statement, values: readonly unknown[]): Promise<Row[]>;
   close(): Promise<void>;
+}
+
+/** A statement that is prepared once on each connection, under its name. */
+export interface Statement {
+  readonly name: string;
+  readonly text: string;
 }
 
 export type DatabaseAddress =
@@ -34,11 +47,11 @@ const migrationLock = 7_233_001;
 const retriable = new Set(["40001", "40P01"]);
 const retries = 5;
 /**
- * Connections for transactions, which write their facts one after another anyway, for those of agents that report, and for reads. Each kind waits for its
- * own, outside the pool: thousands of deckies that change at once keep no report and no heartbeat waiting, and a wait for a turn is not taken for a
- * database that is away.
+ * Connections for transactions, which write their events one after another anyway, for those of agents that report, for reads, and for rounds of prepared
+ * statements. Each kind waits for its own, outside the pool: thousands of deckies that change at once keep no report and no heartbeat waiting, and a wait for
+ * a turn is not taken for a database that is away.
  */
-const connections = { transactions: 10, agents: 4, reads: 6 };
+const connections = { transactions: 10, agents: 4, reads: 6, statements: 4 };
 const patienceMs = 60_000;
 
 /** Connects and brings the schema up to date. Throws STORAGE_UNAVAILABLE when the database does not answer. */
@@ -49,8 +62,9 @@ export async function openDatabase(address: DatabaseAddress): Promise<Database> 
       ? { url: address.url }
       : { host: address.socketFolder, database: address.database, username: address.user }),
     entities,
-    migrations: [Initial1764000000000, FleetSize1764100000000, Swarm1764200000000, Moves1764350000000],
-    poolSize: connections.transactions + connections.agents + connections.reads,
+    namingStrategy: new SnakeCaseNames(),
+    migrations: [Initial1764000000000, FleetSize1764100000000, Swarm1764200000000, Moves1764350000000, Versions1764500000000],
+    poolSize: Object.values(connections).reduce((sum, count) => sum + count, 0),
     applicationName: "decnet-master",
     connectTimeoutMS: 10_000,
     poolErrorHandler: () => undefined,
@@ -62,21 +76,57 @@ export async function openDatabase(address: DatabaseAddress): Promise<Database> 
   const transactions = createBounded(connections.transactions, patienceMs, late);
   const agents = createBounded(connections.agents, patienceMs, late);
   const reads = createBounded(connections.reads, patienceMs, late);
-  const transact = async <T>(work: (tx: Tx) => Promise<T>): Promise<T> => {
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        return await guarded(() => source.transaction(work));
-      } catch (error) {
-        if (attempt >= retries || !retriable.has(sqlStateOf(error) ?? "")) throw error;
-      }
-    }
-  };
+  const statements = createBounded(connections.statements, patienceMs, late);
+  const transact = <T>(work: (tx: Tx) => Promise<T>) =>
+    retried(() => source.transaction((manager: EntityManager) => work(new Transaction(manager))));
+  const alone = new Transaction(source.manager);
   return {
     transaction: (work, turn) =>
       turn === undefined ? transactions(() => transact(work)) : agents(() => transact(work), turn.signal),
-    read: (work) => reads(() => guarded(() => work(source.manager))),
+    read: (work) => reads(() => guarded(() => work(alone))),
+    write: (work) => reads(() => retried(() => work(alone))),
+    run: (statement, values) => statements(() => retried(() => runAlone(source, statement, values))),
     close: () => source.destroy(),
   };
+}
+
+async function retried<T>(work: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await guarded(work);
+    } catch (error) {
+      if (attempt >= retries || !retriable.has(sqlStateOf(error) ?? "")) throw error;
+    }
+  }
+}
+
+async function runAlone<Row extends object>(
+  source: DataSource,
+  statement: Statement,
+  values: readonly unknown[],
+): Promise<Row[]> {
+  const runner = source.createQueryRunner();
+  try {
+    return await runOn(await runner.connect(), statement, values);
+  } finally {
+    await runner.release();
+  }
+}
+
+/** A prepared statement inside a transaction. */
+export async function runIn<Row extends object>(tx: Tx, statement: Statement, values: readonly unknown[]): Promise<Row[]> {
+  const runner = Transaction.managerOf(tx).queryRunner;
+  if (runner === undefined) throw new Error("this is no transaction");
+  return runOn(await runner.connect(), statement, values);
+}
+
+async function runOn<Row extends object>(
+  client: ClientBase,
+  { name, text }: Statement,
+  values: readonly unknown[],
+): Promise<Row[]> {
+  const { rows } = await client.query<Row>({ name, text, values: [...values] });
+  return rows;
 }
 
 /** Two masters that start together take turns. */
@@ -91,7 +141,7 @@ async function migrateAlone(source: DataSource): Promise<void> {
   }
 }
 
-/** An error that the database answered is passed on; one that says it is away becomes STORAGE_UNAVAILABLE. */
+/** An error of the database itself is passed on; one that says that it is away becomes STORAGE_UNAVAILABLE. */
 async function guarded<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();

@@ -1,50 +1,94 @@
 import { AppError } from "@decnet/common/errors/app-error";
 import { cleanText } from "@decnet/common/runtime/foreign-text";
-import { IsNull } from "./conditions.ts";
+import type { Host, HostPatch } from "../model/host.ts";
+import { In, IsNull } from "./conditions.ts";
 import type { Database, Tx } from "./database.ts";
-import { type HostRow, Hosts } from "./tables.ts";
-import { updateRows } from "./write.ts";
+import { Hosts } from "./tables.ts";
+import { managerOf } from "./transaction.ts";
+import { insertRows, updateRows } from "./write.ts";
 
 /** Enrolled workers. A decommissioned host keeps its row; its name is free again. */
 export interface HostStore {
-  list(tx: Tx): Promise<HostRow[]>;
-  /** What is known about when the hosts that are not named were seen; theirs alone is read. */
-  others(tx: Tx, names: readonly string[]): Promise<Pick<HostRow, "id" | "name" | "lastSeen">[]>;
+  /** Those that are not decommissioned, by name. */
+  list(tx?: Tx): Promise<Host[]>;
+  /** Decommissioned ones too. */
+  listAll(): Promise<Host[]>;
+  /** Of the hosts that are not named, when they were last seen. */
+  others(names: readonly string[]): Promise<Pick<Host, "id" | "name" | "lastSeen">[]>;
   /** Throws HOST_NOT_FOUND. */
-  find(tx: Tx, name: string): Promise<HostRow>;
-  /** The host whose certificate this is, if it is accepted still. */
-  accepts(id: string, serial: string): Promise<HostRow | undefined>;
+  find(name: string, tx?: Tx): Promise<Host>;
+  /** The newest host of a name, decommissioned or not. */
+  findLast(name: string): Promise<Host | undefined>;
+  /** Locks the row until the transaction ends. */
+  lock(tx: Tx, id: string): Promise<Host | undefined>;
+  lockByName(tx: Tx, name: string): Promise<Host | undefined>;
+  /** The host whose certificate this is, if it is still accepted. */
+  accepts(id: string, serial: string): Promise<Host | undefined>;
   /** The name of a host that is or was enrolled, for the record; empty for none. */
   nameOf(id: string): Promise<string>;
-  update(tx: Tx, id: string, patch: Partial<HostRow>): Promise<void>;
+  /** Inserts or replaces. */
+  save(tx: Tx, host: Host): Promise<void>;
+  update(tx: Tx, id: string, patch: HostPatch): Promise<void>;
+  /** One statement of its own. */
+  note(id: string, patch: HostPatch): Promise<void>;
+  noteSeen(names: readonly string[], at: Date): Promise<void>;
+  decommissioning(): Promise<Host[]>;
 }
 
 export function createHostStore(database: Database): HostStore {
+  const repository = (tx: Tx) => managerOf(tx).getRepository(Hosts);
+  const within = <T>(tx: Tx | undefined, work: (tx: Tx) => Promise<T>): Promise<T> =>
+    tx === undefined ? database.read(work) : work(tx);
+  const locked = { mode: "pessimistic_write" } as const;
   return {
-    list: (tx) => tx.getRepository(Hosts).find({ where: { decommissionedAt: IsNull() }, order: { name: "ASC" } }),
-    others: (tx, names) =>
-      tx.query(
-        `SELECT id, name, last_seen AS "lastSeen" FROM hosts WHERE decommissioned_at IS NULL AND NOT (name = ANY ($1)) ORDER BY name`,
-        [names],
+    list: (tx) =>
+      within(tx, (found) => repository(found).find({ where: { decommissionedAt: IsNull() }, order: { name: "ASC" } })),
+    listAll: () => database.read((tx) => repository(tx).find({ order: { name: "ASC", enrolledAt: "ASC" } })),
+    others: (names) => database.run(others, [names]),
+    find: (name, tx) =>
+      within(tx, async (found) => {
+        const shown = cleanText(name, 64);
+        const row = shown === name ? await repository(found).findOneBy({ name, decommissionedAt: IsNull() }) : null;
+        if (row === null) throw hostNotFound(shown);
+        return row;
+      }),
+    findLast: (name) =>
+      database.read(
+        async (tx) => (await repository(tx).findOne({ where: { name }, order: { enrolledAt: "DESC" } })) ?? undefined,
       ),
-    async find(tx, name) {
-      const shown = cleanText(name, 64);
-      const row = shown === name ? await tx.getRepository(Hosts).findOneBy({ name, decommissionedAt: IsNull() }) : null;
-      if (row === null)
-        throw new AppError("HOST_NOT_FOUND", `there is no host ${JSON.stringify(shown)}`, {
-          metadata: { host: shown },
-          resource: { type: "host", name: shown },
-        });
-      return row;
-    },
+    lock: async (tx, id) => (await repository(tx).findOne({ where: { id }, lock: locked })) ?? undefined,
+    lockByName: async (tx, name) =>
+      (await repository(tx).findOne({ where: { name, decommissionedAt: IsNull() }, lock: locked })) ?? undefined,
     accepts: (id, serial) =>
       database.read(async (tx) => {
-        const row = await tx.getRepository(Hosts).findOneBy({ id, decommissionedAt: IsNull() });
+        const row = await repository(tx).findOneBy({ id, decommissionedAt: IsNull() });
         return row?.certificateSerials.includes(serial) === true ? row : undefined;
       }),
-    nameOf: (id) => database.read(async (tx) => (await tx.getRepository(Hosts).findOneBy({ id }))?.name ?? ""),
+    nameOf: (id) => database.read(async (tx) => (await repository(tx).findOneBy({ id }))?.name ?? ""),
+    async save(tx, host) {
+      const { id, ...rest } = host;
+      if ((await updateRows(tx, Hosts, { id }, rest)) === 0) await insertRows(tx, Hosts, [host]);
+    },
     async update(tx, id, patch) {
       await updateRows(tx, Hosts, { id }, patch);
     },
+    note: (id, patch) => database.write(async (tx) => void (await updateRows(tx, Hosts, { id }, patch))),
+    noteSeen: (names, at) =>
+      database.write(
+        async (tx) => void (await updateRows(tx, Hosts, { name: In([...names]), decommissionedAt: IsNull() }, { lastSeen: at })),
+      ),
+    decommissioning: () => database.read((tx) => repository(tx).findBy({ decommissioning: true, decommissionedAt: IsNull() })),
   };
 }
+
+export function hostNotFound(name: string): AppError {
+  return new AppError("HOST_NOT_FOUND", `there is no host ${JSON.stringify(name)}`, {
+    metadata: { host: name },
+    resource: { type: "host", name },
+  });
+}
+
+const others = {
+  name: "decnet-other-hosts",
+  text: `SELECT id, name, last_seen AS "lastSeen" FROM hosts WHERE decommissioned_at IS NULL AND NOT (name = ANY ($1)) ORDER BY name`,
+};

@@ -1,9 +1,11 @@
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import { AppError } from "@decnet/common/errors/app-error";
 import { formatJoinToken } from "@decnet/common/pki/join-token";
+import type { JoinToken } from "../model/host.ts";
 import { IsNull, Not } from "./conditions.ts";
 import type { Database, Tx } from "./database.ts";
-import { type JoinTokenRow, JoinTokens } from "./tables.ts";
+import { JoinTokens } from "./tables.ts";
+import { managerOf } from "./transaction.ts";
 import { insertRows, updateRows } from "./write.ts";
 
 /** Join tokens: single use, expiring, revocable. Only a hash of the secret is kept. */
@@ -15,14 +17,16 @@ export interface JoinTokenStore {
     readonly ttlMs: number;
     readonly masters: readonly string[];
     readonly caHash: string;
-  }): Promise<{ row: JoinTokenRow; secret: string }>;
-  list(): Promise<JoinTokenRow[]>;
-  revoke(id: string): Promise<JoinTokenRow>;
+  }): Promise<{ row: JoinToken; secret: string }>;
+  list(): Promise<JoinToken[]>;
+  revoke(id: string): Promise<JoinToken>;
   /**
-   * Uses a token for a key, once; the same key again is the same use until the token ends, since an answer may have been lost. Throws TOKEN_INVALID,
+   * Uses a token for a key, once; the same key again is the same use until the token ends, since a response may have been lost. Throws TOKEN_INVALID,
    * TOKEN_EXPIRED, TOKEN_USED or TOKEN_REVOKED.
    */
-  use(tx: Tx, token: { readonly id: string; readonly secret: string; readonly key: string }): Promise<JoinTokenRow>;
+  use(tx: Tx, token: { readonly id: string; readonly secret: string; readonly key: string }): Promise<JoinToken>;
+  /** The token led to this host. */
+  assign(tx: Tx, id: string, hostId: string): Promise<void>;
   /** Ends what a host joined with, but for one token: nobody gets a certificate with it again. */
   spend(tx: Tx, hostId: string, but?: string): Promise<void>;
 }
@@ -35,7 +39,7 @@ export function createJoinTokenStore(database: Database): JoinTokenStore {
     async create({ hostName, labels, createdBy, ttlMs, masters, caHash }) {
       const secret = randomBytes(24).toString("base64url");
       const createdAt = new Date();
-      const row: JoinTokenRow = {
+      const row: JoinToken = {
         id: `jt-${randomBytes(5).toString("hex")}`,
         hostName,
         secretHash: hash(secret),
@@ -48,14 +52,19 @@ export function createJoinTokenStore(database: Database): JoinTokenStore {
         revokedAt: null,
         hostId: null,
       };
-      await database.read((tx) => insertRows(tx, JoinTokens, [row]));
+      await database.write((tx) => insertRows(tx, JoinTokens, [row]));
       return { row, secret: formatJoinToken({ masters, caHash, id: row.id, secret }) };
     },
-    list: () => database.read((tx) => tx.getRepository(JoinTokens).find({ order: { createdAt: "DESC" } })),
+    list: () =>
+      database.read((tx) =>
+        managerOf(tx)
+          .getRepository(JoinTokens)
+          .find({ order: { createdAt: "DESC" } }),
+      ),
     revoke: (id) =>
-      database.read(async (tx) => {
+      database.write(async (tx) => {
         await updateRows(tx, JoinTokens, { id, revokedAt: IsNull() }, { revokedAt: new Date() });
-        const row = await tx.getRepository(JoinTokens).findOneBy({ id });
+        const row = await managerOf(tx).getRepository(JoinTokens).findOneBy({ id });
         if (row === null)
           throw new AppError("TOKEN_NOT_FOUND", `there is no join token ${JSON.stringify(id)}`, {
             resource: { type: "join token", name: id },
@@ -64,7 +73,9 @@ export function createJoinTokenStore(database: Database): JoinTokenStore {
       }),
     async use(tx, { id, secret, key }) {
       const row = idPattern.test(id)
-        ? await tx.getRepository(JoinTokens).findOne({ where: { id }, lock: { mode: "pessimistic_write" } })
+        ? await managerOf(tx)
+            .getRepository(JoinTokens)
+            .findOne({ where: { id }, lock: { mode: "pessimistic_write" } })
         : null;
       if (row === null || !sameHash(row.secretHash, hash(secret)))
         throw new AppError("TOKEN_INVALID", "the join token is not one of this master's");
@@ -77,6 +88,9 @@ export function createJoinTokenStore(database: Database): JoinTokenStore {
       if (isOver) throw new AppError("TOKEN_EXPIRED", `the join token ended at ${row.expiresAt.toISOString()}`, { metadata });
       await updateRows(tx, JoinTokens, { id }, { usedAt: row.usedAt ?? new Date(), usedKey: key });
       return row;
+    },
+    async assign(tx, id, hostId) {
+      await updateRows(tx, JoinTokens, { id }, { hostId });
     },
     async spend(tx, hostId, but = "") {
       await updateRows(tx, JoinTokens, { hostId, id: Not(but), revokedAt: IsNull() }, { revokedAt: new Date() });

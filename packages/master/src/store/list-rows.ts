@@ -10,10 +10,14 @@ export interface FilterTerm {
 /** For each key of a filter: a condition in SQL about a value, given as the comparison that follows the value. */
 export type FilterConditions = Readonly<Record<string, (comparison: string) => string>>;
 
-export interface ListOptions {
+/** What of a list is asked for. */
+export interface ListRequest {
   readonly terms: readonly FilterTerm[];
-  readonly conditions: FilterConditions;
   readonly page: { readonly size: number; readonly offset: number };
+}
+
+export interface ListOptions extends ListRequest {
+  readonly conditions: FilterConditions;
   /** What the counts are about, for instance `operation.state`. */
   readonly countBy: string;
 }

@@ -1,129 +1,121 @@
-import { randomBytes } from "node:crypto";
 import { AppError } from "@decnet/common/errors/app-error";
-import { type Bell, createBell } from "@decnet/common/runtime/signal-bell";
-import type { OperationState, PlanRecord } from "../model/operation.ts";
-import { In, IsNull, Not } from "./conditions.ts";
+import {
+  type Operation,
+  type OperationPatch,
+  type OperationRecord,
+  type OperationStep,
+  openStates,
+  type PlanRecord,
+} from "../model/operation.ts";
+import { createCodec } from "./codec.ts";
+import { In } from "./conditions.ts";
 import type { Database, Tx } from "./database.ts";
-import { type OperationRow, Operations, type StepRow, Steps } from "./tables.ts";
-import { insertRows, updateRows, upsertRows } from "./write.ts";
+import { type FilterConditions, type ListedRows, type ListRequest, listRows } from "./list-rows.ts";
+import { Operations, Steps } from "./tables.ts";
+import { managerOf } from "./transaction.ts";
+import { insertJson, updateRows, upsertRows } from "./write.ts";
 
-export const openStates: readonly OperationState[] = ["pending", "running"];
+/** What those who wait for an operation are shown of it meanwhile. */
+export type WaitedFor = Pick<Operation, "state" | "deckyId" | "host">;
 
-export function hasEnded(operation: Pick<OperationRow, "state">): boolean {
-  return !openStates.includes(operation.state);
+/** How the parts of an operation stand. */
+export interface PartCounts {
+  readonly done: number;
+  readonly failed: number;
+  readonly open: number;
 }
 
-export type NewOperation = Pick<OperationRow, "kind" | "actor"> & Partial<OperationRow>;
-
-export interface OperationRecord {
-  readonly row: OperationRow;
-  readonly steps: readonly StepRow[];
-  readonly children: readonly string[];
-}
-
-/** What whoever waits for an operation is shown of it meanwhile. */
-export type WaitedFor = Pick<OperationRow, "state" | "deckyId" | "host">;
-const waitedFor = { state: true, deckyId: true, host: true } as const satisfies Record<keyof WaitedFor, true>;
-
-/** Operations are kept for good; a row that has ended never changes again. */
+/** Operations are kept for good; a row that has ended never changes again. Those of deckies are changed by Resolutions alone. */
 export interface OperationStore {
-  make(operation: NewOperation): OperationRow;
-  insert(tx: Tx, operation: OperationRow): Promise<void>;
-  insertAll(tx: Tx, rows: readonly OperationRow[]): Promise<void>;
-  /** Changes an operation that has not ended. */
-  update(tx: Tx, id: string, patch: Partial<OperationRow>): Promise<boolean>;
-  openOf(tx: Tx, deckyId: string): Promise<OperationRow[]>;
+  insert(tx: Tx, rows: readonly Operation[]): Promise<void>;
+  /** Changes an operation of many deckies, or open ones of deckies that are locked. */
+  update(tx: Tx, ids: readonly string[], patch: OperationPatch): Promise<void>;
+  /** Stores an operation with one round trip. */
+  add(row: Operation): Promise<void>;
+  lock(tx: Tx, id: string): Promise<Operation | undefined>;
+  openOfDeckies(tx: Tx, deckyIds: readonly string[]): Promise<Operation[]>;
+  /** Open operations of a kind about a host. */
+  openOfHost(tx: Tx, host: string, kind: Operation["kind"]): Promise<Operation[]>;
+  /** Ids of the operations that these are parts of. */
+  parentsOf(tx: Tx, ids: readonly string[]): Promise<string[]>;
   /** Ids of the deckies of a host that have operations which have not ended. */
-  openDeckies(tx: Tx, host: string): Promise<ReadonlySet<string>>;
-  /** Which of these deckies have operations that have not ended. */
-  openAmong(tx: Tx, deckyIds: readonly string[]): Promise<ReadonlySet<string>>;
-  findByRequest(tx: Tx, actor: string, requestId: string): Promise<OperationRow | undefined>;
+  openDeckies(host: string): Promise<ReadonlySet<string>>;
+  findByRequest(actor: string, requestId: string, tx?: Tx): Promise<Operation | undefined>;
   /** The parts of an operation that have not ended. */
   openParts(id: string): Promise<WaitedFor[]>;
+  countParts(tx: Tx, id: string): Promise<PartCounts>;
+  /** Throws OPERATION_NOT_FOUND. */
   get(id: string): Promise<OperationRecord>;
-  /** Stores a plan for an operation that has not ended. */
-  recordPlan(id: string, plan: PlanRecord): Promise<void>;
-  /** Stores steps of one operation, each in its newest state. */
-  recordSteps(steps: readonly StepRow[]): Promise<void>;
-  /** Number of the newest attempt that has steps; 0 when there is none. */
-  lastAttempt(id: string): Promise<number>;
-  /** Wakes whoever waits for the end of these operations or watches them; call it after the commit that ended them. */
-  wake(ids: readonly string[]): void;
-  /** Waits until the operation has ended, until `isEnough` says that waiting is of no use, or until the signal says that it is over. */
-  waitForEnd(
-    id: string,
-    signal: AbortSignal,
-    isEnough?: (row: WaitedFor) => boolean | Promise<boolean>,
-  ): Promise<OperationRecord>;
-  /** The record now, and again whenever something may have changed. Ends after the record of the end. */
-  watch(id: string, signal: AbortSignal): AsyncGenerator<OperationRecord>;
+  waitedFor(id: string): Promise<WaitedFor | undefined>;
+  list(request: ListRequest): Promise<ListedRows<Operation>>;
+  /** Stores the progress of operations that have not ended. */
+  recordProgress(plans: ReadonlyMap<string, PlanRecord>, steps: readonly OperationStep[]): Promise<void>;
+  /** Batches that were never closed: a master ended in the middle of them. */
+  openBatches(): Promise<{ readonly row: Operation; readonly parts: number }[]>;
 }
 
-const pollMs = 1_000;
+const conditions: FilterConditions = {
+  decky: (comparison) => `operation.deckyName ${comparison}`,
+  service: (comparison) => `operation.service ${comparison}`,
+  state: (comparison) => `operation.state ${comparison}`,
+  kind: (comparison) => `operation.kind ${comparison}`,
+  actor: (comparison) => `operation.actor ${comparison}`,
+  host: (comparison) => `operation.host ${comparison}`,
+  parent: (comparison) => `coalesce(operation.parent, '') ${comparison}`,
+};
+
+/** What a filter of operations can name. */
+export const operationFilterKeys = Object.keys(conditions);
+
+const codec = createCodec(Operations);
+const isOpen = In([...openStates]);
+const waitedFor = { state: true, deckyId: true, host: true } as const satisfies Record<keyof WaitedFor, true>;
 
 export function createOperationStore(database: Database): OperationStore {
-  /** For the end, and for every step: whoever waits for the end is not woken for each step. */
-  const waiting: Bells = new Map();
-  const watching: Bells = new Map();
-  const store: OperationStore = {
-    make: (operation) => ({
-      id: `op-${randomBytes(5).toString("hex")}`,
-      state: "pending",
-      deckyId: null,
-      scope: "fleet",
-      deckyName: "",
-      host: "local",
-      service: "",
-      revision: 0,
-      reason: "",
-      requestId: null,
-      requestHash: "",
-      onFailure: "undo",
-      expectedPlan: "",
-      parent: null,
-      plan: null,
-      receipt: null,
-      error: null,
-      cancelRequested: false,
-      whenAway: "queue",
-      createdAt: new Date(),
-      startedAt: null,
-      finishedAt: null,
-      ...operation,
-    }),
-    insert: (tx, operation) => insertRows(tx, Operations, [operation]),
-    insertAll: (tx, rows) => insertRows(tx, Operations, rows),
-    async update(tx, id, patch) {
-      return (await updateRows(tx, Operations, { id, state: In([...openStates]) }, patch)) > 0;
+  const repository = (tx: Tx) => managerOf(tx).getRepository(Operations);
+  return {
+    insert: (tx, rows) => insertJson(tx, codec, rows),
+    async update(tx, ids, patch) {
+      if (ids.length > 0) await updateRows(tx, Operations, { id: In([...ids]), state: isOpen }, patch);
     },
-    openOf: (tx, deckyId) =>
-      tx
-        .getRepository(Operations)
-        .find({ where: { deckyId, state: In([...openStates]) }, order: { revision: "ASC", createdAt: "ASC" } }),
-    async openDeckies(tx, host) {
-      const where = { host, state: In([...openStates]), deckyId: Not(IsNull()) };
-      const rows = await tx.getRepository(Operations).find({ where, select: { deckyId: true } });
-      return new Set(rows.flatMap((row) => row.deckyId ?? []));
+    add: (row) => database.transaction((tx) => insertJson(tx, codec, [row])),
+    lock: async (tx, id) => (await repository(tx).findOne({ where: { id }, lock: { mode: "for_no_key_update" } })) ?? undefined,
+    async openOfDeckies(tx, deckyIds) {
+      if (deckyIds.length === 0) return [];
+      return repository(tx).find({
+        where: { deckyId: In([...deckyIds]), state: isOpen },
+        order: { revision: "ASC", createdAt: "ASC" },
+      });
     },
-    async openAmong(tx, deckyIds) {
-      if (deckyIds.length === 0) return new Set();
-      const where = { deckyId: In([...deckyIds]), state: In([...openStates]) };
-      const rows = await tx.getRepository(Operations).find({ where, select: { deckyId: true } });
-      return new Set(rows.flatMap((row) => row.deckyId ?? []));
+    openOfHost: (tx, host, kind) => repository(tx).findBy({ host, kind, state: isOpen }),
+    async parentsOf(tx, ids) {
+      const rows: { parent: string }[] = await managerOf(tx).query(
+        "SELECT DISTINCT parent FROM operations WHERE id = ANY ($1) AND parent IS NOT NULL",
+        [ids],
+      );
+      return rows.map(({ parent }) => parent);
     },
-    async findByRequest(tx, actor, requestId) {
-      return (await tx.getRepository(Operations).findOneBy({ actor, requestId })) ?? undefined;
+    async openDeckies(host) {
+      const rows = await database.run<{ decky_id: string }>(openDeckies, [host]);
+      return new Set(rows.map((row) => row.decky_id));
     },
-    openParts: (id) =>
-      database.read((tx) =>
-        tx.getRepository(Operations).find({ where: { parent: id, state: In([...openStates]) }, select: waitedFor }),
-      ),
+    async findByRequest(actor, requestId, tx) {
+      const find = async (within: Tx) => (await repository(within).findOneBy({ actor, requestId })) ?? undefined;
+      return tx === undefined ? database.read(find) : find(tx);
+    },
+    openParts: (id) => database.read((tx) => repository(tx).find({ where: { parent: id, state: isOpen }, select: waitedFor })),
+    async countParts(tx, id) {
+      const rows: PartCounts[] = await managerOf(tx).query(countParts, [id]);
+      return rows[0] ?? { done: 0, failed: 0, open: 0 };
+    },
     async get(id) {
       const [row, steps, children] = await database.read((tx) =>
         Promise.all([
-          tx.getRepository(Operations).findOneBy({ id }),
-          tx.getRepository(Steps).find({ where: { operationId: id }, order: { attempt: "ASC", number: "ASC" } }),
-          tx.getRepository(Operations).find({ where: { parent: id }, order: { deckyName: "ASC" }, select: { id: true } }),
+          repository(tx).findOneBy({ id }),
+          managerOf(tx)
+            .getRepository(Steps)
+            .find({ where: { operationId: id }, order: { attempt: "ASC", number: "ASC" } }),
+          repository(tx).find({ where: { parent: id }, order: { deckyName: "ASC" }, select: { id: true } }),
         ]),
       );
       if (row === null)
@@ -133,59 +125,36 @@ export function createOperationStore(database: Database): OperationStore {
         });
       return { row, steps, children: children.map((child) => child.id) };
     },
-    async recordPlan(id, plan) {
-      await database.read((tx) => store.update(tx, id, { plan }));
-    },
-    async recordSteps(steps) {
-      await database.read((tx) => upsertRows(tx, Steps, steps, ["operationId", "attempt", "number"]));
-      ring(
-        watching,
-        steps.map((step) => step.operationId),
-      );
-    },
-    lastAttempt: (id) =>
-      database.read(async (tx) => (await tx.getRepository(Steps).maximum("attempt", { operationId: id })) ?? 0),
-    wake(ids) {
-      ring(waiting, ids);
-      ring(watching, ids);
-    },
-    async waitForEnd(id, signal, isEnough = () => false) {
-      for await (const _ of rings(waiting, id, signal)) {
-        const row = await database.read((tx) => tx.getRepository(Operations).findOne({ where: { id }, select: waitedFor }));
-        if (row === null || hasEnded(row) || (await isEnough(row))) break;
-      }
-      return store.get(id);
-    },
-    async *watch(id, signal) {
-      for await (const _ of rings(watching, id, signal)) {
-        const record = await store.get(id);
-        yield record;
-        if (hasEnded(record.row)) return;
-      }
-    },
+    waitedFor: (id) =>
+      database.read(async (tx) => (await repository(tx).findOne({ where: { id }, select: waitedFor })) ?? undefined),
+    list: (request) =>
+      database.read((tx) =>
+        listRows(
+          repository(tx).createQueryBuilder("operation").orderBy({ "operation.createdAt": "DESC", "operation.id": "ASC" }),
+          { ...request, conditions, countBy: "operation.state" },
+        ),
+      ),
+    recordProgress: (plans, steps) =>
+      database.write(async (tx) => {
+        for (const [id, plan] of plans) await updateRows(tx, Operations, { id, state: isOpen }, { plan });
+        if (steps.length > 0) await upsertRows(tx, Steps, steps, ["operationId", "attempt", "number"]);
+      }),
+    openBatches: () =>
+      database.read(async (tx) => {
+        const rows = await repository(tx).findBy({ kind: "batch", state: "running" });
+        const orphans = rows.filter((row) => row.plan?.batch?.isClosed !== true);
+        return Promise.all(orphans.map(async (row) => ({ row, parts: await repository(tx).countBy({ parent: row.id }) })));
+      }),
   };
-  return store;
 }
 
-type Bells = Map<string, Set<Bell>>;
+const openDeckies = {
+  name: "decnet-open-deckies",
+  text: `SELECT DISTINCT operation.decky_id FROM operations AS operation JOIN deckies AS decky ON decky.id = operation.decky_id
+    WHERE decky.host = $1 AND operation.state IN ('pending', 'running')`,
+};
 
-function ring(bells: Bells, ids: Iterable<string>): void {
-  for (const id of new Set(ids)) for (const bell of bells.get(id) ?? []) bell.ring();
-}
-
-/** Yields at once, then after each ring or a while without one. Ends when aborted, at the earliest after the first. */
-async function* rings(bells: Bells, id: string, signal: AbortSignal): AsyncGenerator<void> {
-  const bell = createBell();
-  const mine = bells.get(id) ?? new Set();
-  bells.set(id, mine.add(bell));
-  try {
-    for (;;) {
-      yield;
-      if (signal.aborted) return;
-      await bell.wait(pollMs, signal);
-    }
-  } finally {
-    mine.delete(bell);
-    if (mine.size === 0) bells.delete(id);
-  }
-}
+const countParts = `SELECT count(*) FILTER (WHERE state IN ('succeeded', 'superseded'))::int AS done,
+    count(*) FILTER (WHERE state IN ('failed', 'cancelled'))::int AS failed,
+    count(*) FILTER (WHERE state IN ('pending', 'running'))::int AS open
+  FROM operations WHERE parent = $1`;

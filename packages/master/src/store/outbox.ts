@@ -1,51 +1,49 @@
 import { randomUUID } from "node:crypto";
 import { AppError } from "@decnet/common/errors/app-error";
 import { type Bell, createBell } from "@decnet/common/runtime/signal-bell";
+import type { BusEvent, StoredEvent } from "../model/events.ts";
+import { createCodec } from "./codec.ts";
 import { MoreThan } from "./conditions.ts";
 import type { Database, Tx } from "./database.ts";
-import { Outbox, type OutboxRow } from "./tables.ts";
+import { Outbox } from "./tables.ts";
+import { managerOf } from "./transaction.ts";
+import { insertJson } from "./write.ts";
 
-export interface Fact {
-  readonly topic: string;
-  /** Facts with one key keep their order on the bus. */
-  readonly key: string;
-  readonly payload: Record<string, unknown>;
-}
-
-/** Facts leave here: written in the transaction of the change, read by position. */
+/** Events leave here: written in the transaction of the change, read by position. */
 export interface EventLog {
   /** The last act of a transaction: from here to the commit no other writer passes, so positions become visible in order. */
-  append(tx: Tx, facts: readonly Fact[]): Promise<void>;
-  /** Tells subscribers that a transaction with facts has committed. */
+  append(tx: Tx, events: readonly BusEvent[]): Promise<void>;
+  /** Tells subscribers that events have been committed. */
   wake(): void;
-  /** Facts after a position, as they come; undefined when nothing came for `idleMs`. Ends when aborted. */
-  follow(after: string, idleMs: number, signal: AbortSignal): AsyncGenerator<OutboxRow | undefined>;
+  /** Events after a position, as they come; undefined when nothing came for `idleMs`. Ends when aborted. */
+  follow(after: string, idleMs: number, signal: AbortSignal): AsyncGenerator<StoredEvent | undefined>;
   /** The newest position; "0" when there is none. */
   head(): Promise<string>;
   /** The last position before a time. */
   positionBefore(time: Date): Promise<string>;
 }
 
-const writerLock = 7_233_002;
-const batch = 200;
+/** Held from the first event of a transaction to its commit. */
+export const outboxLock = 7_233_002;
+const batchSize = 200;
 const pollMs = 1_000;
+const codec = createCodec(Outbox);
 
 export function createEventLog(database: Database): EventLog {
   const bells = new Set<Bell>();
   const positionOf = async (where: string, parameters: unknown[]): Promise<string> => {
     const rows: { position: string | null }[] = await database.read((tx) =>
-      tx.query(`SELECT max(position) AS position FROM outbox ${where}`, parameters),
+      managerOf(tx).query(`SELECT max(position) AS position FROM outbox ${where}`, parameters),
     );
     return rows[0]?.position ?? "0";
   };
   return {
-    async append(tx, facts) {
-      if (facts.length === 0) return;
-      await tx.query("SELECT pg_advisory_xact_lock($1)", [writerLock]);
+    async append(tx, events) {
+      if (events.length === 0) return;
+      await managerOf(tx).query("SELECT pg_advisory_xact_lock($1)", [outboxLock]);
       const occurredAt = new Date();
-      const values = facts.flatMap((fact) => [randomUUID(), fact.topic, fact.key, JSON.stringify(fact.payload), occurredAt]);
-      const places = facts.map((_, row) => `(${[1, 2, 3, 4, 5].map((column) => `$${row * 5 + column}`).join(", ")})`);
-      await tx.query(`INSERT INTO outbox (event_id, topic, key, payload, occurred_at) VALUES ${places.join(", ")}`, values);
+      const rows = events.map((event) => ({ ...event, position: "", eventId: randomUUID(), occurredAt }));
+      await insertJson(tx, codec, rows);
     },
     wake() {
       for (const bell of bells) bell.ring();
@@ -58,7 +56,9 @@ export function createEventLog(database: Database): EventLog {
       try {
         while (!signal.aborted) {
           const rows = await database.read((tx) =>
-            tx.getRepository(Outbox).find({ where: { position: MoreThan(position) }, order: { position: "ASC" }, take: batch }),
+            managerOf(tx)
+              .getRepository(Outbox)
+              .find({ where: { position: MoreThan(position) }, order: { position: "ASC" }, take: batchSize }),
           );
           for (const row of rows) {
             position = row.position;

@@ -1,7 +1,12 @@
-import type { LanSpec } from "@decnet/engine/spec";
 import { EntitySchema, type EntitySchemaColumnOptions } from "typeorm";
-import type { DeckyState, Identity, ObservedRecord, SealedService } from "../model/decky.ts";
-import type { OperationError, OperationKind, OperationState, PlanRecord, ReceiptRecord } from "../model/operation.ts";
+import type { AuditEntry, Token } from "../model/access.ts";
+import type { Decky, FleetSettings } from "../model/decky.ts";
+import type { StoredEvent } from "../model/events.ts";
+import type { Host, JoinToken, RefusedJoin } from "../model/host.ts";
+import type { Operation, OperationStep } from "../model/operation.ts";
+import type { SealedService } from "./sealing.ts";
+
+/** Columns have the names of the properties in snake case: see naming.ts. */
 
 const text: EntitySchemaColumnOptions = { type: "text" };
 const maybeText: EntitySchemaColumnOptions = { type: "text", nullable: true };
@@ -22,62 +27,23 @@ export const Installations = new EntitySchema<InstallationRow>({
   tableName: "installation",
   columns: {
     id: { type: "uuid", primary: true, primaryKeyConstraintName: "installation_pkey" },
-    createdAt: { ...time, name: "created_at" },
+    createdAt: time,
   },
 });
 
-export interface FleetRow {
-  id: number;
-  lan: LanSpec;
-  driftPolicy: "repair" | "report";
-  movePolicy: "remove_first" | "keep_old";
-  updatedAt: Date;
-}
-export const Fleets = new EntitySchema<FleetRow>({
+export const Fleets = new EntitySchema<FleetSettings>({
   name: "Fleet",
   tableName: "fleet",
   columns: {
     id: { type: "smallint", primary: true, primaryKeyConstraintName: "fleet_pkey" },
     lan: json,
-    driftPolicy: { ...text, name: "drift_policy" },
-    movePolicy: { ...text, name: "move_policy" },
-    updatedAt: { ...time, name: "updated_at" },
+    driftPolicy: text,
+    movePolicy: text,
+    updatedAt: time,
   },
 });
 
-export interface DeckyRow {
-  id: string;
-  scope: string;
-  name: string;
-  host: string;
-  lan: LanSpec;
-  lanName: string;
-  ip: string;
-  mac: string;
-  identity: Identity;
-  desiredRevision: number;
-  /** Newest revision seen running; also the one that an undo goes back to. 0: none yet. */
-  appliedRevision: number;
-  /** Newest revision that its host made real; staged settings raise `appliedRevision` alone. */
-  renderedRevision: number;
-  leaving: boolean;
-  /** A failed change is kept for looking at: drift is not repaired. */
-  hold: boolean;
-  /** After moves: where it has to be removed still, the newest last. */
-  leavingHosts: readonly string[];
-  /** Where it was last seen running; null: nowhere yet. */
-  lastHost: string | null;
-  state: DeckyState;
-  message: string;
-  observed: ObservedRecord | null;
-  /** When `observed` was stored; a later look at the host found the same. */
-  observedAt: Date | null;
-  lastOperation: string | null;
-  failures: number;
-  retryAt: Date | null;
-  createdAt: Date;
-}
-export const Deckies = new EntitySchema<DeckyRow>({
+export const Deckies = new EntitySchema<Decky>({
   name: "Decky",
   tableName: "deckies",
   columns: {
@@ -86,39 +52,40 @@ export const Deckies = new EntitySchema<DeckyRow>({
     name: text,
     host: text,
     lan: json,
-    lanName: { ...text, name: "lan_name" },
+    lanName: text,
     ip: text,
     mac: text,
     identity: json,
-    desiredRevision: { ...int, name: "desired_revision" },
-    appliedRevision: { ...int, name: "applied_revision" },
-    renderedRevision: { ...int, name: "rendered_revision" },
+    desiredRevision: int,
+    appliedRevision: int,
+    renderedRevision: int,
     leaving: flag,
-    hold: flag,
-    leavingHosts: { ...texts, name: "leaving_hosts" },
-    lastHost: { ...maybeText, name: "last_host" },
+    repairPaused: flag,
+    pendingRemovals: texts,
+    lastHost: maybeText,
     state: text,
     message: text,
     observed: maybeJson,
-    observedAt: { ...maybeTime, name: "observed_at" },
-    lastOperation: { ...maybeText, name: "last_operation" },
+    observedAt: maybeTime,
+    lastOperation: maybeText,
     failures: int,
-    retryAt: { ...maybeTime, name: "retry_at" },
-    createdAt: { ...time, name: "created_at" },
+    retryAt: maybeTime,
+    createdAt: time,
+    version: int,
   },
 });
 
-export interface LookRow {
+export interface DriftCheckRow {
   host: string;
-  lookedAt: Date;
+  checkedAt: Date;
 }
 /** When each host was looked at last: what is stored of its deckies that are not being changed was true then. */
-export const Looks = new EntitySchema<LookRow>({
-  name: "Look",
-  tableName: "looks",
+export const DriftChecks = new EntitySchema<DriftCheckRow>({
+  name: "DriftCheck",
+  tableName: "drift_checks",
   columns: {
-    host: { ...text, primary: true, primaryKeyConstraintName: "looks_pkey" },
-    lookedAt: { ...time, name: "looked_at" },
+    host: { ...text, primary: true, primaryKeyConstraintName: "drift_checks_pkey" },
+    checkedAt: time,
   },
 });
 
@@ -135,93 +102,52 @@ export const Revisions = new EntitySchema<RevisionRow>({
   name: "Revision",
   tableName: "decky_revisions",
   columns: {
-    deckyId: { type: "uuid", primary: true, name: "decky_id", primaryKeyConstraintName: "decky_revisions_pkey" },
+    deckyId: { type: "uuid", primary: true, primaryKeyConstraintName: "decky_revisions_pkey" },
     number: { ...int, primary: true, primaryKeyConstraintName: "decky_revisions_pkey" },
     services: json,
     actor: text,
     reason: text,
-    operationId: { ...text, name: "operation_id" },
-    createdAt: { ...time, name: "created_at" },
+    operationId: text,
+    createdAt: time,
   },
 });
 
-export interface OperationRow {
-  id: string;
-  kind: OperationKind;
-  state: OperationState;
-  deckyId: string | null;
-  scope: string;
-  deckyName: string;
-  host: string;
-  service: string;
-  revision: number;
-  actor: string;
-  reason: string;
-  requestId: string | null;
-  requestHash: string;
-  onFailure: "undo" | "keep";
-  expectedPlan: string;
-  parent: string | null;
-  plan: PlanRecord | null;
-  receipt: ReceiptRecord | null;
-  /** Set as soon as the change failed; the operation ends when the undo ended. */
-  error: OperationError | null;
-  cancelRequested: boolean;
-  /** What to do when the decky's host does not answer. */
-  whenAway: "queue" | "refuse";
-  createdAt: Date;
-  startedAt: Date | null;
-  finishedAt: Date | null;
-}
-export const Operations = new EntitySchema<OperationRow>({
+export const Operations = new EntitySchema<Operation>({
   name: "Operation",
   tableName: "operations",
   columns: {
     id: { ...text, primary: true, primaryKeyConstraintName: "operations_pkey" },
     kind: text,
     state: text,
-    deckyId: { type: "uuid", name: "decky_id", nullable: true },
+    deckyId: { type: "uuid", nullable: true },
     scope: text,
-    deckyName: { ...text, name: "decky_name" },
+    deckyName: text,
     host: text,
     service: text,
     revision: int,
     actor: text,
     reason: text,
-    requestId: { ...maybeText, name: "request_id" },
-    requestHash: { ...text, name: "request_hash" },
-    onFailure: { ...text, name: "on_failure" },
-    expectedPlan: { ...text, name: "expected_plan" },
+    requestId: maybeText,
+    requestHash: text,
+    onFailure: text,
+    expectedPlan: text,
     parent: maybeText,
     plan: maybeJson,
     receipt: maybeJson,
     error: maybeJson,
-    cancelRequested: { ...flag, name: "cancel_requested" },
-    whenAway: { ...text, name: "when_away" },
-    createdAt: { ...time, name: "created_at" },
-    startedAt: { ...maybeTime, name: "started_at" },
-    finishedAt: { ...maybeTime, name: "finished_at" },
+    cancelRequested: flag,
+    whenAway: text,
+    createdAt: time,
+    startedAt: maybeTime,
+    finishedAt: maybeTime,
   },
 });
 
-export interface StepRow {
-  operationId: string;
-  attempt: number;
-  number: number;
-  verb: string;
-  target: string;
-  cause: string;
-  service: string;
-  state: "running" | "succeeded" | "failed";
-  outputTail: readonly string[];
-  startedAt: Date;
-  finishedAt: Date | null;
-}
-export const Steps = new EntitySchema<StepRow>({
+export const Steps = new EntitySchema<OperationStep>({
   name: "Step",
   tableName: "operation_steps",
   columns: {
-    operationId: { ...text, primary: true, name: "operation_id", primaryKeyConstraintName: "operation_steps_pkey" },
+    operationId: { ...text, primary: true, primaryKeyConstraintName: "operation_steps_pkey" },
     attempt: { ...int, primary: true, primaryKeyConstraintName: "operation_steps_pkey" },
     number: { ...int, primary: true, primaryKeyConstraintName: "operation_steps_pkey" },
     verb: text,
@@ -229,72 +155,42 @@ export const Steps = new EntitySchema<StepRow>({
     cause: text,
     service: text,
     state: text,
-    outputTail: { ...json, name: "output_tail" },
-    startedAt: { ...time, name: "started_at" },
-    finishedAt: { ...maybeTime, name: "finished_at" },
+    outputTail: json,
+    startedAt: time,
+    finishedAt: maybeTime,
   },
 });
 
-export interface OutboxRow {
-  position: string;
-  eventId: string;
-  topic: string;
-  key: string;
-  payload: Record<string, unknown>;
-  occurredAt: Date;
-}
-export const Outbox = new EntitySchema<OutboxRow>({
+export const Outbox = new EntitySchema<StoredEvent>({
   name: "Outbox",
   tableName: "outbox",
   columns: {
     position: { type: "bigint", primary: true, generated: "increment", primaryKeyConstraintName: "outbox_pkey" },
-    eventId: { type: "uuid", name: "event_id" },
+    eventId: { type: "uuid" },
     topic: text,
     key: text,
     payload: json,
-    occurredAt: { ...time, name: "occurred_at" },
+    occurredAt: time,
   },
 });
 
-export interface TokenRow {
-  id: string;
-  name: string;
-  role: "viewer" | "operator" | "admin";
-  secretHash: string;
-  createdAt: Date;
-  createdBy: string;
-  expiresAt: Date | null;
-  revokedAt: Date | null;
-  lastUsedAt: Date | null;
-}
-export const Tokens = new EntitySchema<TokenRow>({
+export const Tokens = new EntitySchema<Token>({
   name: "Token",
   tableName: "tokens",
   columns: {
     id: { ...text, primary: true, primaryKeyConstraintName: "tokens_pkey" },
     name: text,
     role: text,
-    secretHash: { ...text, name: "secret_hash" },
-    createdAt: { ...time, name: "created_at" },
-    createdBy: { ...text, name: "created_by" },
-    expiresAt: { ...maybeTime, name: "expires_at" },
-    revokedAt: { ...maybeTime, name: "revoked_at" },
-    lastUsedAt: { ...maybeTime, name: "last_used_at" },
+    secretHash: text,
+    createdAt: time,
+    createdBy: text,
+    expiresAt: maybeTime,
+    revokedAt: maybeTime,
+    lastUsedAt: maybeTime,
   },
 });
 
-export interface AuditRow {
-  id: string;
-  at: Date;
-  actor: string;
-  action: string;
-  target: string;
-  outcome: string;
-  operationId: string;
-  reason: string;
-  peer: string;
-}
-export const Audit = new EntitySchema<AuditRow>({
+export const Audit = new EntitySchema<AuditEntry>({
   name: "Audit",
   tableName: "audit",
   columns: {
@@ -304,34 +200,13 @@ export const Audit = new EntitySchema<AuditRow>({
     action: text,
     target: text,
     outcome: text,
-    operationId: { ...text, name: "operation_id" },
+    operationId: text,
     reason: text,
     peer: text,
   },
 });
 
-export interface HostRow {
-  id: string;
-  name: string;
-  labels: Record<string, string>;
-  draining: boolean;
-  /** Its deckies are on their way out; with the last of them its certificate ends. */
-  decommissioning: boolean;
-  /** AgentFacts as proto-JSON. */
-  facts: Record<string, unknown> | null;
-  address: string;
-  message: string;
-  engineProblem: string;
-  /** Certificates that are accepted: the newest, and the one that it renewed. */
-  certificateSerials: readonly string[];
-  certificateExpiresAt: Date;
-  reportStream: string;
-  reportSequence: string;
-  enrolledAt: Date;
-  lastSeen: Date | null;
-  decommissionedAt: Date | null;
-}
-export const Hosts = new EntitySchema<HostRow>({
+export const Hosts = new EntitySchema<Host>({
   name: "Host",
   tableName: "hosts",
   columns: {
@@ -340,71 +215,47 @@ export const Hosts = new EntitySchema<HostRow>({
     labels: json,
     draining: flag,
     decommissioning: flag,
-    facts: maybeJson,
+    agentInfo: maybeJson,
     address: text,
     message: text,
-    engineProblem: { ...text, name: "engine_problem" },
-    certificateSerials: { ...json, name: "certificate_serials" },
-    certificateExpiresAt: { ...time, name: "certificate_expires_at" },
-    reportStream: { ...text, name: "report_stream" },
-    reportSequence: { type: "bigint", name: "report_sequence" },
-    enrolledAt: { ...time, name: "enrolled_at" },
-    lastSeen: { ...maybeTime, name: "last_seen" },
-    decommissionedAt: { ...maybeTime, name: "decommissioned_at" },
+    engineProblem: text,
+    certificateSerials: json,
+    certificateExpiresAt: time,
+    reportStream: text,
+    reportSequence: { type: "bigint" },
+    enrolledAt: time,
+    lastSeen: maybeTime,
+    decommissionedAt: maybeTime,
   },
 });
 
-export interface JoinTokenRow {
-  id: string;
-  hostName: string;
-  secretHash: string;
-  labels: Record<string, string>;
-  createdAt: Date;
-  createdBy: string;
-  expiresAt: Date;
-  usedAt: Date | null;
-  /** Hash of the key that it was used for: the same worker may ask again when an answer was lost. */
-  usedKey: string | null;
-  revokedAt: Date | null;
-  hostId: string | null;
-}
-export const JoinTokens = new EntitySchema<JoinTokenRow>({
+export const JoinTokens = new EntitySchema<JoinToken>({
   name: "JoinToken",
   tableName: "join_tokens",
   columns: {
     id: { ...text, primary: true, primaryKeyConstraintName: "join_tokens_pkey" },
-    hostName: { ...text, name: "host_name" },
-    secretHash: { ...text, name: "secret_hash" },
+    hostName: text,
+    secretHash: text,
     labels: json,
-    createdAt: { ...time, name: "created_at" },
-    createdBy: { ...text, name: "created_by" },
-    expiresAt: { ...time, name: "expires_at" },
-    usedAt: { ...maybeTime, name: "used_at" },
-    usedKey: { ...maybeText, name: "used_key" },
-    revokedAt: { ...maybeTime, name: "revoked_at" },
-    hostId: { type: "uuid", name: "host_id", nullable: true },
+    createdAt: time,
+    createdBy: text,
+    expiresAt: time,
+    usedAt: maybeTime,
+    usedKey: maybeText,
+    revokedAt: maybeTime,
+    hostId: { type: "uuid", nullable: true },
   },
 });
 
-export interface RefusedJoinRow {
-  id: string;
-  at: Date;
-  tokenId: string;
-  hostName: string;
-  machineName: string;
-  address: string;
-  reason: string;
-  message: string;
-}
-export const RefusedJoins = new EntitySchema<RefusedJoinRow>({
+export const RefusedJoins = new EntitySchema<RefusedJoin>({
   name: "RefusedJoin",
   tableName: "refused_joins",
   columns: {
     id: { type: "uuid", primary: true, primaryKeyConstraintName: "refused_joins_pkey" },
     at: time,
-    tokenId: { ...text, name: "token_id" },
-    hostName: { ...text, name: "host_name" },
-    machineName: { ...text, name: "machine_name" },
+    tokenId: text,
+    hostName: text,
+    machineName: text,
     address: text,
     reason: text,
     message: text,
@@ -415,7 +266,7 @@ export const entities = [
   Installations,
   Fleets,
   Deckies,
-  Looks,
+  DriftChecks,
   Revisions,
   Operations,
   Steps,

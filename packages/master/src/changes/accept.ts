@@ -1,0 +1,117 @@
+import { AppError } from "@decnet/common/errors/app-error";
+import type { MutationOptions } from "../decide/resolve-mutation.ts";
+import type { HostRegistry } from "../links/host-registry.ts";
+import type { AuditTicket } from "../model/access.ts";
+import type { Operation, OperationRecord } from "../model/operation.ts";
+import { violatedConstraint } from "../store/database.ts";
+import type { Store } from "../store/store.ts";
+
+/** Who asks for a change, and how it is to be done. */
+export interface ChangeRequest {
+  readonly actor: string;
+  readonly options: MutationOptions;
+  /** Keyed hash of the whole request, to tell a repeated call from a different one with the same id. */
+  readonly requestHash: string;
+  readonly audit?: AuditTicket | undefined;
+}
+
+/** What would be done now. Its record is no operation: it has no id. */
+export interface PlannedChange {
+  readonly digest: string;
+  readonly record: OperationRecord;
+}
+
+/** One kind of change as the front door sees it. */
+export interface Change<Planned extends PlannedChange> {
+  /** For messages, such as `web-01` or `the fleet`. */
+  readonly what: string;
+  /** The operation of an earlier call with the same id, when it was looked for already. */
+  readonly earlier?: { readonly found: Operation | undefined };
+  /** Changes nothing. Throws what refuses the change. */
+  plan(): Promise<Planned>;
+  /** Hosts without which the change would have to wait. */
+  hostsNeeded(): Promise<readonly string[]>;
+  /** Stores the change, or nothing of it; `planned` is what the caller agreed to, and is stored only if it is still so. */
+  store(planned: Planned | undefined): Promise<OperationRecord>;
+}
+
+/**
+ * The one way in for changes. All of them are idempotent by request id, refuse another plan than the expected one, change nothing in a dry run, and refuse
+ * hosts that are away when the caller does not want to wait.
+ */
+export interface FrontDoor {
+  accept<Planned extends PlannedChange>(request: ChangeRequest, change: Change<Planned>): Promise<OperationRecord>;
+  /** The operation of an earlier call with the same id. Throws REQUEST_ID_REUSED. */
+  findEarlier(request: ChangeRequest): Promise<Operation | undefined>;
+}
+
+export function createFrontDoor(store: Pick<Store, "operations">, hosts: Pick<HostRegistry, "link">): FrontDoor {
+  const findEarlier: FrontDoor["findEarlier"] = async (request) => {
+    const { requestId } = request.options;
+    if (requestId === "") return undefined;
+    return sameRequest(await store.operations.findByRequest(request.actor, requestId), request);
+  };
+
+  /** Two calls with one id may race: the second violates the unique index, and finds the first. */
+  const storeOnce = async (request: ChangeRequest, work: () => Promise<OperationRecord>): Promise<OperationRecord> => {
+    try {
+      return await work();
+    } catch (error) {
+      if (violatedConstraint(error) !== "operations_request") throw error;
+      const winner = await findEarlier(request);
+      if (winner === undefined) throw error;
+      return store.operations.get(winner.id);
+    }
+  };
+
+  return {
+    findEarlier,
+    async accept(request, change) {
+      const { options } = request;
+      const earlier = change.earlier === undefined ? await findEarlier(request) : sameRequest(change.earlier.found, request);
+      if (earlier !== undefined) return store.operations.get(earlier.id);
+      const planned = options.dryRun || options.expectedPlan !== "" ? await change.plan() : undefined;
+      if (planned !== undefined) refuseOtherPlan(change.what, options.expectedPlan, planned.digest);
+      if (options.dryRun && planned !== undefined) return planned.record;
+      if (options.whenAway === "refuse") for (const host of await change.hostsNeeded()) hosts.link(host);
+      return storeOnce(request, () => change.store(planned));
+    },
+  };
+}
+
+/** Refuses an id that was used for something else. */
+export function sameRequest(earlier: Operation | undefined, request: ChangeRequest): Operation | undefined {
+  if (earlier === undefined || earlier.requestHash === request.requestHash) return earlier;
+  const { requestId } = request.options;
+  throw new AppError("REQUEST_ID_REUSED", `the request id ${requestId} was used for another request`, {
+    metadata: { operation: earlier.id },
+    resource: { type: "operation", name: earlier.id },
+  });
+}
+
+export function refuseOtherPlan(what: string, expected: string, actual: string): void {
+  if (expected !== "" && expected !== actual) throw planChanged(what, expected, actual);
+}
+
+export function planChanged(what: string, expected: string, actual: string): AppError {
+  return new AppError("PLAN_CHANGED", `the plan for ${what} is a different one now`, {
+    metadata: { decky: what, expected, actual },
+  });
+}
+
+/** What the operation of a request has from the request. */
+export function requested({ actor, options, requestHash }: ChangeRequest) {
+  return {
+    actor,
+    reason: options.reason,
+    requestId: options.requestId === "" ? null : options.requestId,
+    requestHash,
+    onFailure: options.onFailure,
+    whenAway: options.whenAway,
+  } as const;
+}
+
+/** A plan as it is returned by a dry run. */
+export function dryRunRecord(row: Operation): OperationRecord {
+  return { row: { ...row, id: "" }, steps: [], children: [] };
+}

@@ -1,0 +1,45 @@
+import type { Catalogue } from "@decnet/engine/catalogue/types";
+import type { Convergence } from "../convergence/convergence.ts";
+import type { HostRegistry } from "../links/host-registry.ts";
+import type { Store } from "../store/store.ts";
+import { createFrontDoor } from "./accept.ts";
+import { createFleetChanges, type FleetChanges } from "./apply-fleet.ts";
+import { type Batches, createBatches } from "./batches.ts";
+import { type Cancellations, createCancellations } from "./cancel.ts";
+import { createHostChanges, type HostChanges } from "./host-changes.ts";
+import { createMutations, type Mutations } from "./mutate.ts";
+
+/** Everything that may be asked of the master to change. */
+export interface Changes {
+  readonly mutations: Mutations;
+  readonly fleet: FleetChanges;
+  readonly batches: Batches;
+  readonly cancellations: Cancellations;
+  readonly hostChanges: HostChanges;
+}
+
+export interface ChangesOptions {
+  readonly store: Store;
+  readonly hosts: HostRegistry;
+  readonly catalogue: Catalogue;
+  readonly convergence: Convergence;
+  /** Tells this master from others that use the same database. */
+  readonly master: string;
+  /** Cuts every connection that a host's certificates opened. */
+  readonly disconnect: (hostId: string) => void;
+  readonly stopping: AbortSignal;
+}
+
+export function createChanges(options: ChangesOptions): Changes {
+  const { store, hosts, convergence, master } = options;
+  const { board } = convergence;
+  const door = createFrontDoor(store, hosts);
+  const shared = { ...options, ...convergence, door };
+  return {
+    mutations: createMutations(shared),
+    fleet: createFleetChanges(shared),
+    batches: createBatches(store, door, board, master),
+    cancellations: createCancellations(shared),
+    hostChanges: createHostChanges(shared),
+  };
+}

@@ -1,0 +1,176 @@
+import { AppError } from "@decnet/common/errors/app-error";
+import type { Logger } from "@decnet/common/logging/logger";
+import type { Catalogue } from "@decnet/engine/catalogue/types";
+import type { DecisionContext } from "../decide/context.ts";
+import type { Resolution } from "../decide/resolution.ts";
+import { type AttemptEnd, resolveAttempt } from "../decide/resolve-attempt.ts";
+import { refusesToWait, resolveBegin, resolveGiveUp } from "../decide/resolve-waiting.ts";
+import { desiredServices, type Situation } from "../decide/situation.ts";
+import type { Attempt } from "../decide/undo.ts";
+import type { HostRegistry } from "../links/host-registry.ts";
+import type { PlanRecord } from "../model/operation.ts";
+import { toTarget } from "../model/spec.ts";
+import type { Committed } from "../store/resolver.ts";
+import type { Store } from "../store/store.ts";
+import type { Board } from "./board.ts";
+import type { Parents } from "./parents.ts";
+import { createProgress, type Progress, recordedOperation } from "./progress.ts";
+
+export interface AttemptsOptions {
+  readonly store: Store;
+  readonly board: Board;
+  readonly parents: Parents;
+  readonly hosts: Pick<HostRegistry, "link">;
+  readonly catalogue: Catalogue;
+  readonly log: Logger;
+  readonly stopping: AbortSignal;
+  readonly onApplied: (result: "applied" | "failed", durationMs: number) => void;
+}
+
+/** Applies what is wanted of one decky, once, and stores what that means. */
+export interface Attempts {
+  /** Returns whether there may be more to do at once. Throws when the host or the database is away. */
+  make(situation: Situation): Promise<boolean>;
+  /** Ends the step that runs now for the decky. */
+  interrupt(deckyId: string): void;
+}
+
+class Interrupted extends Error {}
+
+export function createAttempts(options: AttemptsOptions): Attempts {
+  const { store, hosts, catalogue, stopping } = options;
+  const running = new Map<string, AbortController>();
+  const context = (): DecisionContext => ({ catalogue, now: new Date(), random: Math.random });
+
+  /** Undefined when there is nothing to do any more. */
+  const begin = async (situation: Situation): Promise<Situation | undefined> => {
+    if (resolveBegin(situation, context()) === undefined) return situation;
+    const { id } = situation.decky;
+    const begun = await store.resolver.resolve({
+      decky: { id },
+      from: situation,
+      decide: (now) => resolveBegin(now, context()),
+    });
+    if (begun !== undefined) store.events.wake();
+    return begun?.after;
+  };
+
+  const apply = async (attempt: Attempt, progress: Progress): Promise<AttemptEnd> => {
+    const { decky, services, revision, open } = attempt;
+    const interruption = new AbortController();
+    running.set(decky.id, interruption);
+    const startedAt = performance.now();
+    try {
+      const single = open.length === 1 ? open[0] : undefined;
+      const outcome = await hosts.link(decky.host).apply(toTarget(decky, services, revision, decky.leaving), {
+        expectedDigest: single?.error === null ? single.expectedPlan : "",
+        onPlan: progress.onPlan,
+        onStep: progress.onStep,
+        signal: AbortSignal.any([stopping, interruption.signal]),
+      });
+      options.onApplied(outcome.failure === undefined ? "applied" : "failed", performance.now() - startedAt);
+      return { kind: "done", outcome };
+    } catch (error) {
+      if (error instanceof AppError && error.reason === "PLAN_CHANGED") {
+        const { message, next } = error;
+        return { kind: "refused", error: { reason: "PLAN_CHANGED", message, next, outputTail: [], undone: false } };
+      }
+      const isUnreachable = error instanceof AppError && error.reason === "HOST_UNREACHABLE";
+      if (interruption.signal.aborted && !stopping.aborted && !(isUnreachable && open.some(refusesToWait)))
+        return { kind: "interrupted" };
+      throw error;
+    } finally {
+      running.delete(decky.id);
+      await progress.stop();
+    }
+  };
+
+  const settle = async (situation: Situation, attempt: Attempt, end: AttemptEnd, progress?: Progress): Promise<boolean> => {
+    const committed = await store.resolver.resolve({
+      decky: { id: situation.decky.id },
+      from: situation,
+      decide: (now) => withPlans(now, resolveAttempt(now, attempt, end, context()), progress?.plans),
+      steps: progress?.steps ?? [],
+    });
+    tellEnds(committed, situation, progress, options);
+    return committed?.resolution.again ?? false;
+  };
+
+  /** The host went away under somebody who does not want to wait for it. */
+  const giveUp = async (situation: Situation, attempt: Attempt, error: AppError, progress: Progress): Promise<void> => {
+    const committed = await store.resolver.resolve({
+      decky: { id: situation.decky.id },
+      from: situation,
+      decide: (now) => withPlans(now, resolveGiveUp(now, attempt, error, context()), progress.plans),
+      steps: progress.steps,
+    });
+    tellEnds(committed, situation, progress, options);
+  };
+
+  return {
+    async make(found) {
+      const situation = await begin(found);
+      if (situation === undefined) return true;
+      const { decky, open } = situation;
+      const attempt: Attempt = { decky, revision: decky.desiredRevision, services: desiredServices(situation), open };
+      // Cancelled while nothing ran for it, such as while its host was away: it is not applied once more, but undone.
+      if (open.some((operation) => operation.cancelRequested && operation.error === null))
+        return settle(situation, attempt, { kind: "interrupted" });
+      const number = (situation.attempts.get(recordedOperation(open)?.id ?? "") ?? 0) + 1;
+      const { appliedRevision } = decky;
+      const record = async (...of: Parameters<Store["operations"]["recordProgress"]>) => {
+        await store.operations.recordProgress(...of);
+        options.board.progressed(open.map(({ id }) => id));
+      };
+      const progress = createProgress({ log: options.log, open, appliedRevision, attempt: number, record });
+      try {
+        return await settle(situation, attempt, await apply(attempt, progress), progress);
+      } catch (error) {
+        if (error instanceof AppError && error.reason === "HOST_UNREACHABLE" && open.some(refusesToWait)) {
+          await giveUp(situation, attempt, error, progress);
+          return false;
+        }
+        if (progress.steps.length > 0) await record(progress.plans, progress.steps);
+        throw error;
+      }
+    },
+    interrupt: (deckyId) => running.get(deckyId)?.abort(new Interrupted("cancelled by an operator")),
+  };
+}
+
+/** The plans that were made for open operations belong to their record, whatever becomes of them. */
+function withPlans({ open }: Situation, resolution: Resolution, plans: ReadonlyMap<string, PlanRecord> = new Map()): Resolution {
+  if (plans.size === 0) return resolution;
+  const changed = new Set(resolution.operations.map(({ operation }) => operation.id));
+  const planOf = (id: string) => {
+    const plan = plans.get(id);
+    return plan === undefined ? {} : { plan };
+  };
+  const others = open.filter(({ id }) => plans.has(id) && !changed.has(id));
+  return {
+    ...resolution,
+    operations: [
+      ...resolution.operations.map(({ operation, patch }) => ({ operation, patch: { ...planOf(operation.id), ...patch } })),
+      ...others.map((operation) => ({ operation, patch: planOf(operation.id) })),
+    ],
+  };
+}
+
+/** Tells of ended operations. One that had a single attempt is known here as a whole, and is handed over. */
+function tellEnds(
+  committed: Committed | undefined,
+  { attempts }: Situation,
+  progress: Progress | undefined,
+  { board, parents, store }: Pick<AttemptsOptions, "board" | "parents" | "store">,
+): void {
+  if (committed === undefined) return;
+  const steps = progress?.steps ?? [];
+  board.ended(
+    committed.ended.map((row) => {
+      const record = { row, steps: steps.filter((step) => step.operationId === row.id), children: [] };
+      return { id: row.id, record: attempts.has(row.id) ? undefined : record };
+    }),
+  );
+  parents.note(committed.ended.map((row) => row.parent));
+  store.events.wake();
+}

@@ -1,0 +1,48 @@
+import type { Logger } from "@decnet/common/logging/logger";
+import type { Catalogue } from "@decnet/engine/catalogue/types";
+import type { HostRegistry } from "../links/host-registry.ts";
+import type { Store } from "../store/store.ts";
+import { type AttemptsOptions, createAttempts } from "./attempts.ts";
+import { type Board, createBoard } from "./board.ts";
+import { type Converger, createConverger } from "./converger.ts";
+import { createLanes } from "./lanes.ts";
+import { createParents, type Parents } from "./parents.ts";
+import { createRemovals } from "./removals.ts";
+
+export interface Convergence {
+  readonly board: Board;
+  readonly parents: Parents;
+  readonly converger: Converger;
+  /** Resolves when nothing runs any more. */
+  idle(): Promise<void>;
+}
+
+export interface ConvergenceOptions extends Pick<AttemptsOptions, "onApplied"> {
+  readonly store: Store;
+  readonly hosts: HostRegistry;
+  readonly catalogue: Catalogue;
+  readonly log: Logger;
+  /** Deckies of one host that change side by side. */
+  readonly parallel: number;
+  readonly stopping: AbortSignal;
+}
+
+/** Puts the parts together that apply what is wanted. */
+export function createConvergence({ parallel, ...options }: ConvergenceOptions): Convergence {
+  const { store, log, stopping } = options;
+  const board = createBoard(store.operations);
+  const parents = createParents(store.parents, board, log, stopping);
+  const lanes = createLanes(parallel);
+  const removals = createRemovals({ ...options, lanes });
+  const attempts = createAttempts({ ...options, board, parents });
+  const converger = createConverger({ ...options, lanes, attempts, removals });
+  return {
+    board,
+    parents,
+    converger,
+    async idle() {
+      await converger.idle();
+      await parents.idle();
+    },
+  };
+}

@@ -1,0 +1,49 @@
+import { setTimeout as delay } from "node:timers/promises";
+import type { Logger } from "@decnet/common/logging/logger";
+import type { ParentStore } from "../store/parents.ts";
+import type { Board } from "./board.ts";
+
+/** Ends operations about many deckies after their parts; together, so that thousands of parts do not each look for their siblings. */
+export interface Parents {
+  /** Parts of these have ended. */
+  note(parents: Iterable<string | null>): void;
+  /** Resolves when all that was noted has been looked at. */
+  idle(): Promise<void>;
+}
+
+const everyMs = 50;
+const retryMs = 1_000;
+
+export function createParents(store: ParentStore, board: Board, log: Logger, stopping: AbortSignal): Parents {
+  const noted = new Set<string>();
+  let working: Promise<void> | undefined;
+
+  const work = async () => {
+    while (noted.size > 0) {
+      await delay(everyMs, undefined, { signal: stopping }).catch(() => undefined);
+      const ids = [...noted];
+      noted.clear();
+      try {
+        const ended = await store.end(ids);
+        board.ended(ended.map((id) => ({ id, record: undefined })));
+      } catch (error) {
+        // The next start of the master ends what is left.
+        if (stopping.aborted) return;
+        log.error("operations were not ended after their parts", { err: error });
+        for (const id of ids) noted.add(id);
+        await delay(retryMs, undefined, { signal: stopping }).catch(() => undefined);
+      }
+    }
+  };
+
+  return {
+    note(parents) {
+      for (const parent of parents) if (parent !== null) noted.add(parent);
+      if (noted.size > 0)
+        working ??= work().finally(() => {
+          working = undefined;
+        });
+    },
+    idle: async () => working,
+  };
+}

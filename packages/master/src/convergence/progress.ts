@@ -1,0 +1,94 @@
+import type { Logger } from "@decnet/common/logging/logger";
+import { formatPlan, type PlanView } from "@decnet/engine/plan/plan";
+import type { StepReport } from "@decnet/engine/wire/outcome";
+import { type Operation, type OperationStep, type PlanRecord, toPlanRecord } from "../model/operation.ts";
+
+export interface ProgressOptions {
+  readonly log: Logger;
+  /** The operations that the apply works for, oldest first; at least one. */
+  readonly open: readonly Operation[];
+  readonly appliedRevision: number;
+  /** Number of this attempt at the operation whose steps are recorded. */
+  readonly attempt: number;
+  /** Stores what is known so far. */
+  readonly record: (plans: ReadonlyMap<string, PlanRecord>, steps: readonly OperationStep[]) => Promise<void>;
+}
+
+/**
+ * What is known of one apply while it runs. It is written with the end of the apply; an apply that takes longer is written behind the work, which does not
+ * wait for it.
+ */
+export interface Progress {
+  onPlan(plan: PlanView): void;
+  onStep(event: StepReport): void;
+  /** Nothing more is written behind; resolves when what was begun is written. */
+  stop(): Promise<void>;
+  /** The plan of each operation that was planned for. */
+  readonly plans: ReadonlyMap<string, PlanRecord>;
+  /** Every step in its newest state. */
+  readonly steps: readonly OperationStep[];
+}
+
+const behindMs = 250;
+
+/** The operation that the steps of an apply belong to: the one that is being undone, or the newest. */
+export function recordedOperation(open: readonly Operation[]): Operation | undefined {
+  return open.find((operation) => operation.error !== null) ?? open.at(-1);
+}
+
+export function createProgress({ log, open, appliedRevision, attempt, record }: ProgressOptions): Progress {
+  const operationId = recordedOperation(open)?.id ?? "";
+  const steps = new Map<number, OperationStep>();
+  const plans = new Map<string, PlanRecord>();
+  let timer: NodeJS.Timeout | undefined;
+  let writing = Promise.resolve();
+  let isOver = false;
+
+  const write = () => {
+    timer = undefined;
+    writing = writing
+      .then(() => record(plans, [...steps.values()]))
+      .catch((error: unknown) => log.warn("progress was not recorded", { operation: operationId, err: error }));
+  };
+  const changed = () => {
+    if (!isOver) timer ??= setTimeout(write, behindMs);
+  };
+
+  return {
+    plans,
+    get steps() {
+      return [...steps.values()];
+    },
+    onPlan(plan) {
+      const text = formatPlan(plan);
+      for (const operation of open) {
+        if (operation.error !== null) continue;
+        const base = operation.plan?.baseRevision ?? appliedRevision;
+        plans.set(operation.id, toPlanRecord(plan, text, base, operation.plan?.changes ?? []));
+      }
+      changed();
+    },
+    onStep(event) {
+      const { number, kind: verb, target, cause, slug: service } = event.step;
+      steps.set(number, {
+        operationId,
+        attempt,
+        number,
+        verb,
+        target,
+        cause,
+        service,
+        state: event.kind === "started" ? "running" : event.kind,
+        outputTail: event.kind === "failed" ? [event.message, ...event.outputTail] : [],
+        startedAt: steps.get(number)?.startedAt ?? event.at,
+        finishedAt: event.kind === "started" ? null : event.at,
+      });
+      changed();
+    },
+    async stop() {
+      isOver = true;
+      clearTimeout(timer);
+      await writing;
+    },
+  };
+}

@@ -1,0 +1,106 @@
+import type { Catalogue } from "@decnet/engine/catalogue/types";
+import type { Decky, DeckyPatch, Identity, NewRevision, StoredService } from "../model/decky.ts";
+import { type BusEvent, stateEvent } from "../model/events.ts";
+import { emptyPlan, makeOperation, type Operation, type OperationKind } from "../model/operation.ts";
+import { diffServices } from "../model/services.ts";
+import { moveTo } from "./move.ts";
+import { type OperationChange, type Resolution, resolution } from "./resolution.ts";
+
+export type Action = "deploy" | "change" | "redeploy" | "move" | "teardown" | "keep";
+
+/** What becomes of one decky in a change of many. */
+export interface DeckyChange {
+  readonly action: Action;
+  /** As it is; a decky that is to be deployed, as it is to be. */
+  readonly decky: Decky;
+  /** Where it is to live, and as what. */
+  readonly host: string;
+  readonly identity: Identity;
+  readonly ip: string;
+  readonly before: readonly StoredService[];
+  readonly services: readonly StoredService[];
+}
+
+const kindOf = {
+  deploy: "deploy_decky",
+  change: "change_decky",
+  redeploy: "change_decky",
+  move: "move_decky",
+  teardown: "teardown_decky",
+} as const satisfies Record<Exclude<Action, "keep">, OperationKind>;
+
+/** The part of one decky in an operation about many: a new decky, or what becomes of one that is there. */
+export type DeckyPart =
+  | { readonly kind: "new"; readonly decky: Decky; readonly revision: NewRevision; readonly operation: Operation }
+  | {
+      readonly kind: "changed";
+      readonly decky: Decky;
+      readonly resolution: Resolution;
+      readonly operation: Operation;
+      readonly events: readonly BusEvent[];
+    };
+
+/** The decky as its host is to be told of it. */
+export function wantedDecky({ decky, host, identity, ip }: DeckyChange): Decky {
+  return { ...decky, host, identity, ip };
+}
+
+/** Pure. `open` are the decky's own operations that have not ended; `expectedPlan` is the digest of the plan that was agreed to. */
+export function decideDeckyPart(
+  parent: Operation,
+  change: DeckyChange & { readonly action: Exclude<Action, "keep"> },
+  open: readonly Operation[],
+  expectedPlan: string,
+  catalogue: Catalogue,
+): DeckyPart {
+  const { action, decky, before, services } = change;
+  const number = action === "deploy" ? 1 : decky.desiredRevision + 1;
+  const operation = makeOperation({
+    kind: kindOf[action],
+    actor: parent.actor,
+    reason: parent.reason,
+    onFailure: parent.onFailure,
+    parent: parent.id,
+    deckyId: decky.id,
+    scope: decky.scope,
+    deckyName: decky.name,
+    host: change.host,
+    revision: number,
+    whenAway: parent.whenAway,
+    expectedPlan,
+    createdAt: parent.createdAt,
+    plan: emptyPlan({
+      baseRevision: decky.desiredRevision,
+      changes: diffServices(before, action === "teardown" ? [] : services, catalogue),
+    }),
+  });
+  const { actor, reason } = parent;
+  const revision: NewRevision = { deckyId: decky.id, number, services, actor, reason, operationId: operation.id };
+  if (action === "deploy") return { kind: "new", decky: { ...decky, lastOperation: operation.id }, revision, operation };
+  const patch: DeckyPatch = {
+    desiredRevision: number,
+    leaving: action === "teardown",
+    lastOperation: operation.id,
+    state: "changing",
+    identity: change.identity,
+    ip: change.ip,
+    ...(action === "move" ? moveWith(decky, change.host, open) : {}),
+    repairPaused: false,
+    retryAt: null,
+  };
+  // What is still to be done about the decky goes along.
+  const operations =
+    action === "move" ? open.map((each): OperationChange => ({ operation: each, patch: { host: change.host } })) : [];
+  return {
+    kind: "changed",
+    decky,
+    operation,
+    events: stateEvent(decky, "changing", ""),
+    resolution: resolution(action, { decky: { kind: "patch", patch }, revision, operations, opens: [operation] }),
+  };
+}
+
+/** Its present host is left as well, unless nothing was begun there. */
+function moveWith(decky: Decky, host: string, open: readonly Operation[]): DeckyPatch {
+  return moveTo(decky, host, decky.renderedRevision > 0 || open.some(({ state }) => state === "running"));
+}

@@ -1,0 +1,219 @@
+import { AppError } from "@decnet/common/errors/app-error";
+import { secretKeys } from "@decnet/engine/catalogue/effective";
+import type { Catalogue } from "@decnet/engine/catalogue/types";
+import { findDistro } from "@decnet/engine/tables/distros";
+import { makeHostname } from "@decnet/engine/tables/hostnames";
+import type { Decky, Identity, StoredService } from "../model/decky.ts";
+import { sameServices } from "../model/services.ts";
+import { makeFreeMac } from "./addresses.ts";
+import type { DeckyChange } from "./decky-change.ts";
+import type { ExpandedFleet, WantedDecky } from "./expand-fleet.ts";
+import { type PlaceableHost, type Placement, placeDecky } from "./placement.ts";
+
+/** The fleet as it is stored. */
+export interface PresentFleet {
+  readonly deckies: readonly Decky[];
+  /** Services of the desired revisions, by decky id. */
+  readonly services: ReadonlyMap<string, readonly StoredService[]>;
+  readonly hosts: readonly PlaceableHost[];
+}
+
+export interface DifferenceContext {
+  readonly catalogue: Catalogue;
+  readonly now: Date;
+  readonly makeId: () => string;
+  /** In [0, 1). */
+  readonly random: () => number;
+}
+
+/**
+ * What has to become of each decky so that the fleet is as wanted; all are torn down when none is wanted. Pure. Throws FLEET_INVALID, DECKY_LEAVING,
+ * or what placement throws.
+ */
+export function fleetDifference(
+  present: PresentFleet,
+  fleet: ExpandedFleet | undefined,
+  context: DifferenceContext,
+): DeckyChange[] {
+  const { deckies, services } = present;
+  const wanted = fleet?.deckies ?? [];
+  if (fleet !== undefined) {
+    refuseOtherLan(deckies, fleet);
+    refuseTakenAddresses(deckies, fleet);
+  }
+  const servicesOf = ({ id }: Decky) => services.get(id) ?? [];
+  const wantedNames = new Set(wanted.map((decky) => decky.name));
+  const leaving = deckies.filter((decky) => !wantedNames.has(decky.name) && !decky.leaving);
+  return [
+    ...leaving.map((decky) => unchanged(decky, "teardown", servicesOf(decky))),
+    ...(fleet === undefined ? [] : wantedChanges(present, fleet, wantedNames, context)),
+  ];
+}
+
+/** A decky that keeps its place and its services. */
+export function unchanged(decky: Decky, action: DeckyChange["action"], services: readonly StoredService[]): DeckyChange {
+  const { host, identity, ip } = decky;
+  return { action, decky, host, identity, ip, before: services, services };
+}
+
+function wantedChanges(
+  { deckies, services, hosts }: PresentFleet,
+  fleet: ExpandedFleet,
+  wantedNames: ReadonlySet<string>,
+  context: DifferenceContext,
+): DeckyChange[] {
+  // A decky that goes has its address until it is gone.
+  const used = new Set([...deckies.map((decky) => decky.ip), ...fleet.deckies.flatMap((decky) => decky.ip ?? [])]);
+  const free = freeAddresses(fleet, used);
+  const macs = new Set(deckies.map((decky) => decky.mac));
+  const byName = new Map(deckies.map((decky) => [decky.name, decky]));
+  const load = new Map<string, number>();
+  const count = (host: string) => load.set(host, (load.get(host) ?? 0) + 1);
+  for (const decky of deckies) if (wantedNames.has(decky.name)) count(decky.host);
+  return fleet.deckies.map((wanted) => {
+    const decky = byName.get(wanted.name);
+    if (decky?.leaving)
+      throw new AppError("DECKY_LEAVING", `${decky.name} is being torn down`, { metadata: { decky: decky.name } });
+    const placement: Placement = wanted.placement ??
+      (decky === undefined ? fleet.defaultPlacement : undefined) ?? { kind: "host", name: decky?.host ?? "local" };
+    const host = placeDecky(placement, decky?.host, hosts, load);
+    if (host !== decky?.host) count(host);
+    return decky === undefined
+      ? deploy(wanted, host, fleet, free, macs, context)
+      : change(decky, host, services.get(decky.id) ?? [], wanted, context.catalogue);
+  });
+}
+
+function deploy(
+  wanted: WantedDecky,
+  host: string,
+  fleet: ExpandedFleet,
+  free: Iterator<string>,
+  macs: Set<string>,
+  { now, makeId, random }: DifferenceContext,
+): DeckyChange {
+  const distro = findDistro(wanted.distro);
+  if (distro === undefined) throw new Error(`no distro ${wanted.distro}`);
+  const identity: Identity = {
+    hostname: wanted.hostname ?? makeHostname(distro.hostnameStyle, random),
+    distro: distro.slug,
+    osFamily: wanted.osFamily,
+    archetype: wanted.archetype,
+    baseImage: distro.image,
+    buildBase: distro.buildBase,
+  };
+  const ip = wanted.ip ?? nextAddress(fleet, free);
+  const decky: Decky = {
+    id: makeId(),
+    scope: "fleet",
+    name: wanted.name,
+    host,
+    lan: fleet.lan,
+    lanName: fleet.lan.name,
+    ip,
+    mac: makeFreeMac(macs, () => Math.floor(random() * (1 << 24))),
+    identity,
+    desiredRevision: 1,
+    appliedRevision: 0,
+    renderedRevision: 0,
+    leaving: false,
+    repairPaused: false,
+    pendingRemovals: [],
+    lastHost: null,
+    state: "pending",
+    message: "",
+    observed: null,
+    observedAt: null,
+    lastOperation: null,
+    failures: 0,
+    retryAt: null,
+    createdAt: now,
+    version: 1,
+  };
+  return { action: "deploy", decky, host, identity, ip, before: [], services: wanted.services };
+}
+
+function change(
+  decky: Decky,
+  host: string,
+  before: readonly StoredService[],
+  wanted: WantedDecky,
+  catalogue: Catalogue,
+): DeckyChange {
+  const services = wanted.services.map((service) =>
+    keepSecrets(
+      service,
+      before.find((other) => other.slug === service.slug),
+      catalogue,
+    ),
+  );
+  const distro = findDistro(wanted.distro);
+  const identity: Identity = {
+    ...decky.identity,
+    hostname: wanted.hostname ?? decky.identity.hostname,
+    osFamily: wanted.osFamily,
+    archetype: wanted.archetype,
+    distro: wanted.distro,
+    baseImage: distro?.image ?? decky.identity.baseImage,
+    buildBase: distro?.buildBase ?? decky.identity.buildBase,
+  };
+  const ip = wanted.ip ?? decky.ip;
+  const needsBase =
+    ip !== decky.ip ||
+    identity.hostname !== decky.identity.hostname ||
+    identity.osFamily !== decky.identity.osFamily ||
+    identity.baseImage !== decky.identity.baseImage;
+  const action = host !== decky.host ? "move" : needsBase ? "redeploy" : sameServices(before, services) ? "keep" : "change";
+  return { action, decky, host, identity, ip, before, services };
+}
+
+/** Files seldom hold secrets: one that is not named is kept, as in every other change. */
+function keepSecrets(wanted: StoredService, before: StoredService | undefined, catalogue: Catalogue): StoredService {
+  const secrets = secretKeys(catalogue.services.get(wanted.slug));
+  const kept = Object.entries(before?.config ?? {}).filter(([key]) => secrets.has(key));
+  return { slug: wanted.slug, config: { ...Object.fromEntries(kept), ...wanted.config } };
+}
+
+/** The fleet's LAN holds the addresses of all deckies: it changes only while there are none. */
+function refuseOtherLan(deckies: readonly Decky[], fleet: ExpandedFleet): void {
+  const here = deckies[0]?.lan;
+  if (here === undefined) return;
+  const isSame =
+    here.name === fleet.lan.name &&
+    here.driver === fleet.lan.driver &&
+    here.subnet === fleet.lan.subnet &&
+    here.gateway === fleet.lan.gateway &&
+    (here.parent ?? "") === (fleet.lan.parent ?? "");
+  if (isSame) return;
+  throw new AppError(
+    "FLEET_INVALID",
+    `fleet.lan: deckies live on ${here.name} (${here.driver}, ${here.subnet}); tear the fleet down before you change its LAN`,
+    { violations: [{ field: "fleet.lan", description: "cannot change while deckies use it" }] },
+  );
+}
+
+/** An address that is asked for by name must be free now, or be the decky's own. */
+function refuseTakenAddresses(deckies: readonly Decky[], fleet: ExpandedFleet): void {
+  const holders = new Map(deckies.map((decky) => [decky.ip, decky.name]));
+  const violations = fleet.deckies.flatMap(({ name, ip }) => {
+    const holder = ip === undefined ? undefined : holders.get(ip);
+    const description = `${name} wants ${ip}, which ${holder} has until it is gone`;
+    return holder === undefined || holder === name ? [] : [{ field: "fleet.deckies", description }];
+  });
+  if (violations.length === 0) return;
+  const told = violations.map(({ description }) => description).join("; ");
+  throw new AppError("FLEET_INVALID", `${told}; apply the fleet without the new one first`, { violations });
+}
+
+/** Addresses of the LAN that nobody has, in ascending order. */
+function* freeAddresses(fleet: ExpandedFleet, used: ReadonlySet<string>): Generator<string> {
+  for (const address of fleet.subnet.hosts(fleet.ipStart)) if (address !== fleet.lan.gateway && !used.has(address)) yield address;
+}
+
+function nextAddress(fleet: ExpandedFleet, free: Iterator<string>): string {
+  const { value, done } = free.next();
+  if (done !== true) return value;
+  throw new AppError("FLEET_INVALID", `fleet.lan.subnet: ${fleet.lan.subnet} has no free address left`, {
+    violations: [{ field: "fleet.lan.subnet", description: "is full" }],
+  });
+}

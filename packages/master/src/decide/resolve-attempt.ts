@@ -1,0 +1,193 @@
+import { backoffMs } from "@decnet/common/runtime/backoff";
+import type { HostOutcome } from "@decnet/engine/wire/outcome";
+import type { DeckyPatch } from "../model/decky.ts";
+import { operationEvents, stateEvent } from "../model/events.ts";
+import type { Operation, OperationError, OperationPatch } from "../model/operation.ts";
+import type { DecisionContext } from "./context.ts";
+import { culpritsOf, endOf } from "./outcome.ts";
+import { type OperationChange, type Resolution, resolution } from "./resolution.ts";
+import { desiredServices, type Situation, servicesAt } from "./situation.ts";
+import { type Attempt, decideUndo, type Undo } from "./undo.ts";
+
+/** How one apply ended. Interrupted: an operator cancelled while it ran, or before it began. */
+export type AttemptEnd =
+  | { readonly kind: "done"; readonly outcome: HostOutcome }
+  | { readonly kind: "refused"; readonly error: OperationError }
+  | { readonly kind: "interrupted" };
+
+const failureBackoff = { baseMs: 5_000, maxMs: 300_000 };
+
+/** What an ended apply means for the decky and for the operations that it was made for. Pure. */
+export function resolveAttempt(situation: Situation, attempt: Attempt, end: AttemptEnd, context: DecisionContext): Resolution {
+  if (end.kind === "done" && end.outcome.failure === undefined) return resolveApplied(situation, attempt, end.outcome, context);
+  return resolveFailed(situation, attempt, end, context);
+}
+
+/** The attempt is what was seen running: operations up to it have ended. */
+function resolveApplied(situation: Situation, attempt: Attempt, outcome: HostOutcome, { now }: DecisionContext): Resolution {
+  const { decky, open } = situation;
+  const covered = open.filter((operation) => operation.revision <= attempt.revision);
+  const operations = covered.map((operation): OperationChange => {
+    const error = operation.error === null ? null : { ...operation.error, undone: operation.onFailure === "undo" };
+    const patch = { state: endState(situation, attempt, operation), error, receipt: outcome.receipt, finishedAt: now };
+    return { operation, patch };
+  });
+  const ends = operations.flatMap(({ operation, patch }) => operationEvents({ ...operation, ...patch }, attempt.services));
+  // After a move, the next round removes the decky from where it was.
+  const again = covered.length < open.length || decky.pendingRemovals.length > 0;
+  if (decky.leaving && attempt.decky.leaving)
+    return resolution("torn down", {
+      decky: { kind: "gone" },
+      operations,
+      events: [...ends, ...stateEvent(decky, "gone", "torn down")],
+      again,
+    });
+  // It is to be somewhere else by now, or is wanted again after all.
+  if (decky.host !== attempt.decky.host || attempt.decky.leaving) {
+    const seen = attempt.decky.leaving ? {} : { appliedRevision: attempt.revision, lastHost: attempt.decky.host };
+    const patch: DeckyPatch = { ...seen, renderedRevision: 0, state: "changing" };
+    return resolution("applied where it no longer belongs", { decky: { kind: "patch", patch }, operations, events: ends, again });
+  }
+  const { judged } = outcome;
+  const message = judged?.message ?? "";
+  const state = decky.desiredRevision === attempt.revision ? (judged?.state ?? "pending") : "changing";
+  const patch: DeckyPatch = {
+    appliedRevision: attempt.revision,
+    renderedRevision: attempt.revision,
+    lastHost: decky.host,
+    state,
+    message,
+    observed: judged === undefined ? null : { baseId: judged.baseId, services: judged.services },
+    observedAt: now,
+    failures: 0,
+    retryAt: null,
+    repairPaused: false,
+  };
+  return resolution("applied", {
+    decky: { kind: "patch", patch },
+    operations,
+    events: [...ends, ...stateEvent(decky, state, message)],
+    again,
+  });
+}
+
+function endState(
+  situation: Situation,
+  attempt: Attempt,
+  operation: Operation,
+): "succeeded" | "superseded" | "failed" | "cancelled" {
+  if (operation.error !== null) return operation.cancelRequested ? "cancelled" : "failed";
+  const isEarlier = operation.service !== "" && operation.revision !== attempt.revision;
+  return endOf(operation, attempt, isEarlier ? servicesAt(situation, operation.revision) : []);
+}
+
+/**
+ * A step failed, or the apply was interrupted. The failed change is taken back in a new revision, which the next run applies; the operation ends when that
+ * was seen. What cannot be taken back ends the operation at once.
+ */
+function resolveFailed(situation: Situation, attempt: Attempt, end: AttemptEnd, context: DecisionContext): Resolution {
+  const { open } = situation;
+  const outcome = end.kind === "done" ? end.outcome : undefined;
+  const slug = outcome?.failure?.step.slug ?? "";
+  const isInterrupted = end.kind === "interrupted";
+  const culprits = isInterrupted
+    ? open.filter((operation) => operation.cancelRequested)
+    : culpritsOf(open, attempt.revision, slug);
+  const slugs = slug !== "" ? [slug] : isInterrupted ? culprits.map((operation) => operation.service) : [""];
+  const undo = decideUndo(situation, attempt, culprits, { slugs, isInterrupted }, context.catalogue);
+  const error = errorOf(attempt, end);
+  return "patch" in undo
+    ? resolveUndo(situation, culprits, undo, error, outcome)
+    : resolveEnd(situation, culprits, undo.kind, error, outcome, context);
+}
+
+function resolveUndo(
+  { decky, open }: Situation,
+  culprits: readonly Operation[],
+  undo: Extract<Undo, { patch: DeckyPatch }>,
+  error: OperationError,
+  outcome: HostOutcome | undefined,
+): Resolution {
+  const fresh = new Set(culprits.filter((operation) => operation.error === null));
+  const [culprit] = fresh;
+  if (culprit === undefined) throw new Error("an undo is of an operation");
+  const number = decky.desiredRevision + 1;
+  const { host } = undo.patch;
+  const operations = open.flatMap((operation): OperationChange[] => {
+    const isUndone = fresh.has(operation) || operation.error !== null;
+    const patch: OperationPatch = {
+      ...(fresh.has(operation) ? { error, ...(outcome === undefined ? {} : { receipt: outcome.receipt }) } : {}),
+      // What is being undone ends with the new revision; what was in the same apply and did not fail goes on.
+      ...(isUndone ? { revision: number } : {}),
+      ...(host === undefined ? {} : { host }),
+    };
+    return Object.keys(patch).length === 0 ? [] : [{ operation, patch }];
+  });
+  return resolution(undo.kind, {
+    decky: { kind: "patch", patch: { ...undo.patch, desiredRevision: number } },
+    revision: {
+      deckyId: decky.id,
+      number,
+      services: undo.services,
+      actor: culprit.actor,
+      reason: `undo of ${culprit.id}`,
+      operationId: culprit.id,
+    },
+    operations,
+    again: true,
+  });
+}
+
+function resolveEnd(
+  situation: Situation,
+  culprits: readonly Operation[],
+  kind: "kept" | "undo_failed" | "nothing",
+  error: OperationError,
+  outcome: HostOutcome | undefined,
+  { now, random }: DecisionContext,
+): Resolution {
+  const { decky } = situation;
+  const operations = culprits.map((operation): OperationChange => {
+    const first = operation.error;
+    const message = first === null ? error.message : `${first.message}; the undo failed too: ${error.message}`;
+    const patch: OperationPatch = {
+      state: operation.cancelRequested ? "cancelled" : "failed",
+      error: { ...(first ?? error), message, undone: false },
+      finishedAt: now,
+      ...(outcome === undefined ? {} : { receipt: outcome.receipt }),
+    };
+    return { operation, patch };
+  });
+  const failures = decky.failures + 1;
+  const state = outcome?.judged?.state === "running" ? "degraded" : (outcome?.judged?.state ?? "failed");
+  const patch: DeckyPatch = {
+    state,
+    message: error.message,
+    failures,
+    repairPaused: kind === "kept",
+    retryAt: new Date(now.getTime() + backoffMs(failures, failureBackoff, random)),
+  };
+  const desired = desiredServices(situation);
+  const ends = operations.flatMap(({ operation, patch: end }) => operationEvents({ ...operation, ...end }, desired));
+  return resolution(kind, {
+    decky: { kind: "patch", patch },
+    operations,
+    events: [...ends, ...stateEvent(decky, state, error.message)],
+    again: true,
+  });
+}
+
+function errorOf(attempt: Attempt, end: AttemptEnd): OperationError {
+  if (end.kind === "refused") return end.error;
+  if (end.kind === "interrupted")
+    return { reason: "APPLY_FAILED", message: "cancelled", next: [], outputTail: [], undone: false };
+  const { failure } = end.outcome;
+  const where = attempt.open.some(({ kind }) => kind === "move_decky") ? `on ${attempt.decky.host}: ` : "";
+  return {
+    reason: "APPLY_FAILED",
+    message: `${where}${failure?.message ?? ""}`,
+    next: [`decnet decky get ${attempt.decky.name}`, `decnet op get ${attempt.open.at(-1)?.id ?? ""} --output-log`],
+    outputTail: failure?.outputTail ?? [],
+    undone: false,
+  };
+}

@@ -1,0 +1,95 @@
+import { isDeepStrictEqual } from "node:util";
+import { AppError } from "@decnet/common/errors/app-error";
+import { dateOf } from "@decnet/common/runtime/foreign-time";
+import type { DeckyObservation } from "@decnet/contract/gen/decnet/v1/agent_pb";
+import type { RepairReport } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
+import { formatPlan } from "@decnet/engine/plan/plan";
+import { fromObservationMessage, fromOutcomeMessage, fromStepMessage } from "@decnet/engine/wire/outcome";
+import type { Decky } from "../model/decky.ts";
+import { operationEvents, stateEvent } from "../model/events.ts";
+import { makeOperation, type Operation, type OperationError, type OperationStep, toPlanRecord } from "../model/operation.ts";
+import { type Resolution, resolution } from "./resolution.ts";
+
+const maxCause = 4_000;
+
+/** The decky, if it lives on the host that reports about it. Undefined for one that is nowhere any more. Throws DECKY_NOT_ON_HOST. */
+export function reportedDecky(decky: Decky | undefined, host: string): Decky | undefined {
+  if (decky === undefined || decky.pendingRemovals.includes(host)) return undefined;
+  if (decky.host === host) return decky;
+  throw new AppError("DECKY_NOT_ON_HOST", `${decky.name} lives on ${decky.host}, not on ${host}`, {
+    metadata: { decky: decky.name, host: decky.host },
+  });
+}
+
+/** What an agent saw of a decky. Undefined when it says nothing new. Pure. */
+export function resolveReport(decky: Decky, isOpen: boolean, seen: DeckyObservation, now: Date): Resolution | undefined {
+  // A change that is under way says itself how it ends; what was seen of an older revision is old.
+  if (seen.revision < decky.renderedRevision || isOpen) return undefined;
+  const { state, message, baseId, services } = fromObservationMessage(seen);
+  const observed = { baseId, services };
+  // An agent that comes back reports everything again, and most of it is as it was.
+  if (decky.state === state && decky.message === message && isDeepStrictEqual(decky.observed, observed)) return undefined;
+  return resolution("reported", {
+    decky: { kind: "patch", patch: { state, message, observed, observedAt: now } },
+    events: stateEvent(decky, state, message),
+  });
+}
+
+export interface RepairTaken {
+  readonly resolution: Resolution;
+  readonly steps: readonly OperationStep[];
+}
+
+/** A repair that an agent made of its own accord becomes an operation that has ended. Pure. */
+export function resolveRepairReport(decky: Decky, report: RepairReport): RepairTaken | undefined {
+  if (report.outcome === undefined) return undefined;
+  const { failure, plan, receipt } = fromOutcomeMessage(report.outcome);
+  const startedAt = dateOf(report.startedAt);
+  const error: OperationError | null =
+    failure === undefined
+      ? null
+      : { reason: "APPLY_FAILED", message: failure.message, next: [], outputTail: failure.outputTail, undone: false };
+  const operation = makeOperation({
+    kind: "repair",
+    actor: "drift",
+    reason: report.cause.slice(0, maxCause),
+    deckyId: decky.id,
+    scope: decky.scope,
+    deckyName: decky.name,
+    host: decky.host,
+    revision: decky.desiredRevision,
+    onFailure: "keep",
+    plan: toPlanRecord(plan, formatPlan(plan), decky.appliedRevision, []),
+    receipt,
+    state: failure === undefined ? "succeeded" : "failed",
+    error,
+    createdAt: startedAt,
+    startedAt,
+    finishedAt: dateOf(report.finishedAt),
+  });
+  return {
+    resolution: resolution("repaired by its agent", { opens: [operation], events: operationEvents(operation, []) }),
+    steps: stepsOf(operation, report),
+  };
+}
+
+function stepsOf(operation: Operation, { steps }: RepairReport): OperationStep[] {
+  return steps.map(fromStepMessage).flatMap((event): OperationStep[] => {
+    if (event.kind === "started") return [];
+    return [
+      {
+        operationId: operation.id,
+        attempt: 1,
+        number: event.step.number,
+        verb: event.step.kind,
+        target: event.step.target,
+        cause: event.step.cause,
+        service: event.step.slug,
+        state: event.kind === "failed" ? "failed" : "succeeded",
+        outputTail: event.kind === "failed" ? [event.message, ...event.outputTail] : [],
+        startedAt: event.at,
+        finishedAt: event.at,
+      },
+    ];
+  });
+}

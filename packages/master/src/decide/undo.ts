@@ -1,0 +1,90 @@
+import type { Catalogue } from "@decnet/engine/catalogue/types";
+import type { Decky, DeckyPatch, StoredService } from "../model/decky.ts";
+import type { Operation } from "../model/operation.ts";
+import { diffServices, restoreServices, sameService, sameServices } from "../model/services.ts";
+import { moveTo } from "./move.ts";
+import { desiredServices, goodServices, type Situation } from "./situation.ts";
+
+/** What one apply was about, as it began. */
+export interface Attempt {
+  readonly decky: Decky;
+  readonly revision: number;
+  readonly services: readonly StoredService[];
+  /** The operations that it was made for, oldest first. */
+  readonly open: readonly Operation[];
+}
+
+/**
+ * How a failed change is taken back.
+ * - removed: it was the first deploy; nothing of the decky stays.
+ * - stays: it was a teardown that was cancelled.
+ * - back: it was a move; the decky goes to where it ran.
+ * - reverted: services go back to how they were last seen running.
+ * - kept: on_failure is KEEP.
+ * - undo_failed: it was an undo already.
+ * - nothing: what failed is what runs.
+ */
+export type Undo =
+  | {
+      readonly kind: "removed" | "stays" | "back" | "reverted";
+      readonly services: readonly StoredService[];
+      readonly patch: DeckyPatch;
+    }
+  | { readonly kind: "kept" | "undo_failed" | "nothing" };
+
+/** Slugs of the services that go back; the empty one stands for all that the attempt changed. */
+export function decideUndo(
+  situation: Situation,
+  attempt: Attempt,
+  culprits: readonly Operation[],
+  how: { readonly slugs: readonly string[]; readonly isInterrupted: boolean },
+  catalogue: Catalogue,
+): Undo {
+  const { decky } = situation;
+  const fresh = culprits.filter((operation) => operation.error === null);
+  if (fresh.some((operation) => operation.onFailure === "keep")) return { kind: "kept" };
+  if (fresh.length === 0) return { kind: "undo_failed" };
+  const desired = desiredServices(situation);
+  const services = revertSlugs(desired, attempt.services, goodServices(situation), how.slugs, catalogue);
+  const isOf = (kind: Operation["kind"]) => fresh.some((operation) => operation.kind === kind);
+  const back = isOf("move_decky") ? moveBack(decky, attempt.decky.host) : undefined;
+  if (decky.appliedRevision === 0 && !decky.leaving && isOf("deploy_decky"))
+    return { kind: "removed", services: desired, patch: { leaving: true, ...back } };
+  if (how.isInterrupted && decky.leaving && isOf("teardown_decky"))
+    return { kind: "stays", services, patch: { leaving: false, ...back } };
+  if (back !== undefined) return { kind: "back", services, patch: { leaving: false, ...back } };
+  if (!sameServices(services, desired)) return { kind: "reverted", services, patch: { leaving: false } };
+  return { kind: "nothing" };
+}
+
+/** `desired` with some services as they were last seen running, as far as they are still the ones that were attempted. */
+export function revertSlugs(
+  desired: readonly StoredService[],
+  attempted: readonly StoredService[],
+  good: readonly StoredService[],
+  slugs: readonly string[],
+  catalogue: Catalogue,
+): StoredService[] {
+  const all = slugs.flatMap((slug) =>
+    slug === "" ? diffServices(good, attempted, catalogue).map((change) => change.service) : [slug],
+  );
+  return all.reduce<StoredService[]>((services, slug) => revertService(services, attempted, good, slug), [...desired]);
+}
+
+/** Puts one service back to how it was last seen running, if it is still the one that was attempted. */
+export function revertService(
+  desired: readonly StoredService[],
+  attempted: readonly StoredService[],
+  good: readonly StoredService[],
+  slug: string,
+): StoredService[] {
+  const find = (list: readonly StoredService[]) => list.find((service) => service.slug === slug);
+  return sameService(find(desired), find(attempted)) ? restoreServices(desired, good, slug) : [...desired];
+}
+
+/** Where a decky whose move failed goes: to where it ran. A host that is away is waited for. */
+export function moveBack(decky: Decky, attempted: string): DeckyPatch | undefined {
+  const { lastHost } = decky;
+  if (lastHost === null || decky.leaving || decky.host !== attempted || lastHost === attempted) return undefined;
+  return moveTo(decky, lastHost);
+}

@@ -1,0 +1,66 @@
+/** An enrolled worker. A decommissioned one keeps its row; its name is free again. */
+export interface Host {
+  readonly id: string;
+  readonly name: string;
+  readonly labels: Record<string, string>;
+  readonly draining: boolean;
+  /** Its deckies are on their way out; with the last of them its certificate ends. */
+  readonly decommissioning: boolean;
+  /** What its agent said of the machine, as proto-JSON. */
+  readonly agentInfo: Record<string, unknown> | null;
+  readonly address: string;
+  readonly message: string;
+  readonly engineProblem: string;
+  /** Certificates that are accepted: the newest, and the one that it renewed. */
+  readonly certificateSerials: readonly string[];
+  readonly certificateExpiresAt: Date;
+  readonly reportStream: string;
+  readonly reportSequence: string;
+  readonly enrolledAt: Date;
+  readonly lastSeen: Date | null;
+  readonly decommissionedAt: Date | null;
+}
+
+export type HostPatch = Partial<Omit<Host, "id">>;
+
+export type HostState = "enrolled" | "connected" | "unreachable" | "decommissioned";
+
+/** From each state of a worker, the states that may follow; docs/states.md has the diagram. */
+export const hostTransitions: Readonly<Record<HostState, readonly HostState[]>> = {
+  enrolled: ["connected", "enrolled", "decommissioned"],
+  connected: ["unreachable", "decommissioned"],
+  unreachable: ["connected", "enrolled", "decommissioned"],
+  decommissioned: [],
+};
+
+export function hostStateOf(host: Pick<Host, "decommissionedAt" | "lastSeen">, isConnected: boolean): HostState {
+  if (host.decommissionedAt !== null) return "decommissioned";
+  if (isConnected) return "connected";
+  return host.lastSeen === null ? "enrolled" : "unreachable";
+}
+
+export interface JoinToken {
+  readonly id: string;
+  readonly hostName: string;
+  readonly secretHash: string;
+  readonly labels: Record<string, string>;
+  readonly createdAt: Date;
+  readonly createdBy: string;
+  readonly expiresAt: Date;
+  readonly usedAt: Date | null;
+  /** Hash of the key that it was used for: the same worker may ask again when a response was lost. */
+  readonly usedKey: string | null;
+  readonly revokedAt: Date | null;
+  readonly hostId: string | null;
+}
+
+export interface RefusedJoin {
+  readonly id: string;
+  readonly at: Date;
+  readonly tokenId: string;
+  readonly hostName: string;
+  readonly machineName: string;
+  readonly address: string;
+  readonly reason: string;
+  readonly message: string;
+}

@@ -1,0 +1,31 @@
+import { type Database, openDatabase } from "./database.ts";
+import { openPrivatePostgres } from "./private-postgres.ts";
+
+export interface StorageOptions {
+  readonly dataDir: string;
+  /** Undefined: a private PostgreSQL in the data folder. */
+  readonly databaseUrl: string | undefined;
+  /** Called in the order in which things are acquired. */
+  readonly onRelease: (release: () => Promise<unknown>) => void;
+  readonly onRestart: () => void;
+}
+
+/** The database of this installation, and the server that it needs. */
+export async function openStorage({ dataDir, databaseUrl, onRelease, onRestart }: StorageOptions): Promise<Database> {
+  if (databaseUrl !== undefined) {
+    const database = await openDatabase({ url: databaseUrl });
+    onRelease(() => database.close());
+    return database;
+  }
+  const server = await openPrivatePostgres(dataDir);
+  const ending = new AbortController();
+  const kept = server.keepRunning(ending.signal, onRestart);
+  onRelease(async () => {
+    ending.abort();
+    await kept;
+    await server.stop();
+  });
+  const database = await openDatabase(server);
+  onRelease(() => database.close());
+  return database;
+}

@@ -1,0 +1,142 @@
+import { randomUUID } from "node:crypto";
+import { createRounds } from "@decnet/common/runtime/rounds";
+import { applyResolution, type Resolution } from "../decide/resolution.ts";
+import type { AuditEntry } from "../model/access.ts";
+import type { Decky } from "../model/decky.ts";
+import type { OperationStep } from "../model/operation.ts";
+import { createCodec } from "./codec.ts";
+import { type Database, runIn, type Statement, type Tx } from "./database.ts";
+import { outboxLock } from "./outbox.ts";
+import type { Sealing } from "./sealing.ts";
+import { Audit, Deckies, Operations, Outbox, Revisions, Steps } from "./tables.ts";
+
+/** One decision to be stored: whole, and only if the decky is still what the decision was made from. */
+export interface Decision {
+  readonly decky: Decky;
+  readonly resolution: Resolution;
+  readonly steps?: readonly OperationStep[];
+  readonly audit?: AuditEntry;
+}
+
+/** The only writer of what becomes of deckies. */
+export interface Resolutions {
+  /** Stores a decision together with those of other callers, in one commit. False: the decky changed meanwhile, and nothing is stored. */
+  commit(decision: Decision): Promise<boolean>;
+  /** Stores decisions in a transaction that holds the locks of their deckies; one for each decky. */
+  write(tx: Tx, decisions: readonly Decision[]): Promise<void>;
+}
+
+const decky = createCodec(Deckies);
+const operation = createCodec(Operations);
+const revision = createCodec(Revisions);
+const step = createCodec(Steps);
+const audit = createCodec(Audit);
+const outbox = createCodec(Outbox);
+
+const fixed = new Set(["id", "scope", "name", "created_at"]);
+const deckyColumns = decky.columns.filter((column) => !fixed.has(column));
+const operationColumns = [
+  "state",
+  "host",
+  "revision",
+  "plan",
+  "receipt",
+  "error",
+  "cancel_requested",
+  "started_at",
+  "finished_at",
+];
+const stepKey = ["operation_id", "attempt", "number"];
+const stepColumns = step.columns.filter((column) => !stepKey.includes(column));
+
+const assign = (columns: readonly string[], from: string) => columns.map((column) => `${column} = ${from}.${column}`).join(", ");
+const list = (columns: readonly string[], from = "") => columns.map((column) => `${from}${column}`).join(", ");
+/** Rows of one table, each with the id of the decky whose decision it belongs to. */
+const rowsOf = (table: string, parameter: number) =>
+  `json_array_elements($${parameter}) WITH ORDINALITY AS item (value, at)
+     JOIN guard ON guard.id = (item.value ->> 'of')::uuid, LATERAL json_populate_record(NULL::${table}, item.value -> 'row') AS row`;
+
+/**
+ * One statement is one round trip and one commit. Whatever belongs to a decision hangs on the guard: a decky whose version is another by now, or that somebody
+ * else has locked, has no row there. The lock of the outbox comes last, and events get their positions under it.
+ */
+const commit: Statement = {
+  name: "decnet-commit",
+  text: `WITH given AS MATERIALIZED (
+      SELECT * FROM json_to_recordset($1) AS given (id uuid, version int, gone boolean)
+    ), guard AS MATERIALIZED (
+      SELECT decky.id, given.gone FROM deckies AS decky JOIN given ON given.id = decky.id AND given.version = decky.version
+      ORDER BY decky.id FOR NO KEY UPDATE OF decky SKIP LOCKED
+    ), patched AS (
+      UPDATE deckies SET ${assign(deckyColumns, "row")} FROM ${rowsOf("deckies", 2)} WHERE deckies.id = guard.id RETURNING deckies.id
+    ), gone AS (
+      DELETE FROM deckies USING guard WHERE deckies.id = guard.id AND guard.gone RETURNING deckies.id
+    ), revised AS (
+      INSERT INTO decky_revisions (${list(revision.columns)}) SELECT ${list(revision.columns, "row.")} FROM ${rowsOf("decky_revisions", 3)}
+      RETURNING number
+    ), opened AS (
+      INSERT INTO operations (${list(operation.columns)}) SELECT ${list(operation.columns, "row.")} FROM ${rowsOf("operations", 4)}
+      RETURNING id
+    ), changed AS (
+      UPDATE operations SET ${assign(operationColumns, "row")} FROM ${rowsOf("operations", 5)}
+      WHERE operations.id = row.id AND operations.state IN ('pending', 'running') RETURNING operations.id
+    ), stepped AS (
+      INSERT INTO operation_steps (${list(step.columns)}) SELECT ${list(step.columns, "row.")} FROM ${rowsOf("operation_steps", 6)}
+      ON CONFLICT (${list(stepKey)}) DO UPDATE SET ${assign(stepColumns, "excluded")} RETURNING number
+    ), audited AS (
+      INSERT INTO audit (${list(audit.columns)}) SELECT ${list(audit.columns, "row.")} FROM ${rowsOf("audit", 7)} RETURNING id
+    ), locked AS MATERIALIZED (
+      SELECT pg_advisory_xact_lock($9::int) FROM (SELECT (SELECT count(*) FROM patched) + (SELECT count(*) FROM gone) + (SELECT count(*) FROM revised)
+        + (SELECT count(*) FROM opened) + (SELECT count(*) FROM changed) + (SELECT count(*) FROM stepped) + (SELECT count(*) FROM audited) AS rows) AS written
+      WHERE written.rows >= 0 AND json_array_length($8) > 0
+    ), told AS (
+      INSERT INTO outbox (${list(outbox.columns)}) SELECT ${list(outbox.columns, "row.")} FROM locked, ${rowsOf("outbox", 8)} ORDER BY item.at
+    )
+    SELECT id FROM guard`,
+};
+
+const most = 64;
+
+export function createResolutions(database: Database, sealing: Sealing): Resolutions {
+  const valuesOf = (decisions: readonly Decision[]): unknown[] => {
+    const now = new Date();
+    const tables = Array.from({ length: 8 }, (): unknown[] => []);
+    const [guards, deckies, revisions, opened, changed, steps, audits, events] = tables;
+    for (const { decky: before, resolution, ...rest } of decisions) {
+      const of = before.id;
+      const { decky: after, operations } = applyResolution({ decky: before }, resolution);
+      const opens = new Set(resolution.opens);
+      guards?.push({ id: of, version: before.version, gone: after === undefined });
+      if (after !== undefined) deckies?.push({ of, row: decky.toJson(after) });
+      const made = resolution.revision;
+      if (made !== undefined)
+        revisions?.push({
+          of,
+          row: revision.toJson({ ...made, services: sealing.seal(made.deckyId, made.services), createdAt: now }),
+        });
+      for (const each of operations) (opens.has(each) ? opened : changed)?.push({ of, row: operation.toJson(each) });
+      for (const each of rest.steps ?? []) steps?.push({ of, row: step.toJson(each) });
+      if (rest.audit !== undefined) audits?.push({ of, row: audit.toJson(rest.audit) });
+      for (const { topic, key, payload } of resolution.events)
+        events?.push({ of, row: { event_id: randomUUID(), topic, key, payload, occurred_at: now } });
+    }
+    return [...tables.map((rows) => JSON.stringify(rows)), outboxLock];
+  };
+  return {
+    commit: createRounds<Decision, boolean>({
+      most,
+      keyOf: (decision) => decision.decky.id,
+      serve: async (decisions) => {
+        const stored = new Set((await database.run<{ id: string }>(commit, valuesOf(decisions))).map(({ id }) => id));
+        return decisions.map((decision) => stored.has(decision.decky.id));
+      },
+    }),
+    async write(tx, decisions) {
+      for (let at = 0; at < decisions.length; at += most) {
+        const part = decisions.slice(at, at + most);
+        const stored = await runIn(tx, commit, valuesOf(part));
+        if (stored.length !== part.length) throw new Error("a decision was stored without the lock of its decky");
+      }
+    },
+  };
+}

@@ -1,0 +1,55 @@
+import { secretKeys } from "@decnet/engine/catalogue/effective";
+import type { Catalogue, ServiceConfig } from "@decnet/engine/catalogue/types";
+import type { StoredService } from "../model/decky.ts";
+import type { SecretBox } from "./secret-box.ts";
+
+/** As in the database: values of secrets are replaced by their sealed form. */
+export interface SealedService {
+  readonly slug: string;
+  readonly config: Record<string, unknown>;
+  readonly staged?: Record<string, unknown>;
+}
+
+/** Secrets are sealed on the way into the database and opened on the way out. */
+export interface Sealing {
+  seal(deckyId: string, services: readonly StoredService[]): SealedService[];
+  open(deckyId: string, services: readonly SealedService[]): StoredService[];
+}
+
+export function createSealing(box: SecretBox, catalogue: Catalogue): Sealing {
+  const seal = (deckyId: string, slug: string, config: ServiceConfig) => {
+    const secrets = secretKeys(catalogue.services.get(slug));
+    return mapConfig(config, (key, value) =>
+      secrets.has(key) ? { $sealed: box.seal(String(value), `${deckyId}/${slug}/${key}`) } : value,
+    );
+  };
+  const open = (deckyId: string, slug: string, config: Record<string, unknown>) =>
+    mapConfig(config, (key, value) =>
+      isSealed(value) ? box.open(value.$sealed, `${deckyId}/${slug}/${key}`) : value,
+    ) as ServiceConfig;
+  return {
+    seal: (deckyId, services) =>
+      services.map(({ slug, config, staged }) => ({
+        slug,
+        config: seal(deckyId, slug, config),
+        ...(staged === undefined ? {} : { staged: seal(deckyId, slug, staged) }),
+      })),
+    open: (deckyId, services) =>
+      services.map(({ slug, config, staged }) => ({
+        slug,
+        config: open(deckyId, slug, config),
+        ...(staged === undefined ? {} : { staged: open(deckyId, slug, staged) }),
+      })),
+  };
+}
+
+function mapConfig(
+  config: Readonly<Record<string, unknown>>,
+  map: (key: string, value: unknown) => unknown,
+): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(config).map(([key, value]) => [key, map(key, value)]));
+}
+
+function isSealed(value: unknown): value is { readonly $sealed: string } {
+  return typeof value === "object" && value !== null && "$sealed" in value && typeof value.$sealed === "string";
+}

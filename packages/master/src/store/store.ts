@@ -1,0 +1,61 @@
+import type { Logger } from "@decnet/common/logging/logger";
+import type { Catalogue } from "@decnet/engine/catalogue/types";
+import { type AuditLog, createAuditLog } from "./audit.ts";
+import type { Database } from "./database.ts";
+import { createDeckyStore, type DeckyStore } from "./deckies.ts";
+import { createFleetStore, type FleetStore } from "./fleets.ts";
+import { createHostStore, type HostStore } from "./hosts.ts";
+import { createJoinTokenStore, type JoinTokenStore } from "./join-tokens.ts";
+import { createOperationStore, type OperationStore } from "./operations.ts";
+import { createEventLog, type EventLog } from "./outbox.ts";
+import { createParentStore, type ParentStore } from "./parents.ts";
+import { createRefusedJoinStore, type RefusedJoinStore } from "./refused-joins.ts";
+import { createResolutions, type Resolutions } from "./resolutions.ts";
+import { createResolver, type Resolver } from "./resolver.ts";
+import { createSealing } from "./sealing.ts";
+import type { SecretBox } from "./secret-box.ts";
+import { createSituations, type Situations } from "./situations.ts";
+import { createTokenStore, type TokenStore } from "./tokens.ts";
+
+/** All that the master keeps. Nobody outside this room sees the database's own types. */
+export interface Store extends Pick<Database, "transaction" | "close"> {
+  readonly situations: Situations;
+  readonly resolutions: Resolutions;
+  readonly resolver: Resolver;
+  readonly deckies: DeckyStore;
+  readonly operations: OperationStore;
+  readonly parents: ParentStore;
+  readonly fleets: FleetStore;
+  readonly events: EventLog;
+  readonly hosts: HostStore;
+  readonly joinTokens: JoinTokenStore;
+  readonly refusedJoins: RefusedJoinStore;
+  readonly tokens: TokenStore;
+  readonly audit: AuditLog;
+  /** Throws STORAGE_UNAVAILABLE. */
+  ping(): Promise<void>;
+}
+
+export function createStore(database: Database, box: SecretBox, catalogue: Catalogue, log: Logger): Store {
+  const sealing = createSealing(box, catalogue);
+  const situations = createSituations(database, sealing);
+  const resolutions = createResolutions(database, sealing);
+  return {
+    transaction: database.transaction,
+    close: database.close,
+    situations,
+    resolutions,
+    resolver: createResolver(database, situations, resolutions),
+    deckies: createDeckyStore(database, sealing),
+    operations: createOperationStore(database),
+    parents: createParentStore(database),
+    fleets: createFleetStore(database),
+    events: createEventLog(database),
+    hosts: createHostStore(database),
+    joinTokens: createJoinTokenStore(database),
+    refusedJoins: createRefusedJoinStore(database),
+    tokens: createTokenStore(database),
+    audit: createAuditLog(database, log),
+    ping: async () => void (await database.run({ name: "decnet-ping", text: "SELECT 1" }, [])),
+  };
+}

@@ -28,7 +28,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: "integration",
-          include: ["test/{conformance,integration,contract,interop,faults}/**/*.test.ts"],
+          include: ["test/{conformance,integration,characterisation,contract,interop,faults}/**/*.test.ts"],
           // Test files share nothing but the engine; most of their time is waiting.
           maxWorkers: 2,
           globalSetup: ["test/support/images.ts"],

@@ -56,7 +56,7 @@ suite() {
 failed=() suites=(unit)
 if run setup scripts/setup/all.sh --tests; then
   run check scripts/check.sh --all
-  suite integration test/{conformance,integration,contract,interop,faults}
+  suite integration test/{conformance,integration,characterisation,contract,interop,faults}
   suite e2e test/e2e
 fi
 

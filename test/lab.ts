@@ -1,7 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import { loadCatalogue } from "@decnet/engine/catalogue/load";
-import { serviceImage } from "@decnet/engine/render/images";
 import { debianBase } from "@decnet/engine/tables/distros";
 import { execa } from "execa";
 import { ownCatalogue } from "./support/catalogues.ts";
@@ -11,6 +10,7 @@ import { registeredLabs, registerLab } from "./support/lab/register.ts";
 import { removeLab } from "./support/lab/remove.ts";
 import { joinWorkers, leaveWorkers, MasterMissing } from "./support/lab/workers.ts";
 import { bringUp } from "./support/lab.ts";
+import { serviceImages } from "./support/service-images.ts";
 
 /** A lab by hand, one for each checkout: npm run lab -- up [N] | down. See docs/lab.md. */
 const usage =
@@ -32,7 +32,7 @@ async function presentImages(): Promise<string[]> {
   const { services } = await loadCatalogue([ownCatalogue]);
   const decoys = [...services.values()].filter((service) => !service.singleton);
   const present: string[] = [];
-  for (const image of [debianBase, ...decoys.map((service) => serviceImage(service, debianBase).tag)]) {
+  for (const image of [debianBase, ...(await serviceImages(decoys)).map((each) => each.tag)]) {
     const { exitCode } = await execa("docker", ["image", "inspect", image], { reject: false });
     if (exitCode === 0) present.push(image);
   }

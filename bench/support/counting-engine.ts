@@ -1,8 +1,8 @@
 import { setImmediate } from "node:timers/promises";
 import type { Catalogue } from "@decnet/engine/catalogue/types";
+import type { JudgedDecky, JudgedService } from "@decnet/engine/diagnose/judge";
 import type { ApplyOptions, ApplyOutcome, CheckedDecky, Engine } from "@decnet/engine/engine";
 import { makeReceipt } from "@decnet/engine/execute/receipt";
-import type { JudgedDecky, JudgedService } from "@decnet/engine/observe/judge";
 import type { ObservedContainer, ObservedDecky } from "@decnet/engine/observe/observed";
 import { digestOf, formatPlan, type Plan, type Step } from "@decnet/engine/plan/plan";
 import { deckyNames } from "@decnet/engine/render/names";

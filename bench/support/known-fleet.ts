@@ -13,7 +13,7 @@ import { startMaster } from "@decnet/master/start-master";
 import { openDatabase } from "@decnet/master/store/database";
 import { openPrivatePostgres } from "@decnet/master/store/private-postgres";
 import { managerOf } from "@decnet/master/store/transaction";
-import { createCountingEngine } from "./counting-engine.ts";
+import { createMemoryEngine } from "../../test/support/memory-engine.ts";
 
 /** What some callers measured at once; milliseconds. */
 export interface Taken {
@@ -56,7 +56,7 @@ export async function openKnownFleet(size: number): Promise<KnownFleet> {
     config,
     log: createLogger("bench", "error"),
     version: "bench",
-    openHostEngine: async ({ catalogue }) => createCountingEngine(catalogue),
+    openHostEngine: async ({ catalogue, instance }) => createMemoryEngine({ catalogue, instance }),
   });
   const database = await openDatabase(address);
   const token = (await readFile(config.adminTokenFile, "utf8")).trim();

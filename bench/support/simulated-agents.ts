@@ -11,7 +11,7 @@ import { type Agent, startAgent } from "@decnet/agent/start-agent";
 import { createLogger } from "@decnet/common/logging/logger";
 import { runBounded } from "@decnet/common/runtime/run-bounded";
 import { loadCatalogue } from "@decnet/engine/catalogue/load";
-import { createCountingEngine } from "./counting-engine.ts";
+import { createMemoryEngine } from "../../test/support/memory-engine.ts";
 
 /**
  * Many agents in one process: each joins with a token of its own, by the real call, and is a real agent then, but for its engine, which only counts.
@@ -43,7 +43,7 @@ await runBounded(list, joining, async (token, index) => {
     identity,
     log,
     version: "bench",
-    openHostEngine: () => Promise.resolve(createCountingEngine(catalogue)),
+    openHostEngine: ({ instance }) => Promise.resolve(createMemoryEngine({ catalogue, instance })),
     shared,
   });
   agents.push(agent);

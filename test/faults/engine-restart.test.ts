@@ -1,12 +1,12 @@
 import { DeckyState } from "@decnet/contract/gen/decnet/v1/decky_pb";
 import { OperationState, Wait } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { loadCatalogue } from "@decnet/engine/catalogue/load";
-import { serviceImage } from "@decnet/engine/render/images";
 import { debianBase } from "@decnet/engine/tables/distros";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ownCatalogue } from "../support/catalogues.ts";
 import { useOwnEngine } from "../support/own-engine.ts";
+import { serviceImages } from "../support/service-images.ts";
 import { deploy, eventually, type TestMaster, useMaster } from "../support/use-master.ts";
 
 describe("an engine that goes away and comes back", () => {
@@ -31,11 +31,8 @@ describe("an engine that goes away and comes back", () => {
   beforeAll(async () => {
     engine = await useOwnEngine();
     const { services } = await loadCatalogue([ownCatalogue]);
-    const tags = ["ssh", "redis", "http"].flatMap((slug) => {
-      const entry = services.get(slug);
-      return entry === undefined ? [] : [serviceImage(entry, debianBase).tag];
-    });
-    await engine.load([debianBase, ...tags]);
+    const entries = ["ssh", "redis", "http"].map((slug) => services.get(slug) ?? expect.fail(`no service ${slug}`));
+    await engine.load([debianBase, ...(await serviceImages(entries)).map((image) => image.tag)]);
     master = await useMaster({ env: { DECNET_DOCKER_SOCKET: engine.socketPath } });
     decky = { name: `${master.prefix}-a` };
     await deploy(master, { a: ["ssh", "redis"] });

@@ -1,5 +1,7 @@
 import { fromConnectError } from "@decnet/common/rpc/errors";
 import { OperationState } from "@decnet/contract/gen/decnet/v1/operation_pb";
+import { debianBase } from "@decnet/engine/tables/distros";
+import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { containersOf, deploy, inside, type TestMaster, useMaster } from "../support/use-master.ts";
 
@@ -58,6 +60,32 @@ describe("a change that fails", () => {
     expect([...(await containersOf(decky.name)).keys()]).toContain(`${decky.name}-silent`);
     await master.mutations.removeService({ decky, service: "silent" });
     expect([...(await containersOf(decky.name)).keys()]).not.toContain(`${decky.name}-silent`);
+  });
+
+  it("stops before it touches anything when a container of somebody else has the name that it needs, as its plan says", async () => {
+    const name = `${decky.name}-ftp`;
+    const dryRun = async () =>
+      (await master.mutations.addService({ decky, service: "ftp", options: { dryRun: true } })).operation;
+    const add = (expectedPlan = "") => master.mutations.addService({ decky, service: "ftp", options: { expectedPlan } });
+    const message = `the container name ${name} is taken by a container that is not ours; remove or rename it`;
+    const free = await dryRun();
+    const before = await containersOf(decky.name);
+    await execa("docker", ["create", "--name", name, debianBase]);
+    try {
+      expect((await failureOf(add(free?.plan?.digest)))?.reason).toBe("PLAN_CHANGED");
+      const taken = await dryRun();
+      expect(taken?.plan?.text).toContain(`1 blocked ${name} (${message})`);
+      const failure = await failureOf(add(taken?.plan?.digest));
+      expect([failure?.reason, failure?.message]).toEqual(["APPLY_FAILED", expect.stringContaining(message)]);
+      expect(failure?.operation?.error?.undone).toBe(true);
+      const after = await containersOf(decky.name);
+      after.delete(name);
+      expect(after).toEqual(before);
+    } finally {
+      await execa("docker", ["rm", "-f", name]);
+    }
+    await add();
+    await master.mutations.removeService({ decky, service: "ftp" });
   });
 
   it("does not take the changes of others with it", async () => {

@@ -10,7 +10,7 @@ const canary = "Canary-7f3a9c";
 function listen(lines: string[]): Logger {
   const take = (message: string, fields?: LogFields) =>
     void lines.push(inspect({ message, ...fields }, { depth: 20, maxStringLength: null }));
-  return { debug: take, info: take, warn: take, error: take, child: () => listen(lines) };
+  return { isDebug: true, debug: take, info: take, warn: take, error: take, child: () => listen(lines) };
 }
 
 describe("a secret that was set through the API", () => {

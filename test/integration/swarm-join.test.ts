@@ -28,9 +28,9 @@ const root = fileURLToPath(new URL("../..", import.meta.url));
 /** Short enough to see many renewals, long enough for a busy machine. */
 const certificateSeconds = 20;
 
-/** What a worker needs of a checkout, at another place: the master's packages are not there (W-57). Answers the agent's program. */
+/** What a worker needs of a checkout, at another place: the master's packages are not there (W-57). Returns the agent's program. */
 async function copyForWorker(to: string): Promise<string> {
-  for (const name of ["agent", "common", "engine"])
+  for (const name of ["agent", "common", "contract", "engine"])
     await cp(join(root, "packages", name), join(to, "packages", name), {
       recursive: true,
       filter: (from) => !from.endsWith("/dist"),
@@ -39,7 +39,7 @@ async function copyForWorker(to: string): Promise<string> {
   await mkdir(join(to, "node_modules", "@decnet"), { recursive: true });
   for (const name of await readdir(join(root, "node_modules")))
     if (name !== "@decnet") await symlink(join(root, "node_modules", name), join(to, "node_modules", name));
-  for (const name of ["agent", "common", "engine"])
+  for (const name of ["agent", "common", "contract", "engine"])
     await symlink(join(to, "packages", name), join(to, "node_modules", "@decnet", name));
   return join(to, "packages", "agent", "src", "main.ts");
 }
@@ -345,7 +345,7 @@ describe("a machine becomes a worker", () => {
     const taken = await agent(worker(0), ["join", token]);
     expect(taken.stderr).toContain("HOST_EXISTS");
     const running = await agent(worker(0), ["join", "--again", token]);
-    expect(running.stderr).toContain("stop it first");
+    expect(running.stderr).toContain("DATA_FOLDER_IN_USE");
     await stop(worker(0));
     expect((await agent(worker(0), ["join", "--again", token])).exitCode).toBe(0);
     start(worker(0), ["run"]);
@@ -361,7 +361,7 @@ describe("a machine becomes a worker", () => {
 
   it("leaves with all that it brought, once its agent is stopped", async () => {
     const refused = await agent(worker(0), ["leave", "-y"]);
-    expect(refused.stderr).toContain("stop it first");
+    expect(refused.stderr).toContain("DATA_FOLDER_IN_USE");
     expect((await worker(0).containers()).size).toBe(3);
     await stop(worker(0));
     expect((await agent(worker(0), ["leave"])).exitCode).toBe(2);

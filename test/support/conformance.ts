@@ -7,6 +7,7 @@ import type { RenderContext } from "@decnet/engine/render/render-decky";
 import type { DeckySpec, ServiceSpec } from "@decnet/engine/spec";
 import { debianBase } from "@decnet/engine/tables/distros";
 import { execa } from "execa";
+import { baseContents } from "./service-images.ts";
 import { configFor, containersOf, dockerLines, type Place } from "./use-master.ts";
 
 /** Engines before this one take no MAC address for a network. */
@@ -50,7 +51,7 @@ export async function engineOptions(place: Place): Promise<EngineOptions & { rea
 
 export async function renderContext(place: Place, pinMac: boolean): Promise<RenderContext> {
   const projectDir = join(place.dataDir, "deckies", deckyNames("fleet", `${place.prefix}-a`).base);
-  return { ...(await engineOptions(place)), projectDir, pinMac };
+  return { ...(await engineOptions(place)), projectDir, pinMac, contents: await baseContents() };
 }
 
 /** `docker compose` as an operator types it, from the program under test. Its environment has a LEAK that no container may see. */

@@ -1,9 +1,8 @@
 import { randomBytes } from "node:crypto";
 import { loadCatalogue } from "@decnet/engine/catalogue/load";
-import { serviceImage } from "@decnet/engine/render/images";
-import { debianBase } from "@decnet/engine/tables/distros";
 import { execa } from "execa";
 import { ownCatalogue } from "./catalogues.ts";
+import { serviceImages } from "./service-images.ts";
 
 const run = randomBytes(2).toString("hex");
 
@@ -16,13 +15,11 @@ export async function setup(): Promise<void> {
   await prepareImages();
 }
 
-/** Builds what is missing of the catalogue's images and answers their tags. */
+/** Builds what is missing of the catalogue's images and returns their tags. */
 export async function prepareImages(): Promise<string[]> {
   const catalogue = await loadCatalogue([ownCatalogue]);
   const tags: string[] = [];
-  for (const service of catalogue.services.values()) {
-    if (service.singleton) continue;
-    const image = serviceImage(service, debianBase);
+  for (const image of await serviceImages([...catalogue.services.values()].filter((service) => !service.singleton))) {
     const present = await execa("docker", ["image", "inspect", image.tag], { reject: false });
     if (present.exitCode !== 0)
       await execa("docker", ["build", "--build-arg", `BASE_IMAGE=${image.buildBase}`, "-t", image.tag, image.context]);

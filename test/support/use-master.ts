@@ -15,7 +15,7 @@ import { OperationService } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { SwarmService } from "@decnet/contract/gen/decnet/v1/swarm_pb";
 import type { StepBoundary } from "@decnet/engine/execute/execute-plan";
 import { type MasterConfig, parseMasterConfig } from "@decnet/master/config";
-import { type Master, startMaster } from "@decnet/master/start-master";
+import { type Master, type MasterOptions, startMaster } from "@decnet/master/start-master";
 import { execa } from "execa";
 import { expect } from "vitest";
 import { ownCatalogue, testCatalogue } from "./catalogues.ts";
@@ -104,11 +104,19 @@ export function configFor(place: Place, more: Record<string, string> = {}): Mast
   return parseMasterConfig(env, ownCatalogue);
 }
 
+export interface TestMasterOptions {
+  readonly boundary?: StepBoundary;
+  readonly env?: Record<string, string>;
+  readonly log?: Logger;
+  /** Undefined: one on the real engine. */
+  readonly place?: Place;
+  /** Undefined: the real engine. */
+  readonly openHostEngine?: NonNullable<MasterOptions["openHostEngine"]>;
+}
+
 /** A real master in this process: real engine, real PostgreSQL, clients over a real connection. */
-export async function useMaster(
-  options: { boundary?: StepBoundary; env?: Record<string, string>; log?: Logger } = {},
-): Promise<TestMaster> {
-  const place = await usePlace();
+export async function useMaster(options: TestMasterOptions = {}): Promise<TestMaster> {
+  const place = options.place ?? (await usePlace());
   const config = configFor(place, options.env);
   let master: Master;
   let close: () => void = () => undefined;
@@ -119,6 +127,7 @@ export async function useMaster(
       log: options.log ?? createLogger("test", "error"),
       version: "test",
       ...(options.boundary === undefined ? {} : { boundary: options.boundary }),
+      ...(options.openHostEngine === undefined ? {} : { openHostEngine: options.openHostEngine }),
     });
     const token = (await readFile(config.adminTokenFile, "utf8")).trim();
     const client = createClientTransport({ address: `http://127.0.0.1:${master.port}`, token });

@@ -3,11 +3,11 @@ import { fileURLToPath } from "node:url";
 import { runBounded } from "@decnet/common/runtime/run-bounded";
 import { HostState } from "@decnet/contract/gen/decnet/v1/swarm_pb";
 import { loadCatalogue } from "@decnet/engine/catalogue/load";
-import { serviceImage } from "@decnet/engine/render/images";
 import { debianBase } from "@decnet/engine/tables/distros";
 import { ownCatalogue, testCatalogue } from "./catalogues.ts";
 import type { LongRunningProgram } from "./lab/inside.ts";
 import { type Lab, type LabHost, useLab } from "./lab.ts";
+import { serviceImages } from "./service-images.ts";
 import { eventually, type TestMaster, useMaster } from "./use-master.ts";
 
 const agentProgram = fileURLToPath(new URL("../../packages/agent/src/main.ts", import.meta.url));
@@ -43,7 +43,8 @@ export interface Swarm {
 /** Images that every decoy of these tests needs, as tags of this machine's engine; hosts of the lab have no way out to build them. */
 async function imagesFor(slugs: readonly string[]): Promise<string[]> {
   const catalogue = await loadCatalogue([ownCatalogue, testCatalogue]);
-  return [debianBase, ...slugs.map((slug) => serviceImage(catalogue.services.get(slug) ?? raise(slug), debianBase).tag)];
+  const images = await serviceImages(slugs.map((slug) => catalogue.services.get(slug) ?? raise(slug)));
+  return [debianBase, ...images.map((image) => image.tag)];
 }
 
 function raise(slug: string): never {

@@ -1,13 +1,20 @@
-import { type Environment, type HostConfig, hostSettings, parseSettings, toHostConfig } from "@decnet/engine/settings";
+import {
+  type Environment,
+  type HostConfig,
+  hostSettings,
+  parseSettings,
+  toHostConfig,
+  wholeNumber,
+} from "@decnet/engine/settings";
 import { z } from "zod";
 
 const schema = z.object({
   ...hostSettings,
   DECNET_AGENT_DIR: z.string().startsWith("/").default("/var/lib/decnet/agent"),
   /** For reading with grpcurl on the worker itself; 0 takes a free port. */
-  DECNET_AGENT_PORT: z.coerce.number().int().min(0).max(65_535).default(7441),
+  DECNET_AGENT_PORT: wholeNumber(0, 65_535).default(7441),
   /** Reports that wait for the master at most. */
-  DECNET_REPORT_QUEUE: z.coerce.number().int().min(10).max(1_000_000).default(10_000),
+  DECNET_REPORT_QUEUE: wholeNumber(10, 1_000_000).default(10_000),
 });
 
 export interface AgentConfig extends HostConfig {

@@ -5,8 +5,10 @@ import { AppError } from "@decnet/common/errors/app-error";
 import { createLogger } from "@decnet/common/logging/logger";
 import { readCertificate } from "@decnet/common/pki/certificates";
 import { fromConnectError } from "@decnet/common/rpc/errors";
+import { lockFolder } from "@decnet/common/runtime/folder-lock";
 import { reasons } from "@decnet/contract/reasons";
 import { loadCatalogue } from "@decnet/engine/catalogue/load";
+import { unknownSettings } from "@decnet/engine/settings";
 import { Command, CommanderError } from "commander";
 import { z } from "zod";
 import { type AgentConfig, parseAgentConfig } from "./config.ts";
@@ -23,7 +25,7 @@ const say = (line: string) => void process.stderr.write(`${line}\n`);
 
 const statusSchema = z.object({ connected: z.boolean(), message: z.string() });
 
-const program = new Command("decnet agent").description("The agent of a worker host.").exitOverride();
+const program = new Command("decnet agent").description("The agent of a worker host.").version(version).exitOverride();
 
 program
   .command("join <token>")
@@ -39,15 +41,17 @@ program
       throw new AppError("HOST_EXISTS", `this machine is the worker ${present.hostName} already (${config.stateDir})`, {
         metadata: { host: present.hostName },
       });
-    if (present !== undefined) await refuseWhileRunning(config, present.hostName);
-    const facts = await factsOf(config);
-    if (facts.engineProblem !== "") throw new AppError("ENGINE_UNUSABLE", facts.engineProblem);
-    say(`ok    docker ${facts.engineVersion}, compose ${facts.composeVersion}`);
-    const identity = await joinSwarm({ token, facts, onProgress: (what) => say(`ok    ${what}`) });
-    await writeIdentity(config.stateDir, identity);
-    say(`ok    certificate until ${readCertificate(identity.certificate).notAfter.toISOString()}, in ${config.stateDir}`);
+    const hostName = await withStateDir(config, async () => {
+      const facts = await factsOf(config);
+      if (facts.engineProblem !== "") throw new AppError("ENGINE_UNUSABLE", facts.engineProblem);
+      say(`ok    docker ${facts.engineVersion}, compose ${facts.composeVersion}`);
+      const identity = await joinSwarm({ token, facts, onProgress: (what) => say(`ok    ${what}`) });
+      await writeIdentity(config.stateDir, identity);
+      say(`ok    certificate until ${readCertificate(identity.certificate).notAfter.toISOString()}, in ${config.stateDir}`);
+      return identity.hostName;
+    });
     if (flags.run === true) return run(config);
-    say(`${identity.hostName} has joined. Start it: decnet agent run   (or: systemctl enable --now decnet-agent)`);
+    say(`${hostName} has joined. Start it: decnet agent run   (or: systemctl enable --now decnet-agent)`);
   });
 
 program
@@ -95,11 +99,12 @@ program
         "REQUEST_INVALID",
         `this removes every decky of ${identity.hostName} from this machine; add -y to do so`,
       );
-    await refuseWhileRunning(config, identity.hostName);
-    await leaveHost(config, identity, (what) => say(`ok    ${what}`));
-    await removeIdentity(config.stateDir);
-    for (const name of ["specs", "reports", "deckies", "drift-policy", "fingerprint.key"])
-      await rm(join(config.stateDir, name), { recursive: true, force: true });
+    await withStateDir(config, async () => {
+      await leaveHost(config, identity, (what) => say(`ok    ${what}`));
+      await removeIdentity(config.stateDir);
+      for (const name of ["specs", "reports", "deckies", "drift-policy", "fingerprint.key"])
+        await rm(join(config.stateDir, name), { recursive: true, force: true });
+    });
     say(`${identity.hostName} has left. On the master: decnet host decommission ${identity.hostName} --force`);
   });
 
@@ -117,10 +122,14 @@ async function askRunning({ port }: AgentConfig): Promise<{ connected: boolean; 
   );
 }
 
-/** A running agent has its identity and its deckies in memory, and would put them back. */
-async function refuseWhileRunning(config: AgentConfig, hostName: string): Promise<void> {
-  if ((await askRunning(config)) !== undefined)
-    throw new AppError("REQUEST_INVALID", `the agent of ${hostName} runs here; stop it first`);
+/** Not while an agent runs: it has its identity and its deckies in memory, and would put them back. */
+async function withStateDir<T>({ stateDir }: AgentConfig, work: () => Promise<T>): Promise<T> {
+  const lock = await lockFolder(stateDir, "decnet agent", 0o700);
+  try {
+    return await work();
+  } finally {
+    await lock.release();
+  }
 }
 
 async function factsOf(config: AgentConfig) {
@@ -131,7 +140,9 @@ async function factsOf(config: AgentConfig) {
 async function run(config: AgentConfig): Promise<void> {
   const identity = await readIdentity(config.stateDir);
   if (identity === undefined) throw new AppError("NOT_JOINED", `this machine has not joined (${config.stateDir})`);
-  const agent = await startAgent({ config, identity, log: createLogger("decnet-agent", config.logLevel), version });
+  const log = createLogger("decnet-agent", config.logLevel);
+  for (const name of unknownSettings(process.env)) log.warn("a setting has no meaning and is ignored", { setting: name });
+  const agent = await startAgent({ config, identity, log, version });
   let signals = 0;
   const stop = () => {
     signals += 1;

@@ -1,11 +1,12 @@
 import { createHmac, randomBytes, randomUUID } from "node:crypto";
-import { chmod, mkdir, readFile } from "node:fs/promises";
+import { chmod, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError } from "@decnet/common/errors/app-error";
 import type { Logger } from "@decnet/common/logging/logger";
 import { createErrorInterceptor } from "@decnet/common/rpc/error-interceptor";
 import { startRpcServer } from "@decnet/common/rpc/server";
 import { writeFileAtomically } from "@decnet/common/runtime/atomic-file";
+import { lockFolder } from "@decnet/common/runtime/folder-lock";
 import { createReleasers } from "@decnet/common/runtime/releasers";
 import { repeatUntilAborted } from "@decnet/common/runtime/repeat";
 import type { AgentFacts } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
@@ -49,9 +50,10 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const { config, identity, log, version, boundary, shared } = options;
   const releasers = createReleasers();
   try {
-    await mkdir(config.stateDir, { recursive: true, mode: 0o700 });
-    await chmod(config.stateDir, 0o700);
     const catalogue = shared?.catalogue ?? (await loadCatalogue(config.catalogueFolders));
+    const lock = await lockFolder(config.stateDir, "decnet agent", 0o700);
+    releasers.add(lock.release);
+    await chmod(config.stateDir, 0o700);
     const stopping = new AbortController();
     releasers.add(async () => stopping.abort(new AppError("SHUTTING_DOWN", "the agent is shutting down")));
     const engine = createLazyEngine(options.openHostEngine ?? openEngine, {
@@ -112,6 +114,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       port: config.port,
       routes: createAgentRoutes(parts),
       interceptors: [errors, createLocalGate()],
+      onDefect: (error) => log.error("a request could not be handled", { err: error }),
       fallback: (_, response) => {
         const { connected, message } = connection.state();
         response.writeHead(200, { "content-type": "application/json" }).end(`${JSON.stringify({ connected, message })}\n`);
@@ -130,6 +133,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       stopping.abort(new AppError("SHUTTING_DOWN", "the agent is shutting down"));
       await server.close();
     });
+    await lock.note(`127.0.0.1:${server.port}`);
     log.info("agent started", { host: identity.hostName, port: server.port, deckies: specs.list().length });
     return { port: server.port, isConnected: () => connection.state().connected, stop: () => releasers.release() };
   } catch (error) {

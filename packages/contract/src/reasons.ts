@@ -78,6 +78,14 @@ export const reasons = {
       "Stop that program, or give this one another port: DECNET_PORT or DECNET_TLS_PORT for a master (README), DECNET_AGENT_PORT for an agent (docs/swarm.md).",
     ],
   },
+  DATA_FOLDER_IN_USE: {
+    code: Code.FailedPrecondition,
+    exit: 6,
+    next: [
+      "Stop process {pid} on {host} first, or give this one a folder of its own: DECNET_DATA_DIR for a master, DECNET_AGENT_DIR for an agent.",
+      "When there is no such process on {host} any more: rm {unseen_lock}",
+    ],
+  },
   NOT_JOINED: {
     code: Code.FailedPrecondition,
     exit: 3,

@@ -4,7 +4,7 @@ import type { Engine } from "./engine.ts";
 
 const everyMs = 6 * 3_600_000;
 
-/** Superseded images go a few times a day, on the master's host as on every worker. */
+/** Removes superseded images a few times a day, on the master's host as on every worker. */
 export function keepImagesPruned(engine: Pick<Engine, "pruneImages">, signal: AbortSignal, log: Logger): Promise<void> {
   return repeatUntilAborted(
     everyMs,

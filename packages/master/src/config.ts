@@ -1,26 +1,69 @@
+import net from "node:net";
 import { join } from "node:path";
-import { type Environment, type HostConfig, hostSettings, parseSettings, toHostConfig } from "@decnet/engine/settings";
+import { isLoopback } from "@decnet/common/rpc/loopback";
+import {
+  type Environment,
+  type HostConfig,
+  hostSettings,
+  parseSettings,
+  toHostConfig,
+  wholeNumber,
+} from "@decnet/engine/settings";
 import { z } from "zod";
 
-const schema = z.object({
-  ...hostSettings,
-  DECNET_DATA_DIR: z.string().startsWith("/").default("/var/lib/decnet/master"),
-  DECNET_HOST: z.string().default("127.0.0.1"),
-  DECNET_PORT: z.coerce.number().int().min(0).max(65_535).default(7440),
-  /** Address of the TLS port for workers and for operators on other machines; "off" has none. */
-  DECNET_TLS_HOST: z.string().default("off"),
-  DECNET_TLS_PORT: z.coerce.number().int().min(0).max(65_535).default(7443),
-  /** Names or addresses, separated by commas, that workers reach the TLS port at; empty: this machine's own addresses. */
-  DECNET_ADVERTISE: z.string().default(""),
-  /** Seconds that an agent's certificate lives; it is renewed after two thirds. */
-  DECNET_AGENT_CERTIFICATE_SECONDS: z.coerce
-    .number()
-    .int()
-    .min(10)
-    .max(366 * 86_400)
-    .default(86_400),
-  DECNET_DATABASE_URL: z.string().optional(),
-});
+const host = z.string().refine(isHost, "an IP address without brackets, or a host name");
+
+const schema = z
+  .object({
+    ...hostSettings,
+    DECNET_DATA_DIR: z.string().startsWith("/").default("/var/lib/decnet/master"),
+    DECNET_HOST: z
+      .string()
+      .refine(
+        isLoopback,
+        "this port has no TLS: only a loopback address such as 127.0.0.1 or ::1; for others see DECNET_TLS_HOST",
+      )
+      .default("127.0.0.1"),
+    DECNET_PORT: wholeNumber(0, 65_535).default(7440),
+    /** Address of the TLS port for workers and for operators on other machines; "off" has none. */
+    DECNET_TLS_HOST: host.default("off"),
+    DECNET_TLS_PORT: wholeNumber(0, 65_535).default(7443),
+    /** Names or addresses, separated by commas, that workers reach the TLS port at; empty: this machine's own addresses. */
+    DECNET_ADVERTISE: z
+      .string()
+      .default("")
+      .transform((names) => names.split(",").map((name) => name.trim()))
+      .refine(
+        (names) => names.every((name) => name === "" || isAdvertised(name)),
+        "names or addresses, each with a port or without",
+      ),
+    /** Seconds that an agent's certificate lives; it is renewed after two thirds. */
+    DECNET_AGENT_CERTIFICATE_SECONDS: wholeNumber(10, 366 * 86_400).default(86_400),
+    DECNET_DATABASE_URL: z
+      .string()
+      .refine(
+        (url) => URL.canParse(url) && /^postgres(ql)?:$/.test(new URL(url).protocol),
+        "a URL like postgresql://user@host/database",
+      )
+      .optional(),
+  })
+  .superRefine((settings, context) => {
+    const { DECNET_PORT: port, DECNET_TLS_HOST: tlsHost, DECNET_TLS_PORT: tlsPort } = settings;
+    const overlap = ["0.0.0.0", "::", settings.DECNET_HOST].includes(tlsHost);
+    if (port !== 0 && port === tlsPort && overlap)
+      context.addIssue({ code: "custom", path: ["DECNET_TLS_PORT"], message: "the same port as DECNET_PORT" });
+  });
+
+function isHost(text: string): boolean {
+  const isNumeric = /^[\d.]+$/.test(text);
+  return net.isIP(text) !== 0 || (!isNumeric && /^(?=.{1,253}$)[a-z\d]([\w-]*[a-z\d])?(\.[a-z\d]([\w-]*[a-z\d])?)*$/i.test(text));
+}
+
+function isAdvertised(name: string): boolean {
+  const [, bracketed, plain = "", port = "1"] = /^(?:\[(.*)\]|([^:]*))(?::(\d{1,5}))?$/.exec(name) ?? [];
+  if (net.isIPv6(name)) return true;
+  return (bracketed === undefined ? isHost(plain) : net.isIPv6(bracketed)) && Number(port) >= 1 && Number(port) <= 65_535;
+}
 
 export interface MasterConfig extends HostConfig {
   readonly dataDir: string;
@@ -48,7 +91,7 @@ export function parseMasterConfig(env: Environment, ownCatalogue: string): Maste
         : {
             host: settings.DECNET_TLS_HOST,
             port: settings.DECNET_TLS_PORT,
-            advertise: settings.DECNET_ADVERTISE.split(",").filter((name) => name !== ""),
+            advertise: settings.DECNET_ADVERTISE.filter((name) => name !== ""),
           },
     agentCertificateMs: settings.DECNET_AGENT_CERTIFICATE_SECONDS * 1000,
     databaseUrl: settings.DECNET_DATABASE_URL,

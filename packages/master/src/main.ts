@@ -1,32 +1,62 @@
 import { fileURLToPath } from "node:url";
 import { AppError } from "@decnet/common/errors/app-error";
 import { createLogger } from "@decnet/common/logging/logger";
+import { reasons } from "@decnet/contract/reasons";
+import { unknownSettings } from "@decnet/engine/settings";
+import { Command, CommanderError } from "commander";
 import { parseMasterConfig } from "./config.ts";
 import { startMaster } from "./start-master.ts";
 
 /** The master daemon. SIGTERM or SIGINT ends it gracefully, a second one at once. */
+const version = "0.1.0";
+/** A start that hangs, in an engine or a database that does not answer, is not waited for; the next start takes over what it leaves. */
+const giveUpMs = 2_000;
 const ownCatalogue = fileURLToPath(new URL("../../../catalog", import.meta.url));
-let log = createLogger("decnet-master", "info");
+const program = new Command("decnet-master")
+  .description("Run the master of a fleet of decoys, until SIGTERM. Its settings come from the environment: see README.md.")
+  .version(version)
+  .allowExcessArguments(false)
+  .exitOverride()
+  .action(run);
 try {
-  const config = parseMasterConfig(process.env, ownCatalogue);
-  log = createLogger("decnet-master", config.logLevel);
-  const master = await startMaster({ config, log, version: "0.1.0" });
-  if (master.adminToken === "made") log.info("an admin token was made", { file: config.adminTokenFile });
+  await program.parseAsync();
+} catch (error) {
+  if (!(error instanceof CommanderError)) throw error;
+  process.exitCode = error.exitCode === 0 ? 0 : 2;
+}
+
+async function run(): Promise<void> {
+  let log = createLogger("decnet-master", "info");
+  const giveUp = new AbortController();
+  let stop = async () => {
+    giveUp.abort(new AppError("SHUTTING_DOWN", "the master was told to stop before it had started"));
+    setTimeout(() => process.exit(1), giveUpMs).unref();
+  };
   let signals = 0;
-  const stop = () => {
+  const onSignal = () => {
     signals += 1;
     if (signals > 1) process.exit(1);
-    master.stop().then(
-      () => process.exit(0),
-      (error: unknown) => {
-        log.error("stopping failed", { err: error });
-        process.exit(1);
-      },
-    );
+    stop().catch((error: unknown) => {
+      log.error("stopping failed", { err: error });
+      process.exit(1);
+    });
   };
-  process.on("SIGTERM", stop).on("SIGINT", stop);
-} catch (error) {
-  const why = error instanceof AppError ? { reason: error.reason, why: error.message, next: error.next } : { err: error };
-  log.error("the master cannot start", why);
-  process.exitCode = 1;
+  process.on("SIGTERM", onSignal).on("SIGINT", onSignal);
+  try {
+    const config = parseMasterConfig(process.env, ownCatalogue);
+    log = createLogger("decnet-master", config.logLevel);
+    for (const name of unknownSettings(process.env)) log.warn("a setting has no meaning and is ignored", { setting: name });
+    const master = await startMaster({ config, log, version, giveUp: giveUp.signal });
+    stop = async () => {
+      await master.stop();
+      process.exit(0);
+    };
+    if (signals > 0) await stop();
+    if (master.adminToken === "made") log.info("an admin token was made", { file: config.adminTokenFile });
+  } catch (error) {
+    if (giveUp.signal.aborted) return process.exit(0);
+    const why = error instanceof AppError ? { reason: error.reason, why: error.message, next: error.next } : { err: error };
+    log.error("the master cannot start", why);
+    process.exit(error instanceof AppError ? reasons[error.reason].exit : 1);
+  }
 }

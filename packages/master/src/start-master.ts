@@ -1,10 +1,11 @@
 import { createHash } from "node:crypto";
-import { mkdir } from "node:fs/promises";
+import { setMaxListeners } from "node:events";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import type { Logger } from "@decnet/common/logging/logger";
 import { createErrorInterceptor } from "@decnet/common/rpc/error-interceptor";
 import { type RpcServer, startRpcServer } from "@decnet/common/rpc/server";
+import { type FolderLock, lockFolder } from "@decnet/common/runtime/folder-lock";
 import { createReleasers, type Releasers } from "@decnet/common/runtime/releasers";
 import { repeatUntilAborted } from "@decnet/common/runtime/repeat";
 import { loadCatalogue } from "@decnet/engine/catalogue/load";
@@ -42,6 +43,8 @@ export interface MasterOptions {
   readonly version: string;
   /** For tests: called at each step boundary of the executor. */
   readonly boundary?: StepBoundary;
+  /** Aborted: a start that is still under way is given up, and leaves nothing running. */
+  readonly giveUp?: AbortSignal;
   /** What opens the engine of the master's own host; a bench of the control plane alone gives one that makes no containers. */
   readonly openHostEngine?: (options: EngineOptions) => Promise<Engine>;
 }
@@ -57,6 +60,7 @@ export interface Master {
 /** What a master is made of before it listens. */
 interface Ground {
   readonly options: MasterOptions;
+  readonly lock: FolderLock;
   readonly catalogue: Catalogue;
   readonly box: SecretBox;
   readonly store: Store;
@@ -90,6 +94,7 @@ export async function startMaster(options: MasterOptions): Promise<Master> {
       await server.close();
     });
     for (const { id } of await store.deckies.unfinished()) convergence.converger.wake(id);
+    await ground.lock.note(`${options.config.host}:${server.port}`);
     options.log.info("master started", { port: server.port, tlsPort: server.tlsPort, instance: ground.installation });
     return { port: server.port, tlsPort: server.tlsPort, adminToken, stop: () => releasers.release() };
   } catch (error) {
@@ -99,15 +104,18 @@ export async function startMaster(options: MasterOptions): Promise<Master> {
 }
 
 async function prepare(options: MasterOptions, releasers: Releasers): Promise<Ground> {
-  const { config, log, boundary, openHostEngine = openEngine } = options;
-  await mkdir(config.dataDir, { recursive: true, mode: 0o711 });
+  const { config, log, boundary, giveUp = new AbortController().signal, openHostEngine = openEngine } = options;
   const catalogue = await loadCatalogue(config.catalogueFolders);
+  const lock = await lockFolder(config.dataDir, "decnet master", 0o711);
+  releasers.add(lock.release);
   const box = await openSecretBox(join(config.dataDir, "secret.key"));
   const database = await openStorage({
     ...config,
+    giveUp,
     onRelease: releasers.add,
     onRestart: () => log.warn("the private database had ended and is started again"),
   });
+  giveUp.throwIfAborted();
   const installation = await installationId(database);
   const engine = await openHostEngine({
     instance: installation,
@@ -120,8 +128,12 @@ async function prepare(options: MasterOptions, releasers: Releasers): Promise<Gr
     ...(boundary === undefined ? {} : { boundary }),
   });
   for (const warning of engine.warnings) log.warn("the engine lacks something", { warning });
+  const stopping = new AbortController();
+  // Every call and every decky that waits listens to it: many are no leak.
+  setMaxListeners(0, stopping.signal);
   return {
     options,
+    lock,
     catalogue,
     box,
     store: createStore(database, box, catalogue, log),
@@ -129,7 +141,7 @@ async function prepare(options: MasterOptions, releasers: Releasers): Promise<Gr
     engine,
     local: createLocalHost(engine),
     metrics: createMetrics(),
-    stopping: new AbortController(),
+    stopping,
   };
 }
 
@@ -203,6 +215,7 @@ async function listen(ground: Ground): Promise<Listening> {
       createAuthInterceptor(store.tokens, store.hosts, accepted),
     ],
     fallback: createPlainHttp(metrics, () => readiness(ground)),
+    onDefect: (error) => log.error("a request could not be handled", { err: error }),
     maxRequestBytes: 4 << 20,
     ...(port.tls === undefined ? {} : { tls: port.tls }),
   });

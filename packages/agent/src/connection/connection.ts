@@ -70,7 +70,8 @@ export function keepConnected(options: ConnectionOptions): Connection {
       const registered = await registerAgent(client, options);
       takePolicy(registered.driftPolicy);
       options.onResync();
-      const link = await serveMaster({ ...options, identity, address, signal: stopping });
+      const onDefect = (error: unknown) => log.error("a request of the master could not be handled", { err: error });
+      const link = await serveMaster({ ...options, identity, address, signal: stopping, onDefect });
       current = { connected: true, message: `connected to ${address}`, hostName: registered.hostName };
       log.info("connected to the master", { address, host: registered.hostName });
       const signal = AbortSignal.any([stopping, ending.signal]);

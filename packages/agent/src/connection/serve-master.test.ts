@@ -16,7 +16,13 @@ test("a connection that is begun when the agent is stopping already ends at once
     certificate: "",
     keyPem: "",
   };
-  const options = { identity, address: `127.0.0.1:${port}`, routes: () => undefined, interceptors: [] };
+  const options = {
+    identity,
+    address: `127.0.0.1:${port}`,
+    routes: () => undefined,
+    interceptors: [],
+    onDefect: () => undefined,
+  };
   try {
     await expect(serveMaster({ ...options, signal: AbortSignal.abort() })).rejects.toThrow("the agent is stopping");
   } finally {

@@ -3,6 +3,7 @@ import tls from "node:tls";
 import type { ConnectRouter, Interceptor } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { readCertificate } from "@decnet/common/pki/certificates";
+import { admitRequests } from "@decnet/common/rpc/admit-requests";
 import { keepAlive } from "@decnet/common/rpc/keep-alive";
 import { agentAlpn } from "@decnet/common/rpc/protocol-version";
 import type { AgentIdentity } from "../identity.ts";
@@ -20,12 +21,13 @@ export async function serveMaster(options: {
   readonly address: string;
   readonly routes: (router: ConnectRouter) => void;
   readonly interceptors: Interceptor[];
+  readonly onDefect: (error: unknown) => void;
   readonly signal: AbortSignal;
 }): Promise<{ readonly closed: Promise<LinkEnd>; close(end: LinkEnd): void }> {
   const { identity, signal } = options;
   const socket = await connectTls(identity, options.address, signal);
   const adapter = connectNodeAdapter({ routes: options.routes, interceptors: options.interceptors, readMaxBytes: 16 << 20 });
-  const server = http2.createServer({ maxSessionMemory: 64 }, adapter);
+  const server = http2.createServer({ maxSessionMemory: 64 }, admitRequests(adapter, options.onDefect));
   let end = lost("the master closed the connection");
   const onAbort = () => close(stoppingEnd);
   const closed = new Promise<LinkEnd>((resolve) => {

@@ -2,7 +2,7 @@ import { AppError } from "@decnet/common/errors/app-error";
 import { createExclusive } from "@decnet/common/runtime/exclusive";
 import type { ApplyOutcome, Engine } from "@decnet/engine/engine";
 import { beginReceipt, joinReceipts } from "@decnet/engine/execute/receipt";
-import { type MadeFrom, madeFrom } from "@decnet/engine/observe/observed";
+import { type ComposeHashes, composeHashesOf } from "@decnet/engine/observe/observed";
 import type { PlanView } from "@decnet/engine/plan/plan";
 import { deckyKey, type Scope } from "@decnet/engine/spec";
 import type { PresentTarget } from "@decnet/engine/wire/decky-spec";
@@ -127,7 +127,7 @@ export function createRunner({ engine, specs, parallel, stopping }: RunnerOption
     const outcome = await (await engine()).apply(target, {
       // A plan that was begun was the expected one then; what was made of it since is no reason to refuse it.
       expectedDigest: earlier === undefined ? options.expectedDigest : "",
-      made: known?.made,
+      composeHashes: known?.made,
       onObserved(before, plan) {
         begun ??= { plan, receipt: beginReceipt(plan, before), judged: undefined, failure: undefined };
       },
@@ -180,7 +180,7 @@ export function createRunner({ engine, specs, parallel, stopping }: RunnerOption
           await runApply(now.target, options, signal);
           return undefined;
         }
-        const outcome = await (await engine()).apply(now.target, { ...options, made: now.made, signal });
+        const outcome = await (await engine()).apply(now.target, { ...options, composeHashes: now.made, signal });
         await specs.put({ ...now, made: outcome.failure === undefined ? learnMade(now.made, outcome) : undefined });
         return outcome;
       });
@@ -194,9 +194,9 @@ export function createRunner({ engine, specs, parallel, stopping }: RunnerOption
 }
 
 /** What the run made is ours. What it only started or left alone is ours if it was: somebody else may be in the middle of making another one. */
-function learnMade(known: MadeFrom | undefined, { plan, observed }: Pick<ApplyOutcome, "plan" | "observed">): MadeFrom {
+function learnMade(known: ComposeHashes | undefined, { plan, observed }: Pick<ApplyOutcome, "plan" | "observed">): ComposeHashes {
   const own = new Set(plan.steps.flatMap((step) => (step.kind === "create" || step.kind === "recreate" ? [step.container] : [])));
   return Object.fromEntries(
-    Object.entries(madeFrom(observed)).map(([name, from]) => [name, own.has(name) ? from : (known?.[name] ?? from)]),
+    Object.entries(composeHashesOf(observed)).map(([name, from]) => [name, own.has(name) ? from : (known?.[name] ?? from)]),
   );
 }

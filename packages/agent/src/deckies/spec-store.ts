@@ -4,7 +4,7 @@ import { fromJson, type JsonValue, toJson } from "@bufbuild/protobuf";
 import { writeFileAtomically } from "@decnet/common/runtime/atomic-file";
 import { DeckyOutcomeSchema, DeckySpecSchema } from "@decnet/contract/gen/decnet/v1/agent_pb";
 import type { Catalogue } from "@decnet/engine/catalogue/types";
-import type { MadeFrom } from "@decnet/engine/observe/observed";
+import type { ComposeHashes } from "@decnet/engine/observe/observed";
 import { deckyKey } from "@decnet/engine/spec";
 import { type PresentTarget, parseSpecMessage, toSpecMessage } from "@decnet/engine/wire/decky-spec";
 import { fromOutcomeMessage, type HostOutcome, toOutcomeMessage } from "@decnet/engine/wire/outcome";
@@ -22,7 +22,7 @@ export interface AcceptedDecky {
   /** Plan of the first run for this very revision, and how everything was before it; the receipt starts there, whichever run ends it. */
   readonly begun: HostOutcome | undefined;
   /** What the containers were made from when this host last made them as wanted. */
-  readonly made: MadeFrom | undefined;
+  readonly made: ComposeHashes | undefined;
 }
 
 /** Accepted specs, one file each, written before anything acts on them. Values of secrets are in them: 0600 in a folder that only root reads. */

@@ -8,7 +8,7 @@ import { fromConnectError } from "./errors.ts";
 
 const failing = (error: unknown, lines: unknown[] = []) => {
   const take = (message: string, fields?: unknown) => void lines.push(message, fields);
-  const log: Logger = { debug: take, info: take, warn: take, error: take, child: () => log };
+  const log: Logger = { isDebug: true, debug: take, info: take, warn: take, error: take, child: () => log };
   const transport = createRouterTransport(
     (router) =>
       router.service(Health, {

@@ -2,6 +2,7 @@ import http from "node:http";
 import http2 from "node:http2";
 import type net from "node:net";
 import type { connectNodeAdapter } from "@connectrpc/connect-node";
+import { admitRequests } from "./admit-requests.ts";
 
 /** HTTP/1.1 and HTTP/2 over connections that somebody else accepts. */
 export interface HttpServers {
@@ -12,8 +13,13 @@ export interface HttpServers {
 
 const pingEveryMs = 20_000;
 const limits = { requestTimeout: 30_000, headersTimeout: 10_000, connectionsCheckingInterval: 2_000 };
+const noTunnel = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
-export function createHttpServers(handler: ReturnType<typeof connectNodeAdapter>): HttpServers {
+export function createHttpServers(
+  adapter: ReturnType<typeof connectNodeAdapter>,
+  onDefect: (error: unknown) => void,
+): HttpServers {
+  const handler = admitRequests(adapter, onDefect);
   let draining = false;
   /** How many calls run on each HTTP/1.1 connection. */
   const running = new Map<net.Socket, number>();
@@ -31,6 +37,10 @@ export function createHttpServers(handler: ReturnType<typeof connectNodeAdapter>
   h1.on("connection", (socket) => {
     running.set(socket, 0);
     socket.once("close", () => running.delete(socket));
+  });
+  h1.on("connect", (_request, socket: net.Socket) => {
+    socket.write(noTunnel);
+    socket.destroySoon();
   });
   // It never listens itself, and only this makes it watch the limits of its connections.
   h1.emit("listening");
@@ -52,7 +62,12 @@ export function createHttpServers(handler: ReturnType<typeof connectNodeAdapter>
     });
   });
   return {
-    serve: (socket, protocol) => void (protocol === "h2" ? h2 : h1).emit("connection", socket),
+    serve(socket, protocol) {
+      socket.on("error", () => socket.destroy());
+      // A connection that is just ending has no handle to be served on.
+      if (socket.destroyed) return;
+      (protocol === "h2" ? h2 : h1).emit("connection", socket);
+    },
     drain() {
       draining = true;
       h1.close();

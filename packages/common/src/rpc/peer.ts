@@ -43,6 +43,15 @@ export function peerOf(socket: net.Socket | tls.TLSSocket, caPem?: string): Peer
   if (!isTls(socket)) return { ...local, address };
   const known = Reflect.get(socket, kAccepted) as CertificateFacts | undefined;
   if (known !== undefined) return ifCurrent({ ...gone, address, certificate: known });
+  try {
+    return tlsPeer(socket, address, caPem);
+  } catch {
+    // A stranger's certificate may hold anything; what cannot be read proves nothing.
+    return { ...gone, address, certificateProblem: "UNREADABLE" };
+  }
+}
+
+function tlsPeer(socket: tls.TLSSocket, address: string, caPem: string | undefined): Peer {
   const presented = socket.getPeerX509Certificate();
   if (presented === undefined) return { ...gone, address };
   if (!socket.authorized)

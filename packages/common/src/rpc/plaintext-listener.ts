@@ -2,6 +2,7 @@ import net from "node:net";
 import { AppError } from "../errors/app-error.ts";
 import type { HttpServers } from "./http-servers.ts";
 import { type Listener, listen } from "./listener.ts";
+import { isLoopback } from "./loopback.ts";
 
 const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 const firstBytesMs = 10_000;
@@ -17,10 +18,6 @@ export async function listenPlaintext(options: { host: string; port: number }, h
     net.createServer((socket) => dispatch(socket, http)),
     options,
   );
-}
-
-function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "::1" || /^127\./.test(host);
 }
 
 /** HTTP/2 with prior knowledge begins with a fixed text; everything else is HTTP/1.1. */

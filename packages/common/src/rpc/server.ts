@@ -19,8 +19,10 @@ export interface RpcServerOptions {
   readonly routes: (router: ConnectRouter) => void;
   readonly interceptors: Interceptor[];
   /** Plain HTTP beside the RPCs: health, metrics. */
-  readonly fallback: http.RequestListener;
+  readonly fallback: (request: http.IncomingMessage, response: http.ServerResponse) => unknown;
   readonly maxRequestBytes?: number;
+  /** Hears of what no caller may hear: a defect outside of any call. */
+  readonly onDefect?: (error: unknown) => void;
   /** How long calls may finish after close() began. */
   readonly graceMs?: number;
   /** A second port, with TLS, on any address. */
@@ -46,6 +48,7 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
   const stopping = new AbortController();
   // Every call that runs listens to it: many are no leak.
   setMaxListeners(0, stopping.signal);
+  const onDefect = options.onDefect ?? (() => undefined);
   const servers = createHttpServers(
     connectNodeAdapter({
       routes: options.routes,
@@ -54,8 +57,16 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
       maxTimeoutMs: 24 * 3_600_000,
       shutdownSignal: stopping.signal,
       contextValues: createPeerContext(options.tls?.caPem),
-      fallback: (request, response) => options.fallback(request as http.IncomingMessage, response as http.ServerResponse),
+      fallback(request, response) {
+        const fail = (error: unknown) => {
+          onDefect(error);
+          response.destroy();
+        };
+        const answered = options.fallback(request as http.IncomingMessage, response as http.ServerResponse);
+        if (answered instanceof Promise) answered.catch(fail);
+      },
     }),
+    onDefect,
   );
   const plaintext = await listenPlaintext(options, servers);
   const secure = options.tls === undefined ? undefined : await listenTls(options.tls, servers).catch(closing(plaintext));

@@ -18,7 +18,7 @@ export interface SocketSession {
 
 /** One session on one connection: both end together. A side that does not answer is given up within ten seconds. */
 export function openSocketSession(socket: Duplex, authority: string): SocketSession {
-  const session = http2.connect(authority, { createConnection: () => socket });
+  const session = http2.connect(authority, { createConnection: () => socket, settings: { enablePush: false } });
   const close = () => {
     // Without an error, calls that are open would never end.
     const over = new ConnectError("the connection was ended", Code.Canceled);

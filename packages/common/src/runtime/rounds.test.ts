@@ -7,7 +7,10 @@ interface Call {
 }
 
 /** Rounds whose serving ends when the test says so. */
-function useRounds(most = 64, serve: (items: readonly Call[]) => Promise<readonly number[]> = async (items) => items.map(({ value }) => value)) {
+function useRounds(
+  most = 64,
+  serve: (items: readonly Call[]) => Promise<readonly number[]> = async (items) => items.map(({ value }) => value),
+) {
   const served: string[][] = [];
   const gates: (() => void)[] = [];
   const call = createRounds<Call, number>({
@@ -38,7 +41,12 @@ it("serves the first call at once and whoever comes meanwhile together", async (
 
 it("never puts two calls with one key into one round, and keeps their order", async () => {
   const { call, served, open } = useRounds();
-  const all = Promise.all([call({ key: "x", value: 0 }), call({ key: "a", value: 1 }), call({ key: "a", value: 2 }), call({ key: "b", value: 3 })]);
+  const all = Promise.all([
+    call({ key: "x", value: 0 }),
+    call({ key: "a", value: 1 }),
+    call({ key: "a", value: 2 }),
+    call({ key: "b", value: 3 }),
+  ]);
   await open(3);
   expect(await all).toEqual([0, 1, 2, 3]);
   expect(served).toEqual([["x0"], ["a1", "b3"], ["a2"]]);

@@ -2,8 +2,8 @@ import { AppError, type FieldViolation } from "@decnet/common/errors/app-error";
 import type { CatalogueService, ConfigField, ConfigValue, ServiceConfig } from "./types.ts";
 
 /**
- * Turns foreign settings into settings of the service: every value in the type that the catalogue declares. A key that the service does not
- * have is dropped, a null or empty value means "not set". Throws CONFIG_INVALID with one violation per bad field.
+ * Turns foreign settings into settings of the service: every value gets the type that the catalogue declares. An unknown key is
+ * dropped, a null or empty value means "not set". Throws CONFIG_INVALID with one violation per bad field.
  */
 export function coerceConfig(service: CatalogueService, input: unknown): ServiceConfig {
   if (input === null || input === undefined) return {};

@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
 import { readdir, readFile, stat } from "node:fs/promises";
-import { join, relative } from "node:path";
+import { join } from "node:path";
 import { parse } from "yaml";
 import { z } from "zod";
+import { hashContext } from "./build-context.ts";
 import type { Catalogue, CatalogueService } from "./types.ts";
 
 const field = z.strictObject({
@@ -45,7 +46,7 @@ const service = z.strictObject({
 const slugPattern = /^[a-z0-9][a-z0-9_-]{0,31}$/;
 
 /**
- * Reads every `<folder>/<slug>/service.yaml` with its `image/` build context. Later folders add services; a slug that appears twice is an
+ * Reads every `<folder>/<slug>/service.yaml` with its `image/` build context. Later folders add services; a duplicate slug is an
  * error. All problems are reported together, each with file and field.
  */
 export async function loadCatalogue(folders: readonly string[]): Promise<Catalogue> {
@@ -101,8 +102,7 @@ async function loadService(
     if (isChoice !== entry.enum.length > 0)
       problems.push(`${at}.enum: ${isChoice ? "lists the allowed values" : "is only for enum types"}`);
     if (entry.secret && entry.env !== undefined) problems.push(`${at}.env: a secret is a file, never an environment variable`);
-    if (value.fields.findIndex((other) => other.key === entry.key) !== index)
-      problems.push(`${at}.key: ${entry.key} is there twice`);
+    if (value.fields.findIndex((other) => other.key === entry.key) !== index) problems.push(`${at}.key: duplicate ${entry.key}`);
   }
   const context = join(folder, "image");
   return {
@@ -119,7 +119,7 @@ async function loadService(
     limits: { pids: value.limits.pids, memoryMb: value.limits.memory_mb, cpus: value.limits.cpus },
     stopGraceSeconds: value.stop_grace_seconds,
     settleSeconds: value.settle_seconds,
-    image: { context, contextHash: await hashFolder(context, problems) },
+    image: { context, contextHash: await hashContext(context, problems) },
     fields: value.fields.map(({ max_length, env, min, max, default: fallback, ...rest }) => ({
       ...rest,
       default: fallback,
@@ -129,23 +129,4 @@ async function loadService(
       maxLength: max_length ?? (rest.type === "textarea" ? 65_536 : 256),
     })),
   };
-}
-
-async function hashFolder(folder: string, problems: string[]): Promise<string> {
-  const hash = createHash("sha256");
-  try {
-    const entries = (await readdir(folder, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile());
-    const files = entries.map((entry) => join(entry.parentPath, entry.name)).sort();
-    for (const file of files) {
-      const executable = ((await stat(file)).mode & 0o100) !== 0;
-      hash
-        .update(`${relative(folder, file)}\0${executable}\0`)
-        .update(await readFile(file))
-        .update("\0");
-    }
-    if (files.length === 0) problems.push(`${folder}: the build context is empty`);
-  } catch {
-    problems.push(`${folder}: there is no build context`);
-  }
-  return hash.digest("hex");
 }

@@ -1,11 +1,11 @@
-/** A decoy service on offer, read from `catalog/<slug>/service.yaml`. Source of the facts: the folder alone. */
+/** A decoy service on offer, as its folder `catalog/<slug>` describes it. */
 export interface CatalogueService {
   readonly slug: string;
   readonly title: string;
   readonly summary: string;
   /** Runs once per host, never as part of a decky. */
   readonly singleton: boolean;
-  /** What the server really listens on; `running` is said only when each of them listens. */
+  /** What the server listens on; a service is `running` only when each of them does. */
   readonly ports: readonly CataloguePort[];
   /** Linux capabilities without the CAP_ prefix; all others are dropped. */
   readonly capabilities: readonly string[];
@@ -35,16 +35,19 @@ export interface CatalogueVolume {
   readonly path: string;
 }
 
-/** A build context (absolute folder; its Dockerfile starts FROM the build argument BASE_IMAGE), with a hash over all its files. */
+/** A build context: an absolute folder, whose Dockerfile starts FROM the build argument BASE_IMAGE. */
 export interface CatalogueImage {
   readonly context: string;
-  /** sha256 hex over file names, modes and contents. */
+  /** See `hashContext`. */
   readonly contextHash: string;
 }
 
 export type FieldType = "string" | "password" | "textarea" | "int" | "bool" | "enum" | "multi_enum";
 
-/** One setting. `env` names the variable the container gets; a secret is never an environment variable but the file `/run/decnet/secrets/<key>`. */
+/**
+ * One setting. `env` names the variable that the container gets; a secret is never an environment variable but the file
+ * `/run/decnet/secrets/<key>`.
+ */
 export interface ConfigField {
   readonly key: string;
   readonly label: string;

@@ -16,9 +16,9 @@ export interface Listed {
 }
 
 /**
- * Inspections of running containers that are provably still true. The engine lists the container as running under the same name, and the process
- * with its pid is the very same process in the very same network namespace: so it was not started again, and everything else about it is fixed when
- * it is created or started. A container in any other state is never kept.
+ * Inspections of running containers that are provably still true: the engine lists the container as running under the same name,
+ * and its pid is still the same process in the same network namespace. So it was not started again, and everything else about it
+ * is fixed when it is created or started. A container in any other state is never kept.
  */
 export interface InspectCache {
   find(listed: Listed): Promise<Inspected | undefined>;
@@ -45,7 +45,7 @@ export function createInspectCache(): InspectCache {
     },
     retain(listed, decky) {
       const ids = new Set(listed.map(({ id }) => id));
-      for (const [id, inspected] of kept) if (!ids.has(id) && (decky === undefined || decky === inspected.decky)) kept.delete(id);
+      for (const [id, entry] of kept) if (!ids.has(id) && (decky === undefined || decky === entry.decky)) kept.delete(id);
     },
   };
 }

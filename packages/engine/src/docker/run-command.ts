@@ -25,8 +25,9 @@ const maxStdoutBytes = 4 << 20;
 const killGraceMs = 3_000;
 
 /**
- * Runs one command without a shell. The whole process group ends with it: SIGTERM first, SIGKILL after a grace period, and the first
- * cause wins. Output is bounded. A non-zero exit is a result, not an exception; only a command that cannot be started throws.
+ * Runs one command without a shell. The whole process group ends with it: SIGTERM first, SIGKILL after a grace period, and the
+ * first cause wins. Output is bounded. A non-zero exit is a result, not an exception; only a command that cannot be started
+ * throws.
  */
 export async function runCommand(file: string, args: readonly string[], options: CommandOptions): Promise<CommandResult> {
   const startedAt = performance.now();
@@ -83,7 +84,7 @@ async function readLines(lines: AsyncIterable<unknown>, onLine: (line: string) =
   try {
     for await (const line of lines) onLine(String(line));
   } catch {
-    // The command failed; how is told by its result.
+    // The command failed; its result says how.
   }
 }
 

@@ -1,13 +1,14 @@
 import { AppError } from "@decnet/common/errors/app-error";
 import type { ComposeCli } from "../docker/compose.ts";
 import type { EngineApi } from "../docker/engine-api.ts";
-import type { CommandResult } from "../docker/run-command.ts";
 import type { Plan, Step, StepKind, StepOf } from "../plan/plan.ts";
 import type { RenderedDecky } from "../render/render-decky.ts";
 import type { HostLinks } from "./host-links.ts";
+import type { ImageStore } from "./image-store.ts";
 import type { LanUse } from "./lan-use.ts";
 import { pruneSecrets, removeProject, writeProject } from "./project-files.ts";
 import { settle } from "./settle.ts";
+import { StepFailed, throwUnlessDone } from "./step-failed.ts";
 
 export type StepEvent =
   | { readonly kind: "started"; readonly step: Step; readonly at: Date }
@@ -30,13 +31,13 @@ export type StepBoundary = (boundary: {
 export interface ExecuteContext {
   readonly api: EngineApi;
   readonly compose: ComposeCli;
+  readonly images: ImageStore;
   readonly links: HostLinks;
   readonly lanUse: LanUse;
   readonly instance: string;
   readonly deckyKey: string;
   readonly folder: string;
   readonly rendered: RenderedDecky | undefined;
-  readonly minFreeBytes: number;
   readonly onStep: (event: StepEvent) => Promise<void> | void;
   readonly boundary: StepBoundary;
   readonly signal: AbortSignal;
@@ -48,19 +49,14 @@ export interface StepFailure {
   readonly outputTail: readonly string[];
 }
 
-export class StepFailed extends Error {
-  readonly outputTail: readonly string[];
-  constructor(message: string, outputTail: readonly string[]) {
-    super(message);
-    this.outputTail = outputTail;
-  }
-}
-
 type Executors = { readonly [K in StepKind]: (step: StepOf<K>, context: ExecuteContext) => Promise<void> };
 
 /** A kind of step without an executor does not compile. Executors act and decide nothing. */
 const executors: Executors = {
-  "prepare-image": prepareImage,
+  blocked: async ({ cause }) => {
+    throw new StepFailed(cause, []);
+  },
+  "prepare-image": ({ image }, { images, signal }) => images.prepare(image, signal),
   "create-network": async ({ lan }, { api, links, instance, signal }) => {
     if (lan.driver !== "bridge") await links.requireDriver(lan, signal);
     await api.createNetwork(lan, instance);
@@ -88,7 +84,10 @@ const executors: Executors = {
   },
 };
 
-/** Runs the steps in order and stops at the first that fails. A failed step is a result; only an abort and an engine that is away throw. */
+/**
+ * Runs the steps in order and stops at the first that fails. A failed step is a result; only an abort and an engine that is away
+ * throw.
+ */
 export async function executePlan(plan: Plan, context: ExecuteContext): Promise<StepFailure | undefined> {
   const steps = plan.steps.length;
   await context.boundary({ index: 0, steps, step: undefined });
@@ -112,52 +111,9 @@ export async function executePlan(plan: Plan, context: ExecuteContext): Promise<
   return undefined;
 }
 
-export async function prepareImage(
-  { image }: Pick<StepOf<"prepare-image">, "image">,
-  { api, compose, signal, minFreeBytes }: Pick<ExecuteContext, "api" | "compose" | "signal" | "minFreeBytes">,
-): Promise<void> {
-  const disk = await api.freeDisk();
-  if (disk !== undefined && disk.bytes < minFreeBytes)
-    throw new StepFailed(
-      `${disk.folder} has ${megabytes(disk.bytes)} MB free, and getting an image needs ${megabytes(minFreeBytes)} MB: make room there`,
-      [],
-    );
-  if (typeof image === "string") return pullImage(image, api);
-  if (!(await api.hasImage(image.buildBase))) await pullImage(image.buildBase, api);
-  const result = await compose.build({
-    tag: image.tag,
-    context: image.context,
-    buildBase: image.buildBase,
-    signal,
-    onLine: () => undefined,
-  });
-  throwUnlessDone(result, `building ${image.tag}`);
-}
-
-function megabytes(bytes: number): number {
-  return Math.floor(bytes / (1 << 20));
-}
-
-async function pullImage(reference: string, api: EngineApi): Promise<void> {
-  try {
-    await api.pull(reference);
-  } catch (error) {
-    if (error instanceof AppError && error.reason === "ENGINE_UNAVAILABLE") throw error;
-    throw new StepFailed(`the image ${reference} is not on this host and cannot be pulled`, [
-      error instanceof Error ? error.message : String(error),
-    ]);
-  }
-}
-
 async function up(service: string, recreate: boolean, { compose, rendered, folder, signal }: ExecuteContext): Promise<void> {
   const result = await compose.up({ project: rendered?.project ?? "", folder, service, recreate, signal });
   throwUnlessDone(result, `starting ${service}`);
-}
-
-function throwUnlessDone(result: CommandResult, what: string): void {
-  if (result.ended === "timeout")
-    throw new StepFailed(`${what} took longer than ${Math.round(result.durationMs / 1000)} s and was stopped`, result.tail);
-  if (result.exitCode !== 0) throw new StepFailed(`${what} failed with exit code ${result.exitCode ?? "none"}`, result.tail);
 }
 
 async function settleService({ container }: StepOf<"settle">, { api, rendered, signal }: ExecuteContext): Promise<void> {

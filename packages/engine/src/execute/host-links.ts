@@ -8,7 +8,7 @@ import type { LanSpec } from "../spec.ts";
 /** The host's own interfaces and routes, through the `ip` command. Every change may be repeated. */
 export interface HostLinks {
   observe(signal: AbortSignal): Promise<ObservedLinks>;
-  /** Throws a sentence for people when this host cannot carry such a LAN. */
+  /** Throws APPLY_FAILED, with a sentence for people, when this host cannot carry such a LAN. */
   requireDriver(lan: LanSpec, signal: AbortSignal): Promise<void>;
   ensureHelper(helper: HelperSpec, signal: AbortSignal): Promise<void>;
   addRoute(helper: string, to: string, from: string, signal: AbortSignal): Promise<void>;
@@ -38,7 +38,7 @@ export function createHostLinks(): HostLinks {
     return ["link", "add", "name", name, "link", parent, "type", kind, "mode", mode];
   };
   return {
-    // Never in the middle of a change: a helper that has its name already and not yet its owner would be taken for somebody else's.
+    // Never in the middle of a change: a helper that does not have its owner yet would pass for somebody else's.
     observe: (signal) => oneByOne.run("", signal, () => observe(signal)),
     async requireDriver({ driver, parent = "" }, signal) {
       const { names } = await observe(signal);
@@ -60,7 +60,7 @@ export function createHostLinks(): HostLinks {
         const { names, helpers } = await observe(signal);
         const own = helpers.find((each) => each.name === helper.name && each.owner === helper.owner);
         if (own === undefined && names.has(helper.name))
-          throw cannot(`the interface ${helper.name} is there and is not ours; remove or rename it`);
+          throw cannot(`the interface name ${helper.name} is taken by one that is not ours; remove or rename it`);
         const isOther = own !== undefined && (own.kind !== helper.kind || own.parent !== helper.parent);
         if (isOther) await must(["link", "del", "dev", helper.name], signal);
         if (isOther || own === undefined) await must(addLink(helper.name, helper.parent, helper.kind), signal);

@@ -1,10 +1,10 @@
 import { createExclusive } from "@decnet/common/runtime/exclusive";
 
-/** Keeps a network there while somebody builds on it: work that needs it, and its removal, exclude each other. */
+/** Keeps a network while it is needed: work that needs it, and its removal, exclude each other. */
 export interface LanUse {
   /** Waits for a removal that is under way, and holds the next one off until the work is done. */
   during<T>(lan: string, signal: AbortSignal, work: () => Promise<T>): Promise<T>;
-  /** Does nothing when somebody uses the network: whoever comes to leave it last removes it. */
+  /** Does nothing while the network is in use: the last decky to leave it removes it. */
   unlessUsed(lan: string, signal: AbortSignal, remove: () => Promise<void>): Promise<void>;
 }
 

@@ -11,7 +11,7 @@ export function projectDigest(files: readonly ProjectFile[]): string {
   return hash.digest("hex").slice(0, 32);
 }
 
-/** Digest of what is on disk at the paths of `files`; empty when compose.yaml is absent. Files that cannot be read count as different. */
+/** Digest of what is on disk at the paths of `files`; empty when there is no project. An unreadable file counts as changed. */
 export async function diskDigest(folder: string, files: readonly ProjectFile[]): Promise<string> {
   const found = await Promise.all(
     files.map(async (file) => {
@@ -36,8 +36,8 @@ async function exists(path: string): Promise<boolean> {
 }
 
 /**
- * Writes a project so that a crash, a full disk or another writer at any moment leaves either the old compose file or the new one, never a mixture:
- * secrets go to folders named by content first, then compose.yaml is put in place by one rename.
+ * Writes a project so that a crash, a full disk or another writer at any moment leaves either the old compose file or the new
+ * one, never a mixture: secrets go to folders named by content first, then compose.yaml is put in place by one rename.
  */
 export async function writeProject(folder: string, files: readonly ProjectFile[]): Promise<void> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
@@ -59,7 +59,7 @@ async function removeUnfinished(folder: string): Promise<void> {
   }
 }
 
-/** Removes secret folders that no longer belong to the applied project. Called after success only: until then a container may need them. */
+/** Removes secret folders of earlier projects. Called after success only: until then a container may need them. */
 export async function pruneSecrets(folder: string, files: readonly ProjectFile[]): Promise<void> {
   const wanted = new Set(files.map((file) => dirname(file.path)).filter((path) => path !== "."));
   const present = await readdir(join(folder, "secrets")).catch(() => []);

@@ -19,7 +19,7 @@ export interface ContainerReceipt {
   readonly planned: boolean;
 }
 
-/** What happened to each container of the decky, from two observations: not a claim but a comparison. */
+/** What happened to each container of the decky: a comparison of two observations, not a claim. */
 export interface Receipt {
   readonly containers: readonly ContainerReceipt[];
   readonly othersUnchanged: boolean;
@@ -46,7 +46,7 @@ export function makeReceipt(plan: Pick<Plan, "steps">, before: ObservedDecky, af
   return { containers, othersUnchanged: areOthersUnchanged(containers) };
 }
 
-/** A receipt that is not over: how everything was before the first step. */
+/** A receipt that is not finished: how everything was before the first step. */
 export function beginReceipt(plan: Pick<Plan, "steps">, before: ObservedDecky): Receipt {
   const planned = plannedContainers(plan);
   const names = [...new Set([...before.containers.map((container) => container.name), ...planned])];

@@ -35,7 +35,10 @@ describe("the host's way to a macvlan LAN", () => {
       "is made when there is none",
       [eth0],
       [],
-      "1 create-helper decnet_macvlan0 (the host cannot reach macvlan deckies without one)\n2 add-route 10.1.0.20 (the host has no route through decnet_macvlan0)",
+      [
+        "1 create-helper decnet_macvlan0 (the host cannot reach macvlan deckies without one)",
+        "2 add-route 10.1.0.20 (the host has no route through decnet_macvlan0)",
+      ].join("\n"),
     ],
     ["is as wanted", [eth0, helper()], [routed], "nothing to do"],
     [
@@ -51,19 +54,28 @@ describe("the host's way to a macvlan LAN", () => {
       "is down",
       [eth0, helper({ flags: [] })],
       [routed],
-      "1 create-helper decnet_macvlan0 (helper is down)\n2 add-route 10.1.0.20 (the host has no route through decnet_macvlan0)",
+      [
+        "1 create-helper decnet_macvlan0 (helper is down)",
+        "2 add-route 10.1.0.20 (the host has no route through decnet_macvlan0)",
+      ].join("\n"),
     ],
     [
       "goes over another interface",
       [eth0, helper({ link: "eth1" })],
       [routed],
-      "1 create-helper decnet_macvlan0 (helper is macvlan on eth1)\n2 add-route 10.1.0.20 (the host has no route through decnet_macvlan0)",
+      [
+        "1 create-helper decnet_macvlan0 (helper is macvlan on eth1)",
+        "2 add-route 10.1.0.20 (the host has no route through decnet_macvlan0)",
+      ].join("\n"),
     ],
     [
       "is not one of another LAN with a similar name",
       [eth0, helper({ ifalias: "decnet me lan-10" })],
       [routed],
-      "1 create-helper decnet_macvlan1 (the host cannot reach macvlan deckies without one)\n2 add-route 10.1.0.20 (the host has no route through decnet_macvlan1)",
+      [
+        "1 create-helper decnet_macvlan1 (the host cannot reach macvlan deckies without one)",
+        "2 add-route 10.1.0.20 (the host has no route through decnet_macvlan1)",
+      ].join("\n"),
     ],
     ["is not there when the host has no address on the LAN", [{ ...eth0, addr_info: [] }], [], "nothing to do"],
   ])("%s", (_, links, routes, text) => expect(plan(links, routes)).toBe(text));

@@ -48,11 +48,12 @@ export function helperOwner(instance: string, network: string): string {
   return `decnet ${instance} ${network}`;
 }
 
-/** Reads the answers of `ip -json -details address show` and `ip -json -4 route show`. */
+/** Reads the output of `ip -json -details address show` and `ip -json -4 route show`. */
 export function parseLinks(addressJson: string, routeJson: string): ObservedLinks {
   const links = z.array(link).parse(JSON.parse(addressJson || "[]"));
   const routes = z.array(route).parse(JSON.parse(routeJson || "[]"));
-  const ipv4 = (each: z.infer<typeof link>) => each.addr_info.filter(({ family }) => family === "inet").map(({ local }) => local);
+  const ipv4 = ({ addr_info: all }: z.infer<typeof link>) =>
+    all.filter(({ family }) => family === "inet").map(({ local }) => local);
   return {
     names: new Set(links.map((each) => each.ifname)),
     addresses: new Map(links.map((each) => [each.ifname, ipv4(each)])),
@@ -71,8 +72,8 @@ export function parseLinks(addressJson: string, routeJson: string): ObservedLink
 }
 
 /**
- * The way to a LAN, out of all links. Undefined when the LAN needs no helper, or when the host has no address on the parent interface: then it has
- * no place on that LAN either.
+ * The way to a LAN, out of all links. Undefined when the LAN needs no helper, or when the host has no address on the parent
+ * interface: then it has no place on that LAN either.
  */
 export function accessTo(lan: LanSpec, instance: string, links: ObservedLinks): ObservedAccess | undefined {
   const [hostAddress] = lan.parent === undefined || lan.driver === "bridge" ? [] : (links.addresses.get(lan.parent) ?? []);

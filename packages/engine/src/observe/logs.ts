@@ -11,7 +11,7 @@ export interface LogEntry {
 
 const maxText = 16 << 10;
 
-/** Lines that a container wrote, oldest first. Ends with the container's log unless it follows. Slow readers slow the engine down, not us. */
+/** Lines that a container wrote, oldest first. Ends with the container's log unless it follows. A slow reader slows it down. */
 export async function* streamContainerLogs(
   api: EngineApi,
   id: string,
@@ -21,7 +21,7 @@ export async function* streamContainerLogs(
   const source = Buffer.isBuffer(raw) ? new PassThrough().end(raw) : raw;
   const queue: LogEntry[] = [];
   const bell = new PassThrough({ objectMode: true });
-  const ring = () => bell.emit("look");
+  const ring = () => bell.emit("ring");
   const splitter = (stream: LogEntry["stream"]) => {
     let rest = "";
     const sink = new PassThrough();
@@ -50,7 +50,7 @@ export async function* streamContainerLogs(
         if (queue.length === 0) return;
         continue;
       }
-      await once(bell, "look");
+      await once(bell, "ring");
     }
   } finally {
     options.signal.removeEventListener("abort", finish);

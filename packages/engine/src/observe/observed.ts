@@ -16,7 +16,7 @@ export interface ObservedContainer {
   readonly status: ContainerStatus;
   readonly exitCode: number;
   /** Compose's own hash of the settings that it made the container from; undefined when it was made without compose. */
-  readonly composed?: string | undefined;
+  readonly composeHash?: string | undefined;
   /** As reported, with nanoseconds. */
   readonly startedAt: string;
   readonly restartCount: number;
@@ -42,7 +42,7 @@ export interface ObservedSockets {
   readonly sessions: readonly Session[];
 }
 
-/** One decky at one moment. Absence of a container means that it is not there: a failed observation never becomes one of these. */
+/** One decky at one moment. A container that is not listed is not there: a failed observation never becomes one of these. */
 export interface ObservedDecky {
   readonly scope: Scope;
   readonly name: string;
@@ -50,19 +50,13 @@ export interface ObservedDecky {
   readonly sockets: ObservedSockets;
 }
 
-/** What containers were made from when they were last seen as wanted, by container name: compose's hash. */
-export type MadeFrom = Readonly<Record<string, string>>;
+/** Compose's hashes of the containers when they were last seen as wanted, by container name. */
+export type ComposeHashes = Readonly<Record<string, string>>;
 
-export function madeFrom(decky: ObservedDecky): MadeFrom {
+export function composeHashesOf(decky: ObservedDecky): ComposeHashes {
   return Object.fromEntries(
-    decky.containers.flatMap(({ name, composed }) => (composed === undefined ? [] : [[name, composed] as const])),
+    decky.containers.flatMap(({ name, composeHash }) => (composeHash === undefined ? [] : [[name, composeHash] as const])),
   );
-}
-
-/** Made by somebody else: under the same label, and from other settings than ours was. */
-export function isForeignMade(container: ObservedContainer, made: MadeFrom | undefined): boolean {
-  const known = made?.[container.name];
-  return known !== undefined && container.composed !== undefined && container.composed !== known;
 }
 
 /** What the planner needs to know of the host besides the decky. */
@@ -90,10 +84,4 @@ export const noLeavings: ObservedLeavings = { networks: [], routes: [] };
 
 export function baseOf(decky: ObservedDecky): ObservedContainer | undefined {
   return decky.containers.find((container) => container.role === "base");
-}
-
-/** A joiner whose namespace is not the one of the present base: it runs, and nobody can reach it. */
-export function isDetached(container: ObservedContainer, base: ObservedContainer | undefined): boolean {
-  if (container.role === "base" || container.status !== "running") return false;
-  return base === undefined || container.joined !== base.id || base.netns === undefined || container.netns !== base.netns;
 }

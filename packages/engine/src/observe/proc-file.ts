@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 
 /**
- * A small file under /proc, or undefined when it is not there. The kernel makes it in memory while it is read: that takes less time than to have another
- * thread read it, and none of the large buffers that reading a file of unknown size takes there.
+ * A small file under /proc, or undefined when it is not there. Read synchronously: the kernel makes it in memory, which takes
+ * less time than handing the read to another thread, and less memory than the buffers for a file of unknown size.
  */
 export function readProcFile(path: string): string | undefined {
   try {

@@ -4,7 +4,12 @@ import { parseSocketTable } from "./proc-sockets.ts";
 const head = "  sl  local_address rem_address   st tx_queue\n";
 
 it("listening TCP ports and open sessions are told apart", () => {
-  const text = `${head}   0: 00000000:0016 00000000:0000 0A 0\n   1: 0200420A:0016 0763330A:9C40 01 0\n   2: 0200420A:0016 0763330A:9C41 06 0\n`;
+  const lines = [
+    "   0: 00000000:0016 00000000:0000 0A 0",
+    "   1: 0200420A:0016 0763330A:9C40 01 0",
+    "   2: 0200420A:0016 0763330A:9C41 06 0",
+  ];
+  const text = `${head}${lines.join("\n")}\n`;
   expect(parseSocketTable("tcp", text)).toEqual({
     listening: ["22/tcp"],
     sessions: [{ protocol: "tcp", port: 22, peer: "10.51.99.7:40000" }],

@@ -16,7 +16,7 @@ export async function observeProcess(pid: number): Promise<ObservedProcess | und
     const startTime = startTimeOf(readProcFile(`/proc/${pid}/stat`) ?? "");
     return startTime === undefined ? undefined : { startTime, netns: await readlink(`/proc/${pid}/ns/net`) };
   } catch {
-    // The process ended, perhaps between the two looks: the same as not running.
+    // The process ended, perhaps between the two reads: the same as not running.
     return undefined;
   }
 }

@@ -4,14 +4,14 @@ import { observeSockets } from "./proc-sockets.ts";
 import { type ObservedProcess, observeProcess } from "./process.ts";
 
 /**
- * Sockets that were read before. The tables of TCP sockets are dear: for each of them the kernel goes through all the sockets that a host of this size
- * may have, some milliseconds. How many sockets a namespace has in use is told at once. As long as these numbers stay, the tables are not read again
- * before they are too old.
+ * Sockets that were read before. The tables of TCP sockets are expensive: for each of them the kernel walks all sockets that the
+ * host may have, which takes milliseconds. The number of sockets that a namespace has in use costs nothing. While these numbers
+ * stay the same, the tables are not read again before they are too old.
  */
 export interface SocketCache {
   /**
-   * Sockets in the network namespace of a process; what is answered is of now when numbers changed, and else at most `maxAgeMs` old, or older where
-   * reading the tables of so many processes that often would take more than a tenth of the time.
+   * Sockets in the network namespace of a process: read now when numbers changed, and else at most `maxAgeMs` old, or older
+   * where reading the tables of so many processes that often would take more than a tenth of the time.
    */
   observe(pid: number, maxAgeMs: number): Promise<ObservedSockets>;
   /** Forgets all other processes. */
@@ -29,7 +29,7 @@ interface Kept {
 
 export function createSocketCache(): SocketCache {
   const kept = new Map<number, Kept>();
-  /** How long one reading takes, on the whole. */
+  /** How long one reading takes: a moving average. */
   let readingMs = 0;
   return {
     async observe(pid, maxAgeMs) {
@@ -57,7 +57,7 @@ export function ageLimit(maxAgeMs: number, processes: number, readingMs: number)
   return Math.max(maxAgeMs, processes * readingMs * 10);
 }
 
-/** How many TCP and UDP sockets are in use; empty when the kernel does not tell. */
+/** How many TCP and UDP sockets are in use; empty when the kernel does not say. */
 export function tallyOf(...tables: readonly (string | undefined)[]): string {
   return tables.flatMap((table) => table?.match(/^(TCP|UDP)6?: inuse \d+/gm) ?? []).join(", ");
 }

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { diagnoseDecky } from "../diagnose/diagnose.ts";
 import { noLeavings, type ObservedContainer, type ObservedDecky, type ObservedHost } from "../observe/observed.ts";
 import type { RenderedDecky } from "../render/render-decky.ts";
 import { formatPlan } from "./plan.ts";
@@ -86,14 +87,10 @@ const plan = (
     leaves: noLeavings,
     ...options.host,
   };
-  return planDecky({
-    wanted: "wanted" in options ? options.wanted : wanted(),
-    projectDigest: "same",
-    observed,
-    host,
-    portsOf: () => [22],
-    now: Date.parse("2026-01-01T00:01:00Z"),
-  });
+  const rendered = "wanted" in options ? options.wanted : wanted();
+  const now = Date.parse("2026-01-01T00:01:00Z");
+  const diagnosed = rendered === undefined ? undefined : diagnoseDecky(rendered, observed, { now });
+  return planDecky({ observed, diagnosed, projectDigest: "same", host, portsOf: () => [22] });
 };
 
 describe("a plan", () => {
@@ -116,53 +113,48 @@ describe("a plan", () => {
     );
   });
 
-  it.each([
-    ["settings that changed recreate one service", [base(), ssh()], "h2", ["recreate web-ssh (config changed)"]],
+  it.each<readonly [string, ObservedContainer[], string[]]>([
+    ["settings that changed recreate one service", [base(), ssh({ hash: "h0" })], ["recreate web-ssh (config changed)"]],
     [
-      "a service that exited is started",
-      [base(), ssh({ status: "exited", exitCode: 3 })],
-      "h1",
-      ["start web-ssh (exited with code 3)"],
-    ],
-    [
-      "a base that was restarted leaves joiners to restart",
-      [base({ netns: "n2" }), ssh()],
-      "h1",
-      ["restart web-ssh (detached from the base)"],
-    ],
-    [
-      "a base that was stopped is started, and its joiners restart",
+      "a base that was stopped is started, and its services after it",
       [base({ status: "exited", netns: undefined }), ssh()],
-      "h1",
       ["start web (base is exited)", "restart web-ssh (detached from the base)"],
     ],
     [
-      "a base that is gone is made again, and its joiners with it",
+      "a base that is gone is made again, and its services with it",
       [ssh()],
-      "h1",
       ["create web (base is absent)", "recreate web-ssh (joined a base that is gone)"],
     ],
     [
       "another identity needs a new base",
       [base({ hash: "b0" }), ssh()],
-      "h1",
       ["recreate web (identity changed)", "recreate web-ssh (joined a base that is gone)"],
     ],
-  ])("%s", (_, containers, hash, steps) => {
-    const lines = formatPlan(plan(containers, { wanted: wanted(hash) }))
+  ])("%s", (_, containers, steps) => {
+    const lines = formatPlan(plan(containers))
       .split("\n")
       .map((line) => line.replace(/^\d+ /, ""));
     expect(lines).toEqual([...steps, "settle web-ssh (22/tcp must listen within 15 s)"]);
   });
 
-  it("stops and removes what is no longer wanted, and names everybody else as untouched", () => {
+  it("stops and removes what is no longer wanted, and names all others as untouched", () => {
     const made = plan([base(), ssh(), ssh({ id: "F", name: "web-ftp", slug: "ftp" })]);
     expect(formatPlan(made)).toBe("1 stop web-ftp (no longer wanted)\n2 remove web-ftp (no longer wanted)");
     expect(made.untouched).toEqual(["web", "web-ssh"]);
   });
 
-  it("restarts what has not listened for longer than its deadline", () => {
-    expect(formatPlan(plan([base(), ssh()], { listening: [] }))).toContain("restart web-ssh (does not listen on 22/tcp)");
+  it("takes the same image for several containers once, and only those that are made", () => {
+    const twin = { ...wanted().services[0]!, name: "web-sftp", slug: "sftp", hash: "h2" };
+    const two = { ...wanted(), services: [...wanted().services, twin] };
+    const lines = formatPlan(plan([base()], { wanted: two, host: { images: new Set() }, listening: [] })).split("\n");
+    expect(lines.filter((line) => line.includes("prepare-image"))).toEqual(["1 prepare-image decnet/ssh:1 (image is absent)"]);
+    expect(lines.filter((line) => line.includes("network"))).toEqual([]);
+  });
+
+  it("writes the files of a project that somebody changed", () => {
+    expect(formatPlan(plan([base(), ssh()], { host: { projectDigest: "other" } }))).toBe(
+      "1 write-project decnet-web (files differ from revision 2)",
+    );
   });
 
   it("names the open sessions that it cuts", () => {
@@ -172,13 +164,63 @@ describe("a plan", () => {
     expect(plan([base(), ssh()], { sessions: 2 }).risks).toEqual([]);
   });
 
-  it("of a teardown takes services before the base, and files last", () => {
-    expect(formatPlan(plan([base(), ssh()], { wanted: undefined }))).toBe(
-      "1 stop web-ssh (teardown)\n2 remove web-ssh (teardown)\n3 stop web (teardown)\n4 remove web (teardown)\n5 remove-project web (teardown)",
-    );
+  it("says that a new base restarts everything", () => {
+    expect(plan([base({ hash: "b0" }), ssh()], { sessions: 1 }).risks).toEqual([
+      { code: "cut-sessions", count: 1, message: "1 open session will be cut", subjects: ["198.51.100.7:4000 on 22/tcp"] },
+      { code: "restart-base", count: 2, message: "all 2 containers of the decky restart", subjects: ["web", "web-ssh"] },
+    ]);
   });
 
-  it("has another digest when the world is another one", () => {
+  it("of a teardown takes services before the base, then what they had on the host, and files last", () => {
+    const leaves = {
+      routes: [{ to: "10.0.0.7", helper: "decnet_macvlan0" }],
+      networks: [{ network: "lan", owner: "decnet i lan" }],
+    };
+    const teardown = plan([base(), ssh({ status: "exited" })], { wanted: undefined, host: { leaves } });
+    expect(formatPlan(teardown)).toBe(
+      [
+        "1 remove web-ssh (teardown)",
+        "2 stop web (teardown)",
+        "3 remove web (teardown)",
+        "4 remove-route 10.0.0.7 (teardown)",
+        "5 release-network lan (goes with the last decky on it)",
+        "6 remove-project web (teardown)",
+      ].join("\n"),
+    );
+    expect(teardown.risks.map((risk) => risk.code)).toEqual(["teardown"]);
+    expect(formatPlan(plan([], { wanted: undefined, host: { projectDigest: "" } }))).toBe("nothing to do");
+  });
+
+  describe("with a container name that somebody else has", () => {
+    const taken = { foreignNames: new Set(["web-ssh"]) };
+    const blocked = "blocked web-ssh (the container name web-ssh is taken by a container that is not ours; remove or rename it)";
+
+    it.each<readonly [string, ObservedContainer[], string]>([
+      ["a service that is missing", [base()], "create web-ssh (requested)"],
+      ["our container under another name", [base(), ssh({ name: "web-x", hash: "h0" })], "recreate web-ssh (config changed)"],
+    ])("stops before anything is disturbed: %s", (_, containers, act) => {
+      expect(
+        formatPlan(plan(containers, { host: taken }))
+          .split("\n")
+          .slice(0, 2),
+      ).toEqual([`1 ${blocked}`, `2 ${act}`]);
+    });
+
+    it("does not mind it while that container is not made", () => {
+      expect(formatPlan(plan([base(), ssh()], { host: taken }))).toBe("nothing to do");
+      expect(formatPlan(plan([base(), ssh({ name: "web-x", status: "exited" })], { host: taken }))).not.toContain("blocked");
+    });
+
+    it("blames the service whose name it is", () => {
+      expect(plan([base()], { host: taken }).steps[0]).toMatchObject({ kind: "blocked", slug: "ssh", target: "web-ssh" });
+    });
+
+    it("is not the plan that was made before the name was taken", () => {
+      expect(plan([base()], { host: taken }).digest).not.toBe(plan([base()]).digest);
+    });
+  });
+
+  it("has another digest when the world differs", () => {
     const one = plan([base(), ssh()], { wanted: wanted("h2") }).digest;
     expect(plan([base(), ssh()], { wanted: wanted("h2") }).digest).toBe(one);
     expect(plan([base(), ssh({ id: "T" })], { wanted: wanted("h2") }).digest).not.toBe(one);

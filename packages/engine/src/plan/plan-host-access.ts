@@ -13,7 +13,7 @@ export function planHostAccess(lan: LanSpec, ip: string, access: ObservedAccess 
       : helper.kind !== lan.driver || helper.parent !== lan.parent
         ? `helper is ${helper.kind} on ${helper.parent}`
         : !helper.addresses.includes(hostAddress)
-          ? "helper has not the host's address"
+          ? "helper does not have the host's address"
           : helper.isUp
             ? undefined
             : "helper is down";

@@ -14,6 +14,8 @@ export interface HelperSpec {
 
 /** Arguments of each kind of step. One step is one external call; every step is safe to repeat. */
 export interface StepFields {
+  /** Nothing can be done before somebody removes what is in the way; its cause says what. */
+  blocked: Record<never, never>;
   "prepare-image": { readonly image: ImageRecipe | string };
   "create-network": { readonly lan: LanSpec };
   /** A leg of the host on a macvlan or ipvlan LAN. */
@@ -44,7 +46,7 @@ interface StepCommon {
   readonly cause: string;
 }
 
-/** A step as whoever does not execute it sees it: the same on every host. */
+/** A step without what only its executor needs: the same on every host. */
 export interface StepView extends StepCommon {
   readonly kind: string;
 }

@@ -1,16 +1,26 @@
 import { createHash } from "node:crypto";
 import type { CatalogueService } from "../catalogue/types.ts";
 
-/** How to get an image: build it from a context, or have it there already. */
+/** How to build an image. */
 export interface ImageRecipe {
-  /** Changes with the build context and with the image it is built from. */
+  /** Changes with everything that goes into the image: the build context, and what the build base consists of. */
   readonly tag: string;
   readonly context: string;
   readonly buildBase: string;
 }
 
-export function serviceImage(entry: CatalogueService, buildBase: string): ImageRecipe {
-  const content = createHash("sha256").update(`${entry.image.contextHash}\n${buildBase}`).digest("hex").slice(0, 16);
+/** What references of images stand for on this host: hashes of their content. One that was never seen is not in it. */
+export type ImageContents = ReadonlyMap<string, string>;
+
+/** A reference by digest is its content, on every host and for ever. */
+export function isPinned(reference: string): boolean {
+  return reference.includes("@sha256:");
+}
+
+export function serviceImage(entry: CatalogueService, buildBase: string, contents: ImageContents): ImageRecipe {
+  const base = isPinned(buildBase) ? "" : (contents.get(buildBase) ?? "");
+  const parts = [entry.image.contextHash, buildBase, ...(base === "" ? [] : [base])];
+  const content = createHash("sha256").update(parts.join("\n")).digest("hex").slice(0, 16);
   return { tag: `decnet/${entry.slug}:${content}`, context: entry.image.context, buildBase };
 }
 
@@ -24,13 +34,17 @@ export interface StoredImage {
 }
 
 /** Everything that this catalogue can be asked for. */
-export function offeredTags(services: Iterable<CatalogueService>, buildBases: readonly string[]): Set<string> {
-  return new Set([...services].flatMap((entry) => buildBases.map((base) => serviceImage(entry, base).tag)));
+export function offeredTags(
+  services: Iterable<CatalogueService>,
+  buildBases: readonly string[],
+  contents: ImageContents,
+): Set<string> {
+  return new Set([...services].flatMap((entry) => buildBases.map((base) => serviceImage(entry, base, contents).tag)));
 }
 
 /**
- * Tags that nothing needs any more: made from an earlier state of a service that is on offer, used by no container, older than `graceMs`, and not the
- * newest of its kind, which is what an older catalogue would need again. Pure.
+ * Tags that nothing needs any more: made from an earlier state of a service that is on offer, used by no container, older than
+ * `graceMs`, and not the newest of its kind, which is what an older catalogue would need again. Pure.
  */
 export function superfluousTags(
   images: readonly StoredImage[],

@@ -36,5 +36,5 @@ export const label = {
   /** Hash of the catalogue entry that the container was made from. */
   catalogue: "decnet.catalogue",
   /** Compose's own. */
-  composed: "com.docker.compose.config-hash",
+  composeHash: "com.docker.compose.config-hash",
 } as const;

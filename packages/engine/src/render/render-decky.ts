@@ -3,7 +3,7 @@ import type { Catalogue, CataloguePort, CatalogueService } from "../catalogue/ty
 import type { DeckySpec, ServiceSpec } from "../spec.ts";
 import { deckyKey } from "../spec.ts";
 import { osFamilySysctls } from "../tables/os-families.ts";
-import { type ImageRecipe, serviceImage } from "./images.ts";
+import { type ImageContents, type ImageRecipe, serviceImage } from "./images.ts";
 import { deckyNames, label } from "./names.ts";
 
 /** A file of the decky's project, relative to the project folder. */
@@ -25,7 +25,7 @@ export interface WantedContainer {
   readonly stopGraceSeconds: number;
 }
 
-/** One decky as compose will see it. Rendering is pure: the same spec, catalogue and context give the same bytes. */
+/** One decky as compose will see it. */
 export interface RenderedDecky {
   readonly spec: DeckySpec;
   readonly project: string;
@@ -40,14 +40,17 @@ export interface RenderContext {
   readonly instance: string;
   /** Absolute folder of the project; bind mounts start there. */
   readonly projectDir: string;
-  /** Keyed hash, hex: hides secrets from whoever reads labels. */
+  /** Keyed hash, hex: hides secrets from everybody who can read labels. */
   readonly fingerprint: (text: string) => string;
   /** False below Engine 25, where compose cannot pin MAC addresses. */
   readonly pinMac: boolean;
+  /** Of the build bases. */
+  readonly contents: ImageContents;
 }
 
 type ComposeValue = string | number | boolean | null | readonly ComposeValue[] | { readonly [key: string]: ComposeValue };
 
+/** Pure: the same spec, catalogue and context give the same bytes. */
 export function renderDecky(spec: DeckySpec, context: RenderContext): RenderedDecky {
   const names = deckyNames(spec.scope, spec.name);
   const rendered = spec.services.map((service) => renderService(spec, service, context));
@@ -120,9 +123,10 @@ function renderService(spec: DeckySpec, service: ServiceSpec, context: RenderCon
   const hash = context.fingerprint(
     JSON.stringify(["service", deckyKey(spec), spec.hostname, service.slug, sortedEntries(service.config)]),
   );
-  const image = serviceImage(entry, spec.buildBase);
+  const image = serviceImage(entry, spec.buildBase, context.contents);
   // The folder's name changes with its content, so that a running container never sees a secret that was not applied to it.
-  const secretsFolder = `secrets/${service.slug}-${context.fingerprint(JSON.stringify(sortedEntries(settings.secrets))).slice(0, 16)}`;
+  const secretsHash = context.fingerprint(JSON.stringify(sortedEntries(settings.secrets)));
+  const secretsFolder = `secrets/${service.slug}-${secretsHash.slice(0, 16)}`;
   const hasSecrets = Object.keys(settings.secrets).length > 0;
   const volumes = entry.volumes.map((volume) => ({ key: `${service.slug}-${volume.name}`, ...volume }));
   const compose: ComposeValue = {

@@ -1,9 +1,9 @@
 import type { HostnameStyle } from "./distros.ts";
 
-const words =
-  "alpha bravo charlie delta echo foxtrot golf hotel india juliett kilo lima mike nova oscar prod web db mail proxy dev stage backup monitor files".split(
-    " ",
-  );
+const words = [
+  ..."alpha bravo charlie delta echo foxtrot golf hotel india juliett kilo lima mike nova oscar".split(" "),
+  ..."prod web db mail proxy dev stage backup monitor files".split(" "),
+];
 
 /** Makes up a hostname in a distro's style. `random` gives numbers in [0, 1). */
 export function makeHostname(style: HostnameStyle, random: () => number): string {

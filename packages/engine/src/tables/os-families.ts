@@ -11,7 +11,7 @@ const keys = [
   "icmp_ratemask",
 ] as const;
 
-/** How the network stack of each family answers; one value per key above. */
+/** How the network stack of each family behaves; one value per key above. */
 const families: Readonly<Record<string, readonly number[]>> = {
   linux: [64, 6, 1, 1, 1, 2, 0, 60, 1000, 6168],
   windows: [128, 2, 1, 1, 1, 0, 0, 30, 0, 0],

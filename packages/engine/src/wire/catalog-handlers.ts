@@ -17,7 +17,7 @@ const types = {
   multi_enum: FieldType.MULTI_ENUM,
 } as const satisfies Record<TypeWord, FieldType>;
 
-/** Master and agent answer the same about a catalogue. */
+/** Serves a catalogue: the same for master and agent. */
 export function createCatalogHandlers({ catalogue }: { readonly catalogue: Catalogue }): ServiceImpl<typeof CatalogService> {
   return {
     listServices: () => ({ services: [...catalogue.services.values()].map(toEntry), digest: catalogue.digest }),

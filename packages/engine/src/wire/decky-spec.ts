@@ -11,8 +11,8 @@ import { findDistro } from "../tables/distros.ts";
 import { osFamilyNames } from "../tables/os-families.ts";
 
 /**
- * What a host is told about one decky. Images do not travel but the distro does: each host takes the images from its own tables. `id` tells a
- * decky from an earlier one of the same name.
+ * What a host is told about one decky. Images do not travel but the distro does: each host takes the images from its own tables.
+ * `id` tells a decky from an earlier one of the same name.
  */
 export type HostTarget =
   | { readonly kind: "present"; readonly spec: DeckySpec; readonly id: string; readonly distro: string }
@@ -33,9 +33,9 @@ export function toRefMessage(decky: { readonly scope: string; readonly name: str
 /** Throws REQUEST_INVALID. */
 export function parseDeckyRef(ref: DeckyRef | undefined): { scope: string; name: string } {
   const problems: FieldViolation[] = [];
-  if (!namePattern.test(ref?.name ?? "")) problems.push({ field: "decky.name", description: "is no decky's name" });
+  if (!namePattern.test(ref?.name ?? "")) problems.push({ field: "decky.name", description: "is not the name of a decky" });
   if (!scopePattern.test(ref?.topologyId ?? ""))
-    problems.push({ field: "decky.topology_id", description: "is no topology's id" });
+    problems.push({ field: "decky.topology_id", description: "is not the id of a topology" });
   if (problems.length > 0) throw refusal(problems);
   return { scope: ref?.topologyId || "fleet", name: ref?.name ?? "" };
 }
@@ -62,8 +62,8 @@ export function toSpecMessage({ spec, id, distro }: PresentTarget): DeckySpecMes
 }
 
 /**
- * Reads a spec that came from outside, against this host's own catalogue and tables: nothing that they do not contain can be asked for. Throws
- * REQUEST_INVALID or CONFIG_INVALID.
+ * Reads a spec that came from outside, against this host's own catalogue and tables: nothing that they do not contain can be
+ * asked for. Throws REQUEST_INVALID or CONFIG_INVALID.
  */
 export function parseSpecMessage(message: DeckySpecMessage, catalogue: Catalogue): PresentTarget {
   const problems: FieldViolation[] = [];
@@ -74,20 +74,20 @@ export function parseSpecMessage(message: DeckySpecMessage, catalogue: Catalogue
   const distro = findDistro(message.distro);
   const lan = message.lan;
   const driver = Object.entries(drivers).find(([, value]) => value === lan?.driver)?.[0] as LanDriver | undefined;
-  check("id", /^[0-9a-f-]{1,64}$/.test(message.id), "is no decky's id");
-  check("revision", message.revision > 0, "is at least 1");
-  check("hostname", hostnamePattern.test(message.hostname), "is no hostname");
+  check("id", /^[0-9a-f-]{1,64}$/.test(message.id), "is not the id of a decky");
+  check("revision", message.revision > 0, "must be at least 1");
+  check("hostname", hostnamePattern.test(message.hostname), "is not a hostname");
   check("distro", distro !== undefined, `${JSON.stringify(message.distro)} is not in this host's table of distros`);
   check("os_family", osFamilyNames.includes(message.osFamily), `must be one of ${osFamilyNames.join(", ")}`);
-  check("lan.driver", driver !== undefined, "is no known driver");
-  check("lan.name", networkPattern.test(lan?.name ?? ""), "is no network name");
+  check("lan.driver", driver !== undefined, "unknown driver");
+  check("lan.name", networkPattern.test(lan?.name ?? ""), "is not a network name");
   check("lan.name", !enginesOwn.has(lan?.name ?? ""), "is a network of the engine itself");
   const subnet = parseNetwork(lan?.subnet ?? "");
-  check("lan.subnet", subnet !== undefined, "is no IPv4 network of /16 to /29");
-  check("lan.gateway", subnet?.check(lan?.gateway ?? "") === true, "is no address of lan.subnet");
-  check("lan.parent", /^([a-zA-Z0-9][a-zA-Z0-9_.-]{0,14})?$/.test(lan?.parent ?? ""), "is no interface name");
-  check("ip", subnet?.check(message.ip) === true, "is no address of lan.subnet");
-  check("mac", /^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$/.test(message.mac), "is no MAC address of one machine");
+  check("lan.subnet", subnet !== undefined, "is not an IPv4 network of /16 to /29");
+  check("lan.gateway", subnet?.check(lan?.gateway ?? "") === true, "is not an address in lan.subnet");
+  check("lan.parent", /^([a-zA-Z0-9][a-zA-Z0-9_.-]{0,14})?$/.test(lan?.parent ?? ""), "is not an interface name");
+  check("ip", subnet?.check(message.ip) === true, "is not an address in lan.subnet");
+  check("mac", /^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$/.test(message.mac), "is not the MAC address of one machine");
   const services = message.services.map((service, index): ServiceSpec => {
     const entry = catalogue.services.get(service.slug);
     check(`services[${index}].slug`, entry !== undefined, `${JSON.stringify(service.slug)} is not in this host's catalogue`);
@@ -95,7 +95,7 @@ export function parseSpecMessage(message: DeckySpecMessage, catalogue: Catalogue
     check(
       `services[${index}].slug`,
       message.services.findIndex((other) => other.slug === service.slug) === index,
-      `${service.slug} is there twice`,
+      `duplicate ${service.slug}`,
     );
     return { slug: service.slug, config: entry === undefined ? {} : coerceConfig(entry, service.config) };
   });

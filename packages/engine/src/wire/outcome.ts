@@ -19,12 +19,12 @@ import {
   type ReceiptSchema,
   StepState,
 } from "@decnet/contract/gen/decnet/v1/operation_pb";
+import type { JudgedDecky, JudgedService } from "../diagnose/judge.ts";
 import type { ContainerFacts, Receipt } from "../execute/receipt.ts";
-import type { JudgedDecky, JudgedService } from "../observe/judge.ts";
 import { formatPlan, type PlanView, type Risk, type RiskCode, type StepView } from "../plan/plan.ts";
 import { toRefMessage } from "./decky-spec.ts";
 
-/** What a host says about an apply, as messages and back: both ends of the connection read the same table. */
+/** What a host reports about an apply, as messages and back: both ends of the connection use the same tables. */
 
 /** What happened to a step, without what only its executor needs. */
 export type StepReport =

@@ -1,5 +1,5 @@
 import type { ServiceConfig } from "@decnet/engine/catalogue/types";
-import type { JudgedDecky } from "@decnet/engine/observe/judge";
+import type { JudgedDecky } from "@decnet/engine/diagnose/judge";
 import type { LanSpec } from "@decnet/engine/spec";
 
 export type DeckyState = "pending" | "changing" | "running" | "degraded" | "detached" | "failed" | "unknown";

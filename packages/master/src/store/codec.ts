@@ -23,7 +23,7 @@ export function createCodec<Row extends object>(schema: EntitySchema<Row>): Code
     columns: fields.filter(({ isGenerated }) => !isGenerated).map(({ column }) => column),
     toJson: (row) => {
       const json: Record<string, unknown> = {};
-      for (const { property, column } of fields) json[column] = row[property as keyof Row];
+      for (const { property, column, isGenerated } of fields) if (!isGenerated) json[column] = row[property as keyof Row];
       return json;
     },
     fromJson: (json) => {

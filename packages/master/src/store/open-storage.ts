@@ -5,19 +5,21 @@ export interface StorageOptions {
   readonly dataDir: string;
   /** Undefined: a private PostgreSQL in the data folder. */
   readonly databaseUrl: string | undefined;
+  /** Aborted: a server that is still starting is not waited for. */
+  readonly giveUp: AbortSignal;
   /** Called in the order in which things are acquired. */
   readonly onRelease: (release: () => Promise<unknown>) => void;
   readonly onRestart: () => void;
 }
 
 /** The database of this installation, and the server that it needs. */
-export async function openStorage({ dataDir, databaseUrl, onRelease, onRestart }: StorageOptions): Promise<Database> {
+export async function openStorage({ dataDir, databaseUrl, giveUp, onRelease, onRestart }: StorageOptions): Promise<Database> {
   if (databaseUrl !== undefined) {
     const database = await openDatabase({ url: databaseUrl });
     onRelease(() => database.close());
     return database;
   }
-  const server = await openPrivatePostgres(dataDir);
+  const server = await openPrivatePostgres(dataDir, giveUp);
   const ending = new AbortController();
   const kept = server.keepRunning(ending.signal, onRestart);
   onRelease(async () => {

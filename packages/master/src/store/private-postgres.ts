@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
-import { access, chmod, chown, mkdir, open, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { access, chmod, chown, mkdir, open, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { AppError } from "@decnet/common/errors/app-error";
+import { backoffMs } from "@decnet/common/runtime/backoff";
 import { repeatUntilAborted } from "@decnet/common/runtime/repeat";
 import { execa } from "execa";
 
@@ -11,86 +12,118 @@ export interface PrivatePostgres {
   readonly socketFolder: string;
   readonly database: string;
   readonly user: string;
-  /** Starts the server again whenever it has ended, until aborted. What was committed is there then; whoever asked meanwhile was told to try again. */
+  /** Starts the server again whenever it has ended, until aborted. What was committed is there then; callers were told meanwhile to try again. */
   keepRunning(signal: AbortSignal, onRestart: () => void): Promise<void>;
   stop(): Promise<void>;
 }
 
 const role = "decnet";
 const startTimeoutMs = 60_000;
+const startBackoff = { baseMs: 40, maxMs: 5_000 };
 const lookEveryMs = 1_000;
+const socketName = ".s.PGSQL.5432";
 
 /**
  * A real PostgreSQL that the master runs for itself: cluster in `<dataDir>/postgres`, one Unix socket, no TCP, peer authentication.
- * The server is no child of the master: after a crash of the master it goes on, and the next call here takes it over.
+ * The server is no child of the master: after a crash of the master it goes on, and the next call here takes it over. Whoever calls this to run a server
+ * holds the lock on the data folder. When starting is aborted, what was begun is stopped.
  */
-export async function openPrivatePostgres(dataDir: string): Promise<PrivatePostgres> {
-  const bin = await findBinaries();
-  const cluster = join(dataDir, "postgres");
-  const data = join(cluster, "data");
-  const isRoot = process.getuid?.() === 0;
-  const owner = isRoot ? await userIds("postgres") : undefined;
-  const socketFolder = join(isRoot ? "/run" : "/tmp", `decnet-${createHash("sha256").update(cluster).digest("hex").slice(0, 8)}`);
-  for (const folder of [cluster, socketFolder]) {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
-    if (owner !== undefined) await chown(folder, owner.uid, owner.gid);
-    await chmod(folder, 0o700);
-  }
-  const asOwner = (file: string, args: readonly string[]) =>
-    isRoot
-      ? execa("setpriv", [`--reuid=${owner?.uid}`, `--regid=${owner?.gid}`, "--clear-groups", file, ...args], {
-          cwd: "/",
-          reject: false,
-          all: true,
-          stdin: "ignore",
-        })
-      : execa(file, args, { cwd: "/", reject: false, all: true, stdin: "ignore" });
-  const check = await asOwner("test", ["-w", cluster]);
+export async function openPrivatePostgres(
+  dataDir: string,
+  signal: AbortSignal = new AbortController().signal,
+): Promise<PrivatePostgres> {
+  const place = await openPlace(dataDir);
+  const { cluster, data, bin, run, isRoot, socketFolder } = place;
+  const check = await run("test", ["-w", cluster]);
   if (check.exitCode !== 0)
     throw storage(`the user postgres cannot reach ${cluster}; every folder above it must be searchable by others`);
 
   if (!(await exists(join(data, "PG_VERSION")))) {
     // A crash in the middle of making the cluster leaves a folder without a finished marker; it holds nothing yet.
     if (!(await exists(join(cluster, "made")))) await rm(data, { recursive: true, force: true });
-    const made = await asOwner(join(bin, "initdb"), ["-D", data, "-U", role, "-A", "peer", "-E", "UTF8", "--locale=C"]);
-    if (made.exitCode !== 0) throw storage(`making the database failed: ${made.all}`);
+    const made = await run(join(bin, "initdb"), ["-D", data, "-U", role, "-A", "peer", "-E", "UTF8", "--locale=C"]);
+    if (made.exitCode !== 0) throw storage(`making the database failed: ${String(made.all)}`);
     await writeFile(join(cluster, "made"), "");
   }
   const me = isRoot ? "root" : (await execa("id", ["-un"])).stdout.trim();
   await writeFile(join(data, "pg_hba.conf"), "local all all peer map=decnet\n");
   await writeFile(join(data, "pg_ident.conf"), [...new Set([me, "postgres"])].map((user) => `decnet ${user} ${role}\n`).join(""));
 
-  await startServer(asOwner, bin, data, socketFolder, cluster);
+  try {
+    await startServer(place, signal);
+  } catch (error) {
+    await stopServer(place);
+    throw error;
+  }
   return {
     socketFolder,
     database: "postgres",
     user: role,
-    async keepRunning(signal, onRestart) {
+    async keepRunning(ending, onRestart) {
       const look = async () => {
-        if ((await livePid(data)) === "alive" || signal.aborted) return;
+        const state = await readState(place);
+        if (state === "serving" || state === "starting" || ending.aborted) return;
         onRestart();
-        await startServer(asOwner, bin, data, socketFolder, cluster);
+        await startServer(place, ending);
       };
-      await repeatUntilAborted(lookEveryMs, signal, look, () => undefined);
+      await repeatUntilAborted(lookEveryMs, ending, look, () => undefined);
     },
-    async stop() {
-      await asOwner(join(bin, "pg_ctl"), ["-D", data, "-w", "-t", "30", "-m", "fast", "stop"]);
-      await rm(socketFolder, { recursive: true, force: true });
-    },
+    stop: () => stopServer(place),
   };
 }
 
-type Run = (file: string, args: readonly string[]) => PromiseLike<{ exitCode?: number | undefined; all?: unknown }>;
+interface Place {
+  readonly bin: string;
+  readonly cluster: string;
+  readonly data: string;
+  readonly socketFolder: string;
+  readonly isRoot: boolean;
+  /** Runs a program as the owner of the cluster, who is never root; an aborted one is ended. */
+  run(file: string, args: readonly string[], signal?: AbortSignal): Promise<{ exitCode?: number | undefined; all?: unknown }>;
+  makeFolders(): Promise<void>;
+}
 
-async function startServer(run: Run, bin: string, data: string, socketFolder: string, cluster: string): Promise<void> {
+async function openPlace(dataDir: string): Promise<Place> {
+  const cluster = join(dataDir, "postgres");
+  const isRoot = process.getuid?.() === 0;
+  const owner = isRoot ? await userIds("postgres") : undefined;
+  const socketFolder = join(isRoot ? "/run" : "/tmp", `decnet-${createHash("sha256").update(cluster).digest("hex").slice(0, 8)}`);
+  const place: Place = {
+    bin: await findBinaries(),
+    cluster,
+    data: join(cluster, "data"),
+    socketFolder,
+    isRoot,
+    async run(file, args, signal) {
+      const prefix = owner === undefined ? [] : ["setpriv", `--reuid=${owner.uid}`, `--regid=${owner.gid}`, "--clear-groups"];
+      const [program = file, ...rest] = [...prefix, file, ...args];
+      const options = { cwd: "/", reject: false, all: true, stdin: "ignore" } as const;
+      return execa(program, rest, signal === undefined ? options : { ...options, cancelSignal: signal });
+    },
+    async makeFolders() {
+      for (const folder of [cluster, socketFolder]) {
+        await mkdir(folder, { recursive: true, mode: 0o700 });
+        if (owner !== undefined) await chown(folder, owner.uid, owner.gid);
+        await chmod(folder, 0o700);
+      }
+    },
+  };
+  await place.makeFolders();
+  return place;
+}
+
+/** Also makes again what a server needs and somebody removed. */
+async function startServer(place: Place, signal: AbortSignal): Promise<void> {
+  const { bin, data, cluster, socketFolder, run } = place;
   const deadline = Date.now() + startTimeoutMs;
   const log = join(cluster, "server.log");
-  for (;;) {
-    const ready = await run(join(bin, "pg_isready"), ["-q", "-h", socketFolder, "-d", "postgres", "-U", role]);
-    if (ready.exitCode === 0) return;
+  for (let failures = 0; ; ) {
+    signal.throwIfAborted();
+    if (await isReady(place)) return;
     if (Date.now() > deadline) throw storage(`the private database did not start within ${startTimeoutMs / 1000} s; see ${log}`);
-    const running = await livePid(data);
-    if (running === "gone") {
+    const state = await readState(place);
+    if (state === "deaf") await stopServer(place);
+    if (state === "gone" || state === "deaf") {
       const settings = [
         "listen_addresses=",
         "fsync=on",
@@ -99,27 +132,62 @@ async function startServer(run: Run, bin: string, data: string, socketFolder: st
         `unix_socket_directories=${socketFolder}`,
       ];
       const options = settings.map((setting) => `-c '${setting}'`).join(" ");
+      await place.makeFolders();
       await trimLog(log);
       // pg_ctl puts the server into a session of its own. A failure is looked at again: another server may just be ending.
-      await run(join(bin, "pg_ctl"), ["-D", data, "-w", "-t", "30", "-l", log, "-o", options, "start"]);
+      await run(join(bin, "pg_ctl"), ["-D", data, "-w", "-t", "30", "-l", log, "-o", options, "start"], signal);
+      failures += 1;
     }
-    await delay(running === "gone" ? 20 : 100);
+    const waitMs = state === "starting" ? 100 : backoffMs(failures, startBackoff, Math.random);
+    await delay(waitMs, undefined, { signal }).catch(() => undefined);
   }
 }
 
-/** A killed server may linger as a zombie that still answers signals: its command line is empty. Such a lock file is stale. */
-async function livePid(data: string): Promise<"alive" | "gone"> {
+/** One that takes no connections has nothing to finish: it is not waited for, and recovers when it is started again. */
+async function stopServer(place: Place): Promise<void> {
+  const { bin, data, socketFolder, run } = place;
+  if ((await readState(place)) !== "gone") {
+    const how = (await isReady(place)) ? ["-t", "30", "-m", "fast"] : ["-t", "2", "-m", "immediate"];
+    await run(join(bin, "pg_ctl"), ["-D", data, "-w", ...how, "stop"]);
+  }
+  await rm(socketFolder, { recursive: true, force: true });
+}
+
+async function isReady({ bin, socketFolder, run }: Place): Promise<boolean> {
+  const args = ["-q", "-t", "1", "-h", socketFolder, "-d", "postgres", "-U", role];
+  return (await run(join(bin, "pg_isready"), args)).exitCode === 0;
+}
+
+/** "deaf": it runs, and nobody reaches it, because its socket was removed or is in a folder of another time. */
+type ServerState = "gone" | "starting" | "serving" | "deaf";
+
+/** The server's lock file may be stale, and its process number that of anybody by now: a server of ours works in the data folder. */
+async function readState({ data, socketFolder }: Place): Promise<ServerState> {
   const lock = join(data, "postmaster.pid");
-  let pid: string;
+  let lines: string[];
   try {
-    pid = (await readFile(lock, "utf8")).split("\n")[0] ?? "";
+    lines = (await readFile(lock, "utf8")).split("\n");
   } catch {
     return "gone";
   }
-  const command = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
-  if (command.includes("postgres")) return "alive";
-  await rm(lock, { force: true });
-  return "gone";
+  const [pid = "", , , , socketIn = ""] = lines;
+  if (!(await worksIn(pid, data))) {
+    await rm(lock, { force: true });
+    return "gone";
+  }
+  if (socketIn === "") return "starting";
+  return socketIn === socketFolder && (await exists(join(socketFolder, socketName))) ? "serving" : "deaf";
+}
+
+/** Root without the right to look into another user's processes, as in some containers, goes by the name. */
+async function worksIn(pid: string, folder: string): Promise<boolean> {
+  const [own, its] = await Promise.all([
+    stat(folder),
+    stat(`/proc/${pid}/cwd`).catch((error: NodeJS.ErrnoException) => error.code ?? ""),
+  ]);
+  if (typeof its !== "string") return its.dev === own.dev && its.ino === own.ino;
+  if (its !== "EACCES" && its !== "EPERM") return false;
+  return (await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "")).includes("postgres");
 }
 
 async function trimLog(log: string): Promise<void> {

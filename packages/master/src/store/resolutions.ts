@@ -1,5 +1,7 @@
 import { randomUUID } from "node:crypto";
+import type { Logger } from "@decnet/common/logging/logger";
 import { createRounds } from "@decnet/common/runtime/rounds";
+import { formatResolution } from "../decide/format-resolution.ts";
 import { applyResolution, type Resolution } from "../decide/resolution.ts";
 import type { AuditEntry } from "../model/access.ts";
 import type { Decky } from "../model/decky.ts";
@@ -97,7 +99,10 @@ const commit: Statement = {
 
 const most = 64;
 
-export function createResolutions(database: Database, sealing: Sealing): Resolutions {
+export function createResolutions(database: Database, sealing: Sealing, log: Logger): Resolutions {
+  const tell = ({ decky, resolution }: Decision) => {
+    if (log.isDebug) log.debug("stored", { decky: decky.name, resolution: formatResolution({ decky }, resolution) });
+  };
   const valuesOf = (decisions: readonly Decision[]): unknown[] => {
     const now = new Date();
     const tables = Array.from({ length: 8 }, (): unknown[] => []);
@@ -128,7 +133,11 @@ export function createResolutions(database: Database, sealing: Sealing): Resolut
       keyOf: (decision) => decision.decky.id,
       serve: async (decisions) => {
         const stored = new Set((await database.run<{ id: string }>(commit, valuesOf(decisions))).map(({ id }) => id));
-        return decisions.map((decision) => stored.has(decision.decky.id));
+        return decisions.map((decision) => {
+          const isStored = stored.has(decision.decky.id);
+          if (isStored) tell(decision);
+          return isStored;
+        });
       },
     }),
     async write(tx, decisions) {
@@ -136,6 +145,7 @@ export function createResolutions(database: Database, sealing: Sealing): Resolut
         const part = decisions.slice(at, at + most);
         const stored = await runIn(tx, commit, valuesOf(part));
         if (stored.length !== part.length) throw new Error("a decision was stored without the lock of its decky");
+        for (const decision of part) tell(decision);
       }
     },
   };

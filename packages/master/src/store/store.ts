@@ -39,7 +39,7 @@ export interface Store extends Pick<Database, "transaction" | "close"> {
 export function createStore(database: Database, box: SecretBox, catalogue: Catalogue, log: Logger): Store {
   const sealing = createSealing(box, catalogue);
   const situations = createSituations(database, sealing);
-  const resolutions = createResolutions(database, sealing);
+  const resolutions = createResolutions(database, sealing, log);
   return {
     transaction: database.transaction,
     close: database.close,

@@ -1,0 +1,281 @@
+import { describe, expect, it } from "vitest";
+import { noLeavings, type ObservedContainer, type ObservedDecky } from "../observe/observed.ts";
+import { planDecky } from "../plan/plan-decky.ts";
+import type { RenderedDecky } from "../render/render-decky.ts";
+import { diagnoseDecky } from "./diagnose.ts";
+import { judgeDecky } from "./judge.ts";
+
+const image = { tag: "decnet/ssh:1", context: "/c", buildBase: "base" };
+const wanted: RenderedDecky = {
+  spec: {
+    scope: "fleet",
+    name: "web",
+    revision: 2,
+    hostname: "h",
+    baseImage: "base",
+    buildBase: "base",
+    osFamily: "linux",
+    ip: "",
+    mac: "",
+    services: [],
+    lan: { name: "lan", driver: "bridge", subnet: "", gateway: "", parent: undefined },
+  },
+  project: "decnet-web",
+  base: { name: "web", hash: "b1", image: "base" },
+  services: [
+    {
+      name: "web-ssh",
+      slug: "ssh",
+      hash: "h1",
+      image,
+      ports: [
+        { number: 22, protocol: "tcp" },
+        { number: 23, protocol: "udp" },
+      ],
+      settleMs: 15_000,
+      stopGraceSeconds: 2,
+    },
+  ],
+  files: [],
+};
+
+const startedAt = "2026-01-01T00:00:00Z";
+const base: ObservedContainer = {
+  id: "B",
+  name: "web",
+  role: "base",
+  slug: "",
+  hash: "b1",
+  catalogue: "",
+  status: "running",
+  exitCode: 0,
+  composeHash: "cb",
+  startedAt,
+  restartCount: 0,
+  pid: 1,
+  netns: "n1",
+  joined: undefined,
+};
+const ssh: ObservedContainer = {
+  ...base,
+  id: "S",
+  name: "web-ssh",
+  role: "service",
+  slug: "ssh",
+  hash: "h1",
+  composeHash: "cs",
+  joined: "B",
+};
+
+interface Situation {
+  /** What differs from a container that is as it should be; undefined: there is none. */
+  readonly base?: Partial<ObservedContainer> | undefined;
+  readonly ssh?: Partial<ObservedContainer> | undefined;
+  readonly listening?: readonly string[];
+  /** How long the containers have run. */
+  readonly seconds?: number;
+  readonly others?: readonly ObservedContainer[];
+}
+
+function observe(situation: Situation): ObservedDecky {
+  const { listening = ["22/tcp", "23/udp"], others = [] } = situation;
+  const present = (whole: ObservedContainer, key: "base" | "ssh") =>
+    key in situation && situation[key] === undefined ? [] : [{ ...whole, ...situation[key] }];
+  const containers = [...present(base, "base"), ...present(ssh, "ssh"), ...others];
+  return { scope: "fleet", name: "web", containers, sockets: { listening: new Set(listening), sessions: [] } };
+}
+
+function see(situation: Situation) {
+  const observed = observe(situation);
+  const now = Date.parse(startedAt) + (situation.seconds ?? 60) * 1_000;
+  const diagnosed = diagnoseDecky(wanted, observed, { composeHashes: { web: "cb", "web-ssh": "cs" }, now });
+  const host = {
+    images: new Set(["base", image.tag]),
+    networks: new Set(["lan"]),
+    foreignNames: new Set<string>(),
+    projectDigest: "same",
+    access: undefined,
+    leaves: noLeavings,
+  };
+  const { steps } = planDecky({ observed, diagnosed, projectDigest: "same", host, portsOf: () => [] });
+  const planned = (slug: string) =>
+    steps
+      .filter((step) => step.slug === slug)
+      .map((step) => (step.kind === "settle" ? "settle" : `${step.kind}: ${step.cause}`))
+      .join(", ");
+  return { diagnosed, judged: judgeDecky(diagnosed), steps, planned };
+}
+
+type Row = readonly [situation: string, facts: Situation, word: string, sentence: string, cure: string];
+
+const cutOff = "is cut off from the base's network";
+const gone = "joined a base that is gone";
+const other = "runs with other settings than wanted";
+const foreign = "was made by somebody else from other settings";
+const reattach = "restart: detached from the base, settle";
+const rejoin = "recreate: joined a base that is gone, settle";
+
+const serviceRows: readonly Row[] = [
+  ["all as wanted", {}, "running", "", ""],
+  ["no container", { ssh: undefined }, "missing", "there is no container", "create: requested, settle"],
+  ["exited", { ssh: { status: "exited", exitCode: 3 } }, "exited", "exited with code 3", "start: exited with code 3, settle"],
+  ["created", { ssh: { status: "created" } }, "exited", "was never started", "start: never started, settle"],
+  ["paused", { ssh: { status: "paused" } }, "exited", "is paused", "restart: is paused, settle"],
+  ["dead", { ssh: { status: "dead" } }, "exited", "is dead", "recreate: is dead, settle"],
+  ["being removed", { ssh: { status: "removing" } }, "exited", "is being removed", "recreate: is being removed, settle"],
+  [
+    "restarting",
+    { ssh: { status: "restarting", exitCode: 1 } },
+    "restarting",
+    "exited with code 1 and is being restarted",
+    "recreate: restarts again and again, settle",
+  ],
+  ["other settings", { ssh: { hash: "h0" } }, "outdated", other, "recreate: config changed, settle"],
+  [
+    "other settings, and exited",
+    { ssh: { hash: "h0", status: "exited", exitCode: 3 } },
+    "exited",
+    "exited with code 3",
+    "recreate: config changed, settle",
+  ],
+  [
+    "other settings, and restarting",
+    { ssh: { hash: "h0", status: "restarting", exitCode: 1 } },
+    "restarting",
+    "exited with code 1 and is being restarted",
+    "recreate: config changed, settle",
+  ],
+  [
+    "composed by somebody else",
+    { ssh: { composeHash: "other" } },
+    "outdated",
+    foreign,
+    "recreate: made by somebody else from other settings, settle",
+  ],
+  ["made without compose", { ssh: { composeHash: undefined } }, "running", "", ""],
+  ["joined an earlier base", { ssh: { joined: "A" } }, "detached", gone, rejoin],
+  ["joined an earlier base, and exited", { ssh: { joined: "A", status: "exited" } }, "exited", "exited with code 0", rejoin],
+  ["in a namespace that the base left", { ssh: { netns: "n0" } }, "detached", cutOff, reattach],
+  ["silent, and still in time", { listening: [], seconds: 5 }, "not_listening", "does not listen on 22/tcp, 23/udp", "settle"],
+  [
+    "one port silent for too long",
+    { listening: ["22/tcp"] },
+    "not_listening",
+    "does not listen on 23/udp",
+    "restart: does not listen on 23/udp, settle",
+  ],
+  ["base stopped", { base: { status: "exited", netns: undefined } }, "detached", cutOff, reattach],
+  [
+    "base stopped, and exited",
+    { base: { status: "exited", netns: undefined }, ssh: { status: "exited" } },
+    "exited",
+    "exited with code 0",
+    "start: exited with code 0, settle",
+  ],
+  ["base gone", { base: undefined }, "detached", gone, rejoin],
+];
+
+const baseRows: readonly Row[] = [
+  ["all as wanted", {}, "running", "", ""],
+  ["no container", { base: undefined }, "missing", "there is no container", "create: base is absent"],
+  ["exited", { base: { status: "exited", exitCode: 137 } }, "exited", "exited with code 137", "start: base is exited"],
+  ["created", { base: { status: "created" } }, "exited", "was never started", "start: base is created"],
+  ["paused", { base: { status: "paused" } }, "exited", "is paused", "restart: base is paused"],
+  ["dead", { base: { status: "dead" } }, "exited", "is dead", "recreate: base is dead"],
+  [
+    "restarting",
+    { base: { status: "restarting" } },
+    "restarting",
+    "exited with code 0 and is being restarted",
+    "restart: base is restarting",
+  ],
+  ["another identity", { base: { hash: "b0" } }, "outdated", other, "recreate: identity changed"],
+  [
+    "another identity, and exited",
+    { base: { hash: "b0", status: "exited" } },
+    "exited",
+    "exited with code 0",
+    "recreate: identity changed",
+  ],
+  [
+    "composed by somebody else",
+    { base: { composeHash: "other" } },
+    "outdated",
+    foreign,
+    "recreate: made by somebody else from other settings",
+  ],
+];
+
+describe("the diagnosis of a service, and its cure", () => {
+  it.each(serviceRows)("%s", (_, situation, word, sentence, cure) => {
+    const { diagnosed, judged, planned } = see(situation);
+    expect(diagnosed.services.map(({ diagnosis }) => [diagnosis.word, diagnosis.sentence, planned("ssh")])).toEqual([
+      [word, sentence, cure],
+    ]);
+    expect(judged.services.map(({ state, message }) => [state, message])).toEqual([[word, sentence]]);
+  });
+});
+
+describe("the diagnosis of a base, and its cure", () => {
+  it.each(baseRows)("%s", (_, situation, word, sentence, cure) => {
+    const { diagnosed, planned } = see(situation);
+    const { diagnosis } = diagnosed.base;
+    expect([diagnosis.word, diagnosis.sentence, planned("")]).toEqual([word, sentence, cure]);
+  });
+});
+
+describe("a service whose base is taken from under it, though nothing is wrong with it yet", () => {
+  it.each([
+    ["paused", { base: { status: "paused" } }, reattach],
+    ["restarting", { base: { status: "restarting" } }, reattach],
+    ["of another identity", { base: { hash: "b0" } }, rejoin],
+    ["dead", { base: { status: "dead" } }, rejoin],
+  ] as const)("base %s", (_, situation, cure) => {
+    const { judged, planned } = see(situation);
+    expect([judged.services[0]?.state, planned("ssh")]).toEqual(["running", cure]);
+  });
+});
+
+describe("state and plan agree", () => {
+  const surplus = { ...ssh, id: "F", name: "web-ftp", slug: "ftp" };
+  const rows = [...serviceRows, ...baseRows].map(([situation, facts]) => [situation, facts] as const);
+
+  it.each<readonly [string, Situation]>([...rows, ["a service too many", { others: [surplus] }]])("%s", (_, situation) => {
+    const { diagnosed, judged, steps } = see(situation);
+    expect(judged.state === "running").toBe(steps.length === 0);
+    for (const { slug, state } of judged.services)
+      if (state !== "running") expect(steps.some((step) => step.slug === slug)).toBe(true);
+    if (diagnosed.base.diagnosis.word !== "running")
+      expect(steps.some((step) => step.slug === "" && step.target === "web")).toBe(true);
+  });
+});
+
+describe("the state of a decky", () => {
+  const surplus = { ...ssh, id: "F", name: "web-ftp", slug: "ftp" };
+
+  it.each<readonly [string, Situation, string, string]>([
+    ["nothing is there", { base: undefined, ssh: undefined }, "pending", "no container was seen"],
+    ["all as wanted", {}, "running", ""],
+    ["no base", { base: undefined }, "failed", "base: there is no container"],
+    ["base stopped", { base: { status: "exited", netns: undefined } }, "failed", "base: exited with code 0"],
+    ["base of another identity", { base: { hash: "b0" } }, "degraded", "base: runs with other settings than wanted"],
+    ["service gone", { ssh: undefined }, "degraded", "ssh: there is no container"],
+    ["service silent", { listening: [] }, "degraded", "ssh: does not listen on 22/tcp, 23/udp"],
+    ["service cut off", { ssh: { netns: "n0" } }, "detached", "ssh: is cut off from the base's network"],
+    ["a service too many", { others: [surplus] }, "degraded", "ftp: is no longer wanted"],
+  ])("%s", (_, situation, state, message) => {
+    const { judged } = see(situation);
+    expect([judged.state, judged.message]).toEqual([state, message]);
+  });
+});
+
+it("a service is shown with its container, what listens, and the sessions on its ports", () => {
+  const observed = observe({ listening: ["22/tcp", "80/tcp"] });
+  const peer = "198.51.100.7:4000";
+  const sessions = [22, 22, 80].map((port) => ({ protocol: "tcp" as const, port, peer }));
+  const sockets = { ...observed.sockets, sessions };
+  const { services } = judgeDecky(diagnoseDecky(wanted, { ...observed, sockets }, { now: 0 }));
+  expect(services).toMatchObject([
+    { containerName: "web-ssh", containerId: "S", startedAt, restartCount: 0, listening: ["22/tcp"], openSessions: 2 },
+  ]);
+});

@@ -1,0 +1,32 @@
+import type { ContainerStatus } from "../observe/observed.ts";
+
+/** Why a container cannot be kept, whatever it does: only a new one helps. */
+export type Unfit = "other_settings" | "composed_by_others" | "joined_old_base";
+
+interface Findings {
+  /** Runs as wanted, and every port listens. */
+  readonly running: Record<never, never>;
+  readonly missing: Record<never, never>;
+  readonly restarting: { readonly exitCode: number };
+  /** Is there and does not run. */
+  readonly exited: { readonly status: Exclude<ContainerStatus, "running" | "restarting">; readonly exitCode: number };
+  /** Runs in a network namespace that is not the present base's: nobody can reach it. */
+  readonly detached: Record<never, never>;
+  /** Runs, and is not what is wanted. */
+  readonly outdated: { readonly unfit: Unfit };
+  /** `isOverdue`: it has had the time that it may take. */
+  readonly not_listening: { readonly ports: readonly string[]; readonly isOverdue: boolean };
+}
+
+export type DiagnosisWord = keyof Findings;
+
+export type DiagnosisOf<Word extends DiagnosisWord> = Findings[Word] & {
+  /** The state that people are shown. */
+  readonly word: Word;
+  /** Says what is wrong; empty when nothing is. */
+  readonly sentence: string;
+  readonly unfit: Unfit | undefined;
+};
+
+/** What is wrong with one container, or that nothing is. The state that is shown and the step that is planned follow from it. */
+export type Diagnosis = { [Word in DiagnosisWord]: DiagnosisOf<Word> }[DiagnosisWord];

@@ -1,0 +1,59 @@
+import type { DiagnosedDecky, DiagnosedService } from "./diagnose.ts";
+import type { DiagnosisWord } from "./diagnosis.ts";
+
+export type ServiceState = DiagnosisWord;
+
+export interface JudgedService {
+  readonly slug: string;
+  readonly state: ServiceState;
+  /** One sentence about a state other than running. */
+  readonly message: string;
+  readonly containerName: string;
+  readonly containerId: string;
+  readonly startedAt: string;
+  readonly restartCount: number;
+  /** `22/tcp` */
+  readonly listening: readonly string[];
+  readonly openSessions: number;
+}
+
+export interface JudgedDecky {
+  /** running: everything expected was seen. pending: nothing was seen. */
+  readonly state: "pending" | "running" | "degraded" | "detached" | "failed";
+  readonly message: string;
+  readonly baseId: string;
+  readonly services: readonly JudgedService[];
+}
+
+/** The state of a decky is the words of its diagnoses, in one. Pure. */
+export function judgeDecky(decky: DiagnosedDecky): JudgedDecky {
+  const { base, observed } = decky;
+  const services = decky.services.map((service) => judgeService(service, observed));
+  const common = { baseId: base.seen?.id ?? "", services };
+  if (observed.containers.length === 0) return { state: "pending", message: "no container was seen", ...common };
+  const { word, sentence } = base.diagnosis;
+  if (word !== "running") return { state: word === "outdated" ? "degraded" : "failed", message: `base: ${sentence}`, ...common };
+  const troubles = [
+    ...services.filter((service) => service.state !== "running").map(({ slug, message }) => `${slug}: ${message}`),
+    ...decky.surplus.map(({ slug }) => `${slug}: is no longer wanted`),
+  ];
+  if (troubles.length === 0) return { state: "running", message: "", ...common };
+  const isDetached = services.some((service) => service.state === "detached");
+  return { state: isDetached ? "detached" : "degraded", message: troubles.join("; "), ...common };
+}
+
+function judgeService({ wanted, seen, diagnosis }: DiagnosedService, { sockets }: DiagnosedDecky["observed"]): JudgedService {
+  const ports = wanted.ports.map((port) => `${port.number}/${port.protocol}`);
+  const numbers = new Set(wanted.ports.map((port) => port.number));
+  return {
+    slug: wanted.slug,
+    state: diagnosis.word,
+    message: diagnosis.sentence,
+    containerName: wanted.name,
+    containerId: seen?.id ?? "",
+    startedAt: seen?.startedAt ?? "",
+    restartCount: seen?.restartCount ?? 0,
+    listening: seen?.status === "running" ? ports.filter((port) => sockets.listening.has(port)) : [],
+    openSessions: sockets.sessions.filter((session) => numbers.has(session.port)).length,
+  };
+}

@@ -1,0 +1,98 @@
+import { setTimeout as delay } from "node:timers/promises";
+import type Docker from "dockerode";
+import type { ContainerStatus, ObservedContainer } from "../observe/observed.ts";
+import { observeProcess } from "../observe/process.ts";
+import { label } from "../render/names.ts";
+import { absentIfGone, guarded, ignoring } from "./calls.ts";
+import { createInspectCache, type Inspected } from "./inspect-cache.ts";
+
+export interface ContainerCalls {
+  /**
+   * All containers of an installation, or of one of its deckies. One that the engine is removing is waited for: it is as good as
+   * gone. Costs one request, and one more for each container that changed since the last call or does not run.
+   */
+  listContainers(instance: string, decky?: string): Promise<{ decky: string; container: ObservedContainer }[]>;
+  /** Which of these names are taken by containers that are not this installation's. */
+  foreignNames(instance: string, names: readonly string[]): Promise<Set<string>>;
+  start(id: string): Promise<void>;
+  restart(id: string, graceSeconds: number): Promise<void>;
+  stop(id: string, graceSeconds: number): Promise<void>;
+  remove(id: string): Promise<void>;
+  inspect(idOrName: string): Promise<ObservedContainer | undefined>;
+}
+
+/** How long to ask again: while the engine removes a container, and until it notices that a process has ended. */
+function patienceMs({ container, process }: Inspected): number {
+  if (container.status === "removing") return 10_000;
+  return container.pid !== 0 && process === undefined ? 2_000 : -1;
+}
+
+/** `prompt` has a short timeout: for calls that no container can hold up. */
+export function createContainerCalls(docker: Docker, prompt: Docker): ContainerCalls {
+  const cache = createInspectCache();
+  const inspectOnce = async (idOrName: string): Promise<Inspected | undefined> => {
+    const info = await absentIfGone(docker.getContainer(idOrName).inspect());
+    return info === undefined ? undefined : toObserved(info);
+  };
+  const inspect = async (idOrName: string): ReturnType<typeof inspectOnce> => {
+    const began = Date.now();
+    for (;;) {
+      const found = await inspectOnce(idOrName);
+      if (found === undefined || Date.now() - began > patienceMs(found)) return found;
+      await delay(25);
+    }
+  };
+  return {
+    listContainers: (instance, decky) =>
+      guarded(async () => {
+        const wanted = [`${label.instance}=${instance}`, ...(decky === undefined ? [] : [`${label.decky}=${decky}`])];
+        const listed = await prompt.listContainers({ all: true, filters: JSON.stringify({ label: wanted }) });
+        const entries = listed.map(({ Id, Names, State }) => ({ id: Id, name: Names[0]?.slice(1) ?? "", state: State }));
+        cache.retain(entries, decky);
+        const found: Inspected[] = [];
+        for (let at = 0; at < entries.length; at += 16) {
+          const batch = entries.slice(at, at + 16).map(async (entry) => (await cache.find(entry)) ?? inspect(entry.id));
+          found.push(...(await Promise.all(batch)).filter((entry) => entry !== undefined));
+        }
+        for (const entry of found) cache.keep(entry);
+        return found;
+      }),
+    foreignNames: (instance, names) =>
+      guarded(async () => {
+        if (names.length === 0) return new Set<string>();
+        const filters = JSON.stringify({ name: names.map((name) => `^/${name}$`) });
+        const listed = await docker.listContainers({ all: true, filters });
+        const foreign = listed.filter((entry) => entry.Labels[label.instance] !== instance);
+        return new Set(foreign.flatMap((entry) => entry.Names.map((name) => name.slice(1))));
+      }),
+    start: (id) => guarded(() => ignoring(304, docker.getContainer(id).start())),
+    restart: (id, graceSeconds) => guarded(() => docker.getContainer(id).restart({ t: graceSeconds })),
+    stop: (id, graceSeconds) => guarded(() => ignoring(304, ignoring(404, docker.getContainer(id).stop({ t: graceSeconds })))),
+    remove: (id) => guarded(() => ignoring(404, docker.getContainer(id).remove({ force: true }))),
+    inspect: (idOrName) => guarded(async () => (await inspect(idOrName))?.container),
+  };
+}
+
+async function toObserved(info: Docker.ContainerInspectInfo): Promise<Inspected> {
+  const labels = info.Config.Labels;
+  const mode = info.HostConfig.NetworkMode ?? "";
+  const running = info.State.Running && !info.State.Restarting;
+  const process = running ? await observeProcess(info.State.Pid) : undefined;
+  const container: ObservedContainer = {
+    id: info.Id,
+    name: info.Name.slice(1),
+    role: labels[label.role] === "base" ? "base" : "service",
+    slug: labels[label.service] ?? "",
+    hash: labels[label.hash] ?? "",
+    catalogue: labels[label.catalogue] ?? "",
+    status: info.State.Status as ContainerStatus,
+    exitCode: info.State.ExitCode,
+    composeHash: labels[label.composeHash],
+    startedAt: info.State.StartedAt,
+    restartCount: info.RestartCount,
+    pid: running ? info.State.Pid : 0,
+    netns: process?.netns,
+    joined: mode.startsWith("container:") ? mode.slice("container:".length) : undefined,
+  };
+  return { decky: labels[label.decky] ?? "", container, process };
+}

@@ -1,0 +1,52 @@
+import { createHash } from "node:crypto";
+import type Docker from "dockerode";
+import type { StoredImage } from "../render/images.ts";
+import { absentIfGone, guarded, ignoring } from "./calls.ts";
+
+export interface ImageCalls {
+  hasImage(tag: string): Promise<boolean>;
+  /** Images with a tag that begins with the prefix. */
+  listImages(prefix: string): Promise<StoredImage[]>;
+  /** Takes the tag away, and the image with its last tag; one that a container uses stays. */
+  removeImage(tag: string): Promise<void>;
+  /** Hash of what an image consists of, the same on every host that has it; undefined when it is not there. */
+  imageContent(reference: string): Promise<string | undefined>;
+  pull(reference: string): Promise<void>;
+}
+
+export function createImageCalls(docker: Docker): ImageCalls {
+  return {
+    hasImage: (tag) => guarded(async () => (await absentIfGone(docker.getImage(tag).inspect())) !== undefined),
+    listImages: (prefix) =>
+      guarded(async () => {
+        const [images, containers] = await Promise.all([docker.listImages(), docker.listContainers({ all: true })]);
+        const used = new Set(containers.map((container) => container.ImageID));
+        return images.flatMap(({ Id: id, Created: created, RepoTags: tags }) =>
+          (tags ?? [])
+            .filter((tag) => tag.startsWith(prefix))
+            .map((tag) => ({ tag, createdAt: created * 1000, isUsed: used.has(id) })),
+        );
+      }),
+    removeImage: (tag) => guarded(() => ignoring(409, ignoring(404, docker.getImage(tag).remove()))),
+    imageContent: (reference) =>
+      guarded(async () => {
+        const info = await absentIfGone(docker.getImage(reference).inspect());
+        return info === undefined ? undefined : contentOf(info);
+      }),
+    pull: (reference) =>
+      guarded(async () => {
+        const stream = await docker.pull(reference);
+        await new Promise<void>((resolve, reject) =>
+          docker.modem.followProgress(stream, (error: Error | null) => (error === null ? resolve() : reject(error))),
+        );
+      }),
+  };
+}
+
+/** Its layers, and those of its settings that an image built from it inherits. Ids and dates differ between hosts. */
+function contentOf({ RootFS: files, Config: config }: Docker.ImageInspectInfo): string {
+  const settings = [config.Env, config.User, config.WorkingDir, config.Entrypoint, config.Cmd].map((each) => each || null);
+  return createHash("sha256")
+    .update(JSON.stringify([files.Layers ?? [], settings]))
+    .digest("hex");
+}

@@ -1,0 +1,64 @@
+import { AppError } from "@decnet/common/errors/app-error";
+import { createExclusive } from "@decnet/common/runtime/exclusive";
+import type { ComposeCli } from "../docker/compose.ts";
+import type { EngineApi } from "../docker/engine-api.ts";
+import type { ImageRecipe } from "../render/images.ts";
+import { StepFailed, throwUnlessDone } from "./step-failed.ts";
+
+/** Gets images onto this host: built from their recipe, or pulled by their reference. */
+export interface ImageStore {
+  /** Does nothing when the image is there. Callers that want the same image share one build. Throws StepFailed. */
+  prepare(image: ImageRecipe | string, signal: AbortSignal): Promise<void>;
+}
+
+export interface ImageStoreOptions {
+  readonly api: Pick<EngineApi, "hasImage" | "pull" | "freeDisk">;
+  readonly compose: Pick<ComposeCli, "build">;
+  /** A build is not begun with less free disk than this. */
+  readonly minFreeBytes: number;
+}
+
+export function createImageStore({ api, compose, minFreeBytes }: ImageStoreOptions): ImageStore {
+  // Callers limit how much runs side by side; here only work on the same image excludes each other.
+  const gate = createExclusive(Number.POSITIVE_INFINITY);
+  const build = async ({ tag, context, buildBase }: ImageRecipe, signal: AbortSignal) => {
+    if (!(await api.hasImage(buildBase))) await pull(buildBase, api);
+    const result = await compose.build({ tag, context, buildBase, signal, onLine: () => undefined });
+    throwUnlessDone(result, `building ${tag}`);
+  };
+  return {
+    prepare: (image, signal) => {
+      const tag = typeof image === "string" ? image : image.tag;
+      return gate.run(tag, signal, async () => {
+        if (await api.hasImage(tag)) return;
+        await requireRoom(api, minFreeBytes);
+        await (typeof image === "string" ? pull(image, api) : build(image, signal));
+      });
+    },
+  };
+}
+
+async function requireRoom(api: Pick<EngineApi, "freeDisk">, minFreeBytes: number): Promise<void> {
+  const disk = await api.freeDisk();
+  if (disk === undefined || disk.bytes >= minFreeBytes) return;
+  const [free, needed] = [disk.bytes, minFreeBytes].map((bytes) => Math.floor(bytes / (1 << 20)));
+  throw new StepFailed(`${disk.folder} has ${free} MB free, and getting an image needs ${needed} MB: make room there`, []);
+}
+
+/** Anybody may own our names in a public registry. */
+function isOurs(reference: string): boolean {
+  return reference.startsWith("decnet/");
+}
+
+async function pull(reference: string, api: Pick<EngineApi, "pull">): Promise<void> {
+  if (isOurs(reference))
+    throw new StepFailed(`the image ${reference} is not on this host; scripts/setup/base-image.sh makes it`, []);
+  try {
+    await api.pull(reference);
+  } catch (error) {
+    if (error instanceof AppError && error.reason === "ENGINE_UNAVAILABLE") throw error;
+    throw new StepFailed(`the image ${reference} is not on this host and cannot be pulled`, [
+      error instanceof Error ? error.message : String(error),
+    ]);
+  }
+}

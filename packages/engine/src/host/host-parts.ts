@@ -1,0 +1,85 @@
+import { join } from "node:path";
+import type { Catalogue } from "../catalogue/types.ts";
+import { type CommandTimeouts, type ComposeCli, createComposeCli } from "../docker/compose.ts";
+import { createEngineApi, type EngineApi } from "../docker/engine-api.ts";
+import type { StepBoundary } from "../execute/execute-plan.ts";
+import { createHostLinks, type HostLinks } from "../execute/host-links.ts";
+import { createImageStore, type ImageStore } from "../execute/image-store.ts";
+import { createLanUse, type LanUse } from "../execute/lan-use.ts";
+import { type BaseContents, createBaseContents } from "../observe/base-contents.ts";
+import type { ObservedLinks } from "../observe/host-access.ts";
+import { createSocketCache, type SocketCache } from "../observe/socket-cache.ts";
+import { deckyNames } from "../render/names.ts";
+import { createRenderer, type Renderer } from "../render/renderer.ts";
+import type { Scope } from "../spec.ts";
+
+export interface EngineOptions {
+  /** Marks what belongs to this installation; nothing without it is touched. */
+  readonly instance: string;
+  /** Projects live in `<dataDir>/deckies/<name>`. */
+  readonly dataDir: string;
+  readonly catalogue: Catalogue;
+  /** Keyed hash, hex. */
+  readonly fingerprint: (text: string) => string;
+  readonly socketPath: string;
+  readonly timeouts?: CommandTimeouts;
+  /** The docker-compose program to run; undefined: found where Docker looks. */
+  readonly composePath?: string | undefined;
+  /** A build is not begun with less free disk than this; one GiB when not given. */
+  readonly minFreeBytes?: number;
+  readonly boundary?: StepBoundary;
+}
+
+/** What everything that is done on one host works with. */
+export interface HostParts {
+  readonly instance: string;
+  readonly catalogue: Catalogue;
+  readonly engineVersion: string;
+  /** False below Engine 25, where compose cannot pin MAC addresses. */
+  readonly pinMac: boolean;
+  readonly api: EngineApi;
+  readonly compose: ComposeCli;
+  readonly links: HostLinks;
+  readonly observeLinks: () => Promise<ObservedLinks>;
+  readonly lanUse: LanUse;
+  readonly sockets: SocketCache;
+  readonly images: ImageStore;
+  readonly bases: BaseContents;
+  readonly renderer: Renderer;
+  readonly folderOf: (decky: { readonly scope: Scope; readonly name: string }) => string;
+  readonly portsOf: (slug: string) => readonly number[];
+  readonly boundary: StepBoundary;
+}
+
+const firstEngineThatPins = 25;
+/** For reading the host's own interfaces. */
+const linksMs = 10_000;
+
+/** Connects to the Docker engine once to learn what it can do. Throws ENGINE_UNAVAILABLE. */
+export async function openHostParts(options: EngineOptions): Promise<HostParts> {
+  const { instance, catalogue, fingerprint, minFreeBytes = 1 << 30 } = options;
+  const api = createEngineApi(options.socketPath);
+  const compose = createComposeCli(options.socketPath, { pluginPath: options.composePath, timeouts: options.timeouts });
+  const links = createHostLinks();
+  const { major, version } = await api.version();
+  const pinMac = major >= firstEngineThatPins;
+  const folderOf: HostParts["folderOf"] = ({ scope, name }) => join(options.dataDir, "deckies", deckyNames(scope, name).base);
+  return {
+    instance,
+    catalogue,
+    engineVersion: version,
+    pinMac,
+    api,
+    compose,
+    links,
+    observeLinks: () => links.observe(AbortSignal.timeout(linksMs)),
+    lanUse: createLanUse(),
+    sockets: createSocketCache(),
+    images: createImageStore({ api, compose, minFreeBytes }),
+    bases: createBaseContents((reference) => api.imageContent(reference)),
+    renderer: createRenderer({ catalogue, instance, fingerprint, pinMac }, folderOf),
+    folderOf,
+    portsOf: (slug) => catalogue.services.get(slug)?.ports.map((port) => port.number) ?? [],
+    boundary: options.boundary ?? (() => undefined),
+  };
+}

@@ -1,0 +1,63 @@
+import type { Diagnosis, DiagnosisOf, DiagnosisWord, Unfit } from "../diagnose/diagnosis.ts";
+
+/** What is done about a diagnosis. `wait`: nothing but wait until the ports listen. */
+export type Cure =
+  | { readonly act: "nothing" | "wait" }
+  | { readonly act: "create" | "recreate" | "start" | "restart"; readonly cause: string };
+
+type Cures = { readonly [Word in DiagnosisWord]: (diagnosis: DiagnosisOf<Word>) => Cure };
+type Causes = Readonly<Record<Unfit, string>>;
+
+const serviceCures: Cures = {
+  running: () => ({ act: "nothing" }),
+  missing: () => ({ act: "create", cause: "requested" }),
+  restarting: () => ({ act: "recreate", cause: "restarts again and again" }),
+  exited: ({ status, sentence }) => ({ act: exitedActs[status], cause: status === "created" ? "never started" : sentence }),
+  detached: () => ({ act: "restart", cause: "detached from the base" }),
+  outdated: ({ unfit }) => ({ act: "recreate", cause: serviceCauses[unfit] }),
+  not_listening: ({ ports, isOverdue }) =>
+    isOverdue ? { act: "restart", cause: `does not listen on ${ports.join(", ")}` } : { act: "wait" },
+};
+
+const exitedActs = {
+  exited: "start",
+  created: "start",
+  paused: "restart",
+  removing: "recreate",
+  dead: "recreate",
+} as const satisfies Record<DiagnosisOf<"exited">["status"], Cure["act"]>;
+
+const serviceCauses: Causes = {
+  other_settings: "config changed",
+  composed_by_others: "made by somebody else from other settings",
+  joined_old_base: "joined a base that is gone",
+};
+
+/** A base that can be kept is kept: its services join its namespace, and its identity is the decky's. */
+const baseCures: Cures = {
+  ...serviceCures,
+  missing: () => ({ act: "create", cause: "base is absent" }),
+  restarting: () => ({ act: "restart", cause: "base is restarting" }),
+  exited: ({ status }) => ({ act: exitedActs[status], cause: `base is ${status}` }),
+  outdated: ({ unfit }) => ({ act: "recreate", cause: baseCauses[unfit] }),
+};
+
+const baseCauses: Causes = { ...serviceCauses, other_settings: "identity changed" };
+
+/** What is unfit is replaced, whatever its state; for everything else there is one cure for each word. */
+function cureFrom(cures: Cures, causes: Causes, diagnosis: Diagnosis): Cure {
+  if (diagnosis.unfit !== undefined) return { act: "recreate", cause: causes[diagnosis.unfit] };
+  return (cures[diagnosis.word] as (diagnosis: Diagnosis) => Cure)(diagnosis);
+}
+
+export function cureOfBase(diagnosis: Diagnosis): Cure {
+  return cureFrom(baseCures, baseCauses, diagnosis);
+}
+
+/** A new base takes new services, and a base that is started or restarted leaves its services in a dead namespace. */
+export function cureOfService(diagnosis: Diagnosis, base: Cure): Cure {
+  const own = cureFrom(serviceCures, serviceCauses, diagnosis);
+  if (own.act === "create" || own.act === "recreate" || base.act === "nothing" || base.act === "wait") return own;
+  if (base.act === "create" || base.act === "recreate") return { act: "recreate", cause: serviceCauses.joined_old_base };
+  return own.act === "start" ? own : { act: "restart", cause: "detached from the base" };
+}

@@ -1,0 +1,27 @@
+import type { ObservedContainer, ObservedDecky, ObservedHost } from "../observe/observed.ts";
+import type { Draft } from "./plan.ts";
+
+/** Stops what runs, and removes it by its id. */
+export function removalSteps(container: ObservedContainer, cause: string): Draft[] {
+  const common = { target: container.name, slug: container.slug, container: container.name, id: container.id };
+  const stop: Draft = { kind: "stop", ...common, graceSeconds: 2, cause };
+  const remove: Draft = { kind: "remove", ...common, cause };
+  return ["running", "restarting", "paused"].includes(container.status) ? [stop, remove] : [remove];
+}
+
+/** Services before their base, then what the decky had on the host, and its files last. */
+export function planRemoval({ name, containers }: ObservedDecky, host: ObservedHost): Draft[] {
+  const services = containers.filter((container) => container.role === "service");
+  const bases = containers.filter((container) => container.role === "base");
+  const { routes, networks } = host.leaves;
+  const isThere = containers.length > 0 || host.projectDigest !== "";
+  return [
+    ...[...services, ...bases].flatMap((container) => removalSteps(container, "teardown")),
+    ...routes.map(({ to, helper }): Draft => ({ kind: "remove-route", target: to, slug: "", cause: "teardown", helper })),
+    ...networks.map(({ network, owner }): Draft => {
+      const cause = "goes with the last decky on it";
+      return { kind: "release-network", target: network, slug: "", cause, owner };
+    }),
+    ...(isThere ? [{ kind: "remove-project" as const, target: name, slug: "", cause: "teardown" }] : []),
+  ];
+}

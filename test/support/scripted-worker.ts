@@ -1,0 +1,108 @@
+import { join } from "node:path";
+import { create } from "@bufbuild/protobuf";
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { parseAgentConfig } from "@decnet/agent/config";
+import { joinSwarm } from "@decnet/agent/join";
+import { type Agent, startAgent } from "@decnet/agent/start-agent";
+import { createLogger } from "@decnet/common/logging/logger";
+import { protocolVersion } from "@decnet/common/rpc/protocol-version";
+import { AgentFactsSchema } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
+import { HostState } from "@decnet/contract/gen/decnet/v1/swarm_pb";
+import type { Catalogue } from "@decnet/engine/catalogue/types";
+import { ownCatalogue, testCatalogue } from "./catalogues.ts";
+import { openCuttableLine } from "./cuttable-line.ts";
+import { createScriptedEngine, type ScriptedEngine } from "./scripted-engine.ts";
+import { eventually, type TestMaster } from "./use-master.ts";
+
+/** A worker in this process: a real agent that joined by the real call, with an engine that does what the test says. */
+export interface ScriptedWorker {
+  readonly name: string;
+  readonly engine: ScriptedEngine;
+  /** Breaks the connection; resolves when the master knows. */
+  cut(): Promise<void>;
+  /** Resolves with true when the worker is connected, with false when it is decommissioned. */
+  heal(): Promise<boolean>;
+  /** The same with a new agent, if the line was ever cut: one that was cut off often comes back slowly. */
+  recover(): Promise<boolean>;
+  stop(): Promise<void>;
+}
+
+export async function joinScriptedWorker(options: {
+  readonly master: TestMaster;
+  readonly name: string;
+  /** For the agents of this test. */
+  readonly folder: string;
+  readonly catalogue: Catalogue;
+  readonly labels?: Readonly<Record<string, string>>;
+}): Promise<ScriptedWorker> {
+  const { master, name, folder, catalogue, labels = {} } = options;
+  const line = await openCuttableLine(master.tlsPort ?? 0);
+  const { secret } = await master.swarm.createJoinToken({ hostName: name, labels, masters: [line.address] });
+  const facts = async () =>
+    create(AgentFactsSchema, {
+      agentVersion: "test",
+      protocolVersion,
+      catalogueDigest: catalogue.digest,
+      engineVersion: "29.0.0",
+      composeVersion: "5.0.0",
+      clock: timestampFromDate(new Date()),
+      machineName: name,
+    });
+  const identity = await joinSwarm({ token: secret, facts: await facts(), onProgress: () => undefined });
+  const engine = createScriptedEngine(catalogue, identity.hostId);
+  const env = {
+    DECNET_AGENT_DIR: join(folder, name),
+    DECNET_AGENT_PORT: "0",
+    DECNET_CATALOGUE: testCatalogue,
+    DECNET_DRIFT_INTERVAL_MS: "100",
+  };
+  const start = (): Promise<Agent> =>
+    startAgent({
+      config: parseAgentConfig(env, ownCatalogue),
+      identity,
+      log: createLogger(name, "error"),
+      version: "test",
+      openHostEngine: async () => engine.engine,
+      shared: { catalogue, facts },
+    });
+  let agent = await start();
+  let wasCut = false;
+  const state = async () =>
+    master.swarm.getHost({ name }).then(
+      ({ host }) => host?.state,
+      () => HostState.DECOMMISSIONED,
+    );
+  const heal = async () => {
+    line.heal();
+    return eventually(async () => {
+      const now = await state();
+      return now === HostState.CONNECTED || now === HostState.DECOMMISSIONED
+        ? { isConnected: now === HostState.CONNECTED }
+        : undefined;
+    }, 30_000).then(({ isConnected }) => isConnected);
+  };
+  await heal();
+  const stop = async () => {
+    await agent.stop();
+    await line.close();
+  };
+  return {
+    name,
+    engine,
+    async cut() {
+      wasCut = true;
+      line.cut();
+      await eventually(async () => (await state()) !== HostState.CONNECTED);
+    },
+    heal,
+    async recover() {
+      if (wasCut) {
+        wasCut = false;
+        await agent.stop();
+        agent = await start();
+      }
+      return heal();
+    },
+    stop,
+  };
+}

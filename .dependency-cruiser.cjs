@@ -13,7 +13,6 @@ const mayImport = {
 
 /** Libraries that are wrapped in one place, and where that is. */
 const wrapped = {
-  "@peculiar/x509": "^packages/common/src/pki/",
   commander: "^packages/(cli/src/|(agent|master)/src/main\\.ts)",
   dockerode: "^packages/engine/src/docker/",
   execa: "^packages/(engine/src/docker|master/src/store)/",

@@ -23,7 +23,6 @@ const offences: Record<string, readonly [path: string, imports: string]> = {
   "agent-imports-only-contract-and-common-and-engine": ["packages/agent/src/a.ts", "@decnet/master/leaf"],
   "cli-imports-only-contract-and-common": ["packages/cli/src/a.ts", "@decnet/engine/leaf"],
   "console-imports-only-contract": ["packages/console/src/a.ts", "@decnet/engine/leaf"],
-  "@peculiar/x509-only-in-its-wrapper": ["packages/master/src/p.ts", "@peculiar/x509"],
   "commander-only-in-its-wrapper": ["packages/master/src/b.ts", "commander"],
   "dockerode-only-in-its-wrapper": ["packages/engine/src/observe/c.ts", "dockerode"],
   "execa-only-in-its-wrapper": ["packages/master/src/d.ts", "execa"],
@@ -55,7 +54,7 @@ const offences: Record<string, readonly [path: string, imports: string]> = {
 
 test("every rule fires when it is broken", async () => {
   const workspaces = ["contract", "common", "engine", "master", "agent", "cli", "console"];
-  const libraries = ["@peculiar/x509", "commander", "dockerode", "execa", "kafkajs", "pino", "typeorm"];
+  const libraries = ["commander", "dockerode", "execa", "kafkajs", "pino", "typeorm"];
   const leaf = "export const leaf = 1;\n";
   const files: Record<string, string> = {
     "packages/cli/src/main.ts": 'import "./leaf.ts";\n',

@@ -47,7 +47,7 @@ record("a pending change is cancelled in the middle of later ones", async (s, st
   release();
 });
 
-record("a pending change of settings is cancelled below a later one of the same service", async (s, stage) => {
+record("a pending change of settings is cancelled and a later one of the service is open", async (s, stage) => {
   await s.deploy(before);
   const { release } = await occupy(s, stage);
   const second = await s.update("web", "redis", { config: { maxmemory_mb: 48 }, apply: true }, later);
@@ -65,7 +65,7 @@ record("a pending restore of all services is cancelled", async (s, stage) => {
   release();
 });
 
-record("a pending restore of all services is cancelled below a later change", async (s, stage) => {
+record("a pending restore of all services is cancelled and a later change is open", async (s, stage) => {
   await s.deploy(before);
   await s.add("web", "http");
   const { release } = await occupy(s, stage);

@@ -88,6 +88,11 @@ async function openStage(workers: readonly string[]): Promise<Stage> {
 /** Names a situation, plays it and compares what was recorded. */
 export type RecordSituation = (title: string, play: (situation: Situation, stage: Stage) => Promise<void>) => void;
 
+/** Where a situation is recorded, from the folder of the tests. */
+export function fileOf(title: string): string {
+  return `./recorded/${title.replaceAll(/[^a-z0-9]+/gi, "-").replaceAll(/^-|-$/g, "")}.txt`;
+}
+
 /** One stage for all situations of a test file; each begins and ends with an empty fleet. */
 export function useStage(workers: readonly string[] = []): RecordSituation {
   let stage: Stage;
@@ -101,8 +106,7 @@ export function useStage(workers: readonly string[] = []): RecordSituation {
       try {
         await situation.begin();
         await play(situation, stage);
-        const file = `./recorded/${title.replaceAll(/[^a-z0-9]+/gi, "-").replaceAll(/^-|-$/g, "")}.txt`;
-        await expect(await situation.tell(title)).toMatchFileSnapshot(file);
+        await expect(await situation.tell(title)).toMatchFileSnapshot(fileOf(title));
       } finally {
         await stage.clear();
       }

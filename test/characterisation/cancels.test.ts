@@ -1,5 +1,6 @@
+import { useStage } from "./support/record.ts";
 import { keep, later, type Situation } from "./support/situation.ts";
-import { type Stage, useStage } from "./support/stage.ts";
+import type { Stage } from "./support/stage.ts";
 
 /** Operations that are cancelled before they begin, while they run, and too late. */
 const record = useStage();

@@ -1,5 +1,5 @@
+import { useStage } from "./support/record.ts";
 import { engineAway, keep, later } from "./support/situation.ts";
-import { useStage } from "./support/stage.ts";
 
 /** Changes that fail on the host: what is taken back, what stays, and what becomes of the others. */
 const record = useStage();

@@ -1,6 +1,6 @@
 import { MovePolicy } from "@decnet/contract/gen/decnet/v1/fleet_pb";
+import { useStage } from "./support/record.ts";
 import { keep, later, refuse } from "./support/situation.ts";
-import { useStage } from "./support/stage.ts";
 
 /** Changes of a whole fleet: its parts, its plan, and how it ends. */
 const record = useStage(["edge-1", "edge-2"]);

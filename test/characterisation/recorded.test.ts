@@ -1,6 +1,6 @@
 import { readdir, readFile } from "node:fs/promises";
 import { expect, it } from "vitest";
-import { fileOf } from "./support/stage.ts";
+import { fileOf } from "./support/record.ts";
 
 const folder = new URL(".", import.meta.url);
 

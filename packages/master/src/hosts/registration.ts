@@ -102,7 +102,7 @@ export function createRegistration(options: RegistrationOptions): Registration {
       }, turn(signal));
       instances.set(host.id, request.instanceId);
       newestTaken.set(host.id, answer.acknowledged);
-      return { ...answer, driftPolicy: await recentPolicy() };
+      return { ...answer, driftPolicy: await store.fleets.driftPolicy() };
     },
     async report(host, request, signal) {
       if (request.lookedMsAgo !== undefined) registry.connected(host.name)?.noteCheck(new Date(Date.now() - request.lookedMsAgo));
@@ -131,7 +131,7 @@ export function createRegistration(options: RegistrationOptions): Registration {
       newestTaken.set(host.id, answer.acknowledged);
       if (events.length > 0) store.events.wake();
       const fullResync = registry.takeResync(host.name) || answer.fullResync;
-      return { ...answer, fullResync, driftPolicy: await recentPolicy() };
+      return { ...answer, fullResync, driftPolicy: await store.fleets.driftPolicy() };
     },
   };
 }

@@ -68,7 +68,8 @@ export function createRegistration(options: RegistrationOptions): Registration {
     const present = registry.connected(host.name);
     if (present === undefined || instances.get(host.id) === instanceId) return;
     if (!(await present.answers())) return present.close();
-    const message = `a second agent with the identity of ${host.name} called from ${address}; the one from ${present.address} goes on`;
+    const first = `the one from ${present.address} goes on`;
+    const message = `a second agent with the identity of ${host.name} called from ${address}; ${first}`;
     log.warn("a second agent with one identity", { host: host.name, address, connectedFrom: present.address });
     await store.hosts.note(host.id, { message });
     throw new AppError("HOST_ALREADY_CONNECTED", message, { metadata: { host: host.name } });

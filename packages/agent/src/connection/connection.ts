@@ -71,7 +71,8 @@ export function keepConnected(options: ConnectionOptions): Connection {
       takePolicy(registered.driftPolicy);
       options.onResync();
       const onDefect = (error: unknown) => log.error("a request of the master could not be handled", { err: error });
-      const link = await serveMaster({ ...options, identity, address, signal: stopping, onDefect });
+      const onReportNow = () => options.reports.bell.ring();
+      const link = await serveMaster({ ...options, identity, address, signal: stopping, onDefect, onReportNow });
       current = { connected: true, message: `connected to ${address}`, hostName: registered.hostName };
       log.info("connected to the master", { address, host: registered.hostName });
       const signal = AbortSignal.any([stopping, ending.signal]);

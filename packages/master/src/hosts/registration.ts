@@ -9,12 +9,14 @@ import type { DriftPolicy } from "../model/decky.ts";
 import type { Host } from "../model/host.ts";
 import type { Turn } from "../store/database.ts";
 import type { Store } from "../store/store.ts";
+import { watchDriftPolicy } from "./drift-policy.ts";
 import { takeReports } from "./reports.ts";
 
 export interface RegistrationOptions {
   readonly store: Store;
   readonly registry: HostRegistry;
   readonly log: Logger;
+  readonly stopping: AbortSignal;
   readonly catalogueDigest: string;
   readonly version: string;
 }
@@ -43,26 +45,13 @@ const turn = (signal: AbortSignal): Turn => ({ of: "agents", signal });
 /** The database counts no further. */
 const lastSequence = 2n ** 62n;
 
-/** What is told of the fleet's policy may be so old: heartbeats come less often. */
-const policyMs = 5_000;
-
 export function createRegistration(options: RegistrationOptions): Registration {
   const { store, registry, log } = options;
   const instances = new Map<string, string>();
   /** The newest report of each host that was taken in this master's life, for heartbeats. */
   const newestTaken = new Map<string, bigint>();
 
-  let asked: { readonly at: number; readonly policy: Promise<DriftPolicy> } | undefined;
-  /** Heartbeats of all hosts share one look-up of the fleet. */
-  const recentPolicy = (): Promise<DriftPolicy> => {
-    if (asked !== undefined && performance.now() - asked.at < policyMs) return asked.policy;
-    const mine = { at: performance.now(), policy: store.fleets.driftPolicy() };
-    asked = mine;
-    mine.policy.catch(() => {
-      if (asked === mine) asked = undefined;
-    });
-    return mine.policy;
-  };
+  const policy = watchDriftPolicy(options);
 
   const refuseSecondAgent = async (host: RegisteredHost, instanceId: string, address: string): Promise<void> => {
     const present = registry.connected(host.name);
@@ -102,12 +91,12 @@ export function createRegistration(options: RegistrationOptions): Registration {
       }, turn(signal));
       instances.set(host.id, request.instanceId);
       newestTaken.set(host.id, answer.acknowledged);
-      return { ...answer, driftPolicy: await recentPolicy() };
+      return { ...answer, driftPolicy: await policy() };
     },
     async report(host, request, signal) {
       if (request.lookedMsAgo !== undefined) registry.connected(host.name)?.noteCheck(new Date(Date.now() - request.lookedMsAgo));
       if (request.items.length === 0) {
-        const driftPolicy = await recentPolicy();
+        const driftPolicy = await policy();
         return { acknowledged: newestTaken.get(host.id) ?? 0n, fullResync: registry.takeResync(host.name), driftPolicy };
       }
       const { events, ...answer } = await store.transaction(async (tx) => {
@@ -131,7 +120,7 @@ export function createRegistration(options: RegistrationOptions): Registration {
       newestTaken.set(host.id, answer.acknowledged);
       if (events.length > 0) store.events.wake();
       const fullResync = registry.takeResync(host.name) || answer.fullResync;
-      return { ...answer, fullResync, driftPolicy: await recentPolicy() };
+      return { ...answer, fullResync, driftPolicy: await policy() };
     },
   };
 }

@@ -91,12 +91,12 @@ export function createRegistration(options: RegistrationOptions): Registration {
       }, turn(signal));
       instances.set(host.id, request.instanceId);
       newestTaken.set(host.id, answer.acknowledged);
-      return { ...answer, driftPolicy: await policy() };
+      return { ...answer, driftPolicy: await policy.read() };
     },
     async report(host, request, signal) {
       if (request.lookedMsAgo !== undefined) registry.connected(host.name)?.noteCheck(new Date(Date.now() - request.lookedMsAgo));
       if (request.items.length === 0) {
-        const driftPolicy = await policy();
+        const driftPolicy = await policy.recent();
         return { acknowledged: newestTaken.get(host.id) ?? 0n, fullResync: registry.takeResync(host.name), driftPolicy };
       }
       const { events, ...answer } = await store.transaction(async (tx) => {
@@ -120,7 +120,7 @@ export function createRegistration(options: RegistrationOptions): Registration {
       newestTaken.set(host.id, answer.acknowledged);
       if (events.length > 0) store.events.wake();
       const fullResync = registry.takeResync(host.name) || answer.fullResync;
-      return { ...answer, fullResync, driftPolicy: await policy() };
+      return { ...answer, fullResync, driftPolicy: await policy.read() };
     },
   };
 }

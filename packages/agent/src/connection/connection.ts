@@ -34,7 +34,10 @@ const pauses = { baseMs: 250, maxMs: 5_000 };
 /** A connection that lasted so long was a good one. */
 const steadyMs = 10_000;
 
-/** Stays connected to one of the masters: registers, serves, reports, renews. Every failure is tried again, with a jittered backoff. */
+/**
+ * Stays connected to one of the masters: registers, serves, reports, renews. Every failure is tried again, with a jittered
+ * backoff.
+ */
 export function keepConnected(options: ConnectionOptions): Connection {
   const { log, stopping } = options;
   let identity = options.identity;

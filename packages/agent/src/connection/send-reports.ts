@@ -17,13 +17,16 @@ export interface SendReportsOptions {
 
 const batchSize = 50;
 const reportMs = 15_000;
-/** Pings tell both ends the rest: that the connection lives, when the host was checked last, and that the master has something to tell. */
+/**
+ * Pings tell both ends the rest: that the connection lives, when the host was checked last, and that the master has something
+ * to tell.
+ */
 const heartbeatMs = 30_000;
 const retryBackoff = { baseMs: 500, maxMs: 10_000 };
 
 /**
- * Sends what is in the queue, and a heartbeat when nothing is, until aborted. A master that is too busy for a report is still there: coming back would
- * cost it more. Whether it is there is told by the connection itself.
+ * Sends what is in the queue, and a heartbeat when nothing is, until aborted. A master that is too busy for a report is still
+ * there: coming back would cost it more. Whether it is there is told by the connection itself.
  */
 export async function sendReports(client: MasterClient, options: SendReportsOptions, signal: AbortSignal): Promise<void> {
   const { reports, checkedMsAgo, log } = options;

@@ -13,8 +13,9 @@ import { describeEnd, type LinkEnd, lost, stoppingEnd } from "./link-end.ts";
 const handshakeMs = 10_000;
 
 /**
- * Opens a TLS connection to a master and serves HTTP/2 on it: the master is the client there. Resolves when the connection is up; `closed` resolves with
- * why when it is over. The other side must hold a certificate with the master role of our installation. Rejects when `signal` is aborted before.
+ * Opens a TLS connection to a master and serves HTTP/2 on it: the master is the client there. Resolves when the connection is
+ * up; `closed` resolves with why when it is over. The other side must hold a certificate with the master role of our
+ * installation. Rejects when `signal` is aborted before.
  */
 export async function serveMaster(options: {
   readonly identity: AgentIdentity;

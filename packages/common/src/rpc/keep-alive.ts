@@ -3,8 +3,8 @@ import { formatLineNote, type LineNote, parseLineNote } from "./line-note.ts";
 
 export interface KeepAliveOptions {
   /**
-   * "always": this end pings every four seconds. "when-quiet": only when the other end has not pinged for five, as one that pings always does not while it
-   * lives; that spares the end with many connections half of the pings.
+   * "always": this end pings every four seconds. "when-quiet": only when the other end has not pinged for five, as one that
+   * pings always does not while it lives; that spares the end with many connections half of the pings.
    */
   readonly ping: "always" | "when-quiet";
   readonly onDead: () => void;

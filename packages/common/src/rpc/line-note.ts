@@ -1,6 +1,6 @@
 /**
- * What the two ends of an agent's connection tell each other in the eight bytes of a ping: HTTP/2 leaves them to its users, and a ping is sent anyway, so it
- * costs no call.
+ * What the two ends of an agent's connection tell each other in the eight bytes of a ping: HTTP/2 leaves them to its users,
+ * and a ping is sent anyway, so it costs no call.
  */
 export type LineNote =
   /** The agent's last whole drift check began so long ago. */

@@ -19,7 +19,10 @@ export interface DriftPolicyOptions {
   readonly everyMs?: number;
 }
 
-/** Reads the policy every few seconds, for all hosts together. When it has changed, the agents are asked to report, and so are told. */
+/**
+ * Reads the policy every few seconds, for all hosts together. When it has changed, the agents are asked to report, and so are
+ * told.
+ */
 export function watchDriftPolicy({ store, registry, log, stopping, everyMs = 5_000 }: DriftPolicyOptions): KnownDriftPolicy {
   let known: DriftPolicy | undefined;
   const read = async (): Promise<DriftPolicy> => {

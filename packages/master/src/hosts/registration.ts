@@ -25,14 +25,20 @@ export interface RegistrationOptions {
 type RegisteredHost = Pick<Host, "id" | "name">;
 
 export interface Registration {
-  /** Refuses a second agent while the first one answers, and what does not fit this master. `signal` is the caller's: one that is gone is not served. */
+  /**
+   * Refuses a second agent while the first one answers, and what does not fit this master. `signal` is the caller's: one that
+   * is gone is not served.
+   */
   register(
     host: RegisteredHost,
     request: RegisterRequest,
     address: string,
     signal: AbortSignal,
   ): Promise<{ acknowledged: bigint; remove: { scope: string; name: string }[]; driftPolicy: DriftPolicy }>;
-  /** Takes reports in order, once each. Throws DECKY_NOT_ON_HOST for a report about a decky that is another host's; nothing of it is stored then. */
+  /**
+   * Takes reports in order, once each. Throws DECKY_NOT_ON_HOST for a report about a decky that is another host's; nothing of
+   * it is stored then.
+   */
   report(
     host: RegisteredHost,
     request: ReportRequest,

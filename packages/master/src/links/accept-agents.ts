@@ -26,8 +26,8 @@ const answerMs = 3_000;
 const baseUrl = "http://agent";
 
 /**
- * Takes TLS connections that agents opened to be served on, and makes hosts of them. The certificate says which host it is; one that is decommissioned,
- * expired or not ours is hung up on, and so is a second agent while the first one answers.
+ * Takes TLS connections that agents opened to be served on, and makes hosts of them. The certificate says which host it is;
+ * one that is decommissioned, expired or not ours is hung up on, and so is a second agent while the first one answers.
  */
 export function createAgentAcceptor({
   store,

@@ -10,8 +10,8 @@ import { type ReportItem, ReportItemSchema } from "@decnet/contract/gen/decnet/v
 export type ReportContent = ReportItem["item"];
 
 /**
- * What happened on this host and was not acknowledged yet, in order, on disk. Bounded: when it is full the oldest go, and one report says how many were
- * lost. Sequence numbers start at 1 with each `stream` and never repeat.
+ * What happened on this host and was not acknowledged yet, in order, on disk. Bounded: when it is full the oldest go, and one
+ * report says how many were lost. Sequence numbers start at 1 with each `stream` and never repeat.
  */
 export interface ReportQueue {
   readonly stream: string;

@@ -12,6 +12,8 @@ export interface ConnectedHost {
   /** When the agent last checked all of its host for drift, as it reported on this connection. */
   checkedAt(): Date | undefined;
   noteCheck(at: Date): void;
+  /** Has the agent report now: something is to be told in answer. */
+  reportNow(): void;
   /** Asks the agent over the connection; false when it does not answer in time. */
   answers(): Promise<boolean>;
   close(): void;
@@ -62,6 +64,7 @@ export function createHostRegistry({ local, onAttached, onDetached }: HostRegist
     attach(name, host) {
       hosts.set(name, host);
       lost.delete(name);
+      if (stale.has(name)) host.reportNow();
       onAttached(name);
     },
     detach(name, host) {
@@ -71,7 +74,10 @@ export function createHostRegistry({ local, onAttached, onDetached }: HostRegist
       onDetached(name);
     },
     lostAt: (name) => lost.get(name),
-    wantResync: (name) => void stale.add(name),
+    wantResync(name) {
+      stale.add(name);
+      hosts.get(name)?.reportNow();
+    },
     takeResync: (name) => stale.delete(name),
     get names() {
       return [local.name, ...hosts.keys()];

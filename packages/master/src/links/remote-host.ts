@@ -10,7 +10,10 @@ import type { HostLink } from "./host-link.ts";
 
 const quickMs = 10_000;
 
-/** A worker, over the connection that its agent opened. A connection that breaks is HOST_UNREACHABLE: what the agent had accepted by then goes on there. */
+/**
+ * A worker, over the connection that its agent opened. A connection that breaks is HOST_UNREACHABLE: what the agent had
+ * accepted by then goes on there.
+ */
 export function createRemoteHost(name: string, transport: Transport, warnings: readonly string[]): HostLink {
   const agent = createClient(AgentService, transport);
   const guarded = async <T>(signal: AbortSignal | undefined, call: () => Promise<T>): Promise<T> => {

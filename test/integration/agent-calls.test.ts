@@ -6,9 +6,9 @@ import { timestampFromDate, timestampMs } from "@bufbuild/protobuf/wkt";
 import { createClient } from "@connectrpc/connect";
 import { createKeyAndCsr } from "@decnet/common/pki/certificates";
 import { parseJoinToken } from "@decnet/common/pki/join-token";
+import { protocolVersion } from "@decnet/common/protocol-version";
 import { createClientTransport } from "@decnet/common/rpc/client";
 import { fromConnectError } from "@decnet/common/rpc/errors";
-import { protocolVersion } from "@decnet/common/rpc/protocol-version";
 import { DeckyState } from "@decnet/contract/gen/decnet/v1/decky_pb";
 import {
   AgentFactsSchema,

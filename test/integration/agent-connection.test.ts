@@ -6,7 +6,7 @@ import { parseAgentConfig } from "@decnet/agent/config";
 import { type Agent, startAgent } from "@decnet/agent/start-agent";
 import { createLogger } from "@decnet/common/logging/logger";
 import type { CertificateAuthority } from "@decnet/common/pki/certificates";
-import { agentAlpn } from "@decnet/common/rpc/protocol-version";
+import { agentAlpn } from "@decnet/common/protocol-version";
 import { startRpcServer } from "@decnet/common/rpc/server";
 import { EnrollmentService, RegistrationService } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
 import { afterEach, beforeAll, describe, expect, it } from "vitest";

@@ -3,7 +3,7 @@ import https from "node:https";
 import { join } from "node:path";
 import { createKeyAndCsr } from "@decnet/common/pki/certificates";
 import { parseJoinToken } from "@decnet/common/pki/join-token";
-import { protocolVersion } from "@decnet/common/rpc/protocol-version";
+import { protocolVersion } from "@decnet/common/protocol-version";
 import { loadCatalogue } from "@decnet/engine/catalogue/load";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ownCatalogue, testCatalogue } from "../support/catalogues.ts";

@@ -1,7 +1,7 @@
 import http2 from "node:http2";
 import type tls from "node:tls";
 import type { ServiceImpl } from "@connectrpc/connect";
-import { agentAlpn } from "@decnet/common/rpc/protocol-version";
+import { agentAlpn } from "@decnet/common/protocol-version";
 import { startRpcServer } from "@decnet/common/rpc/server";
 import { EnrollmentService, RegistrationService } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
 import type { KeyAndCertificate } from "./certificates.ts";

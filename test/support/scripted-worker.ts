@@ -6,7 +6,7 @@ import { parseAgentConfig } from "@decnet/agent/config";
 import { joinSwarm } from "@decnet/agent/join";
 import { type Agent, startAgent } from "@decnet/agent/start-agent";
 import { createLogger } from "@decnet/common/logging/logger";
-import { protocolVersion } from "@decnet/common/rpc/protocol-version";
+import { protocolVersion } from "@decnet/common/protocol-version";
 import { AgentFactsSchema } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
 import { HostState } from "@decnet/contract/gen/decnet/v1/swarm_pb";
 import type { Catalogue } from "@decnet/engine/catalogue/types";

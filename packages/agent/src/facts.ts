@@ -2,7 +2,7 @@ import { statfs } from "node:fs/promises";
 import { cpus, hostname, networkInterfaces, totalmem } from "node:os";
 import { create } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
-import { protocolVersion } from "@decnet/common/rpc/protocol-version";
+import { protocolVersion } from "@decnet/common/protocol-version";
 import { type AgentFacts, AgentFactsSchema } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
 import { createComposeCli } from "@decnet/engine/docker/compose";
 import { createEngineApi } from "@decnet/engine/docker/engine-api";

@@ -1,6 +1,6 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
-import { protocolVersion } from "@decnet/common/rpc/protocol-version";
+import { protocolVersion } from "@decnet/common/protocol-version";
 import { AgentFactsSchema } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
 import { expect, it } from "vitest";
 import { admit, admitEngine } from "./admission.ts";

@@ -1,7 +1,7 @@
 import { toBinary } from "@bufbuild/protobuf";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { AppError } from "@decnet/common/errors/app-error";
-import { protocolVersion } from "@decnet/common/rpc/protocol-version";
+import { protocolVersion } from "@decnet/common/protocol-version";
 import { isInTime } from "@decnet/common/runtime/foreign-time";
 import { type AgentFacts, AgentFactsSchema } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
 

@@ -3,7 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type tls from "node:tls";
 import type { Logger } from "@decnet/common/logging/logger";
 import type { CertificateAuthority } from "@decnet/common/pki/certificates";
-import { agentAlpn } from "@decnet/common/rpc/protocol-version";
+import { agentAlpn } from "@decnet/common/protocol-version";
 import type { RpcServer } from "@decnet/common/rpc/server";
 import type { TlsOptions } from "@decnet/common/rpc/tls-listener";
 import type { MasterConfig } from "../config.ts";

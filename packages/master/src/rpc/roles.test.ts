@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
-import { masterServices } from "../rpc/routes.ts";
-import { agentCalls, leastRole, mayCall } from "./roles.ts";
+import { agentCalls, leastRole, mayCall } from "../access/roles.ts";
+import { masterServices } from "./routes.ts";
 
 it("every method of the contract has a role, and no role is for a method that is gone", () => {
   const methods = masterServices.flatMap((service) => service.methods.map((method) => `${service.typeName}/${method.name}`));

@@ -120,18 +120,6 @@ export function restoreServices(
   return at < 0 ? [...others, back] : services.map((service) => (service.slug === slug ? back : service));
 }
 
-/** Puts one service back to how it was last seen good, if it is still the one that failed. */
-export function revertService(
-  desired: readonly StoredService[],
-  attempted: readonly StoredService[],
-  good: readonly StoredService[],
-  slug: string,
-): StoredService[] {
-  const find = (list: readonly StoredService[]) => list.find((service) => service.slug === slug);
-  const isStillThatOne = sameService(find(desired), find(attempted));
-  return isStillThatOne ? restoreServices(desired, good, slug) : [...desired];
-}
-
 export function requirePresent(services: readonly StoredService[], slug: string, decky: string): StoredService {
   const present = services.find((service) => service.slug === slug);
   if (present === undefined)

@@ -204,6 +204,36 @@ const appliedRows: readonly Row[] = [
     "op-1 succeeded · web gone",
   ],
   [
+    "a decky is torn down before a change that waited was ever applied",
+    {
+      decky: { leaving: true },
+      revisions: ["ssh", "ssh redis", "ssh redis"],
+      open: [op(1, "add_service", 2, "redis"), op(2, "teardown_decky", 3)],
+    },
+    applied,
+    "op-1 superseded · op-2 succeeded · web gone",
+  ],
+  [
+    "a decky is torn down whose waiting change removed a service",
+    {
+      decky: { leaving: true },
+      revisions: ["ssh redis", "ssh", "ssh"],
+      open: [op(1, "remove_service", 2, "redis"), op(2, "teardown_decky", 3)],
+    },
+    applied,
+    "op-1 succeeded · op-2 succeeded · web gone",
+  ],
+  [
+    "a removed first deploy is gone, with a change that waited for it",
+    {
+      decky: { ...firstDeploy.decky, leaving: true },
+      revisions: ["ssh", "ssh redis", "ssh redis"],
+      open: [op(2, "add_service", 2, "redis"), op(1, "deploy_decky", 3, "", undoing)],
+    },
+    applied,
+    "op-2 superseded · op-1 failed APPLY_FAILED undone · web gone",
+  ],
+  [
     "a removed first deploy is gone",
     {
       decky: { ...firstDeploy.decky, leaving: true },
@@ -369,6 +399,49 @@ const undoRows: Readonly<Record<Undo["kind"], readonly Row[]>> = {
       },
       failed("redis"),
       "r4: undo of op-1 [ssh http] · op-1 undoing APPLY_FAILED · desired r4 · again",
+    ],
+    [
+      "a change fails while a teardown waits, which goes on",
+      {
+        decky: { leaving: true },
+        revisions: ["ssh", "ssh redis", "ssh redis"],
+        open: [op(1, "add_service", 2, "redis"), op(2, "teardown_decky", 3)],
+        began: { desiredRevision: 2, leaving: false },
+      },
+      failed("redis"),
+      "r4: undo of op-1 [ssh] · op-1 undoing APPLY_FAILED · desired r4 · again",
+    ],
+    [
+      "a change is interrupted while a teardown waits, which goes on",
+      {
+        decky: { leaving: true },
+        revisions: ["ssh", "ssh redis", "ssh redis"],
+        open: [op(1, "add_service", 2, "redis", cancelled), op(2, "teardown_decky", 3)],
+        began: { desiredRevision: 2, leaving: false },
+      },
+      interrupted,
+      "r4: undo of op-1 [ssh] · op-1 undoing APPLY_FAILED · desired r4 · again",
+    ],
+    [
+      "a first deploy fails while a teardown waits, which goes on",
+      {
+        decky: { ...firstDeploy.decky, leaving: true },
+        revisions: ["ssh", "ssh"],
+        open: [op(1, "deploy_decky", 1), op(2, "teardown_decky", 2)],
+        began: { desiredRevision: 1, leaving: false },
+      },
+      failed("ssh"),
+      "r3: undo of op-1 [] · op-1 undoing APPLY_FAILED · desired r3 · again",
+    ],
+    [
+      "a change and the teardown after it fail together: neither of them counts",
+      {
+        decky: { leaving: true },
+        revisions: ["ssh", "ssh redis", "ssh redis"],
+        open: [op(1, "add_service", 2, "redis"), op(2, "teardown_decky", 3)],
+      },
+      failed(),
+      "r4: undo of op-1 [ssh] · op-1 undoing APPLY_FAILED · op-2 undoing APPLY_FAILED · desired r4, leaving false · again",
     ],
     [
       "a change fails in the middle of the undo of another: both end with the new revision",

@@ -78,7 +78,9 @@ function endState(
 ): "succeeded" | "superseded" | "failed" | "cancelled" {
   if (operation.error !== null) return operation.cancelRequested ? "cancelled" : "failed";
   const isEarlier = operation.service !== "" && operation.revision !== attempt.revision;
-  return endOf(operation, attempt, isEarlier ? servicesAt(situation, operation.revision) : []);
+  // What is torn down has no service: one that was to be added was never there.
+  const applied = attempt.decky.leaving ? { ...attempt, services: [] } : attempt;
+  return endOf(operation, applied, isEarlier ? servicesAt(situation, operation.revision) : []);
 }
 
 /**

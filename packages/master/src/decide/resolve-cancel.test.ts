@@ -104,6 +104,13 @@ it.each<[name: string, situation: Situation, text: string]>([
     "r3: cancel of op-1 [ssh] · op-1 cancelled · desired r3, applied r3, leaving false",
   ],
   [
+    "a waiting change below a teardown, which goes on",
+    situationOf(["ssh", "ssh redis", "ssh redis"], [op(1, "add_service", 2, "redis"), op(2, "teardown_decky", 3)], {
+      leaving: true,
+    }),
+    "r4: cancel of op-1 [ssh] · op-1 cancelled · desired r4",
+  ],
+  [
     "a waiting move: the decky is where it was, and a repair says so",
     situationOf(["ssh", "ssh"], [op(1, "move_decky", 2)], {
       host: "edge-2",

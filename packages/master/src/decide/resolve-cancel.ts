@@ -61,7 +61,8 @@ function takeBack(
   const isApplied = open.length === 1 && movedFrom === null && sameServices(services, goodServices(situation));
   const patch: DeckyPatch = {
     desiredRevision: number,
-    leaving: false,
+    // A teardown that waits behind it goes on.
+    leaving: decky.leaving && operation.kind !== "teardown_decky",
     ...stay(decky, movedFrom),
     ...(isApplied ? { appliedRevision: number } : {}),
   };

@@ -122,6 +122,13 @@ describe("a change is given up whose host went away in the middle", () => {
       `r3: undo of op-1 [ssh] · ${failed} · ${opens} · desired r3, ${unknown}, leaving false`,
     ],
     [
+      "a change below a teardown that waits, which goes on",
+      situationOf(["ssh", "ssh redis", "ssh redis"], [op(1, "add_service", 2, "redis", impatient), op(2, "teardown_decky", 3)], {
+        leaving: true,
+      }),
+      `r4: undo of op-1 [ssh] · ${failed} · ${opens} · desired r4, ${unknown}`,
+    ],
+    [
       "a move: the decky goes back to where it ran",
       situationOf(["ssh", "ssh"], [op(1, "move_decky", 2, "", impatient)], {
         host: "edge-2",

@@ -58,11 +58,14 @@ export function resolveGiveUp(situation: Situation, attempt: Attempt, error: App
   const ends = operations.flatMap(({ operation, patch }) => operationEvents({ ...operation, ...patch }, services));
   const common = { operations, events: [...ends, ...stateEvent(decky, "unknown", error.message)] };
   const unknown = { state: "unknown", message: error.message } as const;
-  const leaves = decky.appliedRevision === 0 && quitters.some(({ kind }) => kind === "deploy_decky");
+  const isOf = (kind: Operation["kind"]) => quitters.some((operation) => operation.kind === kind);
+  const leaves = decky.appliedRevision === 0 && isOf("deploy_decky");
   const [first] = quitters;
   if (first === undefined || (decky.appliedRevision === 0 && !leaves))
     return resolution("given up", { decky: { kind: "patch", patch: unknown }, ...common });
-  const back = quitters.some(({ kind }) => kind === "move_decky") ? moveBack(decky, attempt.decky.host) : undefined;
+  const back = isOf("move_decky") ? moveBack(decky, attempt.decky.host) : undefined;
+  // A teardown that waits behind what is given up goes on.
+  const leaving = leaves || (decky.leaving && !isOf("teardown_decky"));
   const number = decky.desiredRevision + 1;
   const reason = `undo of ${first.id}`;
   const undo = makeOperation({
@@ -80,7 +83,7 @@ export function resolveGiveUp(situation: Situation, attempt: Attempt, error: App
     ...common,
     decky: {
       kind: "patch",
-      patch: { ...back, ...unknown, desiredRevision: number, leaving: leaves, lastOperation: undo.id },
+      patch: { ...back, ...unknown, desiredRevision: number, leaving, lastOperation: undo.id },
     },
     revision: { deckyId: decky.id, number, services, actor: first.actor, reason, operationId: undo.id },
     opens: [undo],

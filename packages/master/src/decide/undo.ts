@@ -53,7 +53,9 @@ export function decideUndo(
   if (how.isInterrupted && decky.leaving && isOf("teardown_decky"))
     return { kind: "stays", services, patch: { leaving: false, ...back } };
   if (back !== undefined) return { kind: "back", services, patch: { leaving: false, ...back } };
-  if (!sameServices(services, desired)) return { kind: "reverted", services, patch: { leaving: false } };
+  // A teardown that waits behind what failed goes on.
+  const leaving = decky.leaving && !isOf("teardown_decky");
+  if (!sameServices(services, desired)) return { kind: "reverted", services, patch: { leaving } };
   return { kind: "nothing" };
 }
 

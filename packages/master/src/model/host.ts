@@ -27,7 +27,7 @@ export type HostState = "enrolled" | "connected" | "unreachable" | "decommission
 
 /** From each state of a worker, the states that may follow; docs/states.md has the diagram. */
 export const hostTransitions: Readonly<Record<HostState, readonly HostState[]>> = {
-  enrolled: ["connected", "enrolled", "decommissioned"],
+  enrolled: ["connected", "unreachable", "enrolled", "decommissioned"],
   connected: ["unreachable", "decommissioned"],
   unreachable: ["connected", "enrolled", "decommissioned"],
   decommissioned: [],

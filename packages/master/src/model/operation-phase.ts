@@ -12,7 +12,7 @@ export const operationTransitions: Readonly<Record<OperationPhase, readonly Oper
   pending: ["running", "cancelling", "undoing", "succeeded", "failed", "cancelled", "superseded"],
   running: ["cancelling", "undoing", "succeeded", "failed", "cancelled", "superseded"],
   cancelling: ["undoing", "succeeded", "failed", "cancelled", "superseded"],
-  undoing: ["cancelling", "failed", "cancelled"],
+  undoing: ["failed", "cancelled"],
   succeeded: [],
   failed: [],
   cancelled: [],

@@ -1,0 +1,16 @@
+import { expect, it } from "vitest";
+import { type HostState, hostStateOf } from "./host.ts";
+
+const at = new Date("2026-01-01T00:00:00Z");
+
+it.each<[name: string, decommissionedAt: Date | null, lastSeen: Date | null, isConnected: boolean, state: HostState]>([
+  ["joined and was never heard of", null, null, false, "enrolled"],
+  ["is connected for the first time", null, null, true, "connected"],
+  ["is connected", null, at, true, "connected"],
+  ["was heard of and is away", null, at, false, "unreachable"],
+  ["left", at, at, false, "decommissioned"],
+  ["left before it was ever heard of", at, null, false, "decommissioned"],
+  ["left a moment ago, and its connection is not cut yet", at, at, true, "decommissioned"],
+])("a worker that %s", (_name, decommissionedAt, lastSeen, isConnected, state) => {
+  expect(hostStateOf({ decommissionedAt, lastSeen }, isConnected)).toBe(state);
+});

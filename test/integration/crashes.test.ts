@@ -118,7 +118,7 @@ describe("a master that is killed in the middle of an apply", () => {
     for (const each of [Number(pid), ...children]) process.kill(each, "SIGKILL");
   };
 
-  it("starts its private database again when that was killed in the middle of a change, and the change is neither lost nor doubled", async () => {
+  it("starts a private database again that was killed in the middle of a change, which is not lost or doubled", async () => {
     const master = await start(-1);
     const { operation } = await master.mutations.addService({ decky, service: "http", options: { wait: 2 } });
     await killDatabase();

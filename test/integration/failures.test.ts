@@ -62,7 +62,7 @@ describe("a change that fails", () => {
     expect([...(await containersOf(decky.name)).keys()]).not.toContain(`${decky.name}-silent`);
   });
 
-  it("stops before it touches anything when a container of somebody else has the name that it needs, as its plan says", async () => {
+  it("stops before it touches anything when a foreign container has the name that it needs, as its plan says", async () => {
     const name = `${decky.name}-ftp`;
     const dryRun = async () =>
       (await master.mutations.addService({ decky, service: "ftp", options: { dryRun: true } })).operation;

@@ -21,7 +21,7 @@ describe("images", () => {
   });
   afterAll(() => master.dispose());
 
-  it("are not built on a disk that is too full, which is said with the folder and what it takes; what is there is used", async () => {
+  it("are not built on a disk that is too full, which is said with what it takes; what is there is used", async () => {
     const before = await containersOf(decky.name);
     const failure: unknown = await master.mutations.addService({ decky, service: "broken" }).catch((error: unknown) => error);
     const { reason, message, operation } = fromConnectError(failure);

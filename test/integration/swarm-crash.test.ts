@@ -45,7 +45,7 @@ describe("a worker whose programs are killed", () => {
 
   /** write-project, create, settle: four boundaries. A service that fails never passes the one after its settle step. */
   it.each([0, 1, 2, 3].flatMap((boundary) => (["http", "quits"] as const).map((service) => ({ boundary, service }))))(
-    "ends what it was told, with the true receipt, after its agent was killed (adding $service, killed at boundary $boundary) (W-54)",
+    "ends what it was told, with the true receipt, after its agent was killed (adding $service, at boundary $boundary) (W-54)",
     async ({ boundary, service }) => {
       const { mutations } = swarm.master;
       const before = await worker().containers();

@@ -74,7 +74,7 @@ describe("a worker that is cut off", () => {
       (error: unknown) => fromConnectError(error),
     );
 
-  it("in the middle of an apply keeps nobody waiting, is said to be away, and makes everything that was asked for when it is back (W-06, W-55)", async () => {
+  it("in the middle of an apply keeps nobody waiting, is said to be away, and applies all later (W-06, W-55)", async () => {
     const { master } = swarm;
     const { id, call, cutAt } = await cutDuring("a", WhenAway.QUEUE);
     const before = await worker().containers();
@@ -126,7 +126,7 @@ describe("a worker that is cut off", () => {
     for (const name of ["a", "b"]) expect((await operationsOf(name)).filter((each) => each.actor === "drift")).toEqual([]);
   });
 
-  it("in the middle of an apply ends it for whoever does not want to wait, and what it made of it is taken back later (W-06)", async () => {
+  it("in the middle of an apply ends it for a caller that does not wait, and is undone there later (W-06)", async () => {
     const { id, call, cutAt } = await cutDuring("b", WhenAway.REFUSE);
     const { failure } = await call;
     expect(performance.now() - cutAt).toBeLessThan(noticedMs);

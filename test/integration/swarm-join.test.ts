@@ -30,7 +30,9 @@ const certificateSeconds = 20;
 
 const workerPackages = ["agent", "common", "contract", "engine"];
 
-/** What a worker needs of a checkout, at another place: the master's packages are not there (W-57). Returns the agent's program. */
+/**
+ * What a worker needs of a checkout, at another place: the master's packages are not there (W-57). Returns the agent's program.
+ */
 async function copyForWorker(to: string): Promise<string> {
   for (const name of workerPackages)
     await cp(join(root, "packages", name), join(to, "packages", name), {

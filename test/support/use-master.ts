@@ -180,7 +180,10 @@ export async function deploy(master: TestMaster, deckies: Record<string, string[
   });
 }
 
-/** Deploys one more decky, `<prefix>-<name>`, waits until it runs and returns its reference. Those that are there stay as they are. */
+/**
+ * Deploys one more decky, `<prefix>-<name>`, waits until it runs and returns its reference. Those that are there stay as they
+ * are.
+ */
 export async function deployBeside(
   master: TestMaster,
   name: string,

@@ -1,4 +1,7 @@
-/** What a master and an agent must have in common. Counts up when the meaning of their contract changes so that an older side would be wrong. */
+/**
+ * What a master and an agent must have in common. Counts up when the meaning of their contract changes so that an older side
+ * would be wrong.
+ */
 export const protocolVersion = 1;
 
 /** ALPN of the connection that an agent opens and then serves. */

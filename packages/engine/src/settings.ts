@@ -38,7 +38,10 @@ export interface HostConfig {
   readonly driftIntervalMs: number;
 }
 
-/** Reads an environment, where an empty variable is one that is not set; reports every problem together, by variable name: SETTINGS_INVALID. */
+/**
+ * Reads an environment, where an empty variable is one that is not set; reports every problem together, by variable name:
+ * SETTINGS_INVALID.
+ */
 export function parseSettings<Settings>(schema: z.ZodType<Settings>, env: Environment): Settings {
   const parsed = schema.safeParse(Object.fromEntries(Object.entries(env).filter(([, value]) => value !== "")));
   if (parsed.success) return parsed.data;
@@ -47,7 +50,10 @@ export function parseSettings<Settings>(schema: z.ZodType<Settings>, env: Enviro
   throw new AppError("SETTINGS_INVALID", `bad settings: ${problems.join("; ")}`, { violations });
 }
 
-/** Every variable that a program of this repository reads; programs of one machine may share an environment. A test keeps the table whole. */
+/**
+ * Every variable that a program of this repository reads; programs of one machine may share an environment. A test keeps the
+ * table whole.
+ */
 export const settingNames: ReadonlySet<string> = new Set([
   ...Object.keys(hostSettings),
   ...["DECNET_DATA_DIR", "DECNET_HOST", "DECNET_PORT", "DECNET_TLS_HOST", "DECNET_TLS_PORT", "DECNET_ADVERTISE"],

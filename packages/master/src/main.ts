@@ -10,7 +10,10 @@ import { parseMasterConfig } from "./config.ts";
 import { startMaster } from "./start-master.ts";
 
 /** The master daemon. SIGTERM or SIGINT ends it gracefully, a second one at once. */
-/** A start that hangs, in an engine or a database that does not answer, is not waited for; the next start takes over what it leaves. */
+/**
+ * A start that hangs, in an engine or a database that does not answer, is not waited for; the next start takes over what it
+ * leaves.
+ */
 const giveUpMs = 5_000;
 const ownCatalogue = fileURLToPath(new URL("../../../catalog", import.meta.url));
 const program = new Command("decnet-master")

@@ -2,7 +2,10 @@ import { pino } from "pino";
 
 export type LogFields = Readonly<Record<string, unknown>>;
 
-/** Structured log. Messages are constant, data goes into fields. Secrets never get here; a few tell-tale keys are masked all the same. */
+/**
+ * Structured log. Messages are constant, data goes into fields. Secrets never get here; a few tell-tale keys are masked all the
+ * same.
+ */
 export interface Logger {
   /** Whether debug() writes: what is costly to say is made only then. */
   readonly isDebug: boolean;

@@ -9,8 +9,9 @@ const hostPattern = /^(\[[\da-f:.]+\]|[\w.~-]+)(:\d{1,5})?$/i;
 const ignore = () => undefined;
 
 /**
- * The one door to the RPC adapter, for HTTP/1 and HTTP/2 alike. The adapter makes a URL of each request before any interceptor runs and throws when it
- * cannot, inside an event listener, which would end the process. What makes no URL gets 400; `onDefect` hears of anything else that is thrown.
+ * The one door to the RPC adapter, for HTTP/1 and HTTP/2 alike. The adapter makes a URL of each request before any interceptor
+ * runs and throws when it cannot, inside an event listener, which would end the process. What makes no URL gets 400; `onDefect`
+ * hears of anything else that is thrown.
  */
 export function admitRequests(handler: Handler, onDefect: (error: unknown) => void): Handler {
   return (request, response) => {

@@ -4,7 +4,10 @@ import { AppError } from "../errors/app-error.ts";
 import type { Logger } from "../logging/logger.ts";
 import { toConnectError, toInternalError } from "./errors.ts";
 
-/** The one place where errors become answers. Expected ones keep their reason; a defect is logged once with its cause and answered with an id only. */
+/**
+ * The one place where errors become answers. Expected ones keep their reason; a defect is logged once with its cause and answered
+ * with an id only.
+ */
 export function createErrorInterceptor(log: Logger): Interceptor {
   const translate = (error: unknown, method: string): ConnectError => {
     if (error instanceof AppError) return toConnectError(error);

@@ -1,4 +1,6 @@
-/** Values from whoever produces them to one reader, in order. Writing never waits: what is written must be bounded by its nature. */
+/**
+ * Values from whoever produces them to one reader, in order. Writing never waits: what is written must be bounded by its nature.
+ */
 export interface Channel<T> extends AsyncIterable<T> {
   push(value: T): void;
   /** The reader ends after what was pushed. */

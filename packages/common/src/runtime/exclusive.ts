@@ -1,4 +1,7 @@
-/** Runs work one after another per key, and at most `limit` keys side by side. First come, first served; an aborted wait gives its place up. */
+/**
+ * Runs work one after another per key, and at most `limit` keys side by side. First come, first served; an aborted wait gives its
+ * place up.
+ */
 export interface Exclusive {
   run<T>(key: string, signal: AbortSignal, work: () => Promise<T>): Promise<T>;
 }

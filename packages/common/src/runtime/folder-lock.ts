@@ -34,8 +34,8 @@ const attempts = 250;
 const againMs = 20;
 
 /**
- * Makes the folder when it is missing and takes it, before anything in it is touched. Of several that try at once exactly one gets it; the lock of a process
- * that is gone is taken over. Errors: DATA_FOLDER_IN_USE, STORAGE_UNAVAILABLE.
+ * Makes the folder when it is missing and takes it, before anything in it is touched. Of several that try at once exactly one
+ * gets it; the lock of a process that is gone is taken over. Errors: DATA_FOLDER_IN_USE, STORAGE_UNAVAILABLE.
  */
 export async function lockFolder(folder: string, program: string, mode: number): Promise<FolderLock> {
   const path = join(folder, lockName);
@@ -65,8 +65,8 @@ export async function lockFolder(folder: string, program: string, mode: number):
 }
 
 /**
- * Puts `mine` at the path, or returns who is there. A dead holder is replaced under a lock of its own beside the path, and only while the file still says
- * what was judged: nobody but the holder of that second lock changes the file of a dead one.
+ * Puts `mine` at the path, or returns who is there. A dead holder is replaced under a lock of its own beside the path, and only
+ * while the file still says what was judged: nobody but the holder of that second lock changes the file of a dead one.
  */
 async function take(path: string, mine: Holder): Promise<Holder | undefined> {
   let rival: Holder | undefined;

@@ -8,8 +8,9 @@ export interface RoundsOptions<Item, Result> {
 }
 
 /**
- * Gathers calls into rounds: while one is under way, later calls wait and share the next. A round never begins before the calls that it serves, so that each
- * finds what was there when it was made. A round that fails is served again call by call: one call's error is not another's.
+ * Gathers calls into rounds: while one is under way, later calls wait and share the next. A round never begins before the calls
+ * that it serves, so that each finds what was there when it was made. A round that fails is served again call by call: one call's
+ * error is not another's.
  */
 export function createRounds<Item, Result>({ most, keyOf, serve }: RoundsOptions<Item, Result>): (item: Item) => Promise<Result> {
   interface Waiting {

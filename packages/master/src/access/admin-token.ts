@@ -1,7 +1,10 @@
 import { chmod, open, readFile, rename } from "node:fs/promises";
 import type { TokenStore } from "../store/tokens.ts";
 
-/** Makes the first admin token at the first start and keeps it, 0600, for the local command line. A token in the file that still works is kept. */
+/**
+ * Makes the first admin token at the first start and keeps it, 0600, for the local command line. A token in the file that still
+ * works is kept.
+ */
 export async function ensureAdminToken(tokens: TokenStore, file: string): Promise<"made" | "kept"> {
   const present = (await readFile(file, "utf8").catch(() => "")).trim();
   if (present !== "" && (await tokens.authenticate(present)) !== undefined) return "kept";

@@ -12,7 +12,10 @@ import { agentCalls, leastRole } from "./roles.ts";
 /** The entry of a call that changes something, for the change to be stored with. */
 export const kAudit = createContextKey<AuditTicket | undefined>(undefined, { description: "audit entry of the call" });
 
-/** Puts every changing call on record, refused ones too: who, what, on what, with which end. Requests themselves are not kept: they may hold secrets. */
+/**
+ * Puts every changing call on record, refused ones too: who, what, on what, with which end. Requests themselves are not kept:
+ * they may hold secrets.
+ */
 export function createAuditInterceptor(audit: AuditLog): Interceptor {
   return (next) => async (request) => {
     const action = `${request.service.typeName}/${request.method.name}`;

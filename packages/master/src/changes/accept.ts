@@ -36,8 +36,8 @@ export interface Change<Planned extends PlannedChange> {
 }
 
 /**
- * The one way in for changes. All of them are idempotent by request id, refuse another plan than the expected one, change nothing in a dry run, and refuse
- * hosts that are away when the caller does not want to wait.
+ * The one way in for changes. All of them are idempotent by request id, refuse another plan than the expected one, change nothing
+ * in a dry run, and refuse hosts that are away when the caller does not want to wait.
  */
 export interface FrontDoor {
   accept<Planned extends PlannedChange>(request: ChangeRequest, change: Change<Planned>): Promise<OperationRecord>;

@@ -195,7 +195,10 @@ function planOf(changes: readonly DeckyChange[], parts: readonly PlannedPart[]):
   });
 }
 
-/** What was asked for without a plan: which deckies, and what of them changes; what their containers see is planned by their hosts. */
+/**
+ * What was asked for without a plan: which deckies, and what of them changes; what their containers see is planned by their
+ * hosts.
+ */
 function summary(all: readonly DeckyChange[], catalogue: Catalogue): PlanRecord {
   const changes = all.filter((each) => each.action !== "keep");
   const parts = changes.slice(0, mostNamed).map((change) => ({

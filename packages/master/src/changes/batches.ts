@@ -14,7 +14,10 @@ export interface BatchCounts {
   readonly skipped: number;
 }
 
-/** Batches on record: who asked for how many changes, and how it ended. The changes are operations of their own, with the batch as their parent. */
+/**
+ * Batches on record: who asked for how many changes, and how it ended. The changes are operations of their own, with the batch as
+ * their parent.
+ */
 export interface Batches {
   /** The batch that was begun with this request id. Throws REQUEST_ID_REUSED. */
   find(request: ChangeRequest): Promise<Operation | undefined>;

@@ -47,7 +47,9 @@ export interface HostChangeOptions {
   readonly catalogue: Catalogue;
 }
 
-/** The way of a change of a host: the host as it is to be, the operation and a part for each of its deckies, in one transaction. */
+/**
+ * The way of a change of a host: the host as it is to be, the operation and a part for each of its deckies, in one transaction.
+ */
 export async function submitHostChange<Finished>(
   request: HostRequest,
   change: HostChange<Finished>,

@@ -13,9 +13,9 @@ export interface HostChanges {
   drain(request: HostRequest): Promise<OperationRecord>;
   activate(name: string): Promise<void>;
   /**
-   * Removes the host's deckies; with the last of them its certificate ends. Throws HOST_UNREACHABLE for a host that is away, unless forced: then its deckies
-   * are forgotten, and its containers stay where they are. Forced once more while it goes on, it ends at once in the same way: who has a copy of the host's
-   * key may never finish.
+   * Removes the host's deckies; with the last of them its certificate ends. Throws HOST_UNREACHABLE for a host that is away,
+   * unless forced: then its deckies are forgotten, and its containers stay where they are. Forced once more while it goes on, it
+   * ends at once in the same way: who has a copy of the host's key may never finish.
    */
   decommission(request: HostRequest & { readonly force: boolean }): Promise<OperationRecord>;
   /** Ends what decommissioning began, in this life of the master or an earlier one, once nothing of the host is left. */
@@ -164,7 +164,9 @@ async function forgetDeckies(tx: Tx, name: string, { store }: HostChangesOptions
   return [...open, ...ended];
 }
 
-/** Ends host and operation together when nothing of the host is left; gives up when deckies stay that nobody is removing any more. */
+/**
+ * Ends host and operation together when nothing of the host is left; gives up when deckies stay that nobody is removing any more.
+ */
 async function finishDecommission(
   tx: Tx,
   id: string,

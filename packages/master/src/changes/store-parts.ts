@@ -11,8 +11,8 @@ export interface PartChange {
 }
 
 /**
- * Stores an operation about many deckies with its parts, in a transaction that holds the locks of the deckies that are there: a revision and an operation for
- * each decky that differs. Returns the parts.
+ * Stores an operation about many deckies with its parts, in a transaction that holds the locks of the deckies that are there: a
+ * revision and an operation for each decky that differs. Returns the parts.
  */
 export async function storeParts(
   tx: Tx,

@@ -1,15 +1,17 @@
 import { hasEnded, type OperationRecord } from "../model/operation.ts";
 import type { OperationStore, WaitedFor } from "../store/operations.ts";
 
-/** Where those who wait for operations meet those who end them. What is told here saves a look-up; the database has the last word. */
+/**
+ * Where those who wait for operations meet those who end them. What is told here saves a look-up; the database has the last word.
+ */
 export interface Board {
   /** These operations ended. One that is complete here is handed over as it is. */
   ended(records: readonly EndedOperation[]): void;
   /** Something new is known of these operations. */
   progressed(ids: Iterable<string>): void;
   /**
-   * Waits until the operation has ended, until `isEnough` says that waiting is of no use, or until the signal says that it is over; returns how it stands
-   * then.
+   * Waits until the operation has ended, until `isEnough` says that waiting is of no use, or until the signal says that it is
+   * over; returns how it stands then.
    */
   waitForEnd(
     record: OperationRecord,

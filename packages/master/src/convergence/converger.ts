@@ -29,9 +29,10 @@ export interface Reservation {
 }
 
 /**
- * Applies desired revisions. Level-triggered: a wake-up only says that something may be to do, the database says what. One decky never has two applies at a
- * time, different deckies run side by side, bounded for each host, and an apply that was cut off is made again from a fresh observation. What cannot be done
- * because a host is away waits for its connection and keeps nothing else waiting.
+ * Applies desired revisions. Level-triggered: a wake-up only says that something may be to do, the database says what. One decky
+ * never has two applies at a time, different deckies run side by side, bounded for each host, and an apply that was cut off is
+ * made again from a fresh observation. What cannot be done because a host is away waits for its connection and keeps nothing else
+ * waiting.
  */
 export interface Converger {
   wake(deckyId: string): void;

@@ -22,9 +22,9 @@ export interface DriftCheckOptions {
 const batchSize = 32;
 
 /**
- * A drift check of a host: stores what was seen of each decky that changed, starts a repair (or reports what drifted, as the fleet's policy wants), and wakes
- * whatever still has work to do. Deckies that are being changed are left alone. When the host does not answer, its deckies become unknown. A check that finds
- * all as it was writes one row, however many deckies there are.
+ * A drift check of a host: stores what was seen of each decky that changed, starts a repair (or reports what drifted, as the
+ * fleet's policy wants), and wakes whatever still has work to do. Deckies that are being changed are left alone. When the host
+ * does not answer, its deckies become unknown. A check that finds all as it was writes one row, however many deckies there are.
  */
 export function createDriftCheck(host: LocalHost, options: DriftCheckOptions): () => Promise<void> {
   const { store, converger, log } = options;
@@ -89,7 +89,10 @@ function isAsStored(decky: Decky, { judged, plan }: CheckedDecky): boolean {
   );
 }
 
-/** What was seen of a decky that somebody began to change meanwhile is old: its version is another one then, and nothing is stored. */
+/**
+ * What was seen of a decky that somebody began to change meanwhile is old: its version is another one then, and nothing is
+ * stored.
+ */
 async function note(
   { decky, seen }: Changed,
   policy: DriftPolicy,

@@ -4,7 +4,10 @@ export interface Slot {
   release(): void;
 }
 
-/** For each host a lane: so many pieces of work side by side, first come, first served. A slow host keeps nobody but its own work waiting. */
+/**
+ * For each host a lane: so many pieces of work side by side, first come, first served. A slow host keeps nobody but its own work
+ * waiting.
+ */
 export interface Lanes {
   /** A place that is free now. */
   tryEnter(host: string): Slot | undefined;

@@ -3,7 +3,9 @@ import type { Logger } from "@decnet/common/logging/logger";
 import type { ParentStore } from "../store/parents.ts";
 import type { Board } from "./board.ts";
 
-/** Ends operations about many deckies after their parts; together, so that thousands of parts do not each look for their siblings. */
+/**
+ * Ends operations about many deckies after their parts; together, so that thousands of parts do not each look for their siblings.
+ */
 export interface Parents {
   /** Parts of these have ended. */
   note(parents: Iterable<string | null>): void;

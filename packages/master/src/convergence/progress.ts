@@ -15,8 +15,8 @@ export interface ProgressOptions {
 }
 
 /**
- * What is known of one apply while it runs. It is written with the end of the apply; an apply that takes longer is written behind the work, which does not
- * wait for it.
+ * What is known of one apply while it runs. It is written with the end of the apply; an apply that takes longer is written behind
+ * the work, which does not wait for it.
  */
 export interface Progress {
   onPlan(plan: PlanView): void;

@@ -8,11 +8,17 @@ import type { Lanes } from "./lanes.ts";
 
 type RemovedDecky = Pick<Decky, "id" | "scope" | "name">;
 
-/** Removes moved deckies from where they were. Each removal takes its place in the lane of the host that is left, and has a deadline. */
+/**
+ * Removes moved deckies from where they were. Each removal takes its place in the lane of the host that is left, and has a
+ * deadline.
+ */
 export interface Removals {
   /** Throws HOST_UNREACHABLE when the host did not do it. */
   remove(decky: RemovedDecky, host: string): Promise<void>;
-  /** The same while the decky runs where it is to be: nothing waits for it, and a failure is tried again. `again` wakes the decky after a while. */
+  /**
+   * The same while the decky runs where it is to be: nothing waits for it, and a failure is tried again. `again` wakes the decky
+   * after a while.
+   */
   removeAside(decky: RemovedDecky, host: string, again: (delayMs: number) => void): void;
   /** Resolves when no removal of the decky from this host is under way. */
   settled(deckyId: string, host: string): Promise<void>;

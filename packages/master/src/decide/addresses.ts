@@ -37,7 +37,9 @@ function formatIpv4(value: number): string {
   return [24, 16, 8, 0].map((shift) => Math.floor(value / 2 ** shift) % 256).join(".");
 }
 
-/** A MAC address from the range that hypervisors give out by hand, so that it does not say "container". `random` gives 24 bits. */
+/**
+ * A MAC address from the range that hypervisors give out by hand, so that it does not say "container". `random` gives 24 bits.
+ */
 export function makeMac(random: number): string {
   const bytes = [0x00, 0x50, 0x56, Math.floor(random / 65_536) % 0x40, Math.floor(random / 256) % 256, random % 256];
   return bytes.map((byte) => byte.toString(16).padStart(2, "0")).join(":");

@@ -45,7 +45,9 @@ export function wantedDecky({ decky, host, identity, ip }: DeckyChange): Decky {
   return { ...decky, host, identity, ip };
 }
 
-/** Pure. `open` are the decky's own operations that have not ended; `expectedPlan` is the digest of the plan that was agreed to. */
+/**
+ * Pure. `open` are the decky's own operations that have not ended; `expectedPlan` is the digest of the plan that was agreed to.
+ */
 export function decideDeckyPart(
   parent: Operation,
   change: DeckyChange & { readonly action: Exclude<Action, "keep"> },

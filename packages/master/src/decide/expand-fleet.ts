@@ -64,7 +64,9 @@ const namePattern = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 const hostnamePattern = /^[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?$/;
 const maxDeckies = 10_000;
 
-/** Turns a fleet as people write it into one entry per decky. Pure. Reports every problem at once, each with the field it is in. */
+/**
+ * Turns a fleet as people write it into one entry per decky. Pure. Reports every problem at once, each with the field it is in.
+ */
 export function expandFleet(input: WantedFleetInput, catalogue: Catalogue): ExpandedFleet {
   const problems: FieldViolation[] = [];
   const problem = (field: string, description: string) => void problems.push({ field, description });

@@ -27,8 +27,8 @@ export interface DifferenceContext {
 }
 
 /**
- * What has to become of each decky so that the fleet is as wanted; all are torn down when none is wanted. Pure. Throws FLEET_INVALID, DECKY_LEAVING,
- * or what placement throws.
+ * What has to become of each decky so that the fleet is as wanted; all are torn down when none is wanted. Pure. Throws
+ * FLEET_INVALID, DECKY_LEAVING, or what placement throws.
  */
 export function fleetDifference(
   present: PresentFleet,

@@ -4,7 +4,8 @@ import { applyResolution, type OperationChange, type Resolution } from "./resolu
 import type { Situation } from "./situation.ts";
 
 /**
- * A resolution as text, for tests and debug logs: `r8: undo of op-1 [ssh redis] · op-1 undoing APPLY_FAILED · host local, desired r8`.
+ * A resolution as text, for tests and debug logs: `r8: undo of op-1 [ssh redis] · op-1 undoing APPLY_FAILED · host local, desired
+ * r8`.
  */
 export function formatResolution(situation: Pick<Situation, "decky">, resolution: Resolution): string {
   const { decky: before } = situation;

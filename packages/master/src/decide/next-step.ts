@@ -17,8 +17,9 @@ export interface Next {
 }
 
 /**
- * A decky that moved is removed from where it was before it is deployed, or once it runs at its new place, as the fleet's policy wants; one that is torn
- * down is removed everywhere first. A host that is away is left when it is back, unless it has to be left first.
+ * A decky that moved is removed from where it was before it is deployed, or once it runs at its new place, as the fleet's policy
+ * wants; one that is torn down is removed everywhere first. A host that is away is left when it is back, unless it has to be left
+ * first.
  */
 export function nextStep({ decky, open, movePolicy }: Situation, isReachable: (host: string) => boolean): Next {
   const { pendingRemovals } = decky;

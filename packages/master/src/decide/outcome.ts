@@ -10,8 +10,8 @@ export function culpritsOf(open: readonly Operation[], attemptedRevision: number
 }
 
 /**
- * How an operation ended whose revision is covered by the applied one: superseded when a later change took the place of what it asked for, so
- * that it never was what it says.
+ * How an operation ended whose revision is covered by the applied one: superseded when a later change took the place of what it
+ * asked for, so that it never was what it says.
  */
 export function endOf(
   operation: Operation,

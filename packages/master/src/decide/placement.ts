@@ -15,8 +15,8 @@ export interface PlaceableHost {
 }
 
 /**
- * Chooses a host for a decky. Pure. A decky stays where it is when that fits; else the host with the fewest deckies is taken, by name when several are
- * equal. Throws HOST_NOT_FOUND, HOST_DRAINING or NO_HOST_FITS.
+ * Chooses a host for a decky. Pure. A decky stays where it is when that fits; else the host with the fewest deckies is taken, by
+ * name when several are equal. Throws HOST_NOT_FOUND, HOST_DRAINING or NO_HOST_FITS.
  */
 export function placeDecky(
   placement: Placement,

@@ -27,7 +27,10 @@ export function resolution(why: string, more: Partial<Omit<Resolution, "why">> =
   return { why, decky: { kind: "patch", patch: {} }, operations: [], opens: [], events: [], again: false, ...more };
 }
 
-/** Two decisions about one decky, the second made from what the first led to, as one. Neither of them makes a revision or ends the decky. */
+/**
+ * Two decisions about one decky, the second made from what the first led to, as one. Neither of them makes a revision or ends the
+ * decky.
+ */
 export function mergeResolutions(first: Resolution, second: Resolution): Resolution {
   const patchOf = ({ decky }: Resolution) => (decky.kind === "patch" ? decky.patch : {});
   return {

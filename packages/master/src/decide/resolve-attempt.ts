@@ -84,8 +84,8 @@ function endState(
 }
 
 /**
- * A step failed, or the apply was interrupted. The failed change is taken back in a new revision, which the next run applies; the operation ends when that
- * was seen. What cannot be taken back ends the operation at once.
+ * A step failed, or the apply was interrupted. The failed change is taken back in a new revision, which the next run applies; the
+ * operation ends when that was seen. What cannot be taken back ends the operation at once.
  */
 function resolveFailed(situation: Situation, attempt: Attempt, end: AttemptEnd, context: DecisionContext): Resolution {
   const { open } = situation;

@@ -15,8 +15,8 @@ export interface Cancel {
 }
 
 /**
- * An operation that has not begun ends here, and what it stored is taken back: no host has heard of it. One that runs is interrupted, and its apply undoes
- * it; while its host is away that waits for the host. Undefined for one that has ended. Pure.
+ * An operation that has not begun ends here, and what it stored is taken back: no host has heard of it. One that runs is
+ * interrupted, and its apply undoes it; while its host is away that waits for the host. Undefined for one that has ended. Pure.
  */
 export function resolveCancel(situation: Situation, cancel: Cancel): Resolution | undefined {
   const { decky, open } = situation;

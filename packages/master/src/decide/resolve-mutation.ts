@@ -44,7 +44,10 @@ export interface ChangedServices {
   readonly after: readonly StoredService[];
 }
 
-/** The services before and after a mutation. Throws what refuses it: DECKY_LEAVING, REVISION_CONFLICT, REVISION_NOT_FOUND, or what the change throws. */
+/**
+ * The services before and after a mutation. Throws what refuses it: DECKY_LEAVING, REVISION_CONFLICT, REVISION_NOT_FOUND, or what
+ * the change throws.
+ */
 export function changeServices(
   situation: Situation,
   mutation: Mutation,

@@ -12,7 +12,9 @@ import { type Resolution, resolution } from "./resolution.ts";
 
 const maxCause = 4_000;
 
-/** The decky, if it lives on the host that reports about it. Undefined for one that is nowhere any more. Throws DECKY_NOT_ON_HOST. */
+/**
+ * The decky, if it lives on the host that reports about it. Undefined for one that is nowhere any more. Throws DECKY_NOT_ON_HOST.
+ */
 export function reportedDecky(decky: Decky | undefined, host: string): Decky | undefined {
   if (decky === undefined || decky.pendingRemovals.includes(host)) return undefined;
   if (decky.host === host) return decky;

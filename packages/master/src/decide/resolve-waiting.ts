@@ -9,7 +9,9 @@ import { type Attempt, moveBack, revertSlugs } from "./undo.ts";
 
 const retryBackoff = { baseMs: 500, maxMs: 30_000 };
 
-/** The apply begins: what was stored as pending runs now. Undefined when nothing is to be done, or all that is on record already. */
+/**
+ * The apply begins: what was stored as pending runs now. Undefined when nothing is to be done, or all that is on record already.
+ */
 export function resolveBegin({ decky, open }: Situation, { now }: DecisionContext): Resolution | undefined {
   const operations = open
     .filter(({ state }) => state === "pending")
@@ -42,8 +44,8 @@ export function refusesToWait(operation: Operation): boolean {
 }
 
 /**
- * The host went away in the middle, and who asked does not want to wait for it: their operations end as failed now. What the host made of them is not
- * known; a new revision without them waits for the host as an operation of its own.
+ * The host went away in the middle, and who asked does not want to wait for it: their operations end as failed now. What the host
+ * made of them is not known; a new revision without them waits for the host as an operation of its own.
  */
 export function resolveGiveUp(situation: Situation, attempt: Attempt, error: AppError, context: DecisionContext): Resolution {
   const { decky, open } = situation;

@@ -6,7 +6,9 @@ export interface Situation {
   readonly decky: Decky;
   /** Operations that have not ended, oldest first. */
   readonly open: readonly Operation[];
-  /** Services of the revisions that a decision may need: desired, applied, and those of the open operations with the ones before. */
+  /**
+   * Services of the revisions that a decision may need: desired, applied, and those of the open operations with the ones before.
+   */
   readonly revisions: ReadonlyMap<number, readonly StoredService[]>;
   /** For each open operation, the number of the newest attempt that has steps. */
   readonly attempts: ReadonlyMap<string, number>;

@@ -48,7 +48,10 @@ export async function watchSilence(options: SilenceOptions): Promise<void> {
   }
 }
 
-/** A change that was asked for meanwhile, or given up, makes nothing known: it is said again of every decky that has another state. */
+/**
+ * A change that was asked for meanwhile, or given up, makes nothing known: it is said again of every decky that has another
+ * state.
+ */
 async function sayUnknown(
   { id, name }: Pick<Host, "id" | "name" | "lastSeen">,
   since: Date,

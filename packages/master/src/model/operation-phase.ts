@@ -1,12 +1,14 @@
 import type { Operation, OperationPatch } from "./operation.ts";
 
 /**
- * Where an operation is. `cancelling` and `undoing` are running operations whose change is on its way back: asked for by an operator, or after a failure.
+ * Where an operation is. `cancelling` and `undoing` are running operations whose change is on its way back: asked for by an
+ * operator, or after a failure.
  */
 export type OperationPhase = Operation["state"] | "cancelling" | "undoing";
 
 /**
- * From each phase, the phases that may follow; docs/states.md has the diagram. A phase leads to itself while its record is completed. Ends lead nowhere.
+ * From each phase, the phases that may follow; docs/states.md has the diagram. A phase leads to itself while its record is
+ * completed. Ends lead nowhere.
  */
 export const operationTransitions: Readonly<Record<OperationPhase, readonly OperationPhase[]>> = {
   pending: ["running", "cancelling", "undoing", "succeeded", "failed", "cancelled", "superseded"],

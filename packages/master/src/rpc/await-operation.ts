@@ -14,8 +14,8 @@ const briefMs = 2_000;
 const spareMs = 200;
 
 /**
- * Waits for the operation's end within the caller's deadline and returns it; an operation that is not over by then, or that waits for a host that is away, is
- * returned as it is. A failed one is thrown, with the operation as a detail.
+ * Waits for the operation's end within the caller's deadline and returns it; an operation that is not over by then, or that waits
+ * for a host that is away, is returned as it is. A failed one is thrown, with the operation as a detail.
  */
 export async function awaitOperation(
   record: OperationRecord,

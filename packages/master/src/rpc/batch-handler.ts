@@ -37,8 +37,9 @@ const maxParallel = 256;
 const maxItems = 50_000;
 
 /**
- * Many changes as one operation with a part for each. Everything that can be refused beforehand is refused before the first change is stored; afterwards each
- * change stands for itself. A caller that goes away stops the start of further changes, and what was stored goes on.
+ * Many changes as one operation with a part for each. Everything that can be refused beforehand is refused before the first
+ * change is stored; afterwards each change stands for itself. A caller that goes away stops the start of further changes, and
+ * what was stored goes on.
  */
 export function createBatchHandler(parts: MasterParts): ServiceImpl<typeof MutationService>["batchMutate"] {
   return async function* batchMutate(request, context) {

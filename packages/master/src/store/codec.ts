@@ -1,7 +1,9 @@
 import type { EntitySchema, EntitySchemaColumnOptions } from "typeorm";
 import { snakeCase } from "./naming.ts";
 
-/** Rows of one table as JSON and back, from the table's own description: for statements that take or give many rows as one value. */
+/**
+ * Rows of one table as JSON and back, from the table's own description: for statements that take or give many rows as one value.
+ */
 export interface Codec<Row> {
   readonly table: string;
   /** Names of the columns that a writer gives; the database fills in the others. */

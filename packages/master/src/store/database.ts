@@ -47,9 +47,9 @@ const migrationLock = 7_233_001;
 const retriable = new Set(["40001", "40P01"]);
 const retries = 5;
 /**
- * Connections for transactions, which write their events one after another anyway, for those of agents that report, for reads, and for rounds of prepared
- * statements. Each kind waits for its own, outside the pool: thousands of deckies that change at once keep no report and no heartbeat waiting, and a wait for
- * a turn is not taken for a database that is away.
+ * Connections for transactions, which write their events one after another anyway, for those of agents that report, for reads,
+ * and for rounds of prepared statements. Each kind waits for its own, outside the pool: thousands of deckies that change at once
+ * keep no report and no heartbeat waiting, and a wait for a turn is not taken for a database that is away.
  */
 const connections = { transactions: 10, agents: 4, reads: 6, statements: 4 };
 const patienceMs = 60_000;

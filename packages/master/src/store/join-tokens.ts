@@ -21,8 +21,8 @@ export interface JoinTokenStore {
   list(): Promise<JoinToken[]>;
   revoke(id: string): Promise<JoinToken>;
   /**
-   * Uses a token for a key, once; the same key again is the same use until the token ends, since a response may have been lost. Throws TOKEN_INVALID,
-   * TOKEN_EXPIRED, TOKEN_USED or TOKEN_REVOKED.
+   * Uses a token for a key, once; the same key again is the same use until the token ends, since a response may have been lost.
+   * Throws TOKEN_INVALID, TOKEN_EXPIRED, TOKEN_USED or TOKEN_REVOKED.
    */
   use(tx: Tx, token: { readonly id: string; readonly secret: string; readonly key: string }): Promise<JoinToken>;
   /** The token led to this host. */

@@ -30,7 +30,10 @@ export interface ListedRows<Row> {
   readonly next: number | undefined;
 }
 
-/** One page of the rows of an ordered query that match every term, and how many match. The database does the work, not this process. */
+/**
+ * One page of the rows of an ordered query that match every term, and how many match. The database does the work, not this
+ * process.
+ */
 export async function listRows<Row extends ObjectLiteral>(
   query: SelectQueryBuilder<Row>,
   { terms, conditions, page, countBy }: ListOptions,

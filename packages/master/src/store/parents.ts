@@ -4,10 +4,10 @@ import { managerOf } from "./transaction.ts";
 /** Operations about many deckies end with their parts. */
 export interface ParentStore {
   /**
-   * Ends those of the given operations whose parts have all ended. Such an operation failed when one of its parts
-   * did, and was cancelled when one of them was. A batch ends so once it is closed: its parts are not all stored at its start, and some changes may have been
-   * refused. A host that is decommissioned is more than its parts: whatever ends the host ends that operation, unless a part of it did not succeed.
-   * Returns the ids of those that ended.
+   * Ends those of the given operations whose parts have all ended. Such an operation failed when one of its parts did, and was
+   * cancelled when one of them was. A batch ends so once it is closed: its parts are not all stored at its start, and some
+   * changes may have been refused. A host that is decommissioned is more than its parts: whatever ends the host ends that
+   * operation, unless a part of it did not succeed. Returns the ids of those that ended.
    */
   end(ids: readonly string[]): Promise<string[]>;
   /** Operations about many deckies that have not ended. */

@@ -12,7 +12,10 @@ export interface PrivatePostgres {
   readonly socketFolder: string;
   readonly database: string;
   readonly user: string;
-  /** Starts the server again whenever it has ended, until aborted. What was committed is there then; callers were told meanwhile to try again. */
+  /**
+   * Starts the server again whenever it has ended, until aborted. What was committed is there then; callers were told meanwhile
+   * to try again.
+   */
   keepRunning(signal: AbortSignal, onRestart: () => void): Promise<void>;
   stop(): Promise<void>;
 }
@@ -24,9 +27,10 @@ const lookEveryMs = 1_000;
 const socketName = ".s.PGSQL.5432";
 
 /**
- * A real PostgreSQL that the master runs for itself: cluster in `<dataDir>/postgres`, one Unix socket, no TCP, peer authentication.
- * The server is no child of the master: after a crash of the master it goes on, and the next call here takes it over. Whoever calls this to run a server
- * holds the lock on the data folder. When starting is aborted, what was begun is stopped.
+ * A real PostgreSQL that the master runs for itself: cluster in `<dataDir>/postgres`, one Unix socket, no TCP, peer
+ * authentication. The server is no child of the master: after a crash of the master it goes on, and the next call here takes it
+ * over. Whoever calls this to run a server holds the lock on the data folder. When starting is aborted, what was begun is
+ * stopped.
  */
 export async function openPrivatePostgres(
   dataDir: string,
@@ -161,7 +165,9 @@ async function isReady({ bin, socketFolder, run }: Place): Promise<boolean> {
 /** "deaf": it runs, and nobody reaches it, because its socket was removed or is in a folder of another time. */
 type ServerState = "gone" | "starting" | "serving" | "deaf";
 
-/** The server's lock file may be stale, and its process number that of anybody by now: a server of ours works in the data folder. */
+/**
+ * The server's lock file may be stale, and its process number that of anybody by now: a server of ours works in the data folder.
+ */
 async function readState({ data, socketFolder }: Place): Promise<ServerState> {
   const lock = join(data, "postmaster.pid");
   let lines: string[];

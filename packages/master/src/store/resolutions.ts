@@ -22,7 +22,10 @@ export interface Decision {
 
 /** The only writer of what becomes of deckies. */
 export interface Resolutions {
-  /** Stores a decision together with those of other callers, in one commit. False: the decky changed meanwhile, and nothing is stored. */
+  /**
+   * Stores a decision together with those of other callers, in one commit. False: the decky changed meanwhile, and nothing is
+   * stored.
+   */
   commit(decision: Decision): Promise<boolean>;
   /** Stores decisions in a transaction that holds the locks of their deckies; one for each decky. */
   write(tx: Tx, decisions: readonly Decision[]): Promise<void>;

@@ -37,8 +37,8 @@ export interface Resolver {
 }
 
 /**
- * First without a lock: the decision is stored if the decky is still what it was made from. When it is not, once more with the row locked, where it
- * cannot change.
+ * First without a lock: the decision is stored if the decky is still what it was made from. When it is not, once more with the
+ * row locked, where it cannot change.
  */
 export function createResolver(database: Database, situations: Situations, resolutions: Resolutions): Resolver {
   const committed = (before: Situation, resolution: Resolution): Committed => ({

@@ -2,7 +2,10 @@ import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes } f
 import { chmod, mkdir, open, readFile } from "node:fs/promises";
 import { dirname } from "node:path";
 
-/** Seals secrets for the database (AES-256-GCM, bound to where they belong), and makes keyed hashes that tell nothing about their input. */
+/**
+ * Seals secrets for the database (AES-256-GCM, bound to where they belong), and makes keyed hashes that tell nothing about their
+ * input.
+ */
 export interface SecretBox {
   seal(text: string, place: string): string;
   /** Throws when the key or the place is another one. */

@@ -1,6 +1,9 @@
 import type { EntityManager } from "typeorm";
 
-/** What a transaction's work may use; anything else would run outside it. Opaque outside this room: only the store knows what is inside. */
+/**
+ * What a transaction's work may use; anything else would run outside it. Opaque outside this room: only the store knows what is
+ * inside.
+ */
 export class Transaction {
   readonly #manager: EntityManager;
 

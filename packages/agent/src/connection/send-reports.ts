@@ -19,7 +19,7 @@ const batchSize = 50;
 const reportMs = 15_000;
 /** What the master wants said again after a silence, it says soon. */
 const firstHeartbeatMs = 5_000;
-/** The master notices by itself, within seconds, that a connection is gone: a heartbeat only says how old what it knows is. */
+/** The master notices a lost connection by itself, and asks for a report when it has news: a heartbeat only says how old what it knows is. */
 const heartbeatMs = 30_000;
 const retryBackoff = { baseMs: 500, maxMs: 10_000 };
 

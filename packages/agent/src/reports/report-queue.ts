@@ -22,7 +22,7 @@ export interface ReportQueue {
   /** Takes out what the master refuses for good. */
   drop(refused: (item: ReportItem) => boolean): Promise<void>;
   readonly length: number;
-  /** Rings when something was pushed. */
+  /** Rings when something was pushed, and when the next report is wanted though nothing was. */
   readonly bell: Bell;
 }
 

@@ -30,6 +30,7 @@ export interface AgentParts {
   readonly engineVersions: () => { readonly engine: string; readonly compose: string };
   readonly isConnected: () => boolean;
   readonly queuedReports: () => number;
+  readonly reportNow: () => void;
   readonly outcomes: Pick<Watch, "noteOutcome" | "forgetOutcome">;
   readonly stopping: AbortSignal;
 }
@@ -115,13 +116,17 @@ export function createAgentHandlers(parts: AgentParts): ServiceImpl<typeof Agent
         queuedReports: parts.queuedReports(),
       };
     },
-    async prepareImages(request) {
+    async prepareImages(request, context) {
       const targets = request.deckies.map((message) => parseSpecMessage(message, catalogue));
       const images = await (await engine()).prepareImages(
         targets.map((target) => target.spec),
-        parts.stopping,
+        AbortSignal.any([context.signal, parts.stopping]),
       );
       return { images: images.map((image) => ({ ...image, outputTail: [...image.outputTail] })) };
+    },
+    reportNow() {
+      parts.reportNow();
+      return {};
     },
     async *streamLogs(request, context) {
       const decky = parseDeckyRef(request.decky);

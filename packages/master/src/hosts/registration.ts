@@ -36,6 +36,8 @@ export interface Registration {
     request: ReportRequest,
     signal: AbortSignal,
   ): Promise<{ acknowledged: bigint; fullResync: boolean; driftPolicy: DriftPolicy }>;
+  /** The fleet's drift policy was stored: connected agents are told it at once. */
+  policyChanged(): void;
 }
 
 const turn = (signal: AbortSignal): Turn => ({ of: "agents", signal });
@@ -43,7 +45,7 @@ const turn = (signal: AbortSignal): Turn => ({ of: "agents", signal });
 /** The database counts no further. */
 const lastSequence = 2n ** 62n;
 
-/** What is told of the fleet's policy may be so old: heartbeats come less often. */
+/** What heartbeats are told of the fleet's policy may be so old, when another master of this database stored it. */
 const policyMs = 5_000;
 
 export function createRegistration(options: RegistrationOptions): Registration {
@@ -132,6 +134,10 @@ export function createRegistration(options: RegistrationOptions): Registration {
       if (events.length > 0) store.events.wake();
       const fullResync = registry.takeResync(host.name) || answer.fullResync;
       return { ...answer, fullResync, driftPolicy: await store.fleets.driftPolicy() };
+    },
+    policyChanged() {
+      asked = undefined;
+      registry.nudgeAll();
     },
   };
 }

@@ -13,8 +13,9 @@ import { cpuSeconds, memoryMb } from "./support/process-figures.ts";
 import { type Program, startProgram } from "./support/programs.ts";
 
 /**
- * What an agent costs its master: processor time and memory for one that joins, at rest, and for one deploy. The master is real, with its
- * PostgreSQL and its TLS port, in a process of its own; the agents are real but for their engines. Usage: npm run bench:agents -- [AGENTS [DECKIES]]
+ * What an agent costs its master: processor time and memory for one that joins, at rest, and for each decky of a deploy. The
+ * master is real, with its PostgreSQL and its TLS port, in a process of its own; the agents are real but for their engines.
+ * Usage: npm run bench:agents -- [AGENTS [DECKIES]]
  */
 const [agentCount = 200, deckyCount = 500] = process.argv.slice(2).map(Number);
 /** They join first and are not counted: what runs for the first time is slow. */
@@ -77,7 +78,8 @@ async function bench(): Promise<void> {
     });
     releasers.add(() => group.program.end("SIGTERM"));
     await until(async () => group.connected === secrets.length);
-    await until(async () => (await swarm.listHosts({ filter: "state=connected", pageSize: 1 })).counts["connected"] === joined);
+    const connected = async () => (await swarm.listHosts({ filter: "state=connected", pageSize: 1 })).counts["connected"];
+    await until(async () => (await connected()) === joined);
     return performance.now() - (from ?? 0);
   };
 
@@ -88,8 +90,8 @@ async function bench(): Promise<void> {
   const tookMs = await connectAll(secrets);
   const spent = await since(beforeJoin);
   say(
-    `${agentCount} agents joined in ${(tookMs / 1_000).toFixed(1)} s: ${(spent.masterMs / agentCount).toFixed(1)} ms of the master's ` +
-      `processor time for each, ${(spent.databaseMs / agentCount).toFixed(1)} ms of its database's`,
+    `${agentCount} agents joined in ${(tookMs / 1_000).toFixed(1)} s: ${(spent.masterMs / agentCount).toFixed(1)} ms of the ` +
+      `master's processor time for each, ${(spent.databaseMs / agentCount).toFixed(1)} ms of its database's`,
   );
   await delay(settleMs);
   say(`memory for each: ${(((await memoryMb(program.pid)) - beforeMb) / agentCount).toFixed(2)} MB`);

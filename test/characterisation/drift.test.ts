@@ -7,12 +7,14 @@ import type { Stage } from "./support/stage.ts";
 /** What nobody asked for: seen, said, repaired, and given up for a while. */
 const record = useStage(["edge-1"]);
 
-/** A worker hears of the fleet's policy when it connects, or some time later. */
+/** A worker hears of the fleet's policy with the answer to a report: what it says of the decky when it comes back is one. */
 async function deployOnWorker(s: Situation, stage: Stage, fleet?: FleetOptions) {
   await s.deploy(onWorker, fleet);
   const worker = stage.worker("edge-1");
   await worker.cut();
   await worker.heal();
+  await worker.engine.look("web");
+  await worker.untilReported();
   await s.begin();
   return worker.engine;
 }

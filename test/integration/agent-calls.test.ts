@@ -2,7 +2,7 @@ import { chmod, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
-import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { timestampFromDate, timestampMs } from "@bufbuild/protobuf/wkt";
 import { createClient } from "@connectrpc/connect";
 import { createKeyAndCsr } from "@decnet/common/pki/certificates";
 import { parseJoinToken } from "@decnet/common/pki/join-token";
@@ -16,6 +16,7 @@ import {
   RegistrationService,
   type ReportItem,
 } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
+import { DriftPolicy } from "@decnet/contract/gen/decnet/v1/fleet_pb";
 import { loadCatalogue } from "@decnet/engine/catalogue/load";
 import type { Catalogue } from "@decnet/engine/catalogue/types";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -75,7 +76,8 @@ describe("calls of agents", () => {
 
   it("do not repeat what the outcome of an apply has said", async () => {
     // What came with the connection is over, and the next heartbeat is far away.
-    await eventually(async () => (await reports()) >= 2);
+    await drifted(5);
+    await eventually(async () => (await reports()) >= 1);
     const before = await reports();
     await master.mutations.addService({ decky, service: "http" });
     await master.mutations.removeService({ decky, service: "http" });
@@ -92,6 +94,31 @@ describe("calls of agents", () => {
     await eventually(async () => (await master.fleet.getDecky({ decky })).decky?.services[0]?.restartCount === 0);
     expect(await states()).toEqual(before);
     expect((await master.fleet.getDecky({ decky })).decky?.state).toBe(DeckyState.RUNNING);
+  });
+
+  it("are not needed for the master to know how old what it knows is", async () => {
+    const seenAt = async () => {
+      const { decky: found } = await master.fleet.getDecky({ decky });
+      return found?.observedAt === undefined ? 0 : timestampMs(found.observedAt);
+    };
+    const before = { reports: await reports(), seenAt: await seenAt() };
+    await eventually(async () => (await seenAt()) > before.seenAt + 5_000);
+    // One heartbeat may fall into this time.
+    expect((await reports()) - before.reports).toBeLessThanOrEqual(1);
+    expect(Date.now() - (await seenAt())).toBeLessThan(10_000);
+  });
+
+  it("come soon when the master has something to tell: a new drift policy", async () => {
+    const placement = { where: { case: "host", value: "edge-1" } } as const;
+    const deckies = [{ name: "a", services: [{ slug: "redis" }], placement }];
+    const policy = () => readFile(join(folder, "edge-1", "drift-policy"), "utf8").catch(() => "repair");
+    for (const [driftPolicy, text] of [
+      [DriftPolicy.REPORT, "report"],
+      [DriftPolicy.REPAIR, "repair"],
+    ] as const) {
+      await master.fleet.applyFleet({ fleet: { lan: master.lan, deckies, driftPolicy } });
+      await eventually(async () => (await policy()).trim() === text, 12_000);
+    }
   });
 
   /** Calls with a certificate, over a connection of their own that is kept. */

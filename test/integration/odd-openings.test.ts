@@ -10,8 +10,8 @@ import { writeIdentity } from "@decnet/agent/identity";
 import { readCertificate } from "@decnet/common/pki/certificates";
 import { createClientTransport } from "@decnet/common/rpc/client";
 import { agentAlpn } from "@decnet/common/rpc/protocol-version";
-import { openReverseSession } from "@decnet/common/rpc/reverse-session";
 import { startRpcServer } from "@decnet/common/rpc/server";
+import { openSocketSession } from "@decnet/common/rpc/socket-session";
 import { runBounded } from "@decnet/common/runtime/run-bounded";
 import { EnrollmentService, RegistrationService } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
 import { SwarmService } from "@decnet/contract/gen/decnet/v1/swarm_pb";
@@ -269,7 +269,7 @@ describe("a master that calls a worker which was taken over", () => {
       socket.on("error", () => undefined),
       "connect",
     );
-    const session = openReverseSession(socket, "http://agent");
+    const session = openSocketSession(socket, "http://agent");
     try {
       const transport = createGrpcTransport({ baseUrl: "http://agent", sessionManager: session.manager });
       const call = createClient(Health, transport).check({}, { timeoutMs: patienceMs });

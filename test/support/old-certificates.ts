@@ -1,6 +1,7 @@
 /**
- * An authority, what it issued and a request, as versions wrote them that used a library for it: they are still in data folders. Made for tests alone,
- * for the installation `lab-1`, the host `h-1` and the master of `master.example`, 127.0.0.1 and 2001:db8::7; good until 2035.
+ * An authority, what it issued and a request, as versions wrote them that used a library for it: they are still in data folders.
+ * Made for tests alone, for the installation `lab-1`, the host `h-1` and the master of `master.example`, 127.0.0.1 and
+ * 2001:db8::7; valid until 2035.
  */
 export const old = {
   caKeyPem: `-----BEGIN PRIVATE KEY-----

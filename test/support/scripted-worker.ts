@@ -1,3 +1,4 @@
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
@@ -22,8 +23,10 @@ export interface ScriptedWorker {
   cut(): Promise<void>;
   /** Resolves with true when the worker is connected, with false when it is decommissioned. */
   heal(): Promise<boolean>;
-  /** The same with a new agent, if the line was ever cut: one that was cut off often comes back slowly. */
+  /** Heals it with a new agent, if the line was ever cut: one that was cut off often comes back slowly. */
   recover(): Promise<boolean>;
+  /** Resolves when the master took every report, and the agent what the master said to that. */
+  untilReported(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -102,6 +105,11 @@ export async function joinScriptedWorker(options: {
         agent = await start();
       }
       return heal();
+    },
+    async untilReported() {
+      // Beside its head, the queue holds what was not acknowledged.
+      const queue = join(folder, name, "reports", "queue.jsonl");
+      await eventually(async () => (await readFile(queue, "utf8")).trimEnd().split("\n").length === 1);
     },
     stop,
   };

@@ -69,8 +69,8 @@ async function openUnverified(address: string): Promise<tls.TLSSocket> {
 }
 
 /**
- * Believes the other side when it sent the authority whose hash the token holds, and that authority signed its certificate, for a TLS server with the
- * master's role, and for now. Answers the authority's certificate.
+ * Believes the other side when it sent the authority whose hash the token holds, and that authority signed its certificate,
+ * for a TLS server with the master's role, and for now. Answers the authority's certificate.
  */
 function checkMaster(socket: tls.TLSSocket, caHash: string, now: Date): string {
   const sent = socket.getPeerCertificate(true);

@@ -34,7 +34,10 @@ export async function readIdentity(stateDir: string): Promise<AgentIdentity | un
   return { ...identity, keyPem: await readFile(join(stateDir, keyFile), "utf8") };
 }
 
-/** A key has a file of its own that the identity names: whenever the agent ends, there is the old key with the old certificate, or the new pair. */
+/**
+ * A key has a file of its own that the identity names: whenever the agent ends, there is the old key with the old
+ * certificate, or the new pair.
+ */
 export async function writeIdentity(stateDir: string, { keyPem, ...identity }: AgentIdentity): Promise<void> {
   await mkdir(stateDir, { recursive: true, mode: 0o700 });
   const keyFile = `key-${createHash("sha256").update(keyPem).digest("hex").slice(0, 16)}.pem`;

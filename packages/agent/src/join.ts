@@ -21,8 +21,8 @@ export interface JoinOptions {
 }
 
 /**
- * Makes this machine a worker, over one connection: knows the master by the CA's hash in the token before anything is sent, makes the key here, and gets a
- * certificate for it. Throws the master's refusal, or MASTER_UNREACHABLE with what was tried.
+ * Makes this machine a worker, over one connection: knows the master by the CA's hash in the token before anything is sent,
+ * makes the key here, and gets a certificate for it. Throws the master's refusal, or MASTER_UNREACHABLE with what was tried.
  */
 export async function joinSwarm({ token: text, facts, onProgress }: JoinOptions): Promise<AgentIdentity> {
   const token = parseJoinToken(text);

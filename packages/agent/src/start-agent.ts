@@ -35,7 +35,10 @@ export interface AgentOptions {
   readonly boundary?: StepBoundary;
   /** Another engine than the one on the socket; for benches alone. */
   readonly openHostEngine?: (options: EngineOptions) => Promise<Engine>;
-  /** What many agents of one process have in common, read once: their catalogue and the facts of their machine; for benches alone. */
+  /**
+   * What many agents of one process have in common, read once: their catalogue and the facts of their machine; for benches
+   * alone.
+   */
   readonly shared?: { readonly catalogue: Catalogue; readonly facts: () => Promise<AgentFacts> };
 }
 
@@ -46,7 +49,10 @@ export interface Agent {
   stop(): Promise<void>;
 }
 
-/** Wires an agent and starts it. It runs without a master and without an engine, says what is missing, and goes on when they are back. */
+/**
+ * Wires an agent and starts it. It runs without a master and without an engine, says what is missing, and goes on when they
+ * are back.
+ */
 export async function startAgent(options: AgentOptions): Promise<Agent> {
   const { config, identity, log, version, boundary, shared } = options;
   const releasers = createReleasers();
@@ -88,7 +94,6 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       engineVersions: () => ({ engine: facts.engineVersion, compose: facts.composeVersion }),
       isConnected: () => connection.state().connected,
       queuedReports: () => reports.length,
-      reportNow: () => reports.bell.ring(),
       outcomes: watch,
       stopping: stopping.signal,
     };

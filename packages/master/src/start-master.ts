@@ -170,7 +170,7 @@ async function listen(ground: Ground): Promise<Listening> {
   const convergence = createConvergence({ ...shared, parallel: config.parallel, onApplied: metrics.applied });
   const changes = createChanges({
     ...shared,
-    policyChanged: () => registration.policyChanged(),
+    onSettings: () => registration.notePolicy(),
     convergence,
     master: createHash("sha256").update(`${hostname()} ${config.dataDir}`).digest("hex").slice(0, 16),
     disconnect(hostId) {

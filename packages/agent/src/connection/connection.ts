@@ -34,7 +34,10 @@ const pauses = { baseMs: 250, maxMs: 5_000 };
 /** A connection that lasted so long was a good one. */
 const steadyMs = 10_000;
 
-/** Stays connected to one of the masters: registers, serves, reports, renews. Every failure is tried again, with a jittered backoff. */
+/**
+ * Stays connected to one of the masters: registers, serves, reports, renews. Every failure is tried again, with a jittered
+ * backoff.
+ */
 export function keepConnected(options: ConnectionOptions): Connection {
   const { log, stopping } = options;
   let identity = options.identity;
@@ -71,7 +74,8 @@ export function keepConnected(options: ConnectionOptions): Connection {
       takePolicy(registered.driftPolicy);
       options.onResync();
       const onDefect = (error: unknown) => log.error("a request of the master could not be handled", { err: error });
-      const link = await serveMaster({ ...options, identity, address, signal: stopping, onDefect });
+      const onReportNow = () => options.reports.bell.ring();
+      const link = await serveMaster({ ...options, identity, address, signal: stopping, onDefect, onReportNow });
       current = { connected: true, message: `connected to ${address}`, hostName: registered.hostName };
       log.info("connected to the master", { address, host: registered.hostName });
       const signal = AbortSignal.any([stopping, ending.signal]);

@@ -17,20 +17,20 @@ export interface SendReportsOptions {
 
 const batchSize = 50;
 const reportMs = 15_000;
-/** What the master wants said again after a silence, it says soon. */
-const firstHeartbeatMs = 5_000;
-/** The master notices a lost connection by itself, and asks for a report when it has news: a heartbeat only says how old what it knows is. */
+/**
+ * Pings tell both ends the rest: that the connection lives, when the host was checked last, and that the master has something
+ * to tell.
+ */
 const heartbeatMs = 30_000;
 const retryBackoff = { baseMs: 500, maxMs: 10_000 };
 
 /**
- * Sends what is in the queue, and a heartbeat when nothing is, until aborted. A master that is too busy for a report is still there: coming back would
- * cost it more. Whether it is there is told by the connection itself.
+ * Sends what is in the queue, and a heartbeat when nothing is, until aborted. A master that is too busy for a report is still
+ * there: coming back would cost it more. Whether it is there is told by the connection itself.
  */
 export async function sendReports(client: MasterClient, options: SendReportsOptions, signal: AbortSignal): Promise<void> {
   const { reports, checkedMsAgo, log } = options;
   let failures = 0;
-  let pauseMs = firstHeartbeatMs;
   while (!signal.aborted) {
     const items = reports.peek(batchSize);
     const looked = checkedMsAgo();
@@ -54,9 +54,8 @@ export async function sendReports(client: MasterClient, options: SendReportsOpti
       await dropRefused(error, options);
     }
     if (reports.length > 0) continue;
-    await reports.bell.wait(pauseMs, signal);
     // Agents that came at once do not call at once for ever.
-    pauseMs = heartbeatMs * (0.8 + 0.2 * Math.random());
+    await reports.bell.wait(heartbeatMs * (0.8 + 0.2 * Math.random()), signal);
   }
 }
 

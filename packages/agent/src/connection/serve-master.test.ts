@@ -22,6 +22,8 @@ test("a connection that is begun when the agent is stopping already ends at once
     routes: () => undefined,
     interceptors: [],
     onDefect: () => undefined,
+    checkedMsAgo: () => undefined,
+    onReportNow: () => undefined,
   };
   try {
     await expect(serveMaster({ ...options, signal: AbortSignal.abort() })).rejects.toThrow("the agent is stopping");

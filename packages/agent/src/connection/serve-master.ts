@@ -13,8 +13,9 @@ import { describeEnd, type LinkEnd, lost, stoppingEnd } from "./link-end.ts";
 const handshakeMs = 10_000;
 
 /**
- * Opens a TLS connection to a master and serves HTTP/2 on it: the master is the client there. Resolves when the connection is up; `closed` resolves with
- * why when it is over. The other side must hold a certificate with the master role of our installation. Rejects when `signal` is aborted before.
+ * Opens a TLS connection to a master and serves HTTP/2 on it: the master is the client there. Resolves when the connection is
+ * up; `closed` resolves with why when it is over. The other side must hold a certificate with the master role of our
+ * installation. Rejects when `signal` is aborted before.
  */
 export async function serveMaster(options: {
   readonly identity: AgentIdentity;
@@ -22,6 +23,10 @@ export async function serveMaster(options: {
   readonly routes: (router: ConnectRouter) => void;
   readonly interceptors: Interceptor[];
   readonly onDefect: (error: unknown) => void;
+  /** Told to the master every few seconds. */
+  readonly checkedMsAgo: () => number | undefined;
+  /** The master has something to tell in answer to a report. */
+  readonly onReportNow: () => void;
   readonly signal: AbortSignal;
 }): Promise<{ readonly closed: Promise<LinkEnd>; close(end: LinkEnd): void }> {
   const { identity, signal } = options;
@@ -47,7 +52,15 @@ export async function serveMaster(options: {
   server.on("session", (session) => {
     session.on("error", () => socket.destroy());
     session.once("close", () => socket.destroy());
-    keepAlive(session, () => close(lost("the master does not answer any more")));
+    keepAlive(session, {
+      ping: "always",
+      onDead: () => close(lost("the master does not answer any more")),
+      note() {
+        const msAgo = options.checkedMsAgo();
+        return msAgo === undefined ? undefined : { kind: "checked", msAgo };
+      },
+      onNote: (note) => note.kind === "report-now" && options.onReportNow(),
+    });
   });
   server.emit("connection", socket);
   signal.addEventListener("abort", onAbort, { once: true });

@@ -17,9 +17,9 @@ export interface RunOptions {
 }
 
 /**
- * Runs what the master asks for, and repairs. Invariants: one decky has one run at a time; different deckies run side by side, at most `parallel` of
- * them; a newer revision ends the run of an older one and is begun after that has settled; an older revision is refused; a spec is on disk before its
- * first step runs.
+ * Runs what the master asks for, and repairs. Invariants: one decky has one run at a time; different deckies run side by
+ * side, at most `parallel` of them; a newer revision ends the run of an older one and is begun after that has settled; an
+ * older revision is refused; a spec is on disk before its first step runs.
  */
 export interface Runner {
   plan(target: PresentTarget | AbsentDecky): Promise<PlanView>;
@@ -27,8 +27,8 @@ export interface Runner {
   /** Idempotent. The spec is forgotten when everything is gone. */
   remove(decky: AbsentDecky, options: RunOptions): Promise<HostOutcome>;
   /**
-   * Applies the accepted spec of a decky again. Undefined when there is nothing to report: something newer came meanwhile, or an apply that was cut off
-   * was brought to its end, for which the master asks again.
+   * Applies the accepted spec of a decky again. Undefined when there is nothing to report: something newer came meanwhile, or
+   * an apply that was cut off was brought to its end, for which the master asks again.
    */
   repair(key: string, options: RunOptions): Promise<HostOutcome | undefined>;
   isBusy(key: string): boolean;
@@ -154,7 +154,10 @@ export function createRunner({ engine, specs, parallel, stopping }: RunnerOption
   };
 }
 
-/** What the run made is ours. What it only started or left alone is ours if it was: somebody else may be in the middle of making another one. */
+/**
+ * What the run made is ours. What it only started or left alone is ours if it was: somebody else may be in the middle of
+ * making another one.
+ */
 function learnMade(known: ComposeHashes | undefined, { plan, observed }: Pick<ApplyOutcome, "plan" | "observed">): ComposeHashes {
   const own = new Set(plan.steps.flatMap((step) => (step.kind === "create" || step.kind === "recreate" ? [step.container] : [])));
   return Object.fromEntries(

@@ -19,13 +19,19 @@ export interface AcceptedDecky {
   readonly hold: boolean;
   /** How the apply of this very revision ended; undefined while it has not. */
   readonly outcome: HostOutcome | undefined;
-  /** Plan of the first run for this very revision, and how everything was before it; the receipt starts there, whichever run ends it. */
+  /**
+   * Plan of the first run for this very revision, and how everything was before it; the receipt starts there, whichever run
+   * ends it.
+   */
   readonly begun: HostOutcome | undefined;
   /** What the containers were made from when this host last made them as wanted. */
   readonly made: ComposeHashes | undefined;
 }
 
-/** Accepted specs, one file each, written before anything acts on them. Values of secrets are in them: 0600 in a folder that only root reads. */
+/**
+ * Accepted specs, one file each, written before anything acts on them. Values of secrets are in them: 0600 in a folder that
+ * only root reads.
+ */
 export interface SpecStore {
   list(): readonly AcceptedDecky[];
   get(key: string): AcceptedDecky | undefined;
@@ -43,7 +49,10 @@ const stored = z.object({
   made: z.record(z.string(), z.string()).optional(),
 });
 
-/** Reads every spec. One that cannot be read any more, or that this host's catalogue does not know any more, is said through `onProblem` and left alone. */
+/**
+ * Reads every spec. One that cannot be read any more, or that this host's catalogue does not know any more, is said through
+ * `onProblem` and left alone.
+ */
 export async function openSpecStore(
   folder: string,
   catalogue: Catalogue,

@@ -25,7 +25,10 @@ export interface WatchOptions {
   readonly log: Logger;
 }
 
-/** Checks the host against the accepted specs, with or without a master: says what changed since it was last said, and repairs what drifted. */
+/**
+ * Checks the host against the accepted specs, with or without a master: says what changed since it was last said, and repairs
+ * what drifted.
+ */
 export interface Watch {
   check(): Promise<void>;
   /** Milliseconds since the last drift check that the engine answered; undefined before the first. */

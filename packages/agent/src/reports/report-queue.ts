@@ -10,8 +10,8 @@ import { type ReportItem, ReportItemSchema } from "@decnet/contract/gen/decnet/v
 export type ReportContent = ReportItem["item"];
 
 /**
- * What happened on this host and was not acknowledged yet, in order, on disk. Bounded: when it is full the oldest go, and one report says how many were
- * lost. Sequence numbers start at 1 with each `stream` and never repeat.
+ * What happened on this host and was not acknowledged yet, in order, on disk. Bounded: when it is full the oldest go, and one
+ * report says how many were lost. Sequence numbers start at 1 with each `stream` and never repeat.
  */
 export interface ReportQueue {
   readonly stream: string;
@@ -22,7 +22,7 @@ export interface ReportQueue {
   /** Takes out what the master refuses for good. */
   drop(refused: (item: ReportItem) => boolean): Promise<void>;
   readonly length: number;
-  /** Rings when something was pushed, and when the next report is wanted though nothing was. */
+  /** Rings when something was pushed. */
   readonly bell: Bell;
 }
 

@@ -30,7 +30,6 @@ export interface AgentParts {
   readonly engineVersions: () => { readonly engine: string; readonly compose: string };
   readonly isConnected: () => boolean;
   readonly queuedReports: () => number;
-  readonly reportNow: () => void;
   readonly outcomes: Pick<Watch, "noteOutcome" | "forgetOutcome">;
   readonly stopping: AbortSignal;
 }
@@ -41,11 +40,15 @@ export function createAgentHandlers(parts: AgentParts): ServiceImpl<typeof Agent
   const { catalogue, engine, specs, runner, outcomes } = parts;
   const ignore = () => undefined;
   return {
-    async *applyDeckies(request) {
+    async *applyDeckies(request, { signal }) {
       const targets = request.deckies.map((message) => parseSpecMessage(message, catalogue));
       const progress = createChannel<Progress>();
       const untold = new Set<DeckyOutcome>();
-      let isHeard = true;
+      // Also when the call is over in good order; then everything was told.
+      signal.addEventListener("abort", () => {
+        for (const outcome of untold) outcomes.forgetOutcome(outcome);
+        untold.clear();
+      });
       const applyOne = async (target: (typeof targets)[number]) => {
         const decky = toRefMessage(target.spec);
         const say = (item: Progress["item"]) => progress.push(create(ApplyDeckiesResponseSchema, { decky, item }));
@@ -59,8 +62,10 @@ export function createAgentHandlers(parts: AgentParts): ServiceImpl<typeof Agent
           onStep: (event) => say({ case: "step", value: toStepMessage(event) }),
         });
         const value = toOutcomeMessage(target.spec, target.spec.revision, outcome, new Date());
-        if (isHeard) outcomes.noteOutcome(value);
-        untold.add(value);
+        if (!signal.aborted) {
+          outcomes.noteOutcome(value);
+          untold.add(value);
+        }
         say({ case: "outcome", value });
       };
       // The work is not the call's: when the caller goes away it goes on, and the master learns of it from the next drift check.
@@ -68,14 +73,9 @@ export function createAgentHandlers(parts: AgentParts): ServiceImpl<typeof Agent
         () => progress.end(),
         (error: unknown) => progress.fail(error),
       );
-      try {
-        for await (const message of progress) {
-          yield message;
-          if (message.item.case === "outcome") untold.delete(message.item.value);
-        }
-      } finally {
-        isHeard = false;
-        for (const outcome of untold) outcomes.forgetOutcome(outcome);
+      for await (const message of progress) {
+        yield message;
+        if (message.item.case === "outcome") untold.delete(message.item.value);
       }
     },
     async removeDeckies(request) {
@@ -123,10 +123,6 @@ export function createAgentHandlers(parts: AgentParts): ServiceImpl<typeof Agent
         AbortSignal.any([context.signal, parts.stopping]),
       );
       return { images: images.map((image) => ({ ...image, outputTail: [...image.outputTail] })) };
-    },
-    reportNow() {
-      parts.reportNow();
-      return {};
     },
     async *streamLogs(request, context) {
       const decky = parseDeckyRef(request.decky);

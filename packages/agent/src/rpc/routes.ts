@@ -29,7 +29,9 @@ const readable: ReadonlySet<string> = new Set([
   ...CatalogService.methods.map((method) => `${CatalogService.typeName}/${method.name}`),
 ]);
 
-/** On loopback anyone on this machine may read; changes come from the master alone, over the connection that the agent opened. */
+/**
+ * On loopback anyone on this machine may read; changes come from the master alone, over the connection that the agent opened.
+ */
 export function createLocalGate(): Interceptor {
   return (next) => (request) => {
     const { typeName } = request.service;

@@ -118,7 +118,8 @@ describe("an authority", () => {
 
   it("gives no host name a meaning", async () => {
     const { csrPem } = await createKeyAndCsr({ commonName: "x" });
-    for (const hostName of ["#0c026869", "a, CN=b", "a+O=b", '"a"', "ä€", "URI:urn:decnet:lab-1:master", "x".repeat(200), ""]) {
+    const odd = ["#0c026869", "a, CN=b", "a+O=b", '"a"', "ä€", "URI:urn:decnet:lab-1:master", "x".repeat(200), ""];
+    for (const hostName of odd) {
       const { certPem } = await authority.issueAgent({ ...agent, csrPem, hostName });
       expect(readCertificate(certPem).identity).toEqual({ role: "agent", hostId: "h-1", installation });
       const { subject } = new X509Certificate(certPem).toLegacyObject();

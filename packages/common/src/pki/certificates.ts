@@ -27,8 +27,8 @@ export interface CertificateAuthority {
   /** SHA-256 of the DER of the authority's certificate, lower-case hex. */
   readonly hash: string;
   /**
-   * For a TLS client that speaks for this host. Checks that the request is signed with its own key, and takes only that key from it;
-   * `hostName` is for readers. Throws CsrRefused.
+   * For a TLS client that speaks for this host. Checks that the request is signed with its own key, and takes only that key
+   * from it; `hostName` is for readers. Throws CsrRefused.
    */
   issueAgent(options: { csrPem: string; hostId: string; hostName: string; ttlMs: number; now: Date }): Promise<IssuedCertificate>;
   /** For the TLS server that is reached under these DNS names and IP addresses. Throws CsrRefused. */

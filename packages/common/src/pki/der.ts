@@ -1,6 +1,7 @@
 /**
- * DER, as far as certificates and requests for them need it: a writer of elements, and a strict reader of the outer ones. What is not written exactly as
- * DER writes it is refused: lengths that are indefinite or longer than needed, and bytes that are left over.
+ * DER, as far as certificates and requests for them need it: a writer of elements, and a strict reader of the outer ones.
+ * What is not written exactly as DER writes it is refused: lengths that are indefinite or longer than needed, and bytes that
+ * are left over.
  */
 
 export const tags = {

@@ -24,7 +24,10 @@ export function formatJoinToken(token: JoinToken): string {
   return prefix + Buffer.concat([body, checksum(body)]).toString("base64url");
 }
 
-/** Reads a token as it was pasted: white space, line breaks and quotes around it do not matter. Messages never repeat the token. */
+/**
+ * Reads a token as it was pasted: white space, line breaks and quotes around it do not matter. Messages never repeat the
+ * token.
+ */
 export function parseJoinToken(text: string): JoinToken {
   if (text.length > maxLength) throw invalid("it is longer than any token");
   const word = text.replaceAll(/[\s\u200b\ufeff"'`]/g, "");

@@ -25,8 +25,8 @@ export function writeRequest(name: string, keys: { readonly publicKey: KeyObject
 }
 
 /**
- * The public key of a request, and nothing else of it, once the request proved that its sender has the private key: SubjectPublicKeyInfo in DER.
- * Throws CsrRefused.
+ * The public key of a request, and nothing else of it, once the request proved that its sender has the private key:
+ * SubjectPublicKeyInfo in DER. Throws CsrRefused.
  */
 export function readPublicKey(csrPem: string): Buffer {
   if (csrPem.length > maxLength) throw new CsrRefused(`it is longer than ${maxLength} characters`);

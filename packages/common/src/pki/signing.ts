@@ -40,7 +40,10 @@ export function signed(body: Buffer, key: KeyObject): Buffer {
   return sequence(body, own.written, bitString(sign(own.hash, body, key)));
 }
 
-/** Whether the signature is the key's. Undefined when the algorithm is unknown or does not fit the key; may throw for a broken signature. */
+/**
+ * Whether the signature is the key's. Undefined when the algorithm is unknown or does not fit the key; may throw for a broken
+ * signature.
+ */
 export function isSignedBy(key: KeyObject, algorithm: Buffer, body: Buffer, signature: Buffer): boolean | undefined {
   const signing = accepted.find(({ written, keyType }) => keyType === key.asymmetricKeyType && written.equals(algorithm));
   return signing === undefined ? undefined : verify(signing.hash, body, key, signature);

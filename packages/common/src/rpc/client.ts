@@ -16,7 +16,10 @@ export interface ClientTls {
   readonly keyPem?: string;
   /** The name that the server's certificate must carry, when it is not the one in the address. */
   readonly servername?: string;
-  /** For an authority that signs masters of one installation alone: the address that one is reached at need not be in its certificate. */
+  /**
+   * For an authority that signs masters of one installation alone: the address that one is reached at need not be in its
+   * certificate.
+   */
   readonly anyName?: boolean;
   /** A further look at a certificate whose chain and name hold; what it answers breaks the connection. */
   readonly checkIdentity?: (facts: CertificateFacts) => Error | undefined;

@@ -28,15 +28,18 @@ const local: Peer = {
 /** A connection that is gone already. Nothing is known of it, so nothing is granted to it. */
 const gone: Peer = { ...local, transport: "tls" };
 
-/** On a socket: what its accepted certificate says, read once. It is found through HTTP/2 too, which gives out a proxy of its socket. */
+/**
+ * On a socket: what its accepted certificate says, read once. It is found through HTTP/2 too, which gives out a proxy of its
+ * socket.
+ */
 const kAccepted = Symbol("the accepted certificate of the other end");
 
 /** Set for every call by the server. */
 export const kPeer = createContextKey<Peer>(local, { description: "who is at the other end" });
 
 /**
- * The peer of a connection whose handshake is over. Certificates expire while connections live: ask again when it matters. With the authority's certificate
- * it also knows who came with one that is over.
+ * The peer of a connection whose handshake is over. Certificates expire while connections live: ask again when it matters.
+ * With the authority's certificate it also knows who came with one that is over.
  */
 export function peerOf(socket: net.Socket | tls.TLSSocket, caPem?: string): Peer {
   const address = (socket.remoteAddress ?? "").replace(/^::ffff:(?=\d+\.)/, "");
@@ -87,7 +90,10 @@ function ifCurrent(peer: Peer): Peer {
   return { ...peer, certificate: undefined, certificateProblem: "CERT_HAS_EXPIRED", expired: peer.certificate };
 }
 
-/** What OpenSSL says about a certificate that is both foreign and over depends on the order of its checks: the signature decides. */
+/**
+ * What OpenSSL says about a certificate that is both foreign and over depends on the order of its checks: the signature
+ * decides.
+ */
 function isSignedBy(caPem: string, certificate: X509Certificate): boolean {
   return new Date(certificate.validTo).getTime() <= Date.now() && certificate.verify(new X509Certificate(caPem).publicKey);
 }

@@ -3,6 +3,7 @@ import type { Duplex } from "node:stream";
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { createGrpcTransport } from "@connectrpc/connect-node";
 import { keepAlive } from "./keep-alive.ts";
+import { formatLineNote, type LineNote } from "./line-note.ts";
 
 type SessionManager = NonNullable<Parameters<typeof createGrpcTransport>[0]["sessionManager"]>;
 
@@ -12,12 +13,14 @@ export interface SocketSession {
   readonly manager: SessionManager;
   /** Whether the other side answers a ping in time. */
   answers(timeoutMs: number): Promise<boolean>;
+  /** Sends a note, if the connection is not over. */
+  tell(note: LineNote): void;
   /** Ends the connection; calls that are open end with Canceled. */
   close(): void;
 }
 
 /** One session on one connection: both end together. A side that does not answer is given up within ten seconds. */
-export function openSocketSession(socket: Duplex, authority: string): SocketSession {
+export function openSocketSession(socket: Duplex, authority: string, onNote?: (note: LineNote) => void): SocketSession {
   const session = http2.connect(authority, { createConnection: () => socket, settings: { enablePush: false } });
   const close = () => {
     // Without an error, calls that are open would never end.
@@ -27,12 +30,13 @@ export function openSocketSession(socket: Duplex, authority: string): SocketSess
   };
   session.on("error", () => socket.destroy());
   session.once("close", () => socket.destroy());
-  keepAlive(session, close);
+  keepAlive(session, { ping: "when-quiet", onDead: close, ...(onNote === undefined ? {} : { onNote }) });
+  const isOver = () => session.closed || session.destroyed;
   return {
     manager: {
       authority,
       async request(method, path, headers, options) {
-        if (session.closed || session.destroyed) throw new ConnectError("the connection is over", Code.Unavailable);
+        if (isOver()) throw new ConnectError("the connection is over", Code.Unavailable);
         return session.request({ ...headers, ":method": method, ":path": path }, options);
       },
       notifyResponseByteRead: () => undefined,
@@ -44,9 +48,12 @@ export function openSocketSession(socket: Duplex, authority: string): SocketSess
           clearTimeout(timer);
           resolve(isAnswered);
         };
-        if (session.closed || session.destroyed) return end(false);
+        if (isOver()) return end(false);
         session.ping((error) => end(error === null));
       }),
+    tell(note) {
+      if (!isOver()) session.ping(formatLineNote(note), () => undefined);
+    },
     close,
   };
 }

@@ -20,7 +20,10 @@ export interface TlsOptions {
 }
 
 export interface TlsListener extends Listener {
-  /** For handshakes from now on; connections that are open stay as they are. Throws, and changes nothing, when the two do not fit. */
+  /**
+   * For handshakes from now on; connections that are open stay as they are. Throws, and changes nothing, when the two do not
+   * fit.
+   */
   renew(options: { keyPem: string; certPem: string }): void;
   /** Cuts the connections whose peer matches, as it was after the handshake, and says how many. */
   disconnect(matches: (peer: Peer) => boolean): number;
@@ -29,8 +32,8 @@ export interface TlsListener extends Listener {
 const handshakeMs = 10_000;
 
 /**
- * Clients may come with a certificate, with a foreign one or with none: the handshake refuses nobody, so that callers get an answer
- * and not a broken connection. Who may do what is decided for each call, by its Peer.
+ * Clients may come with a certificate, with a foreign one or with none: the handshake refuses nobody, so that callers get an
+ * answer and not a broken connection. Who may do what is decided for each call, by its Peer.
  */
 export async function listenTls(options: TlsOptions, http: HttpServers): Promise<TlsListener> {
   const { takeover } = options;

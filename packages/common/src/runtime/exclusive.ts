@@ -1,4 +1,7 @@
-/** Runs work one after another per key, and at most `limit` keys side by side. First come, first served; an aborted wait ends at once. */
+/**
+ * Runs work one after another per key, and at most `limit` keys side by side. First come, first served; an aborted wait ends at
+ * once.
+ */
 export interface Exclusive {
   run<T>(key: string, signal: AbortSignal, work: () => Promise<T>): Promise<T>;
 }

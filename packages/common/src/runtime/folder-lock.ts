@@ -170,7 +170,8 @@ async function processStart(pid: number): Promise<{ state: string; startTicks: s
 
 function inUse(folder: string, path: string, holder: Holder, mine: Holder): AppError {
   const listening = holder.address === "" ? "" : `, listening on ${holder.address}`;
-  const message = `the data folder ${folder} is in use by ${holder.program}, process ${holder.pid} on ${holder.hostName}, since ${holder.since}${listening}`;
+  const who = `${holder.program}, process ${holder.pid} on ${holder.hostName}, since ${holder.since}${listening}`;
+  const message = `the data folder ${folder} is in use by ${who}`;
   return new AppError("DATA_FOLDER_IN_USE", message, {
     metadata: {
       folder,

@@ -4,9 +4,15 @@ import type { HostStore } from "../store/hosts.ts";
 /** All that a call of an agent needs to know of its host without reading it: what changes is read where it is used. */
 export type AcceptedHost = Pick<Host, "id" | "name">;
 
-/** Which certificates of workers count. The database is asked once for each connection, and again when the host's certificates have changed. */
+/**
+ * Which certificates of workers count. The database is asked once for each connection, and again when the host's certificates
+ * have changed.
+ */
 export interface AcceptedCertificates {
-  /** The host whose certificate it is; undefined when it is revoked. `connection` is an object that lives as long as the connection. */
+  /**
+   * The host whose certificate it is; undefined when it is revoked. `connection` is an object that lives as long as the
+   * connection.
+   */
   accepts(connection: object, hostId: string, serial: string): Promise<AcceptedHost | undefined>;
   /** Call it after every change of the host's certificates: whatever was accepted before is asked again. */
   forget(hostId: string): void;

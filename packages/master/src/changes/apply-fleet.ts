@@ -41,7 +41,8 @@ export interface FleetChangesOptions {
   readonly hosts: HostRegistry;
   readonly converger: Converger;
   readonly images: ImagePreparation;
-  readonly policyChanged: () => void;
+  /** The fleet's settings were stored, its drift policy among them. */
+  readonly onSettings: () => void;
   readonly catalogue: Catalogue;
 }
 
@@ -55,7 +56,7 @@ interface PlannedFleet extends PlannedChange {
 const mostNamed = 500;
 
 export function createFleetChanges(options: FleetChangesOptions): FleetChanges {
-  const { store, door, hosts, converger, images, catalogue, policyChanged } = options;
+  const { store, door, hosts, converger, images, catalogue, onSettings } = options;
   const difference = async (tx: Tx, fleet: ExpandedFleet | undefined): Promise<DeckyChange[]> => {
     const deckies = await store.deckies.ofScope(tx, "fleet");
     const present = {
@@ -103,10 +104,6 @@ export function createFleetChanges(options: FleetChangesOptions): FleetChanges {
     }
   };
 
-  /** Returns whether the drift policy is another one now. */
-  const replaceSettings = async (tx: Tx, { lan, driftPolicy, movePolicy }: ExpandedFleet): Promise<boolean> =>
-    (await store.fleets.replace(tx, { lan, driftPolicy, movePolicy })) !== driftPolicy;
-
   const storeFleet = (request: FleetRequest, planned: PlannedFleet | undefined) =>
     store.transaction(async (tx) => {
       await store.fleets.lockPlacement(tx);
@@ -116,12 +113,15 @@ export function createFleetChanges(options: FleetChangesOptions): FleetChanges {
       if (planned !== undefined && digestOfDifference(all, catalogue) !== planned.differenceDigest)
         throw planChanged("the fleet", planned.digest, "");
       const changes = all.filter((change) => change.action !== "keep");
-      const isNewPolicy = request.fleet !== undefined && (await replaceSettings(tx, request.fleet));
+      if (request.fleet !== undefined) {
+        const { lan, driftPolicy, movePolicy } = request.fleet;
+        await store.fleets.replace(tx, { lan, driftPolicy, movePolicy });
+      }
       const now = new Date();
       const end = changes.length === 0 ? ({ state: "succeeded", finishedAt: now } as const) : ({ state: "running" } as const);
       const parent = { ...operationOf(request, planned?.plan ?? summary(all, catalogue)), startedAt: now, ...end };
       const parts = await storeParts(tx, parent, agreedParts(changes, planned), { store, catalogue });
-      return { parent, parts, changes, isNewPolicy };
+      return { parent, parts, changes };
     });
 
   return {
@@ -137,9 +137,9 @@ export function createFleetChanges(options: FleetChangesOptions): FleetChanges {
           ]);
         },
         async store(planned) {
-          const { parent, parts, changes, isNewPolicy } = await storeFleet(request, planned);
+          const { parent, parts, changes } = await storeFleet(request, planned);
           store.events.wake();
-          if (isNewPolicy) policyChanged();
+          if (request.fleet !== undefined) onSettings();
           images.begin(parent.id, hostedTargets(changes));
           for (const part of parts) if (part.deckyId !== null) converger.wake(part.deckyId);
           return { row: parent, steps: [], children: parts.map(({ id }) => id) };

@@ -11,8 +11,9 @@ export interface HostedTarget {
 }
 
 /**
- * Gets the images of an operation about many deckies onto their hosts before its parts need them: once for each host that is here, in the background, until
- * the operation has ended. Nothing waits for it, and what fails is said by the parts, which get what is still missing.
+ * Gets the images of an operation about many deckies onto their hosts before its parts need them: once for each host that can
+ * be reached, in the background, until the operation has ended. Nothing waits for it, and what fails is said by the parts,
+ * which get what is still missing.
  */
 export interface ImagePreparation {
   begin(operationId: string, targets: readonly HostedTarget[]): void;

@@ -21,7 +21,8 @@ export function admit(
   if (facts.protocolVersion !== protocolVersion)
     throw new AppError(
       "VERSION_SKEW",
-      `the worker (${facts.agentVersion || "unknown version"}) speaks protocol ${facts.protocolVersion}, this master (${own.version}) speaks ${protocolVersion}`,
+      `the worker (${facts.agentVersion || "unknown version"}) speaks protocol ${facts.protocolVersion}, ` +
+        `this master (${own.version}) speaks ${protocolVersion}`,
       { metadata: { expected: String(protocolVersion), actual: String(facts.protocolVersion) } },
     );
   const skewMs = timestampDate(facts.clock).getTime() - own.now.getTime();

@@ -6,7 +6,10 @@ import { writeFileAtomically } from "@decnet/common/runtime/atomic-file";
 const caYears = 10;
 const masterTtlMs = 90 * 86_400_000;
 
-/** The installation's own certificate authority, in `<dataDir>/pki`; made at the first start. The key is 0600 and leaves nowhere. */
+/**
+ * The installation's own certificate authority, in `<dataDir>/pki`; made at the first start. The key is 0600 and leaves
+ * nowhere.
+ */
 export async function openOwnAuthority(dataDir: string, installation: string): Promise<CertificateAuthority> {
   const folder = join(dataDir, "pki");
   await mkdir(folder, { recursive: true, mode: 0o700 });

@@ -33,8 +33,8 @@ export interface Enrollment {
     readonly address: string;
   }): Promise<{ readonly host: Host; readonly certificate: IssuedCertificate }>;
   /**
-   * A new certificate; the one that asked for it stays valid until it ends. While the host is connected, only the certificate that it is connected with is
-   * renewed: a copy of an older one leads nowhere.
+   * A new certificate; the one that asked for it stays valid until it ends. While the host is connected, only the certificate
+   * that it is connected with is renewed: a copy of an older one leads nowhere.
    */
   renew(host: Pick<Host, "id" | "name">, serial: string, csrPem: string): Promise<IssuedCertificate>;
   refused(most: number): Promise<RefusedJoin[]>;
@@ -46,7 +46,10 @@ export function createEnrollment(options: EnrollmentOptions): Enrollment {
   const issue = (host: Pick<Host, "id" | "name">, csrPem: string): Promise<IssuedCertificate> =>
     authority.issueAgent({ csrPem, hostId: host.id, hostName: host.name, ttlMs: certificateTtlMs, now: new Date() });
 
-  /** A name that is known and whose worker is away may join again: a lost disk, an expired certificate. Its old certificates end there. */
+  /**
+   * A name that is known and whose worker is away may join again: a lost disk, an expired certificate. Its old certificates
+   * end there.
+   */
   const takeHost = async (tx: Tx, name: string, labels: Record<string, string>, known: string | null): Promise<Host> => {
     const present = await store.hosts.lockByName(tx, name);
     if (present !== undefined) {

@@ -9,12 +9,14 @@ import type { DriftPolicy } from "../model/decky.ts";
 import type { Host } from "../model/host.ts";
 import type { Turn } from "../store/database.ts";
 import type { Store } from "../store/store.ts";
+import { watchDriftPolicy } from "./drift-policy.ts";
 import { takeReports } from "./reports.ts";
 
 export interface RegistrationOptions {
   readonly store: Store;
   readonly registry: HostRegistry;
   readonly log: Logger;
+  readonly stopping: AbortSignal;
   readonly catalogueDigest: string;
   readonly version: string;
 }
@@ -23,21 +25,27 @@ export interface RegistrationOptions {
 type RegisteredHost = Pick<Host, "id" | "name">;
 
 export interface Registration {
-  /** Refuses a second agent while the first one answers, and what does not fit this master. `signal` is the caller's: one that is gone is not served. */
+  /**
+   * Refuses a second agent while the first one answers, and what does not fit this master. `signal` is the caller's: one that
+   * is gone is not served.
+   */
   register(
     host: RegisteredHost,
     request: RegisterRequest,
     address: string,
     signal: AbortSignal,
   ): Promise<{ acknowledged: bigint; remove: { scope: string; name: string }[]; driftPolicy: DriftPolicy }>;
-  /** Takes reports in order, once each. Throws DECKY_NOT_ON_HOST for a report about a decky that is another host's; nothing of it is stored then. */
+  /**
+   * Takes reports in order, once each. Throws DECKY_NOT_ON_HOST for a report about a decky that is another host's; nothing of
+   * it is stored then.
+   */
   report(
     host: RegisteredHost,
     request: ReportRequest,
     signal: AbortSignal,
   ): Promise<{ acknowledged: bigint; fullResync: boolean; driftPolicy: DriftPolicy }>;
-  /** The fleet's drift policy was stored: connected agents are told it at once. */
-  policyChanged(): void;
+  /** The fleet's drift policy was stored: when it is another one now, connected agents are told at once. */
+  notePolicy(): void;
 }
 
 const turn = (signal: AbortSignal): Turn => ({ of: "agents", signal });
@@ -45,32 +53,20 @@ const turn = (signal: AbortSignal): Turn => ({ of: "agents", signal });
 /** The database counts no further. */
 const lastSequence = 2n ** 62n;
 
-/** What heartbeats are told of the fleet's policy may be so old, when another master of this database stored it. */
-const policyMs = 5_000;
-
 export function createRegistration(options: RegistrationOptions): Registration {
   const { store, registry, log } = options;
   const instances = new Map<string, string>();
   /** The newest report of each host that was taken in this master's life, for heartbeats. */
   const newestTaken = new Map<string, bigint>();
 
-  let asked: { readonly at: number; readonly policy: Promise<DriftPolicy> } | undefined;
-  /** Heartbeats of all hosts share one look-up of the fleet. */
-  const recentPolicy = (): Promise<DriftPolicy> => {
-    if (asked !== undefined && performance.now() - asked.at < policyMs) return asked.policy;
-    const mine = { at: performance.now(), policy: store.fleets.driftPolicy() };
-    asked = mine;
-    mine.policy.catch(() => {
-      if (asked === mine) asked = undefined;
-    });
-    return mine.policy;
-  };
+  const policy = watchDriftPolicy(options);
 
   const refuseSecondAgent = async (host: RegisteredHost, instanceId: string, address: string): Promise<void> => {
     const present = registry.connected(host.name);
     if (present === undefined || instances.get(host.id) === instanceId) return;
     if (!(await present.answers())) return present.close();
-    const message = `a second agent with the identity of ${host.name} called from ${address}; the one from ${present.address} goes on`;
+    const first = `the one from ${present.address} goes on`;
+    const message = `a second agent with the identity of ${host.name} called from ${address}; ${first}`;
     log.warn("a second agent with one identity", { host: host.name, address, connectedFrom: present.address });
     await store.hosts.note(host.id, { message });
     throw new AppError("HOST_ALREADY_CONNECTED", message, { metadata: { host: host.name } });
@@ -104,12 +100,12 @@ export function createRegistration(options: RegistrationOptions): Registration {
       }, turn(signal));
       instances.set(host.id, request.instanceId);
       newestTaken.set(host.id, answer.acknowledged);
-      return { ...answer, driftPolicy: await store.fleets.driftPolicy() };
+      return { ...answer, driftPolicy: await policy.read() };
     },
     async report(host, request, signal) {
       if (request.lookedMsAgo !== undefined) registry.connected(host.name)?.noteCheck(new Date(Date.now() - request.lookedMsAgo));
       if (request.items.length === 0) {
-        const driftPolicy = await recentPolicy();
+        const driftPolicy = await policy.recent();
         return { acknowledged: newestTaken.get(host.id) ?? 0n, fullResync: registry.takeResync(host.name), driftPolicy };
       }
       const { events, ...answer } = await store.transaction(async (tx) => {
@@ -133,11 +129,9 @@ export function createRegistration(options: RegistrationOptions): Registration {
       newestTaken.set(host.id, answer.acknowledged);
       if (events.length > 0) store.events.wake();
       const fullResync = registry.takeResync(host.name) || answer.fullResync;
-      return { ...answer, fullResync, driftPolicy: await store.fleets.driftPolicy() };
+      return { ...answer, fullResync, driftPolicy: await policy.read() };
     },
-    policyChanged() {
-      asked = undefined;
-      registry.nudgeAll();
-    },
+    // One that cannot be read now is read again before long.
+    notePolicy: () => void policy.read().catch(() => undefined),
   };
 }

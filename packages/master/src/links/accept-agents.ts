@@ -26,8 +26,8 @@ const answerMs = 3_000;
 const baseUrl = "http://agent";
 
 /**
- * Takes TLS connections that agents opened to be served on, and makes hosts of them. The certificate says which host it is; one that is decommissioned,
- * expired or not ours is hung up on, and so is a second agent while the first one answers.
+ * Takes TLS connections that agents opened to be served on, and makes hosts of them. The certificate says which host it is;
+ * one that is decommissioned, expired or not ours is hung up on, and so is a second agent while the first one answers.
  */
 export function createAgentAcceptor({
   store,
@@ -65,11 +65,8 @@ export function createAgentAcceptor({
       return refuse(row.name, "HOST_ALREADY_CONNECTED", "another agent was quicker");
     const warnings = (row.agentInfo?.["warnings"] as string[] | undefined) ?? [];
     const host = connectBack(row, certificate.serial, socket, address, warnings);
-    const end = endWithCertificate(socket, certificate.notAfter);
-    socket.once("close", () => {
-      clearInterval(end);
-      registry.detach(row.name, host);
-    });
+    endWithCertificate(socket, certificate.notAfter);
+    socket.once("close", () => registry.detach(row.name, host));
     registry.attach(row.name, host);
     log.info("a host is connected", { host: row.name, address });
   };
@@ -83,10 +80,16 @@ export function createAgentAcceptor({
 }
 
 /** No connection outlives its certificate: a worker that does not renew it is not heard any more. */
-function endWithCertificate(socket: tls.TLSSocket, notAfter: Date): NodeJS.Timeout {
-  return setInterval(() => {
-    if (Date.now() >= notAfter.getTime()) socket.destroy();
-  }, 1_000).unref();
+function endWithCertificate(socket: tls.TLSSocket, notAfter: Date): void {
+  let timer: NodeJS.Timeout | undefined;
+  const check = () => {
+    const leftMs = notAfter.getTime() - Date.now();
+    if (leftMs <= 0) socket.destroy();
+    // A clock that is set meanwhile is noticed within a minute.
+    else timer = setTimeout(check, Math.min(leftMs, 60_000)).unref();
+  };
+  socket.once("close", () => clearTimeout(timer));
+  check();
 }
 
 /** HTTP/2 with the roles turned round: the agent opened the connection, the master calls. */
@@ -97,14 +100,19 @@ function connectBack(
   address: string,
   warnings: readonly string[],
 ): ConnectedHost {
-  const session = openSocketSession(socket, baseUrl);
+  let checkedAt: Date | undefined;
+  const noteCheck = (at: Date) => {
+    if (checkedAt === undefined || at > checkedAt) checkedAt = at;
+  };
+  const session = openSocketSession(socket, baseUrl, (note) => {
+    if (note.kind === "checked") noteCheck(new Date(Date.now() - note.msAgo));
+  });
   const transport = createGrpcTransport({
     baseUrl,
     sessionManager: session.manager,
     readMaxBytes: 16 << 20,
     interceptors: [cleanAnswers],
   });
-  let checkedAt: Date | undefined;
   return {
     id,
     serial,
@@ -112,9 +120,8 @@ function connectBack(
     since: new Date(),
     link: createRemoteHost(name, transport, warnings),
     checkedAt: () => checkedAt,
-    noteCheck(at) {
-      checkedAt = at;
-    },
+    noteCheck,
+    reportNow: () => session.tell({ kind: "report-now" }),
     answers: () => session.answers(answerMs),
     close: session.close,
   };

@@ -27,8 +27,6 @@ export interface HostLink {
   ): AsyncIterable<LogEntry>;
   /** Gets images onto the host before anything needs them. Those that could not be had are in the result. */
   prepareImages(targets: readonly PresentTarget[], signal: AbortSignal): Promise<readonly PreparedImage[]>;
-  /** Has the host report at once: the response has something new for it. */
-  nudge(): Promise<void>;
   ping(): Promise<void>;
 }
 
@@ -47,7 +45,5 @@ export function createLocalHost(engine: Engine): LocalHost {
         targets.map(({ spec }) => spec),
         signal,
       ),
-    // It reports to nobody.
-    nudge: async () => undefined,
   };
 }

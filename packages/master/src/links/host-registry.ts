@@ -12,6 +12,8 @@ export interface ConnectedHost {
   /** When the agent last checked all of its host for drift, as it reported on this connection. */
   checkedAt(): Date | undefined;
   noteCheck(at: Date): void;
+  /** Has the agent report now: something is to be told in answer. */
+  reportNow(): void;
   /** Asks the agent over the connection; false when it does not answer in time. */
   answers(): Promise<boolean>;
   close(): void;
@@ -28,12 +30,10 @@ export interface HostRegistry {
   detach(name: string, host: ConnectedHost): void;
   /** When a worker that is away was last connected, in this master's life. */
   lostAt(name: string): Date | undefined;
-  /** What is stored of a host's deckies is not what its agent said last: it is to report everything again, and soon. */
+  /** What is stored of a host's deckies is not what its agent said last: it is to report everything again. */
   wantResync(name: string): void;
   /** Whether that was wanted since the last time. */
   takeResync(name: string): boolean;
-  /** What every connected agent is told with the response to its report has changed: all of them report now. */
-  nudgeAll(): void;
   readonly names: readonly string[];
 }
 
@@ -47,8 +47,6 @@ export function createHostRegistry({ local, onAttached, onDetached }: HostRegist
   const hosts = new Map<string, ConnectedHost>();
   const lost = new Map<string, Date>();
   const stale = new Set<string>();
-  /** An agent that does not hear it, or is too old for it, reports by itself before long. */
-  const nudge = ({ link }: ConnectedHost) => void link.nudge().catch(() => undefined);
   return {
     link(name) {
       if (name === local.name) return local;
@@ -66,7 +64,7 @@ export function createHostRegistry({ local, onAttached, onDetached }: HostRegist
     attach(name, host) {
       hosts.set(name, host);
       lost.delete(name);
-      if (stale.has(name)) nudge(host);
+      if (stale.has(name)) host.reportNow();
       onAttached(name);
     },
     detach(name, host) {
@@ -77,16 +75,10 @@ export function createHostRegistry({ local, onAttached, onDetached }: HostRegist
     },
     lostAt: (name) => lost.get(name),
     wantResync(name) {
-      // Once for all that is wanted before it reports.
-      if (stale.has(name)) return;
       stale.add(name);
-      const host = hosts.get(name);
-      if (host !== undefined) nudge(host);
+      hosts.get(name)?.reportNow();
     },
     takeResync: (name) => stale.delete(name),
-    nudgeAll() {
-      for (const host of hosts.values()) nudge(host);
-    },
     get names() {
       return [local.name, ...hosts.keys()];
     },

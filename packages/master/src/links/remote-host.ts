@@ -12,7 +12,10 @@ const quickMs = 10_000;
 /** Many images may have to be built, one after another. */
 const imagesMs = 60 * 60_000;
 
-/** A worker, over the connection that its agent opened. A connection that breaks is HOST_UNREACHABLE: what the agent had accepted by then goes on there. */
+/**
+ * A worker, over the connection that its agent opened. A connection that breaks is HOST_UNREACHABLE: what the agent had
+ * accepted by then goes on there.
+ */
 export function createRemoteHost(name: string, transport: Transport, warnings: readonly string[]): HostLink {
   const agent = createClient(AgentService, transport);
   const guarded = async <T>(signal: AbortSignal | undefined, call: () => Promise<T>): Promise<T> => {
@@ -74,7 +77,6 @@ export function createRemoteHost(name: string, transport: Transport, warnings: r
         const request = { deckies: targets.map(toSpecMessage) };
         return (await agent.prepareImages(request, { timeoutMs: imagesMs, signal })).images;
       }),
-    nudge: () => guarded(undefined, async () => void (await agent.reportNow({}, { timeoutMs: quickMs }))),
     ping: () => guarded(undefined, async () => void (await agent.inspect({}, { timeoutMs: quickMs }))),
   };
 }

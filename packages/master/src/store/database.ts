@@ -152,14 +152,20 @@ async function guarded<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
+/** What the driver says, without a code, of a connection that is gone. */
+const connectionTroubles = [
+  "Connection terminated",
+  "timeout exceeded when trying to connect",
+  "Client has encountered a connection error",
+  "not queryable",
+];
+
 function isAway(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   const state = sqlStateOf(error);
   // Classes 08 (connection) and 57P (shut down, starting up), and the codes of the socket itself.
   if (state !== undefined) return /^(08|57P|53300|ECONN|ENOENT|EPIPE|ETIMEDOUT)/.test(state);
-  return /Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error|not queryable/i.test(
-    error.message,
-  );
+  return connectionTroubles.some((trouble) => error.message.includes(trouble));
 }
 
 function sqlStateOf(error: unknown): string | undefined {

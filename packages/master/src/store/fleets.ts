@@ -7,14 +7,11 @@ import { insertRows } from "./write.ts";
 /** What the fleet's deckies have in common: one row. */
 export interface FleetStore {
   driftPolicy(): Promise<DriftPolicy>;
-  /** Returns the settings' drift policy as it was before. */
-  replace(tx: Tx, settings: Omit<FleetSettings, "id" | "updatedAt">): Promise<DriftPolicy>;
+  replace(tx: Tx, settings: Omit<FleetSettings, "id" | "updatedAt">): Promise<void>;
   /** Changes that choose addresses or hosts for deckies exclude each other until the transaction ends. */
   lockPlacement(tx: Tx): Promise<void>;
 }
 
-/** Of an installation without a fleet. */
-const usualPolicy: DriftPolicy = "repair";
 const placementLock = 7_233_003;
 
 export function createFleetStore(database: Database): FleetStore {
@@ -24,14 +21,11 @@ export function createFleetStore(database: Database): FleetStore {
         { name: "decnet-drift-policy", text: "SELECT drift_policy FROM fleet" },
         [],
       );
-      return rows[0]?.drift_policy ?? usualPolicy;
+      return rows[0]?.drift_policy ?? "repair";
     },
     async replace(tx, settings) {
-      const [before] = await managerOf(tx).query<[{ drift_policy: DriftPolicy }[], number]>(
-        "DELETE FROM fleet RETURNING drift_policy",
-      );
+      await managerOf(tx).query("DELETE FROM fleet");
       await insertRows(tx, Fleets, [{ ...settings, id: 1, updatedAt: new Date() }]);
-      return before[0]?.drift_policy ?? usualPolicy;
     },
     async lockPlacement(tx) {
       await managerOf(tx).query("SELECT pg_advisory_xact_lock($1)", [placementLock]);

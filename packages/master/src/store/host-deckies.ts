@@ -80,7 +80,8 @@ export function createHostDeckies(database: Database): HostDeckies {
     },
     async forgetHost(tx, host) {
       await managerOf(tx).query(
-        `UPDATE deckies SET pending_removals = array_remove(pending_removals, $1), last_host = nullif(last_host, $1), version = version + 1
+        `UPDATE deckies SET pending_removals = array_remove(pending_removals, $1), last_host = nullif(last_host, $1),
+             version = version + 1
            WHERE $1 = ANY (pending_removals) OR last_host = $1`,
         [host],
       );

@@ -90,5 +90,6 @@ export function hostNotFound(name: string): AppError {
 
 const others = {
   name: "decnet-other-hosts",
-  text: `SELECT id, name, last_seen AS "lastSeen" FROM hosts WHERE decommissioned_at IS NULL AND NOT (name = ANY ($1)) ORDER BY name`,
+  text: `SELECT id, name, last_seen AS "lastSeen" FROM hosts
+    WHERE decommissioned_at IS NULL AND NOT (name = ANY ($1)) ORDER BY name`,
 };

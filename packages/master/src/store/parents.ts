@@ -21,8 +21,10 @@ const lock = `SELECT id FROM operations WHERE decky_id IS NULL AND state IN ('pe
   ORDER BY id FOR NO KEY UPDATE`;
 
 const end = `UPDATE operations AS parent SET finished_at = now(),
-    state = CASE WHEN parent.error IS NOT NULL OR counted.failed > 0 THEN 'failed' WHEN counted.cancelled > 0 THEN 'cancelled' ELSE 'succeeded' END,
-    error = coalesce(parent.error, (SELECT part.error || jsonb_build_object('message', part.decky_name || ': ' || (part.error ->> 'message'))
+    state = CASE WHEN parent.error IS NOT NULL OR counted.failed > 0 THEN 'failed'
+      WHEN counted.cancelled > 0 THEN 'cancelled' ELSE 'succeeded' END,
+    error = coalesce(parent.error, (
+      SELECT part.error || jsonb_build_object('message', part.decky_name || ': ' || (part.error ->> 'message'))
       FROM operations AS part WHERE part.parent = parent.id AND part.state = 'failed' ORDER BY part.decky_name LIMIT 1))
   FROM unnest($1::text[]) AS given (id), LATERAL (
     SELECT count(*) FILTER (WHERE part.state = 'failed') AS failed, count(*) FILTER (WHERE part.state = 'cancelled') AS cancelled

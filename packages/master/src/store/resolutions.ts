@@ -52,15 +52,24 @@ const stepKey = ["operation_id", "attempt", "number"];
 const stepColumns = step.columns.filter((column) => !stepKey.includes(column));
 
 const assign = (columns: readonly string[], from: string) => columns.map((column) => `${column} = ${from}.${column}`).join(", ");
-const list = (columns: readonly string[], from = "") => columns.map((column) => `${from}${column}`).join(", ");
+
 /** Rows of one table, each with the id of the decky whose decision it belongs to. */
-const rowsOf = (table: string, parameter: number) =>
+const rowsOf = ({ table }: { readonly table: string }, parameter: number) =>
   `json_array_elements($${parameter}) WITH ORDINALITY AS item (value, at)
-     JOIN guard ON guard.id = (item.value ->> 'of')::uuid, LATERAL json_populate_record(NULL::${table}, item.value -> 'row') AS row`;
+     JOIN guard ON guard.id = (item.value ->> 'of')::uuid,
+     LATERAL json_populate_record(NULL::${table}, item.value -> 'row') AS row`;
+
+const insert = (codec: { readonly table: string; readonly columns: readonly string[] }, parameter: number, before = "") =>
+  `INSERT INTO ${codec.table} (${codec.columns.join(", ")})
+     SELECT ${codec.columns.map((column) => `row.${column}`).join(", ")} FROM ${before}${rowsOf(codec, parameter)}`;
+
+/** What has to be written before the outbox is locked. */
+const writes = ["patched", "gone", "revised", "opened", "changed", "stepped", "audited"];
 
 /**
- * One statement is one round trip and one commit. Whatever belongs to a decision hangs on the guard: a decky whose version is another by now, or that somebody
- * else has locked, has no row there. The lock of the outbox comes last, and events get their positions under it.
+ * One statement is one round trip and one commit. Whatever belongs to a decision hangs on the guard: a decky whose
+ * version is another by now, or that somebody else has locked, has no row there. The lock of the outbox comes last, and
+ * events get their positions under it.
  */
 const commit: Statement = {
   name: "decnet-commit",
@@ -70,29 +79,28 @@ const commit: Statement = {
       SELECT decky.id, given.gone FROM deckies AS decky JOIN given ON given.id = decky.id AND given.version = decky.version
       ORDER BY decky.id FOR NO KEY UPDATE OF decky SKIP LOCKED
     ), patched AS (
-      UPDATE deckies SET ${assign(deckyColumns, "row")} FROM ${rowsOf("deckies", 2)} WHERE deckies.id = guard.id RETURNING deckies.id
+      UPDATE deckies SET ${assign(deckyColumns, "row")} FROM ${rowsOf(decky, 2)}
+      WHERE deckies.id = guard.id RETURNING deckies.id
     ), gone AS (
       DELETE FROM deckies USING guard WHERE deckies.id = guard.id AND guard.gone RETURNING deckies.id
     ), revised AS (
-      INSERT INTO decky_revisions (${list(revision.columns)}) SELECT ${list(revision.columns, "row.")} FROM ${rowsOf("decky_revisions", 3)}
-      RETURNING number
+      ${insert(revision, 3)} RETURNING number
     ), opened AS (
-      INSERT INTO operations (${list(operation.columns)}) SELECT ${list(operation.columns, "row.")} FROM ${rowsOf("operations", 4)}
-      RETURNING id
+      ${insert(operation, 4)} RETURNING id
     ), changed AS (
-      UPDATE operations SET ${assign(operationColumns, "row")} FROM ${rowsOf("operations", 5)}
+      UPDATE operations SET ${assign(operationColumns, "row")} FROM ${rowsOf(operation, 5)}
       WHERE operations.id = row.id AND operations.state IN ('pending', 'running') RETURNING operations.id
     ), stepped AS (
-      INSERT INTO operation_steps (${list(step.columns)}) SELECT ${list(step.columns, "row.")} FROM ${rowsOf("operation_steps", 6)}
-      ON CONFLICT (${list(stepKey)}) DO UPDATE SET ${assign(stepColumns, "excluded")} RETURNING number
+      ${insert(step, 6)}
+      ON CONFLICT (${stepKey.join(", ")}) DO UPDATE SET ${assign(stepColumns, "excluded")} RETURNING number
     ), audited AS (
-      INSERT INTO audit (${list(audit.columns)}) SELECT ${list(audit.columns, "row.")} FROM ${rowsOf("audit", 7)} RETURNING id
+      ${insert(audit, 7)} RETURNING id
+    ), written AS (
+      SELECT ${writes.map((name) => `(SELECT count(*) FROM ${name})`).join(" + ")} AS rows
     ), locked AS MATERIALIZED (
-      SELECT pg_advisory_xact_lock($9::int) FROM (SELECT (SELECT count(*) FROM patched) + (SELECT count(*) FROM gone) + (SELECT count(*) FROM revised)
-        + (SELECT count(*) FROM opened) + (SELECT count(*) FROM changed) + (SELECT count(*) FROM stepped) + (SELECT count(*) FROM audited) AS rows) AS written
-      WHERE written.rows >= 0 AND json_array_length($8) > 0
+      SELECT pg_advisory_xact_lock($9::int) FROM written WHERE written.rows >= 0 AND json_array_length($8) > 0
     ), told AS (
-      INSERT INTO outbox (${list(outbox.columns)}) SELECT ${list(outbox.columns, "row.")} FROM locked, ${rowsOf("outbox", 8)} ORDER BY item.at
+      ${insert(outbox, 8, "locked, ")} ORDER BY item.at
     )
     SELECT id FROM guard`,
 };

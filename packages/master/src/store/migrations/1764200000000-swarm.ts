@@ -49,9 +49,11 @@ const statements = [
   // Where it still has to be removed after a move.
   "ALTER TABLE deckies ADD COLUMN previous_host text",
   "CREATE INDEX deckies_host ON deckies (host)",
-  "ALTER TABLE fleet ADD COLUMN move_policy text NOT NULL DEFAULT 'remove_first' CONSTRAINT fleet_move_policy CHECK (move_policy IN ('remove_first', 'keep_old'))",
+  `ALTER TABLE fleet ADD COLUMN move_policy text NOT NULL DEFAULT 'remove_first'
+     CONSTRAINT fleet_move_policy CHECK (move_policy IN ('remove_first', 'keep_old'))`,
   "ALTER TABLE fleet ALTER COLUMN move_policy DROP DEFAULT",
-  "ALTER TABLE operations ADD COLUMN when_away text NOT NULL DEFAULT 'queue' CONSTRAINT operations_when_away CHECK (when_away IN ('queue', 'refuse'))",
+  `ALTER TABLE operations ADD COLUMN when_away text NOT NULL DEFAULT 'queue'
+     CONSTRAINT operations_when_away CHECK (when_away IN ('queue', 'refuse'))`,
   "ALTER TABLE operations ALTER COLUMN when_away DROP DEFAULT",
 ];
 

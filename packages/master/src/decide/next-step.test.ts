@@ -1,0 +1,63 @@
+import { expect, it } from "vitest";
+import type { Decky, MovePolicy } from "../model/decky.ts";
+import { makeOperation, type Operation } from "../model/operation.ts";
+import { type Next, nextStep } from "./next-step.ts";
+
+const add = makeOperation({ kind: "add_service", actor: "ann" });
+const cancelled: Operation = { ...add, cancelRequested: true };
+const error = { reason: "APPLY_FAILED", message: "no", next: [], outputTail: [], undone: false } as const;
+const undoing: Operation = { ...cancelled, error };
+
+/** Lives on edge-1, runs there, and is nowhere else. */
+interface Given {
+  readonly open?: readonly Operation[];
+  readonly removals?: readonly string[];
+  readonly policy?: MovePolicy;
+  readonly isRendered?: boolean;
+  readonly leaving?: boolean;
+  readonly away?: readonly string[];
+}
+
+function next({ open = [add], removals = [], policy = "remove_first", isRendered = true, leaving = false, away = [] }: Given) {
+  const decky = { host: "edge-1", pendingRemovals: removals, renderedRevision: isRendered ? 1 : 0, leaving } as Decky;
+  const situation = { decky, open, movePolicy: policy, revisions: new Map(), attempts: new Map() };
+  return tell(nextStep(situation, (host) => !away.includes(host)));
+}
+
+/** The step, then the removals beside it. */
+function tell({ step, removals }: Next): string {
+  const main =
+    step.kind === "blocked" ? `blocked on ${step.host}` : step.kind === "remove" ? `remove from ${step.hosts}` : step.kind;
+  return removals.length === 0 ? main : `${main}, meanwhile remove from ${removals}`;
+}
+
+const moved = { removals: ["edge-2", "edge-3"], isRendered: false };
+
+it.each<[name: string, given: Given, text: string]>([
+  ["nothing is open", { open: [] }, "idle"],
+  ["nothing is open, and it runs at its new place", { open: [], removals: ["edge-2"] }, "idle, meanwhile remove from edge-2"],
+  ["nothing is open, and it does not run yet", { open: [], removals: ["edge-2"], isRendered: false }, "idle"],
+  ["nothing is open, and the old host is away", { open: [], removals: ["edge-2"], away: ["edge-2"] }, "idle"],
+  ["a change is open", {}, "apply"],
+  ["its host is away", { away: ["edge-1"] }, "blocked on edge-1"],
+  ["another host is away", { away: ["edge-2"] }, "apply"],
+  ["it moved, and is removed first", moved, "remove from edge-2,edge-3"],
+  ["it moved, is removed first, and one old host is away", { ...moved, away: ["edge-3"] }, "blocked on edge-3"],
+  ["it moved, is removed first, and the new host is away", { ...moved, away: ["edge-1"] }, "blocked on edge-1"],
+  ["it moved, and the old one is kept until it runs", { ...moved, policy: "keep_old" }, "apply"],
+  ["it moved, the old one is kept, and an old host is away", { ...moved, policy: "keep_old", away: ["edge-2"] }, "apply"],
+  [
+    "it runs at its new place, and changes while its host is away",
+    { removals: ["edge-2"], away: ["edge-1"] },
+    "blocked on edge-1, meanwhile remove from edge-2",
+  ],
+  ["it is torn down, and removed everywhere first", { ...moved, policy: "keep_old", leaving: true }, "remove from edge-2,edge-3"],
+  [
+    "it is torn down, and an old host that is away is left when it is back",
+    { ...moved, policy: "keep_old", leaving: true, away: ["edge-2", "edge-3"] },
+    "apply",
+  ],
+  ["its move was cancelled: it is undone before anything is removed", { ...moved, open: [cancelled] }, "apply"],
+  ["its move was cancelled while an old host is away", { ...moved, open: [cancelled], away: ["edge-2"] }, "blocked on edge-2"],
+  ["its move was cancelled and is being undone", { ...moved, open: [undoing] }, "remove from edge-2,edge-3"],
+])("%s", (_name, given, text) => expect(next(given)).toBe(text));

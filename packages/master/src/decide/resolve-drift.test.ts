@@ -1,0 +1,96 @@
+import type { CheckedDecky } from "@decnet/engine/engine";
+import type { Step } from "@decnet/engine/plan/plan";
+import { expect, it } from "vitest";
+import type { Decky } from "../model/decky.ts";
+import { formatResolution } from "./format-resolution.ts";
+import { type Checked, isQuiet, resolveDrift } from "./resolve-drift.ts";
+
+const checkedAt = new Date("2026-01-01T12:00:00Z");
+/** As much of a decky as these decisions look at. */
+const known: Partial<Decky> = {
+  ...{ id: "web-id", scope: "fleet", name: "web", host: "local", desiredRevision: 3, appliedRevision: 3, renderedRevision: 3 },
+  ...{ leaving: false, repairPaused: false, state: "running", message: "", pendingRemovals: [], failures: 0, retryAt: null },
+};
+const web = known as Decky;
+
+const settle: Step = { number: 1, kind: "settle", container: "web-ssh", target: "web-ssh", slug: "ssh", cause: "must listen" };
+const create: Step = { number: 1, kind: "create", container: "web-ssh", target: "web-ssh", slug: "ssh", cause: "missing" };
+
+function seen(steps: readonly Step[], state: "running" | "degraded" = "running", message = ""): Checked["seen"] {
+  const judged: CheckedDecky["judged"] = { state, message, baseId: "b", services: [] };
+  return { judged, plan: { steps, untouched: [], risks: [], digest: "" } };
+}
+
+const drifted = seen([create], "degraded", "ssh: there is no container");
+const later = new Date(checkedAt.getTime() + 1);
+
+it.each<[name: string, decky: Partial<Decky>, seen: Checked["seen"], policy: Checked["policy"], why: string, text: string]>([
+  ["all is as it was", {}, seen([]), "repair", "seen", ""],
+  ["it recovered by itself", { state: "degraded", message: "x" }, seen([]), "repair", "seen", 'state running, message ""'],
+  [
+    "a port does not listen yet: that is waited for",
+    {},
+    seen([settle], "degraded", "ssh: does not listen"),
+    "repair",
+    "seen",
+    'state degraded, message "ssh: does not listen"',
+  ],
+  [
+    "a container is gone",
+    {},
+    drifted,
+    "repair",
+    "drift is repaired",
+    'opens op-new pending · state degraded, message "ssh: there is no container" · again',
+  ],
+  ["drift is only reported", {}, drifted, "report", "drifted", 'state degraded, message "ssh: there is no container"'],
+  [
+    "a kept failure is left alone",
+    { repairPaused: true },
+    drifted,
+    "repair",
+    "drifted",
+    'state degraded, message "ssh: there is no container"',
+  ],
+  [
+    "the last repair failed a moment ago",
+    { retryAt: later },
+    drifted,
+    "repair",
+    "drifted",
+    'state degraded, message "ssh: there is no container"',
+  ],
+  [
+    "the last repair failed long enough ago",
+    { retryAt: checkedAt },
+    drifted,
+    "repair",
+    "drift is repaired",
+    'opens op-new pending · state degraded, message "ssh: there is no container" · again',
+  ],
+  [
+    "what drifted is no container: the plan is the message",
+    {},
+    seen([create]),
+    "report",
+    "drifted",
+    'message "1 create web-ssh (missing)"',
+  ],
+])("%s", (_name, more, what, policy, why, text) => {
+  const decky = { ...web, ...more };
+  const resolution = resolveDrift({ decky, seen: what, policy, checkedAt });
+  expect(formatResolution({ decky }, resolution).replaceAll(/op-[0-9a-f]{10}/g, "op-new")).toBe(text);
+  expect(resolution.why).toBe(why);
+});
+
+it("a repair is nobody's wish: what it cannot do stays as it is, and its plan is on record", () => {
+  const [repair] = resolveDrift({ decky: web, seen: drifted, policy: "repair", checkedAt }).opens;
+  expect(repair).toMatchObject({ kind: "repair", actor: "drift", onFailure: "keep", revision: 3 });
+  expect(repair?.plan?.text).toBe("1 create web-ssh (missing)");
+});
+
+it.each([
+  ["no step", [], true],
+  ["waiting for a port", [settle], true],
+  ["a container to create", [create, settle], false],
+])("%s", (_name, steps, quiet) => expect(isQuiet({ steps })).toBe(quiet));

@@ -1,0 +1,182 @@
+import type { Catalogue, CatalogueService, ConfigField } from "@decnet/engine/catalogue/types";
+import { describe, expect, it } from "vitest";
+import type { StoredService } from "./decky.ts";
+import * as services from "./services.ts";
+
+const field = (key: string, more: Partial<ConfigField> = {}): ConfigField =>
+  ({ key, type: "string", secret: false, enum: [], maxLength: 100, ...more }) as ConfigField;
+
+/** As much of a service of the catalog as these changes look at. */
+function entry(slug: string, ports: readonly string[], more: Partial<CatalogueService> = {}): CatalogueService {
+  const numbered = ports.map((port) => {
+    const [number, protocol] = port.split("/");
+    return { number: Number(number), protocol };
+  });
+  return { slug, ports: numbered, singleton: false, fields: [], ...more } as unknown as CatalogueService;
+}
+
+const ssh = entry("ssh", ["22/tcp"], {
+  fields: [field("banner"), field("password", { secret: true }), field("port", { type: "int" })],
+});
+const entries = [ssh, entry("telnet", ["23/tcp"]), entry("other-ssh", ["22/tcp"]), entry("udp", ["22/udp"])];
+const probe = entry("probe", [], { singleton: true });
+const catalogue: Catalogue = { services: new Map([...entries, probe].map((each) => [each.slug, each])), digest: "" };
+
+const present: readonly StoredService[] = [{ slug: "ssh", config: { banner: "hi", password: "p" } }];
+const refusal = (reason: string, more: object = {}) => expect.objectContaining({ reason, ...more });
+
+describe("a service of the catalog", () => {
+  it("is found by its slug", () => expect(services.findEntry(catalogue, "ssh")).toBe(ssh));
+  it.each([
+    ["one that is not on offer", "http", "SERVICE_UNKNOWN"],
+    ["one that runs once per host", "probe", "SERVICE_IS_SINGLETON"],
+  ])("%s is refused", (_name, slug, reason) => expect(() => services.findEntry(catalogue, slug)).toThrow(refusal(reason)));
+});
+
+describe("adding a service", () => {
+  const add = (slug: string) => services.addService(present, services.findEntry(catalogue, slug), {}, "web", catalogue);
+
+  it("puts it at the end", () => expect(add("telnet").map(({ slug }) => slug)).toEqual(["ssh", "telnet"]));
+  it("may take a port of another protocol", () => expect(add("udp")).toHaveLength(2));
+  it("is refused when it is there", () => expect(() => add("ssh")).toThrow(refusal("SERVICE_ALREADY_PRESENT")));
+  it("is refused when its port is taken, with who has it", () => {
+    const metadata = { decky: "web", service: "other-ssh", holder: "ssh", port: "22/tcp" };
+    expect(() => add("other-ssh")).toThrow(refusal("PORT_CONFLICT", { metadata }));
+  });
+});
+
+describe("removing a service", () => {
+  it("leaves the others", () => expect(services.removeService(present, "ssh", "web")).toEqual([]));
+  it("is refused when it is not there", () => {
+    expect(() => services.removeService(present, "telnet", "web")).toThrow(refusal("SERVICE_NOT_PRESENT"));
+  });
+});
+
+describe("updating a service", () => {
+  const change = { config: undefined, mode: "replace", clearSecrets: [], apply: true } as const;
+  const staged: StoredService = { slug: "ssh", config: { banner: "hi" }, staged: { banner: "soon" } };
+  const update = (more: Partial<services.ConfigUpdate>, before: StoredService = present[0]!) =>
+    services.updateService([before], ssh, { ...change, ...more }, "web")[0];
+
+  it.each<[name: string, update: Partial<services.ConfigUpdate>, config: StoredService["config"]]>([
+    ["replacing keeps secrets that are not named", { config: { port: 2222 } }, { port: 2222, password: "p" }],
+    ["replacing with a secret replaces it", { config: { password: "q" } }, { password: "q" }],
+    ["replacing with nothing leaves the secrets", { config: {} }, { password: "p" }],
+    ["merging keeps the rest", { mode: "merge", config: { port: 2222 } }, { banner: "hi", password: "p", port: 2222 }],
+    ["merging with null takes a setting back", { mode: "merge", config: { banner: null } }, { password: "p" }],
+    ["merging with an empty text takes a setting back", { mode: "merge", config: { banner: "" } }, { password: "p" }],
+    [
+      "a secret is never taken back by an empty text",
+      { mode: "merge", config: { password: "" } },
+      { banner: "hi", password: "p" },
+    ],
+    ["a secret is cleared by name", { mode: "merge", config: {}, clearSecrets: ["password"] }, { banner: "hi" }],
+    ["no settings are the stored ones", {}, { banner: "hi", password: "p" }],
+    ["values get their type", { config: { port: "22" } }, { port: 22, password: "p" }],
+  ])("%s", (_name, more, config) => expect(update(more)).toEqual({ slug: "ssh", config }));
+
+  it("without applying is staged beside what runs", () => {
+    expect(update({ config: { banner: "new" }, apply: false })).toEqual({
+      slug: "ssh",
+      config: { banner: "hi", password: "p" },
+      staged: { banner: "new", password: "p" },
+    });
+  });
+
+  it("builds on what is staged, and applies it", () => {
+    expect(update({ mode: "merge", config: { port: 1 } }, staged)).toEqual({ slug: "ssh", config: { banner: "soon", port: 1 } });
+    expect(update({}, staged)).toEqual({ slug: "ssh", config: { banner: "soon" } });
+  });
+
+  it("stages nothing when it asks for what runs", () => {
+    expect(update({ config: { banner: "hi" }, apply: false }, staged)).toEqual({ slug: "ssh", config: { banner: "hi" } });
+  });
+
+  it.each<[name: string, attempt: () => unknown, reason: string]>([
+    ["a service that is not there", () => services.updateService([], ssh, change, "web"), "SERVICE_NOT_PRESENT"],
+    ["a secret to clear that there is not", () => update({ clearSecrets: ["banner"] }), "CONFIG_INVALID"],
+    ["a bad value", () => update({ config: { port: "x" } }), "CONFIG_INVALID"],
+  ])("refuses %s", (_name, attempt, reason) => expect(attempt).toThrow(refusal(reason)));
+});
+
+describe("restoring services of an old revision", () => {
+  const list = (text: string): StoredService[] =>
+    text === ""
+      ? []
+      : text.split(" ").map((word) => ({ slug: word.split("=")[0] ?? "", config: { v: word.split("=")[1] ?? "" } }));
+  const text = (all: readonly StoredService[]) => all.map(({ slug, config }) => `${slug}=${config["v"]}`).join(" ");
+
+  it.each([
+    ["everything", "ssh=2 redis=2", "redis=1 http=1", "", "redis=1 http=1"],
+    ["one that changed, in its place", "ssh=2 redis=2", "ssh=1 redis=1", "ssh", "ssh=1 redis=2"],
+    ["one that is gone", "ssh=2", "ssh=1 redis=1", "redis", "ssh=2 redis=1"],
+    ["one that was not there", "ssh=2 redis=2", "ssh=1", "redis", "ssh=2"],
+    ["one that is and was not there", "ssh=2", "ssh=1", "redis", "ssh=2"],
+  ])("%s", (_name, now, old, slug, after) => {
+    expect(text(services.restoreServices(list(now), list(old), slug))).toBe(after);
+  });
+
+  it("takes no staged settings back", () => {
+    const old = [{ slug: "ssh", config: {}, staged: { v: "soon" } }];
+    expect(services.restoreServices([], old, "")).toEqual([{ slug: "ssh", config: {} }]);
+    expect(services.restoreServices([], old, "ssh")).toEqual([{ slug: "ssh", config: {} }]);
+  });
+});
+
+describe("two lists render alike", () => {
+  const a: StoredService = { slug: "a", config: { x: 1, y: 2 } };
+  it.each<[name: string, left: StoredService[], right: StoredService[], same: boolean]>([
+    ["when they are empty", [], [], true],
+    ["whatever the order of their keys", [a], [{ slug: "a", config: { y: 2, x: 1 } }], true],
+    ["whatever their order", [a, { slug: "b", config: {} }], [{ slug: "b", config: {} }, a], true],
+    ["whatever is staged", [a], [{ ...a, staged: { x: 9 } }], true],
+    ["not with another value", [a], [{ slug: "a", config: { x: 1, y: 3 } }], false],
+    ["not with another type of a value", [a], [{ slug: "a", config: { x: "1", y: 2 } }], false],
+    ["not with one more", [a], [a, { slug: "b", config: {} }], false],
+    ["not with another one", [a], [{ slug: "b", config: a.config }], false],
+  ])("%s", (_name, left, right, same) => expect(services.sameServices(left, right)).toBe(same));
+});
+
+describe("what differs between two lists", () => {
+  const is = (config: StoredService["config"], staged?: StoredService["config"]): StoredService[] => [
+    { slug: "ssh", config, ...(staged === undefined ? {} : { staged }) },
+  ];
+  const tell = (before: readonly StoredService[], after: readonly StoredService[]) =>
+    services
+      .diffServices(before, after, catalogue)
+      .map(({ service, action, fields }) =>
+        [
+          `${service} ${action}`,
+          ...fields.map((each) => `${each.key} ${each.action} ${each.secret ? "(secret)" : `${each.before} to ${each.after}`}`),
+        ].join(", "),
+      );
+
+  it.each<[name: string, before: StoredService[], after: StoredService[], told: string[]]>([
+    ["nothing", is({ port: 1 }), is({ port: 1 }), []],
+    ["a service more", [], is({ port: 1 }), ["ssh added, port added  to 1"]],
+    ["a service less", is({ port: 1 }), [], ["ssh removed, port removed 1 to "]],
+    [
+      "settings, in the order of their keys",
+      is({ port: 1, banner: "a" }),
+      is({ port: 2, banner: "b" }),
+      ['ssh changed, banner changed "a" to "b", port changed 1 to 2'],
+    ],
+    ["a secret, without its value", is({ password: "p" }), is({ password: "q" }), ["ssh changed, password changed (secret)"]],
+    ["what was staged", is({ port: 1 }), is({ port: 1 }, { port: 2 }), ["ssh staged, port staged 1 to 2"]],
+    [
+      "other settings than were staged",
+      is({ port: 1 }, { port: 2 }),
+      is({ port: 1 }, { port: 3 }),
+      ["ssh staged, port staged 2 to 3"],
+    ],
+    ["what is applied that was staged", is({ port: 1 }, { port: 2 }), is({ port: 2 }), ["ssh changed, port changed 1 to 2"]],
+  ])("%s", (_name, before, after, told) => expect(tell(before, after)).toEqual(told));
+
+  it("holds no value of a secret anywhere", () => {
+    const all = [
+      services.diffServices([], is({ password: "s3cret" }), catalogue),
+      services.diffServices(is({ password: "s3cret" }), [], catalogue),
+    ];
+    expect(JSON.stringify(all)).not.toContain("s3cret");
+  });
+});

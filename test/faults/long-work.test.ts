@@ -110,6 +110,23 @@ describe("an image that takes long to build", () => {
     );
   });
 
+  it("can be cancelled when it hangs before the parts of a fleet had their turn, and leaves no process behind", async () => {
+    const names = ["b", "c"].map((name) => `${master.prefix}-${name}`);
+    const others = names.map((name) => ({ name, services: [{ slug: hanging.slug }] }));
+    const { decky: present } = await master.fleet.getDecky({ decky });
+    const services = present?.services.map(({ slug }) => ({ slug })) ?? [];
+    const { operation: fleet } = await master.fleet.applyFleet({
+      fleet: { lan: master.lan, deckies: [{ ...decky, services }, ...others] },
+      options: { wait: Wait.ACCEPTED },
+    });
+    const id = fleet?.id ?? "";
+    await eventually(async () => (await processesWith(`hangs-${mark}`)).length > 0);
+    await master.operations.cancelOperation({ id });
+    await eventually(async () => ((await operation(id))?.state ?? 0) > OperationState.RUNNING, 30_000);
+    await eventually(async () => (await processesWith(`decnet/${hanging.slug}:`)).length === 0);
+    await eventually(async () => (await processesWith(`hangs-${mark}`)).length === 0);
+  });
+
   it("can be cancelled when it hangs, and leaves no process behind (W-51)", async () => {
     const before = await containersOf(decky.name);
     const { operation: hung } = await master.mutations.addService({

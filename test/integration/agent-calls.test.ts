@@ -17,6 +17,7 @@ import {
   type ReportItem,
 } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
 import { DriftPolicy } from "@decnet/contract/gen/decnet/v1/fleet_pb";
+import { OperationState, Wait } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { loadCatalogue } from "@decnet/engine/catalogue/load";
 import type { Catalogue } from "@decnet/engine/catalogue/types";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -24,6 +25,9 @@ import { ownCatalogue, testCatalogue } from "../support/catalogues.ts";
 import { createMemoryEngine } from "../support/memory-engine.ts";
 import { joinScriptedWorker, type ScriptedWorker } from "../support/scripted-worker.ts";
 import { eventually, type TestMaster, useMaster } from "../support/use-master.ts";
+
+/** Long before the next heartbeat. */
+const soonMs = 2_500;
 
 /** A real master and real agents on engines in memory: which calls agents make, and whose are accepted. */
 describe("calls of agents", () => {
@@ -44,7 +48,7 @@ describe("calls of agents", () => {
         lan: { name: "lan", subnet: "10.77.0.0/24" },
         dispose: () => rm(folder, { recursive: true, force: true }),
       },
-      env: { DECNET_TLS_HOST: "127.0.0.1", DECNET_TLS_PORT: "0" },
+      env: { DECNET_TLS_HOST: "127.0.0.1", DECNET_TLS_PORT: "0", DECNET_PARALLEL: "1" },
       openHostEngine: async () => createMemoryEngine({ catalogue, instance: "local" }),
     });
     worker = await joinScriptedWorker({ master, name: "edge-1", folder, catalogue });
@@ -117,7 +121,24 @@ describe("calls of agents", () => {
       [DriftPolicy.REPAIR, "repair"],
     ] as const) {
       await master.fleet.applyFleet({ fleet: { lan: master.lan, deckies, driftPolicy } });
-      await eventually(async () => (await policy()).trim() === text, 12_000);
+      await eventually(async () => (await policy()).trim() === text, soonMs);
+    }
+  });
+
+  it("come soon when a pending change was cancelled, and say how the decky is", async () => {
+    const placement = { where: { case: "host", value: "edge-1" } } as const;
+    const deckies = ["a", "b"].map((name) => ({ name, services: [{ slug: "redis" }], placement }));
+    const busy = worker.engine.holdApply("b");
+    const state = async () => (await master.fleet.getDecky({ decky })).decky?.state;
+    await master.fleet.applyFleet({ fleet: { lan: master.lan, deckies }, options: { wait: Wait.ACCEPTED } });
+    try {
+      await busy.reached;
+      const { operation } = await master.mutations.addService({ decky, service: "http", options: { wait: Wait.ACCEPTED } });
+      expect([operation?.state, await state()]).toEqual([OperationState.PENDING, DeckyState.CHANGING]);
+      await master.operations.cancelOperation({ id: operation?.id ?? "" });
+      await eventually(async () => (await state()) === DeckyState.RUNNING, soonMs);
+    } finally {
+      busy.release();
     }
   });
 

@@ -1,4 +1,5 @@
 import { createHmac, randomBytes, randomUUID } from "node:crypto";
+import { setMaxListeners } from "node:events";
 import { chmod, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError } from "@decnet/common/errors/app-error";
@@ -61,6 +62,8 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     releasers.add(lock.release);
     await chmod(config.stateDir, 0o700);
     const stopping = new AbortController();
+    // Every decky that waits for its turn listens to it: many are no leak.
+    setMaxListeners(0, stopping.signal);
     releasers.add(async () => stopping.abort(new AppError("SHUTTING_DOWN", "the agent is shutting down")));
     const engine = createLazyEngine(options.openHostEngine ?? openEngine, {
       instance: identity.hostId,

@@ -12,6 +12,7 @@ import type { DeckySpec, DeckyTarget } from "./spec.ts";
 export type { ApplyOptions, ApplyOutcome } from "./host/apply-decky.ts";
 export type { CheckedDecky } from "./host/check-deckies.ts";
 export type { EngineOptions } from "./host/host-parts.ts";
+export type { PreparedImage } from "./host/images.ts";
 
 export interface PlannedDecky {
   readonly plan: Plan;

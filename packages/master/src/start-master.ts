@@ -170,6 +170,7 @@ async function listen(ground: Ground): Promise<Listening> {
   const convergence = createConvergence({ ...shared, parallel: config.parallel, onApplied: metrics.applied });
   const changes = createChanges({
     ...shared,
+    onSettings: () => registration.notePolicy(),
     convergence,
     master: createHash("sha256").update(`${hostname()} ${config.dataDir}`).digest("hex").slice(0, 16),
     disconnect(hostId) {
@@ -186,13 +187,14 @@ async function listen(ground: Ground): Promise<Listening> {
   });
   const port = await openSwarmPort(config, authority, accept);
   const joins = { ...shared, authority, accepted, registry: hosts, catalogueDigest: catalogue.digest, version };
+  const registration = createRegistration(joins);
   const parts = {
     ...shared,
     ...convergence,
     ...changes,
     swarm: {
       enrollment: createEnrollment({ ...joins, certificateTtlMs: config.agentCertificateMs }),
-      registration: createRegistration(joins),
+      registration,
       changes: changes.hostChanges,
       caHash: authority.hash,
       caCertPem: authority.certPem,

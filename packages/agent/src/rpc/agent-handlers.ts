@@ -116,11 +116,11 @@ export function createAgentHandlers(parts: AgentParts): ServiceImpl<typeof Agent
         queuedReports: parts.queuedReports(),
       };
     },
-    async prepareImages(request) {
+    async prepareImages(request, context) {
       const targets = request.deckies.map((message) => parseSpecMessage(message, catalogue));
       const images = await (await engine()).prepareImages(
         targets.map((target) => target.spec),
-        parts.stopping,
+        AbortSignal.any([context.signal, parts.stopping]),
       );
       return { images: images.map((image) => ({ ...image, outputTail: [...image.outputTail] })) };
     },

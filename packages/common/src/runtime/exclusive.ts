@@ -1,6 +1,6 @@
 /**
- * Runs work one after another per key, and at most `limit` keys side by side. First come, first served; an aborted wait gives its
- * place up.
+ * Runs work one after another per key, and at most `limit` keys side by side. First come, first served; an aborted wait ends at
+ * once.
  */
 export interface Exclusive {
   run<T>(key: string, signal: AbortSignal, work: () => Promise<T>): Promise<T>;
@@ -8,23 +8,41 @@ export interface Exclusive {
 
 export function createExclusive(limit: number): Exclusive {
   const tails = new Map<string, Promise<unknown>>();
-  const waiting: (() => void)[] = [];
+  const waiting = new Set<() => void>();
   let running = 0;
-  const acquire = async () => {
-    if (running >= limit) await new Promise<void>((resolve) => waiting.push(resolve));
-    else running += 1;
+  const acquire = async (signal: AbortSignal) => {
+    signal.throwIfAborted();
+    if (running < limit) {
+      running += 1;
+      return;
+    }
+    await new Promise<void>((resolve, reject) => {
+      const enter = () => {
+        signal.removeEventListener("abort", leave);
+        resolve();
+      };
+      const leave = () => {
+        waiting.delete(enter);
+        reject(signal.reason);
+      };
+      waiting.add(enter);
+      signal.addEventListener("abort", leave, { once: true });
+    });
   };
   const release = () => {
-    const next = waiting.shift();
-    if (next === undefined) running -= 1;
-    else next();
+    const [next] = waiting;
+    if (next === undefined) {
+      running -= 1;
+      return;
+    }
+    waiting.delete(next);
+    next();
   };
   return {
-    async run(key, signal, work) {
+    run(key, signal, work) {
       const before = tails.get(key) ?? Promise.resolve();
-      const mine = before.then(async () => {
-        signal.throwIfAborted();
-        await acquire();
+      const mine = unlessAborted(before, signal).then(async () => {
+        await acquire(signal);
         try {
           signal.throwIfAborted();
           return await work();
@@ -32,13 +50,25 @@ export function createExclusive(limit: number): Exclusive {
           release();
         }
       });
-      const tail = mine.catch(() => undefined);
+      // The next one waits for those before as well, also when this one gives up.
+      const tail = Promise.allSettled([before, mine]);
       tails.set(key, tail);
-      try {
-        return await mine;
-      } finally {
+      void tail.then(() => {
         if (tails.get(key) === tail) tails.delete(key);
-      }
+      });
+      return mine;
     },
   };
+}
+
+async function unlessAborted(before: Promise<unknown>, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted();
+  await new Promise<void>((resolve, reject) => {
+    const giveUp = () => reject(signal.reason);
+    signal.addEventListener("abort", giveUp, { once: true });
+    void before.then(() => {
+      signal.removeEventListener("abort", giveUp);
+      resolve();
+    });
+  });
 }

@@ -220,6 +220,15 @@ describe("a plan", () => {
     });
   });
 
+  it("is the same plan when somebody else has got its images meanwhile", () => {
+    const [absent, present] = [new Set<string>(), new Set(["base", image.tag])].map((images) =>
+      plan([base()], { host: { images }, listening: [] }),
+    );
+    expect(absent?.steps.map(({ kind }) => kind)).toContain("prepare-image");
+    expect(present?.steps.map(({ kind }) => kind)).not.toContain("prepare-image");
+    expect(absent?.digest).toBe(present?.digest);
+  });
+
   it("has another digest when the world differs", () => {
     const one = plan([base(), ssh()], { wanted: wanted("h2") }).digest;
     expect(plan([base(), ssh()], { wanted: wanted("h2") }).digest).toBe(one);

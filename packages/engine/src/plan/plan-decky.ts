@@ -21,7 +21,7 @@ export interface PlanInput {
 /** Decides what to do to one decky. Pure: no engine, no clock. An empty plan means that the world is as wanted. */
 export function planDecky({ observed, diagnosed, projectDigest, host, portsOf }: PlanInput): Plan {
   const drafts = diagnosed === undefined ? planRemoval(observed, host) : planPresence(diagnosed, projectDigest, host);
-  const steps = drafts.map((draft, index) => ({ ...draft, number: index + 1 }) as Step);
+  const steps = numbered(drafts);
   const planned = plannedContainers({ steps });
   const risks = risksOf(steps, { observed, isTeardown: diagnosed === undefined, portsOf });
   return {
@@ -29,12 +29,17 @@ export function planDecky({ observed, diagnosed, projectDigest, host, portsOf }:
     untouched: observed.containers.map((container) => container.name).filter((name) => !planned.has(name)),
     risks,
     digest: digestOf({
-      steps: formatPlan({ steps }),
+      // Another decky, or a preparation, may get an image first: what happens to this decky is the same.
+      steps: formatPlan({ steps: numbered(drafts.filter((draft) => draft.kind !== "prepare-image")) }),
       risks: risks.map((risk) => risk.code),
       wanted: projectDigest,
       observed: observed.containers.map((c) => [c.name, c.id, c.hash, c.status, c.startedAt]),
     }),
   };
+}
+
+function numbered(drafts: readonly Draft[]): Step[] {
+  return drafts.map((draft, index) => ({ ...draft, number: index + 1 }) as Step);
 }
 
 /** Everything that can fail without disturbing a container comes before the first step that disturbs one. */

@@ -4,6 +4,7 @@ import type { Catalogue } from "@decnet/engine/catalogue/types";
 import { digestOf, formatPlan, type PlanView } from "@decnet/engine/plan/plan";
 import type { HostTarget } from "@decnet/engine/wire/decky-spec";
 import type { Converger } from "../convergence/converger.ts";
+import type { HostedTarget, ImagePreparation } from "../convergence/image-preparation.ts";
 import { type DeckyChange, wantedDecky } from "../decide/decky-change.ts";
 import type { ExpandedFleet } from "../decide/expand-fleet.ts";
 import { fleetDifference } from "../decide/fleet-difference.ts";
@@ -39,6 +40,9 @@ export interface FleetChangesOptions {
   readonly door: FrontDoor;
   readonly hosts: HostRegistry;
   readonly converger: Converger;
+  readonly images: ImagePreparation;
+  /** The fleet's settings were stored, its drift policy among them. */
+  readonly onSettings: () => void;
   readonly catalogue: Catalogue;
 }
 
@@ -51,7 +55,8 @@ interface PlannedFleet extends PlannedChange {
 /** A stored plan names so many deckies one by one. */
 const mostNamed = 500;
 
-export function createFleetChanges({ store, door, hosts, converger, catalogue }: FleetChangesOptions): FleetChanges {
+export function createFleetChanges(options: FleetChangesOptions): FleetChanges {
+  const { store, door, hosts, converger, images, catalogue, onSettings } = options;
   const difference = async (tx: Tx, fleet: ExpandedFleet | undefined): Promise<DeckyChange[]> => {
     const deckies = await store.deckies.ofScope(tx, "fleet");
     const present = {
@@ -82,9 +87,8 @@ export function createFleetChanges({ store, door, hosts, converger, catalogue }:
   };
 
   const planPart = async (change: DeckyChange): Promise<PlannedPart> => {
-    const { action, decky, services, host } = change;
-    const revision = action === "deploy" ? 1 : decky.desiredRevision + 1;
-    const found = await planThere(host, toTarget(wantedDecky(change), services, revision, action === "teardown"));
+    const { decky, host } = change;
+    const found = await planThere(host, targetOf(change));
     const text =
       found === undefined ? "  its host is away: what has to be done there is known when it is back" : formatPlan(found);
     return { change, plan: toPlanRecord(found ?? unknownPlan, text, decky.desiredRevision, changesOf(change, catalogue)) };
@@ -117,7 +121,7 @@ export function createFleetChanges({ store, door, hosts, converger, catalogue }:
       const end = changes.length === 0 ? ({ state: "succeeded", finishedAt: now } as const) : ({ state: "running" } as const);
       const parent = { ...operationOf(request, planned?.plan ?? summary(all, catalogue)), startedAt: now, ...end };
       const parts = await storeParts(tx, parent, agreedParts(changes, planned), { store, catalogue });
-      return { parent, parts };
+      return { parent, parts, changes };
     });
 
   return {
@@ -133,8 +137,10 @@ export function createFleetChanges({ store, door, hosts, converger, catalogue }:
           ]);
         },
         async store(planned) {
-          const { parent, parts } = await storeFleet(request, planned);
+          const { parent, parts, changes } = await storeFleet(request, planned);
           store.events.wake();
+          if (request.fleet !== undefined) onSettings();
+          images.begin(parent.id, hostedTargets(changes));
           for (const part of parts) if (part.deckyId !== null) converger.wake(part.deckyId);
           return { row: parent, steps: [], children: parts.map(({ id }) => id) };
         },
@@ -145,6 +151,20 @@ export function createFleetChanges({ store, door, hosts, converger, catalogue }:
 interface PlannedPart {
   readonly change: DeckyChange;
   readonly plan: PlanRecord;
+}
+
+function targetOf(change: DeckyChange): HostTarget {
+  const { action, decky, services } = change;
+  const revision = action === "deploy" ? 1 : decky.desiredRevision + 1;
+  return toTarget(wantedDecky(change), services, revision, action === "teardown");
+}
+
+/** What the changes put on hosts. */
+function hostedTargets(changes: readonly DeckyChange[]): HostedTarget[] {
+  return changes.flatMap((change) => {
+    const target = targetOf(change);
+    return target.kind === "present" ? [{ host: change.host, target }] : [];
+  });
 }
 
 function leftHosts(host: string, { host: from, pendingRemovals }: DeckyChange["decky"]): string[] {

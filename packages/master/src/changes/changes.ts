@@ -25,6 +25,8 @@ export interface ChangesOptions {
   readonly convergence: Convergence;
   /** Tells this master from others that use the same database. */
   readonly master: string;
+  /** The fleet's settings were stored, its drift policy among them. */
+  readonly onSettings: () => void;
   /** Cuts every connection that a host's certificates opened. */
   readonly disconnect: (hostId: string) => void;
   readonly stopping: AbortSignal;

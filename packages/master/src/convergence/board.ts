@@ -18,6 +18,8 @@ export interface Board {
     signal: AbortSignal,
     isEnough?: (row: WaitedFor) => boolean | Promise<boolean>,
   ): Promise<OperationRecord>;
+  /** Resolves when the end of the operation is told here, or the signal says that waiting is over. Looks nothing up. */
+  hearEnd(id: string, signal: AbortSignal): Promise<void>;
   /** The record now, and again whenever something may have changed. Ends after the record of the end. */
   watch(id: string, signal: AbortSignal): AsyncGenerator<OperationRecord>;
 }
@@ -61,7 +63,7 @@ export function createBoard(operations: OperationStore): Board {
       let row: WaitedFor | undefined = record.row;
       while (row !== undefined && !hasEnded(row) && !signal.aborted) {
         // Listening comes first: what is told in the meantime is heard.
-        const told = listen(waiting, id, signal);
+        const told = listen(waiting, id, signal, pollMs);
         if (await isEnough(row)) break;
         const handed = remembered.get(id) ?? (await told);
         if (handed !== undefined) return handed;
@@ -69,9 +71,10 @@ export function createBoard(operations: OperationStore): Board {
       }
       return remembered.get(id) ?? operations.get(id);
     },
+    hearEnd: async (id, signal) => void (await listen(waiting, id, signal, undefined)),
     async *watch(id, signal) {
       while (!signal.aborted) {
-        const told = listen(watching, id, signal);
+        const told = listen(watching, id, signal, pollMs);
         const record = await operations.get(id);
         yield record;
         if (hasEnded(record.row)) return;
@@ -85,8 +88,13 @@ function tell(listeners: Map<string, Set<Listener>>, id: string, record: Operati
   for (const listener of listeners.get(id) ?? []) listener(record);
 }
 
-/** Resolves with what is told of an operation, or with nothing after a while, so that whoever asks looks again. */
-function listen(listeners: Map<string, Set<Listener>>, id: string, signal: AbortSignal): Promise<OperationRecord | undefined> {
+/** Resolves with what is told of an operation, or with nothing after a while, so that its caller looks again. */
+function listen(
+  listeners: Map<string, Set<Listener>>,
+  id: string,
+  signal: AbortSignal,
+  afterMs: number | undefined,
+): Promise<OperationRecord | undefined> {
   return new Promise((resolve) => {
     const mine = listeners.get(id) ?? new Set<Listener>();
     const done = (record: OperationRecord | undefined) => {
@@ -97,7 +105,7 @@ function listen(listeners: Map<string, Set<Listener>>, id: string, signal: Abort
       resolve(record);
     };
     const onAbort = () => done(undefined);
-    const timer = setTimeout(onAbort, pollMs);
+    const timer = afterMs === undefined ? undefined : setTimeout(onAbort, afterMs);
     signal.addEventListener("abort", onAbort, { once: true });
     listeners.set(id, mine.add(done));
     if (signal.aborted) onAbort();

@@ -5,6 +5,7 @@ import type { Store } from "../store/store.ts";
 import { type AttemptsOptions, createAttempts } from "./attempts.ts";
 import { type Board, createBoard } from "./board.ts";
 import { type Converger, createConverger } from "./converger.ts";
+import { createImagePreparation, type ImagePreparation } from "./image-preparation.ts";
 import { createLanes } from "./lanes.ts";
 import { createParents, type Parents } from "./parents.ts";
 import { createRemovals } from "./removals.ts";
@@ -13,6 +14,7 @@ export interface Convergence {
   readonly board: Board;
   readonly parents: Parents;
   readonly converger: Converger;
+  readonly images: ImagePreparation;
   /** Resolves when nothing runs any more. */
   idle(): Promise<void>;
 }
@@ -36,13 +38,16 @@ export function createConvergence({ parallel, ...options }: ConvergenceOptions):
   const removals = createRemovals({ ...options, lanes });
   const attempts = createAttempts({ ...options, board, parents });
   const converger = createConverger({ ...options, lanes, attempts, removals });
+  const images = createImagePreparation({ ...options, board });
   return {
     board,
     parents,
     converger,
+    images,
     async idle() {
       await converger.idle();
       await parents.idle();
+      await images.idle();
     },
   };
 }

@@ -44,6 +44,8 @@ export interface Registration {
     request: ReportRequest,
     signal: AbortSignal,
   ): Promise<{ acknowledged: bigint; fullResync: boolean; driftPolicy: DriftPolicy }>;
+  /** The fleet's drift policy was stored: when it is another one now, connected agents are told at once. */
+  notePolicy(): void;
 }
 
 const turn = (signal: AbortSignal): Turn => ({ of: "agents", signal });
@@ -129,5 +131,7 @@ export function createRegistration(options: RegistrationOptions): Registration {
       const fullResync = registry.takeResync(host.name) || answer.fullResync;
       return { ...answer, fullResync, driftPolicy: await policy.read() };
     },
+    // One that cannot be read now is read again before long.
+    notePolicy: () => void policy.read().catch(() => undefined),
   };
 }

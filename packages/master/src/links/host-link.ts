@@ -1,9 +1,9 @@
-import type { CheckedDecky, Engine } from "@decnet/engine/engine";
+import type { CheckedDecky, Engine, PreparedImage } from "@decnet/engine/engine";
 import type { LogEntry } from "@decnet/engine/observe/logs";
 import type { ObservedDecky } from "@decnet/engine/observe/observed";
 import type { PlanView } from "@decnet/engine/plan/plan";
 import type { DeckySpec } from "@decnet/engine/spec";
-import type { HostTarget } from "@decnet/engine/wire/decky-spec";
+import type { HostTarget, PresentTarget } from "@decnet/engine/wire/decky-spec";
 import type { HostOutcome, StepReport } from "@decnet/engine/wire/outcome";
 
 export interface HostApplyOptions {
@@ -25,6 +25,8 @@ export interface HostLink {
     slug: string,
     options: { tail: number; follow: boolean; signal: AbortSignal },
   ): AsyncIterable<LogEntry>;
+  /** Gets images onto the host before anything needs them. Those that could not be had are in the result. */
+  prepareImages(targets: readonly PresentTarget[], signal: AbortSignal): Promise<readonly PreparedImage[]>;
   ping(): Promise<void>;
 }
 
@@ -34,5 +36,14 @@ export interface LocalHost extends HostLink {
 }
 
 export function createLocalHost(engine: Engine): LocalHost {
-  return { name: "local", ...engine, plan: async (target) => (await engine.plan(target)).plan };
+  return {
+    name: "local",
+    ...engine,
+    plan: async (target) => (await engine.plan(target)).plan,
+    prepareImages: (targets, signal) =>
+      engine.prepareImages(
+        targets.map(({ spec }) => spec),
+        signal,
+      ),
+  };
 }

@@ -9,6 +9,8 @@ import { fromOutcomeMessage, fromPlanMessage, fromStepMessage, type HostOutcome 
 import type { HostLink } from "./host-link.ts";
 
 const quickMs = 10_000;
+/** Many images may have to be built, one after another. */
+const imagesMs = 60 * 60_000;
 
 /**
  * A worker, over the connection that its agent opened. A connection that breaks is HOST_UNREACHABLE: what the agent had
@@ -70,6 +72,11 @@ export function createRemoteHost(name: string, transport: Transport, warnings: r
         throw translate(name, error);
       }
     },
+    prepareImages: (targets, signal) =>
+      guarded(signal, async () => {
+        const request = { deckies: targets.map(toSpecMessage) };
+        return (await agent.prepareImages(request, { timeoutMs: imagesMs, signal })).images;
+      }),
     ping: () => guarded(undefined, async () => void (await agent.inspect({}, { timeoutMs: quickMs }))),
   };
 }

@@ -13,13 +13,25 @@ const mayImport = {
 
 /** Libraries that are wrapped in one place, and where that is. */
 const wrapped = {
-  "@peculiar/x509": "^packages/common/src/pki/",
   commander: "^packages/(cli/src/|(agent|master)/src/main\\.ts)",
   dockerode: "^packages/engine/src/docker/",
   execa: "^packages/(engine/src/docker|master/src/store)/",
   kafkajs: "^packages/master/src/events/",
   pino: "^packages/common/src/logging/",
   typeorm: "^packages/master/src/store/",
+};
+
+/** The rooms of the master, and which of the others each may look into. Nobody looks into a room above. */
+const rooms = {
+  model: [],
+  decide: ["model"],
+  store: ["model", "decide"],
+  links: ["model", "store"],
+  convergence: ["model", "decide", "store", "links"],
+  hosts: ["model", "decide", "store", "links"],
+  changes: ["model", "decide", "store", "links", "convergence"],
+  access: ["model", "store"],
+  rpc: ["model", "decide", "store", "links", "convergence", "hosts", "changes", "access"],
 };
 
 const generated = "^packages/contract/src/gen/";
@@ -41,11 +53,40 @@ const wrapperRules = Object.entries(wrapped).map(([library, home]) => ({
   to: { path: `(^|/)node_modules/(@types/)?${library}/` },
 }));
 
+const roomRules = Object.entries(rooms).map(([room, others]) => ({
+  name: `master-${room}-looks-down`,
+  comment: `${room} may import ${["itself", ...others].join(", ")}; move the code, or let this room declare what it needs`,
+  severity: "error",
+  from: { path: `^packages/master/src/${room}/` },
+  to: { path: "^packages/master/src/[^/]+/", pathNot: `^packages/master/src/${either([room, ...others])}/` },
+}));
+
 /** @type {import("dependency-cruiser").IConfiguration} */
 module.exports = {
   forbidden: [
     ...packageRules,
     ...wrapperRules,
+    ...roomRules,
+    {
+      name: "master-decisions-are-pure",
+      comment: "a decision is a function of a situation: no database, no network, no files, no clock of its own",
+      severity: "error",
+      from: { path: "^packages/master/src/(model|decide)/", pathNot: tests },
+      to: {
+        path: [
+          "^(fs|net|http|http2|https|tls|dgram|timers)(/|$)",
+          "^packages/common/src/rpc/",
+          "(^|/)node_modules/(typeorm|pg|@connectrpc)/",
+        ],
+      },
+    },
+    {
+      name: "transactions-are-opaque",
+      comment: "what is inside a transaction is the store's affair: give the store a function for it",
+      severity: "error",
+      from: { path: "^packages/master/src/", pathNot: "^packages/master/src/store/" },
+      to: { path: "^packages/master/src/store/(tables|transaction|write|conditions|codec)\\.ts$" },
+    },
     {
       name: "known-packages",
       comment: "name the new package in mayImport, in .dependency-cruiser.cjs",

@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { settingNames } from "@decnet/engine/settings";
 import { expect, test } from "vitest";
 import { root } from "./cruise.ts";
 import { listFiles, readManifest } from "./imports.ts";
@@ -118,4 +119,12 @@ test("tables and blocks of code may be longer in Markdown, and nothing else", ()
   const long = "x".repeat(longestLine + 1);
   expect(findLongLines("a.md", [long, `| ${long} |`, "```", long, "```", long].join("\n"))).toEqual([1, 6]);
   expect(findLongLines("a.ts", [long, `| ${long} |`].join("\n"))).toEqual([1, 2]);
+});
+
+test("every variable that a program reads is in the table of settings, so that no daemon calls it unknown", async () => {
+  const read = new Set<string>();
+  for (const path of await listFiles())
+    if (/^(packages|scripts|bench|test\/support)\/|^decnet$/.test(path) && !path.endsWith(".test.ts"))
+      for (const [name] of ((await readText(path)) ?? "").matchAll(/\bDECNET_[A-Z_]*[A-Z]\b/g)) read.add(name);
+  expect([...settingNames].sort()).toEqual([...read].sort());
 });

@@ -1,5 +1,5 @@
+import { useStage } from "./support/record.ts";
 import { later } from "./support/situation.ts";
-import { useStage } from "./support/stage.ts";
 
 /** Many changes in one request. One after another, so that the record is the same each time. */
 const record = useStage(["edge-1"]);

@@ -1,5 +1,6 @@
+import { useStage } from "./support/record.ts";
 import { keep, later, type Situation } from "./support/situation.ts";
-import { type Stage, useStage } from "./support/stage.ts";
+import type { Stage } from "./support/stage.ts";
 
 /** Operations that are cancelled before they begin, while they run, and too late. */
 const record = useStage();
@@ -47,7 +48,7 @@ record("a pending change is cancelled in the middle of later ones", async (s, st
   release();
 });
 
-record("a pending change of settings is cancelled below a later one of the same service", async (s, stage) => {
+record("a pending change of settings is cancelled and a later one of the service is open", async (s, stage) => {
   await s.deploy(before);
   const { release } = await occupy(s, stage);
   const second = await s.update("web", "redis", { config: { maxmemory_mb: 48 }, apply: true }, later);
@@ -65,7 +66,7 @@ record("a pending restore of all services is cancelled", async (s, stage) => {
   release();
 });
 
-record("a pending restore of all services is cancelled below a later change", async (s, stage) => {
+record("a pending restore of all services is cancelled and a later change is open", async (s, stage) => {
   await s.deploy(before);
   await s.add("web", "http");
   const { release } = await occupy(s, stage);

@@ -1,7 +1,8 @@
 import { DeckyState } from "@decnet/contract/gen/decnet/v1/decky_pb";
 import { DriftPolicy } from "@decnet/contract/gen/decnet/v1/fleet_pb";
+import { useStage } from "./support/record.ts";
 import { engineAway, type FleetOptions, later, type Situation } from "./support/situation.ts";
-import { type Stage, useStage } from "./support/stage.ts";
+import type { Stage } from "./support/stage.ts";
 
 /** What nobody asked for: seen, said, repaired, and given up for a while. */
 const record = useStage(["edge-1"]);

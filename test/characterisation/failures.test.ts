@@ -1,5 +1,5 @@
+import { useStage } from "./support/record.ts";
 import { engineAway, keep, later } from "./support/situation.ts";
-import { useStage } from "./support/stage.ts";
 
 /** Changes that fail on the host: what is taken back, what stays, and what becomes of the others. */
 const record = useStage();
@@ -131,7 +131,7 @@ record("a changed decky fails in a fleet and goes back", async (s, { local }) =>
   await s.apply({ web: { services: { redis: { maxmemory_mb: 48 }, ssh: {} } } });
 });
 
-record("a redeployed decky fails and its identity", async (s, { local }) => {
+record("a redeployed decky fails and its new identity stays wanted", async (s, { local }) => {
   await s.deploy({ web: { services: ["redis"], hostname: "front" } });
   local.fail({ decky: "web", verb: "recreate", slug: "" }, "no such image");
   await s.apply({ web: { services: ["redis"], hostname: "back" } });

@@ -1,6 +1,6 @@
 import { MovePolicy } from "@decnet/contract/gen/decnet/v1/fleet_pb";
+import { useStage } from "./support/record.ts";
 import { keep, later, refuse } from "./support/situation.ts";
-import { useStage } from "./support/stage.ts";
 
 /** Changes of a whole fleet: its parts, its plan, and how it ends. */
 const record = useStage(["edge-1", "edge-2"]);
@@ -168,12 +168,11 @@ record("a pending move is cancelled", async (s, stage) => {
 
 record("a running move is cancelled and the decky goes back", async (s, stage) => {
   await s.deploy({ web: { services: ["redis"], host: "edge-1" } });
-  const hold = stage.worker("edge-2").engine.hold({ decky: "web", verb: "create", slug: "redis" });
+  stage.worker("edge-2").engine.hold({ decky: "web", verb: "create", slug: "redis" });
   const move = await s.apply({ web: { services: ["redis"], host: "edge-2" } }, later);
   const [part] = await s.parts(move);
   await s.untilStep(part, "create", "redis");
   await s.cancel(part, "it stays");
-  hold.release();
   await s.untilEnded(move);
 });
 

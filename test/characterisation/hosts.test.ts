@@ -1,9 +1,9 @@
 import { DeckyState } from "@decnet/contract/gen/decnet/v1/decky_pb";
 import { MovePolicy } from "@decnet/contract/gen/decnet/v1/fleet_pb";
+import { useStage } from "./support/record.ts";
 import { keep, later, refuse } from "./support/situation.ts";
-import { useStage } from "./support/stage.ts";
 
-/** Hosts that go away, come back, are drained and leave for good. */
+/** Hosts that go away in the middle of something, or before it, and come back. */
 const record = useStage(["edge-1", "edge-2"]);
 
 const onEdge1 = { web: { services: { redis: { maxmemory_mb: 32 } }, host: "edge-1" } };
@@ -85,11 +85,10 @@ record("a failed change on a worker is kept", async (s, stage) => {
 
 record("a running change on a worker is cancelled", async (s, stage) => {
   await s.deploy(onEdge1);
-  const hold = stage.worker("edge-1").engine.hold({ decky: "web", verb: "create", slug: "ssh" });
+  stage.worker("edge-1").engine.hold({ decky: "web", verb: "create", slug: "ssh" });
   const add = await s.add("web", "ssh", undefined, later);
   await s.untilStep(add, "create", "ssh");
   await s.cancel(add, "not now");
-  hold.release();
   await s.untilEnded(add);
 });
 
@@ -227,7 +226,7 @@ record("a fleet that has not begun is cancelled", async (s, stage) => {
   await s.untilEnded(deploy);
 });
 
-record("a first deploy that has not begun is cancelled below a later change", async (s, stage) => {
+record("a first deploy that has not begun is cancelled and a later change is open", async (s, stage) => {
   const worker = stage.worker("edge-1");
   await worker.cut();
   const deploy = await s.apply(onEdge1, later);
@@ -270,7 +269,7 @@ record("a decky moves away from a host that is away", async (s, stage) => {
   await s.untilEnded(move);
 });
 
-record("a decky is deployed anew while its old host is away", async (s, stage) => {
+record("a decky runs at its new place while its old host is away", async (s, stage) => {
   await s.deploy(onEdge1);
   const worker = stage.worker("edge-1");
   await worker.cut();
@@ -288,115 +287,4 @@ record("a pending move from a host that is away is cancelled", async (s, stage) 
   await s.cancel((await s.parts(move))[0], "it stays", "olga");
   await s.untilEnded(move);
   await worker.heal();
-});
-
-record("a host is drained", async (s) => {
-  s.about("edge-1");
-  const db = { services: ["redis"], host: "edge-1" };
-  await s.deploy({ ...onEdge1, db });
-  const expectedPlan = await s.plan("draining", (options) => s.drain("edge-1", options));
-  await s.drain("edge-1", { expectedPlan, reason: "new disks", requestId: "d-1" });
-  await s.drain("edge-1", { expectedPlan, reason: "new disks", requestId: "d-1" });
-  await s.apply({ fresh: { services: ["redis"], host: "edge-1" } });
-});
-
-record("a host without deckies is drained", async (s) => {
-  s.about("edge-1");
-  await s.drain("edge-1");
-});
-
-record("a drain carries a plan that is not right any more", async (s) => {
-  await s.deploy(onEdge1);
-  const expectedPlan = await s.plan("draining", (options) => s.drain("edge-1", options));
-  await s.add("web", "http");
-  await s.drain("edge-1", { expectedPlan });
-});
-
-record("a host is drained and a decky fails at its new place", async (s, stage) => {
-  await s.deploy(onEdge1);
-  stage.worker("edge-2").engine.fail({ decky: "web", verb: "settle", slug: "redis" }, "does not listen on 6379/tcp");
-  await s.drain("edge-1");
-});
-
-record("a host that is away is drained", async (s, stage) => {
-  await s.deploy(onEdge1);
-  const worker = stage.worker("edge-1");
-  await worker.cut();
-  await s.drain("edge-1", refuse);
-  const drain = await s.drain("edge-1", later);
-  await worker.heal();
-  await s.untilEnded(drain);
-});
-
-record("a host is drained and there is no other", async (s, stage) => {
-  await s.deploy(onEdge1);
-  await stage.worker("edge-2").cut();
-  await s.drain("edge-1");
-});
-
-record("a drain is cancelled while a decky moves", async (s, stage) => {
-  await s.deploy(onEdge1);
-  stage.worker("edge-2").engine.hold({ decky: "web", verb: "create", slug: "redis" });
-  const drain = await s.drain("edge-1", later);
-  const [part] = await s.parts(drain);
-  await s.untilStep(part, "create", "redis");
-  await s.cancel(drain, "it stays");
-  stage.worker("edge-2").engine.reset();
-  await s.untilEnded(drain);
-});
-
-record("a host is decommissioned", async (s, stage) => {
-  await stage.join("gone-1");
-  s.about("gone-1");
-  await s.deploy({ web: { services: ["redis"], host: "gone-1" } });
-  const expectedPlan = await s.plan("decommissioning", (options) => s.decommission("gone-1", false, options));
-  await s.decommission("gone-1", false, { expectedPlan, reason: "sold" });
-});
-
-record("a host without deckies is decommissioned", async (s, stage) => {
-  await stage.join("gone-2");
-  s.about("gone-2");
-  await s.begin();
-  await s.decommission("gone-2", false);
-  await s.decommission("gone-2", false);
-});
-
-record("a host that is away is decommissioned", async (s, stage) => {
-  const worker = await stage.join("gone-3");
-  s.about("gone-3");
-  await s.deploy({ web: { services: ["redis"], host: "gone-3" } });
-  await worker.cut();
-  const waiting = await s.add("web", "http", undefined, later);
-  await s.decommission("gone-3", false);
-  await s.decommission("gone-3", true);
-  await s.untilEnded(waiting);
-});
-
-record("a decommissioning is forced to its end", async (s, stage) => {
-  const worker = await stage.join("gone-4");
-  s.about("gone-4");
-  await s.deploy({ web: { services: ["redis"], host: "gone-4" } });
-  const hold = worker.engine.hold({ decky: "web", verb: "stop", slug: "redis" });
-  await s.decommission("gone-4", false, later);
-  await hold.reached;
-  await s.decommission("gone-4", true);
-});
-
-record("a teardown is cancelled and the decommissioning with it", async (s, stage) => {
-  const worker = await stage.join("stays-1");
-  s.about("stays-1");
-  await s.deploy({ web: { services: ["redis"], host: "stays-1" } });
-  const other = worker.engine.hold({ decky: "web", verb: "create", slug: "http" });
-  const add = await s.add("web", "http", undefined, later);
-  await s.untilStep(add, "create", "http");
-  const leaving = await s.decommission("stays-1", false, later);
-  await s.cancel((await s.parts(leaving))[0], "it stays");
-  other.release();
-  await s.untilEnded(leaving);
-  await s.until("it gives up", async () => (await s.host("stays-1"))?.message.startsWith("decommissioning failed") === true);
-});
-
-record("hosts that there are not", async (s) => {
-  await s.drain("nowhere");
-  await s.decommission("nowhere", true);
 });

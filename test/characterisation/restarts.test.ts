@@ -1,5 +1,5 @@
+import { useStage } from "./support/record.ts";
 import { later } from "./support/situation.ts";
-import { useStage } from "./support/stage.ts";
 
 /** A master that ends in the middle of something and starts again. */
 const record = useStage(["edge-1"]);

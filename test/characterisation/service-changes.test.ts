@@ -1,6 +1,6 @@
 import { UpdateMode } from "@decnet/contract/gen/decnet/v1/mutation_pb";
+import { useStage } from "./support/record.ts";
 import { engineAway, keep, later } from "./support/situation.ts";
-import { useStage } from "./support/stage.ts";
 
 /** Changes of one service that go well, or are refused. */
 const record = useStage();

@@ -1,5 +1,6 @@
+import { useStage } from "./support/record.ts";
 import { keep, later, type Situation } from "./support/situation.ts";
-import { type Stage, useStage } from "./support/stage.ts";
+import type { Stage } from "./support/stage.ts";
 
 /** Changes that wait behind one that runs: they go together, and end each for itself. */
 const record = useStage();

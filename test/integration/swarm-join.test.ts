@@ -28,9 +28,11 @@ const root = fileURLToPath(new URL("../..", import.meta.url));
 /** Short enough to see many renewals, long enough for a busy machine. */
 const certificateSeconds = 20;
 
-/** What a worker needs of a checkout, at another place: the master's packages are not there (W-57). Answers the agent's program. */
+const workerPackages = ["agent", "common", "contract", "engine"];
+
+/** What a worker needs of a checkout, at another place: the master's packages are not there (W-57). Returns the agent's program. */
 async function copyForWorker(to: string): Promise<string> {
-  for (const name of ["agent", "common", "engine"])
+  for (const name of workerPackages)
     await cp(join(root, "packages", name), join(to, "packages", name), {
       recursive: true,
       filter: (from) => !from.endsWith("/dist"),
@@ -39,8 +41,7 @@ async function copyForWorker(to: string): Promise<string> {
   await mkdir(join(to, "node_modules", "@decnet"), { recursive: true });
   for (const name of await readdir(join(root, "node_modules")))
     if (name !== "@decnet") await symlink(join(root, "node_modules", name), join(to, "node_modules", name));
-  for (const name of ["agent", "common", "engine"])
-    await symlink(join(to, "packages", name), join(to, "node_modules", "@decnet", name));
+  for (const name of workerPackages) await symlink(join(to, "packages", name), join(to, "node_modules", "@decnet", name));
   return join(to, "packages", "agent", "src", "main.ts");
 }
 

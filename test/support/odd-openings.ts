@@ -354,3 +354,54 @@ const http2Openings: readonly Opening[] = [
 ];
 
 export const openings: readonly Opening[] = [...http1Openings, ...http2Openings];
+
+const settings = Buffer.concat([frame(4, 0, 0), frame(4, 1, 0)]);
+const answer = (fields: readonly Field[], flags = 5) => frame(1, flags, 1, encodeFields(fields));
+const ok: readonly Field[] = [
+  [":status", "200"],
+  ["content-type", "application/grpc+proto"],
+];
+const message = (payload: string) => frame(0, 0, 1, bytesOf(payload));
+
+/** What a server may send to a client that has one call open on stream 1. */
+export const oddAnswers: readonly (readonly [name: string, bytes: Buffer])[] = [
+  ...brokenFrames,
+  ["no status", answer([["content-type", "application/grpc"]])],
+  ...["", "0", "abc", "99", "100", "101", "103", "204", "304", "500", "999", "1000", "-1"].map(
+    (status) => [`status ${shown(status)}`, answer([[":status", status]])] as const,
+  ),
+  ["a request's head", answer(usual)],
+  ["a push", Buffer.concat([frame(5, 4, 1, Buffer.concat([Buffer.from([0, 0, 0, 2]), encodeFields(usual)])), answer(ok)])],
+  [
+    "a push and its answer",
+    Buffer.concat([
+      frame(5, 4, 1, Buffer.concat([Buffer.from([0, 0, 0, 2]), encodeFields(usual)])),
+      frame(1, 5, 2, encodeFields(ok)),
+    ]),
+  ],
+  ["an unasked answer", frame(1, 5, 9, encodeFields(ok))],
+  ["two heads", Buffer.concat([answer(ok, 4), answer(ok)])],
+  ["nothing after the head", answer(ok, 4)],
+  ["nothing in the end", Buffer.concat([answer(ok, 4), frame(0, 1, 1)])],
+  ["a huge message announced", Buffer.concat([answer(ok, 4), message("\0\xff\xff\xff\xff")])],
+  ["an odd flag", Buffer.concat([answer(ok, 4), message("\xff\0\0\0\0"), answer([["grpc-status", "0"]])])],
+  ["no protobuf", Buffer.concat([answer(ok, 4), message("\0\0\0\0\x02\xff\xff"), answer([["grpc-status", "0"]])])],
+  ...["", "x", "-1", "99", "1e9", "\xff"].map(
+    (status) => [`grpc-status ${shown(status)}`, answer([...ok, ["grpc-status", status]])] as const,
+  ),
+  ...["%", "%zz", "%ff%fe", "\xff", "%E0%A4%A"].map(
+    (text) => [`grpc-message ${shown(text)}`, answer([...ok, ["grpc-status", "2"], ["grpc-message", text]])] as const,
+  ),
+  ...["%", "AAAA", "####"].map(
+    (text) => [`details ${shown(text)}`, answer([...ok, ["grpc-status", "2"], ["grpc-status-details-bin", text]])] as const,
+  ),
+  ["an odd encoding", answer([...ok, ["grpc-encoding", "x"]], 4)],
+  [
+    "another content type",
+    answer([
+      [":status", "200"],
+      ["content-type", "[\xff"],
+    ]),
+  ],
+  ["a reset", frame(3, 0, 1, Buffer.from([0xff, 0xff, 0xff, 0xff]))],
+].map(([name, bytes]) => [name as string, Buffer.concat([settings, bytes as Buffer])] as const);

@@ -180,6 +180,23 @@ export async function deploy(master: TestMaster, deckies: Record<string, string[
   });
 }
 
+/** Deploys one more decky, `<prefix>-<name>`, waits until it runs and returns its reference. Those that are there stay as they are. */
+export async function deployBeside(
+  master: TestMaster,
+  name: string,
+  services: Readonly<Record<string, Readonly<Record<string, string | number>>>>,
+): Promise<{ name: string }> {
+  const decky = { name: `${master.prefix}-${name}` };
+  const { deckies: present } = await master.fleet.listDeckies({ pageSize: 1_000 });
+  const others = present.map((other) => ({
+    name: other.ref?.name ?? "",
+    services: other.services.map(({ slug, config }) => ({ slug, ...(config === undefined ? {} : { config }) })),
+  }));
+  const wanted = Object.entries(services).map(([slug, config]) => ({ slug, config }));
+  await master.fleet.applyFleet({ fleet: { lan: master.lan, deckies: [...others, { ...decky, services: wanted }] } });
+  return decky;
+}
+
 export async function dockerLines(args: string[]): Promise<string[]> {
   return (await execa("docker", args)).stdout.split("\n").filter((line) => line !== "");
 }

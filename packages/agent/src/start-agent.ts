@@ -85,6 +85,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       engineVersions: () => ({ engine: facts.engineVersion, compose: facts.composeVersion }),
       isConnected: () => connection.state().connected,
       queuedReports: () => reports.length,
+      outcomes: watch,
       stopping: stopping.signal,
     };
     const errors = createErrorInterceptor(log);
@@ -102,12 +103,13 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       interceptors: [errors],
       log,
       stopping: stopping.signal,
-      lookedMsAgo: watch.lookedMsAgo,
+      checkedMsAgo: watch.checkedMsAgo,
       onResync: watch.forgetWhatWasSaid,
       onPolicy: (next) => void policy.set(next).catch((error: unknown) => log.warn("the policy was not kept", { err: error })),
       onIdentity: (renewed) => writeIdentity(config.stateDir, renewed),
     });
     const server = await startRpcServer({
+      program: "agent",
       host: "127.0.0.1",
       port: config.port,
       routes: createAgentRoutes(parts),
@@ -118,8 +120,8 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
         response.writeHead(200, { "content-type": "application/json" }).end(`${JSON.stringify({ connected, message })}\n`);
       },
     });
-    const watching = repeatUntilAborted(config.driftIntervalMs, stopping.signal, watch.look, (error) =>
-      log.error("looking at the host failed", { err: error }),
+    const watching = repeatUntilAborted(config.driftIntervalMs, stopping.signal, watch.check, (error) =>
+      log.error("the drift check failed", { err: error }),
     );
     const pruning = keepImagesPruned({ pruneImages: async () => (await engine()).pruneImages() }, stopping.signal, log);
     releasers.add(async () => {

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { z } from "zod";
-import { hostSettings, parseSettings, toHostConfig } from "./settings.ts";
+import { hostSettings, parseSettings, toHostConfig, unknownSettings } from "./settings.ts";
 
 const schema = z.object(hostSettings);
 
@@ -27,4 +27,15 @@ it("all problems are said together, each with its variable, and what to do next"
   expect(read).toThrow(
     expect.objectContaining({ reason: "SETTINGS_INVALID", next: ["Correct the named variables and start again."] }),
   );
+});
+
+it("a variable that nobody reads is named, one of another program is not", () => {
+  const env = { DECNET_PORTT: "1", DECNET_TOKEN: "x", DECNET_AGENT_DIR: "/a", DECNET_PORT: "1", PATH: "/bin", DECNET_: "x" };
+  expect(unknownSettings(env)).toEqual(["DECNET_", "DECNET_PORTT"]);
+});
+
+it("a number is written as one", () => {
+  for (const DECNET_PARALLEL of ["0x2", "2e0", " 2", "2.0", "+2", "1_0"])
+    expect(() => parseSettings(schema, { DECNET_PARALLEL })).toThrow(/DECNET_PARALLEL: a whole number from 1 to 64/);
+  expect(parseSettings(schema, { DECNET_PARALLEL: "2", DECNET_COMPOSE: "" })).toMatchObject({ DECNET_PARALLEL: 2 });
 });

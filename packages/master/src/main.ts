@@ -11,7 +11,7 @@ import { startMaster } from "./start-master.ts";
 
 /** The master daemon. SIGTERM or SIGINT ends it gracefully, a second one at once. */
 /** A start that hangs, in an engine or a database that does not answer, is not waited for; the next start takes over what it leaves. */
-const giveUpMs = 2_000;
+const giveUpMs = 5_000;
 const ownCatalogue = fileURLToPath(new URL("../../../catalog", import.meta.url));
 const program = new Command("decnet-master")
   .description("Run the master of a fleet of decoys, until SIGTERM. Its settings come from the environment: see README.md.")

@@ -13,6 +13,7 @@ import type { Catalogue } from "@decnet/engine/catalogue/types";
 import { type Engine, type EngineOptions, openEngine } from "@decnet/engine/engine";
 import type { StepBoundary } from "@decnet/engine/execute/execute-plan";
 import { keepImagesPruned } from "@decnet/engine/keep-images-pruned";
+import { createAcceptedCertificates } from "./access/accepted-certificates.ts";
 import { ensureAdminToken } from "./access/admin-token.ts";
 import { createAuditInterceptor } from "./access/audit.ts";
 import { createAuthInterceptor } from "./access/authenticate.ts";
@@ -165,15 +166,16 @@ async function listen(ground: Ground): Promise<Listening> {
     onDetached: (name) => log.warn("a host went away", { host: name }),
   });
   const shared = { store, hosts, catalogue, log, stopping: stopping.signal };
+  const accepted = createAcceptedCertificates(store.hosts);
   const convergence = createConvergence({ ...shared, parallel: config.parallel, onApplied: metrics.applied });
   const changes = createChanges({
     ...shared,
     convergence,
     master: createHash("sha256").update(`${hostname()} ${config.dataDir}`).digest("hex").slice(0, 16),
-    disconnect: (hostId) =>
-      void server.disconnect(
-        ({ certificate }) => certificate?.identity?.role === "agent" && certificate.identity.hostId === hostId,
-      ),
+    disconnect(hostId) {
+      accepted.forget(hostId);
+      server.disconnect(({ certificate }) => certificate?.identity?.role === "agent" && certificate.identity.hostId === hostId);
+    },
   });
   const accept = createAgentAcceptor({
     ...shared,
@@ -183,7 +185,7 @@ async function listen(ground: Ground): Promise<Listening> {
     caPem: authority.certPem,
   });
   const port = await openSwarmPort(config, authority, accept);
-  const joins = { ...shared, authority, registry: hosts, catalogueDigest: catalogue.digest, version };
+  const joins = { ...shared, authority, accepted, registry: hosts, catalogueDigest: catalogue.digest, version };
   const parts = {
     ...shared,
     ...convergence,
@@ -202,6 +204,7 @@ async function listen(ground: Ground): Promise<Listening> {
     isReady: () => !stopping.signal.aborted,
   };
   const server = await startRpcServer({
+    program: "master",
     host: config.host,
     port: config.port,
     routes: createRoutes(parts),
@@ -209,7 +212,7 @@ async function listen(ground: Ground): Promise<Listening> {
       metrics.interceptor,
       createErrorInterceptor(log),
       createAuditInterceptor(store.audit),
-      createAuthInterceptor(store.tokens, store.hosts),
+      createAuthInterceptor(store.tokens, store.hosts, accepted),
     ],
     fallback: createPlainHttp(metrics, () => readiness(ground)),
     onDefect: (error) => log.error("a request could not be handled", { err: error }),

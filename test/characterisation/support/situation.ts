@@ -2,21 +2,23 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import { AppError } from "@decnet/common/errors/app-error";
 import { fromConnectError } from "@decnet/common/rpc/errors";
 import { type Decky, DeckyState } from "@decnet/contract/gen/decnet/v1/decky_pb";
-import type { Event } from "@decnet/contract/gen/decnet/v1/event_pb";
 import type { DriftPolicy, MovePolicy, WantedFleetSchema } from "@decnet/contract/gen/decnet/v1/fleet_pb";
-import type { BatchMutateRequestSchema, UpdateServiceConfigRequestSchema } from "@decnet/contract/gen/decnet/v1/mutation_pb";
+import {
+  type BatchMutateRequestSchema,
+  UpdateMode,
+  type UpdateServiceConfigRequestSchema,
+} from "@decnet/contract/gen/decnet/v1/mutation_pb";
 import {
   type MutationOptionsSchema,
   OnFailure,
   type Operation,
-  OperationState,
   StepState,
   Wait,
   WhenAway,
 } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import type { Host } from "@decnet/contract/gen/decnet/v1/swarm_pb";
-import { formatDecky, formatEvent, formatHost, formatOperation, formatPlan, formatRevisions, lines, stateOf } from "./format.ts";
-import { normalise } from "./normalise.ts";
+import { formatPlan, lines, stateOf } from "./format.ts";
+import { byPlace, createReading, isOver, until } from "./reading.ts";
 import type { Stage } from "./stage.ts";
 
 export type Options = MessageInitShape<typeof MutationOptionsSchema>;
@@ -43,9 +45,6 @@ export const keep = { onFailure: OnFailure.KEEP } as const satisfies Options;
 export const refuse = { whenAway: WhenAway.REFUSE } as const satisfies Options;
 
 export const engineAway = () => new AppError("ENGINE_UNAVAILABLE", "the engine does not answer");
-
-const patienceMs = 30_000;
-const pollMs = 20;
 
 /**
  * One situation: calls are noted with what they returned, and at the end all that can be read of what happened, through the
@@ -102,35 +101,8 @@ export function createSituation({ master, cancelAsOlga }: Stage): Situation {
   const ids: string[] = [];
   const names = new Set<string>();
   const hosts = new Set<string>();
-  let known = new Set<string>();
-  let cursor = "";
+  const reading = createReading(master);
   let isOpen = false;
-
-  const until = async (what: string, holds: () => Promise<boolean>) => {
-    const deadline = Date.now() + patienceMs;
-    while (!(await holds())) {
-      if (Date.now() > deadline) throw new Error(`${what}: not so after ${patienceMs} ms`);
-      await new Promise((resolve) => setTimeout(resolve, pollMs));
-    }
-  };
-
-  const head = async (): Promise<string> => {
-    for await (const { item } of master.events.subscribe({})) if (item.case === "heartbeat") return item.value.cursor;
-    throw new Error("no heartbeat came");
-  };
-
-  const allIds = async () => {
-    const { operations, nextPageToken } = await master.operations.listOperations({ pageSize: 1_000 });
-    if (nextPageToken !== "") throw new Error("more operations than one page");
-    return operations.map(({ id }) => id);
-  };
-  const newIds = async () => (await allIds()).filter((id) => !known.has(id));
-
-  const read = async (id: string): Promise<Operation> => {
-    const { operation } = await master.operations.getOperation({ id });
-    if (operation === undefined) throw new Error(`no operation ${id}`);
-    return operation;
-  };
 
   const register = (operation: Operation | undefined) => {
     if (operation === undefined || operation.id === "" || ids.includes(operation.id)) return;
@@ -173,79 +145,23 @@ export function createSituation({ master, cancelAsOlga }: Stage): Situation {
   };
   const optional = (options: Options | undefined) => (options === undefined ? {} : { options });
   const described = (options: Options | undefined) => {
-    const { wait: _, dryRun: __, expectedPlan, ...rest } = options ?? {};
-    const words = { ...rest, ...(expectedPlan === undefined ? {} : { expectedPlan }) };
+    const { wait: _, dryRun: __, onFailure, whenAway, expectedPlan, ...rest } = options ?? {};
+    const words = {
+      ...rest,
+      ...(onFailure === undefined ? {} : { onFailure: OnFailure[onFailure] }),
+      ...(whenAway === undefined ? {} : { whenAway: WhenAway[whenAway] }),
+      ...(expectedPlan === undefined ? {} : { expectedPlan }),
+    };
     return Object.keys(words).length === 0 ? "" : ` ${JSON.stringify(words)}`;
   };
+  const withNames = ({ mode, ...rest }: Update) => (mode === undefined ? rest : { ...rest, mode: UpdateMode[mode] });
   const service = (decky: string, slug: string) => ({ decky: { name: decky }, service: slug });
-
-  const eventsBetween = async (from: string, to: string): Promise<Event[]> => {
-    const events: Event[] = [];
-    if (from === to) return events;
-    for await (const { item } of master.events.subscribe({ cursor: from })) {
-      if (item.case !== "event") continue;
-      events.push(item.value);
-      if (item.value.cursor === to) return events;
-    }
-    throw new Error("the events ended");
-  };
-
-  /** Those that were called for, each followed by its parts, then what the master began by itself. */
-  const inOrder = async (): Promise<Operation[]> => {
-    const found = new Map<string, Operation>();
-    for (const id of await newIds()) found.set(id, await read(id));
-    const ordered: Operation[] = [];
-    const take = (id: string) => {
-      const operation = found.get(id);
-      if (operation === undefined) return;
-      found.delete(id);
-      ordered.push(operation);
-      const parts = operation.children.flatMap((child) => found.get(child) ?? []);
-      for (const part of parts.sort(byPlace)) take(part.id);
-    };
-    for (const id of ids) take(id);
-    for (const operation of [...found.values()].sort(byPlace)) take(operation.id);
-    return ordered;
-  };
-
-  const deckyText = async (name: string): Promise<string> => {
-    try {
-      const { decky } = await master.fleet.getDecky({ decky: { name } });
-      if (decky === undefined) throw new Error(`no decky ${name}`);
-      const { revisions } = await master.fleet.listRevisions({ decky: { name } });
-      return lines([formatDecky(decky), formatRevisions(name, revisions)]);
-    } catch (error) {
-      return `decky ${name}: ${fromConnectError(error).reason}`;
-    }
-  };
-
-  const hostText = async (name: string): Promise<string> => {
-    try {
-      const { host } = await master.swarm.getHost({ name });
-      return host === undefined ? `host ${name}: nothing` : formatHost(host);
-    } catch (error) {
-      return `host ${name}: ${fromConnectError(error).reason}`;
-    }
-  };
-
-  const untilOver = () =>
-    until("every operation is over", async () => {
-      const { operations } = await master.operations.listOperations({ pageSize: 1_000 });
-      return operations.every(
-        ({ id, state }) => known.has(id) || ![OperationState.PENDING, OperationState.RUNNING].includes(state),
-      );
-    });
 
   return {
     async begin() {
-      await until("nothing is open", async () => {
-        const { counts } = await master.operations.listOperations({ pageSize: 1 });
-        return (counts["pending"] ?? 0) + (counts["running"] ?? 0) === 0;
-      });
-      known = new Set(await allIds());
+      await reading.begin();
       calls.length = 0;
       ids.length = 0;
-      cursor = await head();
     },
     async deploy(deckies, fleet) {
       await master.fleet.applyFleet({ fleet: fleetOf(deckies, fleet) });
@@ -277,7 +193,7 @@ export function createSituation({ master, cancelAsOlga }: Stage): Situation {
       ),
     update: (decky, slug, change, options) =>
       call(
-        `update ${slug} of ${decky} ${JSON.stringify(change)}${described(options)}`,
+        `update ${slug} of ${decky} ${JSON.stringify(withNames(change))}${described(options)}`,
         master.mutations.updateServiceConfig({ ...service(decky, slug), ...change, ...optional(options) }),
       ),
     restore: (decky, revision, slug = "", options) =>
@@ -337,12 +253,12 @@ export function createSituation({ master, cancelAsOlga }: Stage): Situation {
         master.swarm.decommissionHost({ name: host, force, ...optional(options) }),
       ),
     async parts(operation) {
-      const { children } = await read(operation?.id ?? "");
-      return (await Promise.all(children.map(read))).sort(byPlace);
+      const { children } = await reading.operation(operation?.id ?? "");
+      return (await Promise.all(children.map((id) => reading.operation(id)))).sort(byPlace);
     },
-    all: inOrder,
+    all: () => reading.operations(ids),
     host: async (name) => (await master.swarm.getHost({ name })).host,
-    begun: async () => (await inOrder()).filter(({ id, parent }) => parent === "" && !ids.includes(id)),
+    begun: async () => (await reading.operations(ids)).filter(({ id, parent }) => parent === "" && !ids.includes(id)),
     async plan(what, made) {
       const operation = await made({ dryRun: true });
       if (operation?.plan === undefined) return "";
@@ -351,25 +267,21 @@ export function createSituation({ master, cancelAsOlga }: Stage): Situation {
     },
     untilStep: (operation, verb, slug) =>
       until(`${verb} of ${slug} runs`, async () =>
-        (await read(operation?.id ?? "")).steps.some(
+        (await reading.operation(operation?.id ?? "")).steps.some(
           (step) => step.verb === verb && step.service === slug && step.state === StepState.RUNNING,
         ),
       ),
-    untilEnded: (operation) =>
-      until("the operation is over", async () => {
-        const { state } = await read(operation?.id ?? "");
-        return ![OperationState.PENDING, OperationState.RUNNING].includes(state);
-      }),
+    untilEnded: (operation) => until("the operation is over", async () => isOver(await reading.operation(operation?.id ?? ""))),
     untilState: (name, state) =>
       until(`${name} is ${DeckyState[state]}`, async () => {
         const { decky } = await master.fleet.getDecky({ decky: { name } });
         return decky?.state === state;
       }),
     until,
-    untilOperations: (count) => until(`${count} operations`, async () => (await newIds()).length >= count),
+    untilOperations: (count) => until(`${count} operations`, async () => (await reading.operations([])).length >= count),
     get: async (name) => (await master.fleet.getDecky({ decky: { name } })).decky,
     async note(what) {
-      const deckies = await Promise.all([...names].sort().map((name) => deckyText(name)));
+      const deckies = await Promise.all([...names].sort().map((name) => reading.decky(name)));
       calls.push(lines([`at this point, ${what}:`, ...deckies.flatMap((text) => text.split("\n").map((line) => `  ${line}`))]));
     },
     about: (host) => void hosts.add(host),
@@ -377,45 +289,8 @@ export function createSituation({ master, cancelAsOlga }: Stage): Situation {
       isOpen = true;
     },
     async tell(title) {
-      if (!isOpen) await untilOver();
-      const operations = await inOrder();
-      const events = await eventsBetween(cursor, await head());
-      const deckies = [];
-      for (const name of [...names].sort()) deckies.push(await deckyText(name));
-      const about = [];
-      for (const name of [...hosts].sort()) {
-        about.push(await hostText(name));
-      }
-      const keys = [...[...names].sort().map((name) => `decky.${name}.`), ...[...hosts].sort().map((name) => `host.${name}.`)];
-      const told = keys.flatMap((key) => events.filter(({ topic }) => topic.startsWith(key)).map(formatEvent));
-      const text = [
-        `# ${title}`,
-        lines(["## calls", ...calls]),
-        lines(["## operations", ...operations.map((operation) => formatOperation(withPartsInOrder(operation, operations)))]),
-        lines(["## afterwards", ...deckies, ...about]),
-        lines(["## events", ...told]),
-      ].join("\n\n");
-      return normalise(
-        `${text}\n`,
-        operations.map(({ id }) => id),
-      );
+      if (!isOpen) await reading.untilOver();
+      return reading.tell({ title, calls, calledFor: ids, deckies: [...names], hosts: [...hosts] });
     },
   };
-}
-
-/** Parts of one decky are listed in any order. */
-function withPartsInOrder(operation: Operation, all: readonly Operation[]): Operation {
-  return { ...operation, children: all.map(({ id }) => id).filter((id) => operation.children.includes(id)) };
-}
-
-function byPlace(left: Operation, right: Operation): number {
-  const key = ({ decky, host, revision, createdAt }: Operation) =>
-    [
-      decky?.name ?? "",
-      host,
-      String(revision).padStart(6, "0"),
-      String(createdAt?.seconds).padStart(12, "0"),
-      String(createdAt?.nanos).padStart(9, "0"),
-    ].join(" ");
-  return key(left) < key(right) ? -1 : 1;
 }

@@ -7,12 +7,10 @@ import { Role } from "@decnet/contract/gen/decnet/v1/access_pb";
 import { OperationService } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { HostState } from "@decnet/contract/gen/decnet/v1/swarm_pb";
 import { loadCatalogue } from "@decnet/engine/catalogue/load";
-import { afterAll, beforeAll, expect, it } from "vitest";
 import { ownCatalogue, testCatalogue } from "../../support/catalogues.ts";
 import { createScriptedEngine, type ScriptedEngine } from "../../support/scripted-engine.ts";
 import { joinScriptedWorker, type ScriptedWorker } from "../../support/scripted-worker.ts";
 import { type TestMaster, useMaster } from "../../support/use-master.ts";
-import { createSituation, type Situation } from "./situation.ts";
 
 /** A real master whose own engine, and whose workers' engines, do what a test says. */
 export interface Stage {
@@ -28,7 +26,7 @@ export interface Stage {
   dispose(): Promise<void>;
 }
 
-async function openStage(workers: readonly string[]): Promise<Stage> {
+export async function openStage(workers: readonly string[]): Promise<Stage> {
   const catalogue = await loadCatalogue([ownCatalogue, testCatalogue]);
   const folder = await mkdtemp(join(tmpdir(), "decnet-stage-"));
   await chmod(folder, 0o711);
@@ -83,28 +81,4 @@ async function openStage(workers: readonly string[]): Promise<Stage> {
   };
   for (const name of workers) await stage.join(name);
   return stage;
-}
-
-/** Names a situation, plays it and compares what was recorded. */
-export type RecordSituation = (title: string, play: (situation: Situation, stage: Stage) => Promise<void>) => void;
-
-/** One stage for all situations of a test file; each begins and ends with an empty fleet. */
-export function useStage(workers: readonly string[] = []): RecordSituation {
-  let stage: Stage;
-  beforeAll(async () => {
-    stage = await openStage(workers);
-  });
-  afterAll(() => stage?.dispose());
-  return (title, play) =>
-    it(title, async () => {
-      const situation = createSituation(stage);
-      try {
-        await situation.begin();
-        await play(situation, stage);
-        const file = `./recorded/${title.replaceAll(/[^a-z0-9]+/gi, "-").replaceAll(/^-|-$/g, "")}.txt`;
-        await expect(await situation.tell(title)).toMatchFileSnapshot(file);
-      } finally {
-        await stage.clear();
-      }
-    });
 }

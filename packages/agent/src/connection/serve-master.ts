@@ -8,12 +8,13 @@ import { keepAlive } from "@decnet/common/rpc/keep-alive";
 import { agentAlpn } from "@decnet/common/rpc/protocol-version";
 import type { AgentIdentity } from "../identity.ts";
 import { splitAddress } from "./address.ts";
+import { describeEnd, type LinkEnd, lost, stoppingEnd } from "./link-end.ts";
 
 const handshakeMs = 10_000;
 
 /**
- * Opens a TLS connection to a master and serves HTTP/2 on it: the master is the client there. Resolves when the connection is up; `closed` resolves with a
- * sentence when it is over. Whoever answers must hold a certificate with the master role of our installation. Rejects when `signal` is aborted before.
+ * Opens a TLS connection to a master and serves HTTP/2 on it: the master is the client there. Resolves when the connection is up; `closed` resolves with
+ * why when it is over. The other side must hold a certificate with the master role of our installation. Rejects when `signal` is aborted before.
  */
 export async function serveMaster(options: {
   readonly identity: AgentIdentity;
@@ -22,31 +23,31 @@ export async function serveMaster(options: {
   readonly interceptors: Interceptor[];
   readonly onDefect: (error: unknown) => void;
   readonly signal: AbortSignal;
-}): Promise<{ readonly closed: Promise<string>; close(reason: string): void }> {
+}): Promise<{ readonly closed: Promise<LinkEnd>; close(end: LinkEnd): void }> {
   const { identity, signal } = options;
   const socket = await connectTls(identity, options.address, signal);
   const adapter = connectNodeAdapter({ routes: options.routes, interceptors: options.interceptors, readMaxBytes: 16 << 20 });
   const server = http2.createServer({ maxSessionMemory: 64 }, admitRequests(adapter, options.onDefect));
-  let reason = "the master closed the connection";
-  const onAbort = () => close("the agent is stopping");
-  const closed = new Promise<string>((resolve) => {
+  let end = lost("the master closed the connection");
+  const onAbort = () => close(stoppingEnd);
+  const closed = new Promise<LinkEnd>((resolve) => {
     socket.once("close", () => {
       signal.removeEventListener("abort", onAbort);
       server.close();
-      resolve(reason);
+      resolve(end);
     });
   });
-  const close = (why: string) => {
-    reason = why;
+  const close = (why: LinkEnd) => {
+    if (!socket.destroyed) end = why;
     socket.destroy();
   };
   socket.on("error", (error) => {
-    reason = error.message;
+    if (end.kind === "lost") end = lost(error);
   });
   server.on("session", (session) => {
     session.on("error", () => socket.destroy());
     session.once("close", () => socket.destroy());
-    keepAlive(session, () => close("the master does not answer any more"));
+    keepAlive(session, () => close(lost("the master does not answer any more")));
   });
   server.emit("connection", socket);
   signal.addEventListener("abort", onAbort, { once: true });
@@ -74,7 +75,7 @@ async function connectTls(identity: AgentIdentity, address: string, signal: Abor
       reject(error);
     };
     const timer = setTimeout(() => fail(new Error(`no answer from ${address} within ${handshakeMs / 1000} s`)), handshakeMs);
-    const onAbort = () => fail(new Error("the agent is stopping"));
+    const onAbort = () => fail(new Error(describeEnd(stoppingEnd)));
     signal.addEventListener("abort", onAbort, { once: true });
     if (signal.aborted) onAbort();
     socket.once("error", fail);

@@ -1,5 +1,4 @@
 import { AppError } from "@decnet/common/errors/app-error";
-import { createExclusive } from "@decnet/common/runtime/exclusive";
 import type { ApplyOutcome, Engine } from "@decnet/engine/engine";
 import { beginReceipt, joinReceipts } from "@decnet/engine/execute/receipt";
 import { type ComposeHashes, composeHashesOf } from "@decnet/engine/observe/observed";
@@ -8,6 +7,7 @@ import { deckyKey, type Scope } from "@decnet/engine/spec";
 import type { PresentTarget } from "@decnet/engine/wire/decky-spec";
 import type { HostOutcome, StepReport } from "@decnet/engine/wire/outcome";
 import type { SpecStore } from "./spec-store.ts";
+import { createTurns } from "./turns.ts";
 
 export interface RunOptions {
   /** Refuse with PLAN_CHANGED unless the plan made now has this digest. Empty: any plan. */
@@ -27,8 +27,8 @@ export interface Runner {
   /** Idempotent. The spec is forgotten when everything is gone. */
   remove(decky: AbsentDecky, options: RunOptions): Promise<HostOutcome>;
   /**
-   * Makes an accepted decky what its accepted spec says. Undefined when there is nothing to report: something newer came meanwhile, or an apply that was
-   * cut off was brought to its end, for which the master asks again.
+   * Applies the accepted spec of a decky again. Undefined when there is nothing to report: something newer came meanwhile, or an apply that was cut off
+   * was brought to its end, for which the master asks again.
    */
   repair(key: string, options: RunOptions): Promise<HostOutcome | undefined>;
   isBusy(key: string): boolean;
@@ -44,11 +44,6 @@ export interface AbsentDecky {
   readonly name: string;
 }
 
-interface Run {
-  readonly revision: number;
-  readonly abort: AbortController;
-}
-
 export interface RunnerOptions {
   readonly engine: () => Promise<Engine>;
   readonly specs: SpecStore;
@@ -57,37 +52,7 @@ export interface RunnerOptions {
 }
 
 export function createRunner({ engine, specs, parallel, stopping }: RunnerOptions): Runner {
-  const lanes = createExclusive(parallel);
-  const running = new Map<string, Run>();
-  const work = new Set<Promise<unknown>>();
-  const waiting = new Map<string, number>();
-  const turns = new Map<string, number>();
-  const turn = (key: string) => turns.set(key, (turns.get(key) ?? 0) + 1);
-
-  /** One run of one decky, after whatever runs now has settled. */
-  const inTurn = async <T>(key: string, revision: number, act: (signal: AbortSignal) => Promise<T>): Promise<T> => {
-    waiting.set(key, (waiting.get(key) ?? 0) + 1);
-    const mine = lanes.run(key, stopping, async () => {
-      const run: Run = { revision, abort: new AbortController() };
-      running.set(key, run);
-      turn(key);
-      try {
-        return await act(AbortSignal.any([stopping, run.abort.signal]));
-      } finally {
-        running.delete(key);
-        turn(key);
-      }
-    });
-    work.add(mine);
-    try {
-      return await mine;
-    } finally {
-      work.delete(mine);
-      const left = (waiting.get(key) ?? 1) - 1;
-      if (left === 0) waiting.delete(key);
-      else waiting.set(key, left);
-    }
-  };
+  const turns = createTurns(parallel, stopping);
 
   const superseded = (key: string, revision: number, newer: number) =>
     new AppError("REVISION_CONFLICT", `${key} was told revision ${newer} already; revision ${revision} comes too late`, {
@@ -101,11 +66,9 @@ export function createRunner({ engine, specs, parallel, stopping }: RunnerOption
       throw superseded(key, target.spec.revision, known.target.spec.revision);
   };
 
-  /** Ends the run of an older revision; who waits behind it goes on as soon as that has settled. */
-  const supersede = (key: string, revision: number) => {
-    const run = running.get(key);
-    if (run !== undefined && run.revision < revision) run.abort.abort(superseded(key, run.revision, revision));
-  };
+  /** Ends the run of an older revision; what waits behind it goes on as soon as that has settled. */
+  const supersede = (key: string, revision: number) =>
+    turns.supersede(key, revision, (running) => superseded(key, running, revision));
 
   const absentRevision = Number.MAX_SAFE_INTEGER;
 
@@ -139,7 +102,7 @@ export function createRunner({ engine, specs, parallel, stopping }: RunnerOption
       onStep: options.onStep,
       signal,
     });
-    // Done already in a run whose answer was lost: what that run said is the true answer.
+    // Done already in a run whose outcome was lost: what that run said is the true outcome.
     const isRepeated = outcome.plan.steps.length === 0 && earlier?.outcome !== undefined && earlier.outcome.failure === undefined;
     const receipt = begun === undefined ? outcome.receipt : joinReceipts(begun.receipt, outcome.receipt);
     const told = isRepeated ? earlier.outcome : { plan: outcome.plan, receipt, failure: outcome.failure };
@@ -159,7 +122,7 @@ export function createRunner({ engine, specs, parallel, stopping }: RunnerOption
       const key = deckyKey(target.spec);
       refuseOlder(target);
       supersede(key, target.spec.revision);
-      return inTurn(key, target.spec.revision, async (signal) => {
+      return turns.take(key, target.spec.revision, async (signal) => {
         refuseOlder(target);
         return runApply(target, options, signal);
       });
@@ -167,11 +130,11 @@ export function createRunner({ engine, specs, parallel, stopping }: RunnerOption
     async remove(decky, options) {
       const key = deckyKey(decky);
       supersede(key, absentRevision);
-      return inTurn(key, absentRevision, (signal) => runRemoval(decky, options, signal));
+      return turns.take(key, absentRevision, (signal) => runRemoval(decky, options, signal));
     },
     async repair(key, options) {
       if (specs.get(key) === undefined) return undefined;
-      return inTurn(key, 0, async (signal) => {
+      return turns.take(key, 0, async (signal) => {
         const now = specs.get(key);
         if (now === undefined || now.hold) return undefined;
         const { scope, name } = now.target.spec;
@@ -185,11 +148,9 @@ export function createRunner({ engine, specs, parallel, stopping }: RunnerOption
         return outcome;
       });
     },
-    isBusy: (key) => waiting.has(key),
-    turns: (key) => turns.get(key) ?? 0,
-    async idle() {
-      await Promise.allSettled([...work]);
-    },
+    isBusy: turns.isBusy,
+    turns: turns.count,
+    idle: turns.idle,
   };
 }
 

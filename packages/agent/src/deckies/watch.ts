@@ -2,13 +2,13 @@ import { create } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { Logger } from "@decnet/common/logging/logger";
 import { backoffMs } from "@decnet/common/runtime/backoff";
-import type { DeckyObservation } from "@decnet/contract/gen/decnet/v1/agent_pb";
+import type { DeckyObservation, DeckyOutcome } from "@decnet/contract/gen/decnet/v1/agent_pb";
 import { EngineReportSchema, RepairReportSchema } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
 import type { OperationStep } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import type { CheckedDecky, Engine } from "@decnet/engine/engine";
 import { formatPlan } from "@decnet/engine/plan/plan";
 import { type DeckySpec, deckyKey } from "@decnet/engine/spec";
-import { toRefMessage } from "@decnet/engine/wire/decky-spec";
+import { parseDeckyRef, toRefMessage } from "@decnet/engine/wire/decky-spec";
 import { toObservationMessage, toOutcomeMessage, toStepMessage } from "@decnet/engine/wire/outcome";
 import type { ReportQueue } from "../reports/report-queue.ts";
 import type { Runner } from "./runner.ts";
@@ -25,13 +25,17 @@ export interface WatchOptions {
   readonly log: Logger;
 }
 
-/** Looks at the host against the accepted specs, with or without a master: says what changed since it was last said, and repairs what drifted. */
+/** Checks the host against the accepted specs, with or without a master: says what changed since it was last said, and repairs what drifted. */
 export interface Watch {
-  look(): Promise<void>;
-  /** Milliseconds since the last look that the engine answered; undefined before the first. */
-  lookedMsAgo(): number | undefined;
-  /** Say everything anew at the next look. */
+  check(): Promise<void>;
+  /** Milliseconds since the last drift check that the engine answered; undefined before the first. */
+  checkedMsAgo(): number | undefined;
+  /** Say everything again at the next drift check. */
   forgetWhatWasSaid(): void;
+  /** The master is being told how an apply ended: a drift check that sees just that does not say it again. */
+  noteOutcome(outcome: DeckyOutcome): void;
+  /** It may not have been told after all. */
+  forgetOutcome(outcome: DeckyOutcome): void;
   /** Resolves when no repair runs any more. */
   idle(): Promise<void>;
 }
@@ -42,7 +46,7 @@ export function createWatch({ engine, specs, runner, reports, policy, log }: Wat
   const failures = new WeakMap<DeckySpec, { count: number; until: number }>();
   const repairs = new Map<string, Promise<void>>();
   let engineProblem = "";
-  let lookedAt: number | undefined;
+  let checkedAt: number | undefined;
 
   const sayEngine = async (problem: string) => {
     if (problem === engineProblem) return;
@@ -52,9 +56,8 @@ export function createWatch({ engine, specs, runner, reports, policy, log }: Wat
   };
 
   const sayDecky = async (observation: DeckyObservation) => {
-    const key = deckyKey({ scope: observation.decky?.topologyId || "fleet", name: observation.decky?.name ?? "" });
-    const { observedAt: _, ...rest } = observation;
-    const text = JSON.stringify(rest);
+    const key = deckyKey(parseDeckyRef(observation.decky));
+    const text = textOf(observation);
     if (said.get(key) === text) return;
     said.set(key, text);
     await reports.push({ case: "observation", value: observation });
@@ -92,7 +95,7 @@ export function createWatch({ engine, specs, runner, reports, policy, log }: Wat
     });
   };
 
-  /** In the background: a repair that takes long keeps nobody from looking at the other deckies. */
+  /** In the background: a repair that takes long does not hold up the checks of the other deckies. */
   const beginRepair = (decky: AcceptedDecky, plan: CheckedDecky["plan"] | undefined) => {
     const key = deckyKey(decky.target.spec);
     if (repairs.has(key)) return;
@@ -112,22 +115,26 @@ export function createWatch({ engine, specs, runner, reports, policy, log }: Wat
   };
 
   return {
-    lookedMsAgo: () => (lookedAt === undefined ? undefined : Math.round(performance.now() - lookedAt)),
+    checkedMsAgo: () => (checkedAt === undefined ? undefined : Math.round(performance.now() - checkedAt)),
     forgetWhatWasSaid() {
       said.clear();
       engineProblem = "";
     },
+    noteOutcome({ decky, observation, failure }) {
+      if (observation !== undefined && failure === undefined) said.set(deckyKey(parseDeckyRef(decky)), textOf(observation));
+    },
+    forgetOutcome: ({ decky }) => void said.delete(deckyKey(parseDeckyRef(decky))),
     async idle() {
       await Promise.all(repairs.values());
     },
-    async look() {
+    async check() {
       const at = new Date();
       const begun = performance.now();
-      const looked = specs
+      const present = specs
         .list()
         .filter((decky) => !decky.leaving)
         .map((decky) => ({ decky, turns: runner.turns(deckyKey(decky.target.spec)) }));
-      const made = new Map(looked.map(({ decky }) => [decky.target.spec, decky.made]));
+      const made = new Map(present.map(({ decky }) => [decky.target.spec, decky.made]));
       let checked: Awaited<ReturnType<Engine["check"]>>;
       try {
         checked = await (await engine()).check([...made.keys()], (spec) => made.get(spec));
@@ -139,14 +146,19 @@ export function createWatch({ engine, specs, runner, reports, policy, log }: Wat
       for (const key of said.keys()) if (specs.get(key) === undefined) said.delete(key);
       for (const decky of specs.list())
         if (decky.leaving && !runner.isBusy(deckyKey(decky.target.spec))) beginRepair(decky, undefined);
-      for (const { decky, turns } of looked) {
+      for (const { decky, turns } of present) {
         const key = deckyKey(decky.target.spec);
         const seen = checked.deckies.get(key);
-        // What was seen while it changed is old: it is looked at the next time.
+        // What was seen while it changed is old: the next check sees how it is now.
         if (seen === undefined || runner.isBusy(key) || runner.turns(key) !== turns) continue;
         await note(decky, seen, at);
       }
-      lookedAt = begun;
+      checkedAt = begun;
     },
   };
+}
+
+/** What makes an observation news: everything but its time. */
+function textOf({ observedAt: _, ...observation }: DeckyObservation): string {
+  return JSON.stringify(observation);
 }

@@ -7,6 +7,7 @@ import {
   type AgentService,
   AgentServiceStreamLogsResponseSchema,
   ApplyDeckiesResponseSchema,
+  type DeckyOutcome,
 } from "@decnet/contract/gen/decnet/v1/agent_pb";
 import type { Catalogue } from "@decnet/engine/catalogue/types";
 import type { Engine } from "@decnet/engine/engine";
@@ -17,6 +18,7 @@ import { toLogLine } from "@decnet/engine/wire/logs";
 import { toObservationMessage, toOutcomeMessage, toPlanMessage, toStepMessage } from "@decnet/engine/wire/outcome";
 import type { Runner } from "../deckies/runner.ts";
 import type { SpecStore } from "../deckies/spec-store.ts";
+import type { Watch } from "../deckies/watch.ts";
 
 export interface AgentParts {
   readonly catalogue: Catalogue;
@@ -28,18 +30,21 @@ export interface AgentParts {
   readonly engineVersions: () => { readonly engine: string; readonly compose: string };
   readonly isConnected: () => boolean;
   readonly queuedReports: () => number;
+  readonly outcomes: Pick<Watch, "noteOutcome" | "forgetOutcome">;
   readonly stopping: AbortSignal;
 }
 
 type Progress = ReturnType<typeof create<typeof ApplyDeckiesResponseSchema>>;
 
 export function createAgentHandlers(parts: AgentParts): ServiceImpl<typeof AgentService> {
-  const { catalogue, engine, specs, runner } = parts;
+  const { catalogue, engine, specs, runner, outcomes } = parts;
   const ignore = () => undefined;
   return {
     async *applyDeckies(request) {
       const targets = request.deckies.map((message) => parseSpecMessage(message, catalogue));
       const progress = createChannel<Progress>();
+      const untold = new Set<DeckyOutcome>();
+      let isHeard = true;
       const applyOne = async (target: (typeof targets)[number]) => {
         const decky = toRefMessage(target.spec);
         const say = (item: Progress["item"]) => progress.push(create(ApplyDeckiesResponseSchema, { decky, item }));
@@ -52,14 +57,25 @@ export function createAgentHandlers(parts: AgentParts): ServiceImpl<typeof Agent
           onPlan: (plan) => say({ case: "plan", value: toPlanMessage(plan) }),
           onStep: (event) => say({ case: "step", value: toStepMessage(event) }),
         });
-        say({ case: "outcome", value: toOutcomeMessage(target.spec, target.spec.revision, outcome, new Date()) });
+        const value = toOutcomeMessage(target.spec, target.spec.revision, outcome, new Date());
+        if (isHeard) outcomes.noteOutcome(value);
+        untold.add(value);
+        say({ case: "outcome", value });
       };
-      // The work is not the call's: when the caller goes away it goes on, and the master learns of it by looking again.
+      // The work is not the call's: when the caller goes away it goes on, and the master learns of it from the next drift check.
       void Promise.all(targets.map(applyOne)).then(
         () => progress.end(),
         (error: unknown) => progress.fail(error),
       );
-      yield* progress;
+      try {
+        for await (const message of progress) {
+          yield message;
+          if (message.item.case === "outcome") untold.delete(message.item.value);
+        }
+      } finally {
+        isHeard = false;
+        for (const outcome of untold) outcomes.forgetOutcome(outcome);
+      }
     },
     async removeDeckies(request) {
       const outcomes = await Promise.all(

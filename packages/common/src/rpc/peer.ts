@@ -28,6 +28,9 @@ const local: Peer = {
 /** A connection that is gone already. Nothing is known of it, so nothing is granted to it. */
 const gone: Peer = { ...local, transport: "tls" };
 
+/** On a socket: what its accepted certificate says, read once. It is found through HTTP/2 too, which gives out a proxy of its socket. */
+const kAccepted = Symbol("the accepted certificate of the other end");
+
 /** Set for every call by the server. */
 export const kPeer = createContextKey<Peer>(local, { description: "who is at the other end" });
 
@@ -38,6 +41,8 @@ export const kPeer = createContextKey<Peer>(local, { description: "who is at the
 export function peerOf(socket: net.Socket | tls.TLSSocket, caPem?: string): Peer {
   const address = (socket.remoteAddress ?? "").replace(/^::ffff:(?=\d+\.)/, "");
   if (!isTls(socket)) return { ...local, address };
+  const known = Reflect.get(socket, kAccepted) as CertificateFacts | undefined;
+  if (known !== undefined) return ifCurrent({ ...gone, address, certificate: known });
   try {
     return tlsPeer(socket, address, caPem);
   } catch {
@@ -54,9 +59,11 @@ function tlsPeer(socket: tls.TLSSocket, address: string, caPem: string | undefin
       ...gone,
       address,
       certificateProblem: `${socket.authorizationError}`,
-      ...(caPem !== undefined && isSignedBy(caPem, presented) ? { expired: readCertificate(presented.raw) } : {}),
+      ...(caPem !== undefined && isSignedBy(caPem, presented) ? { expired: readCertificate(presented) } : {}),
     };
-  return ifCurrent({ ...gone, address, certificate: readCertificate(presented.raw) });
+  const certificate = readCertificate(presented);
+  Reflect.set(socket, kAccepted, certificate);
+  return ifCurrent({ ...gone, address, certificate });
 }
 
 type NodeRequest = Parameters<NonNullable<Parameters<typeof connectNodeAdapter>[0]["contextValues"]>>[0];

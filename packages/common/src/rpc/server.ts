@@ -1,7 +1,9 @@
 import { setMaxListeners } from "node:events";
 import type http from "node:http";
-import { Code, ConnectError, type ConnectRouter, type Interceptor } from "@connectrpc/connect";
+import type { ConnectRouter, Interceptor } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
+import { AppError } from "../errors/app-error.ts";
+import { toConnectError } from "./errors.ts";
 import { createHttpServers } from "./http-servers.ts";
 import type { Listener } from "./listener.ts";
 import { createPeerContext, type Peer } from "./peer.ts";
@@ -9,6 +11,8 @@ import { listenPlaintext } from "./plaintext-listener.ts";
 import { listenTls, type TlsOptions } from "./tls-listener.ts";
 
 export interface RpcServerOptions {
+  /** What stops when this server does, for callers whose calls that ends. */
+  readonly program?: "master" | "agent";
   readonly host: string;
   /** 0 takes a free port. */
   readonly port: number;
@@ -32,7 +36,7 @@ export interface RpcServer {
   renewTls(options: { keyPem: string; certPem: string }): void;
   /** Cuts the TLS connections whose peer matches, at once, also those that were handed over. Says how many. */
   disconnect(matches: (peer: Peer) => boolean): number;
-  /** Stops accepting, lets calls finish for the grace period, then ends them with Unavailable. */
+  /** Stops accepting, lets calls finish for the grace period, then ends them with SHUTTING_DOWN. */
   close(): Promise<void>;
 }
 
@@ -50,6 +54,8 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
       routes: options.routes,
       interceptors: options.interceptors,
       readMaxBytes: options.maxRequestBytes ?? 1 << 20,
+      // Packing a small message costs more than it saves, and most are small.
+      compressMinBytes: 64 << 10,
       maxTimeoutMs: 24 * 3_600_000,
       shutdownSignal: stopping.signal,
       contextValues: createPeerContext(options.tls?.caPem),
@@ -79,7 +85,8 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
       const graceMs = options.graceMs ?? 2_000;
       const closed = Promise.all(listeners.map((listener) => listener.close()));
       servers.drain();
-      const grace = setTimeout(() => stopping.abort(new ConnectError("the master is shutting down", Code.Unavailable)), graceMs);
+      const over = toConnectError(new AppError("SHUTTING_DOWN", `the ${options.program ?? "server"} is shutting down`));
+      const grace = setTimeout(() => stopping.abort(over), graceMs);
       const last = setTimeout(() => {
         for (const listener of listeners) listener.destroy();
       }, graceMs + 1_000);

@@ -3,23 +3,23 @@ import { AppError } from "@decnet/common/errors/app-error";
 import { kPeer } from "@decnet/common/rpc/peer";
 import { cleanTexts } from "@decnet/common/runtime/foreign-text";
 import type { Caller } from "../model/access.ts";
-import type { Host } from "../model/host.ts";
 import type { HostStore } from "../store/hosts.ts";
 import type { TokenStore } from "../store/tokens.ts";
+import type { AcceptedCertificates, AcceptedHost } from "./accepted-certificates.ts";
 import { agentCalls, leastRole, mayCall, openServices } from "./roles.ts";
 
-type Hosts = Pick<HostStore, "accepts" | "nameOf">;
+type Hosts = Pick<HostStore, "nameOf">;
 
 export const kCaller = createContextKey<Caller | undefined>(undefined, { description: "who calls" });
 
 /** The worker that calls, for calls that agents make. */
-export const kHost = createContextKey<Host | undefined>(undefined, { description: "which host calls" });
+export const kHost = createContextKey<AcceptedHost | undefined>(undefined, { description: "which host calls" });
 
 /** The name of the worker whose certificate came with a call that is refused; for the record alone. */
 export const kRefusedHost = createContextKey("", { description: "which host was refused" });
 
 /** The gate: nothing passes that is not in the table of roles, or in the one of calls that agents make. */
-export function createAuthInterceptor(tokens: TokenStore, hosts: Hosts): Interceptor {
+export function createAuthInterceptor(tokens: TokenStore, hosts: Hosts, accepted: AcceptedCertificates): Interceptor {
   const note = async (request: { readonly contextValues: ContextValues }) => {
     const { certificate, expired } = request.contextValues.get(kPeer);
     const identity = (certificate ?? expired)?.identity;
@@ -30,7 +30,7 @@ export function createAuthInterceptor(tokens: TokenStore, hosts: Hosts): Interce
     const agentCall = agentCalls[`${request.service.typeName}/${request.method.name}`];
     if (agentCall !== undefined) {
       try {
-        await admitAgent(agentCall, request, hosts);
+        await admitAgent(agentCall, request, accepted);
       } catch (error) {
         await note(request);
         throw error;
@@ -62,7 +62,7 @@ export function createAuthInterceptor(tokens: TokenStore, hosts: Hosts): Interce
 async function admitAgent(
   needs: (typeof agentCalls)[string],
   request: { readonly contextValues: ContextValues; readonly header: Headers },
-  hosts: Hosts,
+  accepted: AcceptedCertificates,
 ): Promise<void> {
   const peer = request.contextValues.get(kPeer);
   if (needs === "join token") {
@@ -84,7 +84,8 @@ async function admitAgent(
         : `the certificate is refused: ${certificateProblem}`,
     );
   if (certificate.identity?.role !== "agent") throw new AppError("CERTIFICATE_REFUSED", "the certificate is no agent's");
-  const host = await hosts.accepts(certificate.identity.hostId, certificate.serial);
+  // A connection keeps its peer.
+  const host = await accepted.accepts(peer, certificate.identity.hostId, certificate.serial);
   if (host === undefined) throw new AppError("CERTIFICATE_REFUSED", "the certificate is revoked");
   request.contextValues.set(kHost, host);
 }

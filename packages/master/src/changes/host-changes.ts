@@ -173,19 +173,22 @@ async function finishDecommission(
   const { store } = options;
   const host = await store.hosts.lock(tx, id);
   if (host === undefined || !host.decommissioning || host.decommissionedAt !== null) return undefined;
-  const ids = (await store.operations.openOfHost(tx, host.name, "decommission_host")).map((operation) => operation.id);
+  const open = (await store.operations.openOfHost(tx, host.name, "decommission_host")).map((operation) => operation.id);
+  // One of which a part did not succeed has ended by that.
+  const ended = await store.parents.endIn(tx, open);
+  const ids = open.filter((operation) => !ended.includes(operation));
   const { left, staying } = await store.deckies.countOf(tx, host.name);
   const finishedAt = new Date();
   if (left === 0) {
     await endHost(tx, host, "decommissioned", options);
     await store.operations.update(tx, ids, { state: "succeeded", finishedAt });
-    return { gone: host, ids };
+    return { gone: host, ids: open };
   }
   const counts = await Promise.all(ids.map((parent) => store.operations.countParts(tx, parent)));
-  if (staying === 0 || counts.some((count) => count.open > 0)) return undefined;
+  if (staying === 0 || counts.some((count) => count.open > 0)) return { gone: undefined, ids: ended };
   const message = `decommissioning failed: ${staying} ${staying === 1 ? "decky is" : "deckies are"} still here`;
   await store.hosts.update(tx, host.id, { decommissioning: false, message });
   const error: OperationError = { reason: "APPLY_FAILED", message, next: [], outputTail: [], undone: false };
   await store.operations.update(tx, ids, { state: "failed", error, finishedAt });
-  return { gone: undefined, ids };
+  return { gone: undefined, ids: open };
 }

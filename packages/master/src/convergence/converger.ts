@@ -4,9 +4,9 @@ import { nextStep } from "../decide/next-step.ts";
 import { resolvePostponed, retryDelayMs } from "../decide/resolve-waiting.ts";
 import type { Situation } from "../decide/situation.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
-import type { Decky } from "../model/decky.ts";
 import type { Store } from "../store/store.ts";
 import type { Attempts } from "./attempts.ts";
+import { createDrivers } from "./drivers.ts";
 import type { Lanes, Slot } from "./lanes.ts";
 import type { Removals } from "./removals.ts";
 
@@ -53,44 +53,30 @@ interface Handed {
   readonly slot: Slot;
 }
 
-/** Until a host is asked again to remove a decky that moved away. */
-const removeAgainMs = 5_000;
 /** Until a decky is looked at again when not even that it has to wait could be stored. */
 const lookAgainMs = 2_000;
 
 export function createConverger(options: ConvergerOptions): Converger {
   const { store, hosts, lanes, attempts, removals, log, stopping } = options;
-  const dirty = new Set<string>();
   const handed = new Map<string, Handed>();
-  const drivers = new Map<string, Promise<void>>();
   const blocked = new Map<string, string>();
 
-  const wake = (deckyId: string) => {
-    dirty.add(deckyId);
-    if (drivers.has(deckyId) || stopping.aborted) return;
-    const driver = drive(deckyId).finally(() => {
-      drivers.delete(deckyId);
-      if (dirty.has(deckyId)) wake(deckyId);
-    });
-    drivers.set(deckyId, driver);
-  };
-  const wakeLater = (deckyId: string, delayMs: number) => void setTimeout(() => wake(deckyId), delayMs).unref();
-
-  const drive = async (deckyId: string): Promise<void> => {
-    while (dirty.delete(deckyId) && !stopping.aborted) {
-      const given = handed.get(deckyId);
-      handed.delete(deckyId);
-      try {
-        if (await takeStep(deckyId, given)) dirty.add(deckyId);
-      } catch (error) {
-        if (stopping.aborted) return;
-        if (!(error instanceof AppError)) log.error("an apply ended unexpectedly", { deckyId, err: error });
-        await postpone(deckyId, error);
-      } finally {
-        given?.slot.release();
-      }
+  const work = async (deckyId: string): Promise<boolean> => {
+    const given = handed.get(deckyId);
+    handed.delete(deckyId);
+    try {
+      return await takeStep(deckyId, given);
+    } catch (error) {
+      if (stopping.aborted) return false;
+      if (!(error instanceof AppError)) log.error("an apply ended unexpectedly", { deckyId, err: error });
+      await postpone(deckyId, error);
+      return false;
+    } finally {
+      given?.slot.release();
     }
   };
+
+  const drivers = createDrivers(work, stopping);
 
   /** Returns whether there may be more to do at once. */
   const takeStep = async (deckyId: string, given: Handed | undefined): Promise<boolean> => {
@@ -99,7 +85,8 @@ export function createConverger(options: ConvergerOptions): Converger {
     if (next?.step.kind === "blocked") blocked.set(deckyId, next.step.host);
     else blocked.delete(deckyId);
     if (situation === undefined || next === undefined) return false;
-    for (const host of next.removals) removeAside(situation.decky, host);
+    for (const host of next.removals)
+      removals.removeAside(situation.decky, host, (delayMs) => drivers.wakeLater(deckyId, delayMs));
     switch (next.step.kind) {
       case "idle":
       case "blocked":
@@ -120,10 +107,7 @@ export function createConverger(options: ConvergerOptions): Converger {
     const slot = given ?? lanes.tryEnter(host);
     if (slot === undefined) {
       // What was read before the wait is old: it is read again at the place that came free.
-      const late = await lanes.enter(host, stopping);
-      const now = (await store.situations.load({ decky: { id } })).situation;
-      if (now === undefined || now.decky.host !== host) late.release();
-      else handed.set(id, { situation: now, slot: late });
+      await enterLate(id, host);
       return true;
     }
     try {
@@ -133,16 +117,16 @@ export function createConverger(options: ConvergerOptions): Converger {
     }
   };
 
-  /** The decky runs where it is to be: a failure here says nothing about it, and is tried again. */
-  const removeAside = ({ id, scope, name }: Decky, host: string): void => {
-    removals.remove({ id, scope, name }, host).then(
-      () => wake(id),
-      (error: unknown) => {
-        if (stopping.aborted) return;
-        log.warn("a decky could not be removed from where it was", { decky: name, host, err: error });
-        wakeLater(id, removeAgainMs);
-      },
-    );
+  const enterLate = async (id: string, host: string): Promise<void> => {
+    const slot = await lanes.enter(host, stopping);
+    try {
+      const { situation } = await store.situations.load({ decky: { id } });
+      if (situation?.decky.host !== host) return slot.release();
+      handed.set(id, { situation, slot });
+    } catch (error) {
+      slot.release();
+      throw error;
+    }
   };
 
   /** The host or the database is away: what is wanted stays wanted, and is tried again later. */
@@ -152,43 +136,49 @@ export function createConverger(options: ConvergerOptions): Converger {
       const decide = (situation: Situation) => resolvePostponed(situation, message);
       const stored = await store.resolver.resolve({ decky: { id: deckyId }, decide });
       store.events.wake();
-      if (stored?.after !== undefined) wakeLater(deckyId, retryDelayMs(stored.after.decky, { random: Math.random }));
+      if (stored?.after !== undefined) drivers.wakeLater(deckyId, retryDelayMs(stored.after.decky, { random: Math.random }));
     } catch {
-      wakeLater(deckyId, lookAgainMs);
+      drivers.wakeLater(deckyId, lookAgainMs);
     }
   };
 
   return {
-    wake,
+    wake: drivers.wake,
     async wakeHost(host) {
-      for (const { id } of await store.deckies.unfinished(host)) wake(id);
+      for (const { id } of await store.deckies.unfinished(host)) drivers.wake(id);
     },
     reserve({ decky, open }) {
-      if (open.length > 0 || decky.pendingRemovals.length > 0 || drivers.has(decky.id) || stopping.aborted) return undefined;
+      if (open.length > 0 || decky.pendingRemovals.length > 0 || drivers.isBusy(decky.id) || stopping.aborted) return undefined;
       if (!hosts.isReachable(decky.host)) return undefined;
       const slot = lanes.tryEnter(decky.host);
       if (slot === undefined) return undefined;
-      let isStarted = false;
-      return {
-        start(situation) {
-          isStarted = true;
-          handed.set(decky.id, { situation, slot });
-          wake(decky.id);
-        },
-        release() {
-          if (!isStarted) slot.release();
-        },
-      };
+      return reservation(slot, (situation) => {
+        handed.set(decky.id, { situation, slot });
+        drivers.wake(decky.id);
+      });
     },
     interrupt: attempts.interrupt,
     blockedOn: (deckyId) => {
       const host = blocked.get(deckyId);
       return host === undefined || hosts.isReachable(host) ? undefined : host;
     },
-    isBusy: (deckyId) => drivers.has(deckyId),
+    isBusy: drivers.isBusy,
     idle: async () => {
-      await Promise.all(drivers.values());
+      await drivers.idle();
       await removals.idle();
+    },
+  };
+}
+
+function reservation(slot: Slot, start: (situation: Situation) => void): Reservation {
+  let isStarted = false;
+  return {
+    start(situation) {
+      isStarted = true;
+      start(situation);
+    },
+    release() {
+      if (!isStarted) slot.release();
     },
   };
 }

@@ -1,14 +1,19 @@
 import { AppError } from "@decnet/common/errors/app-error";
+import type { Logger } from "@decnet/common/logging/logger";
 import { resolution } from "../decide/resolution.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
 import type { Decky } from "../model/decky.ts";
 import type { Store } from "../store/store.ts";
 import type { Lanes } from "./lanes.ts";
 
+type RemovedDecky = Pick<Decky, "id" | "scope" | "name">;
+
 /** Removes moved deckies from where they were. Each removal takes its place in the lane of the host that is left, and has a deadline. */
 export interface Removals {
   /** Throws HOST_UNREACHABLE when the host did not do it. */
-  remove(decky: Pick<Decky, "id" | "scope" | "name">, host: string): Promise<void>;
+  remove(decky: RemovedDecky, host: string): Promise<void>;
+  /** The same while the decky runs where it is to be: nothing waits for it, and a failure is tried again. `again` wakes the decky after a while. */
+  removeAside(decky: RemovedDecky, host: string, again: (delayMs: number) => void): void;
   /** Resolves when no removal of the decky from this host is under way. */
   settled(deckyId: string, host: string): Promise<void>;
   idle(): Promise<void>;
@@ -18,16 +23,19 @@ export interface RemovalsOptions {
   readonly store: Pick<Store, "situations" | "resolver">;
   readonly hosts: Pick<HostRegistry, "link">;
   readonly lanes: Lanes;
+  readonly log: Logger;
   readonly stopping: AbortSignal;
 }
 
 const deadlineMs = 120_000;
+/** Until a host is asked again. */
+const againMs = 5_000;
 const nothing = () => undefined;
 
-export function createRemovals({ store, hosts, lanes, stopping }: RemovalsOptions): Removals {
+export function createRemovals({ store, hosts, lanes, log, stopping }: RemovalsOptions): Removals {
   const running = new Map<string, Promise<void>>();
 
-  const removeNow = async ({ id, scope, name }: Pick<Decky, "id" | "scope" | "name">, host: string): Promise<void> => {
+  const removeNow = async ({ id, scope, name }: RemovedDecky, host: string): Promise<void> => {
     const slot = await lanes.enter(host, stopping);
     try {
       // It may be wanted there again by now.
@@ -47,14 +55,27 @@ export function createRemovals({ store, hosts, lanes, stopping }: RemovalsOption
     }
   };
 
+  const remove: Removals["remove"] = (decky, host) => {
+    const key = `${decky.id}@${host}`;
+    const present = running.get(key);
+    if (present !== undefined) return present;
+    const work = removeNow(decky, host).finally(() => running.delete(key));
+    running.set(key, work);
+    return work;
+  };
+
   return {
-    remove(decky, host) {
-      const key = `${decky.id}@${host}`;
-      const present = running.get(key);
-      if (present !== undefined) return present;
-      const work = removeNow(decky, host).finally(() => running.delete(key));
-      running.set(key, work);
-      return work;
+    remove,
+    removeAside(decky, host, again) {
+      if (running.has(`${decky.id}@${host}`)) return;
+      remove(decky, host).then(
+        () => again(0),
+        (error: unknown) => {
+          if (stopping.aborted) return;
+          log.warn("a decky could not be removed from where it was", { decky: decky.name, host, err: error });
+          again(againMs);
+        },
+      );
     },
     settled: async (deckyId, host) => running.get(`${deckyId}@${host}`)?.catch(nothing),
     idle: async () => void (await Promise.allSettled(running.values())),

@@ -16,6 +16,8 @@ export interface EnrollmentOptions {
   readonly store: Store;
   readonly authority: CertificateAuthority;
   readonly registry: HostRegistry;
+  /** Told after every change of a host's certificates. */
+  readonly accepted: { forget(hostId: string): void };
   readonly catalogueDigest: string;
   readonly version: string;
   readonly certificateTtlMs: number;
@@ -34,12 +36,12 @@ export interface Enrollment {
    * A new certificate; the one that asked for it stays valid until it ends. While the host is connected, only the certificate that it is connected with is
    * renewed: a copy of an older one leads nowhere.
    */
-  renew(host: Host, serial: string, csrPem: string): Promise<IssuedCertificate>;
+  renew(host: Pick<Host, "id" | "name">, serial: string, csrPem: string): Promise<IssuedCertificate>;
   refused(most: number): Promise<RefusedJoin[]>;
 }
 
 export function createEnrollment(options: EnrollmentOptions): Enrollment {
-  const { store, authority, registry, certificateTtlMs } = options;
+  const { store, authority, registry, accepted, certificateTtlMs } = options;
 
   const issue = (host: Pick<Host, "id" | "name">, csrPem: string): Promise<IssuedCertificate> =>
     authority.issueAgent({ csrPem, hostId: host.id, hostName: host.name, ttlMs: certificateTtlMs, now: new Date() });
@@ -73,9 +75,7 @@ export function createEnrollment(options: EnrollmentOptions): Enrollment {
   };
 
   const enroll: Enrollment["enroll"] = async ({ tokenId, tokenSecret, csrPem, facts, address }) => {
-    const key = createHash("sha256")
-      .update(Buffer.from((await readPublicKey(csrPem)).rawData))
-      .digest("hex");
+    const key = createHash("sha256").update(readPublicKey(csrPem)).digest("hex");
     const done = await store.transaction(async (tx) => {
       const token = await store.joinTokens.use(tx, { id: tokenId, secret: tokenSecret, key });
       // Only who holds a token learns what does not fit; the token stays unused then.
@@ -99,6 +99,7 @@ export function createEnrollment(options: EnrollmentOptions): Enrollment {
       await store.events.append(tx, hostEvent(host.name, "enrolled", "joined"));
       return { host, certificate };
     });
+    accepted.forget(done.host.id);
     store.events.wake();
     return done;
   };
@@ -126,6 +127,7 @@ export function createEnrollment(options: EnrollmentOptions): Enrollment {
         const patch = { certificateSerials: [certificate.serial, serial], certificateExpiresAt: certificate.notAfter };
         await store.hosts.update(tx, host.id, patch);
       });
+      accepted.forget(host.id);
       return certificate;
     },
     refused: store.refusedJoins.list,

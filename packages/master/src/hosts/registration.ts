@@ -19,17 +19,20 @@ export interface RegistrationOptions {
   readonly version: string;
 }
 
+/** Everything else of it is read, locked, where it is used. */
+type RegisteredHost = Pick<Host, "id" | "name">;
+
 export interface Registration {
   /** Refuses a second agent while the first one answers, and what does not fit this master. `signal` is the caller's: one that is gone is not served. */
   register(
-    host: Host,
+    host: RegisteredHost,
     request: RegisterRequest,
     address: string,
     signal: AbortSignal,
   ): Promise<{ acknowledged: bigint; remove: { scope: string; name: string }[]; driftPolicy: DriftPolicy }>;
   /** Takes reports in order, once each. Throws DECKY_NOT_ON_HOST for a report about a decky that is another host's; nothing of it is stored then. */
   report(
-    host: Host,
+    host: RegisteredHost,
     request: ReportRequest,
     signal: AbortSignal,
   ): Promise<{ acknowledged: bigint; fullResync: boolean; driftPolicy: DriftPolicy }>;
@@ -40,12 +43,14 @@ const turn = (signal: AbortSignal): Turn => ({ of: "agents", signal });
 /** The database counts no further. */
 const lastSequence = 2n ** 62n;
 
-/** What is told of the fleet's policy may be so old. */
-const policyMs = 1_000;
+/** What is told of the fleet's policy may be so old: heartbeats come less often. */
+const policyMs = 5_000;
 
 export function createRegistration(options: RegistrationOptions): Registration {
   const { store, registry, log } = options;
   const instances = new Map<string, string>();
+  /** The newest report of each host that was taken in this master's life, for heartbeats. */
+  const newestTaken = new Map<string, bigint>();
 
   let asked: { readonly at: number; readonly policy: Promise<DriftPolicy> } | undefined;
   /** Heartbeats of all hosts share one look-up of the fleet. */
@@ -59,7 +64,7 @@ export function createRegistration(options: RegistrationOptions): Registration {
     return mine.policy;
   };
 
-  const refuseSecondAgent = async (host: Host, instanceId: string, address: string): Promise<void> => {
+  const refuseSecondAgent = async (host: RegisteredHost, instanceId: string, address: string): Promise<void> => {
     const present = registry.connected(host.name);
     if (present === undefined || instances.get(host.id) === instanceId) return;
     if (!(await present.answers())) return present.close();
@@ -76,8 +81,9 @@ export function createRegistration(options: RegistrationOptions): Registration {
       admit(request.facts, { catalogueDigest: options.catalogueDigest, version: options.version, now: new Date() });
       await refuseSecondAgent(host, request.instanceId, address);
       const answer = await store.transaction(async (tx) => {
-        const isKnownStream = host.reportStream === request.reportStream;
-        const acknowledged = isKnownStream ? BigInt(host.reportSequence) : 0n;
+        const now = await store.hosts.lock(tx, host.id);
+        if (now?.decommissionedAt !== null) throw new AppError("CERTIFICATE_REFUSED", "the certificate is revoked");
+        const acknowledged = now.reportStream === request.reportStream ? BigInt(now.reportSequence) : 0n;
         await store.hosts.update(tx, host.id, {
           ...(request.facts === undefined ? {} : { agentInfo: toJson(AgentFactsSchema, request.facts) as JsonObject }),
           engineProblem: request.facts?.engineProblem ?? "",
@@ -95,20 +101,22 @@ export function createRegistration(options: RegistrationOptions): Registration {
         return { acknowledged, remove };
       }, turn(signal));
       instances.set(host.id, request.instanceId);
-      return { ...answer, driftPolicy: await recentPolicy() };
+      newestTaken.set(host.id, answer.acknowledged);
+      return { ...answer, driftPolicy: await store.fleets.driftPolicy() };
     },
     async report(host, request, signal) {
       if (request.lookedMsAgo !== undefined) registry.connected(host.name)?.noteCheck(new Date(Date.now() - request.lookedMsAgo));
       if (request.items.length === 0) {
-        const policy = await recentPolicy();
-        return { acknowledged: BigInt(host.reportSequence), fullResync: registry.takeResync(host.name), driftPolicy: policy };
+        const driftPolicy = await recentPolicy();
+        return { acknowledged: newestTaken.get(host.id) ?? 0n, fullResync: registry.takeResync(host.name), driftPolicy };
       }
       const { events, ...answer } = await store.transaction(async (tx) => {
         for (const { sequence } of request.items)
           if (sequence < 1n || sequence > lastSequence)
             throw new AppError("REQUEST_INVALID", `items.sequence: is from 1 to ${lastSequence}`);
         const now = await store.hosts.lock(tx, host.id);
-        if (now === undefined || request.reportStream === "" || now.reportStream !== request.reportStream)
+        if (now?.decommissionedAt !== null) throw new AppError("CERTIFICATE_REFUSED", "the certificate is revoked");
+        if (request.reportStream === "" || now.reportStream !== request.reportStream)
           throw new AppError("REQUEST_INVALID", "report_stream: is not the one that was registered");
         const last = BigInt(now.reportSequence);
         const fresh = request.items.filter((item) => item.sequence > last);
@@ -120,9 +128,10 @@ export function createRegistration(options: RegistrationOptions): Registration {
         await store.events.append(tx, found);
         return { events: found, acknowledged: newest, fullResync: isGap };
       }, turn(signal));
+      newestTaken.set(host.id, answer.acknowledged);
       if (events.length > 0) store.events.wake();
       const fullResync = registry.takeResync(host.name) || answer.fullResync;
-      return { ...answer, fullResync, driftPolicy: await recentPolicy() };
+      return { ...answer, fullResync, driftPolicy: await store.fleets.driftPolicy() };
     },
   };
 }

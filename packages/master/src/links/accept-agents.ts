@@ -4,7 +4,7 @@ import { createGrpcTransport } from "@connectrpc/connect-node";
 import type { Logger } from "@decnet/common/logging/logger";
 import { peerOf } from "@decnet/common/rpc/peer";
 import { agentAlpn } from "@decnet/common/rpc/protocol-version";
-import { openReverseSession } from "@decnet/common/rpc/reverse-session";
+import { openSocketSession } from "@decnet/common/rpc/socket-session";
 import { cleanTexts } from "@decnet/common/runtime/foreign-text";
 import type { Reason } from "@decnet/contract/reasons";
 import type { Host } from "../model/host.ts";
@@ -97,7 +97,7 @@ function connectBack(
   address: string,
   warnings: readonly string[],
 ): ConnectedHost {
-  const session = openReverseSession(socket, baseUrl);
+  const session = openSocketSession(socket, baseUrl);
   const transport = createGrpcTransport({
     baseUrl,
     sessionManager: session.manager,

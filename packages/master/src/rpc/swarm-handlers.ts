@@ -10,7 +10,7 @@ import {
   type SwarmService,
 } from "@decnet/contract/gen/decnet/v1/swarm_pb";
 import { type Host, type HostState as HostStateWord, hostStateOf } from "../model/host.ts";
-import type { HostCounts } from "../store/deckies.ts";
+import type { HostCounts } from "../store/host-deckies.ts";
 import { awaitOperation } from "./await-operation.ts";
 import { createJoinHandlers } from "./join-handlers.ts";
 import { matchesTerms } from "./match-terms.ts";

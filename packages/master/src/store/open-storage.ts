@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { type Database, openDatabase } from "./database.ts";
 import { openPrivatePostgres } from "./private-postgres.ts";
 
@@ -15,7 +16,7 @@ export interface StorageOptions {
 /** The database of this installation, and the server that it needs. */
 export async function openStorage({ dataDir, databaseUrl, giveUp, onRelease, onRestart }: StorageOptions): Promise<Database> {
   if (databaseUrl !== undefined) {
-    const database = await openDatabase({ url: databaseUrl });
+    const database = await unlessAborted(openDatabase({ url: databaseUrl }), giveUp);
     onRelease(() => database.close());
     return database;
   }
@@ -27,7 +28,13 @@ export async function openStorage({ dataDir, databaseUrl, giveUp, onRelease, onR
     await kept;
     await server.stop();
   });
-  const database = await openDatabase(server);
+  const database = await unlessAborted(openDatabase(server), giveUp);
   onRelease(() => database.close());
   return database;
+}
+
+/** For work that cannot be broken off: it is not waited for any longer. */
+function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted();
+  return Promise.race([work, once(signal, "abort").then(() => Promise.reject(signal.reason as Error))]);
 }

@@ -5,15 +5,15 @@ import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { connectNodeAdapter, createGrpcTransport } from "@connectrpc/connect-node";
 import { Health } from "@decnet/contract/gen/grpc/health/v1/health_pb";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { openReverseSession, type ReverseSession } from "./reverse-session.ts";
+import { openSocketSession, type SocketSession } from "./socket-session.ts";
 
 let listener: net.Server;
 let dialled: net.Socket;
 let accepted: net.Socket;
-let session: ReverseSession;
+let session: SocketSession;
 let hold: (() => void) | undefined;
 
-/** Who dialled serves; who accepted calls. */
+/** The side that dialled serves; the one that accepted calls. */
 beforeEach(async () => {
   listener = net.createServer();
   await once(listener.listen(0, "127.0.0.1"), "listening");
@@ -33,7 +33,7 @@ beforeEach(async () => {
       }),
   });
   http2.createServer(routes).emit("connection", dialled);
-  session = openReverseSession(accepted, "http://other");
+  session = openSocketSession(accepted, "http://other");
 });
 afterEach(() => {
   session.close();
@@ -50,7 +50,7 @@ const codeOf = (call: Promise<unknown>) =>
     (error: unknown) => ConnectError.from(error).code,
   );
 
-it("calls whoever opened the connection, and pings it", async () => {
+it("calls the side that opened the connection, and pings it", async () => {
   expect((await health().check({})).status).toBe(1);
   expect(await session.answers(1_000)).toBe(true);
 });

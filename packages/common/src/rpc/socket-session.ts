@@ -6,8 +6,8 @@ import { keepAlive } from "./keep-alive.ts";
 
 type SessionManager = NonNullable<Parameters<typeof createGrpcTransport>[0]["sessionManager"]>;
 
-/** HTTP/2 with the roles turned round: the other side opened the connection, and we call. */
-export interface ReverseSession {
+/** Calls over one connection that is open already, whichever side opened it: we are the HTTP/2 client there. */
+export interface SocketSession {
   /** For a transport. Calls fail with Unavailable once the connection is over. */
   readonly manager: SessionManager;
   /** Whether the other side answers a ping in time. */
@@ -17,7 +17,7 @@ export interface ReverseSession {
 }
 
 /** One session on one connection: both end together. A side that does not answer is given up within ten seconds. */
-export function openReverseSession(socket: Duplex, authority: string): ReverseSession {
+export function openSocketSession(socket: Duplex, authority: string): SocketSession {
   const session = http2.connect(authority, { createConnection: () => socket, settings: { enablePush: false } });
   const close = () => {
     // Without an error, calls that are open would never end.

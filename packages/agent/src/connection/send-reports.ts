@@ -1,0 +1,76 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { Code, ConnectError } from "@connectrpc/connect";
+import type { Logger } from "@decnet/common/logging/logger";
+import { fromConnectError } from "@decnet/common/rpc/errors";
+import { backoffMs } from "@decnet/common/runtime/backoff";
+import type { ReportResponse } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
+import type { ReportQueue } from "../reports/report-queue.ts";
+import { describeFailure } from "./link-end.ts";
+import type { MasterClient } from "./master-client.ts";
+
+export interface SendReportsOptions {
+  readonly reports: ReportQueue;
+  readonly checkedMsAgo: () => number | undefined;
+  readonly onAnswer: (answer: ReportResponse) => void;
+  readonly log: Logger;
+}
+
+const batchSize = 50;
+const reportMs = 15_000;
+/** What the master wants said again after a silence, it says soon. */
+const firstHeartbeatMs = 5_000;
+/** The master notices by itself, within seconds, that a connection is gone: a heartbeat only says how old what it knows is. */
+const heartbeatMs = 30_000;
+const retryBackoff = { baseMs: 500, maxMs: 10_000 };
+
+/**
+ * Sends what is in the queue, and a heartbeat when nothing is, until aborted. A master that is too busy for a report is still there: coming back would
+ * cost it more. Whether it is there is told by the connection itself.
+ */
+export async function sendReports(client: MasterClient, options: SendReportsOptions, signal: AbortSignal): Promise<void> {
+  const { reports, checkedMsAgo, log } = options;
+  let failures = 0;
+  let pauseMs = firstHeartbeatMs;
+  while (!signal.aborted) {
+    const items = reports.peek(batchSize);
+    const looked = checkedMsAgo();
+    try {
+      const answer = await client.registration.report(
+        { reportStream: reports.stream, items: [...items], ...(looked === undefined ? {} : { lookedMsAgo: looked }) },
+        { timeoutMs: reportMs, signal },
+      );
+      await reports.acknowledge(answer.acknowledged);
+      options.onAnswer(answer);
+      failures = 0;
+    } catch (error) {
+      if (signal.aborted) return;
+      if (isPassing(error)) {
+        failures += 1;
+        const waitMs = backoffMs(failures, retryBackoff, Math.random);
+        log.warn("the master did not take a report", { why: describeFailure(error), againInMs: waitMs });
+        await delay(waitMs, undefined, { signal }).catch(() => undefined);
+        continue;
+      }
+      await dropRefused(error, options);
+    }
+    if (reports.length > 0) continue;
+    await reports.bell.wait(pauseMs, signal);
+    // Agents that came at once do not call at once for ever.
+    pauseMs = heartbeatMs * (0.8 + 0.2 * Math.random());
+  }
+}
+
+/** Takes out the reports about a decky that is not ours any more; throws for every other refusal. */
+async function dropRefused(error: unknown, { reports, log }: SendReportsOptions): Promise<void> {
+  const failure = fromConnectError(error);
+  if (failure.reason !== "DECKY_NOT_ON_HOST") throw error;
+  const name = failure.metadata["decky"];
+  log.warn("the master does not take reports about a decky that is not ours any more", { decky: name });
+  await reports.drop(({ item }) => item.case !== "gap" && item.case !== "engine" && item.value?.decky?.name === name);
+}
+
+/** Says nothing against the next try. */
+function isPassing(error: unknown): boolean {
+  const codes = [Code.Unavailable, Code.DeadlineExceeded, Code.ResourceExhausted, Code.Aborted, Code.Canceled];
+  return error instanceof ConnectError && codes.includes(error.code);
+}

@@ -8,8 +8,9 @@ import { type Database, openDatabase } from "@decnet/master/store/database";
 import { openPrivatePostgres, type PrivatePostgres } from "@decnet/master/store/private-postgres";
 import { managerOf } from "@decnet/master/store/transaction";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type DatabaseLine, openDatabaseLine } from "../support/database-line.ts";
 import { createMemoryEngine } from "../support/memory-engine.ts";
-import { type StatementCounter, useStatementCounter } from "../support/statement-counter.ts";
+
 import { type TestMaster, useMaster } from "../support/use-master.ts";
 
 /** What one piece of work cost the database. */
@@ -29,7 +30,7 @@ const background = /^(decnet-other-hosts$|UPDATE "hosts" SET "last_seen" = \$1 |
 describe("what a mutation costs the database", () => {
   let folder: string;
   let server: PrivatePostgres;
-  let counter: StatementCounter;
+  let line: DatabaseLine;
   let database: Database;
   let master: TestMaster;
   const names = Array.from({ length: size }, (_, at) => `floor${at + 1}`);
@@ -39,7 +40,7 @@ describe("what a mutation costs the database", () => {
     folder = await mkdtemp(join(tmpdir(), "decnet-test-"));
     await chmod(folder, 0o711);
     server = await openPrivatePostgres(folder);
-    counter = await useStatementCounter(server);
+    line = await openDatabaseLine(server);
     database = await openDatabase(server);
     master = await useMaster({
       place: {
@@ -49,7 +50,7 @@ describe("what a mutation costs the database", () => {
         dispose: async () => undefined,
       },
       env: {
-        DECNET_DATABASE_URL: counter.url,
+        DECNET_DATABASE_URL: line.url,
         DECNET_DRIFT_INTERVAL_MS: String(hour),
         DECNET_PARALLEL: String(callers),
       },
@@ -63,7 +64,7 @@ describe("what a mutation costs the database", () => {
   });
   afterAll(async () => {
     await master?.dispose();
-    await counter?.dispose();
+    await line?.dispose();
     await database?.close();
     await server?.stop();
     await rm(folder, { recursive: true, force: true });
@@ -81,11 +82,11 @@ describe("what a mutation costs the database", () => {
     return Number(rows[0]?.next);
   };
   const costOf = async (act: () => Promise<unknown>): Promise<Cost> => {
-    counter.take();
+    line.take();
     const before = await nextTransaction();
     await act();
     const commits = (await nextTransaction()) - before;
-    return { roundTrips: counter.take().filter((roundTrip) => !background.test(roundTrip)), commits };
+    return { roundTrips: line.take().filter((roundTrip) => !background.test(roundTrip)), commits };
   };
   /** What it usually costs: a machine that stands still in the middle may add a look-up to one of them. */
   const usualCost = async (act: (at: number) => Promise<unknown>, undo: () => Promise<unknown>): Promise<Cost> => {

@@ -3,21 +3,34 @@ import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import type { PrivatePostgres } from "@decnet/master/store/private-postgres";
 
-export interface StatementCounter {
+/** A way to a PostgreSQL server that reads along what clients send, and can break. */
+export interface DatabaseLine {
   /** Where to connect to instead. */
   readonly url: string;
   /** What waited for the server since the last call, one entry for each round trip: the statements that were sent together. */
   take(): string[];
+  /** The server does what comes with the first round trip that matches, and its answer is lost with the connection. */
+  loseAnswer(matches: (roundTrip: string) => boolean): void;
+  /** Breaks all connections, and lets no new ones come to be. */
+  cut(): void;
+  heal(): void;
   dispose(): Promise<void>;
 }
 
-/** Stands before a PostgreSQL server, passes everything on as it is, and reads along what clients send. */
-export async function useStatementCounter({ socketFolder, database, user }: PrivatePostgres): Promise<StatementCounter> {
+export async function openDatabaseLine({ socketFolder, database, user }: PrivatePostgres): Promise<DatabaseLine> {
   const seen: string[] = [];
   const sockets = new Set<Socket>();
-  const server = createServer((client) => {
+  let isLost: ((roundTrip: string) => boolean) | undefined;
+  let isCut = false;
+  const lead = (client: Socket) => {
     const upstream = connect(join(socketFolder, ".s.PGSQL.5432"));
-    const read = createReader((roundTrip) => seen.push(roundTrip));
+    let isLosing = false;
+    const read = createReader((roundTrip) => {
+      seen.push(roundTrip);
+      if (isLost?.(roundTrip) !== true) return;
+      isLost = undefined;
+      isLosing = true;
+    });
     for (const [socket, other] of [
       [client, upstream],
       [upstream, client],
@@ -30,19 +43,39 @@ export async function useStatementCounter({ socketFolder, database, user }: Priv
         other.destroy();
       });
     }
-    client.on("data", read);
-    client.pipe(upstream);
-    upstream.pipe(client);
-  });
+    client.on("data", (chunk) => {
+      read(chunk);
+      upstream.write(chunk);
+    });
+    upstream.on("data", (chunk) => {
+      // The server answers when all is done, and stored.
+      if (isLosing) client.destroy();
+      else client.write(chunk);
+    });
+  };
+  const server = createServer((client) => (isCut ? client.destroy() : lead(client)));
   await once(server.listen(0, "127.0.0.1"), "listening");
   const { port } = server.address() as AddressInfo;
+  const destroyAll = () => {
+    for (const socket of sockets) socket.destroy();
+  };
   return {
     url: `postgresql://${user}@127.0.0.1:${port}/${database}`,
     take: () => seen.splice(0),
+    loseAnswer(matches) {
+      isLost = matches;
+    },
+    cut() {
+      isCut = true;
+      destroyAll();
+    },
+    heal() {
+      isCut = false;
+    },
     async dispose() {
       const closed = once(server, "close");
       server.close();
-      for (const socket of sockets) socket.destroy();
+      destroyAll();
       await closed;
     },
   };

@@ -82,7 +82,6 @@ export async function startMaster(options: MasterOptions): Promise<Master> {
     const adminToken = await ensureAdminToken(store.tokens, options.config.adminTokenFile);
     const { server, convergence, changes, hosts, background } = await listen(ground);
     await changes.batches.closeOrphans();
-    convergence.parents.note(await store.parents.open());
     const work = startBackground(ground, convergence, changes, hosts);
     releasers.add(async () => {
       await Promise.all([work, background]);
@@ -93,7 +92,11 @@ export async function startMaster(options: MasterOptions): Promise<Master> {
       for (const name of hosts.names) hosts.connected(name)?.close();
       await server.close();
     });
-    for (const { id } of await store.deckies.unfinished()) convergence.converger.wake(id);
+    store.onReturn(
+      () =>
+        void resume(ground, convergence, changes).catch((error) => options.log.warn("open work was not found", { err: error })),
+    );
+    await resume(ground, convergence, changes);
     await ground.lock.note(`${options.config.host}:${server.port}`);
     options.log.info("master started", { port: server.port, tlsPort: server.tlsPort, instance: ground.installation });
     return { port: server.port, tlsPort: server.tlsPort, adminToken, stop: () => releasers.release() };
@@ -222,6 +225,14 @@ async function listen(ground: Ground): Promise<Listening> {
     ...(port.tls === undefined ? {} : { tls: port.tls }),
   });
   return { server, hosts, convergence, changes, background: port.keepCertificate(server, stopping.signal, log) };
+}
+
+/** What was left in the middle goes on: at the start by the last master, later by a database that went away with its answers. */
+async function resume({ store, stopping }: Ground, convergence: Convergence, { batches }: Changes): Promise<void> {
+  if (stopping.signal.aborted) return;
+  await batches.closeLeft();
+  convergence.parents.note(await store.parents.open());
+  for (const { id } of await store.deckies.unfinished()) convergence.converger.wake(id);
 }
 
 /** A worker is connected: what waits for it goes on. */

@@ -10,12 +10,14 @@ interface Call {
 function useRounds(
   most = 64,
   serve: (items: readonly Call[]) => Promise<readonly number[]> = async (items) => items.map(({ value }) => value),
+  mayRepeat: (error: unknown) => boolean = () => true,
 ) {
   const served: string[][] = [];
   const gates: (() => void)[] = [];
   const call = createRounds<Call, number>({
     most,
     keyOf: ({ key }) => key,
+    mayRepeat,
     serve: async (items) => {
       served.push(items.map(({ key, value }) => `${key}${value}`));
       await new Promise<void>((resolve) => gates.push(resolve));
@@ -69,6 +71,17 @@ it("serves the calls of a failed round again, each alone: one call's error is no
   await open(4);
   expect((await all).map((result) => result.status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
   expect(served).toEqual([["a1"], ["bad2", "c3"], ["bad2"], ["c3"]]);
+});
+
+it("does not serve again what may have been done", async () => {
+  const fail = async () => {
+    throw new Error("no answer");
+  };
+  const { call, served, open } = useRounds(64, fail, () => false);
+  const all = Promise.allSettled([call({ key: "a", value: 1 }), call({ key: "b", value: 2 }), call({ key: "c", value: 3 })]);
+  await open(2);
+  expect((await all).map((result) => result.status)).toEqual(["rejected", "rejected", "rejected"]);
+  expect(served).toEqual([["a1"], ["b2", "c3"]]);
 });
 
 it("goes on after a failure", async () => {

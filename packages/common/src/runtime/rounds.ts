@@ -5,6 +5,10 @@ export interface RoundsOptions<Item, Result> {
   readonly keyOf?: (item: Item) => string;
   /** Serves a round; results in the order of the items. */
   readonly serve: (items: readonly Item[]) => Promise<readonly Result[]>;
+  /**
+   * Whether the calls of a round that failed may be served again; undefined: always. Otherwise all of them fail as the round did.
+   */
+  readonly mayRepeat?: (error: unknown) => boolean;
 }
 
 /**
@@ -12,7 +16,12 @@ export interface RoundsOptions<Item, Result> {
  * that it serves, so that each finds what was there when it was made. A round that fails is served again call by call: one call's
  * error is not another's.
  */
-export function createRounds<Item, Result>({ most, keyOf, serve }: RoundsOptions<Item, Result>): (item: Item) => Promise<Result> {
+export function createRounds<Item, Result>({
+  most,
+  keyOf,
+  serve,
+  mayRepeat = () => true,
+}: RoundsOptions<Item, Result>): (item: Item) => Promise<Result> {
   interface Waiting {
     readonly item: Item;
     readonly resolve: (result: Result) => void;
@@ -49,8 +58,9 @@ export function createRounds<Item, Result>({ most, keyOf, serve }: RoundsOptions
     let results: readonly Result[];
     try {
       results = await serve(round.map(({ item }) => item));
-    } catch {
-      for (const call of round) await serveAlone(call);
+    } catch (error) {
+      if (mayRepeat(error)) for (const call of round) await serveAlone(call);
+      else for (const { reject } of round) reject(error);
       return;
     }
     for (const [at, { resolve }] of round.entries()) resolve(results[at] as Result);

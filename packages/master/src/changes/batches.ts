@@ -23,10 +23,14 @@ export interface Batches {
   find(request: ChangeRequest): Promise<Operation | undefined>;
   /** A dry run has no record: its id is empty. */
   begin(request: ChangeRequest, total: number): Promise<{ readonly row: Operation; readonly isRepeated: boolean }>;
-  /** Nothing more is begun; the batch ends with the last change that was stored, which may be now. */
-  close(id: string, how: { readonly refused: number; readonly skipped: number }): Promise<void>;
+  /**
+   * Nothing more is begun, and so many changes never were; the batch ends with the last change that was stored, which may be now.
+   */
+  close(id: string, skipped: number): Promise<void>;
   /** How it stands, from its parts. */
   count(id: string): Promise<BatchCounts & { readonly total: number; readonly isClosed: boolean }>;
+  /** Closes batches that could not be closed when it was their turn, because the database was away. */
+  closeLeft(): Promise<void>;
   /** Closes batches that this master left in the middle when it ended: what was stored goes on, the rest was never begun. */
   closeOrphans(): Promise<void>;
 }
@@ -45,12 +49,16 @@ export function createBatches(store: Store, door: FrontDoor, board: Board, maste
     });
 
   /** The lock makes it wait for whatever ends the batch now: the last of them does. */
-  const close = async (id: string, { refused, skipped }: { refused: number; skipped: number }, why = ""): Promise<void> => {
+  const close = async (id: string, skipped: number, why = ""): Promise<void> => {
     const hasEndedNow = await store.transaction(async (tx) => {
       const row = await store.operations.lock(tx, id);
       if (row === undefined || hasEnded(row) || row.plan === null) return false;
-      const batch = { ...(row.plan.batch ?? nothingBegun), refused, skipped, isClosed: true };
-      const counts = toCounts(await store.operations.countParts(tx, id), batch);
+      const parts = await store.operations.countParts(tx, id);
+      const begun = row.plan.batch ?? nothingBegun;
+      // What is stored counts: a caller may have been told of a refusal because the database kept its answer.
+      const refused = Math.max(0, begun.total - skipped - parts.done - parts.failed - parts.open);
+      const batch = { ...begun, refused, skipped, isClosed: true };
+      const counts = toCounts(parts, batch);
       const error = counts.failed + counts.skipped === 0 ? null : errorOf(id, counts, why);
       const end = { state: error === null ? "succeeded" : "failed", finishedAt: new Date() } as const;
       await store.operations.update(tx, [id], { plan: { ...row.plan, batch }, error, ...(counts.queued === 0 ? end : {}) });
@@ -58,6 +66,9 @@ export function createBatches(store: Store, door: FrontDoor, board: Board, maste
     });
     if (hasEndedNow) board.ended([{ id, record: undefined }]);
   };
+
+  /** Those that are being closed: how many of their changes were never begun. */
+  const left = new Map<string, number>();
 
   return {
     find: door.findEarlier,
@@ -73,8 +84,17 @@ export function createBatches(store: Store, door: FrontDoor, board: Board, maste
         return { row: winner, isRepeated: true };
       }
     },
-    async close(id, how) {
-      if (id !== "") await close(id, how);
+    async close(id, skipped) {
+      if (id === "") return;
+      left.set(id, skipped);
+      await close(id, skipped);
+      left.delete(id);
+    },
+    async closeLeft() {
+      for (const [id, skipped] of left) {
+        await close(id, skipped);
+        left.delete(id);
+      }
     },
     async count(id) {
       const { row } = await store.operations.get(id);
@@ -87,7 +107,7 @@ export function createBatches(store: Store, door: FrontDoor, board: Board, maste
         const batch = row.plan?.batch ?? nothingBegun;
         if (batch.master !== undefined && batch.master !== master) continue;
         const skipped = Math.max(0, batch.total - parts);
-        await close(row.id, { refused: 0, skipped }, "the master ended in the middle of the batch: ");
+        await close(row.id, skipped, "the master ended in the middle of the batch: ");
       }
     },
   };

@@ -57,7 +57,6 @@ export function createBatchHandler(parts: MasterParts): ServiceImpl<typeof Mutat
     if (isRepeated) return yield* tellAgain(parts, parent, waits(request.options), context);
     const counts = { done: 0, failed: 0, queued: 0 };
     const turns = new Map<string, Promise<unknown>>();
-    let refused = 0;
     let begun = 0;
     const progress = createChannel<BatchMutateResponse>();
     const common = { scope: "fleet", actor, requestHash } as const;
@@ -83,7 +82,6 @@ export function createBatchHandler(parts: MasterParts): ServiceImpl<typeof Mutat
         stored.catch(() => undefined),
       );
       const result = await follow(parts, stored, waits(request.options), context);
-      if (result.message.operation === undefined) refused += 1;
       if (result.error !== undefined) counts.failed += 1;
       else if (result.isQueued) counts.queued += 1;
       else counts.done += 1;
@@ -93,7 +91,7 @@ export function createBatchHandler(parts: MasterParts): ServiceImpl<typeof Mutat
       );
     };
     const running = runBounded(items, request.parallel || usualParallel, runOne)
-      .finally(() => parts.batches.close(parent.id, { refused, skipped: items.length - begun }))
+      .finally(() => parts.batches.close(parent.id, items.length - begun))
       .then(() => {
         const skipped = items.length - begun;
         progress.push(summary({ operation: parent.id, total: items.length, ...counts, skipped, finished: true }));

@@ -30,6 +30,11 @@ export interface Database {
   write<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
   /** One prepared statement in one round trip: the shortest way there and back. */
   run<Row extends object>(statement: Statement, values: readonly unknown[]): Promise<Row[]>;
+  /**
+   * Called whenever the database is there again after it was away. What was sent when it went may have been stored without an
+   * answer.
+   */
+  onReturn(listener: () => void): void;
   close(): Promise<void>;
 }
 
@@ -77,23 +82,47 @@ export async function openDatabase(address: DatabaseAddress): Promise<Database> 
   const agents = createBounded(connections.agents, patienceMs, late);
   const reads = createBounded(connections.reads, patienceMs, late);
   const statements = createBounded(connections.statements, patienceMs, late);
+  const listeners = new Set<() => void>();
+  const guard = createGuard(() => {
+    for (const listener of listeners) listener();
+  });
+  const retried = <T>(work: () => Promise<T>) => retry(() => guard(work));
   const transact = <T>(work: (tx: Tx) => Promise<T>) =>
     retried(() => source.transaction((manager: EntityManager) => work(new Transaction(manager))));
   const alone = new Transaction(source.manager);
   return {
     transaction: (work, turn) =>
       turn === undefined ? transactions(() => transact(work)) : agents(() => transact(work), turn.signal),
-    read: (work) => reads(() => guarded(() => work(alone))),
+    read: (work) => reads(() => guard(() => work(alone))),
     write: (work) => reads(() => retried(() => work(alone))),
     run: (statement, values) => statements(() => retried(() => runAlone(source, statement, values))),
+    onReturn: (listener) => void listeners.add(listener),
     close: () => source.destroy(),
   };
 }
 
-async function retried<T>(work: () => Promise<T>): Promise<T> {
+/** Like guarded(), and notices when the database is there again. */
+function createGuard(onReturn: () => void): <T>(work: () => Promise<T>) => Promise<T> {
+  let wasAway = false;
+  return async (work) => {
+    try {
+      const result = await guarded(work);
+      if (wasAway) {
+        wasAway = false;
+        onReturn();
+      }
+      return result;
+    } catch (error) {
+      if (isStorageUnavailable(error)) wasAway = true;
+      throw error;
+    }
+  };
+}
+
+async function retry<T>(work: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await guarded(work);
+      return await work();
     } catch (error) {
       if (attempt >= retries || !retriable.has(sqlStateOf(error) ?? "")) throw error;
     }
@@ -152,12 +181,13 @@ async function guarded<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** What the driver says, without a code, of a connection that is gone. */
+/** What the driver says, without a code, of a connection that is gone; and TypeORM, when it broke within a transaction. */
 const connectionTroubles = [
   "Connection terminated",
   "timeout exceeded when trying to connect",
   "Client has encountered a connection error",
   "not queryable",
+  "Query runner already released",
 ];
 
 function isAway(error: unknown): boolean {
@@ -166,6 +196,10 @@ function isAway(error: unknown): boolean {
   // Classes 08 (connection) and 57P (shut down, starting up), and the codes of the socket itself.
   if (state !== undefined) return /^(08|57P|53300|ECONN|ENOENT|EPIPE|ETIMEDOUT)/.test(state);
   return connectionTroubles.some((trouble) => error.message.includes(trouble));
+}
+
+export function isStorageUnavailable(error: unknown): boolean {
+  return error instanceof AppError && error.reason === "STORAGE_UNAVAILABLE";
 }
 
 function sqlStateOf(error: unknown): string | undefined {

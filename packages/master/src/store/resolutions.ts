@@ -7,7 +7,7 @@ import type { AuditEntry } from "../model/access.ts";
 import type { Decky } from "../model/decky.ts";
 import type { OperationStep } from "../model/operation.ts";
 import { createCodec } from "./codec.ts";
-import { type Database, runIn, type Statement, type Tx } from "./database.ts";
+import { type Database, isStorageUnavailable, runIn, type Statement, type Tx } from "./database.ts";
 import { outboxLock } from "./outbox.ts";
 import type { Sealing } from "./sealing.ts";
 import { Audit, Deckies, Operations, Outbox, Revisions, Steps } from "./tables.ts";
@@ -142,6 +142,8 @@ export function createResolutions(database: Database, sealing: Sealing, log: Log
     commit: createRounds<Decision, boolean>({
       most,
       keyOf: (decision) => decision.decky.id,
+      // The round may have been stored without an answer: a decision that is made from what was there before is not made again.
+      mayRepeat: (error) => !isStorageUnavailable(error),
       serve: async (decisions) => {
         const stored = new Set((await database.run<{ id: string }>(commit, valuesOf(decisions))).map(({ id }) => id));
         return decisions.map((decision) => {

@@ -18,7 +18,7 @@ import { createSituations, type Situations } from "./situations.ts";
 import { createTokenStore, type TokenStore } from "./tokens.ts";
 
 /** All that the master keeps. Nobody outside this room sees the database's own types. */
-export interface Store extends Pick<Database, "transaction" | "close"> {
+export interface Store extends Pick<Database, "transaction" | "onReturn" | "close"> {
   readonly situations: Situations;
   readonly resolutions: Resolutions;
   readonly resolver: Resolver;
@@ -42,6 +42,7 @@ export function createStore(database: Database, box: SecretBox, catalogue: Catal
   const resolutions = createResolutions(database, sealing, log);
   return {
     transaction: database.transaction,
+    onReturn: database.onReturn,
     close: database.close,
     situations,
     resolutions,

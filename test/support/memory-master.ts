@@ -1,0 +1,27 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { createLogger } from "@decnet/common/logging/logger";
+import { parseMasterConfig } from "@decnet/master/config";
+import { startMaster } from "@decnet/master/start-master";
+import { ownCatalogue } from "./catalogues.ts";
+import { createMemoryEngine } from "./memory-engine.ts";
+
+/** A master in a process of its own, whose engine keeps its containers in memory and needs up to STEP_MS for a step. */
+const stepMs = Number(process.env["STEP_MS"] ?? "0");
+const master = await startMaster({
+  config: parseMasterConfig(process.env, ownCatalogue),
+  log: createLogger("memory-master", "warn"),
+  version: "test",
+  openHostEngine: async ({ catalogue, instance }) =>
+    createMemoryEngine({
+      catalogue,
+      instance,
+      hooks: {
+        beforeStep: async () => {
+          await delay(Math.random() * stepMs);
+          return undefined;
+        },
+      },
+    }),
+});
+process.stdout.write(`${JSON.stringify({ port: master.port })}\n`);
+process.on("SIGTERM", () => void master.stop().then(() => process.exit(0)));

@@ -42,6 +42,7 @@ it.each<[name: string, given: Given, text: string]>([
   ["its host is away", { away: ["edge-1"] }, "blocked on edge-1"],
   ["another host is away", { away: ["edge-2"] }, "apply"],
   ["it moved, and is removed first", moved, "remove from edge-2,edge-3"],
+  ["it moved once, and is removed first", { ...moved, removals: ["edge-2"] }, "remove from edge-2"],
   ["it moved, is removed first, and one old host is away", { ...moved, away: ["edge-3"] }, "blocked on edge-3"],
   ["it moved, is removed first, and the new host is away", { ...moved, away: ["edge-1"] }, "blocked on edge-1"],
   ["it moved, and the old one is kept until it runs", { ...moved, policy: "keep_old" }, "apply"],

@@ -635,6 +635,18 @@ it("a failure says what to call next, and where a move failed", () => {
   });
 });
 
+it("what was seen of a decky is stored with the end, and nothing of one that was not seen", () => {
+  const given = { revisions: ["ssh"], open: [op(1, "repair", 1)] };
+  const observedAfter = (end: AttemptEnd) => {
+    const { decky } = resolve(given, end);
+    return decky.kind === "patch" ? decky.patch : decky;
+  };
+  expect(observedAfter(applied)).toMatchObject({ observed: { baseId: "b", services: [] }, observedAt: now });
+  const unseen: AttemptEnd =
+    applied.kind === "done" ? { ...applied, outcome: { ...applied.outcome, judged: undefined } } : applied;
+  expect(observedAfter(unseen)).toMatchObject({ observed: null, state: "pending" });
+});
+
 it("ends and a changed state are told, in this order, and nothing is told of an operation that goes on", () => {
   const given = { revisions: ["ssh", "ssh redis"], open: [op(1, "add_service", 2, "redis")] };
   const topics = (end: AttemptEnd) => resolve(given, end).events.map(({ topic }) => topic);

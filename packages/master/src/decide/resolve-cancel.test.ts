@@ -150,6 +150,7 @@ it.each<[name: string, situation: Situation, text: string]>([
 
 it("the revision says who cancelled and why", () => {
   const resolution = cancel(situationOf(["ssh", "ssh redis"], [op(1, "add_service", 2, "redis")]), "a mistake");
+  expect(resolution?.operations[0]?.patch).toEqual({ state: "cancelled", cancelRequested: true, finishedAt: now });
   expect(resolution?.revision).toMatchObject({ actor: "bob", reason: "cancel of op-1: a mistake", operationId: "op-1" });
 });
 

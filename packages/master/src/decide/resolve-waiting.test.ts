@@ -60,6 +60,7 @@ describe("an apply begins", () => {
       "op-2 running · state changing",
     ],
     ["as it is on record already", [{ ...add, ...running }], { state: "changing", lastOperation: "op-1" }, "nothing to store"],
+    ["for another operation than the last one", [{ ...add, ...running }], { state: "changing", lastOperation: "op-0" }, ""],
     ["for nobody", [], {}, "nothing to store"],
   ])("%s", (_name, open, decky, text) => {
     const situation = situationOf(["ssh", "ssh redis"], open, decky);

@@ -150,7 +150,7 @@ describe("the images of a fleet", () => {
     expect([here.deckies, there.deckies]).toEqual([["a"], ["b"]]);
   });
 
-  it("keep no part waiting while they are prepared, here or elsewhere, and are not prepared for longer than it takes", async () => {
+  it("keep no part waiting while they are prepared, here or elsewhere, and take no longer than needed", async () => {
     const [here, there] = [local, worker.engine.engine].map((engine) => watchPreparations(engine, untilAborted));
     const deckies = [on("local", "a", "redis"), on("edge-1", "b", "redis")];
     const { operation } = await master.fleet.applyFleet({ fleet: { lan: master.lan, deckies } });

@@ -1,9 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { fileURLToPath } from "node:url";
-import { loadCatalogue } from "@decnet/engine/catalogue/load";
+import { loadCatalog } from "@decnet/engine/catalog/load";
 import { debianBase } from "@decnet/engine/tables/distros";
 import { execa } from "execa";
-import { ownCatalogue } from "./support/catalogues.ts";
+import { ownCatalog } from "./support/catalogs.ts";
 import { answers } from "./support/lab/engine.ts";
 import type { LabPlan } from "./support/lab/plan.ts";
 import { registeredLabs, registerLab } from "./support/lab/register.ts";
@@ -29,7 +29,7 @@ async function ownLab(): Promise<LabPlan | undefined> {
 
 /** The decoys' images that the machine's own engine has. */
 async function presentImages(): Promise<string[]> {
-  const { services } = await loadCatalogue([ownCatalogue]);
+  const { services } = await loadCatalog([ownCatalog]);
   const decoys = [...services.values()].filter((service) => !service.singleton);
   const present: string[] = [];
   for (const image of [debianBase, ...(await serviceImages(decoys)).map((each) => each.tag)]) {

@@ -56,7 +56,7 @@ export async function openKnownFleet(size: number): Promise<KnownFleet> {
     config,
     log: createLogger("bench", "error"),
     version: "bench",
-    openHostEngine: async ({ catalogue, instance }) => createMemoryEngine({ catalogue, instance }),
+    openHostEngine: async ({ catalog, instance }) => createMemoryEngine({ catalog, instance }),
   });
   const database = await openDatabase(address);
   const token = (await readFile(config.adminTokenFile, "utf8")).trim();

@@ -10,7 +10,7 @@ import { joinSwarm } from "@decnet/agent/join";
 import { type Agent, startAgent } from "@decnet/agent/start-agent";
 import { createLogger } from "@decnet/common/logging/logger";
 import { runBounded } from "@decnet/common/runtime/run-bounded";
-import { loadCatalogue } from "@decnet/engine/catalogue/load";
+import { loadCatalog } from "@decnet/engine/catalog/load";
 import { createMemoryEngine } from "../../test/support/memory-engine.ts";
 
 /**
@@ -22,14 +22,14 @@ const [folder = "", tokens = ""] = process.argv.slice(2);
 const joining = 8;
 const joinAttempts = 10;
 const lookMs = 20;
-const ownCatalogue = fileURLToPath(new URL("../../catalog", import.meta.url));
+const ownCatalog = fileURLToPath(new URL("../../catalog", import.meta.url));
 
 const log = createLogger("simulated-agents", "error");
-const configOf = (stateDir: string) => parseAgentConfig({ DECNET_AGENT_DIR: stateDir, DECNET_AGENT_PORT: "0" }, ownCatalogue);
+const configOf = (stateDir: string) => parseAgentConfig({ DECNET_AGENT_DIR: stateDir, DECNET_AGENT_PORT: "0" }, ownCatalog);
 const config = configOf(folder);
-const catalogue = await loadCatalogue(config.catalogueFolders);
-const facts = await readFacts({ ...config, version: "bench", catalogueDigest: catalogue.digest });
-const shared = { catalogue, facts: () => Promise.resolve({ ...facts, clock: timestampFromDate(new Date()) }) };
+const catalog = await loadCatalog(config.catalogFolders);
+const facts = await readFacts({ ...config, version: "bench", catalogueDigest: catalog.digest });
+const shared = { catalog, facts: () => Promise.resolve({ ...facts, clock: timestampFromDate(new Date()) }) };
 const agents: Agent[] = [];
 const stopping = new AbortController();
 process.once("SIGTERM", () => stopping.abort());
@@ -43,7 +43,7 @@ await runBounded(list, joining, async (token, index) => {
     identity,
     log,
     version: "bench",
-    openHostEngine: ({ instance }) => Promise.resolve(createMemoryEngine({ catalogue, instance })),
+    openHostEngine: ({ instance }) => Promise.resolve(createMemoryEngine({ catalog, instance })),
     shared,
   });
   agents.push(agent);

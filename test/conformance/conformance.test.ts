@@ -124,7 +124,7 @@ describe("a decky of our engine", () => {
     expect(await dockerLines(["ps", "-aq", "--no-trunc", "--filter", `name=^/${spec.name}`])).toEqual(before);
   });
 
-  it("has its MAC address, also after its base was made anew, or the engine says that it has not", async () => {
+  it("has its MAC address, also after its base was made again, or the engine says that it has not", async () => {
     const mac = async () => {
       const format = "{{range .NetworkSettings.Networks}}{{.MacAddress}}{{end}}";
       return (await dockerLines(["inspect", "--format", format, spec.name]))[0];

@@ -1,10 +1,10 @@
 import { DeckyState } from "@decnet/contract/gen/decnet/v1/decky_pb";
 import { OperationState, Wait } from "@decnet/contract/gen/decnet/v1/operation_pb";
-import { loadCatalogue } from "@decnet/engine/catalogue/load";
+import { loadCatalog } from "@decnet/engine/catalog/load";
 import { debianBase } from "@decnet/engine/tables/distros";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { ownCatalogue } from "../support/catalogues.ts";
+import { ownCatalog } from "../support/catalogs.ts";
 import { useOwnEngine } from "../support/own-engine.ts";
 import { serviceImages } from "../support/service-images.ts";
 import { deploy, eventually, type TestMaster, useMaster } from "../support/use-master.ts";
@@ -30,7 +30,7 @@ describe("an engine that goes away and comes back", () => {
 
   beforeAll(async () => {
     engine = await useOwnEngine();
-    const { services } = await loadCatalogue([ownCatalogue]);
+    const { services } = await loadCatalog([ownCatalog]);
     const entries = ["ssh", "redis", "http"].map((slug) => services.get(slug) ?? expect.fail(`no service ${slug}`));
     await engine.load([debianBase, ...(await serviceImages(entries)).map((image) => image.tag)]);
     master = await useMaster({ env: { DECNET_DOCKER_SOCKET: engine.socketPath } });

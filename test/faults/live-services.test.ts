@@ -4,19 +4,19 @@ import { DeckyState, ServiceState } from "@decnet/contract/gen/decnet/v1/decky_p
 import { OperationState } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { testCatalogue } from "../support/catalogues.ts";
-import { useOwnCatalogue } from "../support/own-catalogue.ts";
+import { testCatalog } from "../support/catalogs.ts";
+import { useOwnCatalog } from "../support/own-catalog.ts";
 import { containersOf, deploy, dockerLines, eventually, inside, type TestMaster, useMaster } from "../support/use-master.ts";
 
 describe("a service of a live decky", () => {
   let master: TestMaster;
-  let own: Awaited<ReturnType<typeof useOwnCatalogue>>;
+  let own: Awaited<ReturnType<typeof useOwnCatalog>>;
   let decky: { name: string };
   let other: string;
 
   beforeAll(async () => {
-    own = await useOwnCatalogue(7005);
-    master = await useMaster({ env: { DECNET_CATALOGUE: `${testCatalogue}:${own.folder}` } });
+    own = await useOwnCatalog(7005);
+    master = await useMaster({ env: { DECNET_CATALOGUE: `${testCatalog}:${own.folder}` } });
     decky = { name: `${master.prefix}-a` };
     other = `${master.prefix}-b`;
     await deploy(master, { a: ["redis"], b: ["redis"] });

@@ -1,14 +1,14 @@
 import { createHash, randomBytes } from "node:crypto";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { OperationState, StepState, Wait } from "@decnet/contract/gen/decnet/v1/operation_pb";
-import { loadCatalogue } from "@decnet/engine/catalogue/load";
+import { loadCatalog } from "@decnet/engine/catalog/load";
 import { openEngine } from "@decnet/engine/engine";
 import type { DeckySpec } from "@decnet/engine/spec";
 import { debianBase } from "@decnet/engine/tables/distros";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { testCatalogue } from "../support/catalogues.ts";
+import { testCatalog } from "../support/catalogs.ts";
 import { useCountingProxy } from "../support/counting-proxy.ts";
-import { useOwnCatalogue } from "../support/own-catalogue.ts";
+import { useOwnCatalog } from "../support/own-catalog.ts";
 import { processesWith } from "../support/processes.ts";
 import { containersOf, deploy, eventually, type TestMaster, useMaster, usePlace } from "../support/use-master.ts";
 
@@ -19,7 +19,7 @@ it("a compose command that hangs is stopped with everything it started, and fail
     const engine = await openEngine({
       instance: place.prefix,
       dataDir: place.dataDir,
-      catalogue: await loadCatalogue([testCatalogue]),
+      catalog: await loadCatalog([testCatalog]),
       fingerprint: (text) => createHash("sha256").update(text).digest("hex"),
       socketPath: proxy.socketPath,
       timeouts: { upMs: 2_000, buildMs: 60_000 },
@@ -58,14 +58,14 @@ it("a compose command that hangs is stopped with everything it started, and fail
 
 describe("an image that takes long to build", () => {
   let master: TestMaster;
-  let slow: Awaited<ReturnType<typeof useOwnCatalogue>>;
-  let hanging: Awaited<ReturnType<typeof useOwnCatalogue>>;
+  let slow: Awaited<ReturnType<typeof useOwnCatalog>>;
+  let hanging: Awaited<ReturnType<typeof useOwnCatalog>>;
   let decky: { name: string };
   const mark = `build-${randomBytes(4).toString("hex")}`;
 
   beforeAll(async () => {
-    slow = await useOwnCatalogue(7005, `RUN echo ${mark} && sleep 6`);
-    hanging = await useOwnCatalogue(7006, `RUN echo hangs-${mark} && sleep 1000; true`);
+    slow = await useOwnCatalog(7005, `RUN echo ${mark} && sleep 6`);
+    hanging = await useOwnCatalog(7006, `RUN echo hangs-${mark} && sleep 1000; true`);
     master = await useMaster({ env: { DECNET_CATALOGUE: `${slow.folder}:${hanging.folder}` } });
     decky = { name: `${master.prefix}-a` };
     await deploy(master, { a: ["redis"] });

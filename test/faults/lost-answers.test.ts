@@ -36,9 +36,9 @@ describe("a master whose database stores and does not answer", () => {
       // No drift check finds what was left.
       env: { DECNET_DATABASE_URL: line.url, DECNET_DRIFT_INTERVAL_MS: "3600000" },
       log: createLogger("test", "silent"),
-      openHostEngine: async ({ catalogue, instance }) =>
+      openHostEngine: async ({ catalog, instance }) =>
         createMemoryEngine({
-          catalogue,
+          catalog,
           instance,
           hooks: {
             beforeApply: async (...call) => hooks.beforeApply?.(...call),

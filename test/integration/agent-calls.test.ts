@@ -18,10 +18,10 @@ import {
 } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
 import { DriftPolicy } from "@decnet/contract/gen/decnet/v1/fleet_pb";
 import { OperationState, Wait } from "@decnet/contract/gen/decnet/v1/operation_pb";
-import { loadCatalogue } from "@decnet/engine/catalogue/load";
-import type { Catalogue } from "@decnet/engine/catalogue/types";
+import { loadCatalog } from "@decnet/engine/catalog/load";
+import type { Catalog } from "@decnet/engine/catalog/types";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { ownCatalogue, testCatalogue } from "../support/catalogues.ts";
+import { ownCatalog, testCatalog } from "../support/catalogs.ts";
 import { createMemoryEngine } from "../support/memory-engine.ts";
 import { joinScriptedWorker, type ScriptedWorker } from "../support/scripted-worker.ts";
 import { eventually, type TestMaster, useMaster } from "../support/use-master.ts";
@@ -32,13 +32,13 @@ const soonMs = 2_500;
 /** A real master and real agents on engines in memory: which calls agents make, and whose are accepted. */
 describe("calls of agents", () => {
   let master: TestMaster;
-  let catalogue: Catalogue;
+  let catalog: Catalog;
   let folder: string;
   let worker: ScriptedWorker;
   const cleanups: (() => unknown)[] = [];
 
   beforeAll(async () => {
-    catalogue = await loadCatalogue([ownCatalogue, testCatalogue]);
+    catalog = await loadCatalog([ownCatalog, testCatalog]);
     folder = await mkdtemp(join(tmpdir(), "decnet-calls-"));
     await chmod(folder, 0o711);
     master = await useMaster({
@@ -49,9 +49,9 @@ describe("calls of agents", () => {
         dispose: () => rm(folder, { recursive: true, force: true }),
       },
       env: { DECNET_TLS_HOST: "127.0.0.1", DECNET_TLS_PORT: "0", DECNET_PARALLEL: "1" },
-      openHostEngine: async () => createMemoryEngine({ catalogue, instance: "local" }),
+      openHostEngine: async () => createMemoryEngine({ catalog, instance: "local" }),
     });
-    worker = await joinScriptedWorker({ master, name: "edge-1", folder, catalogue });
+    worker = await joinScriptedWorker({ master, name: "edge-1", folder, catalog });
     worker.engine.watch("a");
     const placement = { where: { case: "host", value: "edge-1" } } as const;
     await master.fleet.applyFleet({
@@ -152,7 +152,7 @@ describe("calls of agents", () => {
     const facts = create(AgentFactsSchema, {
       agentVersion: "test",
       protocolVersion,
-      catalogueDigest: catalogue.digest,
+      catalogueDigest: catalog.digest,
       clock: timestampFromDate(new Date()),
     });
     return {

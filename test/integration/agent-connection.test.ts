@@ -10,7 +10,7 @@ import { agentAlpn } from "@decnet/common/protocol-version";
 import { startRpcServer } from "@decnet/common/rpc/server";
 import { EnrollmentService, RegistrationService } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
-import { ownCatalogue, testCatalogue } from "../support/catalogues.ts";
+import { ownCatalog, testCatalog } from "../support/catalogs.ts";
 import { newAgent, newAuthority, newMaster } from "../support/certificates.ts";
 import { eventually } from "../support/use-master.ts";
 
@@ -33,10 +33,10 @@ describe("an agent", () => {
       {
         DECNET_AGENT_DIR: folder,
         DECNET_AGENT_PORT: "0",
-        DECNET_CATALOGUE: testCatalogue,
+        DECNET_CATALOGUE: testCatalog,
         DECNET_DOCKER_SOCKET: "/run/none.sock",
       },
-      ownCatalogue,
+      ownCatalog,
     );
     const identity = {
       hostId: "h-1",

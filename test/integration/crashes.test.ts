@@ -9,7 +9,7 @@ import { MutationService } from "@decnet/contract/gen/decnet/v1/mutation_pb";
 import { OperationService, OperationState } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { testCatalogue } from "../support/catalogues.ts";
+import { testCatalog } from "../support/catalogs.ts";
 import { containersOf, eventually, inside, type Place, usePlace } from "../support/use-master.ts";
 
 const program = fileURLToPath(new URL("../support/crashing-master.ts", import.meta.url));
@@ -27,7 +27,7 @@ describe("a master that is killed in the middle of an apply", () => {
       DECNET_DATA_DIR: place.dataDir,
       DECNET_PORT: "0",
       DECNET_DRIFT_INTERVAL_MS: "1000",
-      DECNET_CATALOGUE: testCatalogue,
+      DECNET_CATALOGUE: testCatalog,
     };
     const child = spawn(process.execPath, ["--import", "tsx", "--conditions=source", program], {
       env,

@@ -3,12 +3,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { AppError } from "@decnet/common/errors/app-error";
 import { OperationState, Wait } from "@decnet/contract/gen/decnet/v1/operation_pb";
-import { loadCatalogue } from "@decnet/engine/catalogue/load";
+import { loadCatalog } from "@decnet/engine/catalog/load";
 import type { Engine } from "@decnet/engine/engine";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
-import { ownCatalogue, testCatalogue } from "../support/catalogues.ts";
+import { ownCatalog, testCatalog } from "../support/catalogs.ts";
 import { createMemoryEngine, type MemoryEngine } from "../support/memory-engine.ts";
-import { useOwnCatalogue } from "../support/own-catalogue.ts";
+import { useOwnCatalog } from "../support/own-catalog.ts";
 import { joinScriptedWorker, type ScriptedWorker } from "../support/scripted-worker.ts";
 import { dockerLines, eventually, type TestMaster, useMaster } from "../support/use-master.ts";
 
@@ -21,12 +21,12 @@ const hasEnded = (master: TestMaster, id: string) =>
 
 describe("the image that the deckies of a fleet share", () => {
   let master: TestMaster;
-  let own: Awaited<ReturnType<typeof useOwnCatalogue>>[] = [];
+  let own: Awaited<ReturnType<typeof useOwnCatalog>>[] = [];
   let held = Promise.resolve();
   let release: () => void = () => undefined;
 
   beforeAll(async () => {
-    own = [await useOwnCatalogue(7007), await useOwnCatalogue(7008)];
+    own = [await useOwnCatalog(7007), await useOwnCatalog(7008)];
     const DECNET_CATALOGUE = own.map(({ folder }) => folder).join(":");
     master = await useMaster({ env: { DECNET_CATALOGUE, DECNET_PARALLEL: "1" }, boundary: () => held });
   });
@@ -85,10 +85,10 @@ describe("the images of a fleet", () => {
   let local: MemoryEngine;
 
   beforeAll(async () => {
-    const catalogue = await loadCatalogue([ownCatalogue, testCatalogue]);
+    const catalog = await loadCatalog([ownCatalog, testCatalog]);
     folder = await mkdtemp(join(tmpdir(), "decnet-images-"));
     await chmod(folder, 0o711);
-    local = createMemoryEngine({ catalogue, instance: "local" });
+    local = createMemoryEngine({ catalog, instance: "local" });
     master = await useMaster({
       place: {
         dataDir: join(folder, "master"),
@@ -99,7 +99,7 @@ describe("the images of a fleet", () => {
       env: { DECNET_TLS_HOST: "127.0.0.1", DECNET_TLS_PORT: "0", DECNET_DRIFT_INTERVAL_MS: "100" },
       openHostEngine: async () => local,
     });
-    worker = await joinScriptedWorker({ master, name: "edge-1", folder, catalogue });
+    worker = await joinScriptedWorker({ master, name: "edge-1", folder, catalog });
   });
   afterEach(async () => {
     vi.restoreAllMocks();

@@ -57,7 +57,7 @@ describe("what a mutation costs the database", () => {
         DECNET_DRIFT_INTERVAL_MS: String(hour),
         DECNET_PARALLEL: String(callers),
       },
-      openHostEngine: async ({ catalogue, instance }) => createMemoryEngine({ catalogue, instance }),
+      openHostEngine: async ({ catalog, instance }) => createMemoryEngine({ catalog, instance }),
     });
     const { lan } = master;
     await master.fleet.applyFleet({ fleet: { lan, deckies: names.map((name) => ({ name, services: [{ slug: "http" }] })) } });

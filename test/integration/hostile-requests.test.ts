@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { createKeyAndCsr } from "@decnet/common/pki/certificates";
 import { parseJoinToken } from "@decnet/common/pki/join-token";
 import { protocolVersion } from "@decnet/common/protocol-version";
-import { loadCatalogue } from "@decnet/engine/catalogue/load";
+import { loadCatalog } from "@decnet/engine/catalog/load";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { ownCatalogue, testCatalogue } from "../support/catalogues.ts";
+import { ownCatalog, testCatalog } from "../support/catalogs.ts";
 import { containersOf, deploy, type TestMaster, useMaster } from "../support/use-master.ts";
 
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
@@ -128,7 +128,7 @@ describe("requests that nobody would write by hand", () => {
       ["SwarmService/GetHost", { name: "nobody" }],
     ];
     const { csrPem: csr, keyPem } = await createKeyAndCsr({ commonName: "edge" });
-    const { digest } = await loadCatalogue([ownCatalogue, testCatalogue]);
+    const { digest } = await loadCatalog([ownCatalog, testCatalog]);
     const facts = {
       agentVersion: "v",
       protocolVersion,

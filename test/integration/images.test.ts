@@ -1,12 +1,12 @@
 import { fromConnectError } from "@decnet/common/rpc/errors";
-import { loadCatalogue } from "@decnet/engine/catalogue/load";
+import { loadCatalog } from "@decnet/engine/catalog/load";
 import { createEngineApi } from "@decnet/engine/docker/engine-api";
 import { type Engine, openEngine } from "@decnet/engine/engine";
 import type { DeckySpec } from "@decnet/engine/spec";
 import { debianBase } from "@decnet/engine/tables/distros";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { ownCatalogue, testCatalogue } from "../support/catalogues.ts";
+import { ownCatalog, testCatalog } from "../support/catalogs.ts";
 import { engineOptions, specIn } from "../support/conformance.ts";
 import { containersOf, deploy, type Place, type TestMaster, useMaster, usePlace } from "../support/use-master.ts";
 
@@ -59,7 +59,7 @@ describe("the image of a service", () => {
 
   beforeAll(async () => {
     place = await usePlace();
-    engine = await openEngine({ ...(await engineOptions(place)), catalogue: await loadCatalogue([ownCatalogue, testCatalogue]) });
+    engine = await openEngine({ ...(await engineOptions(place)), catalog: await loadCatalog([ownCatalog, testCatalog]) });
     base = `${place.prefix}/base:1`;
     await buildFrom(debianBase, base, `LABEL of=${place.prefix}`);
   });

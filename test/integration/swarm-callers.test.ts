@@ -293,7 +293,7 @@ describe("who may do what in a swarm", () => {
       expect(rogue.isServed()).toBe(false);
     });
 
-    it("one that somebody took over can ask for nothing that the worker's own catalogue does not hold", async () => {
+    it("one that somebody took over can ask for nothing that the worker's own catalog does not hold", async () => {
       const rogue = await startRogueMaster(
         swarm.lab.masterAddress,
         await newMaster(callers.authority),

@@ -77,7 +77,7 @@ describe("a worker whose programs are killed", () => {
     },
   );
 
-  it("makes nothing anew when it was only restarted, and nobody speaks of a repair (W-54)", async () => {
+  it("makes nothing again when it was only restarted, and nobody speaks of a repair (W-54)", async () => {
     const before = await worker().containers();
     const known = await countOperations();
     for (const signal of ["SIGTERM", "SIGKILL"] as const) {

@@ -82,7 +82,7 @@ describe("drift on a worker", () => {
     for (const [name, facts] of before) if (name !== redis()) expect(after.get(name)).toBe(facts);
   });
 
-  it("a compose file that was edited, and brought up by hand, is written anew with the container made from it", async () => {
+  it("a compose file that was edited, and brought up by hand, is written again with the container made from it", async () => {
     const file = join(worker().host.stateDir, "deckies", decky.name, "compose.yaml");
     const ours = await readFile(file, "utf8");
     const made = async () => (await worker().host.docker(["inspect", "--format", '{{join .Config.Env "\\n"}}', redis()])).sort();

@@ -14,10 +14,10 @@ import { DeckyState } from "@decnet/contract/gen/decnet/v1/decky_pb";
 import { AgentFactsSchema, EnrollmentService } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
 import { OperationState } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { HostState, type JoinToken } from "@decnet/contract/gen/decnet/v1/swarm_pb";
-import { loadCatalogue } from "@decnet/engine/catalogue/load";
+import { loadCatalog } from "@decnet/engine/catalog/load";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { ownCatalogue, testCatalogue } from "../support/catalogues.ts";
+import { ownCatalog, testCatalog } from "../support/catalogs.ts";
 import { newAuthority } from "../support/certificates.ts";
 import type { LongRunningProgram } from "../support/lab/inside.ts";
 import { startRogueMaster } from "../support/rogue-master.ts";
@@ -86,7 +86,7 @@ describe("a machine becomes a worker", () => {
     DECNET_AGENT_DIR: host.stateDir,
     DECNET_AGENT_PORT: "7441",
     DECNET_DOCKER_SOCKET: host.socket,
-    DECNET_CATALOGUE: testCatalogue,
+    DECNET_CATALOGUE: testCatalog,
     DECNET_LOG_LEVEL: "error",
     DECNET_DRIFT_INTERVAL_MS: "1000",
     ...more,
@@ -228,12 +228,12 @@ describe("a machine becomes a worker", () => {
       ["CLOCK_SKEW", () => ({ clock: timestampFromDate(new Date(Date.now() + 600_000)) }), /(599|600|601|59\d) s ahead/],
       ["CLOCK_SKEW", () => ({ clock: timestampFromDate(new Date(Date.now() - 600_000)) }), /60\d s behind/],
       ["ENGINE_UNUSABLE", () => ({ engineProblem: "no engine" }), /no engine/],
-      ["CATALOGUE_MISMATCH", () => ({ catalogueDigest: "other" }), /catalogue/],
+      ["CATALOGUE_MISMATCH", () => ({ catalogueDigest: "other" }), /catalog/],
     ];
 
     it("by the master for every other thing that does not fit, with a token that stays good", async () => {
       const { master, lab } = swarm;
-      const { catalogueDigest } = { catalogueDigest: (await loadCatalogue([ownCatalogue, testCatalogue])).digest };
+      const { catalogueDigest } = { catalogueDigest: (await loadCatalog([ownCatalog, testCatalog])).digest };
       const { id, secret } = parseJoinToken(await invite("picky"));
       const ca = await readFile(join(master.config.dataDir, "pki", "ca.pem"), "utf8");
       const client = createClientTransport({

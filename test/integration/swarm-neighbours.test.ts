@@ -4,12 +4,12 @@ import { openSpecStore } from "@decnet/agent/deckies/spec-store";
 import { AppError } from "@decnet/common/errors/app-error";
 import { DeckyState } from "@decnet/contract/gen/decnet/v1/decky_pb";
 import { OperationState, Wait } from "@decnet/contract/gen/decnet/v1/operation_pb";
-import { loadCatalogue } from "@decnet/engine/catalogue/load";
+import { loadCatalog } from "@decnet/engine/catalog/load";
 import { openEngine } from "@decnet/engine/engine";
 import { debianBase } from "@decnet/engine/tables/distros";
 import type { PresentTarget } from "@decnet/engine/wire/decky-spec";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
-import { ownCatalogue, testCatalogue } from "../support/catalogues.ts";
+import { ownCatalog, testCatalog } from "../support/catalogs.ts";
 import { useEngineEvents } from "../support/engine-events.ts";
 import { holdSession } from "../support/hold-session.ts";
 import { eventually } from "../support/use-master.ts";
@@ -122,16 +122,16 @@ describe("on a worker with several deckies", () => {
 
   it("an older revision that comes late is refused, and a newer one takes the place of one that runs (W-37)", async () => {
     const { host } = worker();
-    const catalogue = await loadCatalogue([ownCatalogue, testCatalogue]);
+    const catalog = await loadCatalog([ownCatalog, testCatalog]);
     const folder = join(host.stateDir, "late");
     const opened = openEngine({
       instance: "late",
       dataDir: folder,
-      catalogue,
+      catalog,
       fingerprint: (text) => text.length.toString(16),
       socketPath: host.socket,
     });
-    const specs = await openSpecStore(join(folder, "specs"), catalogue, (_, error) => expect.fail(String(error)));
+    const specs = await openSpecStore(join(folder, "specs"), catalog, (_, error) => expect.fail(String(error)));
     const stopping = new AbortController();
     const runner = createRunner({ engine: () => opened, specs, parallel: 2, stopping: stopping.signal });
     const name = `${swarm.master.prefix}-late`;

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
-import { loadCatalogue } from "@decnet/engine/catalogue/load";
+import { loadCatalog } from "@decnet/engine/catalog/load";
 import type { EngineOptions } from "@decnet/engine/engine";
 import { deckyNames } from "@decnet/engine/render/names";
 import type { RenderContext } from "@decnet/engine/render/render-decky";
@@ -38,11 +38,11 @@ export function specIn(place: Place, services: readonly ServiceSpec[]): DeckySpe
 }
 
 export async function engineOptions(place: Place): Promise<EngineOptions & { readonly composePath: string | undefined }> {
-  const { dockerSocket, composePath, catalogueFolders } = configFor(place);
+  const { dockerSocket, composePath, catalogFolders } = configFor(place);
   return {
     instance: place.prefix,
     dataDir: place.dataDir,
-    catalogue: await loadCatalogue(catalogueFolders),
+    catalog: await loadCatalog(catalogFolders),
     fingerprint: (text) => createHash("sha256").update(text).digest("hex"),
     socketPath: dockerSocket,
     composePath,

@@ -2,12 +2,12 @@ import { parseAgentConfig } from "@decnet/agent/config";
 import { readIdentity } from "@decnet/agent/identity";
 import { startAgent } from "@decnet/agent/start-agent";
 import { createLogger } from "@decnet/common/logging/logger";
-import { ownCatalogue } from "./catalogues.ts";
+import { ownCatalog } from "./catalogs.ts";
 
 /** An agent that kills itself with SIGKILL at the n-th step boundary (CRASH_AT), counted over its life. */
 const crashAt = Number(process.env["CRASH_AT"] ?? "-1");
 let boundaries = 0;
-const config = parseAgentConfig(process.env, ownCatalogue);
+const config = parseAgentConfig(process.env, ownCatalog);
 const identity = await readIdentity(config.stateDir);
 if (identity === undefined) throw new Error("this host has not joined");
 const agent = await startAgent({

@@ -1,12 +1,12 @@
 import { randomBytes } from "node:crypto";
-import { loadCatalogue } from "@decnet/engine/catalogue/load";
+import { loadCatalog } from "@decnet/engine/catalog/load";
 import { execa } from "execa";
-import { ownCatalogue } from "./catalogues.ts";
+import { ownCatalog } from "./catalogs.ts";
 import { serviceImages } from "./service-images.ts";
 
 const run = randomBytes(2).toString("hex");
 
-/** Names this run, and builds the catalogue's images once, so that no test pays for another one's build. */
+/** Names this run, and builds the catalog's images once, so that no test pays for another one's build. */
 export async function setup(): Promise<void> {
   // The docker command that the tests look with talks to the engine that they test.
   const socket = process.env["DECNET_DOCKER_SOCKET"];
@@ -15,11 +15,11 @@ export async function setup(): Promise<void> {
   await prepareImages();
 }
 
-/** Builds what is missing of the catalogue's images and returns their tags. */
+/** Builds what is missing of the catalog's images and returns their tags. */
 export async function prepareImages(): Promise<string[]> {
-  const catalogue = await loadCatalogue([ownCatalogue]);
+  const catalog = await loadCatalog([ownCatalog]);
   const tags: string[] = [];
-  for (const image of await serviceImages([...catalogue.services.values()].filter((service) => !service.singleton))) {
+  for (const image of await serviceImages([...catalog.services.values()].filter((service) => !service.singleton))) {
     const present = await execa("docker", ["image", "inspect", image.tag], { reject: false });
     if (present.exitCode !== 0)
       await execa("docker", ["build", "--build-arg", `BASE_IMAGE=${image.buildBase}`, "-t", image.tag, image.context]);

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { setImmediate } from "node:timers/promises";
 import { AppError } from "@decnet/common/errors/app-error";
-import type { Catalogue } from "@decnet/engine/catalogue/types";
+import type { Catalog } from "@decnet/engine/catalog/types";
 import type { JudgedDecky, JudgedService } from "@decnet/engine/diagnose/judge";
 import type { ApplyOptions, ApplyOutcome, CheckedDecky, Engine } from "@decnet/engine/engine";
 import type { StepFailure } from "@decnet/engine/execute/execute-plan";
@@ -31,7 +31,7 @@ export interface MemoryEngine extends Engine {
 }
 
 export interface MemoryEngineOptions {
-  readonly catalogue: Pick<Catalogue, "services">;
+  readonly catalog: Pick<Catalog, "services">;
   /** Goes into container ids, so that no two engines make the same ones. */
   readonly instance: string;
   readonly hooks?: EngineHooks;
@@ -42,8 +42,8 @@ export interface MemoryEngineOptions {
  * For measuring and for recording what is around an engine; everything else is measured and tested on a real one. It has a
  * planner of its own, so that records of the master do not change with the real planner.
  */
-export function createMemoryEngine({ catalogue, instance, hooks = {} }: MemoryEngineOptions): MemoryEngine {
-  const { services } = catalogue;
+export function createMemoryEngine({ catalog, instance, hooks = {} }: MemoryEngineOptions): MemoryEngine {
+  const { services } = catalog;
   const counts = { plans: 0, applies: 0, checks: 0 };
   const world = new Map<string, ObservedDecky>();
   /** A spec that was checked before, and a decky that is the same as then, need no second look. */
@@ -76,7 +76,7 @@ export function createMemoryEngine({ catalogue, instance, hooks = {} }: MemoryEn
       role: slug === "" ? "base" : "service",
       slug,
       hash,
-      catalogue: "",
+      catalog: "",
       exitCode: 0,
       restartCount: 0,
       netns: key,

@@ -2,18 +2,18 @@ import { setTimeout as delay } from "node:timers/promises";
 import { createLogger } from "@decnet/common/logging/logger";
 import { parseMasterConfig } from "@decnet/master/config";
 import { startMaster } from "@decnet/master/start-master";
-import { ownCatalogue } from "./catalogues.ts";
+import { ownCatalog } from "./catalogs.ts";
 import { createMemoryEngine } from "./memory-engine.ts";
 
 /** A master in a process of its own, whose engine keeps its containers in memory and needs up to STEP_MS for a step. */
 const stepMs = Number(process.env["STEP_MS"] ?? "0");
 const master = await startMaster({
-  config: parseMasterConfig(process.env, ownCatalogue),
+  config: parseMasterConfig(process.env, ownCatalog),
   log: createLogger("memory-master", "warn"),
   version: "test",
-  openHostEngine: async ({ catalogue, instance }) =>
+  openHostEngine: async ({ catalog, instance }) =>
     createMemoryEngine({
-      catalogue,
+      catalog,
       instance,
       hooks: {
         beforeStep: async () => {

@@ -1,4 +1,4 @@
-import type { Catalogue } from "@decnet/engine/catalogue/types";
+import type { Catalog } from "@decnet/engine/catalog/types";
 import type { ObservedContainer } from "@decnet/engine/observe/observed";
 import type { Step } from "@decnet/engine/plan/plan";
 import { createMemoryEngine, type EngineHooks, type MemoryEngine, type Refusal } from "./memory-engine.ts";
@@ -56,7 +56,7 @@ interface Rule extends StepsOf {
  */
 const looked = 3;
 
-export function createScriptedEngine(catalogue: Catalogue, instance: string): ScriptedEngine {
+export function createScriptedEngine(catalog: Catalog, instance: string): ScriptedEngine {
   let rules: Rule[] = [];
   const broken = new Map<string, Error>();
   const held = new Set<() => void>();
@@ -125,7 +125,7 @@ export function createScriptedEngine(catalogue: Catalogue, instance: string): Sc
     },
   };
 
-  const engine = createMemoryEngine({ catalogue, instance, hooks });
+  const engine = createMemoryEngine({ catalog, instance, hooks });
   return {
     engine,
     fail: (steps, message, { outputTail = [], times = 1 } = {}) => add(steps, times, async () => ({ message, outputTail })),

@@ -9,8 +9,8 @@ import { createLogger } from "@decnet/common/logging/logger";
 import { protocolVersion } from "@decnet/common/protocol-version";
 import { AgentFactsSchema } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
 import { HostState } from "@decnet/contract/gen/decnet/v1/swarm_pb";
-import type { Catalogue } from "@decnet/engine/catalogue/types";
-import { ownCatalogue, testCatalogue } from "./catalogues.ts";
+import type { Catalog } from "@decnet/engine/catalog/types";
+import { ownCatalog, testCatalog } from "./catalogs.ts";
 import { openCuttableLine } from "./cuttable-line.ts";
 import { createScriptedEngine, type ScriptedEngine } from "./scripted-engine.ts";
 import { eventually, type TestMaster } from "./use-master.ts";
@@ -35,38 +35,38 @@ export async function joinScriptedWorker(options: {
   readonly name: string;
   /** For the agents of this test. */
   readonly folder: string;
-  readonly catalogue: Catalogue;
+  readonly catalog: Catalog;
   readonly labels?: Readonly<Record<string, string>>;
 }): Promise<ScriptedWorker> {
-  const { master, name, folder, catalogue, labels = {} } = options;
+  const { master, name, folder, catalog, labels = {} } = options;
   const line = await openCuttableLine(master.tlsPort ?? 0);
   const { secret } = await master.swarm.createJoinToken({ hostName: name, labels, masters: [line.address] });
   const facts = async () =>
     create(AgentFactsSchema, {
       agentVersion: "test",
       protocolVersion,
-      catalogueDigest: catalogue.digest,
+      catalogueDigest: catalog.digest,
       engineVersion: "29.0.0",
       composeVersion: "5.0.0",
       clock: timestampFromDate(new Date()),
       machineName: name,
     });
   const identity = await joinSwarm({ token: secret, facts: await facts(), onProgress: () => undefined });
-  const engine = createScriptedEngine(catalogue, identity.hostId);
+  const engine = createScriptedEngine(catalog, identity.hostId);
   const env = {
     DECNET_AGENT_DIR: join(folder, name),
     DECNET_AGENT_PORT: "0",
-    DECNET_CATALOGUE: testCatalogue,
+    DECNET_CATALOGUE: testCatalog,
     DECNET_DRIFT_INTERVAL_MS: "100",
   };
   const start = (): Promise<Agent> =>
     startAgent({
-      config: parseAgentConfig(env, ownCatalogue),
+      config: parseAgentConfig(env, ownCatalog),
       identity,
       log: createLogger(name, "error"),
       version: "test",
       openHostEngine: async () => engine.engine,
-      shared: { catalogue, facts },
+      shared: { catalog, facts },
     });
   let agent = await start();
   let wasCut = false;

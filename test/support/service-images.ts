@@ -1,4 +1,4 @@
-import type { CatalogueService } from "@decnet/engine/catalogue/types";
+import type { ServiceDefinition } from "@decnet/engine/catalog/types";
 import { createEngineApi } from "@decnet/engine/docker/engine-api";
 import { type ImageContents, type ImageRecipe, serviceImage } from "@decnet/engine/render/images";
 import { debianBase } from "@decnet/engine/tables/distros";
@@ -11,7 +11,7 @@ export async function baseContents(): Promise<ImageContents> {
 }
 
 /** The images of services, built from Debian on the engine that the tests share. */
-export async function serviceImages(services: Iterable<CatalogueService>): Promise<ImageRecipe[]> {
+export async function serviceImages(services: Iterable<ServiceDefinition>): Promise<ImageRecipe[]> {
   const contents = await baseContents();
   return [...services].map((service) => serviceImage(service, debianBase, contents));
 }

@@ -16,8 +16,8 @@ import { AccessService } from "@decnet/contract/gen/decnet/v1/access_pb";
 import { AgentFactsSchema, EnrollmentService, RegistrationService } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
 import { MutationService } from "@decnet/contract/gen/decnet/v1/mutation_pb";
 import { HostState, SwarmService } from "@decnet/contract/gen/decnet/v1/swarm_pb";
-import { loadCatalogue } from "@decnet/engine/catalogue/load";
-import { ownCatalogue, testCatalogue } from "./catalogues.ts";
+import { loadCatalog } from "@decnet/engine/catalog/load";
+import { ownCatalog, testCatalog } from "./catalogs.ts";
 import type { KeyAndCertificate } from "./certificates.ts";
 import type { LongRunningProgram } from "./lab/inside.ts";
 import type { LabHost } from "./lab.ts";
@@ -118,7 +118,7 @@ export async function createCallers(swarm: Swarm): Promise<Callers> {
     keyPem: await readFile(join(pki, "ca.key"), "utf8"),
     installation,
   });
-  const { digest } = await loadCatalogue([ownCatalogue, testCatalogue]);
+  const { digest } = await loadCatalog([ownCatalog, testCatalog]);
   const address = `${lab.masterAddress}:${master.tlsPort}`;
   let port = firstPort;
 
@@ -188,7 +188,7 @@ export async function createCallers(swarm: Swarm): Promise<Callers> {
         DECNET_AGENT_DIR: state,
         DECNET_AGENT_PORT: String(port),
         DECNET_DOCKER_SOCKET: host.socket,
-        DECNET_CATALOGUE: testCatalogue,
+        DECNET_CATALOGUE: testCatalog,
         DECNET_LOG_LEVEL: "error",
       };
       const node = ["--import", "tsx", "--conditions=source", agentProgram];

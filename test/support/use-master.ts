@@ -18,7 +18,7 @@ import { type MasterConfig, parseMasterConfig } from "@decnet/master/config";
 import { type Master, type MasterOptions, startMaster } from "@decnet/master/start-master";
 import { execa } from "execa";
 import { expect } from "vitest";
-import { ownCatalogue, testCatalogue } from "./catalogues.ts";
+import { ownCatalog, testCatalog } from "./catalogs.ts";
 
 export interface TestMaster {
   readonly config: MasterConfig;
@@ -96,12 +96,12 @@ export function configFor(place: Place, more: Record<string, string> = {}): Mast
     DECNET_PORT: "0",
     DECNET_LOG_LEVEL: "error",
     DECNET_DRIFT_INTERVAL_MS: "1000",
-    DECNET_CATALOGUE: testCatalogue,
+    DECNET_CATALOGUE: testCatalog,
     DECNET_DOCKER_SOCKET: process.env["DECNET_DOCKER_SOCKET"],
     DECNET_COMPOSE: process.env["DECNET_COMPOSE"],
     ...more,
   };
-  return parseMasterConfig(env, ownCatalogue);
+  return parseMasterConfig(env, ownCatalog);
 }
 
 export interface TestMasterOptions {

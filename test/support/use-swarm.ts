@@ -2,9 +2,9 @@ import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { runBounded } from "@decnet/common/runtime/run-bounded";
 import { HostState } from "@decnet/contract/gen/decnet/v1/swarm_pb";
-import { loadCatalogue } from "@decnet/engine/catalogue/load";
+import { loadCatalog } from "@decnet/engine/catalog/load";
 import { debianBase } from "@decnet/engine/tables/distros";
-import { ownCatalogue, testCatalogue } from "./catalogues.ts";
+import { ownCatalog, testCatalog } from "./catalogs.ts";
 import type { LongRunningProgram } from "./lab/inside.ts";
 import { type Lab, type LabHost, useLab } from "./lab.ts";
 import { serviceImages } from "./service-images.ts";
@@ -45,8 +45,8 @@ export interface Swarm {
  * them.
  */
 async function imagesFor(slugs: readonly string[]): Promise<string[]> {
-  const catalogue = await loadCatalogue([ownCatalogue, testCatalogue]);
-  const images = await serviceImages(slugs.map((slug) => catalogue.services.get(slug) ?? raise(slug)));
+  const catalog = await loadCatalog([ownCatalog, testCatalog]);
+  const images = await serviceImages(slugs.map((slug) => catalog.services.get(slug) ?? raise(slug)));
   return [debianBase, ...images.map((image) => image.tag)];
 }
 
@@ -105,7 +105,7 @@ function createWorker(host: LabHost, name: string, isConnected: (name: string) =
     DECNET_AGENT_DIR: host.stateDir,
     DECNET_AGENT_PORT: "7441",
     DECNET_DOCKER_SOCKET: host.socket,
-    DECNET_CATALOGUE: testCatalogue,
+    DECNET_CATALOGUE: testCatalog,
     DECNET_LOG_LEVEL: "error",
     DECNET_DRIFT_INTERVAL_MS: "1000",
   };

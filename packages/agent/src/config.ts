@@ -24,10 +24,10 @@ export interface AgentConfig extends HostConfig {
 }
 
 /** Reads the environment once. Errors: SETTINGS_INVALID. */
-export function parseAgentConfig(env: Environment, ownCatalogue: string): AgentConfig {
+export function parseAgentConfig(env: Environment, ownCatalog: string): AgentConfig {
   const settings = parseSettings(schema, env);
   return {
-    ...toHostConfig(settings, ownCatalogue),
+    ...toHostConfig(settings, ownCatalog),
     stateDir: settings.DECNET_AGENT_DIR,
     port: settings.DECNET_AGENT_PORT,
     reportQueue: settings.DECNET_REPORT_QUEUE,

@@ -1,4 +1,4 @@
-import { loadCatalogue } from "@decnet/engine/catalogue/load";
+import { loadCatalog } from "@decnet/engine/catalog/load";
 import { openEngine } from "@decnet/engine/engine";
 import type { AgentConfig } from "./config.ts";
 import type { AgentIdentity } from "./identity.ts";
@@ -8,7 +8,7 @@ export async function leaveHost(config: AgentConfig, identity: AgentIdentity, on
   const engine = await openEngine({
     instance: identity.hostId,
     dataDir: config.stateDir,
-    catalogue: await loadCatalogue(config.catalogueFolders),
+    catalog: await loadCatalog(config.catalogFolders),
     fingerprint: (text) => text,
     socketPath: config.dockerSocket,
     composePath: config.composePath,

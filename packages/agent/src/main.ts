@@ -9,7 +9,7 @@ import { fromConnectError } from "@decnet/common/rpc/errors";
 import { lockFolder } from "@decnet/common/runtime/folder-lock";
 import { version } from "@decnet/common/version";
 import { reasons } from "@decnet/contract/reasons";
-import { loadCatalogue } from "@decnet/engine/catalogue/load";
+import { loadCatalog } from "@decnet/engine/catalog/load";
 import { unknownSettings } from "@decnet/engine/settings";
 import { Command, CommanderError } from "commander";
 import { z } from "zod";
@@ -21,7 +21,7 @@ import { leaveHost } from "./leave.ts";
 import { startAgent } from "./start-agent.ts";
 
 /** `decnet agent`: a worker joins, runs, is asked, and leaves. Settings come from the environment, see docs/swarm.md. */
-const ownCatalogue = fileURLToPath(new URL("../../../catalog", import.meta.url));
+const ownCatalog = fileURLToPath(new URL("../../../catalog", import.meta.url));
 const say = (line: string) => void process.stderr.write(`${line}\n`);
 
 const statusSchema = z.object({ connected: z.boolean(), message: z.string() });
@@ -36,7 +36,7 @@ program
   .option("--again", "join although this machine has an identity already: it is replaced")
   .option("--run", "go on as `decnet agent run` when the machine has joined")
   .action(async (token: string, flags: { again?: boolean; run?: boolean }) => {
-    const config = parseAgentConfig(process.env, ownCatalogue);
+    const config = parseAgentConfig(process.env, ownCatalog);
     const present = await readIdentity(config.stateDir);
     if (present !== undefined && flags.again !== true)
       throw new AppError("HOST_EXISTS", `this machine is the worker ${present.hostName} already (${config.stateDir})`, {
@@ -58,14 +58,14 @@ program
 program
   .command("run")
   .description("Run the agent: connect to the master, keep this host's deckies as they should be.")
-  .action(() => run(parseAgentConfig(process.env, ownCatalogue)));
+  .action(() => run(parseAgentConfig(process.env, ownCatalog)));
 
 program
   .command("status")
   .description("What this worker is, and whether its agent is connected.")
   .option("--json", "one JSON document")
   .action(async (flags: { json?: boolean }) => {
-    const config = parseAgentConfig(process.env, ownCatalogue);
+    const config = parseAgentConfig(process.env, ownCatalog);
     const identity = await readIdentity(config.stateDir);
     if (identity === undefined) throw new AppError("NOT_JOINED", `this machine has not joined (${config.stateDir})`);
     const running = await askRunning(config);
@@ -92,7 +92,7 @@ program
   .description("Remove this host's deckies and forget the master. Say it to the master too: decnet host decommission.")
   .option("-y, --yes", "do not ask")
   .action(async (flags: { yes?: boolean }) => {
-    const config = parseAgentConfig(process.env, ownCatalogue);
+    const config = parseAgentConfig(process.env, ownCatalog);
     const identity = await readIdentity(config.stateDir);
     if (identity === undefined) throw new AppError("NOT_JOINED", `this machine has not joined (${config.stateDir})`);
     if (flags.yes !== true)
@@ -134,8 +134,8 @@ async function withStateDir<T>({ stateDir }: AgentConfig, work: () => Promise<T>
 }
 
 async function factsOf(config: AgentConfig) {
-  const catalogue = await loadCatalogue(config.catalogueFolders);
-  return readFacts({ ...config, version, catalogueDigest: catalogue.digest });
+  const catalog = await loadCatalog(config.catalogFolders);
+  return readFacts({ ...config, version, catalogueDigest: catalog.digest });
 }
 
 async function run(config: AgentConfig): Promise<void> {

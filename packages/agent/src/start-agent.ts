@@ -11,8 +11,8 @@ import { lockFolder } from "@decnet/common/runtime/folder-lock";
 import { createReleasers } from "@decnet/common/runtime/releasers";
 import { repeatUntilAborted } from "@decnet/common/runtime/repeat";
 import type { AgentFacts } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
-import { loadCatalogue } from "@decnet/engine/catalogue/load";
-import type { Catalogue } from "@decnet/engine/catalogue/types";
+import { loadCatalog } from "@decnet/engine/catalog/load";
+import type { Catalog } from "@decnet/engine/catalog/types";
 import { type Engine, type EngineOptions, openEngine } from "@decnet/engine/engine";
 import type { StepBoundary } from "@decnet/engine/execute/execute-plan";
 import { keepImagesPruned } from "@decnet/engine/keep-images-pruned";
@@ -36,10 +36,10 @@ export interface AgentOptions {
   /** Another engine than the one on the socket; for benches alone. */
   readonly openHostEngine?: (options: EngineOptions) => Promise<Engine>;
   /**
-   * What many agents of one process have in common, read once: their catalogue and the facts of their machine; for benches
+   * What many agents of one process have in common, read once: their catalog and the facts of their machine; for benches
    * alone.
    */
-  readonly shared?: { readonly catalogue: Catalogue; readonly facts: () => Promise<AgentFacts> };
+  readonly shared?: { readonly catalog: Catalog; readonly facts: () => Promise<AgentFacts> };
 }
 
 export interface Agent {
@@ -57,7 +57,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const { config, identity, log, version, boundary, shared } = options;
   const releasers = createReleasers();
   try {
-    const catalogue = shared?.catalogue ?? (await loadCatalogue(config.catalogueFolders));
+    const catalog = shared?.catalog ?? (await loadCatalog(config.catalogFolders));
     const lock = await lockFolder(config.stateDir, "decnet agent", 0o700);
     releasers.add(lock.release);
     await chmod(config.stateDir, 0o700);
@@ -68,24 +68,24 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     const engine = createLazyEngine(options.openHostEngine ?? openEngine, {
       instance: identity.hostId,
       dataDir: config.stateDir,
-      catalogue,
+      catalog,
       fingerprint: await openFingerprint(join(config.stateDir, "fingerprint.key")),
       socketPath: config.dockerSocket,
       composePath: config.composePath,
       minFreeBytes: config.minFreeBytes,
       ...(boundary === undefined ? {} : { boundary }),
     });
-    const specs = await openSpecStore(join(config.stateDir, "specs"), catalogue, (file, error) =>
+    const specs = await openSpecStore(join(config.stateDir, "specs"), catalog, (file, error) =>
       log.error("an accepted spec cannot be read and is left alone", { file, err: error }),
     );
     const reports = await openReportQueue(join(config.stateDir, "reports"), config.reportQueue);
     const runner = createRunner({ engine, specs, parallel: config.parallel, stopping: stopping.signal });
     const policy = await openPolicy(join(config.stateDir, "drift-policy"));
     const watch = createWatch({ engine, specs, runner, reports, policy: policy.get, log });
-    const readOwnFacts = shared?.facts ?? (() => readFacts({ ...config, version, catalogueDigest: catalogue.digest }));
+    const readOwnFacts = shared?.facts ?? (() => readFacts({ ...config, version, catalogueDigest: catalog.digest }));
     let facts = await readOwnFacts();
     const parts = {
-      catalogue,
+      catalog,
       engine,
       specs,
       runner,

@@ -8,13 +8,13 @@ it("an empty environment is enough", () => {
   expect(toHostConfig(parseSettings(schema, {}), "/own")).toMatchObject({
     dockerSocket: "/var/run/docker.sock",
     composePath: undefined,
-    catalogueFolders: ["/own"],
+    catalogFolders: ["/own"],
     minFreeBytes: 1_073_741_824,
   });
 });
 
 it("more folders of decoys come after the own ones", () => {
-  expect(toHostConfig(parseSettings(schema, { DECNET_CATALOGUE: "/a::/b" }), "/own").catalogueFolders).toEqual([
+  expect(toHostConfig(parseSettings(schema, { DECNET_CATALOGUE: "/a::/b" }), "/own").catalogFolders).toEqual([
     "/own",
     "/a",
     "/b",

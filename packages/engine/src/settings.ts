@@ -31,7 +31,7 @@ export interface HostConfig {
   readonly dockerSocket: string;
   /** Undefined: the docker-compose plugin is found where Docker looks. */
   readonly composePath: string | undefined;
-  readonly catalogueFolders: readonly string[];
+  readonly catalogFolders: readonly string[];
   readonly minFreeBytes: number;
   readonly logLevel: string;
   readonly parallel: number;
@@ -70,11 +70,11 @@ export function unknownSettings(env: Environment): string[] {
     .sort();
 }
 
-export function toHostConfig(settings: z.infer<z.ZodObject<typeof hostSettings>>, ownCatalogue: string): HostConfig {
+export function toHostConfig(settings: z.infer<z.ZodObject<typeof hostSettings>>, ownCatalog: string): HostConfig {
   return {
     dockerSocket: settings.DECNET_DOCKER_SOCKET,
     composePath: settings.DECNET_COMPOSE,
-    catalogueFolders: [ownCatalogue, ...settings.DECNET_CATALOGUE.split(":").filter((folder) => folder !== "")],
+    catalogFolders: [ownCatalog, ...settings.DECNET_CATALOGUE.split(":").filter((folder) => folder !== "")],
     minFreeBytes: settings.DECNET_MIN_FREE_MB * (1 << 20),
     logLevel: settings.DECNET_LOG_LEVEL,
     parallel: settings.DECNET_PARALLEL,

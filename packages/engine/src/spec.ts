@@ -1,4 +1,4 @@
-import type { ServiceConfig } from "./catalogue/types.ts";
+import type { ServiceConfig } from "./catalog/types.ts";
 
 /** Where a decky lives: the fleet, or one topology by its id. */
 export type Scope = "fleet" | (string & {});

@@ -78,10 +78,10 @@ export interface MasterConfig extends HostConfig {
 }
 
 /** Reads the environment once. Errors: SETTINGS_INVALID. */
-export function parseMasterConfig(env: Environment, ownCatalogue: string): MasterConfig {
+export function parseMasterConfig(env: Environment, ownCatalog: string): MasterConfig {
   const settings = parseSettings(schema, env);
   return {
-    ...toHostConfig(settings, ownCatalogue),
+    ...toHostConfig(settings, ownCatalog),
     dataDir: settings.DECNET_DATA_DIR,
     host: settings.DECNET_HOST,
     port: settings.DECNET_PORT,

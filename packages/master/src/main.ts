@@ -15,7 +15,7 @@ import { startMaster } from "./start-master.ts";
  * leaves.
  */
 const giveUpMs = 5_000;
-const ownCatalogue = fileURLToPath(new URL("../../../catalog", import.meta.url));
+const ownCatalog = fileURLToPath(new URL("../../../catalog", import.meta.url));
 const program = new Command("decnet-master")
   .description("Run the master of a fleet of decoys, until SIGTERM. Its settings come from the environment: see README.md.")
   .version(version)
@@ -47,7 +47,7 @@ async function run(): Promise<void> {
   };
   process.on("SIGTERM", onSignal).on("SIGINT", onSignal);
   try {
-    const config = parseMasterConfig(process.env, ownCatalogue);
+    const config = parseMasterConfig(process.env, ownCatalog);
     log = createLogger("decnet-master", config.logLevel);
     for (const name of unknownSettings(process.env)) log.warn("a setting has no meaning and is ignored", { setting: name });
     const master = await startMaster({ config, log, version, giveUp: giveUp.signal });

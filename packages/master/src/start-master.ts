@@ -8,8 +8,8 @@ import { type RpcServer, startRpcServer } from "@decnet/common/rpc/server";
 import { type FolderLock, lockFolder } from "@decnet/common/runtime/folder-lock";
 import { createReleasers, type Releasers } from "@decnet/common/runtime/releasers";
 import { repeatUntilAborted } from "@decnet/common/runtime/repeat";
-import { loadCatalogue } from "@decnet/engine/catalogue/load";
-import type { Catalogue } from "@decnet/engine/catalogue/types";
+import { loadCatalog } from "@decnet/engine/catalog/load";
+import type { Catalog } from "@decnet/engine/catalog/types";
 import { type Engine, type EngineOptions, openEngine } from "@decnet/engine/engine";
 import type { StepBoundary } from "@decnet/engine/execute/execute-plan";
 import { keepImagesPruned } from "@decnet/engine/keep-images-pruned";
@@ -61,7 +61,7 @@ export interface Master {
 interface Ground {
   readonly options: MasterOptions;
   readonly lock: FolderLock;
-  readonly catalogue: Catalogue;
+  readonly catalog: Catalog;
   readonly box: SecretBox;
   readonly store: Store;
   readonly installation: string;
@@ -108,7 +108,7 @@ export async function startMaster(options: MasterOptions): Promise<Master> {
 
 async function prepare(options: MasterOptions, releasers: Releasers): Promise<Ground> {
   const { config, log, boundary, giveUp = new AbortController().signal, openHostEngine = openEngine } = options;
-  const catalogue = await loadCatalogue(config.catalogueFolders);
+  const catalog = await loadCatalog(config.catalogFolders);
   const lock = await lockFolder(config.dataDir, "decnet master", 0o711);
   releasers.add(lock.release);
   const box = await openSecretBox(join(config.dataDir, "secret.key"));
@@ -123,7 +123,7 @@ async function prepare(options: MasterOptions, releasers: Releasers): Promise<Gr
   const engine = await openHostEngine({
     instance: installation,
     dataDir: config.dataDir,
-    catalogue,
+    catalog,
     fingerprint: box.fingerprint,
     socketPath: config.dockerSocket,
     composePath: config.composePath,
@@ -137,9 +137,9 @@ async function prepare(options: MasterOptions, releasers: Releasers): Promise<Gr
   return {
     options,
     lock,
-    catalogue,
+    catalog,
     box,
-    store: createStore(database, box, catalogue, log),
+    store: createStore(database, box, catalog, log),
     installation,
     engine,
     local: createLocalHost(engine),
@@ -157,7 +157,7 @@ interface Listening {
 }
 
 async function listen(ground: Ground): Promise<Listening> {
-  const { options, catalogue, box, store, installation, local, metrics, stopping } = ground;
+  const { options, catalog, box, store, installation, local, metrics, stopping } = ground;
   const { config, log, version } = options;
   const authority = await openOwnAuthority(config.dataDir, installation);
   const hosts = createHostRegistry({
@@ -168,7 +168,7 @@ async function listen(ground: Ground): Promise<Listening> {
       }),
     onDetached: (name) => log.warn("a host went away", { host: name }),
   });
-  const shared = { store, hosts, catalogue, log, stopping: stopping.signal };
+  const shared = { store, hosts, catalog, log, stopping: stopping.signal };
   const accepted = createAcceptedCertificates(store.hosts);
   const convergence = createConvergence({ ...shared, parallel: config.parallel, onApplied: metrics.applied });
   const changes = createChanges({
@@ -189,7 +189,7 @@ async function listen(ground: Ground): Promise<Listening> {
     caPem: authority.certPem,
   });
   const port = await openSwarmPort(config, authority, accept);
-  const joins = { ...shared, authority, accepted, registry: hosts, catalogueDigest: catalogue.digest, version };
+  const joins = { ...shared, authority, accepted, registry: hosts, catalogueDigest: catalog.digest, version };
   const registration = createRegistration(joins);
   const parts = {
     ...shared,

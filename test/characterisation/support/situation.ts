@@ -48,7 +48,7 @@ export const engineAway = () => new AppError("ENGINE_UNAVAILABLE", "the engine d
 
 /**
  * One situation: calls are noted with what they returned, and at the end all that can be read of what happened, through the
- * same calls that everybody has. `deploy` is no part of it: it begins when the first decky is there.
+ * same calls that everybody has. `deploy` is not part of it: it begins when the first decky is there.
  */
 export interface Situation {
   /** Sets the stage; not recorded, unless `begin` was called before. */

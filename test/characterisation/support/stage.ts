@@ -6,8 +6,8 @@ import { createClientTransport } from "@decnet/common/rpc/client";
 import { Role } from "@decnet/contract/gen/decnet/v1/access_pb";
 import { OperationService } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { HostState } from "@decnet/contract/gen/decnet/v1/swarm_pb";
-import { loadCatalogue } from "@decnet/engine/catalogue/load";
-import { ownCatalogue, testCatalogue } from "../../support/catalogues.ts";
+import { loadCatalog } from "@decnet/engine/catalog/load";
+import { ownCatalog, testCatalog } from "../../support/catalogs.ts";
 import { createScriptedEngine, type ScriptedEngine } from "../../support/scripted-engine.ts";
 import { joinScriptedWorker, type ScriptedWorker } from "../../support/scripted-worker.ts";
 import { type TestMaster, useMaster } from "../../support/use-master.ts";
@@ -27,11 +27,11 @@ export interface Stage {
 }
 
 export async function openStage(workers: readonly string[]): Promise<Stage> {
-  const catalogue = await loadCatalogue([ownCatalogue, testCatalogue]);
+  const catalog = await loadCatalog([ownCatalog, testCatalog]);
   const folder = await mkdtemp(join(tmpdir(), "decnet-stage-"));
   await chmod(folder, 0o711);
   const dataDir = join(folder, "master");
-  const local = createScriptedEngine(catalogue, "local");
+  const local = createScriptedEngine(catalog, "local");
   const joined = new Map<string, ScriptedWorker>();
   const master = await useMaster({
     place: {
@@ -57,7 +57,7 @@ export async function openStage(workers: readonly string[]): Promise<Stage> {
       return found;
     },
     async join(name, labels = {}) {
-      const worker = await joinScriptedWorker({ master, name, folder: join(folder, "agents"), catalogue, labels });
+      const worker = await joinScriptedWorker({ master, name, folder: join(folder, "agents"), catalog, labels });
       joined.set(name, worker);
       return worker;
     },

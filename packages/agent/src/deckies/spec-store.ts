@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { fromJson, type JsonValue, toJson } from "@bufbuild/protobuf";
 import { writeFileAtomically } from "@decnet/common/runtime/atomic-file";
 import { DeckyOutcomeSchema, DeckySpecSchema } from "@decnet/contract/gen/decnet/v1/agent_pb";
-import type { Catalogue } from "@decnet/engine/catalogue/types";
+import type { Catalog } from "@decnet/engine/catalog/types";
 import type { ComposeHashes } from "@decnet/engine/observe/observed";
 import { deckyKey } from "@decnet/engine/spec";
 import { type PresentTarget, parseSpecMessage, toSpecMessage } from "@decnet/engine/wire/decky-spec";
@@ -50,12 +50,12 @@ const stored = z.object({
 });
 
 /**
- * Reads every spec. One that cannot be read any more, or that this host's catalogue does not know any more, is said through
+ * Reads every spec. One that cannot be read any more, or that this host's catalog does not know any more, is said through
  * `onProblem` and left alone.
  */
 export async function openSpecStore(
   folder: string,
-  catalogue: Catalogue,
+  catalog: Catalog,
   onProblem: (file: string, error: unknown) => void,
 ): Promise<SpecStore> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
@@ -63,7 +63,7 @@ export async function openSpecStore(
   for (const name of await readdir(folder)) {
     if (!name.endsWith(".json")) continue;
     try {
-      const decky = parseStored(await readFile(join(folder, name), "utf8"), catalogue);
+      const decky = parseStored(await readFile(join(folder, name), "utf8"), catalog);
       specs.set(deckyKey(decky.target.spec), decky);
     } catch (error) {
       onProblem(name, error);
@@ -99,12 +99,12 @@ function formatStored({ target, leaving, hold, outcome, begun, made }: AcceptedD
   })}\n`;
 }
 
-function parseStored(text: string, catalogue: Catalogue): AcceptedDecky {
+function parseStored(text: string, catalog: Catalog): AcceptedDecky {
   const { spec, leaving, hold, outcome, begun, made } = stored.parse(JSON.parse(text));
   const parse = (each: unknown) =>
     each === undefined ? undefined : fromOutcomeMessage(fromJson(DeckyOutcomeSchema, each as JsonValue));
   return {
-    target: parseSpecMessage(fromJson(DeckySpecSchema, spec as JsonValue), catalogue),
+    target: parseSpecMessage(fromJson(DeckySpecSchema, spec as JsonValue), catalog),
     leaving,
     hold,
     outcome: parse(outcome),

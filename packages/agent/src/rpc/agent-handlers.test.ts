@@ -27,7 +27,7 @@ function client() {
   };
   const note = (what: string) => (outcome: DeckyOutcome) => void told.push(`${what} ${outcome.decky?.name}`);
   const outcomes = { noteOutcome: note("told"), forgetOutcome: note("not told") };
-  const parts = { runner, outcomes, catalogue: { services: new Map() } } as unknown as AgentParts;
+  const parts = { runner, outcomes, catalog: { services: new Map() } } as unknown as AgentParts;
   return createClient(
     AgentService,
     createRouterTransport((router) => router.service(AgentService, createAgentHandlers(parts))),

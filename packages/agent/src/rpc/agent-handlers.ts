@@ -9,7 +9,7 @@ import {
   ApplyDeckiesResponseSchema,
   type DeckyOutcome,
 } from "@decnet/contract/gen/decnet/v1/agent_pb";
-import type { Catalogue } from "@decnet/engine/catalogue/types";
+import type { Catalog } from "@decnet/engine/catalog/types";
 import type { Engine } from "@decnet/engine/engine";
 import { emptyReceipt } from "@decnet/engine/execute/receipt";
 import { deckyKey } from "@decnet/engine/spec";
@@ -21,7 +21,7 @@ import type { SpecStore } from "../deckies/spec-store.ts";
 import type { Watch } from "../deckies/watch.ts";
 
 export interface AgentParts {
-  readonly catalogue: Catalogue;
+  readonly catalog: Catalog;
   readonly engine: () => Promise<Engine>;
   readonly specs: SpecStore;
   readonly runner: Runner;
@@ -37,11 +37,11 @@ export interface AgentParts {
 type Progress = ReturnType<typeof create<typeof ApplyDeckiesResponseSchema>>;
 
 export function createAgentHandlers(parts: AgentParts): ServiceImpl<typeof AgentService> {
-  const { catalogue, engine, specs, runner, outcomes } = parts;
+  const { catalog, engine, specs, runner, outcomes } = parts;
   const ignore = () => undefined;
   return {
     async *applyDeckies(request, { signal }) {
-      const targets = request.deckies.map((message) => parseSpecMessage(message, catalogue));
+      const targets = request.deckies.map((message) => parseSpecMessage(message, catalog));
       const progress = createChannel<Progress>();
       const untold = new Set<DeckyOutcome>();
       // Also when the call is over in good order; then everything was told.
@@ -111,13 +111,13 @@ export function createAgentHandlers(parts: AgentParts): ServiceImpl<typeof Agent
         hostName: parts.hostName(),
         engineVersion: versions.engine,
         composeVersion: versions.compose,
-        catalogueDigest: catalogue.digest,
+        catalogueDigest: catalog.digest,
         connected: parts.isConnected(),
         queuedReports: parts.queuedReports(),
       };
     },
     async prepareImages(request, context) {
-      const targets = request.deckies.map((message) => parseSpecMessage(message, catalogue));
+      const targets = request.deckies.map((message) => parseSpecMessage(message, catalog));
       const images = await (await engine()).prepareImages(
         targets.map((target) => target.spec),
         AbortSignal.any([context.signal, parts.stopping]),

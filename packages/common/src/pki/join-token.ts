@@ -19,7 +19,8 @@ const maxLength = 4_096;
 /** One word of letters, digits, ".", "-" and "_". A checksum tells a damaged copy from a refused token. */
 export function formatJoinToken(token: JoinToken): string {
   const caHash = Buffer.from(token.caHash, "hex");
-  if (caHash.length !== hashBytes || caHash.toString("hex") !== token.caHash) throw new Error("caHash is no lower-case SHA-256");
+  if (caHash.length !== hashBytes || caHash.toString("hex") !== token.caHash)
+    throw new Error("caHash is not a lower-case SHA-256");
   const body = Buffer.concat([caHash, Buffer.from(JSON.stringify([token.id, token.secret, ...token.masters]))]);
   return prefix + Buffer.concat([body, checksum(body)]).toString("base64url");
 }
@@ -63,5 +64,5 @@ function checksum(body: Buffer): Buffer {
 }
 
 function invalid(why: string): AppError {
-  return new AppError("TOKEN_INVALID", `this is no join token: ${why}`);
+  return new AppError("TOKEN_INVALID", `this is not a join token: ${why}`);
 }

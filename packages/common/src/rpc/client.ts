@@ -28,7 +28,7 @@ export interface ClientTls {
 /** A gRPC transport over one kept connection. `address` is `http://host:port`, or `https://host:port` with `tls`. */
 export function createClientTransport(options: { address: string; token: string; tls?: ClientTls }): ClientTransport {
   if (options.tls !== undefined && !options.address.startsWith("https://"))
-    throw new Error(`${options.address} is no https address, so nothing would be encrypted`);
+    throw new Error(`${options.address} is not an https address, so nothing would be encrypted`);
   const sessionManager = new Http2SessionManager(
     options.address,
     { pingIntervalMs: 10_000, pingTimeoutMs: 5_000 },

@@ -69,7 +69,7 @@ export async function listenTls(options: TlsOptions, http: HttpServers): Promise
   };
 }
 
-/** Without session resumption: each connection proves its certificate anew. */
+/** Without session resumption: each connection proves its certificate again. */
 function contextOf(caPem: string, { keyPem, certPem }: { keyPem: string; certPem: string }): tls.SecureContextOptions {
   return {
     key: keyPem,

@@ -1,5 +1,5 @@
 /**
- * Values from whoever produces them to one reader, in order. Writing never waits: what is written must be bounded by its nature.
+ * Values from producers to one reader, in order. Writing never waits: what is written must be bounded by its nature.
  */
 export interface Channel<T> extends AsyncIterable<T> {
   push(value: T): void;

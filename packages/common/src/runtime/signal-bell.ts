@@ -1,4 +1,4 @@
-/** Wakes whoever waits, at the latest after a time. Rings before a wait are not lost. */
+/** Wakes those that wait, at the latest after a time. Rings before a wait are not lost. */
 export interface Bell {
   ring(): void;
   /** Resolves when rung, when the time is over, or when aborted. */

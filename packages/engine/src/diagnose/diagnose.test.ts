@@ -46,7 +46,7 @@ const base: ObservedContainer = {
   role: "base",
   slug: "",
   hash: "b1",
-  catalogue: "",
+  catalog: "",
   status: "running",
   exitCode: 0,
   composeHash: "cb",

@@ -84,7 +84,7 @@ async function toObserved(info: Docker.ContainerInspectInfo): Promise<Inspected>
     role: labels[label.role] === "base" ? "base" : "service",
     slug: labels[label.service] ?? "",
     hash: labels[label.hash] ?? "",
-    catalogue: labels[label.catalogue] ?? "",
+    catalog: labels[label.catalog] ?? "",
     status: info.State.Status as ContainerStatus,
     exitCode: info.State.ExitCode,
     composeHash: labels[label.composeHash],

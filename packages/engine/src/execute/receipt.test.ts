@@ -9,7 +9,7 @@ const container = (name: string, id: string, more: Partial<ObservedContainer> = 
   role: "service",
   slug: name.replace("web-", ""),
   hash: "",
-  catalogue: "",
+  catalog: "",
   status: "running",
   exitCode: 0,
   startedAt: "t0",

@@ -12,7 +12,7 @@ const inspectEveryMs = 120;
 export type Settled = { readonly ok: true } | { readonly ok: false; readonly message: string };
 
 /**
- * Waits until a service does what the catalogue declares: every port listens in the decky's namespace, as read from the host
+ * Waits until a service does what the catalog declares: every port listens in the decky's namespace, as read from the host
  * without a packet. Ends early when the container exits or restarts.
  */
 export async function settle(api: EngineApi, service: WantedContainer, signal: AbortSignal): Promise<Settled> {

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import type { Catalogue } from "../catalogue/types.ts";
+import type { Catalog } from "../catalog/types.ts";
 import { type CommandTimeouts, type ComposeCli, createComposeCli } from "../docker/compose.ts";
 import { createEngineApi, type EngineApi } from "../docker/engine-api.ts";
 import type { StepBoundary } from "../execute/execute-plan.ts";
@@ -18,7 +18,7 @@ export interface EngineOptions {
   readonly instance: string;
   /** Projects live in `<dataDir>/deckies/<name>`. */
   readonly dataDir: string;
-  readonly catalogue: Catalogue;
+  readonly catalog: Catalog;
   /** Keyed hash, hex. */
   readonly fingerprint: (text: string) => string;
   readonly socketPath: string;
@@ -33,7 +33,7 @@ export interface EngineOptions {
 /** What everything that is done on one host works with. */
 export interface HostParts {
   readonly instance: string;
-  readonly catalogue: Catalogue;
+  readonly catalog: Catalog;
   readonly engineVersion: string;
   /** False below Engine 25, where compose cannot pin MAC addresses. */
   readonly pinMac: boolean;
@@ -57,7 +57,7 @@ const linksMs = 10_000;
 
 /** Connects to the Docker engine once to learn what it can do. Throws ENGINE_UNAVAILABLE. */
 export async function openHostParts(options: EngineOptions): Promise<HostParts> {
-  const { instance, catalogue, fingerprint, minFreeBytes = 1 << 30 } = options;
+  const { instance, catalog, fingerprint, minFreeBytes = 1 << 30 } = options;
   const api = createEngineApi(options.socketPath);
   const compose = createComposeCli(options.socketPath, { pluginPath: options.composePath, timeouts: options.timeouts });
   const links = createHostLinks();
@@ -66,7 +66,7 @@ export async function openHostParts(options: EngineOptions): Promise<HostParts> 
   const folderOf: HostParts["folderOf"] = ({ scope, name }) => join(options.dataDir, "deckies", deckyNames(scope, name).base);
   return {
     instance,
-    catalogue,
+    catalog,
     engineVersion: version,
     pinMac,
     api,
@@ -77,9 +77,9 @@ export async function openHostParts(options: EngineOptions): Promise<HostParts> 
     sockets: createSocketCache(),
     images: createImageStore({ api, compose, minFreeBytes }),
     bases: createBaseContents((reference) => api.imageContent(reference)),
-    renderer: createRenderer({ catalogue, instance, fingerprint, pinMac }, folderOf),
+    renderer: createRenderer({ catalog, instance, fingerprint, pinMac }, folderOf),
     folderOf,
-    portsOf: (slug) => catalogue.services.get(slug)?.ports.map((port) => port.number) ?? [],
+    portsOf: (slug) => catalog.services.get(slug)?.ports.map((port) => port.number) ?? [],
     boundary: options.boundary ?? (() => undefined),
   };
 }

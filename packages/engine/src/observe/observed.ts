@@ -12,7 +12,7 @@ export interface ObservedContainer {
   readonly slug: string;
   readonly hash: string;
   /** Image tag that a service was made from. */
-  readonly catalogue: string;
+  readonly catalog: string;
   readonly status: ContainerStatus;
   readonly exitCode: number;
   /** Compose's own hash of the settings that it made the container from; undefined when it was made without compose. */

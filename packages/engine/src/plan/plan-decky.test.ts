@@ -41,7 +41,7 @@ const base = (more: Partial<ObservedContainer> = {}): ObservedContainer => ({
   role: "base",
   slug: "",
   hash: "b1",
-  catalogue: "",
+  catalog: "",
   status: "running",
   exitCode: 0,
   startedAt: "2026-01-01T00:00:00Z",

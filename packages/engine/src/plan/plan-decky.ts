@@ -14,7 +14,7 @@ export interface PlanInput {
   /** Digest of the wanted project files. */
   readonly projectDigest: string;
   readonly host: ObservedHost;
-  /** Port numbers of each slug in the catalogue, to tell whose sessions are open. */
+  /** Port numbers of each slug in the catalog, to tell whose sessions are open. */
   readonly portsOf: (slug: string) => readonly number[];
 }
 

@@ -5,7 +5,7 @@ export interface RiskInput {
   readonly observed: ObservedDecky;
   /** The decky is to be gone. */
   readonly isTeardown: boolean;
-  /** Port numbers of each slug in the catalogue, to tell whose sessions are open. */
+  /** Port numbers of each slug in the catalog, to tell whose sessions are open. */
   readonly portsOf: (slug: string) => readonly number[];
 }
 

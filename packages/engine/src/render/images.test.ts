@@ -1,11 +1,11 @@
 import { describe, expect, it } from "vitest";
-import type { CatalogueService } from "../catalogue/types.ts";
+import type { ServiceDefinition } from "../catalog/types.ts";
 import { offeredTags, serviceImage, superfluousTags } from "./images.ts";
 
 const tag = (slug: string, digit: string) => `decnet/${slug}:${digit.repeat(16)}`;
 const image = (name: string, createdAt: number, isUsed = false) => ({ tag: name, createdAt, isUsed });
 
-const ssh = (contextHash: string) => ({ slug: "ssh", image: { context: "/c", contextHash } }) as CatalogueService;
+const ssh = (contextHash: string) => ({ slug: "ssh", image: { context: "/c", contextHash } }) as ServiceDefinition;
 const debian = "decnet/base-debian:bookworm";
 const pinned = "ubuntu@sha256:0123";
 
@@ -42,7 +42,7 @@ describe("an image's tag", () => {
   });
 });
 
-it("superseded images go, but for what runs, what is on offer, and the newest that an older catalogue would need", () => {
+it("superseded images go, but for what runs, what is on offer, and the newest that an older catalog would need", () => {
   const images = [
     image(tag("ssh", "a"), 400),
     image(tag("ssh", "b"), 300),

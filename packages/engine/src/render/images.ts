@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { CatalogueService } from "../catalogue/types.ts";
+import type { ServiceDefinition } from "../catalog/types.ts";
 
 /** How to build an image. */
 export interface ImageRecipe {
@@ -17,7 +17,7 @@ export function isPinned(reference: string): boolean {
   return reference.includes("@sha256:");
 }
 
-export function serviceImage(entry: CatalogueService, buildBase: string, contents: ImageContents): ImageRecipe {
+export function serviceImage(entry: ServiceDefinition, buildBase: string, contents: ImageContents): ImageRecipe {
   const base = isPinned(buildBase) ? "" : (contents.get(buildBase) ?? "");
   const parts = [entry.image.contextHash, buildBase, ...(base === "" ? [] : [base])];
   const content = createHash("sha256").update(parts.join("\n")).digest("hex").slice(0, 16);
@@ -33,9 +33,9 @@ export interface StoredImage {
   readonly isUsed: boolean;
 }
 
-/** Everything that this catalogue can be asked for. */
+/** Everything that this catalog can be asked for. */
 export function offeredTags(
-  services: Iterable<CatalogueService>,
+  services: Iterable<ServiceDefinition>,
   buildBases: readonly string[],
   contents: ImageContents,
 ): Set<string> {
@@ -44,7 +44,7 @@ export function offeredTags(
 
 /**
  * Tags that nothing needs any more: made from an earlier state of a service that is on offer, used by no container, older than
- * `graceMs`, and not the newest of its kind, which is what an older catalogue would need again. Pure.
+ * `graceMs`, and not the newest of its kind, which is what an older catalog would need again. Pure.
  */
 export function superfluousTags(
   images: readonly StoredImage[],

@@ -33,8 +33,9 @@ export const label = {
   service: "decnet.service",
   /** Keyed hash of what the operator asked for. */
   hash: "decnet.hash",
-  /** Hash of the catalogue entry that the container was made from. */
-  catalogue: "decnet.catalogue",
+  /** Hash of the catalog entry that the container was made from. */
+  // As it is on the containers that run: a label by another name would make all of them new.
+  catalog: "decnet.catalogue",
   /** Compose's own. */
   composeHash: "com.docker.compose.config-hash",
 } as const;

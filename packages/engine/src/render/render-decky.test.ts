@@ -1,8 +1,8 @@
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, it } from "vitest";
-import { loadCatalogue } from "../catalogue/load.ts";
-import type { Catalogue } from "../catalogue/types.ts";
+import { loadCatalog } from "../catalog/load.ts";
+import type { Catalog } from "../catalog/types.ts";
 import type { DeckySpec, LanSpec, ServiceSpec } from "../spec.ts";
 import { label } from "./names.ts";
 import { type RenderContext, type RenderedDecky, renderDecky } from "./render-decky.ts";
@@ -41,15 +41,15 @@ const redis: ServiceSpec = { slug: "redis", config: { maxmemory_mb: 32 } };
 const ssh: ServiceSpec = { slug: "ssh", config: { password: "pa$$word" } };
 
 describe("a rendered decky", () => {
-  let catalogue: Catalogue;
+  let catalog: Catalog;
 
   beforeAll(async () => {
-    catalogue = await loadCatalogue([fileURLToPath(new URL("../../../../catalog", import.meta.url))]);
+    catalog = await loadCatalog([fileURLToPath(new URL("../../../../catalog", import.meta.url))]);
   });
 
   const render = (of: DeckySpec, more: Partial<RenderContext> = {}): RenderedDecky =>
     renderDecky(of, {
-      catalogue,
+      catalog,
       instance: "i1",
       projectDir: "/data/deckies/web-01",
       // Readable, so that tests see what goes into it.
@@ -86,7 +86,7 @@ describe("a rendered decky", () => {
     ]);
   });
 
-  it("confines every container, and gives a service what its catalogue entry lists and no more", () => {
+  it("confines every container, and gives a service what its catalog entry lists and no more", () => {
     const { services } = composeOf(render(spec([redis, ssh])));
     for (const service of Object.values(services))
       expect(service).toMatchObject({
@@ -96,7 +96,7 @@ describe("a rendered decky", () => {
         security_opt: ["no-new-privileges:true"],
         pull_policy: "never",
       });
-    expect(services["web-01-redis"]).toMatchObject({ cap_add: [...catalogue.services.get("redis")!.capabilities] });
+    expect(services["web-01-redis"]).toMatchObject({ cap_add: [...catalog.services.get("redis")!.capabilities] });
     expect(services["web-01"]).not.toHaveProperty("cap_add");
   });
 
@@ -134,7 +134,7 @@ describe("a rendered decky", () => {
 
     it("has it in a file that only the service's user reads, as it was given", () => {
       const file = secretOf(ssh.config).find(({ path }) => path.endsWith("/password"));
-      expect(file).toMatchObject({ content: "pa$$word", mode: 0o400, owner: catalogue.services.get("ssh")!.user });
+      expect(file).toMatchObject({ content: "pa$$word", mode: 0o400, owner: catalog.services.get("ssh")!.user });
       expect(file?.path).toMatch(/^secrets\/ssh-[^/]+\/password$/);
     });
 
@@ -202,7 +202,7 @@ describe("a rendered decky", () => {
     expect(rendered.files.map((file) => [file.path, file.mode])).toEqual([["compose.yaml", 0o600]]);
   });
 
-  it("refuses a service that the catalogue does not have", () => {
-    expect(() => render(spec([{ slug: "none", config: {} }]))).toThrow("service none is not in the catalogue of this host");
+  it("refuses a service that the catalog does not have", () => {
+    expect(() => render(spec([{ slug: "none", config: {} }]))).toThrow("service none is not in the catalog of this host");
   });
 });

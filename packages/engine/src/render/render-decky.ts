@@ -1,5 +1,5 @@
-import { containerSettings } from "../catalogue/effective.ts";
-import type { Catalogue, CataloguePort, CatalogueService } from "../catalogue/types.ts";
+import { containerSettings } from "../catalog/effective.ts";
+import type { Catalog, CatalogPort, ServiceDefinition } from "../catalog/types.ts";
 import type { DeckySpec, ServiceSpec } from "../spec.ts";
 import { deckyKey } from "../spec.ts";
 import { osFamilySysctls } from "../tables/os-families.ts";
@@ -20,7 +20,7 @@ export interface WantedContainer {
   readonly slug: string;
   readonly hash: string;
   readonly image: ImageRecipe;
-  readonly ports: readonly CataloguePort[];
+  readonly ports: readonly CatalogPort[];
   readonly settleMs: number;
   readonly stopGraceSeconds: number;
 }
@@ -35,7 +35,7 @@ export interface RenderedDecky {
 }
 
 export interface RenderContext {
-  readonly catalogue: Catalogue;
+  readonly catalog: Catalog;
   /** Marks what belongs to this installation. */
   readonly instance: string;
   /** Absolute folder of the project; bind mounts start there. */
@@ -50,7 +50,7 @@ export interface RenderContext {
 
 type ComposeValue = string | number | boolean | null | readonly ComposeValue[] | { readonly [key: string]: ComposeValue };
 
-/** Pure: the same spec, catalogue and context give the same bytes. */
+/** Pure: the same spec, catalog and context give the same bytes. */
 export function renderDecky(spec: DeckySpec, context: RenderContext): RenderedDecky {
   const names = deckyNames(spec.scope, spec.name);
   const rendered = spec.services.map((service) => renderService(spec, service, context));
@@ -116,7 +116,7 @@ interface RenderedService {
 }
 
 function renderService(spec: DeckySpec, service: ServiceSpec, context: RenderContext): RenderedService {
-  const entry = entryOf(context.catalogue, service.slug);
+  const entry = entryOf(context.catalog, service.slug);
   const names = deckyNames(spec.scope, spec.name);
   const name = names.service(service.slug);
   const settings = containerSettings(entry, service.config);
@@ -154,7 +154,7 @@ function renderService(spec: DeckySpec, service: ServiceSpec, context: RenderCon
       [label.role]: "service",
       [label.service]: service.slug,
       [label.hash]: hash,
-      [label.catalogue]: image.tag,
+      [label.catalog]: image.tag,
     }),
   };
   return {
@@ -183,9 +183,9 @@ function renderService(spec: DeckySpec, service: ServiceSpec, context: RenderCon
   };
 }
 
-function entryOf(catalogue: Catalogue, slug: string): CatalogueService {
-  const entry = catalogue.services.get(slug);
-  if (entry === undefined) throw new Error(`service ${slug} is not in the catalogue of this host`);
+function entryOf(catalog: Catalog, slug: string): ServiceDefinition {
+  const entry = catalog.services.get(slug);
+  if (entry === undefined) throw new Error(`service ${slug} is not in the catalog of this host`);
   return entry;
 }
 

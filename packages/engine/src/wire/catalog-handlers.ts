@@ -3,7 +3,7 @@ import { ValueSchema } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { AppError } from "@decnet/common/errors/app-error";
 import { type CatalogService, FieldType } from "@decnet/contract/gen/decnet/v1/catalog_pb";
-import type { Catalogue, CatalogueService, ConfigField, FieldType as TypeWord } from "../catalogue/types.ts";
+import type { Catalog, ConfigField, ServiceDefinition, FieldType as TypeWord } from "../catalog/types.ts";
 import { archetypes } from "../tables/archetypes.ts";
 import { distros } from "../tables/distros.ts";
 
@@ -17,14 +17,14 @@ const types = {
   multi_enum: FieldType.MULTI_ENUM,
 } as const satisfies Record<TypeWord, FieldType>;
 
-/** Serves a catalogue: the same for master and agent. */
-export function createCatalogHandlers({ catalogue }: { readonly catalogue: Catalogue }): ServiceImpl<typeof CatalogService> {
+/** Serves a catalog: the same for master and agent. */
+export function createCatalogHandlers({ catalog }: { readonly catalog: Catalog }): ServiceImpl<typeof CatalogService> {
   return {
-    listServices: () => ({ services: [...catalogue.services.values()].map(toEntry), digest: catalogue.digest }),
+    listServices: () => ({ services: [...catalog.services.values()].map(toEntry), digest: catalog.digest }),
     getService({ slug }) {
-      const entry = catalogue.services.get(slug);
+      const entry = catalog.services.get(slug);
       if (entry === undefined)
-        throw new AppError("SERVICE_UNKNOWN", `there is no service ${JSON.stringify(slug.slice(0, 64))} in the catalogue`);
+        throw new AppError("SERVICE_UNKNOWN", `there is no service ${JSON.stringify(slug.slice(0, 64))} in the catalog`);
       return { service: toEntry(entry) };
     },
     listArchetypes: () => ({
@@ -32,7 +32,7 @@ export function createCatalogHandlers({ catalogue }: { readonly catalogue: Catal
         slug: archetype.slug,
         title: archetype.title,
         services: [...archetype.services],
-        missingServices: archetype.services.filter((slug) => !catalogue.services.has(slug)),
+        missingServices: archetype.services.filter((slug) => !catalog.services.has(slug)),
         distros: [...archetype.distros],
         osFamily: archetype.osFamily,
       })),
@@ -43,7 +43,7 @@ export function createCatalogHandlers({ catalogue }: { readonly catalogue: Catal
   };
 }
 
-function toEntry(service: CatalogueService) {
+function toEntry(service: ServiceDefinition) {
   return {
     slug: service.slug,
     title: service.title,

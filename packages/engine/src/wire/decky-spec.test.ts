@@ -4,8 +4,8 @@ import { AppError } from "@decnet/common/errors/app-error";
 import { DeckySpecSchema } from "@decnet/contract/gen/decnet/v1/agent_pb";
 import { LanDriver } from "@decnet/contract/gen/decnet/v1/fleet_pb";
 import { beforeAll, describe, expect, it } from "vitest";
-import { loadCatalogue } from "../catalogue/load.ts";
-import type { Catalogue } from "../catalogue/types.ts";
+import { loadCatalog } from "../catalog/load.ts";
+import type { Catalog } from "../catalog/types.ts";
 import { parseSpecMessage, toSpecMessage } from "./decky-spec.ts";
 
 type Init = Exclude<MessageInitShape<typeof DeckySpecSchema>, { $typeName: string }>;
@@ -35,7 +35,7 @@ const hostile: [what: string, change: Init, field: string][] = [
   ["a path as distro", { distro: "/etc" }, "distro"],
   ["a property of objects as distro", { distro: "__proto__" }, "distro"],
   ["an unknown family", { osFamily: "constructor" }, "os_family"],
-  ["a service that is not in the catalogue", { services: [{ slug: "shell" }] }, "services[0].slug"],
+  ["a service that is not in the catalog", { services: [{ slug: "shell" }] }, "services[0].slug"],
   ["a path as service", { services: [{ slug: "../redis" }] }, "services[0].slug"],
   ["a service twice", { services: [{ slug: "redis" }, { slug: "redis" }] }, "services[1].slug"],
   ["a service of the whole host", { services: [{ slug: "sniffer" }] }, "services[0].slug"],
@@ -60,13 +60,13 @@ const hostile: [what: string, change: Init, field: string][] = [
 ];
 
 describe("a spec from outside", () => {
-  let catalogue: Catalogue;
+  let catalog: Catalog;
 
   beforeAll(async () => {
-    catalogue = await loadCatalogue([fileURLToPath(new URL("../../../../catalog", import.meta.url))]);
+    catalog = await loadCatalog([fileURLToPath(new URL("../../../../catalog", import.meta.url))]);
   });
 
-  const parse = (change: Init) => parseSpecMessage(create(DeckySpecSchema, { ...fine, ...change }), catalogue);
+  const parse = (change: Init) => parseSpecMessage(create(DeckySpecSchema, { ...fine, ...change }), catalog);
   const refusalOf = (change: Init): AppError => {
     try {
       parse(change);
@@ -90,10 +90,10 @@ describe("a spec from outside", () => {
 
   it("without a LAN is refused", () => {
     const { lan: _, ...without } = fine;
-    expect(() => parseSpecMessage(create(DeckySpecSchema, without), catalogue)).toThrow(AppError);
+    expect(() => parseSpecMessage(create(DeckySpecSchema, without), catalog)).toThrow(AppError);
   });
 
-  it("takes its images from this host's tables, and settings that the catalogue does not know are dropped", () => {
+  it("takes its images from this host's tables, and settings that the catalog does not know are dropped", () => {
     const config = { image: "evil", volumes: ["/:/host"], privileged: true, maxmemory_mb: 32 };
     const { spec } = parse({ services: [{ slug: "redis", config }] });
     expect(Object.keys(spec.services[0]?.config ?? {}).filter((key) => key !== "maxmemory_mb")).toEqual([]);

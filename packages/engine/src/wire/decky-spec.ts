@@ -4,8 +4,8 @@ import { AppError, type FieldViolation } from "@decnet/common/errors/app-error";
 import { type DeckySpec as DeckySpecMessage, DeckySpecSchema } from "@decnet/contract/gen/decnet/v1/agent_pb";
 import type { DeckyRef } from "@decnet/contract/gen/decnet/v1/decky_pb";
 import { LanDriver as DriverMessage } from "@decnet/contract/gen/decnet/v1/fleet_pb";
-import { coerceConfig } from "../catalogue/coerce.ts";
-import type { Catalogue } from "../catalogue/types.ts";
+import { coerceConfig } from "../catalog/coerce.ts";
+import type { Catalog } from "../catalog/types.ts";
 import type { DeckySpec, DeckyTarget, LanDriver, LanSpec, ServiceSpec } from "../spec.ts";
 import { findDistro } from "../tables/distros.ts";
 import { osFamilyNames } from "../tables/os-families.ts";
@@ -62,10 +62,10 @@ export function toSpecMessage({ spec, id, distro }: PresentTarget): DeckySpecMes
 }
 
 /**
- * Reads a spec that came from outside, against this host's own catalogue and tables: nothing that they do not contain can be
+ * Reads a spec that came from outside, against this host's own catalog and tables: nothing that they do not contain can be
  * asked for. Throws REQUEST_INVALID or CONFIG_INVALID.
  */
-export function parseSpecMessage(message: DeckySpecMessage, catalogue: Catalogue): PresentTarget {
+export function parseSpecMessage(message: DeckySpecMessage, catalog: Catalog): PresentTarget {
   const problems: FieldViolation[] = [];
   const check = (field: string, isFine: boolean, description: string) => {
     if (!isFine) problems.push({ field, description });
@@ -89,8 +89,8 @@ export function parseSpecMessage(message: DeckySpecMessage, catalogue: Catalogue
   check("ip", subnet?.check(message.ip) === true, "is not an address in lan.subnet");
   check("mac", /^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$/.test(message.mac), "is not the MAC address of one machine");
   const services = message.services.map((service, index): ServiceSpec => {
-    const entry = catalogue.services.get(service.slug);
-    check(`services[${index}].slug`, entry !== undefined, `${JSON.stringify(service.slug)} is not in this host's catalogue`);
+    const entry = catalog.services.get(service.slug);
+    check(`services[${index}].slug`, entry !== undefined, `${JSON.stringify(service.slug)} is not in this host's catalog`);
     check(`services[${index}].slug`, entry?.singleton !== true, `${service.slug} runs once per host`);
     check(
       `services[${index}].slug`,

@@ -83,7 +83,7 @@ async function admitAgent(
         ? "this call needs an agent's certificate"
         : `the certificate is refused: ${certificateProblem}`,
     );
-  if (certificate.identity?.role !== "agent") throw new AppError("CERTIFICATE_REFUSED", "the certificate is no agent's");
+  if (certificate.identity?.role !== "agent") throw new AppError("CERTIFICATE_REFUSED", "the certificate is not an agent's");
   // A connection keeps its peer.
   const host = await accepted.accepts(peer, certificate.identity.hostId, certificate.serial);
   if (host === undefined) throw new AppError("CERTIFICATE_REFUSED", "the certificate is revoked");

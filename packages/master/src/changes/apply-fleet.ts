@@ -1,6 +1,6 @@
 import { randomInt, randomUUID } from "node:crypto";
 import { AppError } from "@decnet/common/errors/app-error";
-import type { Catalogue } from "@decnet/engine/catalogue/types";
+import type { Catalog } from "@decnet/engine/catalog/types";
 import { digestOf, formatPlan, type PlanView } from "@decnet/engine/plan/plan";
 import type { HostTarget } from "@decnet/engine/wire/decky-spec";
 import type { Converger } from "../convergence/converger.ts";
@@ -43,7 +43,7 @@ export interface FleetChangesOptions {
   readonly images: ImagePreparation;
   /** The fleet's settings were stored, its drift policy among them. */
   readonly onSettings: () => void;
-  readonly catalogue: Catalogue;
+  readonly catalog: Catalog;
 }
 
 interface PlannedFleet extends PlannedChange {
@@ -56,7 +56,7 @@ interface PlannedFleet extends PlannedChange {
 const mostNamed = 500;
 
 export function createFleetChanges(options: FleetChangesOptions): FleetChanges {
-  const { store, door, hosts, converger, images, catalogue, onSettings } = options;
+  const { store, door, hosts, converger, images, catalog, onSettings } = options;
   const difference = async (tx: Tx, fleet: ExpandedFleet | undefined): Promise<DeckyChange[]> => {
     const deckies = await store.deckies.ofScope(tx, "fleet");
     const present = {
@@ -65,7 +65,7 @@ export function createFleetChanges(options: FleetChangesOptions): FleetChanges {
       hosts: (await store.hosts.list(tx)).map((host) => ({ ...host, isReachable: hosts.isReachable(host.name) })),
     };
     const random = () => randomInt(1 << 30) / (1 << 30);
-    return fleetDifference(present, fleet, { catalogue, now: new Date(), makeId: randomUUID, random });
+    return fleetDifference(present, fleet, { catalog, now: new Date(), makeId: randomUUID, random });
   };
 
   const differenceNow = (fleet: ExpandedFleet | undefined) => store.transaction((tx) => difference(tx, fleet));
@@ -81,7 +81,7 @@ export function createFleetChanges(options: FleetChangesOptions): FleetChanges {
     return {
       plan: record,
       digest: record.digest,
-      differenceDigest: digestOfDifference(changes, catalogue),
+      differenceDigest: digestOfDifference(changes, catalog),
       record: dryRunRecord(operationOf(request, record)),
     };
   };
@@ -91,7 +91,7 @@ export function createFleetChanges(options: FleetChangesOptions): FleetChanges {
     const found = await planThere(host, targetOf(change));
     const text =
       found === undefined ? "  its host is away: what has to be done there is known when it is back" : formatPlan(found);
-    return { change, plan: toPlanRecord(found ?? unknownPlan, text, decky.desiredRevision, changesOf(change, catalogue)) };
+    return { change, plan: toPlanRecord(found ?? unknownPlan, text, decky.desiredRevision, changesOf(change, catalog)) };
   };
 
   /** Undefined when the host is away, or turns out to be. */
@@ -110,7 +110,7 @@ export function createFleetChanges(options: FleetChangesOptions): FleetChanges {
       await store.deckies.lockScope(tx, "fleet");
       const all = await difference(tx, request.fleet);
       // What was agreed to is compared with what is stored, under its locks.
-      if (planned !== undefined && digestOfDifference(all, catalogue) !== planned.differenceDigest)
+      if (planned !== undefined && digestOfDifference(all, catalog) !== planned.differenceDigest)
         throw planChanged("the fleet", planned.digest, "");
       const changes = all.filter((change) => change.action !== "keep");
       if (request.fleet !== undefined) {
@@ -119,8 +119,8 @@ export function createFleetChanges(options: FleetChangesOptions): FleetChanges {
       }
       const now = new Date();
       const end = changes.length === 0 ? ({ state: "succeeded", finishedAt: now } as const) : ({ state: "running" } as const);
-      const parent = { ...operationOf(request, planned?.plan ?? summary(all, catalogue)), startedAt: now, ...end };
-      const parts = await storeParts(tx, parent, agreedParts(changes, planned), { store, catalogue });
+      const parent = { ...operationOf(request, planned?.plan ?? summary(all, catalog)), startedAt: now, ...end };
+      const parts = await storeParts(tx, parent, agreedParts(changes, planned), { store, catalog });
       return { parent, parts, changes };
     });
 
@@ -171,18 +171,18 @@ function leftHosts(host: string, { host: from, pendingRemovals }: DeckyChange["d
   return [...pendingRemovals, ...(host === from ? [] : [from])].filter((other) => other !== host);
 }
 
-function changesOf({ action, before, services }: DeckyChange, catalogue: Catalogue) {
-  return diffServices(before, action === "teardown" ? [] : services, catalogue);
+function changesOf({ action, before, services }: DeckyChange, catalog: Catalog) {
+  return diffServices(before, action === "teardown" ? [] : services, catalog);
 }
 
-/** Made-up identities of new deckies differ from plan to plan and are no part of what is agreed to. */
-function digestOfDifference(changes: readonly DeckyChange[], catalogue: Catalogue): string {
+/** Made-up identities of new deckies differ from plan to plan and are not part of what is agreed to. */
+function digestOfDifference(changes: readonly DeckyChange[], catalog: Catalog): string {
   return digestOf(
     changes.map((change) => [
       change.decky.name,
       change.host,
       change.action,
-      changesOf(change, catalogue),
+      changesOf(change, catalog),
       change.decky.desiredRevision,
     ]),
   );
@@ -219,7 +219,7 @@ function planOf(changes: readonly DeckyChange[], parts: readonly PlannedPart[]):
  * What was asked for without a plan: which deckies, and what of them changes; what their containers see is planned by their
  * hosts.
  */
-function summary(all: readonly DeckyChange[], catalogue: Catalogue): PlanRecord {
+function summary(all: readonly DeckyChange[], catalog: Catalog): PlanRecord {
   const changes = all.filter((each) => each.action !== "keep");
   const parts = changes.slice(0, mostNamed).map((change) => ({
     name: change.decky.name,
@@ -227,7 +227,7 @@ function summary(all: readonly DeckyChange[], catalogue: Catalogue): PlanRecord 
     action: change.action,
     plan: emptyPlan({
       baseRevision: change.decky.desiredRevision,
-      changes: changesOf(change, catalogue),
+      changes: changesOf(change, catalog),
       text: describe(change),
     }),
   }));

@@ -1,4 +1,4 @@
-import type { Catalogue } from "@decnet/engine/catalogue/types";
+import type { Catalog } from "@decnet/engine/catalog/types";
 import type { Board } from "../convergence/board.ts";
 import type { Converger } from "../convergence/converger.ts";
 import type { DeckyChange } from "../decide/decky-change.ts";
@@ -44,7 +44,7 @@ export interface HostChangeOptions {
   readonly hosts: HostRegistry;
   readonly board: Board;
   readonly converger: Converger;
-  readonly catalogue: Catalogue;
+  readonly catalog: Catalog;
 }
 
 /**
@@ -55,7 +55,7 @@ export async function submitHostChange<Finished>(
   change: HostChange<Finished>,
   options: HostChangeOptions,
 ): Promise<SubmittedHostChange<Finished>> {
-  const { store, door, converger, catalogue } = options;
+  const { store, door, converger, catalog } = options;
   let finished: Finished | undefined;
   const operationOf = (plan: PlanRecord): Operation =>
     makeOperation({ ...requested(request), kind: change.kind, host: request.name, plan });
@@ -78,7 +78,7 @@ export async function submitHostChange<Finished>(
       tx,
       row,
       changes.map((each) => ({ change: each, expectedPlan: "" })),
-      { store, catalogue },
+      { store, catalog },
     );
     return { row, parts, finished: await change.finish(tx, host) };
   };

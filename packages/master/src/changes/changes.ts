@@ -1,4 +1,4 @@
-import type { Catalogue } from "@decnet/engine/catalogue/types";
+import type { Catalog } from "@decnet/engine/catalog/types";
 import type { Convergence } from "../convergence/convergence.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
 import type { Store } from "../store/store.ts";
@@ -21,7 +21,7 @@ export interface Changes {
 export interface ChangesOptions {
   readonly store: Store;
   readonly hosts: HostRegistry;
-  readonly catalogue: Catalogue;
+  readonly catalog: Catalog;
   readonly convergence: Convergence;
   /** Tells this master from others that use the same database. */
   readonly master: string;

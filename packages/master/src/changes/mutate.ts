@@ -1,5 +1,5 @@
 import { AppError } from "@decnet/common/errors/app-error";
-import type { Catalogue } from "@decnet/engine/catalogue/types";
+import type { Catalog } from "@decnet/engine/catalog/types";
 import { formatPlan, type PlanView } from "@decnet/engine/plan/plan";
 import type { HostTarget } from "@decnet/engine/wire/decky-spec";
 import type { Converger } from "../convergence/converger.ts";
@@ -34,14 +34,14 @@ export interface MutationsOptions {
   readonly door: FrontDoor;
   readonly hosts: HostRegistry;
   readonly converger: Converger;
-  readonly catalogue: Catalogue;
+  readonly catalog: Catalog;
 }
 
 interface PlannedMutation extends PlannedChange {
   readonly situation: Situation;
 }
 
-export function createMutations({ store, door, hosts, converger, catalogue }: MutationsOptions): Mutations {
+export function createMutations({ store, door, hosts, converger, catalog }: MutationsOptions): Mutations {
   const queryOf = ({ scope, decky: name, revision, actor, options }: Mutation) => ({
     decky: { scope, name },
     revisions: revision === undefined ? [] : [revision],
@@ -68,7 +68,7 @@ export function createMutations({ store, door, hosts, converger, catalogue }: Mu
       found ?? unknownPlan,
       found === undefined ? `host ${decky.host} is away: what has to be done there is known when it is back` : formatPlan(found),
       decky.desiredRevision,
-      diffServices(before, mutation.leaves ? [] : after, catalogue),
+      diffServices(before, mutation.leaves ? [] : after, catalog),
     );
     const row = { ...newOperation(situation, mutation, new Date()), plan: record };
     return { situation, digest: record.digest, record: dryRunRecord(row) };
@@ -87,7 +87,7 @@ export function createMutations({ store, door, hosts, converger, catalogue }: Mu
 
   const resolve = (situation: Situation, mutation: Mutation, begins: boolean) =>
     resolveMutation(situation, mutation, changed(situation, mutation), {
-      catalogue,
+      catalog,
       now: new Date(),
       isReachable: hosts.isReachable(situation.decky.host),
       begins,

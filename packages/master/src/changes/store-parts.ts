@@ -1,4 +1,4 @@
-import type { Catalogue } from "@decnet/engine/catalogue/types";
+import type { Catalog } from "@decnet/engine/catalog/types";
 import { type Action, type DeckyChange, decideDeckyPart } from "../decide/decky-change.ts";
 import type { Operation } from "../model/operation.ts";
 import type { Tx } from "../store/database.ts";
@@ -18,7 +18,7 @@ export async function storeParts(
   tx: Tx,
   parent: Operation,
   parts: readonly PartChange[],
-  { store, catalogue }: { readonly store: Store; readonly catalogue: Catalogue },
+  { store, catalog }: { readonly store: Store; readonly catalog: Catalog },
 ): Promise<Operation[]> {
   const moving = parts.filter(({ change }) => change.action === "move").map(({ change }) => change.decky.id);
   const open = await store.operations.openOfDeckies(tx, moving);
@@ -30,7 +30,7 @@ export async function storeParts(
             change,
             open.filter(({ deckyId }) => deckyId === change.decky.id),
             expectedPlan,
-            catalogue,
+            catalog,
           ),
         ]
       : [],

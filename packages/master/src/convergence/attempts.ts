@@ -1,6 +1,6 @@
 import { AppError } from "@decnet/common/errors/app-error";
 import type { Logger } from "@decnet/common/logging/logger";
-import type { Catalogue } from "@decnet/engine/catalogue/types";
+import type { Catalog } from "@decnet/engine/catalog/types";
 import type { DecisionContext } from "../decide/context.ts";
 import type { Resolution } from "../decide/resolution.ts";
 import { type AttemptEnd, resolveAttempt } from "../decide/resolve-attempt.ts";
@@ -21,7 +21,7 @@ export interface AttemptsOptions {
   readonly board: Board;
   readonly parents: Parents;
   readonly hosts: Pick<HostRegistry, "link">;
-  readonly catalogue: Catalogue;
+  readonly catalog: Catalog;
   readonly log: Logger;
   readonly stopping: AbortSignal;
   readonly onApplied: (result: "applied" | "failed", durationMs: number) => void;
@@ -38,9 +38,9 @@ export interface Attempts {
 class Interrupted extends Error {}
 
 export function createAttempts(options: AttemptsOptions): Attempts {
-  const { store, hosts, catalogue, stopping } = options;
+  const { store, hosts, catalog, stopping } = options;
   const running = new Map<string, AbortController>();
-  const context = (): DecisionContext => ({ catalogue, now: new Date(), random: Math.random });
+  const context = (): DecisionContext => ({ catalog, now: new Date(), random: Math.random });
 
   /** Undefined when there is nothing to do any more. */
   const begin = async (situation: Situation): Promise<Situation | undefined> => {

@@ -1,5 +1,5 @@
 import type { Logger } from "@decnet/common/logging/logger";
-import type { Catalogue } from "@decnet/engine/catalogue/types";
+import type { Catalog } from "@decnet/engine/catalog/types";
 import type { HostRegistry } from "../links/host-registry.ts";
 import type { Store } from "../store/store.ts";
 import { type AttemptsOptions, createAttempts } from "./attempts.ts";
@@ -22,7 +22,7 @@ export interface Convergence {
 export interface ConvergenceOptions extends Pick<AttemptsOptions, "onApplied"> {
   readonly store: Store;
   readonly hosts: HostRegistry;
-  readonly catalogue: Catalogue;
+  readonly catalog: Catalog;
   readonly log: Logger;
   /** Deckies of one host that change side by side. */
   readonly parallel: number;

@@ -44,7 +44,7 @@ it.each<[name: string, given: MessageInitShape<typeof AgentFactsSchema> | undefi
   ],
   ["a clock that is ahead", after(301), "CLOCK_SKEW", "301 s ahead"],
   ["a clock that is behind", after(-3_600), "CLOCK_SKEW", "3600 s behind"],
-  ["another catalog", { catalogueDigest: "b".repeat(64) }, "CATALOGUE_MISMATCH", "catalogue"],
+  ["another catalog", { catalogueDigest: "b".repeat(64) }, "CATALOGUE_MISMATCH", "catalog"],
   ["the protocol before the clock", { protocolVersion: 99, ...after(900) }, "VERSION_SKEW", "protocol"],
   ["the clock before the catalog", { catalogueDigest: "b", ...after(900) }, "CLOCK_SKEW", "ahead"],
 ])("refuses %s", (_name, given, reason, message) => {

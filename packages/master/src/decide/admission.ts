@@ -15,7 +15,7 @@ export function admit(
   own: { readonly catalogueDigest: string; readonly version: string; readonly now: Date },
 ): void {
   if (facts?.clock === undefined) throw new AppError("REQUEST_INVALID", "facts: are needed");
-  if (!isInTime(facts.clock)) throw new AppError("REQUEST_INVALID", "facts.clock: is no time");
+  if (!isInTime(facts.clock)) throw new AppError("REQUEST_INVALID", "facts.clock: is not a time");
   if (facts.interfaces.length > maxInterfaces || toBinary(AgentFactsSchema, facts).length > maxFactsBytes)
     throw new AppError("REQUEST_INVALID", `facts: are more than ${maxFactsBytes} bytes or ${maxInterfaces} interfaces`);
   if (facts.protocolVersion !== protocolVersion)
@@ -35,7 +35,7 @@ export function admit(
       },
     );
   if (facts.catalogueDigest !== own.catalogueDigest)
-    throw new AppError("CATALOGUE_MISMATCH", "the worker's catalogue is another one than the master's", {
+    throw new AppError("CATALOGUE_MISMATCH", "the worker's catalog differs from the master's", {
       metadata: { expected: own.catalogueDigest.slice(0, 16), actual: facts.catalogueDigest.slice(0, 16) },
     });
 }

@@ -1,8 +1,8 @@
-import type { Catalogue } from "@decnet/engine/catalogue/types";
+import type { Catalog } from "@decnet/engine/catalog/types";
 
 /** What decisions need besides the situation, so that they stay functions of their arguments. */
 export interface DecisionContext {
-  readonly catalogue: Catalogue;
+  readonly catalog: Catalog;
   readonly now: Date;
   /** In [0, 1). */
   readonly random: () => number;

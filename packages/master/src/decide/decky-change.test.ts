@@ -11,7 +11,7 @@ const known: Partial<Decky> = {
   ...{ leaving: false, repairPaused: true, state: "degraded", message: "", failures: 0, retryAt: null },
 };
 const web = known as Decky;
-const catalogue = { services: new Map(), digest: "" };
+const catalog = { services: new Map(), digest: "" };
 const ssh = { slug: "ssh", config: {} };
 const redis = { slug: "redis", config: {} };
 const identity = { ...{ hostname: "web", distro: "debian", osFamily: "linux" }, archetype: "", baseImage: "b", buildBase: "b" };
@@ -30,7 +30,7 @@ function change(action: Exclude<Action, "keep">, more: Partial<DeckyChange> = {}
 }
 
 function tell(what: ReturnType<typeof change>, open: readonly Operation[] = []): string {
-  const part = decideDeckyPart(parent, what, open, "", catalogue);
+  const part = decideDeckyPart(parent, what, open, "", catalog);
   const text =
     part.kind === "new"
       ? `new on ${part.decky.host} · r${part.revision.number} · ${part.operation.kind} ${part.operation.state}`
@@ -86,7 +86,7 @@ describe("the part of a decky in a change of many", () => {
 });
 
 it("a part is done as the whole was asked for", () => {
-  const { operation } = decideDeckyPart(parent, change("change"), [], "digest", catalogue);
+  const { operation } = decideDeckyPart(parent, change("change"), [], "digest", catalog);
   expect(operation).toMatchObject({
     ...{ parent: "op-1", actor: "ann", reason: "bait", onFailure: "keep", whenAway: "refuse", expectedPlan: "digest" },
     ...{ kind: "change_decky", deckyId: "web-id", deckyName: "web", host: "edge-1", revision: 4, requestId: null },
@@ -95,12 +95,12 @@ it("a part is done as the whole was asked for", () => {
 });
 
 it("what waits for a decky that moves waits for its new host", () => {
-  const part = decideDeckyPart(parent, change("move", { host: "edge-2" }), [waiting], "", catalogue);
+  const part = decideDeckyPart(parent, change("move", { host: "edge-2" }), [waiting], "", catalog);
   expect(part.kind === "changed" ? part.resolution.operations : []).toEqual([{ operation: waiting, patch: { host: "edge-2" } }]);
 });
 
 it("the change of a teardown is the removal of every service", () => {
-  const { operation } = decideDeckyPart(parent, change("teardown", { services: [ssh] }), [], "", catalogue);
+  const { operation } = decideDeckyPart(parent, change("teardown", { services: [ssh] }), [], "", catalog);
   expect(operation.plan?.changes).toMatchObject([{ service: "ssh", action: "removed" }]);
 });
 

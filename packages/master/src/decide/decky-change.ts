@@ -1,4 +1,4 @@
-import type { Catalogue } from "@decnet/engine/catalogue/types";
+import type { Catalog } from "@decnet/engine/catalog/types";
 import type { Decky, DeckyPatch, Identity, NewRevision, StoredService } from "../model/decky.ts";
 import { type BusEvent, stateEvent } from "../model/events.ts";
 import { emptyPlan, makeOperation, type Operation, type OperationKind } from "../model/operation.ts";
@@ -53,7 +53,7 @@ export function decideDeckyPart(
   change: DeckyChange & { readonly action: Exclude<Action, "keep"> },
   open: readonly Operation[],
   expectedPlan: string,
-  catalogue: Catalogue,
+  catalog: Catalog,
 ): DeckyPart {
   const { action, decky, before, services } = change;
   const number = action === "deploy" ? 1 : decky.desiredRevision + 1;
@@ -73,7 +73,7 @@ export function decideDeckyPart(
     createdAt: parent.createdAt,
     plan: emptyPlan({
       baseRevision: decky.desiredRevision,
-      changes: diffServices(before, action === "teardown" ? [] : services, catalogue),
+      changes: diffServices(before, action === "teardown" ? [] : services, catalog),
     }),
   });
   const { actor, reason } = parent;

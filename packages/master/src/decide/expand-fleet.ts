@@ -1,6 +1,6 @@
 import { AppError, type FieldViolation } from "@decnet/common/errors/app-error";
-import { coerceConfig } from "@decnet/engine/catalogue/coerce";
-import type { Catalogue } from "@decnet/engine/catalogue/types";
+import { coerceConfig } from "@decnet/engine/catalog/coerce";
+import type { Catalog } from "@decnet/engine/catalog/types";
 import type { LanSpec } from "@decnet/engine/spec";
 import { archetypes, findArchetype } from "@decnet/engine/tables/archetypes";
 import { distros, findDistro } from "@decnet/engine/tables/distros";
@@ -67,7 +67,7 @@ const maxDeckies = 10_000;
 /**
  * Turns a fleet as people write it into one entry per decky. Pure. Reports every problem at once, each with the field it is in.
  */
-export function expandFleet(input: WantedFleetInput, catalogue: Catalogue): ExpandedFleet {
+export function expandFleet(input: WantedFleetInput, catalog: Catalog): ExpandedFleet {
   const problems: FieldViolation[] = [];
   const problem = (field: string, description: string) => void problems.push({ field, description });
   const subnet = parseSubnet(input.lan.subnet);
@@ -78,19 +78,19 @@ export function expandFleet(input: WantedFleetInput, catalogue: Catalogue): Expa
     ["ip_start", input.lan.ipStart],
   ] as const)
     if (address !== "" && subnet !== undefined && !subnet.hasHost(address))
-      problem(`fleet.lan.${field}`, `${address} is no host of ${input.lan.subnet}`);
+      problem(`fleet.lan.${field}`, `${address} is not a host of ${input.lan.subnet}`);
   if (input.lan.driver !== "bridge" && input.lan.parent === "")
     problem("fleet.lan.parent", `${input.lan.driver} needs a host interface`);
   if (input.lan.name !== "" && !/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$/.test(input.lan.name))
-    problem("fleet.lan.name", "is no network name");
+    problem("fleet.lan.name", "is not a network name");
   if (enginesOwn.has(input.lan.name)) problem("fleet.lan.name", "is a network of the engine itself");
   if (input.lan.parent !== "" && !/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,14}$/.test(input.lan.parent))
-    problem("fleet.lan.parent", "is no interface name");
+    problem("fleet.lan.parent", "is not an interface name");
   const deckies = input.deckies.flatMap((wanted, index) =>
-    expandDecky(wanted, `fleet.deckies[${index}]`, subnet, catalogue, problem),
+    expandDecky(wanted, `fleet.deckies[${index}]`, subnet, catalog, problem),
   );
   if (deckies.length > maxDeckies) problem("fleet.deckies", `at most ${maxDeckies} deckies`);
-  refuseNameClashes(deckies, catalogue, problem);
+  refuseNameClashes(deckies, catalog, problem);
   const ips = deckies.flatMap((decky) => (decky.ip === undefined ? [] : [decky.ip]));
   for (const ip of new Set(ips.filter((ip, at) => ips.indexOf(ip) !== at)))
     problem("fleet.deckies", `the address ${ip} is given twice`);
@@ -129,7 +129,7 @@ function expandDecky(
   wanted: WantedDeckyInput,
   at: string,
   subnet: Subnet | undefined,
-  catalogue: Catalogue,
+  catalog: Catalog,
   problem: Problem,
 ): WantedDecky[] {
   const names = expandNames(wanted.name, wanted.count);
@@ -144,8 +144,8 @@ function expandDecky(
   if (names.length > 1 && (wanted.ip !== "" || wanted.hostname !== ""))
     problem(`${at}.ip`, "an address or a hostname fits one decky only");
   if (wanted.ip !== "" && subnet !== undefined && !subnet.hasHost(wanted.ip))
-    problem(`${at}.ip`, `${wanted.ip} is no host of the subnet`);
-  if (wanted.hostname !== "" && !hostnamePattern.test(wanted.hostname)) problem(`${at}.hostname`, "is no hostname");
+    problem(`${at}.ip`, `${wanted.ip} is not a host of the subnet`);
+  if (wanted.hostname !== "" && !hostnamePattern.test(wanted.hostname)) problem(`${at}.hostname`, "is not a hostname");
   const archetype = findArchetype(wanted.archetype);
   if (wanted.archetype !== "" && archetype === undefined)
     problem(`${at}.archetype`, `must be one of ${archetypes.map(({ slug }) => slug).join(", ")}`);
@@ -157,8 +157,8 @@ function expandDecky(
   if (asked.length === 0) problem(`${at}.services`, "name services or an archetype");
   const services = asked.reduce<StoredService[]>((list, service, index) => {
     try {
-      const entry = findEntry(catalogue, service.slug);
-      return addService(list, entry, coerceConfig(entry, service.config), names[0] ?? "", catalogue);
+      const entry = findEntry(catalog, service.slug);
+      return addService(list, entry, coerceConfig(entry, service.config), names[0] ?? "", catalog);
     } catch (error) {
       if (!(error instanceof AppError)) throw error;
       problem(`${at}.services[${index}]`, error.message);
@@ -192,14 +192,14 @@ export function expandNames(name: string, count: number): string[] {
 }
 
 /** Containers are called `<decky>` and `<decky>-<slug>`: no decky may have the name of another one's container. */
-function refuseNameClashes(deckies: readonly WantedDecky[], catalogue: Catalogue, problem: Problem): void {
+function refuseNameClashes(deckies: readonly WantedDecky[], catalog: Catalog, problem: Problem): void {
   const names = new Set<string>();
   for (const { name } of deckies) {
-    if (names.has(name)) problem("fleet.deckies", `the name ${name} is there twice`);
+    if (names.has(name)) problem("fleet.deckies", `the name ${name} is a duplicate`);
     names.add(name);
   }
   for (const name of names)
-    for (const slug of catalogue.services.keys())
+    for (const slug of catalog.services.keys())
       if (names.has(`${name}-${slug}`))
         problem("fleet.deckies", `${name}-${slug} would be called like the ${slug} container of ${name}`);
 }

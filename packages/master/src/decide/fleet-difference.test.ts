@@ -1,4 +1,4 @@
-import type { Catalogue } from "@decnet/engine/catalogue/types";
+import type { Catalog } from "@decnet/engine/catalog/types";
 import { debianBase } from "@decnet/engine/tables/distros";
 import { describe, expect, it } from "vitest";
 import type { Decky, StoredService } from "../model/decky.ts";
@@ -10,10 +10,10 @@ import { fleetDifference, type PresentFleet } from "./fleet-difference.ts";
 const lan = { name: "lan", driver: "bridge", subnet: "10.0.0.0/29", gateway: "10.0.0.1", parent: undefined } as const;
 const now = new Date("2026-01-01T00:00:00Z");
 const password = { key: "password", secret: true };
-const catalogue = {
+const catalog = {
   services: new Map([["ssh", { slug: "ssh", fields: [password] }]]),
   digest: "",
-} as unknown as Catalogue;
+} as unknown as Catalog;
 const identity = {
   ...{ hostname: "web", distro: "debian", osFamily: "linux", archetype: "" },
   ...{ baseImage: debianBase, buildBase: debianBase },
@@ -46,7 +46,7 @@ function present(deckies: readonly Decky[], services: readonly StoredService[] =
 function difference(fleet: PresentFleet, to: ExpandedFleet | undefined): DeckyChange[] {
   const numbers = Array.from({ length: 100 }, (_, index) => index / 100).values();
   const random = () => numbers.next().value ?? 0;
-  return fleetDifference(fleet, to, { catalogue, now, makeId: () => "new-id", random });
+  return fleetDifference(fleet, to, { catalog, now, makeId: () => "new-id", random });
 }
 
 const tell = (changes: readonly DeckyChange[]) =>

@@ -1,6 +1,6 @@
 import { AppError } from "@decnet/common/errors/app-error";
-import { secretKeys } from "@decnet/engine/catalogue/effective";
-import type { Catalogue } from "@decnet/engine/catalogue/types";
+import { secretKeys } from "@decnet/engine/catalog/effective";
+import type { Catalog } from "@decnet/engine/catalog/types";
 import { findDistro } from "@decnet/engine/tables/distros";
 import { makeHostname } from "@decnet/engine/tables/hostnames";
 import type { Decky, Identity, StoredService } from "../model/decky.ts";
@@ -19,7 +19,7 @@ export interface PresentFleet {
 }
 
 export interface DifferenceContext {
-  readonly catalogue: Catalogue;
+  readonly catalog: Catalog;
   readonly now: Date;
   readonly makeId: () => string;
   /** In [0, 1). */
@@ -80,7 +80,7 @@ function wantedChanges(
     if (host !== decky?.host) count(host);
     return decky === undefined
       ? deploy(wanted, host, fleet, free, macs, context)
-      : change(decky, host, services.get(decky.id) ?? [], wanted, context.catalogue);
+      : change(decky, host, services.get(decky.id) ?? [], wanted, context.catalog);
   });
 }
 
@@ -138,13 +138,13 @@ function change(
   host: string,
   before: readonly StoredService[],
   wanted: WantedDecky,
-  catalogue: Catalogue,
+  catalog: Catalog,
 ): DeckyChange {
   const services = wanted.services.map((service) =>
     keepSecrets(
       service,
       before.find((other) => other.slug === service.slug),
-      catalogue,
+      catalog,
     ),
   );
   const distro = findDistro(wanted.distro);
@@ -168,8 +168,8 @@ function change(
 }
 
 /** Files seldom hold secrets: one that is not named is kept, as in every other change. */
-function keepSecrets(wanted: StoredService, before: StoredService | undefined, catalogue: Catalogue): StoredService {
-  const secrets = secretKeys(catalogue.services.get(wanted.slug));
+function keepSecrets(wanted: StoredService, before: StoredService | undefined, catalog: Catalog): StoredService {
+  const secrets = secretKeys(catalog.services.get(wanted.slug));
   const kept = Object.entries(before?.config ?? {}).filter(([key]) => secrets.has(key));
   return { slug: wanted.slug, config: { ...Object.fromEntries(kept), ...wanted.config } };
 }

@@ -9,7 +9,7 @@ import type { Situation } from "./situation.ts";
 import { type Attempt, decideUndo, type Undo } from "./undo.ts";
 
 const now = new Date("2026-01-01T00:00:00Z");
-const context = { catalogue: { services: new Map(), digest: "" }, now, random: () => 0 };
+const context = { catalog: { services: new Map(), digest: "" }, now, random: () => 0 };
 
 /** Applied and desired at revision 1, on the master's own host. */
 const web: Decky = {
@@ -600,7 +600,7 @@ for (const [kind, rows] of Object.entries(undoRows))
 it("a row without a culprit does not exist: the undo of nothing is a failed one", () => {
   const given = { revisions: ["ssh"], open: [] };
   const how = { slugs: [""], isInterrupted: false };
-  expect(decideUndo(situationOf(given), attemptOf(given), [], how, context.catalogue)).toEqual({ kind: "undo_failed" });
+  expect(decideUndo(situationOf(given), attemptOf(given), [], how, context.catalog)).toEqual({ kind: "undo_failed" });
 });
 
 it("a failed undo says both failures, and what the decky shows is the last one", () => {

@@ -96,7 +96,7 @@ function resolveFailed(situation: Situation, attempt: Attempt, end: AttemptEnd, 
     ? open.filter((operation) => operation.cancelRequested)
     : culpritsOf(open, attempt.revision, slug);
   const slugs = slug !== "" ? [slug] : isInterrupted ? culprits.map((operation) => operation.service) : [""];
-  const undo = decideUndo(situation, attempt, culprits, { slugs, isInterrupted }, context.catalogue);
+  const undo = decideUndo(situation, attempt, culprits, { slugs, isInterrupted }, context.catalog);
   const error = errorOf(attempt, end);
   return "patch" in undo
     ? resolveUndo(situation, culprits, undo, error, outcome)

@@ -41,7 +41,7 @@ const save: Mutation = { ...same, change: (services) => services.map((each) => (
 const teardown: Mutation = { ...add, kind: "teardown_decky", service: "", change: (services) => [...services], leaves: true };
 
 const context = {
-  catalogue: { services: new Map(), digest: "" },
+  catalog: { services: new Map(), digest: "" },
   now: new Date("2026-01-01T00:00:00Z"),
   isReachable: true,
   begins: false,

@@ -1,5 +1,5 @@
 import { AppError } from "@decnet/common/errors/app-error";
-import type { Catalogue } from "@decnet/engine/catalogue/types";
+import type { Catalog } from "@decnet/engine/catalog/types";
 import type { StoredService } from "../model/decky.ts";
 import { operationEvents, stateEvent } from "../model/events.ts";
 import { emptyPlan, makeOperation, type Operation, type OperationKind } from "../model/operation.ts";
@@ -65,7 +65,7 @@ export function changeServices(
 }
 
 export interface MutationContext {
-  readonly catalogue: Catalogue;
+  readonly catalog: Catalog;
   readonly now: Date;
   readonly isReachable: boolean;
   /** An apply begins as soon as this is stored. */
@@ -77,7 +77,7 @@ export function resolveMutation(
   situation: Situation,
   mutation: Mutation,
   { before, after }: ChangedServices,
-  { catalogue, now, isReachable, begins }: MutationContext,
+  { catalog, now, isReachable, begins }: MutationContext,
 ): { readonly resolution: Resolution; readonly operation: Operation } {
   const { decky, open } = situation;
   const number = decky.desiredRevision + 1;
@@ -86,7 +86,7 @@ export function resolveMutation(
   const isApplied = decky.appliedRevision === decky.desiredRevision && open.length === 0;
   // A save, or a change that asks for what is there already: stored and done, the containers are as wanted.
   const isDone = isSame && isApplied && decky.state !== "failed";
-  const changes = diffServices(before, leaving ? [] : after, catalogue);
+  const changes = diffServices(before, leaving ? [] : after, catalog);
   const operation: Operation = {
     ...newOperation(situation, mutation, now),
     revision: number,

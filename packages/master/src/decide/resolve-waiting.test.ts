@@ -8,7 +8,7 @@ import { refusesToWait, resolveBegin, resolveGiveUp, resolvePostponed, retryDela
 import type { Situation } from "./situation.ts";
 
 const now = new Date("2026-01-01T00:00:00Z");
-const context = { catalogue: { services: new Map(), digest: "" }, now, random: () => 0 };
+const context = { catalog: { services: new Map(), digest: "" }, now, random: () => 0 };
 const away = new AppError("HOST_UNREACHABLE", "host edge-1 is not connected");
 
 /** As much of a decky as these decisions look at. */

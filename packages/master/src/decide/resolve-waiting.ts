@@ -56,7 +56,7 @@ export function resolveGiveUp(situation: Situation, attempt: Attempt, error: App
     (operation): OperationChange => ({ operation, patch: { state: "failed", error: record, finishedAt: context.now } }),
   );
   const slugs = quitters.map(({ service }) => service);
-  const services = revertSlugs(desiredServices(situation), attempt.services, goodServices(situation), slugs, context.catalogue);
+  const services = revertSlugs(desiredServices(situation), attempt.services, goodServices(situation), slugs, context.catalog);
   const ends = operations.flatMap(({ operation, patch }) => operationEvents({ ...operation, ...patch }, services));
   const common = { operations, events: [...ends, ...stateEvent(decky, "unknown", error.message)] };
   const unknown = { state: "unknown", message: error.message } as const;

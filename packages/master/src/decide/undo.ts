@@ -1,4 +1,4 @@
-import type { Catalogue } from "@decnet/engine/catalogue/types";
+import type { Catalog } from "@decnet/engine/catalog/types";
 import type { Decky, DeckyPatch, StoredService } from "../model/decky.ts";
 import type { Operation } from "../model/operation.ts";
 import { diffServices, restoreServices, sameService, sameServices } from "../model/services.ts";
@@ -38,14 +38,14 @@ export function decideUndo(
   attempt: Attempt,
   culprits: readonly Operation[],
   how: { readonly slugs: readonly string[]; readonly isInterrupted: boolean },
-  catalogue: Catalogue,
+  catalog: Catalog,
 ): Undo {
   const { decky } = situation;
   const fresh = culprits.filter((operation) => operation.error === null);
   if (fresh.some((operation) => operation.onFailure === "keep")) return { kind: "kept" };
   if (fresh.length === 0) return { kind: "undo_failed" };
   const desired = desiredServices(situation);
-  const services = revertSlugs(desired, attempt.services, goodServices(situation), how.slugs, catalogue);
+  const services = revertSlugs(desired, attempt.services, goodServices(situation), how.slugs, catalog);
   const isOf = (kind: Operation["kind"]) => fresh.some((operation) => operation.kind === kind);
   const back = isOf("move_decky") ? moveBack(decky, attempt.decky.host) : undefined;
   if (decky.appliedRevision === 0 && !decky.leaving && isOf("deploy_decky"))
@@ -65,10 +65,10 @@ export function revertSlugs(
   attempted: readonly StoredService[],
   good: readonly StoredService[],
   slugs: readonly string[],
-  catalogue: Catalogue,
+  catalog: Catalog,
 ): StoredService[] {
   const all = slugs.flatMap((slug) =>
-    slug === "" ? diffServices(good, attempted, catalogue).map((change) => change.service) : [slug],
+    slug === "" ? diffServices(good, attempted, catalog).map((change) => change.service) : [slug],
   );
   return all.reduce<StoredService[]>((services, slug) => revertService(services, attempted, good, slug), [...desired]);
 }

@@ -1,4 +1,4 @@
-import type { ServiceConfig } from "@decnet/engine/catalogue/types";
+import type { ServiceConfig } from "@decnet/engine/catalog/types";
 import type { JudgedDecky } from "@decnet/engine/diagnose/judge";
 import type { LanSpec } from "@decnet/engine/spec";
 

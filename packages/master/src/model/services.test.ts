@@ -1,4 +1,4 @@
-import type { Catalogue, CatalogueService, ConfigField } from "@decnet/engine/catalogue/types";
+import type { Catalog, ConfigField, ServiceDefinition } from "@decnet/engine/catalog/types";
 import { describe, expect, it } from "vitest";
 import type { StoredService } from "./decky.ts";
 import * as services from "./services.ts";
@@ -7,12 +7,12 @@ const field = (key: string, more: Partial<ConfigField> = {}): ConfigField =>
   ({ key, type: "string", secret: false, enum: [], maxLength: 100, ...more }) as ConfigField;
 
 /** As much of a service of the catalog as these changes look at. */
-function entry(slug: string, ports: readonly string[], more: Partial<CatalogueService> = {}): CatalogueService {
+function entry(slug: string, ports: readonly string[], more: Partial<ServiceDefinition> = {}): ServiceDefinition {
   const numbered = ports.map((port) => {
     const [number, protocol] = port.split("/");
     return { number: Number(number), protocol };
   });
-  return { slug, ports: numbered, singleton: false, fields: [], ...more } as unknown as CatalogueService;
+  return { slug, ports: numbered, singleton: false, fields: [], ...more } as unknown as ServiceDefinition;
 }
 
 const ssh = entry("ssh", ["22/tcp"], {
@@ -20,21 +20,21 @@ const ssh = entry("ssh", ["22/tcp"], {
 });
 const entries = [ssh, entry("telnet", ["23/tcp"]), entry("other-ssh", ["22/tcp"]), entry("udp", ["22/udp"])];
 const probe = entry("probe", [], { singleton: true });
-const catalogue: Catalogue = { services: new Map([...entries, probe].map((each) => [each.slug, each])), digest: "" };
+const catalog: Catalog = { services: new Map([...entries, probe].map((each) => [each.slug, each])), digest: "" };
 
 const present: readonly StoredService[] = [{ slug: "ssh", config: { banner: "hi", password: "p" } }];
 const refusal = (reason: string, more: object = {}) => expect.objectContaining({ reason, ...more });
 
 describe("a service of the catalog", () => {
-  it("is found by its slug", () => expect(services.findEntry(catalogue, "ssh")).toBe(ssh));
+  it("is found by its slug", () => expect(services.findEntry(catalog, "ssh")).toBe(ssh));
   it.each([
     ["one that is not on offer", "http", "SERVICE_UNKNOWN"],
     ["one that runs once per host", "probe", "SERVICE_IS_SINGLETON"],
-  ])("%s is refused", (_name, slug, reason) => expect(() => services.findEntry(catalogue, slug)).toThrow(refusal(reason)));
+  ])("%s is refused", (_name, slug, reason) => expect(() => services.findEntry(catalog, slug)).toThrow(refusal(reason)));
 });
 
 describe("adding a service", () => {
-  const add = (slug: string) => services.addService(present, services.findEntry(catalogue, slug), {}, "web", catalogue);
+  const add = (slug: string) => services.addService(present, services.findEntry(catalog, slug), {}, "web", catalog);
 
   it("puts it at the end", () => expect(add("telnet").map(({ slug }) => slug)).toEqual(["ssh", "telnet"]));
   it("may take a port of another protocol", () => expect(add("udp")).toHaveLength(2));
@@ -143,7 +143,7 @@ describe("what differs between two lists", () => {
   ];
   const tell = (before: readonly StoredService[], after: readonly StoredService[]) =>
     services
-      .diffServices(before, after, catalogue)
+      .diffServices(before, after, catalog)
       .map(({ service, action, fields }) =>
         [
           `${service} ${action}`,
@@ -174,8 +174,8 @@ describe("what differs between two lists", () => {
 
   it("holds no value of a secret anywhere", () => {
     const all = [
-      services.diffServices([], is({ password: "s3cret" }), catalogue),
-      services.diffServices(is({ password: "s3cret" }), [], catalogue),
+      services.diffServices([], is({ password: "s3cret" }), catalog),
+      services.diffServices(is({ password: "s3cret" }), [], catalog),
     ];
     expect(JSON.stringify(all)).not.toContain("s3cret");
   });

@@ -1,18 +1,18 @@
 import { AppError } from "@decnet/common/errors/app-error";
-import { coerceConfig } from "@decnet/engine/catalogue/coerce";
-import { secretKeys } from "@decnet/engine/catalogue/effective";
-import type { Catalogue, CatalogueService, ServiceConfig } from "@decnet/engine/catalogue/types";
+import { coerceConfig } from "@decnet/engine/catalog/coerce";
+import { secretKeys } from "@decnet/engine/catalog/effective";
+import type { Catalog, ServiceConfig, ServiceDefinition } from "@decnet/engine/catalog/types";
 import type { StoredService } from "./decky.ts";
 import type { FieldChange, ServiceChange } from "./operation.ts";
 
 /** Pure changes of a decky's list of services. Each throws before anything was written when it cannot be. */
 
-export function findEntry(catalogue: Catalogue, slug: string): CatalogueService {
-  const entry = catalogue.services.get(slug);
+export function findEntry(catalog: Catalog, slug: string): ServiceDefinition {
+  const entry = catalog.services.get(slug);
   if (entry === undefined)
-    throw new AppError("SERVICE_UNKNOWN", `there is no service ${JSON.stringify(slug)} in the catalogue`, {
+    throw new AppError("SERVICE_UNKNOWN", `there is no service ${JSON.stringify(slug)} in the catalog`, {
       metadata: { service: slug },
-      violations: [{ field: "service", description: "not in the catalogue" }],
+      violations: [{ field: "service", description: "not in the catalog" }],
     });
   if (entry.singleton)
     throw new AppError("SERVICE_IS_SINGLETON", `${slug} runs once per host and cannot be part of a decky`, {
@@ -23,29 +23,24 @@ export function findEntry(catalogue: Catalogue, slug: string): CatalogueService 
 
 export function addService(
   services: readonly StoredService[],
-  entry: CatalogueService,
+  entry: ServiceDefinition,
   config: ServiceConfig,
   decky: string,
-  catalogue: Catalogue,
+  catalog: Catalog,
 ): StoredService[] {
   if (services.some((service) => service.slug === entry.slug))
     throw new AppError("SERVICE_ALREADY_PRESENT", `${entry.slug} is on ${decky} already`, {
       metadata: { decky, service: entry.slug },
       resource: { type: "service", name: `${decky}/${entry.slug}` },
     });
-  refusePortConflict(services, entry, decky, catalogue);
+  refusePortConflict(services, entry, decky, catalog);
   return [...services, { slug: entry.slug, config }];
 }
 
 /** All services of a decky share one network namespace: two cannot have the same port. */
-function refusePortConflict(
-  services: readonly StoredService[],
-  entry: CatalogueService,
-  decky: string,
-  catalogue: Catalogue,
-): void {
+function refusePortConflict(services: readonly StoredService[], entry: ServiceDefinition, decky: string, catalog: Catalog): void {
   for (const service of services) {
-    const theirs = catalogue.services.get(service.slug)?.ports ?? [];
+    const theirs = catalog.services.get(service.slug)?.ports ?? [];
     const clash = entry.ports.find((port) =>
       theirs.some((other) => other.number === port.number && other.protocol === port.protocol),
     );
@@ -73,7 +68,7 @@ export interface ConfigUpdate {
 
 export function updateService(
   services: readonly StoredService[],
-  entry: CatalogueService,
+  entry: ServiceDefinition,
   update: ConfigUpdate,
   decky: string,
 ): StoredService[] {
@@ -156,13 +151,13 @@ export function sameServices(left: readonly StoredService[], right: readonly Sto
 export function diffServices(
   before: readonly StoredService[],
   after: readonly StoredService[],
-  catalogue: Catalogue,
+  catalog: Catalog,
 ): ServiceChange[] {
   const slugs = [...new Set([...before, ...after].map((service) => service.slug))];
   return slugs.flatMap((slug): ServiceChange[] => {
     const was = before.find((service) => service.slug === slug);
     const is = after.find((service) => service.slug === slug);
-    const secrets = secretKeys(catalogue.services.get(slug));
+    const secrets = secretKeys(catalog.services.get(slug));
     if (was === undefined) return [{ service: slug, action: "added", fields: diffConfig({}, is?.config ?? {}, secrets) }];
     if (is === undefined) return [{ service: slug, action: "removed", fields: diffConfig(was.config, {}, secrets) }];
     const applied = diffConfig(was.config, is.config, secrets);

@@ -163,7 +163,7 @@ async function expand(parts: MasterParts, request: BatchMutateRequest): Promise<
 }
 
 function parseChange(
-  { catalogue }: MasterParts,
+  { catalog }: MasterParts,
   { change }: BatchChange,
   isSelecting: boolean,
   index: number,
@@ -174,11 +174,11 @@ function parseChange(
   const decky = isSelecting ? undefined : parseRef(change.value.decky).name;
   switch (change.case) {
     case "add":
-      return { decky, change: parseAdd(change.value, catalogue) };
+      return { decky, change: parseAdd(change.value, catalog) };
     case "remove":
       return { decky, change: parseRemove(change.value) };
     case "update":
-      return { decky, change: parseUpdate(change.value, catalogue) };
+      return { decky, change: parseUpdate(change.value, catalog) };
     default:
       return change satisfies never;
   }

@@ -29,13 +29,13 @@ import type { MasterParts } from "./parts.ts";
 import { callerOf, invalid, parseFilter, parseOptions, parsePage, parseRef, parseSlug, waits } from "./requests.ts";
 
 export function createFleetHandlers(parts: MasterParts): ServiceImpl<typeof FleetService> {
-  const { store, catalogue, hosts, stopping } = parts;
+  const { store, catalog, hosts, stopping } = parts;
   const warningsOf = (row: Decky) => (hosts.isReachable(row.host) ? hosts.link(row.host).warnings : []);
   const toMessage = ({ decky, services, seenAt }: ShownDecky) =>
-    toDeckyMessage(decky, services, lastSeen(decky, seenAt, hosts), catalogue, warningsOf(decky));
+    toDeckyMessage(decky, services, lastSeen(decky, seenAt, hosts), catalog, warningsOf(decky));
   return {
     async applyFleet(request, context) {
-      const fleet = expandFleet(parseFleet(request), catalogue);
+      const fleet = expandFleet(parseFleet(request), catalog);
       const actor = callerOf(context).name;
       const requestHash = hashRequest(parts, ApplyFleetRequestSchema, request);
       const record = await parts.fleet.apply({ actor, options: parseOptions(request.options), requestHash, fleet });
@@ -62,7 +62,7 @@ export function createFleetHandlers(parts: MasterParts): ServiceImpl<typeof Flee
           reason: shown.reason,
           operation: shown.operationId,
           services: shown.services.map((service) => service.slug),
-          changes: diffServices(before, shown.services, catalogue).map(toChangeMessage),
+          changes: diffServices(before, shown.services, catalog).map(toChangeMessage),
         })),
         nextPageToken: next === undefined ? "" : String(next),
       };

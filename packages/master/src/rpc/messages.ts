@@ -10,8 +10,8 @@ import {
   type ServiceChangeSchema,
   StepState,
 } from "@decnet/contract/gen/decnet/v1/operation_pb";
-import { secretKeys } from "@decnet/engine/catalogue/effective";
-import type { Catalogue, ServiceConfig } from "@decnet/engine/catalogue/types";
+import { secretKeys } from "@decnet/engine/catalog/effective";
+import type { Catalog, ServiceConfig } from "@decnet/engine/catalog/types";
 import { toRefMessage } from "@decnet/engine/wire/decky-spec";
 import { deckyStates as judgedStates, serviceStates, toReceiptMessage } from "@decnet/engine/wire/outcome";
 import type { Decky, DeckyState as StateWord, StoredService } from "../model/decky.ts";
@@ -74,7 +74,7 @@ export function toOperationMessage(
   return {
     id: row.id,
     kind: operationKinds[row.kind],
-    // A dry run is no operation: it has no id and no state.
+    // A dry run is not an operation: it has no id and no state.
     state: row.id === "" ? OperationState.UNSPECIFIED : operationStates[row.state],
     ...(row.deckyName === "" ? {} : { decky: toRefMessage({ scope: row.scope, name: row.deckyName }) }),
     revision: row.revision,
@@ -145,7 +145,7 @@ export function toDeckyMessage(
   row: Decky,
   services: readonly StoredService[],
   seenAt: Date | undefined,
-  catalogue: Catalogue,
+  catalog: Catalog,
   warnings: readonly string[],
 ): MessageInitShape<typeof DeckySchema> {
   return {
@@ -156,7 +156,7 @@ export function toDeckyMessage(
     desiredRevision: row.desiredRevision,
     appliedRevision: row.appliedRevision,
     addresses: [{ lan: row.lanName, ip: row.ip, mac: warnings.length > 0 ? "" : row.mac }],
-    services: services.map((service) => toServiceMessage(row, service, catalogue)),
+    services: services.map((service) => toServiceMessage(row, service, catalog)),
     identity: {
       hostname: row.identity.hostname,
       distro: row.identity.distro,
@@ -172,11 +172,11 @@ export function toDeckyMessage(
   };
 }
 
-function toServiceMessage(row: Decky, service: StoredService, catalogue: Catalogue) {
-  const secrets = secretKeys(catalogue.services.get(service.slug));
+function toServiceMessage(row: Decky, service: StoredService, catalog: Catalog) {
+  const secrets = secretKeys(catalog.services.get(service.slug));
   const seen = row.observed?.services.find((candidate) => candidate.slug === service.slug);
   const isKnown = seen !== undefined && row.state !== "unknown";
-  const ports = catalogue.services.get(service.slug)?.ports ?? [];
+  const ports = catalog.services.get(service.slug)?.ports ?? [];
   return {
     slug: service.slug,
     config: plainConfig(service.config, secrets),

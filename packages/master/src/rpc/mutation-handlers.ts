@@ -14,7 +14,7 @@ import { parseRef, waits } from "./requests.ts";
 import { parseAdd, parseRemove, parseUpdate, type ServiceChange } from "./service-changes.ts";
 
 export function createMutationHandlers(parts: MasterParts): ServiceImpl<typeof MutationService> {
-  const { catalogue } = parts;
+  const { catalog } = parts;
   const submit = async <Desc extends DescMessage>(
     change: (decky: string) => ServiceChange,
     schema: Desc,
@@ -28,10 +28,10 @@ export function createMutationHandlers(parts: MasterParts): ServiceImpl<typeof M
     return { operation: await awaitOperation(record, waits(request.options), parts, context) };
   };
   return {
-    addService: (request, context) => submit(() => parseAdd(request, catalogue), AddServiceRequestSchema, request, context),
+    addService: (request, context) => submit(() => parseAdd(request, catalog), AddServiceRequestSchema, request, context),
     removeService: (request, context) => submit(() => parseRemove(request), RemoveServiceRequestSchema, request, context),
     updateServiceConfig: (request, context) =>
-      submit(() => parseUpdate(request, catalogue), UpdateServiceConfigRequestSchema, request, context),
+      submit(() => parseUpdate(request, catalog), UpdateServiceConfigRequestSchema, request, context),
     batchMutate: createBatchHandler(parts),
   };
 }

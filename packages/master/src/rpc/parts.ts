@@ -1,4 +1,4 @@
-import type { Catalogue } from "@decnet/engine/catalogue/types";
+import type { Catalog } from "@decnet/engine/catalog/types";
 import type { FleetChanges } from "../changes/apply-fleet.ts";
 import type { Batches } from "../changes/batches.ts";
 import type { Cancellations } from "../changes/cancel.ts";
@@ -25,7 +25,7 @@ export interface Swarm {
 /** What handlers delegate to. None of them holds a transaction. */
 export interface MasterParts {
   readonly store: Omit<Store, "transaction" | "resolutions" | "resolver">;
-  readonly catalogue: Catalogue;
+  readonly catalog: Catalog;
   readonly board: Board;
   readonly mutations: Mutations;
   readonly fleet: FleetChanges;

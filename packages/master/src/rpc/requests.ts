@@ -40,7 +40,7 @@ export function parseRef(ref: DeckyRef | undefined): { scope: "fleet"; name: str
 }
 
 export function parseSlug(slug: string, field = "service"): string {
-  if (!slugPattern.test(slug)) throw invalid([{ field, description: "must be a slug of the catalogue" }]);
+  if (!slugPattern.test(slug)) throw invalid([{ field, description: "must be a slug of the catalog" }]);
   return slug;
 }
 

@@ -4,8 +4,8 @@ import {
   UpdateMode,
   type UpdateServiceConfigRequest,
 } from "@decnet/contract/gen/decnet/v1/mutation_pb";
-import { coerceConfig } from "@decnet/engine/catalogue/coerce";
-import type { Catalogue } from "@decnet/engine/catalogue/types";
+import { coerceConfig } from "@decnet/engine/catalog/coerce";
+import type { Catalog } from "@decnet/engine/catalog/types";
 import type { Mutation } from "../decide/resolve-mutation.ts";
 import { addService, findEntry, removeService, updateService } from "../model/services.ts";
 import { invalid, parseSlug } from "./requests.ts";
@@ -13,17 +13,17 @@ import { invalid, parseSlug } from "./requests.ts";
 /** What one request does to a decky's services; whatever can be refused without looking at the decky is refused here. */
 export type ServiceChange = Pick<Mutation, "kind" | "service"> & { readonly changeFor: (decky: string) => Mutation["change"] };
 
-export function parseAdd(request: Pick<AddServiceRequest, "service" | "config">, catalogue: Catalogue): ServiceChange {
-  const entry = findEntry(catalogue, parseSlug(request.service));
+export function parseAdd(request: Pick<AddServiceRequest, "service" | "config">, catalog: Catalog): ServiceChange {
+  const entry = findEntry(catalog, parseSlug(request.service));
   const config = coerceConfig(entry, request.config);
   return {
     kind: "add_service",
     service: entry.slug,
-    changeFor: (decky) => (services) => addService(services, entry, config, decky, catalogue),
+    changeFor: (decky) => (services) => addService(services, entry, config, decky, catalog),
   };
 }
 
-/** The catalogue is not asked: a service that is no longer on offer can still be removed. */
+/** The catalog is not asked: a service that is no longer on offer can still be removed. */
 export function parseRemove(request: Pick<RemoveServiceRequest, "service">): ServiceChange {
   const slug = parseSlug(request.service);
   return { kind: "remove_service", service: slug, changeFor: (decky) => (services) => removeService(services, slug, decky) };
@@ -31,9 +31,9 @@ export function parseRemove(request: Pick<RemoveServiceRequest, "service">): Ser
 
 export function parseUpdate(
   request: Pick<UpdateServiceConfigRequest, "service" | "config" | "mode" | "clearSecrets" | "apply">,
-  catalogue: Catalogue,
+  catalog: Catalog,
 ): ServiceChange {
-  const entry = findEntry(catalogue, parseSlug(request.service));
+  const entry = findEntry(catalog, parseSlug(request.service));
   if (!(request.mode in UpdateMode)) throw invalid([{ field: "mode", description: "unknown value" }]);
   if (request.clearSecrets.length > 100) throw invalid([{ field: "clear_secrets", description: "at most 100 keys" }]);
   coerceConfig(entry, request.config);

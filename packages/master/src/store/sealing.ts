@@ -1,5 +1,5 @@
-import { secretKeys } from "@decnet/engine/catalogue/effective";
-import type { Catalogue, ServiceConfig } from "@decnet/engine/catalogue/types";
+import { secretKeys } from "@decnet/engine/catalog/effective";
+import type { Catalog, ServiceConfig } from "@decnet/engine/catalog/types";
 import type { StoredService } from "../model/decky.ts";
 import type { SecretBox } from "./secret-box.ts";
 
@@ -16,9 +16,9 @@ export interface Sealing {
   open(deckyId: string, services: readonly SealedService[]): StoredService[];
 }
 
-export function createSealing(box: SecretBox, catalogue: Catalogue): Sealing {
+export function createSealing(box: SecretBox, catalog: Catalog): Sealing {
   const seal = (deckyId: string, slug: string, config: ServiceConfig) => {
-    const secrets = secretKeys(catalogue.services.get(slug));
+    const secrets = secretKeys(catalog.services.get(slug));
     return mapConfig(config, (key, value) =>
       secrets.has(key) ? { $sealed: box.seal(String(value), `${deckyId}/${slug}/${key}`) } : value,
     );

@@ -1,5 +1,5 @@
 import type { Logger } from "@decnet/common/logging/logger";
-import type { Catalogue } from "@decnet/engine/catalogue/types";
+import type { Catalog } from "@decnet/engine/catalog/types";
 import { type AuditLog, createAuditLog } from "./audit.ts";
 import type { Database } from "./database.ts";
 import { createDeckyStore, type DeckyStore } from "./deckies.ts";
@@ -36,8 +36,8 @@ export interface Store extends Pick<Database, "transaction" | "onReturn" | "clos
   ping(): Promise<void>;
 }
 
-export function createStore(database: Database, box: SecretBox, catalogue: Catalogue, log: Logger): Store {
-  const sealing = createSealing(box, catalogue);
+export function createStore(database: Database, box: SecretBox, catalog: Catalog, log: Logger): Store {
+  const sealing = createSealing(box, catalog);
   const situations = createSituations(database, sealing);
   const resolutions = createResolutions(database, sealing, log);
   return {

@@ -5,7 +5,7 @@ const statements = [
      id uuid CONSTRAINT installation_pkey PRIMARY KEY,
      created_at timestamptz NOT NULL
    )`,
-  // One installation per database, whoever comes first.
+  // One installation per database, the first one that comes.
   "CREATE UNIQUE INDEX installation_single ON installation ((true))",
   `CREATE TABLE fleet (
      id smallint CONSTRAINT fleet_pkey PRIMARY KEY CONSTRAINT fleet_single CHECK (id = 1),

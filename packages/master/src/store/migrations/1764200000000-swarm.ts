@@ -43,7 +43,7 @@ const statements = [
      message text NOT NULL
    )`,
   "CREATE INDEX refused_joins_recent ON refused_joins (at DESC)",
-  // The last revision that its host was given and made real: staged settings raise applied_revision alone.
+  // The last revision that its host was given and applied: staged settings raise applied_revision alone.
   "ALTER TABLE deckies ADD COLUMN rendered_revision int NOT NULL DEFAULT 0",
   "ALTER TABLE deckies ALTER COLUMN rendered_revision DROP DEFAULT",
   // Where it still has to be removed after a move.

@@ -1,4 +1,4 @@
-import type { CatalogueService, ConfigValue, ServiceConfig } from "./types.ts";
+import type { ConfigValue, ServiceConfig, ServiceDefinition } from "./types.ts";
 
 /** What a container gets: plain settings as environment, secrets as files. Defaults are filled in here, never stored. */
 export interface ContainerSettings {
@@ -6,7 +6,7 @@ export interface ContainerSettings {
   readonly secrets: Readonly<Record<string, string>>;
 }
 
-export function containerSettings(service: CatalogueService, config: ServiceConfig): ContainerSettings {
+export function containerSettings(service: ServiceDefinition, config: ServiceConfig): ContainerSettings {
   const env: Record<string, string> = {};
   const secrets: Record<string, string> = {};
   for (const field of service.fields) {
@@ -22,6 +22,6 @@ function toText(value: ConfigValue): string {
   return typeof value === "object" ? JSON.stringify(value) : String(value);
 }
 
-export function secretKeys(service: CatalogueService | undefined): ReadonlySet<string> {
+export function secretKeys(service: ServiceDefinition | undefined): ReadonlySet<string> {
   return new Set(service?.fields.filter((field) => field.secret).map((field) => field.key));
 }

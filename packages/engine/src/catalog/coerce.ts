@@ -1,11 +1,11 @@
 import { AppError, type FieldViolation } from "@decnet/common/errors/app-error";
-import type { CatalogueService, ConfigField, ConfigValue, ServiceConfig } from "./types.ts";
+import type { ConfigField, ConfigValue, ServiceConfig, ServiceDefinition } from "./types.ts";
 
 /**
- * Turns foreign settings into settings of the service: every value gets the type that the catalogue declares. An unknown key is
+ * Turns foreign settings into settings of the service: every value gets the type that the catalog declares. An unknown key is
  * dropped, a null or empty value means "not set". Throws CONFIG_INVALID with one violation per bad field.
  */
-export function coerceConfig(service: CatalogueService, input: unknown): ServiceConfig {
+export function coerceConfig(service: ServiceDefinition, input: unknown): ServiceConfig {
   if (input === null || input === undefined) return {};
   if (typeof input !== "object" || Array.isArray(input))
     throw invalid(service, [{ field: "config", description: "config: must be an object" }]);
@@ -28,7 +28,7 @@ export function coerceConfig(service: CatalogueService, input: unknown): Service
 
 class Refusal extends Error {}
 
-function invalid(service: CatalogueService, violations: readonly FieldViolation[]): AppError {
+function invalid(service: ServiceDefinition, violations: readonly FieldViolation[]): AppError {
   return new AppError("CONFIG_INVALID", violations.map((violation) => violation.description).join("; "), {
     violations,
     metadata: { service: service.slug },

@@ -1,12 +1,12 @@
 /** A decoy service on offer, as its folder `catalog/<slug>` describes it. */
-export interface CatalogueService {
+export interface ServiceDefinition {
   readonly slug: string;
   readonly title: string;
   readonly summary: string;
   /** Runs once per host, never as part of a decky. */
   readonly singleton: boolean;
   /** What the server listens on; a service is `running` only when each of them does. */
-  readonly ports: readonly CataloguePort[];
+  readonly ports: readonly CatalogPort[];
   /** Linux capabilities without the CAP_ prefix; all others are dropped. */
   readonly capabilities: readonly string[];
   /** The numeric user that the server's main process runs as inside the container; owns the mounted secret files. */
@@ -15,28 +15,28 @@ export interface CatalogueService {
   /** Folders that are writable memory, for instance `/run`. */
   readonly tmpfs: readonly string[];
   /** Named volumes that outlive the container, so that identity (host keys, certificates) stays. */
-  readonly volumes: readonly CatalogueVolume[];
+  readonly volumes: readonly CatalogVolume[];
   readonly limits: { readonly pids: number; readonly memoryMb: number; readonly cpus: number };
   /** Seconds between SIGTERM and SIGKILL. */
   readonly stopGraceSeconds: number;
   /** Seconds within which every port must listen. */
   readonly settleSeconds: number;
-  readonly image: CatalogueImage;
+  readonly image: CatalogImage;
   readonly fields: readonly ConfigField[];
 }
 
-export interface CataloguePort {
+export interface CatalogPort {
   readonly number: number;
   readonly protocol: "tcp" | "udp";
 }
 
-export interface CatalogueVolume {
+export interface CatalogVolume {
   readonly name: string;
   readonly path: string;
 }
 
 /** A build context: an absolute folder, whose Dockerfile starts FROM the build argument BASE_IMAGE. */
-export interface CatalogueImage {
+export interface CatalogImage {
   readonly context: string;
   /** See `hashContext`. */
   readonly contextHash: string;
@@ -72,8 +72,8 @@ export type ConfigValue = string | number | boolean | readonly string[];
 /** Coerced settings of one service. Keys are field keys; absent means "not set". */
 export type ServiceConfig = Readonly<Record<string, ConfigValue>>;
 
-export interface Catalogue {
-  readonly services: ReadonlyMap<string, CatalogueService>;
+export interface Catalog {
+  readonly services: ReadonlyMap<string, ServiceDefinition>;
   /** sha256 hex over every service's meaning and build context. */
   readonly digest: string;
 }

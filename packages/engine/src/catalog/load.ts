@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { parse } from "yaml";
 import { z } from "zod";
 import { hashContext } from "./build-context.ts";
-import type { Catalogue, CatalogueService } from "./types.ts";
+import type { Catalog, ServiceDefinition } from "./types.ts";
 
 const field = z.strictObject({
   key: z.string().regex(/^[a-z][a-z0-9_]{0,31}$/),
@@ -49,23 +49,23 @@ const slugPattern = /^[a-z0-9][a-z0-9_-]{0,31}$/;
  * Reads every `<folder>/<slug>/service.yaml` with its `image/` build context. Later folders add services; a duplicate slug is an
  * error. All problems are reported together, each with file and field.
  */
-export async function loadCatalogue(folders: readonly string[]): Promise<Catalogue> {
+export async function loadCatalog(folders: readonly string[]): Promise<Catalog> {
   const problems: string[] = [];
-  const services = new Map<string, CatalogueService>();
+  const services = new Map<string, ServiceDefinition>();
   for (const folder of folders) {
     for (const slug of (await readdir(folder)).sort()) {
       const file = join(folder, slug, "service.yaml");
       if (!(await stat(join(folder, slug))).isDirectory()) continue;
       const loaded = await loadService(slug, join(folder, slug), file, problems);
       if (loaded === undefined) continue;
-      if (services.has(slug)) problems.push(`${file}: the slug ${slug} is in the catalogue already`);
+      if (services.has(slug)) problems.push(`${file}: the slug ${slug} is in the catalog already`);
       services.set(slug, loaded);
     }
   }
-  if (problems.length > 0) throw new Error(`the catalogue has ${problems.length} problem(s):\n  ${problems.join("\n  ")}`);
+  if (problems.length > 0) throw new Error(`the catalog has ${problems.length} problem(s):\n  ${problems.join("\n  ")}`);
   const digest = createHash("sha256");
   for (const slug of [...services.keys()].sort()) {
-    const { image, ...meaning } = services.get(slug) as CatalogueService;
+    const { image, ...meaning } = services.get(slug) as ServiceDefinition;
     digest.update(JSON.stringify([slug, meaning, image.contextHash]));
   }
   return { services, digest: digest.digest("hex") };
@@ -76,7 +76,7 @@ async function loadService(
   folder: string,
   file: string,
   problems: string[],
-): Promise<CatalogueService | undefined> {
+): Promise<ServiceDefinition | undefined> {
   if (!slugPattern.test(slug)) {
     problems.push(`${folder}: a slug has lower-case letters, digits, "-" and "_" only`);
     return undefined;

@@ -1,7 +1,7 @@
 import { AppError } from "@decnet/common/errors/app-error";
 import { describe, expect, it } from "vitest";
 import { coerceConfig } from "./coerce.ts";
-import type { CatalogueService, ConfigField, FieldType } from "./types.ts";
+import type { ConfigField, FieldType, ServiceDefinition } from "./types.ts";
 
 const field = (key: string, type: FieldType, more: Partial<ConfigField> = {}): ConfigField => ({
   key,
@@ -31,7 +31,7 @@ const service = {
     field("colour", "enum"),
     field("colours", "multi_enum"),
   ],
-} as unknown as CatalogueService;
+} as unknown as ServiceDefinition;
 
 describe("settings are coerced as declared", () => {
   it.each([

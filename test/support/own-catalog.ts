@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { execa } from "execa";
 import { dockerLines } from "./use-master.ts";
 
-/** A catalogue folder of the test's own with one service that greets on its port. `build` is an extra line of its Dockerfile. */
-export async function useOwnCatalogue(port: number, build = "") {
+/** A catalog folder of the test's own with one service that greets on its port. `build` is an extra line of its Dockerfile. */
+export async function useOwnCatalog(port: number, build = "") {
   const folder = await mkdtemp(join(tmpdir(), "decnet-test-"));
   const slug = `own_${randomBytes(3).toString("hex")}`;
   const program = [

@@ -149,7 +149,7 @@ start() {
     say "waiting for the Docker engine on $SOCKET, which is starting"
   else
     mkdir -p "$ENGINE_DATA" "$ENGINE_RUN" "${ENGINE_LOG%/*}"
-    rm -f "$ENGINE_PID"                  # dockerd takes a zombie, or whoever has that number now, for a running engine
+    rm -f "$ENGINE_PID"                  # dockerd takes a zombie, or a process that has that number now, for a running engine
     args=(--data-root "$ENGINE_DATA" --exec-root "$ENGINE_RUN" --pidfile "$ENGINE_PID" -H "unix://$SOCKET")
     if has_systemd; then
       say "starting the Docker engine as decnet-engine.service"

@@ -32,7 +32,7 @@ describe("the connection over which a machine joins", () => {
     for (let cleanup = cleanups.pop(); cleanup !== undefined; cleanup = cleanups.pop()) await cleanup();
   });
 
-  /** Enrols whoever asks; tells who asked, and how many connections there were. */
+  /** Enrols any agent that asks; tells who asked, and how many connections there were. */
   async function serve(own: KeyAndCertificate, caPem = authority.certPem, refusal?: AppError) {
     const seen = { connections: 0, secrets: [] as string[] };
     const server = await startRpcServer({

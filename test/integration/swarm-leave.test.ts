@@ -81,7 +81,7 @@ describe("a host that is taken out of service", () => {
     expect(await bases()).toEqual(["edge-1/a", "edge-2/b"]);
   });
 
-  it("is out when its operation has ended, for whoever only watches, also without deckies", async () => {
+  it("is out when its operation has ended, for one that only watches, also without deckies", async () => {
     const { master } = swarm;
     const [first] = workers;
     for (const deckies of [{ a: "edge-1", b: "edge-1" }, {}]) {
@@ -120,7 +120,7 @@ describe("a host that is taken out of service", () => {
       return operation?.state === OperationState.SUCCEEDED;
     });
     expect(await bases()).toEqual(["edge-2/a", "edge-2/b", "edge-3/a"]);
-    // What is left there is its own: it is let in no more, and whoever owns the machine removes it.
+    // What is left there is its own: it is let in no more, and the owner of the machine removes it.
     const refused = second.start().catch(() => undefined);
     await eventually(async () => (await agentSays(second)).includes("CERTIFICATE_REFUSED"), 30_000);
     await second.stop("SIGTERM");

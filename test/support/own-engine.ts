@@ -20,7 +20,7 @@ export async function useOwnEngine() {
   const docker = (args: string[], options: { input?: string } = {}) =>
     execa("docker", ["-H", `unix://${socketPath}`, ...args], options);
   const start = async () => {
-    // The engine takes whoever has the number of a killed one now for itself.
+    // The engine takes a process that has the number of a killed one now for itself.
     await rm(pidFile, { force: true });
     const output = await open(log, "a");
     const child = spawn(

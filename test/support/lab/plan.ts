@@ -15,7 +15,9 @@ export interface HostPlan {
   readonly pidFile: string;
 }
 
-/** All of a lab follows from its name, its number and its size, so what is left of one can be removed by whoever knows these. */
+/**
+ * All of a lab follows from its name, its number and its size, so what is left of one can be removed by anybody who knows these.
+ */
 export interface LabPlan {
   readonly name: string;
   readonly number: number;

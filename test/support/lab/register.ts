@@ -6,7 +6,7 @@ import { isFree } from "./network.ts";
 import { folderOf, type LabPlan, labFolders, labNumbers, planLab, subnetOf } from "./plan.ts";
 import { startOf } from "./processes.ts";
 
-/** Who keeps a lab: the process that made it, or whoever works in a checkout. */
+/** Who keeps a lab: the process that made it, or somebody who works in a checkout. */
 export type Keeper = { readonly pid: number } | { readonly checkout: string };
 
 export interface RegisteredLab {
@@ -35,7 +35,7 @@ export async function registerLab(name: string, hosts: number, keeper: Keeper): 
   throw new Error("no subnet is free for a lab");
 }
 
-/** All labs on this machine, whoever keeps them. */
+/** All labs on this machine, no matter who keeps them. */
 export async function registeredLabs(): Promise<RegisteredLab[]> {
   const found: RegisteredLab[] = [];
   for (const name of await readdir(labFolders)) {

@@ -26,7 +26,7 @@ export async function removeLab(plan: LabPlan): Promise<void> {
   await removeNetwork(plan);
   left.push(...(await namespacesOf(plan)).map((name) => `network namespace ${name}`));
   left.push(...(await linksOf(plan)).map((name) => `link ${name}`));
-  // Files stay while something is mounted below them or runs from them: whoever looks into the failure needs them.
+  // Files stay while something is mounted below them or runs from them: a search for the cause needs them.
   if (left.length === 0) await rm(plan.folder, { recursive: true, force: true });
   else throw new Error(`the lab ${plan.name} left behind (files in ${plan.folder}):\n${left.join("\n")}`);
 }

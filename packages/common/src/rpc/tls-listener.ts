@@ -13,7 +13,7 @@ export interface TlsOptions {
   /** Whose client certificates count. It is sent along, so that a client which knows its hash can check the whole chain. */
   readonly caPem: string;
   /**
-   * Sockets that negotiated this ALPN protocol are not RPC: they are handed over after the handshake, whoever the peer is; ask
+   * Sockets that negotiated this ALPN protocol are not RPC: they are handed over after the handshake, whatever the peer is; ask
    * peerOf(socket). An error of such a socket ends it; the server cuts those that are left when it closes.
    */
   readonly takeover?: { readonly alpn: string; readonly accept: (socket: tls.TLSSocket) => void };

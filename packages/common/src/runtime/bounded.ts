@@ -2,8 +2,8 @@
 export type Bounded = <T>(work: () => Promise<T>, signal?: AbortSignal) => Promise<T>;
 
 /**
- * Whoever gets no place within `patienceMs` is refused with what `late` makes. Whoever is aborted while waiting leaves with the
- * signal's reason, and his work never begins: nobody waits for it any more.
+ * A call that gets no place within `patienceMs` is refused with what `late` makes. One that is aborted while waiting leaves with
+ * the signal's reason, and his work never begins: nobody waits for it any more.
  */
 export function createBounded(limit: number, patienceMs: number, late: () => Error): Bounded {
   const waiting = new Set<() => void>();

@@ -33,7 +33,7 @@ function useRounds(
   return { call, served, open };
 }
 
-it("serves the first call at once and whoever comes meanwhile together", async () => {
+it("serves the first call at once, and those that come meanwhile together", async () => {
   const { call, served, open } = useRounds();
   const all = Promise.all([call({ key: "a", value: 1 }), call({ key: "b", value: 2 }), call({ key: "c", value: 3 })]);
   await open(2);

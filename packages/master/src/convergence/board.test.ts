@@ -50,7 +50,7 @@ afterEach(() => {
 });
 
 describe("who waits for the end of an operation", () => {
-  it("is handed the record by whoever ended it: nothing is looked up", async () => {
+  it("is handed the record by the side that ended it: nothing is looked up", async () => {
     const { board, lookUps } = useBoard();
     const waiting = board.waitForEnd(running, never);
     board.ended(told(over));

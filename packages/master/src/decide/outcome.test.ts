@@ -8,7 +8,7 @@ const op = (id: string, revision: number, service: string) =>
 const open = [op("ssh", 2, "ssh"), op("redis", 3, "redis"), op("all", 4, ""), op("later", 5, "ssh")];
 
 it.each([
-  ["whoever asked for the service, as far as it was attempted", 4, "ssh", ["ssh"]],
+  ["the one that asked for the service, as far as it was attempted", 4, "ssh", ["ssh"]],
   ["also when it asked later, if that was attempted", 5, "ssh", ["ssh", "later"]],
   ["everybody, when nobody asked for the service", 4, "http", ["ssh", "redis", "all"]],
   ["everybody, when the step is about no service", 3, "", ["ssh", "redis"]],

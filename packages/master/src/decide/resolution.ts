@@ -61,7 +61,7 @@ export function applyResolution({ decky }: Pick<Situation, "decky">, { decky: ch
   };
 }
 
-/** The situation that a resolution leads to; undefined when the decky is gone. Saves whoever goes on from loading it. */
+/** The situation that a resolution leads to; undefined when the decky is gone. What goes on from there need not load it. */
 export function situationAfter(before: Situation, resolution: Resolution): Situation | undefined {
   const { decky, operations } = applyResolution(before, resolution);
   if (decky === undefined) return undefined;

@@ -29,7 +29,7 @@ const socketName = ".s.PGSQL.5432";
 /**
  * A real PostgreSQL that the master runs for itself: cluster in `<dataDir>/postgres`, one Unix socket, no TCP, peer
  * authentication. The server is not a child of the master: after a crash of the master it goes on, and the next call here takes
- * it over. Whoever calls this to run a server holds the lock on the data folder. When starting is aborted, what was begun is
+ * it over. A caller that runs a server holds the lock on the data folder. When starting is aborted, what was begun is
  * stopped.
  */
 export async function openPrivatePostgres(

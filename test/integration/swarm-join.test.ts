@@ -160,7 +160,7 @@ describe("a machine becomes a worker", () => {
 
   describe("or is told why not", () => {
     const local: [reason: string, exit: number, token: () => Promise<string>, env: Record<string, string>, says: RegExp][] = [
-      ["TOKEN_INVALID", 5, async () => "dk1.nonsense", {}, /part of it is missing|no join token/],
+      ["TOKEN_INVALID", 5, async () => "dk1.nonsense", {}, /part of it is missing|not a join token/],
       [
         "CA_MISMATCH",
         5,

@@ -134,6 +134,8 @@ async function prepare(options: MasterOptions, releasers: Releasers): Promise<Gr
   const stopping = new AbortController();
   // Every call and every decky that waits listens to it: many are no leak.
   setMaxListeners(0, stopping.signal);
+  // Also when starting fails half way: nothing goes on by itself while the database is closed.
+  releasers.add(() => stopping.abort(new Error("the master is shutting down")));
   return {
     options,
     lock,

@@ -113,14 +113,16 @@ export function createMutations({ store, door, hosts, converger, catalog }: Muta
     }
   };
 
-  /** Once more with the decky locked: it changed since it was read. */
-  const storeLocked = async (mutation: MutationRequest): Promise<OperationRecord> => {
+  /** Once more with the decky locked: something of it changed since it was read, which need not be what was agreed to. */
+  const storeLocked = async (mutation: MutationRequest, planned: PlannedMutation | undefined): Promise<OperationRecord> => {
     const done = await store.transaction(async (tx): Promise<{ operation: Operation; resolution?: Resolution }> => {
       const [found] = await store.situations.lock(tx, [queryOf(mutation)]);
       const earlier = sameRequest(found?.earlier, mutation);
       if (earlier !== undefined) return { operation: earlier };
       if (found === undefined) throw deckyNotFound(mutation.scope, mutation.decky);
       const situation = situationOf(found, mutation);
+      if (planned !== undefined && !isSameBase(planned.situation, situation))
+        throw planChanged(mutation.decky, planned.digest, "");
       const { resolution, operation } = resolve(situation, mutation, false);
       await store.resolutions.write(tx, [{ decky: situation.decky, resolution, ...auditOf(mutation.audit, operation) }]);
       return { resolution, operation };
@@ -152,13 +154,16 @@ export function createMutations({ store, door, hosts, converger, catalog }: Muta
         async store(planned) {
           const record = await storeAsRead(situationOf(found, mutation), mutation);
           if (record !== undefined) return record;
-          // What was agreed to was made from what is no longer so.
-          if (planned !== undefined) throw planChanged(mutation.decky, planned.digest, "");
-          return storeLocked(mutation);
+          return storeLocked(mutation, planned);
         },
       });
     },
   };
+}
+
+/** Whether a plan that was made from one situation is still about the other; its host compares the rest when it applies it. */
+function isSameBase({ decky: planned }: Situation, { decky }: Situation): boolean {
+  return planned.desiredRevision === decky.desiredRevision && planned.host === decky.host;
 }
 
 function auditOf(ticket: AuditTicket | undefined, operation: Operation) {

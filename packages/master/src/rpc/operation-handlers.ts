@@ -1,11 +1,13 @@
 import { create } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
+import { AppError } from "@decnet/common/errors/app-error";
 import {
   OperationSchema,
   type OperationService,
   OperationStepSchema,
   WatchOperationResponseSchema,
 } from "@decnet/contract/gen/decnet/v1/operation_pb";
+import { hasEnded } from "../model/operation.ts";
 import { operationFilterKeys, type WaitedFor } from "../store/operations.ts";
 import { waitingFor, waitsForHost } from "./await-operation.ts";
 import { toOperationMessage, toStepMessage } from "./messages.ts";
@@ -47,7 +49,11 @@ export function createOperationHandlers(parts: MasterParts): ServiceImpl<typeof 
         yield create(WatchOperationResponseSchema, {
           item: { case: "operation", value: create(OperationSchema, toOperationMessage(record, waiting)) },
         });
+        if (hasEnded(record.row)) return;
       }
+      // An end that is not the operation's must not look like it.
+      context.signal.throwIfAborted();
+      throw new AppError("SHUTTING_DOWN", "the master is shutting down", { retryAfterMs: 1_000 });
     },
     async cancelOperation({ id, reason }, context) {
       const request = { id: parseId(id), actor: callerOf(context).name, reason: parseReason(reason, "reason") };

@@ -52,6 +52,8 @@ export async function serveMaster(options: {
   server.on("session", (session) => {
     session.on("error", () => socket.destroy());
     session.once("close", () => socket.destroy());
+    // A session that is told to go away may wait for ever for its last bytes to be sent.
+    session.once("goaway", () => socket.destroy());
     keepAlive(session, {
       ping: "always",
       onDead: () => close(lost("the master does not answer any more")),

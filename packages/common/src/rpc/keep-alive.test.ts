@@ -95,6 +95,14 @@ describe("watching over a connection", () => {
     },
   );
 
+  it.each(["closed", "destroyed"] as const)("gives up a session that is %s and does not come to its end", (state) => {
+    watch({ ping: "always" });
+    vi.advanceTimersByTime(5_000);
+    line[state] = true;
+    vi.advanceTimersByTime(10_000);
+    expect(deaths).toBe(1);
+  });
+
   it("takes an answer for one that was here already when it was too late to read it", () => {
     let late: OnAnswer = () => undefined;
     vi.spyOn(line, "ping").mockImplementation((first) => {

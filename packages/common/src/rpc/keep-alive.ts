@@ -18,41 +18,47 @@ const pauses = { always: 4_000, "when-quiet": 5_000 } as const;
 /** Whatever is broken, and on whichever end: a connection is given up so long after the last word that came over it. */
 const deadMs = 10_000;
 
-/** Watches over a session while it lives; an end that does not answer is given up within ten seconds. */
+/**
+ * Watches over a session until it has closed; an end that does not answer is given up within ten seconds. So is a session that is
+ * ending and does not come to its end: Node waits for its last bytes to be sent, also when nobody takes them any more.
+ */
 export function keepAlive(session: Http2Session, { ping, onDead, note, onNote }: KeepAliveOptions): void {
   const pauseMs = pauses[ping];
   let heardAt = performance.now();
   let timer: NodeJS.Timeout | undefined;
-  const isOver = () => session.closed || session.destroyed;
+  let isClosed = false;
   const wait = (ms: number) => {
-    if (!isOver()) timer = setTimeout(next, ms);
+    if (!isClosed) timer = setTimeout(next, ms);
+  };
+  const giveUp = () => {
+    onDead();
+    session.destroy();
   };
   const next = () => {
     const quietMs = performance.now() - heardAt;
-    if (ping === "when-quiet" && quietMs < pauseMs) wait(pauseMs - quietMs);
-    else if (!isOver()) ask();
+    if (session.closed || session.destroyed) giveUp();
+    else if (ping === "when-quiet" && quietMs < pauseMs) wait(pauseMs - quietMs);
+    else ask();
   };
   const ask = () => {
     let isAnswered = false;
     // When this process itself was late, the answer may be here already and not read yet: that is done before an immediate runs.
-    const giveUp = () => {
-      if (isAnswered || session.destroyed) return;
-      onDead();
-      session.destroy();
+    const check = () => {
+      if (!isAnswered && !isClosed) giveUp();
     };
-    timer = setTimeout(() => setImmediate(giveUp), deadMs - pauseMs);
+    timer = setTimeout(() => setImmediate(check), deadMs - pauseMs);
     const own = note?.();
     try {
       const onAnswer = (error: Error | null) => {
         isAnswered = true;
         clearTimeout(timer);
-        heardAt = performance.now();
-        if (error === null) wait(pauseMs);
+        if (error === null) heardAt = performance.now();
+        wait(pauseMs);
       };
       if (own === undefined) session.ping(onAnswer);
       else session.ping(formatLineNote(own), onAnswer);
     } catch {
-      // The session is just ending; its close event tells.
+      // The session is just ending.
     }
   };
   session.on("ping", (bytes: Buffer) => {
@@ -60,6 +66,9 @@ export function keepAlive(session: Http2Session, { ping, onDead, note, onNote }:
     const told = parseLineNote(bytes);
     if (told !== undefined) onNote?.(told);
   });
-  session.once("close", () => clearTimeout(timer));
+  session.once("close", () => {
+    isClosed = true;
+    clearTimeout(timer);
+  });
   wait(pauseMs);
 }

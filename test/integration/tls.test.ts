@@ -186,7 +186,9 @@ describe("the TLS port", () => {
     expect(seen).toEqual([{ role: "master", installation: "lab" }]);
     expect(peers).toEqual([]);
     expect(await failure({ servername: "master.example", checkIdentity: () => undefined })).toBe("answered");
-    expect(() => createClientTransport({ address: "http://127.0.0.1:1", token: "", tls: { caPem: "" } })).toThrow("not an https address");
+    expect(() => createClientTransport({ address: "http://127.0.0.1:1", token: "", tls: { caPem: "" } })).toThrow(
+      "not an https address",
+    );
   });
 
   it("sends its authority along, speaks TLS 1.3 and resumes no session", async () => {

@@ -58,3 +58,17 @@ it("an expected failure keeps its reason, its facts and its next steps", async (
   expect(failure).toMatchObject({ reason: "REVISION_CONFLICT", message: "moved", metadata: { expected: "1", actual: "2" } });
   expect(failure.next.join()).toContain("decnet decky revisions web-01");
 });
+
+it("a caller that goes away, in whatever way, is not a defect", async () => {
+  const lines: unknown[] = [];
+  const take = (message: string, fields?: unknown) => void lines.push(message, fields);
+  const log: Logger = { isDebug: true, debug: take, info: take, warn: take, error: take, child: () => log };
+  const leaving = new AbortController();
+  leaving.abort(new ConnectError("http/2 stream closed with error code INTERNAL_ERROR (0x2)", Code.Internal));
+  const { signal } = leaving;
+  const next = () => Promise.reject(signal.reason as Error);
+  const method = Health.method.check;
+  const call = createErrorInterceptor(log)(next as never)({ signal, stream: false, service: Health, method } as never);
+  await expect(call).rejects.toBeInstanceOf(ConnectError);
+  expect(lines).toEqual([]);
+});

@@ -38,6 +38,8 @@ export function createErrorInterceptor(log: Logger): Interceptor {
         })(),
       };
     } catch (error) {
+      // The end of the call itself, handed on by the handler: the caller went away, in whatever way.
+      if (request.signal.aborted && error === request.signal.reason) throw ConnectError.from(error, Code.Canceled);
       throw translate(error, method);
     }
   };

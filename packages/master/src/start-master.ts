@@ -81,7 +81,6 @@ export async function startMaster(options: MasterOptions): Promise<Master> {
     const { store, stopping } = ground;
     const adminToken = await ensureAdminToken(store.tokens, options.config.adminTokenFile);
     const { server, convergence, changes, hosts, background } = await listen(ground);
-    await changes.batches.closeOrphans();
     const work = startBackground(ground, convergence, changes, hosts);
     releasers.add(async () => {
       await Promise.all([work, background]);
@@ -210,6 +209,8 @@ async function listen(ground: Ground): Promise<Listening> {
     version,
     isReady: () => !stopping.signal.aborted,
   };
+  // Before anybody can begin one: what is open now was left by the last start.
+  await changes.batches.closeOrphans();
   const server = await startRpcServer({
     program: "master",
     host: config.host,

@@ -36,15 +36,14 @@ export function createParents(store: ParentStore, board: Board, log: Logger, sto
         await delay(retryMs, undefined, { signal: stopping }).catch(() => undefined);
       }
     }
+    // In the same turn as the last look: whatever is noted from here on begins again.
+    working = undefined;
   };
 
   return {
     note(parents) {
       for (const parent of parents) if (parent !== null) noted.add(parent);
-      if (noted.size > 0)
-        working ??= work().finally(() => {
-          working = undefined;
-        });
+      if (noted.size > 0) working ??= work();
     },
     idle: async () => working,
   };

@@ -229,6 +229,15 @@ describe("a plan", () => {
     expect(absent?.digest).toBe(present?.digest);
   });
 
+  it("has the same digest while a container that it removes keeps being restarted", () => {
+    const gone = { ...wanted(), services: [] };
+    const quits = (more: Partial<ObservedContainer>) =>
+      plan([base(), ssh({ restartCount: 3, ...more })], { wanted: gone }).digest;
+    const between = quits({ status: "restarting", pid: 0, exitCode: 1 });
+    expect(quits({ status: "running", startedAt: "2026-01-01T00:00:09Z" })).toBe(between);
+    expect(quits({ id: "T", status: "restarting", pid: 0, exitCode: 1 })).not.toBe(between);
+  });
+
   it("has another digest when the world differs", () => {
     const one = plan([base(), ssh()], { wanted: wanted("h2") }).digest;
     expect(plan([base(), ssh()], { wanted: wanted("h2") }).digest).toBe(one);

@@ -1,5 +1,5 @@
 import type { DiagnosedDecky, DiagnosedService } from "../diagnose/diagnose.ts";
-import type { ObservedDecky, ObservedHost } from "../observe/observed.ts";
+import type { ObservedContainer, ObservedDecky, ObservedHost } from "../observe/observed.ts";
 import type { RenderedDecky, WantedContainer } from "../render/render-decky.ts";
 import { type Cure, cureOfBase, cureOfService } from "./cures.ts";
 import { type Draft, digestOf, formatPlan, type Plan, plannedContainers, type Step } from "./plan.ts";
@@ -33,9 +33,14 @@ export function planDecky({ observed, diagnosed, projectDigest, host, portsOf }:
       steps: formatPlan({ steps: numbered(drafts.filter((draft) => draft.kind !== "prepare-image")) }),
       risks: risks.map((risk) => risk.code),
       wanted: projectDigest,
-      observed: observed.containers.map((c) => [c.name, c.id, c.hash, c.status, c.startedAt]),
+      observed: observed.containers.map((container) => [container.name, container.id, container.hash, ...lifeOf(container)]),
     }),
   };
+}
+
+/** One that keeps being restarted is another from moment to moment: no plan about it would hold until it is applied. */
+function lifeOf({ status, startedAt, restartCount }: ObservedContainer): string[] {
+  return status === "restarting" || restartCount > 0 ? ["restarts"] : [status, startedAt];
 }
 
 function numbered(drafts: readonly Draft[]): Step[] {

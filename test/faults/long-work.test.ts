@@ -43,7 +43,7 @@ it("a compose command that hangs is stopped with everything it started, and fail
       {
         expectedDigest: "",
         onPlan: () => undefined,
-        onStep: (event) => void steps.push(`${event.kind} ${event.step.kind}`),
+        onStep: (event) => void steps.push(`${event.kind} ${event.step.verb}`),
         signal: AbortSignal.timeout(60_000),
       },
     );

@@ -135,7 +135,7 @@ describe("a master whose database stores and does not answer", () => {
 
   it("takes a failed change back, though it does not hear that it decided to", async () => {
     hooks = {
-      beforeStep: async (_key, step) => (step.slug === "redis" ? { message: "does not start", outputTail: [] } : undefined),
+      beforeStep: async (_key, step) => (step.service === "redis" ? { message: "does not start", outputTail: [] } : undefined),
     };
     loseCommit(2);
     expect(await reasonOf(add())).toBe("APPLY_FAILED");

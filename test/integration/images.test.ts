@@ -81,7 +81,7 @@ describe("the image of a service", () => {
     return prepared;
   };
   const imageSteps = async (of: DeckySpec) =>
-    (await engine.plan({ kind: "present", spec: of })).plan.steps.filter((step) => step.kind === "prepare-image");
+    (await engine.plan({ kind: "present", spec: of })).plan.steps.filter((step) => step.verb === "prepare-image");
 
   it("is prepared before anything needs it, also for two at once, and a failure keeps no other from it", async () => {
     expect((await imageSteps(spec("silent"))).map((step) => step.target)).toEqual([

@@ -167,7 +167,7 @@ describe("on a worker with several deckies", () => {
       runner.apply(target(3, ["redis", "slow"]), {
         ...nothing,
         onStep({ step }) {
-          isSettling ||= step.kind === "settle" && step.slug === "slow";
+          isSettling ||= step.verb === "settle" && step.service === "slow";
         },
       }),
     );

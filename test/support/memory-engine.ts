@@ -57,7 +57,7 @@ export function createMemoryEngine({ catalog, instance, hooks = {} }: MemoryEngi
   };
   const put = (key: string, containers: readonly ObservedContainer[]) => {
     const [scope = "", name = ""] = key.split("/");
-    const listening = new Set(containers.flatMap(({ status, slug }) => (status === "running" ? portsOf(slug) : [])));
+    const listening = new Set(containers.flatMap(({ status, service: slug }) => (status === "running" ? portsOf(slug) : [])));
     if (containers.length === 0) world.delete(key);
     else world.set(key, { scope, name, containers, sockets: { listening, sessions: [] } });
   };
@@ -74,7 +74,7 @@ export function createMemoryEngine({ catalog, instance, hooks = {} }: MemoryEngi
       id: createHash("sha256").update(`${instance} ${made}`).digest("hex"),
       name,
       role: slug === "" ? "base" : "service",
-      slug,
+      service: slug,
       hash,
       catalog: "",
       exitCode: 0,
@@ -92,7 +92,7 @@ export function createMemoryEngine({ catalog, instance, hooks = {} }: MemoryEngi
     const others = containers.filter((container) => container.name !== step.target);
     const patched = (change: Partial<ObservedContainer>) =>
       containers.map((container) => (container.name === step.target ? { ...container, ...change } : container));
-    switch (step.kind) {
+    switch (step.verb) {
       case "create":
       case "recreate": {
         const wanted = target.kind === "present" ? wantedContainers(target.spec) : [];
@@ -207,7 +207,7 @@ function judge(spec: DeckySpec, seen: ObservedDecky, portsOf: (slug: string) => 
   const [wantedBase, ...wanted] = wantedContainers(spec);
   const base = seen.containers.find((container) => container.role === "base");
   const judged = wanted.map(({ slug, hash }): JudgedService => {
-    const container = seen.containers.find((candidate) => candidate.slug === slug && candidate.role === "service");
+    const container = seen.containers.find((candidate) => candidate.service === slug && candidate.role === "service");
     const verdict = verdictOf(container, hash, base?.id);
     return {
       slug,
@@ -252,16 +252,17 @@ function planTarget(target: DeckyTarget, { name, containers }: ObservedDecky): P
   const isNewBase = base?.hash !== wanted[0]?.hash;
   const acts = wanted.flatMap((each) => actOn(each, containers, isNewBase));
   const settles = acts
-    .filter((act) => act.slug !== "")
+    .filter((act) => act.service !== "")
     .map(
-      ({ target: container, slug }) => ({ kind: "settle", target: container, slug, container, cause: "must listen" }) as const,
+      ({ target: container, service }) =>
+        ({ verb: "settle", target: container, service, container, cause: "must listen" }) as const,
     );
   const steps = [...removals, ...acts, ...settles].map((step, index) => ({ ...step, number: index + 1 }) as Step);
   const touched = new Set(steps.map((step) => step.target));
   const risks: Risk[] =
     target.kind === "absent" && steps.length > 0
       ? [{ code: "teardown", count: 1, message: "the decky and its stored identity go away", subjects: [name] }]
-      : steps.some((step) => step.kind === "recreate" && step.slug === "")
+      : steps.some((step) => step.verb === "recreate" && step.service === "")
         ? [{ code: "restart-base", count: containers.length, message: "all containers restart", subjects: [name] }]
         : [];
   return {
@@ -276,21 +277,21 @@ function planTarget(target: DeckyTarget, { name, containers }: ObservedDecky): P
   };
 }
 
-function removal({ name, slug, id, status }: ObservedContainer, cause: string): Draft[] {
-  const common = { target: name, slug, container: name, id, cause };
-  const remove: Draft = { kind: "remove", ...common };
-  return status === "running" ? [{ kind: "stop", graceSeconds: 2, ...common }, remove] : [remove];
+function removal({ name, service, id, status }: ObservedContainer, cause: string): Draft[] {
+  const common = { target: name, service, container: name, id, cause };
+  const remove: Draft = { verb: "remove", ...common };
+  return status === "running" ? [{ verb: "stop", graceSeconds: 2, ...common }, remove] : [remove];
 }
 
 function actOn({ name, slug, hash }: WantedContainer, containers: readonly ObservedContainer[], isNewBase: boolean): Draft[] {
   const present = containers.find((container) => container.name === name);
-  const common = { target: name, slug, container: name };
-  if (present === undefined) return [{ kind: "create", ...common, cause: slug === "" ? "base is absent" : "requested" }];
-  if (slug === "" && isNewBase) return [{ kind: "recreate", ...common, cause: "identity changed" }];
-  if (isNewBase) return [{ kind: "recreate", ...common, cause: "joined a base that is gone" }];
-  if (present.hash !== hash) return [{ kind: "recreate", ...common, cause: "settings changed" }];
+  const common = { target: name, service: slug, container: name };
+  if (present === undefined) return [{ verb: "create", ...common, cause: slug === "" ? "base is absent" : "requested" }];
+  if (slug === "" && isNewBase) return [{ verb: "recreate", ...common, cause: "identity changed" }];
+  if (isNewBase) return [{ verb: "recreate", ...common, cause: "joined a base that is gone" }];
+  if (present.hash !== hash) return [{ verb: "recreate", ...common, cause: "settings changed" }];
   if (present.status !== "running")
-    return [{ kind: "start", ...common, id: present.id, cause: `exited with code ${present.exitCode}` }];
+    return [{ verb: "start", ...common, id: present.id, cause: `exited with code ${present.exitCode}` }];
   return [];
 }
 

@@ -6,7 +6,7 @@ import { createMemoryEngine, type EngineHooks, type MemoryEngine, type Refusal }
 /** Steps of one decky; what is not named fits every step. The slug of a base is empty. */
 export interface StepsOf {
   readonly decky: string;
-  readonly verb?: Step["kind"];
+  readonly verb?: Step["verb"];
   readonly slug?: string;
 }
 
@@ -105,8 +105,8 @@ export function createScriptedEngine(catalog: Catalog, instance: string): Script
     async beforeStep(key, step, signal) {
       throwIfBroken(key);
       const rule = rules.find(
-        ({ decky, verb = step.kind, slug = step.slug, times }) =>
-          times > 0 && decky === nameOf(key) && verb === step.kind && slug === step.slug,
+        ({ decky, verb = step.verb, slug = step.service, times }) =>
+          times > 0 && decky === nameOf(key) && verb === step.verb && slug === step.service,
       );
       if (rule === undefined) return undefined;
       rule.times -= 1;
@@ -153,7 +153,7 @@ export function createScriptedEngine(catalog: Catalog, instance: string): Script
     alter: (decky, slug, change) =>
       engine.alter(keyOf(decky), (containers) =>
         containers.flatMap((container) =>
-          container.slug !== slug ? [container] : change === undefined ? [] : [{ ...container, ...change }],
+          container.service !== slug ? [container] : change === undefined ? [] : [{ ...container, ...change }],
         ),
       ),
     look: (decky) => new Promise((done) => void looks.add({ key: keyOf(decky), begun: 0, done })),

@@ -159,7 +159,7 @@ export function createRunner({ engine, specs, parallel, stopping }: RunnerOption
  * making another one.
  */
 function learnMade(known: ComposeHashes | undefined, { plan, observed }: Pick<ApplyOutcome, "plan" | "observed">): ComposeHashes {
-  const own = new Set(plan.steps.flatMap((step) => (step.kind === "create" || step.kind === "recreate" ? [step.container] : [])));
+  const own = new Set(plan.steps.flatMap((step) => (step.verb === "create" || step.verb === "recreate" ? [step.container] : [])));
   return Object.fromEntries(
     Object.entries(composeHashesOf(observed)).map(([name, from]) => [name, own.has(name) ? from : (known?.[name] ?? from)]),
   );

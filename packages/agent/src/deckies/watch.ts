@@ -110,7 +110,7 @@ export function createWatch({ engine, specs, runner, reports, policy, log }: Wat
 
   const note = async (decky: AcceptedDecky, seen: CheckedDecky, at: Date): Promise<void> => {
     const { spec } = decky.target;
-    const drifted = seen.plan.steps.some((step) => step.kind !== "settle");
+    const drifted = seen.plan.steps.some((step) => step.verb !== "settle");
     const message = drifted && seen.judged.message === "" ? formatPlan(seen.plan) : seen.judged.message;
     await sayDecky(toObservationMessage(spec, spec.revision, { ...seen.judged, message }, at));
     const mayAct = policy() === "repair" && !decky.hold && (failures.get(spec)?.until ?? 0) <= Date.now();

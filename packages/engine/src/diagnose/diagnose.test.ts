@@ -25,7 +25,7 @@ const wanted: RenderedDecky = {
   services: [
     {
       name: "web-ssh",
-      slug: "ssh",
+      service: "ssh",
       hash: "h1",
       image,
       ports: [
@@ -44,7 +44,7 @@ const base: ObservedContainer = {
   id: "B",
   name: "web",
   role: "base",
-  slug: "",
+  service: "",
   hash: "b1",
   catalog: "",
   status: "running",
@@ -61,7 +61,7 @@ const ssh: ObservedContainer = {
   id: "S",
   name: "web-ssh",
   role: "service",
-  slug: "ssh",
+  service: "ssh",
   hash: "h1",
   composeHash: "cs",
   joined: "B",
@@ -100,8 +100,8 @@ function see(situation: Situation) {
   const { steps } = planDecky({ observed, diagnosed, projectDigest: "same", host, portsOf: () => [] });
   const planned = (slug: string) =>
     steps
-      .filter((step) => step.slug === slug)
-      .map((step) => (step.kind === "settle" ? "settle" : `${step.kind}: ${step.cause}`))
+      .filter((step) => step.service === slug)
+      .map((step) => (step.verb === "settle" ? "settle" : `${step.verb}: ${step.cause}`))
       .join(", ");
   return { diagnosed, judged: judgeDecky(diagnosed), steps, planned };
 }
@@ -237,21 +237,21 @@ describe("a service whose base is taken from under it, though nothing is wrong w
 });
 
 describe("state and plan agree", () => {
-  const surplus = { ...ssh, id: "F", name: "web-ftp", slug: "ftp" };
+  const surplus = { ...ssh, id: "F", name: "web-ftp", service: "ftp" };
   const rows = [...serviceRows, ...baseRows].map(([situation, facts]) => [situation, facts] as const);
 
   it.each<readonly [string, Situation]>([...rows, ["a service too many", { others: [surplus] }]])("%s", (_, situation) => {
     const { diagnosed, judged, steps } = see(situation);
     expect(judged.state === "running").toBe(steps.length === 0);
     for (const { slug, state } of judged.services)
-      if (state !== "running") expect(steps.some((step) => step.slug === slug)).toBe(true);
+      if (state !== "running") expect(steps.some((step) => step.service === slug)).toBe(true);
     if (diagnosed.base.diagnosis.word !== "running")
-      expect(steps.some((step) => step.slug === "" && step.target === "web")).toBe(true);
+      expect(steps.some((step) => step.service === "" && step.target === "web")).toBe(true);
   });
 });
 
 describe("the state of a decky", () => {
-  const surplus = { ...ssh, id: "F", name: "web-ftp", slug: "ftp" };
+  const surplus = { ...ssh, id: "F", name: "web-ftp", service: "ftp" };
 
   it.each<readonly [string, Situation, string, string]>([
     ["nothing is there", { base: undefined, ssh: undefined }, "pending", "no container was seen"],

@@ -43,10 +43,10 @@ export function diagnoseDecky(wanted: RenderedDecky, observed: ObservedDecky, kn
       diagnosis: diagnose({ wanted: { ...wanted.base, ports: [], settleMs: 0 }, seen: base, base, sockets, ...knowledge }),
     },
     services: wanted.services.map((service) => {
-      const seen = services.find((container) => container.slug === service.slug);
+      const seen = services.find((container) => container.service === service.service);
       return { wanted: service, seen, diagnosis: diagnose({ wanted: service, seen, base, sockets, ...knowledge }) };
     }),
-    surplus: services.filter((container) => !wanted.services.some((service) => service.slug === container.slug)),
+    surplus: services.filter((container) => !wanted.services.some((service) => service.service === container.service)),
   };
 }
 

@@ -35,7 +35,7 @@ export function judgeDecky(decky: DiagnosedDecky): JudgedDecky {
   if (word !== "running") return { state: word === "outdated" ? "degraded" : "failed", message: `base: ${sentence}`, ...common };
   const troubles = [
     ...services.filter((service) => service.state !== "running").map(({ slug, message }) => `${slug}: ${message}`),
-    ...decky.surplus.map(({ slug }) => `${slug}: is no longer wanted`),
+    ...decky.surplus.map(({ service }) => `${service}: is no longer wanted`),
   ];
   if (troubles.length === 0) return { state: "running", message: "", ...common };
   const isDetached = services.some((service) => service.state === "detached");
@@ -46,7 +46,7 @@ function judgeService({ wanted, seen, diagnosis }: DiagnosedService, { sockets }
   const ports = wanted.ports.map((port) => `${port.number}/${port.protocol}`);
   const numbers = new Set(wanted.ports.map((port) => port.number));
   return {
-    slug: wanted.slug,
+    slug: wanted.service,
     state: diagnosis.word,
     message: diagnosis.sentence,
     containerName: wanted.name,

@@ -82,7 +82,7 @@ async function toObserved(info: Docker.ContainerInspectInfo): Promise<Inspected>
     id: info.Id,
     name: info.Name.slice(1),
     role: labels[label.role] === "base" ? "base" : "service",
-    slug: labels[label.service] ?? "",
+    service: labels[label.service] ?? "",
     hash: labels[label.hash] ?? "",
     catalog: labels[label.catalog] ?? "",
     status: info.State.Status as ContainerStatus,

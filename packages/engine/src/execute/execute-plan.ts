@@ -1,7 +1,7 @@
 import { AppError } from "@decnet/common/errors/app-error";
 import type { ComposeCli } from "../docker/compose.ts";
 import type { EngineApi } from "../docker/engine-api.ts";
-import type { Plan, Step, StepKind, StepOf } from "../plan/plan.ts";
+import type { Plan, Step, StepOf, StepVerb } from "../plan/plan.ts";
 import type { RenderedDecky } from "../render/render-decky.ts";
 import type { HostLinks } from "./host-links.ts";
 import type { ImageStore } from "./image-store.ts";
@@ -49,7 +49,7 @@ export interface StepFailure {
   readonly outputTail: readonly string[];
 }
 
-type Executors = { readonly [K in StepKind]: (step: StepOf<K>, context: ExecuteContext) => Promise<void> };
+type Executors = { readonly [K in StepVerb]: (step: StepOf<K>, context: ExecuteContext) => Promise<void> };
 
 /** A kind of step without an executor does not compile. Executors act and decide nothing. */
 const executors: Executors = {
@@ -95,7 +95,7 @@ export async function executePlan(plan: Plan, context: ExecuteContext): Promise<
     context.signal.throwIfAborted();
     await context.onStep({ kind: "started", step, at: new Date() });
     try {
-      await (executors[step.kind] as (step: Step, context: ExecuteContext) => Promise<void>)(step, context);
+      await (executors[step.verb] as (step: Step, context: ExecuteContext) => Promise<void>)(step, context);
     } catch (error) {
       context.signal.throwIfAborted();
       if (error instanceof AppError && error.reason === "ENGINE_UNAVAILABLE") throw error;

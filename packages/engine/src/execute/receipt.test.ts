@@ -7,7 +7,7 @@ const container = (name: string, id: string, more: Partial<ObservedContainer> = 
   id,
   name,
   role: "service",
-  slug: name.replace("web-", ""),
+  service: name.replace("web-", ""),
   hash: "",
   catalog: "",
   status: "running",
@@ -27,12 +27,12 @@ const decky = (...containers: ObservedContainer[]): ObservedDecky => ({
 });
 const planOf = (...names: string[]): Pick<Plan, "steps"> => ({
   steps: names.map((name, index): Step => {
-    return { kind: "recreate", target: name, slug: "", container: name, cause: "", number: index + 1 };
+    return { verb: "recreate", target: name, service: "", container: name, cause: "", number: index + 1 };
   }),
 });
 /** `ssh created (planned)` */
 const format = ({ containers, othersUnchanged }: Receipt) => [
-  ...containers.map(({ slug, verdict, planned }) => `${slug} ${verdict}${planned ? " (planned)" : ""}`),
+  ...containers.map(({ service: slug, verdict, planned }) => `${slug} ${verdict}${planned ? " (planned)" : ""}`),
   `others unchanged: ${othersUnchanged}`,
 ];
 

@@ -11,7 +11,7 @@ export type ContainerVerdict = "unchanged" | "created" | "recreated" | "restarte
 
 export interface ContainerReceipt {
   readonly name: string;
-  readonly slug: string;
+  readonly service: string;
   readonly before: ContainerFacts | undefined;
   readonly after: ContainerFacts | undefined;
   readonly verdict: ContainerVerdict;
@@ -36,7 +36,7 @@ export function makeReceipt(plan: Pick<Plan, "steps">, before: ObservedDecky, af
     const is = after.containers.find((container) => container.name === name);
     return {
       name,
-      slug: (is ?? was)?.slug ?? "",
+      service: (is ?? was)?.service ?? "",
       before: was === undefined ? undefined : factsOf(was),
       after: is === undefined ? undefined : factsOf(is),
       verdict: verdictOf(was, is),
@@ -53,7 +53,14 @@ export function beginReceipt(plan: Pick<Plan, "steps">, before: ObservedDecky): 
   const containers = names.map((name): ContainerReceipt => {
     const was = before.containers.find((container) => container.name === name);
     const facts = was === undefined ? undefined : factsOf(was);
-    return { name, slug: was?.slug ?? "", before: facts, after: undefined, verdict: "unchanged", planned: planned.has(name) };
+    return {
+      name,
+      service: was?.service ?? "",
+      before: facts,
+      after: undefined,
+      verdict: "unchanged",
+      planned: planned.has(name),
+    };
   });
   return { containers, othersUnchanged: true };
 }
@@ -68,7 +75,7 @@ export function joinReceipts(begun: Receipt, last: Receipt): Receipt {
     const after = end?.after;
     if (before === undefined && after === undefined) return [];
     const planned = first?.planned === true || end?.planned === true;
-    return [{ name, slug: end?.slug ?? first?.slug ?? "", before, after, verdict: verdictOf(before, after), planned }];
+    return [{ name, service: end?.service ?? first?.service ?? "", before, after, verdict: verdictOf(before, after), planned }];
   });
   return { containers, othersUnchanged: areOthersUnchanged(containers) };
 }

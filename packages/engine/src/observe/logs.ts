@@ -3,7 +3,7 @@ import { PassThrough } from "node:stream";
 import type { EngineApi } from "../docker/engine-api.ts";
 
 export interface LogEntry {
-  readonly slug: string;
+  readonly service: string;
   readonly stream: "stdout" | "stderr";
   readonly at: string;
   readonly text: string;
@@ -61,5 +61,5 @@ export async function* streamContainerLogs(
 function toEntry(slug: string, stream: LogEntry["stream"], line: string): LogEntry {
   const space = line.indexOf(" ");
   const text = line.slice(space + 1);
-  return { slug, stream, at: line.slice(0, space), text: text.length > maxText ? `${text.slice(0, maxText)}…` : text };
+  return { service: slug, stream, at: line.slice(0, space), text: text.length > maxText ? `${text.slice(0, maxText)}…` : text };
 }

@@ -9,7 +9,7 @@ export interface ObservedContainer {
   readonly name: string;
   readonly role: "base" | "service";
   /** Empty for the base. */
-  readonly slug: string;
+  readonly service: string;
   readonly hash: string;
   /** Image tag that a service was made from. */
   readonly catalog: string;

@@ -25,7 +25,7 @@ const wanted = (hash = "h1"): RenderedDecky => ({
   services: [
     {
       name: "web-ssh",
-      slug: "ssh",
+      service: "ssh",
       hash,
       image,
       ports: [{ number: 22, protocol: "tcp" }],
@@ -39,7 +39,7 @@ const base = (more: Partial<ObservedContainer> = {}): ObservedContainer => ({
   id: "B",
   name: "web",
   role: "base",
-  slug: "",
+  service: "",
   hash: "b1",
   catalog: "",
   status: "running",
@@ -56,7 +56,7 @@ const ssh = (more: Partial<ObservedContainer> = {}): ObservedContainer => ({
   id: "S",
   name: "web-ssh",
   role: "service",
-  slug: "ssh",
+  service: "ssh",
   hash: "h1",
   joined: "B",
   ...more,
@@ -138,7 +138,7 @@ describe("a plan", () => {
   });
 
   it("stops and removes what is no longer wanted, and names all others as untouched", () => {
-    const made = plan([base(), ssh(), ssh({ id: "F", name: "web-ftp", slug: "ftp" })]);
+    const made = plan([base(), ssh(), ssh({ id: "F", name: "web-ftp", service: "ftp" })]);
     expect(formatPlan(made)).toBe("1 stop web-ftp (no longer wanted)\n2 remove web-ftp (no longer wanted)");
     expect(made.untouched).toEqual(["web", "web-ssh"]);
   });
@@ -212,7 +212,7 @@ describe("a plan", () => {
     });
 
     it("blames the service whose name it is", () => {
-      expect(plan([base()], { host: taken }).steps[0]).toMatchObject({ kind: "blocked", slug: "ssh", target: "web-ssh" });
+      expect(plan([base()], { host: taken }).steps[0]).toMatchObject({ verb: "blocked", service: "ssh", target: "web-ssh" });
     });
 
     it("is not the plan that was made before the name was taken", () => {
@@ -224,8 +224,8 @@ describe("a plan", () => {
     const [absent, present] = [new Set<string>(), new Set(["base", image.tag])].map((images) =>
       plan([base()], { host: { images }, listening: [] }),
     );
-    expect(absent?.steps.map(({ kind }) => kind)).toContain("prepare-image");
-    expect(present?.steps.map(({ kind }) => kind)).not.toContain("prepare-image");
+    expect(absent?.steps.map(({ verb }) => verb)).toContain("prepare-image");
+    expect(present?.steps.map(({ verb }) => verb)).not.toContain("prepare-image");
     expect(absent?.digest).toBe(present?.digest);
   });
 

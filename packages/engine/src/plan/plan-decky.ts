@@ -30,7 +30,7 @@ export function planDecky({ observed, diagnosed, projectDigest, host, portsOf }:
     risks,
     digest: digestOf({
       // Another decky, or a preparation, may get an image first: what happens to this decky is the same.
-      steps: formatPlan({ steps: numbered(drafts.filter((draft) => draft.kind !== "prepare-image")) }),
+      steps: formatPlan({ steps: numbered(drafts.filter((draft) => draft.verb !== "prepare-image")) }),
       risks: risks.map((risk) => risk.code),
       wanted: projectDigest,
       observed: observed.containers.map((container) => [container.name, container.id, container.hash, ...lifeOf(container)]),
@@ -51,7 +51,7 @@ function numbered(drafts: readonly Draft[]): Step[] {
 function planPresence(diagnosed: DiagnosedDecky, projectDigest: string, host: ObservedHost): Draft[] {
   const { wanted } = diagnosed;
   const baseCure = cureOfBase(diagnosed.base.diagnosis);
-  const base = actOn({ ...wanted.base, slug: "", stopGraceSeconds: 1 }, diagnosed.base.seen?.id ?? "", baseCure);
+  const base = actOn({ ...wanted.base, service: "", stopGraceSeconds: 1 }, diagnosed.base.seen?.id ?? "", baseCure);
   const services = diagnosed.services.map((service) => planService(service, baseCure));
   const acts = [...base, ...services.flatMap((service) => service.acts)];
   return [
@@ -69,24 +69,24 @@ function planPresence(diagnosed: DiagnosedDecky, projectDigest: string, host: Ob
 function planService(service: DiagnosedService, baseCure: Cure): { readonly acts: Draft[]; readonly settle: Draft[] } {
   const { wanted, seen, diagnosis } = service;
   const cure = cureOfService(diagnosis, baseCure);
-  const common = { target: wanted.name, slug: wanted.slug, container: wanted.name };
-  const settle: Draft = { kind: "settle", ...common, cause: settleCause(wanted) };
+  const common = { target: wanted.name, service: wanted.service, container: wanted.name };
+  const settle: Draft = { verb: "settle", ...common, cause: settleCause(wanted) };
   return { acts: actOn(wanted, seen?.id ?? "", cure), settle: cure.act === "nothing" ? [] : [settle] };
 }
 
-function actOn(wanted: Pick<WantedContainer, "name" | "slug" | "stopGraceSeconds">, id: string, cure: Cure): Draft[] {
-  const common = { target: wanted.name, slug: wanted.slug, container: wanted.name };
+function actOn(wanted: Pick<WantedContainer, "name" | "service" | "stopGraceSeconds">, id: string, cure: Cure): Draft[] {
+  const common = { target: wanted.name, service: wanted.service, container: wanted.name };
   switch (cure.act) {
     case "nothing":
     case "wait":
       return [];
     case "create":
     case "recreate":
-      return [{ kind: cure.act, ...common, cause: cure.cause }];
+      return [{ verb: cure.act, ...common, cause: cure.cause }];
     case "start":
-      return [{ kind: "start", ...common, id, cause: cure.cause }];
+      return [{ verb: "start", ...common, id, cause: cure.cause }];
     case "restart":
-      return [{ kind: "restart", ...common, id, graceSeconds: wanted.stopGraceSeconds, cause: cure.cause }];
+      return [{ verb: "restart", ...common, id, graceSeconds: wanted.stopGraceSeconds, cause: cure.cause }];
     default:
       return cure satisfies never;
   }
@@ -99,27 +99,27 @@ function settleCause(service: WantedContainer): string {
 }
 
 function isMaking(draft: Draft): boolean {
-  return draft.kind === "create" || draft.kind === "recreate";
+  return draft.verb === "create" || draft.verb === "recreate";
 }
 
 /** A container cannot be made under a name that is taken: the plan says so, and stops there before it disturbs anything. */
 function blockedSteps(acts: readonly Draft[], host: ObservedHost): Draft[] {
   return acts
     .filter((act) => isMaking(act) && host.foreignNames.has(act.target))
-    .map(({ target, slug }) => {
+    .map(({ target, service }) => {
       const cause = `the container name ${target} is taken by a container that is not ours; remove or rename it`;
-      return { kind: "blocked", target, slug, cause };
+      return { verb: "blocked", target, service, cause };
     });
 }
 
 function imageSteps({ base, services }: RenderedDecky, acts: readonly Draft[], host: ObservedHost): Draft[] {
-  const making = new Set(acts.filter(isMaking).map((act) => act.slug));
+  const making = new Set(acts.filter(isMaking).map((act) => act.service));
   const cause = "image is absent";
   const drafts: Draft[] = [
-    ...(making.has("") ? [{ kind: "prepare-image" as const, target: base.image, slug: "", cause, image: base.image }] : []),
+    ...(making.has("") ? [{ verb: "prepare-image" as const, target: base.image, service: "", cause, image: base.image }] : []),
     ...services
-      .filter(({ slug }) => making.has(slug))
-      .map(({ slug, image }) => ({ kind: "prepare-image" as const, target: image.tag, slug, cause, image })),
+      .filter(({ service }) => making.has(service))
+      .map(({ service, image }) => ({ verb: "prepare-image" as const, target: image.tag, service, cause, image })),
   ];
   const absent = drafts.filter((draft) => !host.images.has(draft.target));
   return [...new Map(absent.map((draft) => [draft.target, draft])).values()];
@@ -127,11 +127,11 @@ function imageSteps({ base, services }: RenderedDecky, acts: readonly Draft[], h
 
 function networkSteps({ spec: { lan } }: RenderedDecky, base: readonly Draft[], host: ObservedHost): Draft[] {
   if (host.networks.has(lan.name) || base.length === 0) return [];
-  return [{ kind: "create-network", target: lan.name, slug: "", cause: "network is absent", lan }];
+  return [{ verb: "create-network", target: lan.name, service: "", cause: "network is absent", lan }];
 }
 
 function projectSteps({ project, spec }: RenderedDecky, digest: string, host: ObservedHost): Draft[] {
   if (host.projectDigest === digest) return [];
   const cause = host.projectDigest === "" ? `revision ${spec.revision}` : `files differ from revision ${spec.revision}`;
-  return [{ kind: "write-project", target: project, slug: "", cause, digest }];
+  return [{ verb: "write-project", target: project, service: "", cause, digest }];
 }

@@ -22,9 +22,9 @@ export function planHostAccess(lan: LanSpec, ip: string, access: ObservedAccess 
       ? []
       : [
           {
-            kind: "create-helper",
+            verb: "create-helper",
             target: name,
-            slug: "",
+            service: "",
             cause: flaw,
             helper: { name, kind: lan.driver, parent: lan.parent, owner, address: hostAddress },
           },
@@ -34,9 +34,9 @@ export function planHostAccess(lan: LanSpec, ip: string, access: ObservedAccess 
       ? []
       : [
           {
-            kind: "add-route",
+            verb: "add-route",
             target: ip,
-            slug: "",
+            service: "",
             cause: `the host has no route through ${name}`,
             helper: name,
             from: hostAddress,

@@ -3,9 +3,9 @@ import type { Draft } from "./plan.ts";
 
 /** Stops what runs, and removes it by its id. */
 export function removalSteps(container: ObservedContainer, cause: string): Draft[] {
-  const common = { target: container.name, slug: container.slug, container: container.name, id: container.id };
-  const stop: Draft = { kind: "stop", ...common, graceSeconds: 2, cause };
-  const remove: Draft = { kind: "remove", ...common, cause };
+  const common = { target: container.name, service: container.service, container: container.name, id: container.id };
+  const stop: Draft = { verb: "stop", ...common, graceSeconds: 2, cause };
+  const remove: Draft = { verb: "remove", ...common, cause };
   return ["running", "restarting", "paused"].includes(container.status) ? [stop, remove] : [remove];
 }
 
@@ -17,11 +17,11 @@ export function planRemoval({ name, containers }: ObservedDecky, host: ObservedH
   const isThere = containers.length > 0 || host.projectDigest !== "";
   return [
     ...[...services, ...bases].flatMap((container) => removalSteps(container, "teardown")),
-    ...routes.map(({ to, helper }): Draft => ({ kind: "remove-route", target: to, slug: "", cause: "teardown", helper })),
+    ...routes.map(({ to, helper }): Draft => ({ verb: "remove-route", target: to, service: "", cause: "teardown", helper })),
     ...networks.map(({ network, owner }): Draft => {
       const cause = "goes with the last decky on it";
-      return { kind: "release-network", target: network, slug: "", cause, owner };
+      return { verb: "release-network", target: network, service: "", cause, owner };
     }),
-    ...(isThere ? [{ kind: "remove-project" as const, target: name, slug: "", cause: "teardown" }] : []),
+    ...(isThere ? [{ verb: "remove-project" as const, target: name, service: "", cause: "teardown" }] : []),
   ];
 }

@@ -12,7 +12,7 @@ export interface HelperSpec {
   readonly address: string;
 }
 
-/** Arguments of each kind of step. One step is one external call; every step is safe to repeat. */
+/** Arguments of each verb. One step is one external call; every step is safe to repeat. */
 export interface StepFields {
   /** Nothing can be done before somebody removes what is in the way; its cause says what. */
   blocked: Record<never, never>;
@@ -35,27 +35,27 @@ export interface StepFields {
   "remove-project": Record<never, never>;
 }
 
-export type StepKind = keyof StepFields;
+export type StepVerb = keyof StepFields;
 
 interface StepCommon {
   readonly number: number;
   /** Container name, image tag or network name. */
   readonly target: string;
   /** Empty for the base and for host-wide steps. */
-  readonly slug: string;
+  readonly service: string;
   readonly cause: string;
 }
 
 /** A step without what only its executor needs: the same on every host. */
 export interface StepView extends StepCommon {
-  readonly kind: string;
+  readonly verb: string;
 }
 
-export type StepOf<K extends StepKind> = { readonly kind: K } & StepFields[K] & StepCommon;
-export type Step = { [K in StepKind]: StepOf<K> }[StepKind];
+export type StepOf<K extends StepVerb> = { readonly verb: K } & StepFields[K] & StepCommon;
+export type Step = { [K in StepVerb]: StepOf<K> }[StepVerb];
 
 /** A step that has no number yet. */
-export type Draft = { [K in StepKind]: { readonly kind: K } & StepFields[K] & Omit<StepCommon, "number"> }[StepKind];
+export type Draft = { [K in StepVerb]: { readonly verb: K } & StepFields[K] & Omit<StepCommon, "number"> }[StepVerb];
 
 export type RiskCode = "cut-sessions" | "restart-base" | "teardown";
 
@@ -81,12 +81,12 @@ export type PlanView = Omit<Plan, "steps"> & { readonly steps: readonly StepView
 
 export function formatPlan(plan: Pick<PlanView, "steps">): string {
   if (plan.steps.length === 0) return "nothing to do";
-  return plan.steps.map((step) => `${step.number} ${step.kind} ${step.target} (${step.cause})`).join("\n");
+  return plan.steps.map((step) => `${step.number} ${step.verb} ${step.target} (${step.cause})`).join("\n");
 }
 
 /** Names of the containers that the plan's steps act on. */
 export function plannedContainers(plan: Pick<Plan, "steps">): Set<string> {
-  return new Set(plan.steps.flatMap((step) => ("container" in step && step.kind !== "settle" ? [step.container] : [])));
+  return new Set(plan.steps.flatMap((step) => ("container" in step && step.verb !== "settle" ? [step.container] : [])));
 }
 
 /** Digest over anything JSON can say, in a stable form; 32 hex digits. */

@@ -1,5 +1,5 @@
 import type { ObservedDecky, Session } from "../observe/observed.ts";
-import type { Risk, Step, StepKind } from "./plan.ts";
+import type { Risk, Step, StepVerb } from "./plan.ts";
 
 export interface RiskInput {
   readonly observed: ObservedDecky;
@@ -23,7 +23,7 @@ function cutRisk(steps: readonly Step[], input: RiskInput): Risk[] {
 }
 
 function baseRisk(steps: readonly Step[], { observed, isTeardown }: RiskInput): Risk[] {
-  const disturbsBase = steps.some((step) => step.slug === "" && (step.kind === "recreate" || step.kind === "restart"));
+  const disturbsBase = steps.some((step) => step.service === "" && (step.verb === "recreate" || step.verb === "restart"));
   if (!disturbsBase || isTeardown) return [];
   const subjects = observed.containers.map((container) => container.name);
   const message = `all ${subjects.length} containers of the decky restart`;
@@ -35,13 +35,13 @@ function teardownRisk(steps: readonly Step[], { observed, isTeardown }: RiskInpu
   return [{ code: "teardown", count: 1, message: "the decky and its stored identity go away", subjects: [observed.name] }];
 }
 
-const disturbing: ReadonlySet<StepKind> = new Set(["recreate", "restart", "stop", "remove"]);
+const disturbing: ReadonlySet<StepVerb> = new Set(["recreate", "restart", "stop", "remove"]);
 
 /** Sessions on ports of services that the plan disturbs. A teardown or a new base cuts all. */
 function cutSessions(steps: readonly Step[], { observed, portsOf }: RiskInput): readonly Session[] {
-  const disturbed = steps.filter((step) => disturbing.has(step.kind));
-  if (disturbed.some((step) => step.slug === "")) return observed.sockets.sessions;
-  const slugs = new Set(disturbed.map((step) => step.slug));
+  const disturbed = steps.filter((step) => disturbing.has(step.verb));
+  if (disturbed.some((step) => step.service === "")) return observed.sockets.sessions;
+  const slugs = new Set(disturbed.map((step) => step.service));
   const ports = new Set([...slugs].flatMap((slug) => portsOf(slug)));
   return observed.sockets.sessions.filter((session) => ports.has(session.port));
 }

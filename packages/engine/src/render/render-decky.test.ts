@@ -172,7 +172,7 @@ describe("a rendered decky", () => {
   describe("has a hash of each container", () => {
     const hashes = (of: DeckySpec) => {
       const { base: own, services } = render(of, { fingerprint: (text) => text });
-      return Object.fromEntries([["base", own.hash], ...services.map(({ slug, hash }) => [slug, hash])]) as Record<
+      return Object.fromEntries([["base", own.hash], ...services.map(({ service: slug, hash }) => [slug, hash])]) as Record<
         string,
         string
       >;

@@ -17,7 +17,7 @@ export interface ProjectFile {
 
 export interface WantedContainer {
   readonly name: string;
-  readonly slug: string;
+  readonly service: string;
   readonly hash: string;
   readonly image: ImageRecipe;
   readonly ports: readonly CatalogPort[];
@@ -160,7 +160,7 @@ function renderService(spec: DeckySpec, service: ServiceSpec, context: RenderCon
   return {
     wanted: {
       name,
-      slug: service.slug,
+      service: service.slug,
       hash,
       image,
       ports: entry.ports,

@@ -7,7 +7,7 @@ import type { LogEntry } from "../observe/logs.ts";
 export function toLogLine(entry: LogEntry): MessageInitShape<typeof LogLineSchema> {
   const at = new Date(entry.at);
   return {
-    service: entry.slug,
+    service: entry.service,
     stream: entry.stream,
     text: entry.text,
     ...(Number.isNaN(at.getTime()) ? {} : { at: timestampFromDate(at) }),
@@ -16,7 +16,7 @@ export function toLogLine(entry: LogEntry): MessageInitShape<typeof LogLineSchem
 
 export function fromLogLine(line: LogLine): LogEntry {
   return {
-    slug: line.service,
+    service: line.service,
     stream: line.stream === "stderr" ? "stderr" : "stdout",
     at: line.at === undefined || !isInTime(line.at) ? "" : timestampDate(line.at).toISOString(),
     text: line.text,

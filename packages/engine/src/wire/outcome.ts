@@ -86,10 +86,10 @@ export function toPlanMessage(plan: PlanView): PlanMessage {
   return create(PlanSchema, {
     steps: plan.steps.map((step) => ({
       number: step.number,
-      verb: step.kind,
+      verb: step.verb,
       target: step.target,
       cause: step.cause,
-      service: step.slug,
+      service: step.service,
     })),
     untouched: [...plan.untouched],
     risks: plan.risks.map((risk) => ({ ...risk, subjects: [...risk.subjects] })),
@@ -104,10 +104,10 @@ export function fromPlanMessage(plan: PlanMessage | undefined): PlanView {
   return {
     steps: (plan?.steps ?? []).map(({ number, verb, target, cause, service }) => ({
       number,
-      kind: verb,
+      verb,
       target,
       cause,
-      slug: service,
+      service,
     })),
     untouched: plan?.untouched ?? [],
     risks: (plan?.risks ?? []).flatMap((risk): Risk[] => {
@@ -120,13 +120,13 @@ export function fromPlanMessage(plan: PlanMessage | undefined): PlanView {
 
 export function toStepMessage(event: StepReport): OperationStep {
   const at = timestampFromDate(event.at);
-  const { number, kind, target, cause, slug } = event.step;
+  const { number, verb, target, cause, service } = event.step;
   return create(OperationStepSchema, {
     number,
-    verb: kind,
+    verb,
     target,
     cause,
-    service: slug,
+    service,
     ...(event.kind === "started"
       ? { state: StepState.RUNNING, startedAt: at }
       : { state: event.kind === "succeeded" ? StepState.SUCCEEDED : StepState.FAILED, finishedAt: at }),
@@ -137,10 +137,10 @@ export function toStepMessage(event: StepReport): OperationStep {
 export function fromStepMessage(message: OperationStep): StepReport {
   const step = {
     number: message.number,
-    kind: message.verb,
+    verb: message.verb,
     target: message.target,
     cause: message.cause,
-    slug: message.service,
+    service: message.service,
   };
   switch (message.state) {
     case StepState.SUCCEEDED:
@@ -159,7 +159,7 @@ export function toReceiptMessage(receipt: Receipt): MessageInitShape<typeof Rece
     othersUnchanged: receipt.othersUnchanged,
     containers: receipt.containers.map((container) => ({
       name: container.name,
-      service: container.slug,
+      service: container.service,
       verdict: verdicts[container.verdict],
       planned: container.planned,
       ...(container.before === undefined ? {} : { before: { ...container.before } }),
@@ -175,7 +175,7 @@ function fromReceiptMessage(receipt: ReceiptMessage | undefined): Receipt {
     othersUnchanged: receipt?.othersUnchanged ?? false,
     containers: (receipt?.containers ?? []).map((container) => ({
       name: container.name,
-      slug: container.service,
+      service: container.service,
       before: facts(container.before),
       after: facts(container.after),
       verdict: wordOf(verdicts, container.verdict, "unchanged"),

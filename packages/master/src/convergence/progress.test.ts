@@ -6,7 +6,7 @@ import { createProgress, type ProgressOptions, recordedOperation } from "./progr
 
 const op = (id: string, more: Partial<NewOperation> = {}) => makeOperation({ id, kind: "add_service", actor: "ann", ...more });
 const error = { reason: "APPLY_FAILED", message: "no", next: [], outputTail: [], undone: false } as const;
-const step = { number: 1, kind: "create", target: "web-ssh", cause: "requested", slug: "ssh" };
+const step = { number: 1, verb: "create", target: "web-ssh", cause: "requested", service: "ssh" };
 const at = (second: number) => new Date(Date.UTC(2026, 0, 1, 0, 0, second));
 const started: StepReport = { kind: "started", step, at: at(1) };
 const succeeded: StepReport = { kind: "succeeded", step, at: at(2) };

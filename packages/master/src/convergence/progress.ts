@@ -69,7 +69,7 @@ export function createProgress({ log, open, appliedRevision, attempt, record }: 
       changed();
     },
     onStep(event) {
-      const { number, kind: verb, target, cause, slug: service } = event.step;
+      const { number, verb, target, cause, service } = event.step;
       steps.set(number, {
         operationId,
         attempt,

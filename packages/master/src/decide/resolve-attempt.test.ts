@@ -90,7 +90,11 @@ function outcome(failure: HostOutcome["failure"], state: "running" | "degraded" 
 const applied = outcome(undefined);
 /** A step failed that was about a service; without one, about the base. */
 const failed = (slug = "") =>
-  outcome({ step: { number: 1, kind: "create", target: `web-${slug}`, cause: "", slug }, message: "no", outputTail: [] });
+  outcome({
+    step: { number: 1, verb: "create", target: `web-${slug}`, cause: "", service: slug },
+    message: "no",
+    outputTail: [],
+  });
 const interrupted: AttemptEnd = { kind: "interrupted" };
 const refused: AttemptEnd = { kind: "refused", error: { ...error, reason: "PLAN_CHANGED" } };
 

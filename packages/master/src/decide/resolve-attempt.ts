@@ -90,7 +90,7 @@ function endState(
 function resolveFailed(situation: Situation, attempt: Attempt, end: AttemptEnd, context: DecisionContext): Resolution {
   const { open } = situation;
   const outcome = end.kind === "done" ? end.outcome : undefined;
-  const slug = outcome?.failure?.step.slug ?? "";
+  const slug = outcome?.failure?.step.service ?? "";
   const isInterrupted = end.kind === "interrupted";
   const culprits = isInterrupted
     ? open.filter((operation) => operation.cancelRequested)

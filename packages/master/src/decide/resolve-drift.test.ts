@@ -13,8 +13,8 @@ const known: Partial<Decky> = {
 };
 const web = known as Decky;
 
-const settle: Step = { number: 1, kind: "settle", container: "web-ssh", target: "web-ssh", slug: "ssh", cause: "must listen" };
-const create: Step = { number: 1, kind: "create", container: "web-ssh", target: "web-ssh", slug: "ssh", cause: "missing" };
+const settle: Step = { number: 1, verb: "settle", container: "web-ssh", target: "web-ssh", service: "ssh", cause: "must listen" };
+const create: Step = { number: 1, verb: "create", container: "web-ssh", target: "web-ssh", service: "ssh", cause: "missing" };
 
 function seen(steps: readonly Step[], state: "running" | "degraded" = "running", message = ""): Checked["seen"] {
   const judged: CheckedDecky["judged"] = { state, message, baseId: "b", services: [] };

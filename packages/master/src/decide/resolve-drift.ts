@@ -42,5 +42,5 @@ export function resolveDrift({ decky, seen, policy, checkedAt }: Checked): Resol
 
 /** Waiting for a port that does not listen yet is nothing to do. */
 export function isQuiet(plan: Pick<Plan, "steps">): boolean {
-  return plan.steps.every((step) => step.kind === "settle");
+  return plan.steps.every((step) => step.verb === "settle");
 }

@@ -183,10 +183,10 @@ export function toPlanRecord(plan: PlanView, text: string, baseRevision: number,
   return {
     steps: plan.steps.map((step) => ({
       number: step.number,
-      verb: step.kind,
+      verb: step.verb,
       target: step.target,
       cause: step.cause,
-      service: step.slug,
+      service: step.service,
     })),
     untouched: plan.untouched,
     risks: plan.risks,

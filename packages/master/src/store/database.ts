@@ -7,6 +7,7 @@ import { FleetSize1764100000000 } from "./migrations/1764100000000-fleet-size.ts
 import { Swarm1764200000000 } from "./migrations/1764200000000-swarm.ts";
 import { Moves1764350000000 } from "./migrations/1764350000000-moves.ts";
 import { Versions1764500000000 } from "./migrations/1764500000000-versions.ts";
+import { Receipts1764600000000 } from "./migrations/1764600000000-receipts.ts";
 import { SnakeCaseNames } from "./naming.ts";
 import { entities } from "./tables.ts";
 import { Transaction, type Tx } from "./transaction.ts";
@@ -68,7 +69,14 @@ export async function openDatabase(address: DatabaseAddress): Promise<Database> 
       : { host: address.socketFolder, database: address.database, username: address.user }),
     entities,
     namingStrategy: new SnakeCaseNames(),
-    migrations: [Initial1764000000000, FleetSize1764100000000, Swarm1764200000000, Moves1764350000000, Versions1764500000000],
+    migrations: [
+      Initial1764000000000,
+      FleetSize1764100000000,
+      Swarm1764200000000,
+      Moves1764350000000,
+      Versions1764500000000,
+      Receipts1764600000000,
+    ],
     poolSize: Object.values(connections).reduce((sum, count) => sum + count, 0),
     applicationName: "decnet-master",
     connectTimeoutMS: 10_000,

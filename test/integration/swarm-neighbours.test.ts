@@ -133,7 +133,7 @@ describe("on a worker with several deckies", () => {
     });
     const specs = await openSpecStore(join(folder, "specs"), catalog, (_, error) => expect.fail(String(error)));
     const stopping = new AbortController();
-    const runner = createRunner({ engine: () => opened, specs, parallel: 2, stopping: stopping.signal });
+    const runner = createRunner({ engine: await opened, specs, parallel: 2, stopping: stopping.signal });
     const name = `${swarm.master.prefix}-late`;
     const target = (revision: number, slugs: readonly string[]): PresentTarget => ({
       kind: "present",

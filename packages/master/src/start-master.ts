@@ -10,9 +10,10 @@ import { createReleasers, type Releasers } from "@decnet/common/runtime/releaser
 import { repeatUntilAborted } from "@decnet/common/runtime/repeat";
 import { loadCatalog } from "@decnet/engine/catalog/load";
 import type { Catalog } from "@decnet/engine/catalog/types";
-import { type Engine, type EngineOptions, openEngine } from "@decnet/engine/engine";
+import type { Engine } from "@decnet/engine/engine";
 import type { StepBoundary } from "@decnet/engine/execute/execute-plan";
 import { keepImagesPruned } from "@decnet/engine/keep-images-pruned";
+import { createLazyEngine, type OpenEngine } from "@decnet/engine/lazy-engine";
 import { createAcceptedCertificates } from "./access/accepted-certificates.ts";
 import { ensureAdminToken } from "./access/admin-token.ts";
 import { createAuditInterceptor } from "./access/audit.ts";
@@ -46,7 +47,7 @@ export interface MasterOptions {
   /** Aborted: a start that is still under way is given up, and leaves nothing running. */
   readonly giveUp?: AbortSignal;
   /** What opens the engine of the master's own host; a bench of the control plane alone gives one that makes no containers. */
-  readonly openHostEngine?: (options: EngineOptions) => Promise<Engine>;
+  readonly openHostEngine?: OpenEngine;
 }
 
 export interface Master {
@@ -106,7 +107,7 @@ export async function startMaster(options: MasterOptions): Promise<Master> {
 }
 
 async function prepare(options: MasterOptions, releasers: Releasers): Promise<Ground> {
-  const { config, log, boundary, giveUp = new AbortController().signal, openHostEngine = openEngine } = options;
+  const { config, log, boundary, giveUp = new AbortController().signal, openHostEngine } = options;
   const catalog = await loadCatalog(config.catalogFolders);
   const lock = await lockFolder(config.dataDir, "decnet master", 0o711);
   releasers.add(lock.release);
@@ -119,17 +120,24 @@ async function prepare(options: MasterOptions, releasers: Releasers): Promise<Gr
   });
   giveUp.throwIfAborted();
   const installation = await installationId(database);
-  const engine = await openHostEngine({
-    instance: installation,
-    dataDir: config.dataDir,
-    catalog,
-    fingerprint: box.fingerprint,
-    socketPath: config.dockerSocket,
-    composePath: config.composePath,
-    minFreeBytes: config.minFreeBytes,
-    ...(boundary === undefined ? {} : { boundary }),
-  });
-  for (const warning of engine.warnings) log.warn("the engine lacks something", { warning });
+  const engine = createLazyEngine(
+    {
+      instance: installation,
+      dataDir: config.dataDir,
+      catalog,
+      fingerprint: box.fingerprint,
+      socketPath: config.dockerSocket,
+      composePath: config.composePath,
+      minFreeBytes: config.minFreeBytes,
+      ...(boundary === undefined ? {} : { boundary }),
+    },
+    {
+      open: openHostEngine,
+      onOpened: ({ warnings }) => warnings.forEach((warning) => void log.warn("the engine lacks something", { warning })),
+    },
+  );
+  // Its own deckies wait for it; workers have a control plane meanwhile.
+  void engine.ping().catch((error: unknown) => log.warn("the engine of this host is away", { err: error }));
   const stopping = new AbortController();
   // Every call and every decky that waits listens to it: many are no leak.
   setMaxListeners(0, stopping.signal);

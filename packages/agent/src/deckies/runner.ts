@@ -45,7 +45,7 @@ export interface AbsentDecky {
 }
 
 export interface RunnerOptions {
-  readonly engine: () => Promise<Engine>;
+  readonly engine: Engine;
   readonly specs: SpecStore;
   readonly parallel: number;
   readonly stopping: AbortSignal;
@@ -76,7 +76,7 @@ export function createRunner({ engine, specs, parallel, stopping }: RunnerOption
     const key = deckyKey(decky);
     const known = specs.get(key);
     if (known !== undefined) await specs.put({ ...known, leaving: true, outcome: undefined });
-    const outcome = await (await engine()).apply(decky, { ...options, signal });
+    const outcome = await engine.apply(decky, { ...options, signal });
     if (outcome.failure === undefined) await specs.forget(key);
     return outcome;
   };
@@ -87,7 +87,7 @@ export function createRunner({ engine, specs, parallel, stopping }: RunnerOption
     const isSame = known?.target.id === target.id && known.target.spec.revision === target.spec.revision;
     const earlier = isSame ? known : undefined;
     let begun = earlier?.begun;
-    const outcome = await (await engine()).apply(target, {
+    const outcome = await engine.apply(target, {
       // A plan that was begun was the expected one then; what was made of it since is no reason to refuse it.
       expectedDigest: earlier === undefined ? options.expectedDigest : "",
       composeHashes: known?.made,
@@ -116,7 +116,7 @@ export function createRunner({ engine, specs, parallel, stopping }: RunnerOption
 
   return {
     async plan(target) {
-      return (await (await engine()).plan(target)).plan;
+      return (await engine.plan(target)).plan;
     },
     async apply(target, options) {
       const key = deckyKey(target.spec);
@@ -143,7 +143,7 @@ export function createRunner({ engine, specs, parallel, stopping }: RunnerOption
           await runApply(now.target, options, signal);
           return undefined;
         }
-        const outcome = await (await engine()).apply(now.target, { ...options, composeHashes: now.made, signal });
+        const outcome = await engine.apply(now.target, { ...options, composeHashes: now.made, signal });
         await specs.put({ ...now, made: outcome.failure === undefined ? learnMade(now.made, outcome) : undefined });
         return outcome;
       });

@@ -17,7 +17,7 @@ import type { AcceptedDecky, SpecStore } from "./spec-store.ts";
 export type DriftPolicy = "repair" | "report";
 
 export interface WatchOptions {
-  readonly engine: () => Promise<Engine>;
+  readonly engine: Engine;
   readonly specs: SpecStore;
   readonly runner: Runner;
   readonly reports: ReportQueue;
@@ -140,7 +140,7 @@ export function createWatch({ engine, specs, runner, reports, policy, log }: Wat
       const made = new Map(present.map(({ decky }) => [decky.target.spec, decky.made]));
       let checked: Awaited<ReturnType<Engine["check"]>>;
       try {
-        checked = await (await engine()).check([...made.keys()], (spec) => made.get(spec));
+        checked = await engine.check([...made.keys()], (spec) => made.get(spec));
       } catch (error) {
         await sayEngine(error instanceof Error ? error.message : String(error));
         return;

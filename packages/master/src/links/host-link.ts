@@ -37,8 +37,11 @@ export interface LocalHost extends HostLink {
 
 export function createLocalHost(engine: Engine): LocalHost {
   return {
-    name: "local",
     ...engine,
+    name: "local",
+    get warnings() {
+      return engine.warnings;
+    },
     plan: async (target) => (await engine.plan(target)).plan,
     prepareImages: (targets, signal) =>
       engine.prepareImages(

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { AppError } from "@decnet/common/errors/app-error";
 import type { Logger } from "@decnet/common/logging/logger";
 import { createErrorInterceptor } from "@decnet/common/rpc/error-interceptor";
+import { createRefusalLog } from "@decnet/common/rpc/log-refusals";
 import { startRpcServer } from "@decnet/common/rpc/server";
 import { writeFileAtomically } from "@decnet/common/runtime/atomic-file";
 import { lockFolder } from "@decnet/common/runtime/folder-lock";
@@ -82,7 +83,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       log.error("an accepted spec cannot be read and is left alone", { file, err: error }),
     );
     const reports = await openReportQueue(join(config.stateDir, "reports"), config.reportQueue);
-    const runner = createRunner({ engine, specs, parallel: config.parallel, stopping: stopping.signal });
+    const runner = createRunner({ engine, specs, parallel: config.parallel, stopping: stopping.signal, log });
     const policy = await openPolicy(join(config.stateDir, "drift-policy"));
     const watch = createWatch({ engine, specs, runner, reports, policy: policy.get, log });
     const readOwnFacts = shared?.facts ?? (() => readFacts({ ...config, version, catalogueDigest: catalog.digest }));
@@ -112,7 +113,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       runner,
       reports,
       routes: createAgentRoutes(parts),
-      interceptors: [errors],
+      interceptors: [createRefusalLog(log, () => "master"), errors],
       log,
       stopping: stopping.signal,
       checkedMsAgo: watch.checkedMsAgo,
@@ -125,7 +126,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       host: "127.0.0.1",
       port: config.port,
       routes: createAgentRoutes(parts),
-      interceptors: [errors, createLocalGate()],
+      interceptors: [createRefusalLog(log, () => ""), errors, createLocalGate()],
       onDefect: (error) => log.error("a request could not be handled", { err: error }),
       fallback: (_, response) => {
         const { connected, message } = connection.state();

@@ -4,6 +4,7 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import type { Logger } from "@decnet/common/logging/logger";
 import { createErrorInterceptor } from "@decnet/common/rpc/error-interceptor";
+import { createRefusalLog } from "@decnet/common/rpc/log-refusals";
 import { type RpcServer, startRpcServer } from "@decnet/common/rpc/server";
 import { type FolderLock, lockFolder } from "@decnet/common/runtime/folder-lock";
 import { createReleasers, type Releasers } from "@decnet/common/runtime/releasers";
@@ -16,7 +17,7 @@ import { keepImagesPruned } from "@decnet/engine/keep-images-pruned";
 import { createLazyEngine, type OpenEngine } from "@decnet/engine/lazy-engine";
 import { createAcceptedCertificates } from "./access/accepted-certificates.ts";
 import { ensureAdminToken } from "./access/admin-token.ts";
-import { createAuditInterceptor } from "./access/audit.ts";
+import { callerName, createAuditInterceptor } from "./access/audit.ts";
 import { createAuthInterceptor } from "./access/authenticate.ts";
 import { type Changes, createChanges } from "./changes/changes.ts";
 import type { MasterConfig } from "./config.ts";
@@ -226,6 +227,7 @@ async function listen(ground: Ground): Promise<Listening> {
     routes: createRoutes(parts),
     interceptors: [
       metrics.interceptor,
+      createRefusalLog(log, callerName),
       createErrorInterceptor(log),
       createAuditInterceptor(store.audit),
       createAuthInterceptor(store.tokens, store.hosts, accepted),

@@ -1,4 +1,5 @@
 import { AppError } from "@decnet/common/errors/app-error";
+import type { Logger } from "@decnet/common/logging/logger";
 import type { ApplyOutcome, Engine } from "@decnet/engine/engine";
 import { beginReceipt, joinReceipts } from "@decnet/engine/execute/receipt";
 import { type ComposeHashes, composeHashesOf } from "@decnet/engine/observe/observed";
@@ -49,9 +50,10 @@ export interface RunnerOptions {
   readonly specs: SpecStore;
   readonly parallel: number;
   readonly stopping: AbortSignal;
+  readonly log: Logger;
 }
 
-export function createRunner({ engine, specs, parallel, stopping }: RunnerOptions): Runner {
+export function createRunner({ engine, specs, parallel, stopping, log }: RunnerOptions): Runner {
   const turns = createTurns(parallel, stopping);
 
   const superseded = (key: string, revision: number, newer: number) =>
@@ -70,6 +72,12 @@ export function createRunner({ engine, specs, parallel, stopping }: RunnerOption
   const supersede = (key: string, revision: number) =>
     turns.supersede(key, revision, (running) => superseded(key, running, revision));
 
+  const tell = (what: string, key: string, { plan, failure }: Pick<HostOutcome, "plan" | "failure">, revision?: number) => {
+    const subject = { decky: key, ...(revision === undefined ? {} : { revision }), steps: plan.steps.length };
+    if (failure === undefined) log.info(what, subject);
+    else log.info(`${what} without success`, { ...subject, step: failure.step?.verb ?? "", message: failure.message });
+  };
+
   const absentRevision = Number.MAX_SAFE_INTEGER;
 
   const runRemoval = async (decky: AbsentDecky, options: RunOptions, signal: AbortSignal): Promise<HostOutcome> => {
@@ -77,6 +85,7 @@ export function createRunner({ engine, specs, parallel, stopping }: RunnerOption
     const known = specs.get(key);
     if (known !== undefined) await specs.put({ ...known, leaving: true, outcome: undefined });
     const outcome = await engine.apply(decky, { ...options, signal });
+    tell("a decky was removed", key, outcome);
     if (outcome.failure === undefined) await specs.forget(key);
     return outcome;
   };
@@ -108,6 +117,7 @@ export function createRunner({ engine, specs, parallel, stopping }: RunnerOption
     const told = isRepeated ? earlier.outcome : { plan: outcome.plan, receipt, failure: outcome.failure };
     const final = { ...told, judged: outcome.judged };
     const hold = outcome.failure !== undefined;
+    tell("a decky was applied", deckyKey(target.spec), outcome, target.spec.revision);
     // After a failure nobody knows what is whose.
     const made = hold ? undefined : learnMade(known?.made, outcome);
     await specs.put({ target, leaving: false, hold, outcome: final, begun, made });
@@ -144,6 +154,7 @@ export function createRunner({ engine, specs, parallel, stopping }: RunnerOption
           return undefined;
         }
         const outcome = await engine.apply(now.target, { ...options, composeHashes: now.made, signal });
+        tell("a decky was repaired", key, outcome, now.target.spec.revision);
         await specs.put({ ...now, made: outcome.failure === undefined ? learnMade(now.made, outcome) : undefined });
         return outcome;
       });

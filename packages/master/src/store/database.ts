@@ -96,8 +96,16 @@ export async function openDatabase(address: DatabaseAddress): Promise<Database> 
   });
   const retried = <T>(work: () => Promise<T>) => retry(() => guard(work));
   const transact = <T>(work: (tx: Tx) => Promise<T>) =>
-    retried(() => source.transaction((manager: EntityManager) => work(new Transaction(manager))));
-  const alone = new Transaction(source.manager);
+    retried(async () => {
+      let tx: Transaction | undefined;
+      const result = await source.transaction((manager: EntityManager) => {
+        tx = new Transaction(manager);
+        return work(tx);
+      });
+      if (tx !== undefined) Transaction.committed(tx);
+      return result;
+    });
+  const alone = new Transaction(source.manager, true);
   return {
     transaction: (work, turn) =>
       turn === undefined ? transactions(() => transact(work)) : agents(() => transact(work), turn.signal),

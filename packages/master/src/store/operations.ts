@@ -1,4 +1,5 @@
 import { AppError } from "@decnet/common/errors/app-error";
+import type { Logger } from "@decnet/common/logging/logger";
 import {
   type Operation,
   type OperationPatch,
@@ -11,6 +12,7 @@ import { createCodec } from "./codec.ts";
 import { In } from "./conditions.ts";
 import type { Database, Tx } from "./database.ts";
 import { type FilterConditions, type ListedRows, type ListRequest, listRows } from "./list-rows.ts";
+import { createOperationLog } from "./operation-log.ts";
 import { Operations, Steps } from "./tables.ts";
 import { managerOf } from "./transaction.ts";
 import { insertJson, updateRows, upsertRows } from "./write.ts";
@@ -71,14 +73,23 @@ const codec = createCodec(Operations);
 const isOpen = In([...openStates]);
 const waitedFor = { state: true, deckyId: true, host: true } as const satisfies Record<keyof WaitedFor, true>;
 
-export function createOperationStore(database: Database): OperationStore {
+export function createOperationStore(database: Database, log: Logger): OperationStore {
+  const journal = createOperationLog(log);
   const repository = (tx: Tx) => managerOf(tx).getRepository(Operations);
+  const insert: OperationStore["insert"] = async (tx, rows) => {
+    await insertJson(tx, codec, rows);
+    tx.afterwards(() => rows.forEach(journal.accepted));
+  };
   return {
-    insert: (tx, rows) => insertJson(tx, codec, rows),
+    insert,
     async update(tx, ids, patch) {
-      if (ids.length > 0) await updateRows(tx, Operations, { id: In([...ids]), state: isOpen }, patch);
+      if (ids.length === 0) return;
+      const where = { id: In([...ids]), state: isOpen };
+      const ending = patch.finishedAt === undefined ? [] : await repository(tx).findBy(where);
+      await updateRows(tx, Operations, where, patch);
+      tx.afterwards(() => ending.forEach((row) => void journal.ended({ ...row, ...patch })));
     },
-    add: (row) => database.transaction((tx) => insertJson(tx, codec, [row])),
+    add: (row) => database.transaction((tx) => insert(tx, [row])),
     lock: async (tx, id) => (await repository(tx).findOne({ where: { id }, lock: { mode: "for_no_key_update" } })) ?? undefined,
     async openOfDeckies(tx, deckyIds) {
       if (deckyIds.length === 0) return [];

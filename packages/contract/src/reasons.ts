@@ -194,6 +194,21 @@ export const reasons = {
     exit: 6,
     next: [{ advice: "Check the database and try again; nothing was changed." }],
   },
+  STORAGE_FULL: {
+    code: Code.Unavailable,
+    exit: 6,
+    next: [{ advice: "Free disk space where the database is; nothing was changed, and the master goes on by itself." }],
+  },
+  STORAGE_READ_ONLY: {
+    code: Code.Unavailable,
+    exit: 6,
+    next: [{ advice: "Connect the master to the primary server, or end its read-only mode; nothing was changed." }],
+  },
+  STORAGE_UNSUITABLE: {
+    code: Code.FailedPrecondition,
+    exit: 6,
+    next: [{ advice: "Make the master a database of its own: createdb --encoding UTF8 --template template0 decnet" }],
+  },
   IMAGE_UNAVAILABLE: {
     code: Code.FailedPrecondition,
     exit: 7,

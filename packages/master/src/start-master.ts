@@ -33,6 +33,7 @@ import { createLocalHost, type LocalHost } from "./links/host-link.ts";
 import { createHostRegistry, type HostRegistry } from "./links/host-registry.ts";
 import { createMetrics, createPlainHttp, type Metrics } from "./metrics.ts";
 import { hostEvent } from "./model/events.ts";
+import { createReadiness, type Readiness } from "./readiness.ts";
 import { createRoutes } from "./rpc/routes.ts";
 import { installationId } from "./store/installation.ts";
 import { openStorage } from "./store/open-storage.ts";
@@ -70,6 +71,7 @@ interface Ground {
   readonly engine: Engine;
   readonly local: LocalHost;
   readonly metrics: Metrics;
+  readonly readiness: Readiness;
   readonly stopping: AbortController;
 }
 
@@ -144,6 +146,7 @@ async function prepare(options: MasterOptions, releasers: Releasers): Promise<Gr
   setMaxListeners(0, stopping.signal);
   // Also when starting fails half way: nothing goes on by itself while the database is closed.
   releasers.add(() => stopping.abort(new Error("the master is shutting down")));
+  const isStopping = () => stopping.signal.aborted;
   return {
     options,
     lock,
@@ -154,6 +157,7 @@ async function prepare(options: MasterOptions, releasers: Releasers): Promise<Gr
     engine,
     local: createLocalHost(engine),
     metrics: createMetrics(options.version),
+    readiness: createReadiness({ database: database.ping, engine: () => engine.ping(), isStopping }),
     stopping,
   };
 }
@@ -167,7 +171,7 @@ interface Listening {
 }
 
 async function listen(ground: Ground): Promise<Listening> {
-  const { options, catalog, box, store, installation, local, metrics, stopping } = ground;
+  const { options, catalog, box, store, installation, local, metrics, readiness, stopping } = ground;
   const { config, log, version } = options;
   const authority = await openOwnAuthority(config.dataDir, installation);
   const hosts = createHostRegistry({
@@ -216,7 +220,7 @@ async function listen(ground: Ground): Promise<Listening> {
     installation,
     fingerprint: box.fingerprint,
     version,
-    isReady: () => !stopping.signal.aborted,
+    isReady: readiness.isReady,
   };
   // Before anybody can begin one: what is open now was left by the last start.
   await changes.batches.closeOrphans();
@@ -232,7 +236,7 @@ async function listen(ground: Ground): Promise<Listening> {
       createAuditInterceptor(store.audit),
       createAuthInterceptor(store.tokens, store.hosts, accepted),
     ],
-    fallback: createPlainHttp(metrics, () => readiness(ground)),
+    fallback: createPlainHttp(metrics, readiness),
     onDefect: (error) => log.error("a request could not be handled", { err: error }),
     maxRequestBytes: 4 << 20,
     ...(port.tls === undefined ? {} : { tls: port.tls }),
@@ -257,7 +261,7 @@ async function welcome(name: string, store: Store, { converger }: Convergence): 
 
 /** Whatever goes on by itself until the master stops. */
 async function startBackground(
-  { options, store, engine, local, metrics, stopping }: Ground,
+  { options, store, engine, local, metrics, readiness, stopping }: Ground,
   { converger }: Convergence,
   { hostChanges }: Changes,
   hosts: HostRegistry,
@@ -266,6 +270,7 @@ async function startBackground(
   const { signal } = stopping;
   const check = createDriftCheck(local, { store, converger, log, onDrift: metrics.drift });
   await Promise.all([
+    readiness.watch(signal),
     watchSilence({ store, hosts, log, stopping: signal, graceMs: silenceGraceMs }),
     repeatUntilAborted(
       config.driftIntervalMs,
@@ -275,13 +280,4 @@ async function startBackground(
     ),
     keepImagesPruned(engine, signal, log),
   ]);
-}
-
-async function readiness({ store, local }: Ground): Promise<Record<string, string>> {
-  const check = async (ask: () => Promise<unknown>) =>
-    ask().then(
-      () => "ok",
-      (error: unknown) => (error instanceof Error ? error.message : String(error)),
-    );
-  return { database: await check(store.ping), engine: await check(() => local.ping()) };
 }

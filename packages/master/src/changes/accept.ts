@@ -3,7 +3,7 @@ import type { MutationOptions } from "../decide/resolve-mutation.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
 import type { AuditTicket } from "../model/access.ts";
 import type { Operation, OperationRecord } from "../model/operation.ts";
-import { violatedConstraint } from "../store/database.ts";
+import { violatedConstraint } from "../store/database-errors.ts";
 import type { Store } from "../store/store.ts";
 
 /** Who asks for a change, and how it is to be done. */

@@ -4,7 +4,7 @@ import { nextStep } from "../decide/next-step.ts";
 import { resolvePostponed, retryDelayMs } from "../decide/resolve-waiting.ts";
 import type { Situation } from "../decide/situation.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
-import { isStorageUnavailable } from "../store/database.ts";
+import { isStorageFault } from "../store/database-errors.ts";
 import type { Store } from "../store/store.ts";
 import type { Attempts } from "./attempts.ts";
 import { createDrivers } from "./drivers.ts";
@@ -132,11 +132,11 @@ export function createConverger(options: ConvergerOptions): Converger {
   };
 
   /**
-   * The host or the database is away: what is wanted stays wanted, and is tried again later. A database that is away says nothing
-   * about the host.
+   * The host or the database is away: what is wanted stays wanted, and is tried again later. A database that is away, or
+   * full, says nothing about the host.
    */
   const postpone = async (deckyId: string, error: unknown): Promise<void> => {
-    if (isStorageUnavailable(error)) return drivers.wakeLater(deckyId, lookAgainMs);
+    if (isStorageFault(error)) return drivers.wakeLater(deckyId, lookAgainMs);
     const message = error instanceof Error ? error.message : String(error);
     try {
       const decide = (situation: Situation) => resolvePostponed(situation, message);

@@ -7,7 +7,8 @@ import type { AuditEntry } from "../model/access.ts";
 import type { Decky } from "../model/decky.ts";
 import type { OperationStep } from "../model/operation.ts";
 import { createCodec } from "./codec.ts";
-import { type Database, isStorageUnavailable, runIn, type Statement, type Tx } from "./database.ts";
+import { type Database, runIn, type Statement, type Tx } from "./database.ts";
+import { isStorageFault } from "./database-errors.ts";
 import { createOperationLog } from "./operation-log.ts";
 import { outboxLock } from "./outbox.ts";
 import type { Sealing } from "./sealing.ts";
@@ -147,7 +148,7 @@ export function createResolutions(database: Database, sealing: Sealing, log: Log
       most,
       keyOf: (decision) => decision.decky.id,
       // The round may have been stored without an answer: a decision that is made from what was there before is not made again.
-      mayRepeat: (error) => !isStorageUnavailable(error),
+      mayRepeat: (error) => !isStorageFault(error),
       serve: async (decisions) => {
         const stored = new Set((await database.run<{ id: string }>(commit, valuesOf(decisions))).map(({ id }) => id));
         return decisions.map((decision) => {

@@ -35,16 +35,27 @@ const pluginFolders = [
   "/usr/libexec/docker/cli-plugins",
 ];
 
-/** `pluginPath` is the docker-compose program to run; without one it is looked for where Docker looks. */
+export interface ComposeOptions {
+  /** Of the Docker client: ours alone, so that nobody's proxies, credentials or contexts get into decoys. */
+  readonly configFolder: string;
+  /** The docker-compose program to run; without one it is looked for where Docker looks. */
+  readonly pluginPath?: string | undefined;
+  readonly timeouts?: CommandTimeouts | undefined;
+}
+
+/** Where a daemon with this data folder has its Docker client's configuration. */
+export function dockerConfigOf(dataDir: string): string {
+  return join(dataDir, "docker");
+}
+
 export function createComposeCli(
   socketPath: string,
-  {
-    pluginPath,
-    timeouts = usualTimeouts,
-  }: { readonly pluginPath?: string | undefined; readonly timeouts?: CommandTimeouts | undefined } = {},
+  { configFolder, pluginPath, timeouts = usualTimeouts }: ComposeOptions,
 ): ComposeCli {
   const env = {
     DOCKER_HOST: `unix://${socketPath}`,
+    DOCKER_CONFIG: configFolder,
+    HOME: configFolder,
     COMPOSE_ANSI: "never",
     COMPOSE_PROGRESS: "plain",
     BUILDKIT_PROGRESS: "plain",

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { Catalog } from "../catalog/types.ts";
-import { type CommandTimeouts, type ComposeCli, createComposeCli } from "../docker/compose.ts";
+import { type CommandTimeouts, type ComposeCli, createComposeCli, dockerConfigOf } from "../docker/compose.ts";
 import { createEngineApi, type EngineApi } from "../docker/engine-api.ts";
 import type { StepBoundary } from "../execute/execute-plan.ts";
 import { createHostLinks, type HostLinks } from "../execute/host-links.ts";
@@ -59,7 +59,11 @@ const linksMs = 10_000;
 export async function openHostParts(options: EngineOptions): Promise<HostParts> {
   const { instance, catalog, fingerprint, minFreeBytes = 1 << 30 } = options;
   const api = createEngineApi(options.socketPath);
-  const compose = createComposeCli(options.socketPath, { pluginPath: options.composePath, timeouts: options.timeouts });
+  const compose = createComposeCli(options.socketPath, {
+    configFolder: dockerConfigOf(options.dataDir),
+    pluginPath: options.composePath,
+    timeouts: options.timeouts,
+  });
   const links = createHostLinks();
   const { major, version } = await api.version();
   const pinMac = major >= firstEngineThatPins;

@@ -181,7 +181,7 @@ export type FieldChange = Message<"decnet.v1.FieldChange"> & {
   action: ChangeAction;
 
   /**
-   * JSON.
+   * JSON. Of a long text the beginning, its length and its digest.
    *
    * @generated from field: string before = 3;
    */

@@ -52,6 +52,13 @@ describe("files and settings at the command line", () => {
     expect(planned.exit).toBe(2);
     expect(planned.stderr).toContain(`${file}:5:32: pasword: not a setting of ssh; did you mean password?`);
     expect(planned.stderr).toContain(`${file}:5:44: user has no value`);
+    await writeFile(
+      file,
+      "lan: { subnet: 10.1.2.0/24 }\ndeckies:\n  - name: a\n    services:\n      - { slug: ssh, config: { user: root } }\n",
+    );
+    const refusedThere = await run("fleet", "plan", "-f", file);
+    expect(refusedThere.exit).toBe(2);
+    expect(refusedThere.stderr).toContain(`${file}:5:38: user: cannot be root`);
     expect(await web.revision()).toBe(before);
   });
 });

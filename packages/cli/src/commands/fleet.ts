@@ -1,23 +1,32 @@
+import { fromConnectError } from "@decnet/common/rpc/errors";
 import { WantedFleetSchema } from "@decnet/contract/gen/decnet/v1/fleet_pb";
 import type { Command } from "commander";
 import { type ChangeFlags, runChange } from "../change.ts";
 import type { Cli } from "../cli.ts";
+import { openDocument } from "../documents/document.ts";
+import { placesOf } from "../documents/locate.ts";
 import { settingsRules } from "../documents/parse-settings.ts";
-import { readMessage } from "../documents/to-message.ts";
+import { toMessage } from "../documents/to-message.ts";
 import { changing, type SettingsFlags, takingSettings } from "../flags.ts";
+import { say } from "../output.ts";
 
 /** `decnet fleet …` */
 export function registerFleet(program: Command, cli: Cli): void {
   const fleetCommand = program.command("fleet").description("The whole fleet as one file.");
   const applyFleet = (file: string, flags: ChangeFlags & SettingsFlags) =>
     cli.withConnection(async (connection) => {
-      const fleet = readMessage(file, WantedFleetSchema, await settingsRules(connection, flags));
+      const document = openDocument(file);
+      const fleet = toMessage(document, WantedFleetSchema, await settingsRules(connection, flags));
       return runChange({
         flags,
         connection,
         asks: true,
         question: `Make the fleet what ${file} says`,
-        submit: (options) => connection.fleet.applyFleet({ fleet, options }),
+        submit: (options) =>
+          connection.fleet.applyFleet({ fleet, options }).catch((error: unknown) => {
+            for (const line of placesOf(document, fromConnectError(error).violations, "fleet")) say(line);
+            throw error;
+          }),
       });
     });
   changing(

@@ -22,6 +22,8 @@ export interface Document {
   readonly root: Node;
   /** The node that an alias stands for. */
   resolve(node: unknown): Node | undefined;
+  /** `file:line:column` */
+  place(at: unknown): string;
   problem(at: unknown, message: string): void;
   /** Throws when there are problems. */
   check(): void;
@@ -34,17 +36,15 @@ export function openDocument(file: string): Document {
   const parsed = parseDocument(readText(file), { schema: "failsafe", lineCounter: lines, prettyErrors: false });
   const name = file === "-" ? "standard input" : file;
   const problems: string[] = [];
-  const place = (offset: number | undefined) => {
+  const placeOf = (offset: number | undefined) => {
     const { line, col } = lines.linePos(offset ?? 0);
     return `${name}:${Math.max(line, 1)}:${Math.max(col, 1)}`;
   };
   const document: Omit<Document, "root"> = {
     file: name,
     resolve: (node) => (isAlias(node) ? node.resolve(parsed) : (node as Node | null)) ?? undefined,
-    problem(at, message) {
-      const range = (at as { readonly range?: readonly number[] | null } | null | undefined)?.range;
-      problems.push(`${place(range?.[0])}: ${message}`);
-    },
+    place: (at) => placeOf((at as { readonly range?: readonly number[] | null } | null | undefined)?.range?.[0]),
+    problem: (at, message) => void problems.push(`${document.place(at)}: ${message}`),
     check() {
       if (problems.length === 0) return;
       const shown = problems.slice(0, mostProblems);
@@ -52,7 +52,7 @@ export function openDocument(file: string): Document {
       throw new UsageError([...shown, ...(more > 0 ? [`and ${more} more`] : [])].join("\n"));
     },
   };
-  for (const { pos, message } of [...parsed.errors, ...parsed.warnings]) problems.push(`${place(pos[0])}: ${message}`);
+  for (const { pos, message } of [...parsed.errors, ...parsed.warnings]) problems.push(`${placeOf(pos[0])}: ${message}`);
   document.check();
   const root = document.resolve(parsed.contents);
   if (!isMap(root)) throw new UsageError(`${name} must hold a map`);

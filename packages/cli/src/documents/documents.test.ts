@@ -7,6 +7,8 @@ import { DriftPolicy, WantedFleetSchema } from "@decnet/contract/gen/decnet/v1/f
 import { BatchMutateRequestSchema } from "@decnet/contract/gen/decnet/v1/mutation_pb";
 import { afterAll, describe, expect, it } from "vitest";
 import { UsageError } from "../settings.ts";
+import { openDocument } from "./document.ts";
+import { placesOf } from "./locate.ts";
 import { parseSettings } from "./parse-settings.ts";
 import { readMessage, readSettings } from "./to-message.ts";
 import type { SettingsRules } from "./to-settings.ts";
@@ -217,4 +219,28 @@ deckies:
       "f.yaml:2:74: oops: not a setting of sample",
     ]);
   });
+});
+
+it("what the master refuses of a file is said with its place", () => {
+  writeFileSync(
+    file,
+    "lan: { subnet: x, ip_start: y }\ndeckies:\n  - name: A\n    services:\n      - { slug: ssh, config: { user: root } }\n",
+  );
+  const violations = [
+    { field: "fleet.lan.subnet", description: "is no network" },
+    { field: "fleet.lan.ip_start", description: "is no address" },
+    { field: "fleet.deckies[0].name", description: "is no name" },
+    { field: "fleet.deckies[0].services[0]", description: "user: cannot be root" },
+    { field: "fleet.deckies[0].services[0]", description: "password: is too long" },
+    { field: "fleet.deckies", description: "too many" },
+    { field: "options.reason", description: "not of this file" },
+  ];
+  expect(placesOf(openDocument(file), violations, "fleet").map((line) => line.replace(file, "f.yaml"))).toEqual([
+    "f.yaml:1:16: is no network",
+    "f.yaml:1:29: is no address",
+    "f.yaml:3:11: is no name",
+    "f.yaml:5:38: user: cannot be root",
+    "f.yaml:5:9: password: is too long",
+    "f.yaml:3:3: too many",
+  ]);
 });

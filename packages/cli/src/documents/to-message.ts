@@ -16,7 +16,10 @@ import { type SettingsRules, toSettings } from "./to-settings.ts";
 
 /** A file as a message: each word is what its field says. Throws UsageError with file, line and column of everything wrong. */
 export function readMessage<Desc extends DescMessage>(file: string, desc: Desc, rules: SettingsRules): MessageShape<Desc> {
-  const document = openDocument(file);
+  return toMessage(openDocument(file), desc, rules);
+}
+
+export function toMessage<Desc extends DescMessage>(document: Document, desc: Desc, rules: SettingsRules): MessageShape<Desc> {
   const json = toObject(document, document.root, desc, "the file", rules);
   document.check();
   try {

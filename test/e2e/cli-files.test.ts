@@ -16,6 +16,7 @@ describe("files and settings at the command line", () => {
   beforeEach(() => web.reset());
   afterAll(() => web?.dispose());
 
+  const head = "lan: { subnet: 10.1.2.0/24 }\ndeckies:\n  - name: a\n    services:\n";
   const refused = "sever_header: not a setting of http; did you mean server_header?";
 
   it("a setting that a service does not have is refused, or left out when told to", async () => {
@@ -44,18 +45,12 @@ describe("files and settings at the command line", () => {
 
   it("what is wrong in a file is said with its place, and nothing changes", async () => {
     const before = await web.revision();
-    await writeFile(
-      file,
-      "lan: { subnet: 10.1.2.0/24 }\ndeckies:\n  - name: a\n    services:\n      - { slug: ssh, config: { pasword: 1, user: ~ } }\n",
-    );
+    await writeFile(file, `${head}      - { slug: ssh, config: { pasword: 1, user: ~ } }\n`);
     const planned = await run("fleet", "plan", "-f", file);
     expect(planned.exit).toBe(2);
     expect(planned.stderr).toContain(`${file}:5:32: pasword: not a setting of ssh; did you mean password?`);
     expect(planned.stderr).toContain(`${file}:5:44: user has no value`);
-    await writeFile(
-      file,
-      "lan: { subnet: 10.1.2.0/24 }\ndeckies:\n  - name: a\n    services:\n      - { slug: ssh, config: { user: root } }\n",
-    );
+    await writeFile(file, `${head}      - { slug: ssh, config: { user: root } }\n`);
     const refusedThere = await run("fleet", "plan", "-f", file);
     expect(refusedThere.exit).toBe(2);
     expect(refusedThere.stderr).toContain(`${file}:5:38: user: cannot be root`);

@@ -190,7 +190,10 @@ describe("a fleet file", () => {
 lan: { subnet: 10.66.0.0/24, ip_start: 10.66.0.9 }
 drift_policy: report
 deckies:
-  - { name: web, count: 2, placement: { labels: { labels: { zone: 1, dc: on } } }, services: [{ slug: sample, config: { password: 007 } }] }
+  - name: web
+    count: 2
+    placement: { labels: { labels: { zone: 1, dc: on } } }
+    services: [{ slug: sample, config: { password: 007 } }]
   - { name: db, placement: { balanced: true }, services: }
 `);
     expect(read.lan?.ipStart).toBe("10.66.0.9");

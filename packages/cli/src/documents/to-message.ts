@@ -57,7 +57,8 @@ function toObject(document: Document, node: Node, desc: DescMessage, what: strin
 function unknownKey(key: string, desc: DescMessage): string {
   const names = desc.fields.map(({ jsonName }) => jsonName);
   const near = nearestName(key, names);
-  return `unknown key ${JSON.stringify(key.slice(0, 64))}; ${near === undefined ? `known here: ${names.join(", ")}` : `did you mean ${near}?`}`;
+  const hint = near === undefined ? `known here: ${names.join(", ")}` : `did you mean ${near}?`;
+  return `unknown key ${JSON.stringify(key.slice(0, 64))}; ${hint}`;
 }
 
 function toField(
@@ -114,9 +115,7 @@ function toEnum(document: Document, node: Node, what: string, desc: DescEnum): s
   if (known !== undefined) return known;
   const short = names.map((name) => name.slice(prefix.length));
   const near = nearestName(text.toUpperCase().replace(prefix, ""), short);
-  document.problem(
-    node,
-    `${what} is not ${JSON.stringify(text.slice(0, 64))}; ${near === undefined ? `one of ${names.join(", ")}` : `did you mean ${prefix}${near}?`}`,
-  );
+  const hint = near === undefined ? `one of ${names.join(", ")}` : `did you mean ${prefix}${near}?`;
+  document.problem(node, `${what} is not ${JSON.stringify(text.slice(0, 64))}; ${hint}`);
   return names[0] ?? "";
 }

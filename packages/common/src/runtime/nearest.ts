@@ -1,6 +1,6 @@
 /**
- * The candidate that a mistyped word most likely meant: at most two edits away, and fewer than half of the word's letters. Case and
- * separators do not count.
+ * The candidate that a mistyped word most likely meant: at most two edits away, and fewer than half of the word's letters. Case
+ * and separators do not count.
  */
 export function nearest(word: string, candidates: Iterable<string>): string | undefined {
   const folded = fold(word);

@@ -1,7 +1,10 @@
 import { formatPairs } from "./pairs.ts";
 import type { ConfigField, ConfigValue, ServiceConfig, ServiceDefinition } from "./types.ts";
 
-/** What a container gets: plain settings as environment; secrets, and what may be large, as files. Defaults are filled in here, never stored. */
+/**
+ * What a container gets: plain settings as environment; secrets, and what may be large, as files. Defaults are filled in here,
+ * never stored.
+ */
 export interface ContainerSettings {
   readonly env: Readonly<Record<string, string>>;
   readonly secrets: Readonly<Record<string, string>>;

@@ -203,8 +203,8 @@ function sortedEntries(map: Readonly<Record<string, unknown>>): [string, unknown
 }
 
 /**
- * JSON that is YAML as well: what YAML takes for a line break, or does not allow in a file, is escaped, so that every value arrives
- * as it is.
+ * JSON that is YAML as well: what YAML takes for a line break, or does not allow in a file, is escaped, so that every value
+ * arrives as it is.
  */
 function toYaml(value: ComposeValue): string {
   const odd = /[\u007f-\u009f\u2028\u2029\ufdd0-\ufdef\ufeff\ufffe\uffff]/g;

@@ -1,4 +1,4 @@
-/** Paths of the keys that an object of this JSON text has twice; JSON.parse keeps the last one in silence. The text is valid JSON. */
+/** Paths of the keys that an object of this text has twice; JSON.parse keeps the last one in silence. The text is valid JSON. */
 export function duplicateKeys(text: string): string[][] {
   const found: string[][] = [];
   const open: { readonly keys: Set<string> | undefined; at: string | number }[] = [];

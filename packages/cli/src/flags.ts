@@ -78,6 +78,16 @@ export function changing(command: Command, help?: Help): Command {
   );
 }
 
+/** For a command that takes settings of services. */
+export function takingSettings(command: Command): Command {
+  return command.option("--ignore-unknown", "leave out settings that the service does not have, instead of refusing them");
+}
+
+export interface SettingsFlags extends ReadFlags {
+  readonly file?: string;
+  readonly ignoreUnknown?: boolean;
+}
+
 function collect(value: string, before: string[] | undefined): string[] {
   return [...(before ?? []), value];
 }

@@ -1,4 +1,4 @@
-import { create, fromJson, type JsonObject, type MessageInitShape, toJson } from "@bufbuild/protobuf";
+import { create, type JsonObject, type MessageInitShape, toJson } from "@bufbuild/protobuf";
 import {
   type BatchChangeSchema,
   BatchMutateRequestSchema,
@@ -14,17 +14,19 @@ import { questionsFor } from "../change/confirm.ts";
 import { type ChangeFlags, type OptionsInit, optionsOf } from "../change/options.ts";
 import type { Cli } from "../cli.ts";
 import type { Connection } from "../connection.ts";
-import { changing, formOf } from "../flags.ts";
+import { parseSettings, settingsRules } from "../documents/parse-settings.ts";
+import { readMessage } from "../documents/to-message.ts";
+import type { SettingsRules } from "../documents/to-settings.ts";
+import { changing, formOf, type SettingsFlags, takingSettings } from "../flags.ts";
 import { type Form, formatDocument, isForPrograms } from "../forms.ts";
 import { during, endLive, isInteractive, isVerbose, print, printRaw, progress, remark, say, showLive } from "../output.ts";
 import { ask, askHidden } from "../prompts.ts";
-import { parseSettings, readMap, UsageError } from "../settings.ts";
+import { UsageError } from "../settings.ts";
 import { exitOfResult, formatBatchCounters, formatBatchResult, planOfBatch } from "../text/batch.ts";
 import { worstExit } from "../text/verdict.ts";
 
-interface BatchFlags extends ChangeFlags {
+interface BatchFlags extends ChangeFlags, SettingsFlags {
   readonly select?: string;
-  readonly file?: string;
   readonly maxFailures?: number;
   readonly parallel?: number;
 }
@@ -43,8 +45,7 @@ const mostLines = 20;
 /** `decnet batch …` */
 export function registerBatch(program: Command, cli: Cli): void {
   changing(
-    program
-      .command("batch [action] [slug] [settings...]")
+    takingSettings(program.command("batch [action] [slug] [settings...]"))
       .description("One change on many deckies (add, remove, set, replace), or many changes from a file.")
       .option("--select <filter>", "the deckies, for instance host=edge-03,service=ftp")
       .option("-f, --file <file>", "changes from a YAML file, - for standard input")
@@ -60,7 +61,10 @@ export function registerBatch(program: Command, cli: Cli): void {
       body: '{"select":"service=ftp","changes":[{"remove":{"service":"ftp"}}],"maxFailures":2}',
     },
   ).action((action: string | undefined, slug: string | undefined, settings: string[], flags: BatchFlags) =>
-    cli.withConnection(async (connection) => runBatch(connection, await readRequest(action, slug, settings, flags), flags)),
+    cli.withConnection(async (connection) => {
+      const rules = await settingsRules(connection, flags);
+      return runBatch(connection, await readRequest(action, slug, settings, flags, rules), flags);
+    }),
   );
 }
 
@@ -74,6 +78,7 @@ async function readRequest(
   slug: string | undefined,
   settings: readonly string[],
   flags: BatchFlags,
+  rules: SettingsRules,
 ): Promise<Request> {
   if (flags.expect !== undefined || flags.expectPlan !== undefined)
     throw new UsageError("--expect and --expect-plan are for one decky");
@@ -84,12 +89,13 @@ async function readRequest(
   if (action === undefined) {
     if (flags.file === undefined)
       throw new UsageError("name a change (add, remove, set, replace) with --select, or a file with -f");
-    const request = readFile(flags.file);
-    return { ...request, ...(flags.select === undefined ? {} : { select: flags.select }), ...limits };
+    const request = readMessage(flags.file, BatchMutateRequestSchema, rules);
+    const { select, changes, parallel, maxFailures } = request;
+    return { select, changes, parallel, maxFailures, ...(flags.select === undefined ? {} : { select: flags.select }), ...limits };
   }
   if (slug === undefined || flags.select === undefined || flags.select === "")
     throw new UsageError("a change of many deckies is: decnet batch --select FILTER add|remove|set|replace SLUG [key=value…]");
-  const { config } = await parseSettings(settings, flags.file, askHidden);
+  const { config } = await parseSettings(settings, { file: flags.file, slug, rules }, askHidden);
   return { select: flags.select, changes: [changeOf(action, slug, config)], parallel: 0, maxFailures: 0, ...limits };
 }
 
@@ -106,16 +112,6 @@ function changeOf(action: string, service: string, config: JsonObject): MessageI
     }
     default:
       throw new UsageError(`a change is add, remove, set or replace, not ${JSON.stringify(action)}`);
-  }
-}
-
-function readFile(file: string): Request {
-  try {
-    const { select, changes, parallel, maxFailures } = fromJson(BatchMutateRequestSchema, readMap(file));
-    return { select, changes, parallel, maxFailures };
-  } catch (error) {
-    if (error instanceof UsageError) throw error;
-    throw new UsageError(`${file} is not a file of changes: ${error instanceof Error ? error.message : String(error)}`);
   }
 }
 

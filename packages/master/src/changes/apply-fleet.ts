@@ -17,6 +17,7 @@ import {
   type PlanRecord,
   toPlanRecord,
   unknownPlan,
+  withWarnings,
 } from "../model/operation.ts";
 import { diffServices } from "../model/services.ts";
 import { toTarget } from "../model/spec.ts";
@@ -71,7 +72,11 @@ export function createFleetChanges(options: FleetChangesOptions): FleetChanges {
   const differenceNow = (fleet: ExpandedFleet | undefined) => store.transaction((tx) => difference(tx, fleet));
 
   const operationOf = (request: FleetRequest, plan: PlanRecord): Operation =>
-    makeOperation({ ...requested(request), kind: request.fleet === undefined ? "teardown_fleet" : "apply_fleet", plan });
+    makeOperation({
+      ...requested(request),
+      kind: request.fleet === undefined ? "teardown_fleet" : "apply_fleet",
+      plan: withWarnings(plan, request.fleet?.warnings),
+    });
 
   const plan = async (request: FleetRequest): Promise<PlannedFleet> => {
     const changes = await differenceNow(request.fleet);

@@ -14,7 +14,7 @@ import {
 import { type Situation, servicesAt } from "../decide/situation.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
 import type { AuditTicket } from "../model/access.ts";
-import { hasEnded, type Operation, type OperationRecord, toPlanRecord, unknownPlan } from "../model/operation.ts";
+import { hasEnded, type Operation, type OperationRecord, toPlanRecord, unknownPlan, withWarnings } from "../model/operation.ts";
 import { diffServices } from "../model/services.ts";
 import { toTarget } from "../model/spec.ts";
 import { deckyNotFound, revisionNotFound } from "../store/deckies.ts";
@@ -70,7 +70,7 @@ export function createMutations({ store, door, hosts, converger, catalog }: Muta
       decky.desiredRevision,
       diffServices(before, mutation.leaves ? [] : after, catalog),
     );
-    const row = { ...newOperation(situation, mutation, new Date()), plan: record };
+    const row = { ...newOperation(situation, mutation, new Date()), plan: withWarnings(record, mutation.warnings) };
     return { situation, digest: record.digest, record: dryRunRecord(row) };
   };
 

@@ -1,7 +1,7 @@
 import type { Logger } from "@decnet/common/logging/logger";
 import { formatPlan, type PlanView } from "@decnet/engine/plan/plan";
 import type { StepReport } from "@decnet/engine/wire/outcome";
-import { type Operation, type OperationStep, type PlanRecord, toPlanRecord } from "../model/operation.ts";
+import { type Operation, type OperationStep, type PlanRecord, toPlanRecord, withWarnings } from "../model/operation.ts";
 
 export interface ProgressOptions {
   readonly log: Logger;
@@ -64,7 +64,8 @@ export function createProgress({ log, open, appliedRevision, attempt, record }: 
       for (const operation of open) {
         if (operation.error !== null) continue;
         const base = operation.plan?.baseRevision ?? appliedRevision;
-        plans.set(operation.id, toPlanRecord(plan, text, base, operation.plan?.changes ?? []));
+        const planned = toPlanRecord(plan, text, base, operation.plan?.changes ?? []);
+        plans.set(operation.id, withWarnings(planned, operation.plan?.warnings));
       }
       changed();
     },

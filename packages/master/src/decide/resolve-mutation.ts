@@ -2,7 +2,7 @@ import { AppError } from "@decnet/common/errors/app-error";
 import type { Catalog } from "@decnet/engine/catalog/types";
 import type { StoredService } from "../model/decky.ts";
 import { operationEvents, stateEvent } from "../model/events.ts";
-import { emptyPlan, makeOperation, type Operation, type OperationKind } from "../model/operation.ts";
+import { emptyPlan, makeOperation, type Operation, type OperationKind, withWarnings } from "../model/operation.ts";
 import { diffServices, sameServices } from "../model/services.ts";
 import { type Resolution, resolution } from "./resolution.ts";
 import { desiredServices, type Situation } from "./situation.ts";
@@ -37,6 +37,8 @@ export interface Mutation {
   readonly leaves?: boolean;
   /** The operation that this one is a part of. */
   readonly parent?: string;
+  /** What the caller should know although it refuses nothing. */
+  readonly warnings?: readonly string[];
 }
 
 export interface ChangedServices {
@@ -90,7 +92,7 @@ export function resolveMutation(
   const operation: Operation = {
     ...newOperation(situation, mutation, now),
     revision: number,
-    plan: emptyPlan({ baseRevision: decky.desiredRevision, text: "nothing to do", changes }),
+    plan: withWarnings(emptyPlan({ baseRevision: decky.desiredRevision, text: "nothing to do", changes }), mutation.warnings),
     ...(isDone ? { state: "succeeded", startedAt: now, finishedAt: now } : begins ? { state: "running", startedAt: now } : {}),
   };
   // Nothing changes on a host that is away: what is known of the decky, or not, stays as it is.

@@ -180,3 +180,29 @@ describe("what differs between two lists", () => {
     expect(JSON.stringify(all)).not.toContain("s3cret");
   });
 });
+
+describe("settings that the catalog took once and does not take any more", () => {
+  const old: StoredService = { slug: "ssh", config: { banner: "x".repeat(101) } };
+  const invalid = refusal("CONFIG_INVALID", { message: "banner: must have at most 100 characters" });
+
+  it("are refused when they are to come back", () => {
+    expect(() => services.refuseInvalid([old], "", catalog)).toThrow(invalid);
+    expect(() => services.refuseInvalid([old], "ssh", catalog)).toThrow(invalid);
+    expect(services.refuseInvalid([old], "telnet", catalog)).toEqual([old]);
+  });
+  it("are refused when they are to stay", () => {
+    const update = { config: { port: 2 }, mode: "merge", clearSecrets: [], apply: true } as const;
+    expect(() => services.updateService([old], ssh, update, "web")).toThrow(invalid);
+    expect(services.updateService([old], ssh, { ...update, config: { banner: "y" } }, "web")[0]?.config).toEqual({ banner: "y" });
+  });
+});
+
+it("a long text is shown by its beginning, its length and its digest", () => {
+  const change = (text: string) =>
+    services.diffServices([{ slug: "ssh", config: {} }], [{ slug: "ssh", config: { banner: text } }], catalog)[0]?.fields[0]
+      ?.after ?? "";
+  const shown = change("x".repeat(5_000));
+  expect(JSON.parse(shown)).toMatch(/^"x{999}… \(5002 characters, sha256 [0-9a-f]{16}\)$/);
+  expect(change(`${"x".repeat(4_999)}y`)).not.toBe(shown);
+  expect(change("short")).toBe('"short"');
+});

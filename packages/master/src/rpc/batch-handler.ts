@@ -64,11 +64,11 @@ export function createBatchHandler(parts: MasterParts): ServiceImpl<typeof Mutat
       const isEnough = request.maxFailures > 0 && counts.failed >= request.maxFailures;
       if (isEnough || context.signal.aborted || parts.stopping.aborted) return;
       begun += 1;
-      const { kind, service, changeFor } = item.change;
+      const { changeFor, ...what } = item.change;
+      const { service } = what;
       const mutation: Mutation = {
         ...common,
-        kind,
-        service,
+        ...what,
         decky: item.decky,
         change: changeFor(item.decky),
         // One id is the whole batch's: its parts are found through their parent.

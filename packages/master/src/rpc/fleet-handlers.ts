@@ -20,7 +20,7 @@ import { expandFleet, type WantedFleetInput } from "../decide/expand-fleet.ts";
 import type { Placement } from "../decide/placement.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
 import type { Decky } from "../model/decky.ts";
-import { diffServices, requirePresent, restoreServices } from "../model/services.ts";
+import { diffServices, refuseInvalid, requirePresent, restoreServices } from "../model/services.ts";
 import { deckyFilterKeys, type ShownDecky } from "../store/deckies.ts";
 import { awaitOperation } from "./await-operation.ts";
 import { toChangeMessage, toDeckyMessage } from "./messages.ts";
@@ -74,7 +74,7 @@ export function createFleetHandlers(parts: MasterParts): ServiceImpl<typeof Flee
         kind: "restore_revision",
         service: slug,
         revision: request.revision,
-        change: (services, at) => restoreServices(services, at(request.revision), slug),
+        change: (services, at) => refuseInvalid(restoreServices(services, at(request.revision), slug), slug, catalog),
         ...common(parts, RestoreRevisionRequestSchema, request, context),
       });
       return { operation: await awaitOperation(record, waits(request.options), parts, context) };

@@ -97,6 +97,7 @@ export function toOperationMessage(
     children: [...children],
     host: row.host,
     waitingFor,
+    warnings: [...(row.plan?.warnings ?? [])],
   };
 }
 
@@ -130,6 +131,7 @@ export function toPlanMessage(plan: PlanRecord): MessageInitShape<typeof PlanSch
       action: part.action,
       plan: toPlanMessage(part.plan),
     })),
+    warnings: [...(plan.warnings ?? [])],
   };
 }
 

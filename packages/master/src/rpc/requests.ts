@@ -12,7 +12,8 @@ import type { FilterTerm } from "../store/list-rows.ts";
 const namePattern = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 const slugPattern = /^[a-z0-9][a-z0-9_-]{0,63}$/;
 const maxReason = 1_000;
-const printable = /^[^\u0000-\u001f\u007f]*$/;
+/** Controls, halves of a pair and what is no character would be stored as something else. */
+const printable = /^[^\p{Cc}\p{Cs}\p{Noncharacter_Code_Point}]*$/u;
 
 export function callerOf(context: HandlerContext): Caller {
   const caller = context.values.get(kCaller);

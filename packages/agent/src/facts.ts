@@ -58,7 +58,9 @@ async function readEngine({
     return { engine, compose: "", major, problem: `no Docker engine answers on ${socket}: ${messageOf(error)}` };
   }
   try {
-    const compose = await createComposeCli(socket, { configFolder: dockerConfigOf(stateDir), pluginPath }).version(AbortSignal.timeout(10_000));
+    const compose = await createComposeCli(socket, { configFolder: dockerConfigOf(stateDir), pluginPath }).version(
+      AbortSignal.timeout(10_000),
+    );
     const composeMajor = Number.parseInt(compose.replace(/^v/, ""), 10);
     const problem = composeMajor >= 2 ? "" : `docker compose 2 or newer is needed, this is ${JSON.stringify(compose)}`;
     return { engine, compose, major, problem };

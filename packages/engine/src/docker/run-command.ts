@@ -1,5 +1,6 @@
 import { cleanText } from "@decnet/common/runtime/foreign-text";
 import { execa } from "execa";
+import { ownEnvironment } from "../config/own-environment.ts";
 
 export interface CommandOptions {
   readonly cwd?: string;
@@ -80,18 +81,6 @@ export async function runCommand(file: string, args: readonly string[], options:
     clearTimeout(killTimer);
     options.signal.removeEventListener("abort", onAbort);
   }
-}
-
-/**
- * A daemon's environment holds what somebody needed for something else: proxies with passwords, another engine, a platform,
- * switches of compose. None of it reaches a program of ours, and so no decoy.
- */
-function ownEnvironment(more: Readonly<Record<string, string>> = {}): Record<string, string> {
-  const inherited = ["PATH", "TMPDIR"].flatMap((name) => {
-    const value = process.env[name];
-    return value === undefined ? [] : [[name, value]];
-  });
-  return { ...(Object.fromEntries(inherited) as Record<string, string>), LC_ALL: "C.UTF-8", HOME: "/nonexistent", ...more };
 }
 
 async function readLines(lines: AsyncIterable<unknown>, onLine: (line: string) => void): Promise<void> {

@@ -73,6 +73,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       socketPath: config.dockerSocket,
       composePath: config.composePath,
       minFreeBytes: config.minFreeBytes,
+      exhaustedRestartMs: config.exhaustedRestartMs,
       ...(boundary === undefined ? {} : { boundary }),
     });
     const specs = await openSpecStore(join(config.stateDir, "specs"), catalog, (file, error) =>

@@ -127,6 +127,7 @@ async function prepare(options: MasterOptions, releasers: Releasers): Promise<Gr
     socketPath: config.dockerSocket,
     composePath: config.composePath,
     minFreeBytes: config.minFreeBytes,
+    exhaustedRestartMs: config.exhaustedRestartMs,
     ...(boundary === undefined ? {} : { boundary }),
   });
   for (const warning of engine.warnings) log.warn("the engine lacks something", { warning });

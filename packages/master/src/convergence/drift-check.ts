@@ -85,7 +85,7 @@ function isAsStored(decky: Decky, { judged, plan }: CheckedDecky): boolean {
     isQuiet(plan) &&
     decky.state === judged.state &&
     decky.message === judged.message &&
-    isDeepStrictEqual(decky.observed, { baseId: judged.baseId, services: judged.services })
+    (judged.state === "unknown" || isDeepStrictEqual(decky.observed, { baseId: judged.baseId, services: judged.services }))
   );
 }
 

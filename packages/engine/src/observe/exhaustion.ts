@@ -94,15 +94,21 @@ export function exhaustionOf({ counts, since, gained }: ExhaustionState): Exhaus
   const isMemory = gained.killed > 0 || gained.failed > 0;
   const parts = [
     ...(processes !== undefined && (gained.refused > 0 || !isMemory)
-      ? [`all ${processes.most} processes that it may have are in use${counted(gained.refused, "more were refused")}`]
+      ? [
+          `all ${processes.most} processes that it may have are in use${counted(gained.refused, "more were refused", "more was refused")}`,
+        ]
       : []),
-    ...(isMemory ? [`all memory that it may have is in use${counted(gained.killed, "processes were killed for it")}`] : []),
+    ...(isMemory
+      ? [
+          `all memory that it may have is in use${counted(gained.killed, "processes were killed for it", "process was killed for it")}`,
+        ]
+      : []),
   ];
   return { sentence: parts.join("; "), since };
 }
 
-function counted(count: number, what: string): string {
-  return count === 0 ? "" : `, and ${roughly(count)} ${what}`;
+function counted(count: number, many: string, one: string): string {
+  return count === 0 ? "" : `, and ${roughly(count)} ${count === 1 ? one : many}`;
 }
 
 /** `over 500`: a count that rises with each look would make news of each look. */

@@ -1,6 +1,7 @@
 import { setImmediate } from "node:timers/promises";
 import { cleanText } from "@decnet/common/runtime/foreign-text";
 import { observeCgroups, observeMembers } from "./cgroups.ts";
+import { absentCodes } from "./not-observed.ts";
 import type { PortHolder } from "./observed.ts";
 import { listProcFolder, readProcFile, readProcLink } from "./proc-file.ts";
 
@@ -38,13 +39,13 @@ export function createHolderSearch(): HolderSearch {
         if (found.size === inodes.size) return found;
         const folder = pid === 0 ? undefined : observeCgroups(pid)?.members;
         if (folder === undefined) continue;
-        for (const [inode, place] of await lookThrough(observeMembers(folder), (each) => inodes.has(each)))
+        for (const [inode, place] of await lookThrough(observeMembers(folder), absentCodes, (each) => inodes.has(each)))
           if (!found.has(inode)) found.set(inode, describe(place, id));
       }
       if (found.size === inodes.size) return found;
       // Somebody from elsewhere: a process of the host or of a container that is not this decky's entered the namespace.
       if (everybody === undefined || performance.now() - everybody.at > searchAgainMs)
-        everybody = { at: performance.now(), found: lookThrough(allProcesses(), () => true) };
+        everybody = { at: performance.now(), found: lookThrough(allProcesses(), hiddenCodes, () => true) };
       for (const [inode, place] of await everybody.found)
         if (inodes.has(inode) && !found.has(inode)) found.set(inode, describe(place, containerOf(place.pid)));
       return found;
@@ -62,15 +63,22 @@ interface Found {
   readonly descriptor: string;
 }
 
-async function lookThrough(pids: readonly number[], isWanted: (inode: string) => boolean): Promise<Map<string, Found>> {
+/** Some processes of a host may show their descriptors to nobody: who is not found then cannot be seen. */
+const hiddenCodes: ReadonlySet<string> = new Set([...absentCodes, "EACCES", "EPERM"]);
+
+async function lookThrough(
+  pids: readonly number[],
+  absent: ReadonlySet<string>,
+  isWanted: (inode: string) => boolean,
+): Promise<Map<string, Found>> {
   const found = new Map<string, Found>();
   let looked = 0;
   for (const pid of pids) {
-    for (const descriptor of (listProcFolder(`/proc/${pid}/fd`) ?? []).slice(0, maxDescriptors)) {
+    for (const descriptor of (listProcFolder(`/proc/${pid}/fd`, absent) ?? []).slice(0, maxDescriptors)) {
       looked += 1;
       if (looked > maxDescriptorsInAll) return found;
       if (looked % chunk === 0) await setImmediate();
-      const target = readProcLink(`/proc/${pid}/fd/${descriptor}`);
+      const target = readProcLink(`/proc/${pid}/fd/${descriptor}`, absent);
       const inode = target?.startsWith("socket:[") === true ? target.slice("socket:[".length, -1) : undefined;
       if (inode !== undefined && isWanted(inode) && !found.has(inode)) found.set(inode, { pid, descriptor });
     }

@@ -10,10 +10,10 @@ export function readProcFile(path: string): string | undefined {
   return unlessAbsent(() => readFileSync(path, "utf8"));
 }
 
-export function readProcLink(path: string): string | undefined {
-  return unlessAbsent(() => readlinkSync(path));
+export function readProcLink(path: string, absent?: ReadonlySet<string>): string | undefined {
+  return unlessAbsent(() => readlinkSync(path), absent);
 }
 
-export function listProcFolder(path: string): string[] | undefined {
-  return unlessAbsent(() => readdirSync(path));
+export function listProcFolder(path: string, absent?: ReadonlySet<string>): string[] | undefined {
+  return unlessAbsent(() => readdirSync(path), absent);
 }

@@ -4,8 +4,11 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { deploy, dockerLines, eventually, type TestMaster, useMaster } from "../support/use-master.ts";
 
 /** Starts processes until no more are allowed, and tries again and again for a while. Bounded by the container's own limit. */
-const forkBomb =
-  "for (1..400) { my $p = fork; last unless defined $p; if (!$p) { sleep 600; exit } } for (1..300) { my $p = fork; exit if defined $p && !$p; select undef, undef, undef, 0.1 } sleep 600";
+const forkBomb = [
+  "for (1..400) { my $p = fork; last unless defined $p; if (!$p) { sleep 600; exit } }",
+  "for (1..300) { my $p = fork; exit if defined $p && !$p; select undef, undef, undef, 0.1 }",
+  "sleep 600",
+].join(" ");
 /** Takes more memory than it may have, in a child that is killed for it. */
 const glutton = "for (1..3) { my $p = fork; if (!$p) { my @held; push @held, 'x' x (1 << 20) for 1..400; exit } waitpid $p, 0 }";
 

@@ -90,19 +90,14 @@ export function advance(before: ExhaustionState, counts: LimitCounts, now: numbe
 
 export function exhaustionOf({ counts, since, gained }: ExhaustionState): Exhaustion | undefined {
   if (since === undefined) return undefined;
-  const { processes } = counts;
-  const isMemory = gained.killed > 0 || gained.failed > 0;
+  const { refused, killed, failed } = gained;
+  const isMemory = killed > 0 || failed > 0;
+  const most = refused > 0 || !isMemory ? counts.processes?.most : undefined;
+  const more = counted(refused, "more were refused", "more was refused");
+  const kills = counted(killed, "processes were killed for it", "process was killed for it");
   const parts = [
-    ...(processes !== undefined && (gained.refused > 0 || !isMemory)
-      ? [
-          `all ${processes.most} processes that it may have are in use${counted(gained.refused, "more were refused", "more was refused")}`,
-        ]
-      : []),
-    ...(isMemory
-      ? [
-          `all memory that it may have is in use${counted(gained.killed, "processes were killed for it", "process was killed for it")}`,
-        ]
-      : []),
+    ...(most === undefined ? [] : [`all ${most} processes that it may have are in use${more}`]),
+    ...(isMemory ? [`all memory that it may have is in use${kills}`] : []),
   ];
   return { sentence: parts.join("; "), since };
 }

@@ -17,7 +17,7 @@ export interface Candidate {
   readonly pid: number;
 }
 
-/** Finds who has sockets open. What one search learned of processes outside of the candidates is kept: make one for each check. */
+/** Finds who has sockets open. What a search learned of processes outside of the candidates is kept: make one for each check. */
 export interface HolderSearch {
   find(inodes: ReadonlySet<string>, candidates: readonly Candidate[]): Promise<Map<string, SocketHolder>>;
 }

@@ -61,7 +61,7 @@ export type Port = Message<"decnet.v1.Port"> & {
   protocol: string;
 
   /**
-   * Whether a socket listens on it in the decky's network namespace.
+   * Whether the service itself listens on it in the decky's network namespace.
    *
    * @generated from field: bool listening = 3;
    */
@@ -404,7 +404,7 @@ export enum ServiceState {
   RUNNING = 1,
 
   /**
-   * Runs, but at least one declared port does not listen.
+   * Runs, but on at least one declared port nobody listens.
    *
    * @generated from enum value: SERVICE_STATE_NOT_LISTENING = 2;
    */

@@ -115,9 +115,14 @@ describe("a port of a decky that somebody else has", () => {
     await execa("docker", ["kill", ftp]);
     await thief;
     await execa("docker", ["start", ftp], { reject: false });
+    // The engine knows the code only while the container waits to be started again: one of the next looks meets it then.
     const seen = await eventually(async () => {
       const { decky: found, service } = await serviceOf("ftp");
-      return service?.state === ServiceState.PORT_TAKEN && (service?.restartCount ?? 0) > 1 && { found, service };
+      return (
+        service?.state === ServiceState.PORT_TAKEN &&
+        (service?.restartCount ?? 0) > 1 &&
+        /exited with code/.test(service.message) && { found, service }
+      );
     }, 30_000);
     expect(seen.found?.state).toBe(DeckyState.DEGRADED);
     expect(seen.service.message).toMatch(
@@ -156,8 +161,9 @@ describe("a port of a decky that somebody else has", () => {
       "-e",
       waitAndBind(21),
     ]);
-    await eventually(isWell, 60_000);
-    expect(await dockerLines(["ps", "-aq", "--filter", `name=^/${name}$`])).toEqual([]);
+    const isGone = async () => (await dockerLines(["ps", "-aq", "--filter", `name=^/${name}$`])).length === 0;
+    await eventually(async () => (await isGone()) && (await isWell()), 60_000);
+    expect((await serviceOf("ftp")).service?.ports.map(({ listening }) => listening)).toEqual([true]);
     await master.mutations.removeService({ decky, service: "ftp" });
   });
 });

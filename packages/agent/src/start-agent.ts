@@ -75,6 +75,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
         socketPath: config.dockerSocket,
         composePath: config.composePath,
         minFreeBytes: config.minFreeBytes,
+        exhaustedRestartMs: config.exhaustedRestartMs,
         ...(boundary === undefined ? {} : { boundary }),
       },
       { open: options.openHostEngine },

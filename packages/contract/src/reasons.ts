@@ -189,6 +189,11 @@ export const reasons = {
     exit: 6,
     next: [{ advice: "Check that the Docker engine runs: docker version" }],
   },
+  NOT_OBSERVED: {
+    code: Code.Unavailable,
+    exit: 6,
+    next: [{ advice: "Nothing was done on it. Remove the cause on the host (open files, memory, permissions) and try again." }],
+  },
   STORAGE_UNAVAILABLE: {
     code: Code.Unavailable,
     exit: 6,

@@ -132,6 +132,7 @@ async function prepare(options: MasterOptions, releasers: Releasers): Promise<Gr
       socketPath: config.dockerSocket,
       composePath: config.composePath,
       minFreeBytes: config.minFreeBytes,
+      exhaustedRestartMs: config.exhaustedRestartMs,
       ...(boundary === undefined ? {} : { boundary }),
     },
     {

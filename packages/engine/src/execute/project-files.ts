@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { chmod, chown, lstat, mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { absentCodes, unlessAbsentLater } from "../observe/not-observed.ts";
 import type { ProjectFile } from "../render/render-decky.ts";
 
 /** Identifies the content of a project. */
@@ -11,15 +12,18 @@ export function projectDigest(files: readonly ProjectFile[]): string {
   return hash.digest("hex").slice(0, 32);
 }
 
-/** Digest of what is on disk at the paths of `files`; empty when there is no project. An unreadable file counts as changed. */
+/** Something else than a file, or than a folder, stands where one belongs. */
+const otherKinds: ReadonlySet<string> = new Set([...absentCodes, "ENOTDIR", "EISDIR", "ELOOP"]);
+
+/**
+ * Digest of what is on disk at the paths of `files`; empty when there is no project. What cannot be read is neither changed nor
+ * gone: NOT_OBSERVED.
+ */
 export async function diskDigest(folder: string, files: readonly ProjectFile[]): Promise<string> {
   const found = await Promise.all(
     files.map(async (file) => {
-      try {
-        return { ...file, content: await readFile(join(folder, file.path), "utf8") };
-      } catch {
-        return undefined;
-      }
+      const content = await unlessAbsentLater(() => readFile(join(folder, file.path), "utf8"), otherKinds);
+      return content === undefined ? undefined : { ...file, content };
     }),
   );
   if (found.every((file) => file === undefined)) return (await exists(folder)) ? "leftover" : "";
@@ -27,12 +31,7 @@ export async function diskDigest(folder: string, files: readonly ProjectFile[]):
 }
 
 async function exists(path: string): Promise<boolean> {
-  try {
-    await lstat(path);
-    return true;
-  } catch {
-    return false;
-  }
+  return (await unlessAbsentLater(() => lstat(path), otherKinds)) !== undefined;
 }
 
 /**
@@ -54,7 +53,7 @@ async function removeUnfinished(folder: string): Promise<void> {
   for (const name of await readdir(folder)) {
     if (!name.startsWith(unfinished)) continue;
     const path = join(folder, name);
-    const found = await stat(path).catch(() => undefined);
+    const found = await unlessAbsentLater(() => stat(path));
     if (found !== undefined && Date.now() - found.mtimeMs > abandonedMs) await rm(path, { force: true });
   }
 }
@@ -62,7 +61,7 @@ async function removeUnfinished(folder: string): Promise<void> {
 /** Removes secret folders of earlier projects. Called after success only: until then a container may need them. */
 export async function pruneSecrets(folder: string, files: readonly ProjectFile[]): Promise<void> {
   const wanted = new Set(files.map((file) => dirname(file.path)).filter((path) => path !== "."));
-  const present = await readdir(join(folder, "secrets")).catch(() => []);
+  const present = (await unlessAbsentLater(() => readdir(join(folder, "secrets")))) ?? [];
   for (const name of present)
     if (!wanted.has(`secrets/${name}`)) await rm(join(folder, "secrets", name), { recursive: true, force: true });
 }

@@ -49,8 +49,9 @@ async function applyNow(parts: HostParts, target: DeckyTarget, options: ApplyOpt
   await onPlan(plan);
   const deckyKey = targetKey(target);
   const failure = await executePlan(plan, { ...parts, deckyKey, folder, rendered, onStep, signal });
-  const observed = await observeDecky(parts.api, parts.instance, before);
+  const observed = await observeDecky(parts, before);
   // By whom the containers were composed is not asked here: the apply itself may have made them.
-  const judged = rendered === undefined ? undefined : judgeDecky(diagnoseDecky(rendered, observed, { now: Date.now() }));
+  const judged =
+    rendered === undefined ? undefined : judgeDecky(diagnoseDecky(rendered, observed, { ...parts.patience, now: Date.now() }));
   return { plan, receipt: makeReceipt(plan, before, observed), observed, judged, failure };
 }

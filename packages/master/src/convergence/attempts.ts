@@ -71,9 +71,9 @@ export function createAttempts(options: AttemptsOptions): Attempts {
       options.onApplied(outcome.failure === undefined ? "applied" : "failed", performance.now() - startedAt);
       return { kind: "done", outcome };
     } catch (error) {
-      if (error instanceof AppError && error.reason === "PLAN_CHANGED") {
-        const { message, next } = error;
-        return { kind: "refused", error: { reason: "PLAN_CHANGED", message, next, outputTail: [], undone: false } };
+      if (error instanceof AppError && (error.reason === "PLAN_CHANGED" || error.reason === "NOT_OBSERVED")) {
+        const { reason, message, next } = error;
+        return { kind: "refused", error: { reason, message, next, outputTail: [], undone: false } };
       }
       const isUnreachable = error instanceof AppError && error.reason === "HOST_UNREACHABLE";
       if (interruption.signal.aborted && !stopping.aborted && !(isUnreachable && open.some(refusesToWait)))

@@ -2,6 +2,7 @@ import { setImmediate } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import type { Logger } from "@decnet/common/logging/logger";
 import type { CheckedDecky } from "@decnet/engine/engine";
+import { isNotObserved } from "@decnet/engine/observe/not-observed";
 import { type DeckySpec, deckyKey } from "@decnet/engine/spec";
 import { isQuiet, resolveDrift } from "../decide/resolve-drift.ts";
 import type { LocalHost } from "../links/host-link.ts";
@@ -37,7 +38,7 @@ export function createDriftCheck(host: LocalHost, options: DriftCheckOptions): (
     try {
       checked = await host.check(known.filter(({ decky }) => !decky.leaving).map(({ spec }) => spec));
     } catch (error) {
-      log.warn("the host does not answer", { host: host.name, err: error });
+      log.warn(`the host ${isNotObserved(error) ? "cannot be observed" : "does not answer"}`, { host: host.name, err: error });
       await markUnknown(host.name, error, store);
       return;
     }
@@ -85,7 +86,7 @@ function isAsStored(decky: Decky, { judged, plan }: CheckedDecky): boolean {
     isQuiet(plan) &&
     decky.state === judged.state &&
     decky.message === judged.message &&
-    isDeepStrictEqual(decky.observed, { baseId: judged.baseId, services: judged.services })
+    (judged.state === "unknown" || isDeepStrictEqual(decky.observed, { baseId: judged.baseId, services: judged.services }))
   );
 }
 
@@ -129,7 +130,8 @@ async function reportStrays(
 }
 
 async function markUnknown(host: string, error: unknown, store: Store): Promise<void> {
-  const message = `host ${host} does not answer: ${error instanceof Error ? error.message : String(error)}`;
+  const cause = error instanceof Error ? error.message : String(error);
+  const message = isNotObserved(error) ? `host ${host}: ${cause}` : `host ${host} does not answer: ${cause}`;
   const known = await store.transaction(async (tx) => {
     const deckies = await store.deckies.markUnknown(tx, host, message);
     await store.events.append(

@@ -161,7 +161,8 @@ function resolveEnd(
     return { operation, patch };
   });
   const failures = decky.failures + 1;
-  const state = outcome?.judged?.state === "running" ? "degraded" : (outcome?.judged?.state ?? "failed");
+  const unseen = error.reason === "NOT_OBSERVED" ? "unknown" : "failed";
+  const state = outcome?.judged?.state === "running" ? "degraded" : (outcome?.judged?.state ?? unseen);
   const patch: DeckyPatch = {
     state,
     message: error.message,

@@ -16,7 +16,7 @@ const web = known as Decky;
 const settle: Step = { number: 1, verb: "settle", container: "web-ssh", target: "web-ssh", service: "ssh", cause: "must listen" };
 const create: Step = { number: 1, verb: "create", container: "web-ssh", target: "web-ssh", service: "ssh", cause: "missing" };
 
-function seen(steps: readonly Step[], state: "running" | "degraded" = "running", message = ""): Checked["seen"] {
+function seen(steps: readonly Step[], state: CheckedDecky["judged"]["state"] = "running", message = ""): Checked["seen"] {
   const judged: CheckedDecky["judged"] = { state, message, baseId: "b", services: [] };
   return { judged, plan: { steps, untouched: [], risks: [], digest: "" } };
 }
@@ -42,6 +42,14 @@ it.each<[name: string, decky: Partial<Decky>, seen: Checked["seen"], policy: Che
     "repair",
     "drift is repaired",
     'opens op-new pending · state degraded, message "ssh: there is no container" · again',
+  ],
+  [
+    "it could not be observed: nothing is done on that",
+    {},
+    seen([], "unknown", "not observed: EMFILE"),
+    "repair",
+    "seen",
+    'state unknown, message "not observed: EMFILE"',
   ],
   ["drift is only reported", {}, drifted, "report", "drifted", 'state degraded, message "ssh: there is no container"'],
   [
@@ -94,3 +102,8 @@ it.each([
   ["waiting for a port", [settle], true],
   ["a container to create", [create, settle], false],
 ])("%s", (_name, steps, quiet) => expect(isQuiet({ steps })).toBe(quiet));
+
+it("what could not be observed stays as it was last seen, at the time when it was", () => {
+  const { decky } = resolveDrift({ decky: web, seen: seen([], "unknown", "not observed: EMFILE"), policy: "repair", checkedAt });
+  expect(decky).toEqual({ kind: "patch", patch: { state: "unknown", message: "not observed: EMFILE" } });
+});

@@ -19,8 +19,10 @@ export function resolveDrift({ decky, seen, policy, checkedAt }: Checked): Resol
   const isDrifted = !isQuiet(seen.plan);
   const told = isDrifted && message === "" ? formatPlan(seen.plan) : message;
   const mayRepair = policy === "repair" && !decky.repairPaused && (decky.retryAt === null || decky.retryAt <= checkedAt);
+  // What could not be observed stays as it was last seen, and is not said to be so now.
+  const seenNow = state === "unknown" ? {} : { observed: { baseId, services }, observedAt: checkedAt };
   const common = {
-    decky: { kind: "patch", patch: { state, message: told, observed: { baseId, services }, observedAt: checkedAt } },
+    decky: { kind: "patch", patch: { state, message: told, ...seenNow } },
     events: stateEvent(decky, state, told),
   } as const;
   if (!isDrifted) return resolution("seen", common);

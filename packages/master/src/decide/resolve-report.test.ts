@@ -60,6 +60,13 @@ describe("what an agent saw", () => {
     expect(resolution?.decky).toMatchObject({ patch: { observed: { baseId: "b2" }, observedAt: now } });
     expect(resolution?.events).toEqual([]);
   });
+
+  it("stays as it was when its host could not observe it", () => {
+    const unseen = observation({ state: DeckyState.UNKNOWN, message: "not observed: EMFILE", baseContainerId: "", services: [] });
+    const resolution = resolveReport(web, false, unseen, now);
+    const patch = { state: "unknown", message: "not observed: EMFILE", observed: web.observed };
+    expect(resolution?.decky).toEqual({ kind: "patch", patch });
+  });
 });
 
 describe("a repair that an agent made", () => {

@@ -28,11 +28,12 @@ export function resolveReport(decky: Decky, isOpen: boolean, seen: DeckyObservat
   // A change that is under way says itself how it ends; what was seen of an older revision is old.
   if (seen.revision < decky.renderedRevision || isOpen) return undefined;
   const { state, message, baseId, services } = fromObservationMessage(seen);
-  const observed = { baseId, services };
+  // What its host could not observe stays as it was last seen.
+  const observed = state === "unknown" ? decky.observed : { baseId, services };
   // An agent that comes back reports everything again, and most of it is as it was.
   if (decky.state === state && decky.message === message && isDeepStrictEqual(decky.observed, observed)) return undefined;
   return resolution("reported", {
-    decky: { kind: "patch", patch: { state, message, observed, observedAt: now } },
+    decky: { kind: "patch", patch: { state, message, observed, ...(state === "unknown" ? {} : { observedAt: now }) } },
     events: stateEvent(decky, state, message),
   });
 }

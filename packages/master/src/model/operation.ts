@@ -72,7 +72,7 @@ export interface PlanRecord {
 }
 
 export interface OperationError {
-  readonly reason: "APPLY_FAILED" | "PLAN_CHANGED" | "IMAGE_UNAVAILABLE" | "HOST_UNREACHABLE";
+  readonly reason: "APPLY_FAILED" | "PLAN_CHANGED" | "IMAGE_UNAVAILABLE" | "HOST_UNREACHABLE" | "NOT_OBSERVED";
   readonly message: string;
   readonly next: readonly string[];
   readonly outputTail: readonly string[];

@@ -59,6 +59,8 @@ export function createProgram(env: Readonly<Record<string, string | undefined>>,
     .option("--address <url>", "where the master is, instead of a context's address")
     .option("--token <token>", "bearer token; DECNET_TOKEN is better, arguments are visible to others")
     .option("--token-file <file>", "where the token is")
+    .option("--ca <file>", "the certificate authority of an https:// master, PEM; instead of a context's")
+    .option("--insecure", "let the token go over http:// to another machine")
     .option("-o, --output <form>", "table, wide, json, jsonl, yaml or name")
     .option("--json", "the same as -o json")
     .option("-q, --quiet", "no plan and no progress, only results and failures")
@@ -93,6 +95,7 @@ export function createProgram(env: Readonly<Record<string, string | undefined>>,
     address: env["DECNET_ADDRESS"] || undefined,
     token: env["DECNET_TOKEN"] || undefined,
     tokenFile: env["DECNET_TOKEN_FILE"] || undefined,
+    ca: env["DECNET_CA"] || undefined,
   };
   const cli: Cli = {
     env,

@@ -96,6 +96,13 @@ export const reasons = {
     exit: 6,
     next: [{ advice: "Check that this machine reaches one of the addresses (a firewall, a route), and that the master runs." }],
   },
+  MASTER_NOT_TRUSTED: {
+    code: Code.Unavailable,
+    exit: 6,
+    next: [
+      { advice: "Look at its certificate, and trust it if it is right: decnet context add NAME --address https://HOST:7443" },
+    ],
+  },
   CA_MISMATCH: {
     code: Code.Unauthenticated,
     exit: 5,

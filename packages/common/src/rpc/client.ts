@@ -10,17 +10,17 @@ export interface ClientTransport {
 }
 
 export interface ClientTls {
-  /** The only authority that is trusted. */
-  readonly caPem: string;
+  /** The only authorities that are trusted; undefined: those of this machine. */
+  readonly caPem?: string;
   readonly certPem?: string;
   readonly keyPem?: string;
   /** The name that the server's certificate must carry, when it is not the one in the address. */
   readonly servername?: string;
   /**
    * For an authority that signs masters of one installation alone: the address that one is reached at need not be in its
-   * certificate.
+   * certificate. A function decides it for each certificate.
    */
-  readonly anyName?: boolean;
+  readonly anyName?: boolean | ((facts: CertificateFacts) => boolean);
   /** A further look at a certificate whose chain and name hold; what it answers breaks the connection. */
   readonly checkIdentity?: (facts: CertificateFacts) => Error | undefined;
 }
@@ -48,15 +48,19 @@ export function createClientTransport(options: { address: string; token: string;
   };
 }
 
-function connectionOptions({ caPem, certPem, keyPem, servername, anyName, checkIdentity }: ClientTls): tls.ConnectionOptions {
+/** What Node.js needs to know to trust the same servers, and no others. */
+export function connectionOptions(settings: ClientTls): tls.ConnectionOptions {
+  const { caPem, certPem, keyPem, servername, anyName, checkIdentity } = settings;
   return {
-    ca: caPem,
+    ...(caPem === undefined ? {} : { ca: caPem }),
     minVersion: "TLSv1.2",
     ...(certPem === undefined ? {} : { cert: certPem }),
     ...(keyPem === undefined ? {} : { key: keyPem }),
     ...(servername === undefined ? {} : { servername }),
-    checkServerIdentity: (host, certificate) =>
-      (anyName === true ? undefined : tls.checkServerIdentity(host, certificate)) ??
-      checkIdentity?.(readCertificate(certificate.raw)),
+    checkServerIdentity: (host, certificate) => {
+      const facts = readCertificate(certificate.raw);
+      const isAnyName = typeof anyName === "function" ? anyName(facts) : anyName === true;
+      return (isAnyName ? undefined : tls.checkServerIdentity(host, certificate)) ?? checkIdentity?.(facts);
+    },
   };
 }

@@ -11,9 +11,9 @@ import { type ChangeFlags, optionsOf, waitMs } from "./change/options.ts";
 import { findRepeated } from "./change/repeated.ts";
 import { formOf } from "./flags.ts";
 import { type Form, formatDocument, isForPrograms } from "./forms.ts";
-import { during, endLive, isInteractive, isVerbose, print, printRaw, remark, say, sayIn, showLive } from "./output.ts";
+import { during, endLive, isInteractive, isVerbose, print, printRaw, program, remark, say, sayIn, showLive } from "./output.ts";
 import { ask } from "./prompts.ts";
-import { UsageError } from "./settings.ts";
+import { inputFile, UsageError } from "./settings.ts";
 import { parseDuration } from "./text/duration.ts";
 import { formatPlan, hasChanges, nameOf } from "./text/plan.ts";
 
@@ -104,7 +104,7 @@ function showPlan(dry: Operation, flags: ChangeFlags, form: Form): number {
   else {
     print(formatPlan(dry, { verbose: isVerbose() }));
     if (plan !== undefined && hasChanges(plan) && plan.digest !== "")
-      remark(`to do exactly this:\n  ${commandFor(plan, process.argv.slice(2))}`);
+      remark(`to do exactly this:\n  ${commandFor(plan, process.argv.slice(2), { program: program(), input: inputFile() })}`);
   }
   return exit;
 }

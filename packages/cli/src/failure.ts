@@ -2,6 +2,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { type CallFailure, fromConnectError } from "@decnet/common/rpc/errors";
 import { ErrorInfoSchema } from "@decnet/contract/gen/google/rpc/error_details_pb";
 import { reasons } from "@decnet/contract/reasons";
+import { adviceFor } from "./advice.ts";
 import type { Connection } from "./connection.ts";
 import { type Form, formatDocument } from "./forms.ts";
 import { endLive, printRaw, say } from "./output.ts";
@@ -28,8 +29,9 @@ export async function reportFailure(error: unknown, form: Form, connection?: Con
   const meant = connection === undefined ? undefined : await guess(failure, connection).catch(() => undefined);
   if (meant !== undefined) say(` did you mean ${meant}?`);
   for (const { field, description } of failure.violations) say(` field: ${field}: ${visible(description)}`);
-  for (const next of failure.next) say(` next:  ${visible(next)}`);
-  printFailure(form, { reason: failure.reason, message: failure.message, next: failure.next, exit });
+  const steps = adviceFor(failure, connection?.context) ?? failure.next;
+  for (const next of steps) say(` next:  ${visible(next)}`);
+  printFailure(form, { reason: failure.reason, message: failure.message, next: steps, exit });
   return exit;
 }
 

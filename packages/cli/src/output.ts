@@ -1,11 +1,17 @@
 import { dress, isColour, type Look, paint } from "./look.ts";
+import { named } from "./program-name.ts";
 
 /** stdout is data, stderr is everything else. */
-let look: Look = { colour: false, ascii: false, live: false, quiet: false, verbose: false };
+let look: Look = { colour: false, ascii: false, live: false, quiet: false, verbose: false, program: "decnet" };
 let live: { text: string; frame: number; readonly since: number; readonly timer: NodeJS.Timeout } | undefined;
 
 export function setLook(chosen: Look): void {
   look = chosen;
+}
+
+/** How the user calls this program. */
+export function program(): string {
+  return look.program;
 }
 
 export function isVerbose(): boolean {
@@ -20,7 +26,7 @@ export function isInteractive(): boolean {
 /** A line that must be seen: questions, warnings, failures. */
 export function say(text: string): void {
   wipe();
-  process.stderr.write(`${dress(text, look)}\n`);
+  process.stderr.write(`${dress(named(text, look.program), look)}\n`);
 }
 
 /** Progress, for somebody who waits. With --quiet nothing; without a terminal each line carries its time. */
@@ -41,8 +47,13 @@ export function remark(text: string): void {
   if (!look.quiet) say(text);
 }
 
-/** Data for people on stdout. */
+/** Data for people on stdout, in which commands are advised. */
 export function print(text: string): void {
+  printPlain(named(text, look.program));
+}
+
+/** Data for people on stdout, as others wrote it. */
+export function printPlain(text: string): void {
   if (process.stdout.isTTY === true) wipe();
   process.stdout.write(`${dress(text, { ...look, colour: look.colour && process.stdout.isTTY === true })}\n`);
 }

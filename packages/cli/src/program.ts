@@ -14,6 +14,7 @@ import { registerMachine } from "./commands/machine.ts";
 import { registerOp } from "./commands/op.ts";
 import { registerService } from "./commands/service.ts";
 import { registerStatus } from "./commands/status.ts";
+import { registerAudit, registerToken } from "./commands/token.ts";
 import { registerVersion } from "./commands/version.ts";
 import { registerWhoami } from "./commands/whoami.ts";
 import { connect } from "./connection.ts";
@@ -36,6 +37,8 @@ const groups: readonly ((program: Command, cli: Cli) => void)[] = [
   registerHost,
   registerOp,
   registerEvents,
+  registerToken,
+  registerAudit,
   registerCatalog,
   registerContext,
   registerWhoami,

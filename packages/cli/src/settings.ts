@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { fstatSync, readFileSync, readlinkSync } from "node:fs";
 import type { JsonObject } from "@bufbuild/protobuf";
 import { parse } from "yaml";
 
@@ -50,6 +50,15 @@ export function readText(file: string): string {
     return readFileSync(file === "-" ? 0 : file, "utf8");
   } catch (error) {
     throw new UsageError(`cannot read ${file}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+/** The file that standard input is; undefined for a pipe or a terminal. */
+export function inputFile(): string | undefined {
+  try {
+    return fstatSync(0).isFile() ? readlinkSync("/proc/self/fd/0") : undefined;
+  } catch {
+    return undefined;
   }
 }
 

@@ -39,7 +39,7 @@ export const reasons = {
   },
   OPERATION_NOT_FOUND: { code: Code.NotFound, exit: 3, next: [{ command: ["op", "list"] }] },
   REVISION_NOT_FOUND: { code: Code.NotFound, exit: 3, next: [{ command: ["decky", "revisions", "{decky}"] }] },
-  TOKEN_NOT_FOUND: { code: Code.NotFound, exit: 3, next: [{ advice: "List the tokens and use an id from there." }] },
+  TOKEN_NOT_FOUND: { code: Code.NotFound, exit: 3, next: [{ command: ["token", "list"] }] },
   SERVICE_ALREADY_PRESENT: {
     code: Code.AlreadyExists,
     exit: 4,

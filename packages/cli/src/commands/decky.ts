@@ -12,7 +12,7 @@ import type { Cli } from "../cli.ts";
 import { parseDecky } from "../deckies.ts";
 import { changing, formOf, type ReadFlags, reading, show } from "../flags.ts";
 import { isForPrograms } from "../forms.ts";
-import { print, printRaw } from "../output.ts";
+import { printPlain, printRaw } from "../output.ts";
 import { pageSize, readPages } from "../pages.ts";
 import { UsageError } from "../settings.ts";
 import { formatDeckies, formatDecky, formatDifference, formatLogLine, formatRevisions } from "../text/decky.ts";
@@ -132,7 +132,7 @@ function registerLogs(decky: Command, cli: Cli): void {
       for await (const { lines } of fleet.streamLogs(request))
         for (const line of lines) {
           if (asLines) printRaw(JSON.stringify({ type: "line", ...asObject(toJson(LogLineSchema, line)) }));
-          else print(formatLogLine(line));
+          else printPlain(formatLogLine(line));
         }
       return undefined;
     }),

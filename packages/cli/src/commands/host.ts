@@ -22,6 +22,7 @@ import { pageSize, readPages } from "../pages.ts";
 import { UsageError } from "../settings.ts";
 import { parseDuration } from "../text/duration.ts";
 import { endOf, formatHints, formatHost, formatHosts, formatInvitation, formatRefusal, joinSteps } from "../text/hosts.ts";
+import { registerJoins } from "./host-joins.ts";
 
 interface InviteFlags extends ReadFlags {
   readonly name: string;
@@ -36,6 +37,7 @@ export function registerHost(program: Command, cli: Cli): void {
   const host = program.command("host").description("The machines that run deckies.");
   registerInvite(host, cli);
   registerReads(host, cli);
+  registerJoins(host, cli);
   changing(host.command("drain <name>").description("Move its deckies to the other workers; it gets no new ones."), {
     examples: ["host drain edge-03", "host drain edge-03 --plan", "host drain edge-03 --accept drain=edge-03"],
     rpc: "SwarmService/DrainHost",

@@ -9,13 +9,14 @@ import { conclude, follow, followUnlessMoved } from "./change/follow.ts";
 import { explainMove } from "./change/moved.ts";
 import { type ChangeFlags, optionsOf, waitMs } from "./change/options.ts";
 import { findRepeated } from "./change/repeated.ts";
-import { formOf } from "./flags.ts";
-import { type Form, formatDocument, isForPrograms } from "./forms.ts";
+import { formatDocument, isForPrograms } from "./forms.ts";
 import { during, endLive, isInteractive, isVerbose, print, printRaw, program, remark, say, sayIn, showLive } from "./output.ts";
 import { ask } from "./prompts.ts";
-import { inputFile, UsageError } from "./settings.ts";
+import { type Form, formOf } from "./read-flags.ts";
+import { inputFile } from "./settings.ts";
 import { parseDuration } from "./text/duration.ts";
 import { formatPlan, hasChanges, nameOf } from "./text/plan.ts";
+import { UsageError } from "./usage-error.ts";
 
 export type { ChangeFlags } from "./change/options.ts";
 

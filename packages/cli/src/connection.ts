@@ -1,7 +1,8 @@
 import { readFileSync } from "node:fs";
 import type { DescService } from "@bufbuild/protobuf";
 import { type Client, createClient, type Transport } from "@connectrpc/connect";
-import { connectionOptions, createClientTransport } from "@decnet/common/rpc/client";
+import { createClientTransport } from "@decnet/common/rpc/client";
+import { connectionOptions } from "@decnet/common/rpc/client-tls";
 import { AccessService } from "@decnet/contract/gen/decnet/v1/access_pb";
 import { CatalogService } from "@decnet/contract/gen/decnet/v1/catalog_pb";
 import { EventService } from "@decnet/contract/gen/decnet/v1/event_pb";
@@ -11,12 +12,11 @@ import { OperationService } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { SwarmService } from "@decnet/contract/gen/decnet/v1/swarm_pb";
 import type { ChosenContext } from "./contexts/contexts.ts";
 import { isVerbose, say } from "./output.ts";
-import { type Address, parseAddress } from "./reach/address.ts";
+import { addressOf } from "./reach/address.ts";
 import { patient } from "./reach/patient.ts";
 import { probe } from "./reach/probe.ts";
 import { fingerprintOf, tlsFor } from "./reach/trust.ts";
-import { Unreachable } from "./reach/unreachable.ts";
-import { UsageError } from "./settings.ts";
+import type { Unreachable } from "./reach/unreachable.ts";
 
 export interface Connection {
   readonly context: ChosenContext;
@@ -76,19 +76,6 @@ export function connect(context: ChosenContext): Connection {
     swarm: to(SwarmService),
     close,
   };
-}
-
-/** Throws when there is no such address, or a token would go there in clear. */
-function addressOf(context: ChosenContext): Address {
-  const address = parseAddress(context.address);
-  if (typeof address === "string") throw new Unreachable(address, ["decnet context list"]);
-  if (!address.isTls && !address.isLoopback && !context.insecure)
-    throw new UsageError(
-      `${address.url} is another machine, and http:// would send your token there in clear; nothing was sent\n` +
-        ` next:  Use the master's TLS port: decnet context add NAME --address https://${address.host}:7443 --token-file FILE\n` +
-        ` next:  If the way there is safe by other means: --insecure`,
-    );
-  return address;
 }
 
 /** Logs each call and how long it took. */

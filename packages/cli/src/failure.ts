@@ -4,12 +4,13 @@ import { ErrorInfoSchema } from "@decnet/contract/gen/google/rpc/error_details_p
 import { reasons } from "@decnet/contract/reasons";
 import { adviceFor } from "./advice.ts";
 import type { Connection } from "./connection.ts";
-import { type Form, formatDocument } from "./forms.ts";
+import { formatDocument } from "./forms.ts";
 import { endLive, printRaw, say } from "./output.ts";
 import { Unreachable } from "./reach/unreachable.ts";
-import { Interrupted, UsageError } from "./settings.ts";
+import type { Form } from "./read-flags.ts";
 import { visible } from "./text/layout.ts";
 import { nearest } from "./text/nearest.ts";
+import { Interrupted, UsageError } from "./usage-error.ts";
 
 /** Says what went wrong and what to do next, and returns the exit code. Programs get a document as well. */
 export async function reportFailure(error: unknown, form: Form, connection?: Connection): Promise<number> {

@@ -1,12 +1,5 @@
 import { stringify } from "yaml";
-
-/** The forms of output: `--output`. */
-export const forms = ["table", "wide", "json", "jsonl", "yaml", "name"] as const;
-export type Form = (typeof forms)[number];
-
-export function isForm(text: string): text is Form {
-  return forms.some((form) => form === text);
-}
+import type { Form } from "./read-flags.ts";
 
 /** Forms that programs read. */
 export function isForPrograms(form: Form): boolean {

@@ -1,5 +1,6 @@
 import { dress, isColour, type Look, paint } from "./look.ts";
 import { named } from "./program-name.ts";
+import { wrap } from "./text/wrap.ts";
 
 /** stdout is data, stderr is everything else. */
 let look: Look = { colour: false, ascii: false, live: false, quiet: false, verbose: false, program: "decnet" };
@@ -26,7 +27,12 @@ export function isInteractive(): boolean {
 /** A line that must be seen: questions, warnings, failures. */
 export function say(text: string): void {
   wipe();
-  process.stderr.write(`${dress(named(text, look.program), look)}\n`);
+  process.stderr.write(`${dress(fit(named(text, look.program), process.stderr), look)}\n`);
+}
+
+/** As wide as the terminal; where there is none, a line stays a line. */
+function fit(text: string, stream: NodeJS.WriteStream): string {
+  return stream.isTTY && stream.columns > 0 ? wrap(text, stream.columns) : text;
 }
 
 /** Progress, for somebody who waits. With --quiet nothing; without a terminal each line carries its time. */
@@ -49,7 +55,7 @@ export function remark(text: string): void {
 
 /** Data for people on stdout, in which commands are advised. */
 export function print(text: string): void {
-  printPlain(named(text, look.program));
+  printPlain(fit(named(text, look.program), process.stdout));
 }
 
 /** Data for people on stdout, as others wrote it. */

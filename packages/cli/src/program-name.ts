@@ -5,7 +5,7 @@ export function programName(env: Readonly<Record<string, string | undefined>>): 
 }
 
 const commands =
-  "status|decky|service|batch|fleet|host|op|events|catalog|token|audit|context|whoami|doctor|completion|version|wait|up|down|agent (?:join|run|status|leave)";
+  "status|decky|service|batch|fleet|host|op|events|catalog|token|audit|context|whoami|doctor|completion|version|wait|up|down";
 const advised = new RegExp(`(^|[\\s"'(\`])(?:\\./)?decnet(?= (?:${commands})\\b)`, "gm");
 
 /** Commands in a text for people, as the user has to type them. Pure. */

@@ -1,12 +1,7 @@
 import { fstatSync, readFileSync, readlinkSync } from "node:fs";
 import type { JsonObject } from "@bufbuild/protobuf";
 import { parse } from "yaml";
-
-/** Bad input on the command line; exit code 2. */
-export class UsageError extends Error {}
-
-/** The user ended it; exit code 130. */
-export class Interrupted extends Error {}
+import { UsageError } from "./usage-error.ts";
 
 export interface Settings {
   readonly config: JsonObject;

@@ -1,7 +1,7 @@
 import { OnFailure, Wait, WhenAway } from "@decnet/contract/gen/decnet/v1/operation_pb";
-import type { ReadFlags } from "../flags.ts";
-import { UsageError } from "../settings.ts";
+import type { ReadFlags } from "../read-flags.ts";
 import { parseDuration } from "../text/duration.ts";
+import { UsageError } from "../usage-error.ts";
 
 /** Flags that every changing command has. */
 export interface ChangeFlags extends ReadFlags {

@@ -14,13 +14,15 @@ import { questionsFor } from "../change/confirm.ts";
 import { type ChangeFlags, type OptionsInit, optionsOf } from "../change/options.ts";
 import type { Cli } from "../cli.ts";
 import type { Connection } from "../connection.ts";
-import { changing, formOf } from "../flags.ts";
-import { type Form, formatDocument, isForPrograms } from "../forms.ts";
+import { changing } from "../flags.ts";
+import { formatDocument, isForPrograms } from "../forms.ts";
 import { during, endLive, isInteractive, isVerbose, print, printRaw, progress, remark, say, showLive } from "../output.ts";
 import { ask, askHidden } from "../prompts.ts";
-import { parseSettings, readMap, UsageError } from "../settings.ts";
+import { type Form, formOf } from "../read-flags.ts";
+import { parseSettings, readMap } from "../settings.ts";
 import { exitOfResult, formatBatchCounters, formatBatchResult, planOfBatch } from "../text/batch.ts";
 import { worstExit } from "../text/verdict.ts";
+import { UsageError } from "../usage-error.ts";
 
 interface BatchFlags extends ChangeFlags {
   readonly select?: string;

@@ -5,14 +5,15 @@ import type { Cli } from "../cli.ts";
 import { contextFilePath, readContextFile, writeContextFile } from "../contexts/context-file.ts";
 import { type Confirmation, type Context, chooseContext, confirmations, localContext } from "../contexts/contexts.ts";
 import { keepAuthority, trustFirst } from "../contexts/trust-first.ts";
-import { formOf, type ReadFlags, reading } from "../flags.ts";
+import { reading } from "../flags.ts";
 import { formatDocument } from "../forms.ts";
 import { isColour } from "../look.ts";
 import { print, printRaw } from "../output.ts";
 import { type Address, parseAddress } from "../reach/address.ts";
 import { tlsFor } from "../reach/trust.ts";
-import { UsageError } from "../settings.ts";
+import { formOf, type ReadFlags } from "../read-flags.ts";
 import { table } from "../text/layout.ts";
+import { UsageError } from "../usage-error.ts";
 
 interface AddFlags {
   readonly fingerprint?: string;

@@ -10,12 +10,13 @@ import { type ChangeFlags, parseRevision } from "../change/options.ts";
 import { runChange } from "../change.ts";
 import type { Cli } from "../cli.ts";
 import { parseDecky } from "../deckies.ts";
-import { changing, formOf, type ReadFlags, reading, show } from "../flags.ts";
+import { changing, reading, show } from "../flags.ts";
 import { isForPrograms } from "../forms.ts";
 import { printPlain, printRaw } from "../output.ts";
 import { pageSize, readPages } from "../pages.ts";
-import { UsageError } from "../settings.ts";
+import { formOf, type ReadFlags } from "../read-flags.ts";
 import { formatDeckies, formatDecky, formatDifference, formatLogLine, formatRevisions } from "../text/decky.ts";
+import { UsageError } from "../usage-error.ts";
 
 /** `decnet decky …` */
 export function registerDecky(program: Command, cli: Cli): void {

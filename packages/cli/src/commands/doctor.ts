@@ -8,11 +8,12 @@ import type { Command } from "commander";
 import type { Cli } from "../cli.ts";
 import { connect } from "../connection.ts";
 import type { ChosenContext } from "../contexts/contexts.ts";
-import { formOf, type ReadFlags, reading } from "../flags.ts";
+import { reading } from "../flags.ts";
 import { formatDocument } from "../forms.ts";
 import { isMap } from "../maps.ts";
 import { print, printRaw } from "../output.ts";
 import { Unreachable } from "../reach/unreachable.ts";
+import { formOf, type ReadFlags } from "../read-flags.ts";
 import { visible, word } from "../text/layout.ts";
 
 interface Check {

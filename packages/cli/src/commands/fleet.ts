@@ -4,7 +4,8 @@ import type { Command } from "commander";
 import { type ChangeFlags, runChange } from "../change.ts";
 import type { Cli } from "../cli.ts";
 import { changing } from "../flags.ts";
-import { readMap, UsageError } from "../settings.ts";
+import { readMap } from "../settings.ts";
+import { UsageError } from "../usage-error.ts";
 
 /** `decnet fleet …` */
 export function registerFleet(program: Command, cli: Cli): void {

@@ -5,7 +5,8 @@ import {
 } from "@decnet/contract/gen/decnet/v1/swarm_pb";
 import type { Command } from "commander";
 import type { Cli } from "../cli.ts";
-import { type ReadFlags, reading, show } from "../flags.ts";
+import { reading, show } from "../flags.ts";
+import type { ReadFlags } from "../read-flags.ts";
 import { formatJoinTokens, formatRefusedJoins } from "../text/access.ts";
 
 const mostRefused = 100;

@@ -15,13 +15,14 @@ import type { Command } from "commander";
 import { type ChangeFlags, runChange } from "../change.ts";
 import type { Cli } from "../cli.ts";
 import type { Connection } from "../connection.ts";
-import { changing, formOf, type ReadFlags, reading, show } from "../flags.ts";
+import { changing, reading, show } from "../flags.ts";
 import { formatDocument } from "../forms.ts";
 import { endLive, print, printRaw, progress, say, showLive } from "../output.ts";
 import { pageSize, readPages } from "../pages.ts";
-import { UsageError } from "../settings.ts";
+import { formOf, type ReadFlags } from "../read-flags.ts";
 import { parseDuration } from "../text/duration.ts";
 import { endOf, formatHints, formatHost, formatHosts, formatInvitation, formatRefusal, joinSteps } from "../text/hosts.ts";
+import { UsageError } from "../usage-error.ts";
 import { registerJoins } from "./host-joins.ts";
 
 interface InviteFlags extends ReadFlags {

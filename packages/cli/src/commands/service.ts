@@ -7,12 +7,14 @@ import type { Command } from "commander";
 import { type ChangeFlags, runChange } from "../change.ts";
 import type { Cli } from "../cli.ts";
 import { parseDecky } from "../deckies.ts";
-import { changing, formOf, type ReadFlags, reading } from "../flags.ts";
+import { changing, reading } from "../flags.ts";
 import { formatDocument } from "../forms.ts";
 import { print, printRaw } from "../output.ts";
 import { askHidden } from "../prompts.ts";
-import { parseSettings, UsageError } from "../settings.ts";
+import { formOf, type ReadFlags } from "../read-flags.ts";
+import { parseSettings } from "../settings.ts";
 import { formatService } from "../text/decky.ts";
+import { UsageError } from "../usage-error.ts";
 
 /** `decnet service …` */
 export function registerService(program: Command, cli: Cli): void {

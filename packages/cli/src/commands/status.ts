@@ -2,7 +2,8 @@ import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { ListDeckiesResponseSchema } from "@decnet/contract/gen/decnet/v1/fleet_pb";
 import type { Command } from "commander";
 import type { Cli } from "../cli.ts";
-import { type ReadFlags, reading, show } from "../flags.ts";
+import { reading, show } from "../flags.ts";
+import type { ReadFlags } from "../read-flags.ts";
 import { formatStatus } from "../text/status.ts";
 
 const mostRows = 10;

@@ -2,19 +2,19 @@ import { toJson } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import {
   CreateTokenResponseSchema,
-  ListAuditResponseSchema,
   ListTokensResponseSchema,
   RevokeTokenResponseSchema,
   Role,
 } from "@decnet/contract/gen/decnet/v1/access_pb";
 import type { Command } from "commander";
 import type { Cli } from "../cli.ts";
-import { formOf, type ReadFlags, reading, show } from "../flags.ts";
+import { reading, show } from "../flags.ts";
 import { formatDocument } from "../forms.ts";
 import { printRaw, remark } from "../output.ts";
-import { UsageError } from "../settings.ts";
-import { formatAudit, formatTokens } from "../text/access.ts";
+import { formOf, type ReadFlags } from "../read-flags.ts";
+import { formatTokens } from "../text/access.ts";
 import { parseDuration } from "../text/duration.ts";
+import { UsageError } from "../usage-error.ts";
 
 const roles: Readonly<Record<string, Role>> = { viewer: Role.VIEWER, operator: Role.OPERATOR, admin: Role.ADMIN };
 
@@ -71,33 +71,6 @@ export function registerToken(program: Command, cli: Cli): void {
     cli.withConnection(async ({ access }) => {
       const revoked = await access.revokeToken({ id });
       show(flags, RevokeTokenResponseSchema, revoked, () => `${id} ${revoked.token?.name ?? ""} is revoked`);
-      return undefined;
-    }),
-  );
-}
-
-const mostEntries = 1_000;
-
-/** `decnet audit` */
-export function registerAudit(program: Command, cli: Cli): void {
-  reading(
-    program
-      .command("audit")
-      .description("Who called what, newest first, refusals included.")
-      .option("--select <filter>", "for instance actor=maria,outcome!=accepted; keys: actor, action, target, outcome", "")
-      .option("--limit <count>", "the most entries", "50"),
-    {
-      examples: ["audit", "audit --select 'actor=maria,action=*AddService'", "audit --select 'outcome!=accepted' --json"],
-      rpc: "AccessService/ListAudit",
-      body: '{"filter":"actor=maria"}',
-    },
-  ).action((flags: ReadFlags & { select: string; limit: string }) =>
-    cli.withConnection(async ({ access }) => {
-      const limit = Number(flags.limit);
-      if (!Number.isInteger(limit) || limit < 1 || limit > mostEntries)
-        throw new UsageError(`--limit is a number from 1 to ${mostEntries}`);
-      const found = await access.listAudit({ filter: flags.select, pageSize: limit });
-      show(flags, ListAuditResponseSchema, found, () => formatAudit(found.entries));
       return undefined;
     }),
   );

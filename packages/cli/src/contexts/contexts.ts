@@ -1,5 +1,5 @@
 import { isMap } from "../maps.ts";
-import { UsageError } from "../settings.ts";
+import { UsageError } from "../usage-error.ts";
 
 /** When a context asks before it changes something: `risky` asks only about named risks, `never` about nothing. */
 export const confirmations = ["always", "risky", "never"] as const;

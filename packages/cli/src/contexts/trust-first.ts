@@ -5,7 +5,7 @@ import { ask } from "../prompts.ts";
 import type { Address } from "../reach/address.ts";
 import { lookAt, type Shown, sameFingerprint } from "../reach/trust.ts";
 import { Unreachable } from "../reach/unreachable.ts";
-import { UsageError } from "../settings.ts";
+import { UsageError } from "../usage-error.ts";
 
 const lookMs = 5_000;
 

@@ -1,4 +1,7 @@
 import { isLoopback } from "@decnet/common/rpc/loopback";
+import type { ChosenContext } from "../contexts/contexts.ts";
+import { UsageError } from "../usage-error.ts";
+import { Unreachable } from "./unreachable.ts";
 
 /** Where a master is said to be. */
 export interface Address {
@@ -26,4 +29,17 @@ export function parseAddress(text: string): Address | string {
   const isTls = url.protocol === "https:";
   const port = url.port === "" ? (isTls ? 443 : 80) : Number(url.port);
   return { url: `${url.protocol}//${url.host}`, host, port, isTls, isLoopback: isLoopback(host) };
+}
+
+/** Throws when there is no such address, or a token would go there in clear. */
+export function addressOf(context: Pick<ChosenContext, "address" | "insecure">): Address {
+  const address = parseAddress(context.address);
+  if (typeof address === "string") throw new Unreachable(address, ["decnet context list"]);
+  if (!address.isTls && !address.isLoopback && !context.insecure)
+    throw new UsageError(
+      `${address.url} is another machine, and http:// would send your token there in clear; nothing was sent\n` +
+        ` next:  Use the master's TLS port: decnet context add NAME --address https://${address.host}:7443 --token-file FILE\n` +
+        ` next:  If the way there is safe by other means: --insecure`,
+    );
+  return address;
 }

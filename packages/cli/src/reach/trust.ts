@@ -3,8 +3,8 @@ import { readFileSync } from "node:fs";
 import net from "node:net";
 import tls from "node:tls";
 import { certificateHash, readCertificate } from "@decnet/common/pki/certificates";
-import type { ClientTls } from "@decnet/common/rpc/client";
-import { UsageError } from "../settings.ts";
+import type { ClientTls } from "@decnet/common/rpc/client-tls";
+import { UsageError } from "../usage-error.ts";
 import type { Address } from "./address.ts";
 
 /** What the CLI trusts: one authority's file, or without it the authorities of this machine. */

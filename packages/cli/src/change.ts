@@ -7,7 +7,7 @@ import { commandFor } from "./change/command-line.ts";
 import { type ConfirmInput, questionsFor } from "./change/confirm.ts";
 import { conclude, follow, followUnlessMoved } from "./change/follow.ts";
 import { explainMove } from "./change/moved.ts";
-import { type ChangeFlags, optionsOf, waitMs } from "./change/options.ts";
+import { type ChangeFlags, checkAccepted, optionsOf, waitMs } from "./change/options.ts";
 import { findRepeated } from "./change/repeated.ts";
 import { formatDocument, isForPrograms } from "./forms.ts";
 import { during, endLive, isInteractive, isVerbose, print, printRaw, program, remark, say, sayIn, showLive } from "./output.ts";
@@ -29,6 +29,7 @@ export async function runChange(change: Change): Promise<number> {
   const { flags, connection } = change;
   const form = formOf(flags);
   waitMs(flags.wait);
+  checkAccepted(flags.accept ?? [], connection.context.name);
   if (flags.waitIdle !== undefined && parseDuration(flags.waitIdle) === undefined)
     throw new UsageError("--wait-idle is a time such as 10m");
   if (connection.context.hasOthers)

@@ -64,6 +64,11 @@ export function printPlain(text: string): void {
   process.stdout.write(`${dress(text, { ...look, colour: look.colour && process.stdout.isTTY === true })}\n`);
 }
 
+/** An empty screen; where there is none, an empty line. */
+export function clearScreen(): void {
+  process.stdout.write(process.stdout.isTTY === true && look.live ? "\u001b[H\u001b[2J" : "\n");
+}
+
 /** Data for programs on stdout: no character is changed. */
 export function printRaw(text: string): void {
   process.stdout.write(`${text}\n`);

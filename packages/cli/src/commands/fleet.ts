@@ -1,9 +1,12 @@
-import { fromJson } from "@bufbuild/protobuf";
+import { fromJson, toJson } from "@bufbuild/protobuf";
 import { WantedFleetSchema } from "@decnet/contract/gen/decnet/v1/fleet_pb";
 import type { Command } from "commander";
 import { type ChangeFlags, runChange } from "../change.ts";
 import type { Cli } from "../cli.ts";
-import { changing } from "../flags.ts";
+import { changing, reading } from "../flags.ts";
+import { formatDocument } from "../forms.ts";
+import { printRaw } from "../output.ts";
+import { formOf, type ReadFlags } from "../read-flags.ts";
 import { readMap } from "../settings.ts";
 import { UsageError } from "../usage-error.ts";
 
@@ -43,6 +46,23 @@ export function registerFleet(program: Command, cli: Cli): void {
       body: '{"fleet":{"lan":{"subnet":"10.66.0.0/24"},"deckies":[]},"options":{"dryRun":true}}',
     },
   ).action((flags: ChangeFlags & { file: string }) => applyFleet(flags.file, { ...flags, plan: true }));
+  reading(
+    fleetCommand
+      .command("export")
+      .description("The fleet as it is wanted now, as a fleet file without secrets; applied again it changes nothing."),
+    {
+      examples: ["fleet export > fleet.yaml", "fleet export --json", "fleet export | decnet fleet plan -f -"],
+      rpc: "FleetService/GetFleet",
+    },
+  ).action((flags: ReadFlags) =>
+    cli.withConnection(async (connection) => {
+      const form = formOf(flags);
+      const { fleet } = await connection.fleet.getFleet({});
+      if (fleet === undefined) throw new UsageError("no fleet was applied yet; there is nothing to export");
+      printRaw(formatDocument(form === "json" || form === "jsonl" ? form : "yaml", toJson(WantedFleetSchema, fleet)));
+      return undefined;
+    }),
+  );
   changing(fleetCommand.command("teardown").description("Remove every decky of the fleet."), {
     examples: ["fleet teardown", "fleet teardown --plan", "fleet teardown --accept teardown=fleet"],
     rpc: "FleetService/TeardownFleet",

@@ -113,7 +113,15 @@ export const tree: Node = {
    "name": "status",
    "description": "What needs attention, on one screen.",
    "args": [],
-   "options": [],
+   "options": [
+    {
+     "names": [
+      "--watch"
+     ],
+     "hasValue": false,
+     "description": "again every two seconds, until Ctrl-C"
+    }
+   ],
    "commands": []
   },
   {
@@ -176,7 +184,14 @@ export const tree: Node = {
         "--tail"
        ],
        "hasValue": true,
-       "description": "lines from the end, per service"
+       "description": "lines from the end, per service (100; with --since 10000)"
+      },
+      {
+       "names": [
+        "--since"
+       ],
+       "hasValue": true,
+       "description": "only what was written since then, such as 10m"
       }
      ],
      "commands": []
@@ -203,7 +218,7 @@ export const tree: Node = {
     },
     {
      "name": "restore",
-     "description": "Restore an old revision, as a new one.",
+     "description": "Restore an old revision, as a new one; without a number the one before that differs and did not fail.",
      "args": [
       {
        "name": "name",
@@ -211,7 +226,7 @@ export const tree: Node = {
       },
       {
        "name": "revision",
-       "usage": "<revision>"
+       "usage": "[revision]"
       }
      ],
      "options": [
@@ -235,7 +250,7 @@ export const tree: Node = {
         "--accept"
        ],
        "hasValue": true,
-       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, count=N; repeatable"
+       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
       },
       {
        "names": [
@@ -340,7 +355,7 @@ export const tree: Node = {
         "--accept"
        ],
        "hasValue": true,
-       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, count=N; repeatable"
+       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
       },
       {
        "names": [
@@ -469,7 +484,7 @@ export const tree: Node = {
         "--accept"
        ],
        "hasValue": true,
-       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, count=N; repeatable"
+       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
       },
       {
        "names": [
@@ -578,7 +593,7 @@ export const tree: Node = {
         "--accept"
        ],
        "hasValue": true,
-       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, count=N; repeatable"
+       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
       },
       {
        "names": [
@@ -720,7 +735,7 @@ export const tree: Node = {
         "--accept"
        ],
        "hasValue": true,
-       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, count=N; repeatable"
+       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
       },
       {
        "names": [
@@ -862,7 +877,7 @@ export const tree: Node = {
         "--accept"
        ],
        "hasValue": true,
-       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, count=N; repeatable"
+       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
       },
       {
        "names": [
@@ -1022,7 +1037,7 @@ export const tree: Node = {
       "--accept"
      ],
      "hasValue": true,
-     "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, count=N; repeatable"
+     "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
     },
     {
      "names": [
@@ -1136,7 +1151,7 @@ export const tree: Node = {
         "--accept"
        ],
        "hasValue": true,
-       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, count=N; repeatable"
+       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
       },
       {
        "names": [
@@ -1244,7 +1259,7 @@ export const tree: Node = {
         "--accept"
        ],
        "hasValue": true,
-       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, count=N; repeatable"
+       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
       },
       {
        "names": [
@@ -1327,6 +1342,13 @@ export const tree: Node = {
      "commands": []
     },
     {
+     "name": "export",
+     "description": "The fleet as it is wanted now, as a fleet file without secrets; applied again it changes nothing.",
+     "args": [],
+     "options": [],
+     "commands": []
+    },
+    {
      "name": "teardown",
      "description": "Remove every decky of the fleet.",
      "args": [],
@@ -1344,7 +1366,7 @@ export const tree: Node = {
         "--accept"
        ],
        "hasValue": true,
-       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, count=N; repeatable"
+       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
       },
       {
        "names": [
@@ -1479,7 +1501,7 @@ export const tree: Node = {
     },
     {
      "name": "list",
-     "description": "Workers, with the number of their deckies that run / do not.",
+     "description": "The master's own host and its workers, with the number of their deckies that run / do not.",
      "args": [],
      "options": [
       {
@@ -1494,7 +1516,7 @@ export const tree: Node = {
     },
     {
      "name": "get",
-     "description": "One worker in full.",
+     "description": "One host in full; local is the master's own.",
      "args": [
       {
        "name": "name",
@@ -1553,7 +1575,7 @@ export const tree: Node = {
         "--accept"
        ],
        "hasValue": true,
-       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, count=N; repeatable"
+       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
       },
       {
        "names": [
@@ -1677,7 +1699,7 @@ export const tree: Node = {
         "--accept"
        ],
        "hasValue": true,
-       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, count=N; repeatable"
+       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
       },
       {
        "names": [

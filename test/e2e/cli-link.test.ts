@@ -49,7 +49,7 @@ describe("decnet on the PATH", () => {
     expect((await status(join(root, "decnet"))).stderr).toContain(` next:  ${join(root, "decnet")} doctor`);
     await link("add");
     expect((await status("decnet")).stderr).toContain(" next:  decnet doctor");
-    const help = await execa("./decnet", ["status", "--help"], {
+    const help = await execa("bash", ["-c", "./decnet status --help"], {
       env: { ...env, PATH: process.env["PATH"] },
       extendEnv: false,
       cwd: root,

@@ -34,7 +34,7 @@ describe("decnet and plans", () => {
   it("writes the plan to stdout, and the command that applies this plan beside it", async () => {
     const planned = await shell(`decnet fleet plan -f ${file}`);
     expect(planned.stdout).toMatch(/^Plan for the fleet: 1 to change/);
-    expect(advised(planned.stderr)).toMatch(new RegExp(`^${web.cli.program} fleet apply -f ${file} --expect-plan [0-9a-f]+$`));
+    expect(advised(planned.stderr)).toMatch(new RegExp(`^decnet fleet apply -f ${file} --expect-plan [0-9a-f]+$`));
     expect((await shell(`${advised(planned.stderr)} -y`)).exitCode).toBe(0);
     expect((await shell(`decnet fleet plan -f ${file} --exit-code`)).exitCode).toBe(0);
   });

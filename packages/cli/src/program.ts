@@ -8,6 +8,7 @@ import { groups } from "./groups.ts";
 import { explain } from "./help.ts";
 import { chooseLook } from "./look.ts";
 import { setLook } from "./output.ts";
+import { named, programName } from "./program-name.ts";
 import { formOf, isForm, type ReadFlags } from "./read-flags.ts";
 import { operandsOf } from "./tree.ts";
 
@@ -42,7 +43,10 @@ export async function createProgram(
     .option("--no-color", "no colours; NO_COLOR and TERM=dumb do the same")
     .configureHelp({ showGlobalOptions: true })
     .exitOverride()
-    .configureOutput({ writeErr: (text) => process.stderr.write(text) });
+    .configureOutput({
+      writeOut: (text) => process.stdout.write(named(text, programName(env))),
+      writeErr: (text) => process.stderr.write(text),
+    });
 
   explain(program);
   const globals = () => program.opts<Globals>();

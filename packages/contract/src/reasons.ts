@@ -100,7 +100,10 @@ export const reasons = {
     code: Code.Unavailable,
     exit: 6,
     next: [
-      { advice: "Look at its certificate, and trust it if it is right: decnet context add NAME --address https://HOST:7443" },
+      {
+        advice: "Name its address; look at its certificate, and trust it if it is right",
+        command: ["context", "add", "NAME"],
+      },
     ],
   },
   CA_MISMATCH: {

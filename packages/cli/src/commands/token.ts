@@ -46,9 +46,8 @@ export function registerToken(program: Command, cli: Cli): void {
       const made = await access.createToken({ name, role, ...(ttlMs === undefined ? {} : { ttl: durationFromMs(ttlMs) }) });
       if (form === "table" || form === "wide" || form === "name") {
         printRaw(made.secret);
-        remark(
-          `${made.token?.id ?? ""} ${name} (${flags.role}); it is not shown again. Revoke it: decnet token revoke ${made.token?.id ?? ""}`,
-        );
+        const id = made.token?.id ?? "";
+        remark(`${id} ${name} (${flags.role}); it is not shown again. Revoke it: decnet token revoke ${id}`);
       } else printRaw(formatDocument(form, toJson(CreateTokenResponseSchema, made)));
       return undefined;
     }),

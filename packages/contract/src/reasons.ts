@@ -39,7 +39,7 @@ export const reasons = {
   },
   OPERATION_NOT_FOUND: { code: Code.NotFound, exit: 3, next: [{ command: ["op", "list"] }] },
   REVISION_NOT_FOUND: { code: Code.NotFound, exit: 3, next: [{ command: ["decky", "revisions", "{decky}"] }] },
-  TOKEN_NOT_FOUND: { code: Code.NotFound, exit: 3, next: [{ advice: "List the tokens and use an id from there." }] },
+  TOKEN_NOT_FOUND: { code: Code.NotFound, exit: 3, next: [{ command: ["token", "list"] }] },
   SERVICE_ALREADY_PRESENT: {
     code: Code.AlreadyExists,
     exit: 4,
@@ -95,6 +95,16 @@ export const reasons = {
     code: Code.Unavailable,
     exit: 6,
     next: [{ advice: "Check that this machine reaches one of the addresses (a firewall, a route), and that the master runs." }],
+  },
+  MASTER_NOT_TRUSTED: {
+    code: Code.Unavailable,
+    exit: 6,
+    next: [
+      {
+        advice: "Name its address; look at its certificate, and trust it if it is right",
+        command: ["context", "add", "NAME"],
+      },
+    ],
   },
   CA_MISMATCH: {
     code: Code.Unauthenticated,

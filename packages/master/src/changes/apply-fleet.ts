@@ -9,6 +9,7 @@ import { type DeckyChange, wantedDecky } from "../decide/decky-change.ts";
 import type { ExpandedFleet } from "../decide/expand-fleet.ts";
 import { fleetDifference } from "../decide/fleet-difference.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
+import type { Decky, FleetSettings, StoredService } from "../model/decky.ts";
 import {
   emptyPlan,
   makeOperation,
@@ -34,6 +35,13 @@ export interface FleetRequest extends ChangeRequest {
 export interface FleetChanges {
   /** Applies a whole fleet: one operation for the request, one part for each decky that differs. */
   apply(request: FleetRequest): Promise<OperationRecord>;
+  /** What is wanted now; undefined when no fleet was ever applied. */
+  wanted(): Promise<WantedNow | undefined>;
+}
+
+export interface WantedNow {
+  readonly settings: FleetSettings;
+  readonly deckies: readonly { readonly decky: Decky; readonly services: readonly StoredService[] }[];
 }
 
 export interface FleetChangesOptions {
@@ -130,6 +138,14 @@ export function createFleetChanges(options: FleetChangesOptions): FleetChanges {
     });
 
   return {
+    wanted: () =>
+      store.transaction(async (tx) => {
+        const settings = await store.fleets.settings(tx);
+        if (settings === undefined) return undefined;
+        const deckies = (await store.deckies.ofScope(tx, "fleet")).filter((decky) => !decky.leaving);
+        const services = await store.deckies.desiredServices(tx, deckies);
+        return { settings, deckies: deckies.map((decky) => ({ decky, services: services.get(decky.id) ?? [] })) };
+      }),
     apply: (request) =>
       door.accept<PlannedFleet>(request, {
         what: "the fleet",

@@ -23,6 +23,7 @@ import type { Decky } from "../model/decky.ts";
 import { diffServices, refuseInvalid, requirePresent, restoreServices } from "../model/services.ts";
 import { deckyFilterKeys, type ShownDecky } from "../store/deckies.ts";
 import { awaitOperation } from "./await-operation.ts";
+import { toWantedFleet } from "./fleet-export.ts";
 import { toChangeMessage, toDeckyMessage } from "./messages.ts";
 import { common, hashRequest } from "./mutating-request.ts";
 import type { MasterParts } from "./parts.ts";
@@ -40,6 +41,10 @@ export function createFleetHandlers(parts: MasterParts): ServiceImpl<typeof Flee
       const requestHash = hashRequest(parts, ApplyFleetRequestSchema, request);
       const record = await parts.fleet.apply({ actor, options: parseOptions(request.options), requestHash, fleet });
       return { operation: await awaitOperation(record, waits(request.options), parts, context) };
+    },
+    async getFleet() {
+      const wanted = await parts.fleet.wanted();
+      return wanted === undefined ? {} : { fleet: toWantedFleet(wanted, catalog) };
     },
     async listDeckies(request) {
       const terms = parseFilter(request.filter, deckyFilterKeys);

@@ -200,7 +200,11 @@ function toServiceMessage(row: Decky, service: StoredService, catalog: Catalog) 
   };
 }
 
-function plainConfig(config: ServiceConfig, secrets: ReadonlySet<string>): Record<string, string | number | boolean | string[]> {
+/** A service's settings without its secrets. */
+export function plainConfig(
+  config: ServiceConfig,
+  secrets: ReadonlySet<string>,
+): Record<string, string | number | boolean | string[]> {
   return Object.fromEntries(
     Object.entries(config)
       .filter(([key]) => !secrets.has(key))

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { Logger } from "@decnet/common/logging/logger";
 import { createErrorInterceptor } from "@decnet/common/rpc/error-interceptor";
 import { type RpcServer, startRpcServer } from "@decnet/common/rpc/server";
+import { createValidationInterceptor } from "@decnet/common/rpc/validate-requests";
 import { type FolderLock, lockFolder } from "@decnet/common/runtime/folder-lock";
 import { createReleasers, type Releasers } from "@decnet/common/runtime/releasers";
 import { repeatUntilAborted } from "@decnet/common/runtime/repeat";
@@ -17,6 +18,8 @@ import { createAcceptedCertificates } from "./access/accepted-certificates.ts";
 import { ensureAdminToken } from "./access/admin-token.ts";
 import { createAuditInterceptor } from "./access/audit.ts";
 import { createAuthInterceptor } from "./access/authenticate.ts";
+import { createOpenStreams } from "./access/open-streams.ts";
+import { agentCalls } from "./access/roles.ts";
 import { type Changes, createChanges } from "./changes/changes.ts";
 import type { MasterConfig } from "./config.ts";
 import { type Convergence, createConvergence } from "./convergence/convergence.ts";
@@ -171,6 +174,7 @@ async function listen(ground: Ground): Promise<Listening> {
   });
   const shared = { store, hosts, catalog, log, stopping: stopping.signal };
   const accepted = createAcceptedCertificates(store.hosts);
+  const streams = createOpenStreams(store.tokens);
   const convergence = createConvergence({ ...shared, parallel: config.parallel, onApplied: metrics.applied });
   const changes = createChanges({
     ...shared,
@@ -220,14 +224,16 @@ async function listen(ground: Ground): Promise<Listening> {
       metrics.interceptor,
       createErrorInterceptor(log),
       createAuditInterceptor(store.audit),
-      createAuthInterceptor(store.tokens, store.hosts, accepted),
+      createAuthInterceptor(store.tokens, store.hosts, accepted, streams),
+      createValidationInterceptor({ refusesTexts: (method) => agentCalls[method] === undefined }),
     ],
     fallback: createPlainHttp(metrics, () => readiness(ground)),
     onDefect: (error) => log.error("a request could not be handled", { err: error }),
     maxRequestBytes: 4 << 20,
     ...(port.tls === undefined ? {} : { tls: port.tls }),
   });
-  return { server, hosts, convergence, changes, background: port.keepCertificate(server, stopping.signal, log) };
+  const background = Promise.all([port.keepCertificate(server, stopping.signal, log), streams.watch(stopping.signal)]);
+  return { server, hosts, convergence, changes, background };
 }
 
 /** What was left in the middle goes on: at the start by the last master, later by a database that went away with its answers. */

@@ -142,7 +142,7 @@ describe("a filter", () => {
 });
 
 it("who calls is who authenticated; without that there is no call", () => {
-  const caller = { tokenId: "t", name: "ann", role: "operator" } as const;
+  const caller = { tokenId: "t", name: "ann", role: "operator", expiresAt: null } as const;
   const context = (values: HandlerContext["values"]) => ({ values }) as HandlerContext;
   expect(requests.callerOf(context(createContextValues().set(kCaller, caller)))).toBe(caller);
   expect(() => requests.callerOf(context(createContextValues()))).toThrow(expect.objectContaining({ reason: "UNAUTHENTICATED" }));

@@ -1,5 +1,6 @@
 import { ConnectError } from "@connectrpc/connect";
 import { type CallFailure, fromConnectError } from "@decnet/common/rpc/errors";
+import { nearest } from "@decnet/common/runtime/nearest";
 import { ErrorInfoSchema } from "@decnet/contract/gen/google/rpc/error_details_pb";
 import { reasons } from "@decnet/contract/reasons";
 import type { Connection } from "./connection.ts";
@@ -7,7 +8,6 @@ import { type Form, formatDocument } from "./forms.ts";
 import { endLive, printRaw, say } from "./output.ts";
 import { Interrupted, UsageError } from "./settings.ts";
 import { visible } from "./text/layout.ts";
-import { nearest } from "./text/nearest.ts";
 
 /** Says what went wrong and what to do next, and returns the exit code. Programs get a document as well. */
 export async function reportFailure(error: unknown, form: Form, connection?: Connection): Promise<number> {

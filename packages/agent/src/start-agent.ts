@@ -6,6 +6,7 @@ import { AppError } from "@decnet/common/errors/app-error";
 import type { Logger } from "@decnet/common/logging/logger";
 import { createErrorInterceptor } from "@decnet/common/rpc/error-interceptor";
 import { startRpcServer } from "@decnet/common/rpc/server";
+import { createValidationInterceptor } from "@decnet/common/rpc/validate-requests";
 import { writeFileAtomically } from "@decnet/common/runtime/atomic-file";
 import { lockFolder } from "@decnet/common/runtime/folder-lock";
 import { createReleasers } from "@decnet/common/runtime/releasers";
@@ -98,6 +99,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       stopping: stopping.signal,
     };
     const errors = createErrorInterceptor(log);
+    const validation = createValidationInterceptor();
     const connection = keepConnected({
       identity,
       instanceId: randomUUID(),
@@ -109,7 +111,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       runner,
       reports,
       routes: createAgentRoutes(parts),
-      interceptors: [errors],
+      interceptors: [errors, validation],
       log,
       stopping: stopping.signal,
       checkedMsAgo: watch.checkedMsAgo,
@@ -122,7 +124,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       host: "127.0.0.1",
       port: config.port,
       routes: createAgentRoutes(parts),
-      interceptors: [errors, createLocalGate()],
+      interceptors: [errors, createLocalGate(), validation],
       onDefect: (error) => log.error("a request could not be handled", { err: error }),
       fallback: (_, response) => {
         const { connected, message } = connection.state();

@@ -21,12 +21,14 @@ import type { Placement } from "../decide/placement.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
 import type { Decky } from "../model/decky.ts";
 import { diffServices, requirePresent, restoreServices } from "../model/services.ts";
-import { deckyFilterKeys, type ShownDecky } from "../store/deckies.ts";
+import type { ShownDecky } from "../store/deckies.ts";
 import { awaitOperation } from "./await-operation.ts";
+import { deckyFilter, parseFilter } from "./filters.ts";
 import { toChangeMessage, toDeckyMessage } from "./messages.ts";
 import { common, hashRequest } from "./mutating-request.ts";
+import { createPageTokens } from "./page-tokens.ts";
 import type { MasterParts } from "./parts.ts";
-import { callerOf, invalid, parseFilter, parseOptions, parsePage, parseRef, parseSlug, waits } from "./requests.ts";
+import { callerOf, invalid, parseOptions, parseRef, parseSlug, waits } from "./requests.ts";
 
 export function createFleetHandlers(parts: MasterParts): ServiceImpl<typeof FleetService> {
   const { store, catalog, hosts, stopping } = parts;
@@ -42,9 +44,10 @@ export function createFleetHandlers(parts: MasterParts): ServiceImpl<typeof Flee
       return { operation: await awaitOperation(record, waits(request.options), parts, context) };
     },
     async listDeckies(request) {
-      const terms = parseFilter(request.filter, deckyFilterKeys);
-      const { rows, counts, next } = await store.deckies.list({ terms, page: parsePage(request, 100) });
-      return { deckies: rows.map(toMessage), counts, nextPageToken: next === undefined ? "" : String(next) };
+      const terms = parseFilter(request.filter, deckyFilter);
+      const pages = createPageTokens(parts.fingerprint, "deckies", terms);
+      const { rows, counts, next } = await store.deckies.list({ terms, page: pages.parse(request, 100) });
+      return { deckies: rows.map(toMessage), counts, nextPageToken: pages.make(next) };
     },
     async getDecky(request) {
       const { scope, name } = parseRef(request.decky);
@@ -52,8 +55,14 @@ export function createFleetHandlers(parts: MasterParts): ServiceImpl<typeof Flee
     },
     async listRevisions(request) {
       const { revision, compareTo } = request;
-      const page = parsePage(request, 50);
-      const { revisions, next } = await store.deckies.revisions({ ...parseRef(request.decky), revision, compareTo, page });
+      const ref = parseRef(request.decky);
+      const pages = createPageTokens(parts.fingerprint, "revisions", [ref, compareTo]);
+      const { revisions, next } = await store.deckies.revisions({
+        ...ref,
+        revision,
+        compareTo,
+        page: pages.parse(request, 50),
+      });
       return {
         revisions: revisions.map(({ revision: shown, before }) => ({
           number: shown.number,
@@ -64,7 +73,7 @@ export function createFleetHandlers(parts: MasterParts): ServiceImpl<typeof Flee
           services: shown.services.map((service) => service.slug),
           changes: diffServices(before, shown.services, catalog).map(toChangeMessage),
         })),
-        nextPageToken: next === undefined ? "" : String(next),
+        nextPageToken: pages.make(next),
       };
     },
     async restoreRevision(request, context) {
@@ -102,7 +111,6 @@ export function createFleetHandlers(parts: MasterParts): ServiceImpl<typeof Flee
     },
     async *streamLogs(request, context) {
       const { scope, name } = parseRef(request.decky);
-      if (request.tail > 10_000) throw invalid([{ field: "tail", description: "is at most 10000" }]);
       const { decky, services } = await store.deckies.show(scope, name);
       if (request.service !== "") requirePresent(services, request.service, name);
       const slugs = request.service === "" ? services.map((service) => service.slug) : [request.service];

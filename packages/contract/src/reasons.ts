@@ -19,6 +19,11 @@ export const reasons = {
     exit: 2,
     next: [{ advice: "Correct the named fields and send the request again." }],
   },
+  REQUEST_TOO_LARGE: {
+    code: Code.ResourceExhausted,
+    exit: 2,
+    next: [{ advice: "Send less at once: a request has at most 4 MiB." }],
+  },
   CONFIG_INVALID: { code: Code.InvalidArgument, exit: 2, next: [{ command: ["catalog", "get", "{service}"] }] },
   SERVICE_UNKNOWN: { code: Code.InvalidArgument, exit: 2, next: [{ command: ["catalog", "list"] }] },
   SERVICE_IS_SINGLETON: {

@@ -20,7 +20,7 @@ import { expandFleet, type WantedFleetInput } from "../decide/expand-fleet.ts";
 import type { Placement } from "../decide/placement.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
 import type { Decky } from "../model/decky.ts";
-import { diffServices, requirePresent, restoreServices } from "../model/services.ts";
+import { diffServices, requirePresent, requireRestorable, restoreServices } from "../model/services.ts";
 import type { ShownDecky } from "../store/deckies.ts";
 import { awaitOperation } from "./await-operation.ts";
 import { deckyFilter, parseFilter } from "./filters.ts";
@@ -79,11 +79,16 @@ export function createFleetHandlers(parts: MasterParts): ServiceImpl<typeof Flee
     async restoreRevision(request, context) {
       if (request.revision === 0) throw invalid([{ field: "revision", description: "is needed" }]);
       const slug = request.service === "" ? "" : parseSlug(request.service);
+      const { name } = parseRef(request.decky);
       const record = await parts.mutations.submit({
         kind: "restore_revision",
         service: slug,
         revision: request.revision,
-        change: (services, at) => restoreServices(services, at(request.revision), slug),
+        change(services, at) {
+          const old = at(request.revision);
+          requireRestorable(services, old, slug, name);
+          return restoreServices(services, old, slug);
+        },
         ...common(parts, RestoreRevisionRequestSchema, request, context),
       });
       return { operation: await awaitOperation(record, waits(request.options), parts, context) };

@@ -32,6 +32,7 @@ import { watchSilence } from "./hosts/silence.ts";
 import { createAgentAcceptor } from "./links/accept-agents.ts";
 import { createLocalHost, type LocalHost } from "./links/host-link.ts";
 import { createHostRegistry, type HostRegistry } from "./links/host-registry.ts";
+import { createLocalPresence, type LocalPresence } from "./links/local-presence.ts";
 import { createMetrics, createPlainHttp, type Metrics } from "./metrics.ts";
 import { hostEvent } from "./model/events.ts";
 import { createRoutes } from "./rpc/routes.ts";
@@ -70,6 +71,7 @@ interface Ground {
   readonly installation: string;
   readonly engine: Engine;
   readonly local: LocalHost;
+  readonly presence: LocalPresence;
   readonly metrics: Metrics;
   readonly stopping: AbortController;
 }
@@ -133,6 +135,7 @@ async function prepare(options: MasterOptions, releasers: Releasers): Promise<Gr
     ...(boundary === undefined ? {} : { boundary }),
   });
   for (const warning of engine.warnings) log.warn("the engine lacks something", { warning });
+  const presence = createLocalPresence(createLocalHost(engine));
   const stopping = new AbortController();
   // Every call and every decky that waits listens to it: many are no leak.
   setMaxListeners(0, stopping.signal);
@@ -146,7 +149,8 @@ async function prepare(options: MasterOptions, releasers: Releasers): Promise<Gr
     store: createStore(database, box, catalog, log),
     installation,
     engine,
-    local: createLocalHost(engine),
+    local: presence.host,
+    presence,
     metrics: createMetrics(options.version),
     stopping,
   };
@@ -161,11 +165,11 @@ interface Listening {
 }
 
 async function listen(ground: Ground): Promise<Listening> {
-  const { options, catalog, box, store, installation, local, metrics, stopping } = ground;
+  const { options, catalog, box, store, installation, presence, metrics, stopping } = ground;
   const { config, log, version } = options;
   const authority = await openOwnAuthority(config.dataDir, installation);
   const hosts = createHostRegistry({
-    local,
+    local: presence,
     onAttached: (name) =>
       void welcome(name, store, convergence).catch((error: unknown) => {
         if (!stopping.signal.aborted) log.error("a host was not woken", { host: name, err: error });
@@ -253,7 +257,7 @@ async function welcome(name: string, store: Store, { converger }: Convergence): 
 
 /** Whatever goes on by itself until the master stops. */
 async function startBackground(
-  { options, store, engine, local, metrics, stopping }: Ground,
+  { options, store, engine, local, presence, metrics, stopping }: Ground,
   { converger }: Convergence,
   { hostChanges }: Changes,
   hosts: HostRegistry,
@@ -261,7 +265,11 @@ async function startBackground(
   const { log, config } = options;
   const { signal } = stopping;
   const check = createDriftCheck(local, { store, converger, log, onDrift: metrics.drift });
+  presence.onReturn(
+    () => void converger.wakeHost(local.name).catch((error: unknown) => log.error("a host was not woken", { err: error })),
+  );
   await Promise.all([
+    presence.watch(signal),
     watchSilence({ store, hosts, log, stopping: signal, graceMs: silenceGraceMs }),
     repeatUntilAborted(
       config.driftIntervalMs,

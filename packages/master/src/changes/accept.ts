@@ -45,7 +45,7 @@ export interface FrontDoor {
   findEarlier(request: ChangeRequest): Promise<Operation | undefined>;
 }
 
-export function createFrontDoor(store: Pick<Store, "operations">, hosts: Pick<HostRegistry, "link">): FrontDoor {
+export function createFrontDoor(store: Pick<Store, "operations">, hosts: Pick<HostRegistry, "requireReachable">): FrontDoor {
   const findEarlier: FrontDoor["findEarlier"] = async (request) => {
     const { requestId } = request.options;
     if (requestId === "") return undefined;
@@ -73,7 +73,8 @@ export function createFrontDoor(store: Pick<Store, "operations">, hosts: Pick<Ho
       const planned = options.dryRun || options.expectedPlan !== "" ? await change.plan() : undefined;
       if (planned !== undefined) refuseOtherPlan(change.what, options.expectedPlan, planned.digest);
       if (options.dryRun && planned !== undefined) return planned.record;
-      if (options.whenAway === "refuse") for (const host of await change.hostsNeeded()) hosts.link(host);
+      if (options.whenAway === "refuse")
+        for (const host of new Set(await change.hostsNeeded())) await hosts.requireReachable(host);
       return storeOnce(request, () => change.store(planned));
     },
   };

@@ -1,5 +1,4 @@
 import { randomInt, randomUUID } from "node:crypto";
-import { AppError } from "@decnet/common/errors/app-error";
 import type { Catalog } from "@decnet/engine/catalog/types";
 import { digestOf, formatPlan, type PlanView } from "@decnet/engine/plan/plan";
 import type { HostTarget } from "@decnet/engine/wire/decky-spec";
@@ -8,6 +7,7 @@ import type { HostedTarget, ImagePreparation } from "../convergence/image-prepar
 import { type DeckyChange, wantedDecky } from "../decide/decky-change.ts";
 import type { ExpandedFleet } from "../decide/expand-fleet.ts";
 import { fleetDifference } from "../decide/fleet-difference.ts";
+import { isAway } from "../links/host-link.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
 import {
   emptyPlan,
@@ -99,7 +99,7 @@ export function createFleetChanges(options: FleetChangesOptions): FleetChanges {
     try {
       return hosts.isReachable(host) ? await hosts.link(host).plan(target) : undefined;
     } catch (error) {
-      if (error instanceof AppError && error.reason === "HOST_UNREACHABLE" && host !== "local") return undefined;
+      if (isAway(host, error)) return undefined;
       throw error;
     }
   };

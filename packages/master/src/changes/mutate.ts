@@ -1,4 +1,3 @@
-import { AppError } from "@decnet/common/errors/app-error";
 import type { Catalog } from "@decnet/engine/catalog/types";
 import { formatPlan, type PlanView } from "@decnet/engine/plan/plan";
 import type { HostTarget } from "@decnet/engine/wire/decky-spec";
@@ -12,6 +11,7 @@ import {
   resolveMutation,
 } from "../decide/resolve-mutation.ts";
 import { type Situation, servicesAt } from "../decide/situation.ts";
+import { isAway } from "../links/host-link.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
 import type { AuditTicket } from "../model/access.ts";
 import { hasEnded, type Operation, type OperationRecord, toPlanRecord, unknownPlan } from "../model/operation.ts";
@@ -79,8 +79,8 @@ export function createMutations({ store, door, hosts, converger, catalog }: Muta
     try {
       return await hosts.link(host).plan(target);
     } catch (error) {
-      const mayWait = options.whenAway === "queue" && options.expectedPlan === "" && host !== "local";
-      if (mayWait && error instanceof AppError && error.reason === "HOST_UNREACHABLE") return undefined;
+      const mayWait = options.whenAway === "queue" && options.expectedPlan === "";
+      if (mayWait && isAway(host, error)) return undefined;
       throw error;
     }
   };

@@ -1,6 +1,8 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { create } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
+import { AppError } from "@decnet/common/errors/app-error";
 import { mergeStreams } from "@decnet/common/runtime/merge-streams";
 import {
   type ApplyFleetRequest,
@@ -120,12 +122,36 @@ export function createFleetHandlers(parts: MasterParts): ServiceImpl<typeof Flee
       if (request.service !== "") requirePresent(services, request.service, name);
       const slugs = request.service === "" ? services.map((service) => service.slug) : [request.service];
       const host = hosts.link(decky.host);
-      const signal = AbortSignal.any([context.signal, stopping]);
+      const removed = new AbortController();
+      const signal = AbortSignal.any([context.signal, stopping, removed.signal]);
       const options = { tail: request.tail || 100, follow: request.follow, signal };
+      if (request.follow) void waitForRemoval(store, { scope, name }, slugs, signal).then(() => removed.abort());
       for await (const entry of mergeStreams(slugs.map((slug) => host.logs({ scope, name }, slug, options))))
         yield create(StreamLogsResponseSchema, { lines: [toLogLine(entry)] });
     },
   };
+}
+
+const removalMs = 60_000;
+const lookMs = 2_000;
+
+/** Until the decky is gone, or all of the services for a while: what was removed may be added again. */
+async function waitForRemoval(
+  { deckies }: Pick<MasterParts["store"], "deckies">,
+  { scope, name }: { readonly scope: string; readonly name: string },
+  slugs: readonly string[],
+  signal: AbortSignal,
+): Promise<void> {
+  let presentAt = Date.now();
+  while (!signal.aborted && Date.now() - presentAt < removalMs) {
+    await delay(lookMs, undefined, { signal }).catch(() => undefined);
+    try {
+      const { services } = await deckies.show(scope, name);
+      if (services.some(({ slug }) => slugs.includes(slug))) presentAt = Date.now();
+    } catch (error) {
+      if (error instanceof AppError && error.reason === "DECKY_NOT_FOUND") return;
+    }
+  }
 }
 
 /** A worker says what changed, and how long ago it checked: what it does not speak of is as it was. */

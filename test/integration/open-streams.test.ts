@@ -146,6 +146,25 @@ describe("a stream whose token no longer allows it", () => {
     expect(performance.now() - before).toBeLessThan(2_000 + soonMs);
   });
 
+  it("a cancelled change and a cursor that nobody gave have reasons of their own", async () => {
+    const decky = { name: `${master.prefix}-a` };
+    const change = master.mutations
+      .addService({ decky, service: "ftp" })
+      .catch((error: unknown) => fromConnectError(error).reason);
+    const id = await eventually(async () => {
+      const { operations } = await master.operations.listOperations({ filter: "service=ftp,state=pending" });
+      return operations[0]?.id;
+    });
+    await master.operations.cancelOperation({ id });
+    expect(await change).toBe("OPERATION_CANCELLED");
+    for (const cursor of ["999999999999999999", "x", "-1", "01"]) {
+      const read = async () => {
+        for await (const _ of master.events.subscribe({ cursor }));
+      };
+      expect(await read().catch((error: unknown) => fromConnectError(error).reason)).toBe("CURSOR_INVALID");
+    }
+  });
+
   it("streams of other tokens stay open", async () => {
     const { token } = await makeToken();
     const end = new AbortController();

@@ -22,7 +22,7 @@ import { diffServices } from "../model/services.ts";
 import { toTarget } from "../model/spec.ts";
 import type { Tx } from "../store/database.ts";
 import type { Store } from "../store/store.ts";
-import { type ChangeRequest, dryRunRecord, type FrontDoor, type PlannedChange, planChanged, requested } from "./accept.ts";
+import { type ChangeRequest, dryRunRecord, type FrontDoor, type PlannedChange, planMoved, requested } from "./accept.ts";
 import { type PartChange, storeParts } from "./store-parts.ts";
 
 export interface FleetRequest extends ChangeRequest {
@@ -111,7 +111,7 @@ export function createFleetChanges(options: FleetChangesOptions): FleetChanges {
       const all = await difference(tx, request.fleet);
       // What was agreed to is compared with what is stored, under its locks.
       if (planned !== undefined && digestOfDifference(all, catalog) !== planned.differenceDigest)
-        throw planChanged("the fleet", planned.digest, "");
+        throw planMoved("the fleet", planned.digest);
       const changes = all.filter((change) => change.action !== "keep");
       if (request.fleet !== undefined) {
         const { lan, driftPolicy, movePolicy } = request.fleet;

@@ -20,7 +20,7 @@ import { toTarget } from "../model/spec.ts";
 import { deckyNotFound, revisionNotFound } from "../store/deckies.ts";
 import type { SituationFound } from "../store/situations.ts";
 import type { Store } from "../store/store.ts";
-import { type ChangeRequest, dryRunRecord, type FrontDoor, type PlannedChange, planChanged, sameRequest } from "./accept.ts";
+import { type ChangeRequest, dryRunRecord, type FrontDoor, type PlannedChange, planMoved, sameRequest } from "./accept.ts";
 
 export type MutationRequest = Mutation & Pick<ChangeRequest, "audit">;
 
@@ -121,8 +121,7 @@ export function createMutations({ store, door, hosts, converger, catalog }: Muta
       if (earlier !== undefined) return { operation: earlier };
       if (found === undefined) throw deckyNotFound(mutation.scope, mutation.decky);
       const situation = situationOf(found, mutation);
-      if (planned !== undefined && !isSameBase(planned.situation, situation))
-        throw planChanged(mutation.decky, planned.digest, "");
+      if (planned !== undefined && !isSameBase(planned.situation, situation)) throw planMoved(mutation.decky, planned.digest);
       const { resolution, operation } = resolve(situation, mutation, false);
       await store.resolutions.write(tx, [{ decky: situation.decky, resolution, ...auditOf(mutation.audit, operation) }]);
       return { resolution, operation };
@@ -142,10 +141,17 @@ export function createMutations({ store, door, hosts, converger, catalog }: Muta
   return {
     async submit(mutation) {
       const found = await store.situations.load(queryOf(mutation));
+      /** As it was read; what is planned once more is read once more. */
+      let isUsed = false;
+      const fresh = async (): Promise<SituationFound> => {
+        const again = isUsed;
+        isUsed = true;
+        return again ? store.situations.load(queryOf(mutation)) : found;
+      };
       return door.accept<PlannedMutation>(mutation, {
         what: mutation.decky,
         earlier: { found: found.earlier },
-        plan: () => plan(situationOf(found, mutation), mutation),
+        plan: async () => plan(situationOf(await fresh(), mutation), mutation),
         async hostsNeeded() {
           const situation = situationOf(found, mutation);
           changed(situation, mutation);

@@ -193,7 +193,7 @@ function errorOf(attempt: Attempt, end: AttemptEnd): OperationError {
   const { failure } = end.outcome;
   const where = attempt.open.some(({ kind }) => kind === "move_decky") ? `on ${attempt.decky.host}: ` : "";
   return {
-    reason: "APPLY_FAILED",
+    reason: failure?.step.verb === "prepare-image" ? "IMAGE_UNAVAILABLE" : "APPLY_FAILED",
     message: `${where}${failure?.message ?? ""}`,
     next: [`decnet decky get ${attempt.decky.name}`, `decnet op get ${attempt.open.at(-1)?.id ?? ""} --output-log`],
     outputTail: failure?.outputTail ?? [],

@@ -155,7 +155,9 @@ describe("a stream whose token no longer allows it", () => {
       const { operations } = await master.operations.listOperations({ filter: "service=ftp,state=pending" });
       return operations[0]?.id;
     });
-    await master.operations.cancelOperation({ id });
+    await master.operations.cancelOperation({ id, reason: "not today" });
+    const { entries } = await master.access.listAudit({ filter: `target=${id}` });
+    expect(entries).toMatchObject([{ reason: "not today", outcome: "accepted", operation: id }]);
     expect(await change).toBe("OPERATION_CANCELLED");
     for (const cursor of ["999999999999999999", "x", "-1", "01"]) {
       const read = async () => {

@@ -141,13 +141,7 @@ export function createMutations({ store, door, hosts, converger, catalog }: Muta
   return {
     async submit(mutation) {
       const found = await store.situations.load(queryOf(mutation));
-      /** As it was read; what is planned once more is read once more. */
-      let isUsed = false;
-      const fresh = async (): Promise<SituationFound> => {
-        const again = isUsed;
-        isUsed = true;
-        return again ? store.situations.load(queryOf(mutation)) : found;
-      };
+      const fresh = firstThen(found, () => store.situations.load(queryOf(mutation)));
       return door.accept<PlannedMutation>(mutation, {
         what: mutation.decky,
         earlier: { found: found.earlier },
@@ -164,6 +158,16 @@ export function createMutations({ store, door, hosts, converger, catalog }: Muta
         },
       });
     },
+  };
+}
+
+/** What is there at first; whoever asks again gets what is there then. */
+function firstThen<T>(first: T, again: () => Promise<T>): () => Promise<T> {
+  let isUsed = false;
+  return async () => {
+    if (isUsed) return again();
+    isUsed = true;
+    return first;
   };
 }
 

@@ -7,7 +7,7 @@ import { matchesGlob } from "./match-terms.ts";
 import { deckyStates, operationKinds, operationStates } from "./messages.ts";
 import { invalid } from "./requests.ts";
 
-/** What a filter can name, and what each can be: anything, or one of some words, which the contract's enum names with a prefix. */
+/** What a filter can name, and what each can be: anything, or one of some words, which the contract names with a prefix. */
 export type FilterKeys = Readonly<Record<string, FilterWords | undefined>>;
 
 export interface FilterWords {

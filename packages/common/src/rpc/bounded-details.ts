@@ -9,9 +9,9 @@ import type { FieldViolation } from "../errors/app-error.ts";
 const most = {
   /** As it stands in the header of its own, where other than plain letters take three bytes or more. */
   message: 1_000,
-  metadata: 600,
+  metadata: 550,
   metadataValue: 300,
-  violations: 800,
+  violations: 700,
   violation: 200,
   next: 400,
   resource: 128,

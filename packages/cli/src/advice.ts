@@ -18,7 +18,6 @@ const plain: Readonly<Partial<Record<Reason, readonly string[]>>> = {
   PLAN_CHANGED: ["Read the plan as it is now, and run the command again; with --plan it prints the digest to give back"],
   REQUEST_ID_REUSED: ["Give another --request-id, or leave it out"],
   CURSOR_INVALID: ["Give an age, such as --since 1h, or the cursor of an event: decnet events -o name"],
-  CURSOR_EXPIRED: ["Events before the oldest kept one are gone: decnet events --since 1h"],
   NOT_ALLOWED: ["Who you are: decnet whoami", "An admin makes tokens: decnet token create NAME --role operator"],
 };
 

@@ -19,6 +19,11 @@ export const reasons = {
     exit: 2,
     next: [{ advice: "Correct the named fields and send the request again." }],
   },
+  REQUEST_TOO_LARGE: {
+    code: Code.ResourceExhausted,
+    exit: 2,
+    next: [{ advice: "Send less at once: a request has at most 4 MiB." }],
+  },
   CONFIG_INVALID: { code: Code.InvalidArgument, exit: 2, next: [{ command: ["catalog", "get", "{service}"] }] },
   SERVICE_UNKNOWN: { code: Code.InvalidArgument, exit: 2, next: [{ command: ["catalog", "list"] }] },
   SERVICE_IS_SINGLETON: {
@@ -231,18 +236,12 @@ export const reasons = {
   },
   APPLY_FAILED: { code: Code.Aborted, exit: 7, next: [{ command: ["op", "get", "{operation}", "--output-log"] }] },
   OPERATION_CANCELLED: { code: Code.Aborted, exit: 4, next: [{ command: ["op", "get", "{operation}"] }] },
-  OPERATION_SUPERSEDED: { code: Code.Aborted, exit: 4, next: [{ command: ["decky", "revisions", "{decky}"] }] },
   WAIT_ENDED: {
     code: Code.DeadlineExceeded,
     exit: 9,
     next: [{ advice: "The operation goes on", command: ["op", "watch", "{operation}"] }],
   },
   CURSOR_INVALID: { code: Code.InvalidArgument, exit: 2, next: [{ advice: "Start without a cursor." }] },
-  CURSOR_EXPIRED: {
-    code: Code.OutOfRange,
-    exit: 2,
-    next: [{ advice: "Events before the oldest kept one are gone; start without a cursor and read the present state." }],
-  },
   UNAUTHENTICATED: {
     code: Code.Unauthenticated,
     exit: 5,
@@ -270,6 +269,7 @@ export const metadataKeys = {
   actual: "what is there instead of what was expected",
   correlation_id: "finds the cause in the master's log",
   decky: "the name of the decky",
+  difference: "what moved between the two plans, one line for each step",
   expected: "what the caller expected",
   folder: "the data folder",
   holder: "the service that has the port already",

@@ -5,7 +5,7 @@ import { executePlan, type StepEvent, type StepFailure } from "../execute/execut
 import { makeReceipt, type Receipt } from "../execute/receipt.ts";
 import { observeDecky } from "../observe/observe-decky.ts";
 import type { ComposeHashes, ObservedDecky } from "../observe/observed.ts";
-import type { Plan } from "../plan/plan.ts";
+import { formatPlan, type Plan } from "../plan/plan.ts";
 import { type DeckyTarget, targetKey } from "../spec.ts";
 import type { HostParts } from "./host-parts.ts";
 import { preparePlan } from "./prepare-plan.ts";
@@ -42,7 +42,7 @@ async function applyNow(parts: HostParts, target: DeckyTarget, options: ApplyOpt
   const { expectedDigest, onObserved, composeHashes, onPlan, onStep, signal } = options;
   const { plan, observed: before, rendered, folder } = await preparePlan(parts, target, composeHashes);
   if (expectedDigest !== "" && expectedDigest !== plan.digest)
-    throw new AppError("PLAN_CHANGED", "the decky changed on its host since the plan was made", {
+    throw new AppError("PLAN_CHANGED", `the decky changed on its host since the plan was made; it is now: ${formatPlan(plan)}`, {
       metadata: { expected: expectedDigest, actual: plan.digest },
     });
   onObserved?.(before, plan);

@@ -1,5 +1,4 @@
 import { randomInt, randomUUID } from "node:crypto";
-import { AppError } from "@decnet/common/errors/app-error";
 import type { Catalog } from "@decnet/engine/catalog/types";
 import { digestOf, formatPlan, type PlanView } from "@decnet/engine/plan/plan";
 import type { HostTarget } from "@decnet/engine/wire/decky-spec";
@@ -8,6 +7,7 @@ import type { HostedTarget, ImagePreparation } from "../convergence/image-prepar
 import { type DeckyChange, wantedDecky } from "../decide/decky-change.ts";
 import type { ExpandedFleet } from "../decide/expand-fleet.ts";
 import { fleetDifference } from "../decide/fleet-difference.ts";
+import { isAway } from "../links/host-link.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
 import type { Decky, FleetSettings, StoredService } from "../model/decky.ts";
 import {
@@ -24,7 +24,7 @@ import { diffServices } from "../model/services.ts";
 import { toTarget } from "../model/spec.ts";
 import type { Tx } from "../store/database.ts";
 import type { Store } from "../store/store.ts";
-import { type ChangeRequest, dryRunRecord, type FrontDoor, type PlannedChange, planChanged, requested } from "./accept.ts";
+import { type ChangeRequest, dryRunRecord, type FrontDoor, type PlannedChange, planMoved, requested } from "./accept.ts";
 import { type PartChange, storeParts } from "./store-parts.ts";
 
 export interface FleetRequest extends ChangeRequest {
@@ -112,7 +112,7 @@ export function createFleetChanges(options: FleetChangesOptions): FleetChanges {
     try {
       return hosts.isReachable(host) ? await hosts.link(host).plan(target) : undefined;
     } catch (error) {
-      if (error instanceof AppError && error.reason === "HOST_UNREACHABLE" && host !== "local") return undefined;
+      if (isAway(host, error)) return undefined;
       throw error;
     }
   };
@@ -124,7 +124,7 @@ export function createFleetChanges(options: FleetChangesOptions): FleetChanges {
       const all = await difference(tx, request.fleet);
       // What was agreed to is compared with what is stored, under its locks.
       if (planned !== undefined && digestOfDifference(all, catalog) !== planned.differenceDigest)
-        throw planChanged("the fleet", planned.digest, "");
+        throw planMoved("the fleet", planned.digest);
       const changes = all.filter((change) => change.action !== "keep");
       if (request.fleet !== undefined) {
         const { lan, driftPolicy, movePolicy } = request.fleet;

@@ -7,6 +7,7 @@ import { type AttemptEnd, resolveAttempt } from "../decide/resolve-attempt.ts";
 import { refusesToWait, resolveBegin, resolveGiveUp } from "../decide/resolve-waiting.ts";
 import { desiredServices, type Situation } from "../decide/situation.ts";
 import type { Attempt } from "../decide/undo.ts";
+import { isAway } from "../links/host-link.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
 import type { PlanRecord } from "../model/operation.ts";
 import { toTarget } from "../model/spec.ts";
@@ -75,8 +76,7 @@ export function createAttempts(options: AttemptsOptions): Attempts {
         const { reason, message, next } = error;
         return { kind: "refused", error: { reason, message, next, outputTail: [], undone: false } };
       }
-      const isUnreachable = error instanceof AppError && error.reason === "HOST_UNREACHABLE";
-      if (interruption.signal.aborted && !stopping.aborted && !(isUnreachable && open.some(refusesToWait)))
+      if (interruption.signal.aborted && !stopping.aborted && !(isAway(decky.host, error) && open.some(refusesToWait)))
         return { kind: "interrupted" };
       throw error;
     } finally {
@@ -126,7 +126,7 @@ export function createAttempts(options: AttemptsOptions): Attempts {
       try {
         return await settle(situation, attempt, await apply(attempt, progress), progress);
       } catch (error) {
-        if (error instanceof AppError && error.reason === "HOST_UNREACHABLE" && open.some(refusesToWait)) {
+        if (isAway(decky.host, error) && open.some(refusesToWait)) {
           await giveUp(situation, attempt, error, progress);
           return false;
         }

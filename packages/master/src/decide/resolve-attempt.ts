@@ -24,7 +24,12 @@ export function resolveAttempt(situation: Situation, attempt: Attempt, end: Atte
 }
 
 /** The attempt is what was seen running: operations up to it have ended. */
-function resolveApplied(situation: Situation, attempt: Attempt, outcome: HostOutcome, { now }: DecisionContext): Resolution {
+function resolveApplied(
+  situation: Situation,
+  attempt: Attempt,
+  outcome: HostOutcome,
+  { now, catalog }: DecisionContext,
+): Resolution {
   const { decky, open } = situation;
   const covered = open.filter((operation) => operation.revision <= attempt.revision);
   const operations = covered.map((operation): OperationChange => {
@@ -32,7 +37,9 @@ function resolveApplied(situation: Situation, attempt: Attempt, outcome: HostOut
     const patch = { state: endState(situation, attempt, operation), error, receipt: outcome.receipt, finishedAt: now };
     return { operation, patch };
   });
-  const ends = operations.flatMap(({ operation, patch }) => operationEvents({ ...operation, ...patch }, attempt.services));
+  const ends = operations.flatMap(({ operation, patch }) =>
+    operationEvents({ ...operation, ...patch }, attempt.services, catalog),
+  );
   // After a move, the next round removes the decky from where it was.
   const again = covered.length < open.length || decky.pendingRemovals.length > 0;
   if (decky.leaving && attempt.decky.leaving)
@@ -187,7 +194,7 @@ function errorOf(attempt: Attempt, end: AttemptEnd): OperationError {
   const { failure } = end.outcome;
   const where = attempt.open.some(({ kind }) => kind === "move_decky") ? `on ${attempt.decky.host}: ` : "";
   return {
-    reason: "APPLY_FAILED",
+    reason: failure?.step.verb === "prepare-image" ? "IMAGE_UNAVAILABLE" : "APPLY_FAILED",
     message: `${where}${failure?.message ?? ""}`,
     next: [`decnet decky get ${attempt.decky.name}`, `decnet op get ${attempt.open.at(-1)?.id ?? ""} --output-log`],
     outputTail: failure?.outputTail ?? [],

@@ -120,7 +120,7 @@ export function resolveMutation(
         operationId: operation.id,
       },
       opens: [operation],
-      events: isDone ? operationEvents(operation, after) : stateEvent(decky, state, ""),
+      events: isDone ? operationEvents(operation, after, catalog) : stateEvent(decky, state, ""),
       again: !isDone,
     }),
   };

@@ -140,10 +140,15 @@ export function createOperationStore(database: Database, log: Logger): Operation
       database.read(async (tx) => (await repository(tx).findOne({ where: { id }, select: waitedFor })) ?? undefined),
     list: (request) =>
       database.read((tx) =>
-        listRows(
-          repository(tx).createQueryBuilder("operation").orderBy({ "operation.createdAt": "DESC", "operation.id": "ASC" }),
-          { ...request, conditions, countBy: "operation.state" },
-        ),
+        listRows(repository(tx).createQueryBuilder("operation"), {
+          ...request,
+          conditions,
+          countBy: "operation.state",
+          order: [
+            { column: "operation.createdAt", direction: "DESC", value: ({ createdAt }) => createdAt.toISOString() },
+            { column: "operation.id", direction: "ASC", value: ({ id }) => id },
+          ],
+        }),
       ),
     recordProgress: (plans, steps) =>
       database.write(async (tx) => {

@@ -70,7 +70,7 @@ export interface PlanRecord {
 }
 
 export interface OperationError {
-  readonly reason: "APPLY_FAILED" | "PLAN_CHANGED" | "IMAGE_UNAVAILABLE" | "HOST_UNREACHABLE";
+  readonly reason: "APPLY_FAILED" | "PLAN_CHANGED" | "IMAGE_UNAVAILABLE" | "HOST_UNREACHABLE" | "OPERATION_CANCELLED";
   readonly message: string;
   readonly next: readonly string[];
   readonly outputTail: readonly string[];

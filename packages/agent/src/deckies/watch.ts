@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { Logger } from "@decnet/common/logging/logger";
-import { backoffMs } from "@decnet/common/runtime/backoff";
+import { isRested, mayRepairAt, paceAfter, type RepairPace } from "@decnet/common/runtime/repair-pace";
 import type { DeckyObservation, DeckyOutcome } from "@decnet/contract/gen/decnet/v1/agent_pb";
 import { EngineReportSchema, RepairReportSchema } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
 import type { OperationStep } from "@decnet/contract/gen/decnet/v1/operation_pb";
@@ -46,7 +46,7 @@ export interface Watch {
 export function createWatch({ engine, specs, runner, reports, policy, log }: WatchOptions): Watch {
   const said = new Map<string, string>();
   /** Of a spec, not of a name: what is told to be otherwise is tried at once. */
-  const failures = new WeakMap<DeckySpec, { count: number; until: number }>();
+  const paces = new WeakMap<DeckySpec, RepairPace & { readonly cause: string }>();
   const repairs = new Map<string, Promise<void>>();
   let engineProblem = "";
   let checkedAt: number | undefined;
@@ -78,11 +78,11 @@ export function createWatch({ engine, specs, runner, reports, policy, log }: Wat
       onStep: (event) => void (event.kind !== "started" && steps.push(toStepMessage(event))),
     });
     if (outcome === undefined) return;
-    if (outcome.failure === undefined) failures.delete(spec);
-    else {
-      const count = (failures.get(spec)?.count ?? 0) + 1;
-      failures.set(spec, { count, until: Date.now() + backoffMs(count, { baseMs: 5_000, maxMs: 300_000 }, Math.random) });
-    }
+    const { judged, failure } = outcome;
+    // A repair is known by what is seen afterwards.
+    const unhelped = judged === undefined || judged.state === "running" ? "" : judged.message;
+    const why = failure?.message ?? unhelped;
+    paces.set(spec, { ...paceAfter(paces.get(spec) ?? unhurried, why === "", new Date(), Math.random), cause: why });
     // It was well again by itself before anything was done.
     if (outcome.failure === undefined && steps.every((step) => step.verb === "settle")) return;
     await reports.push({
@@ -111,10 +111,14 @@ export function createWatch({ engine, specs, runner, reports, policy, log }: Wat
   const note = async (decky: AcceptedDecky, seen: CheckedDecky, at: Date): Promise<void> => {
     const { spec } = decky.target;
     const drifted = seen.plan.steps.some((step) => step.verb !== "settle");
-    const message = drifted && seen.judged.message === "" ? formatPlan(seen.plan) : seen.judged.message;
+    const blocked = seen.plan.steps.flatMap((step) => (step.verb === "blocked" ? [step.cause] : []));
+    const pace = paces.get(spec) ?? unhurried;
+    if (!drifted && seen.judged.state === "running" && isRested(pace, at)) paces.delete(spec);
+    const waits = drifted && policy() === "repair" && !decky.hold && blocked.length === 0;
+    const own = drifted && blocked.length === 0 && seen.judged.message === "" ? formatPlan(seen.plan) : seen.judged.message;
+    const message = [own, ...blocked, waits ? pauseOf(pace) : ""].filter((part) => part !== "").join("; ");
     await sayDecky(toObservationMessage(spec, spec.revision, { ...seen.judged, message }, at));
-    const mayAct = policy() === "repair" && !decky.hold && (failures.get(spec)?.until ?? 0) <= Date.now();
-    if (drifted && mayAct) beginRepair(decky, seen.plan);
+    if (waits && mayRepairAt(pace, at)) beginRepair(decky, seen.plan);
   };
 
   return {
@@ -148,7 +152,12 @@ export function createWatch({ engine, specs, runner, reports, policy, log }: Wat
       await sayEngine("");
       for (const key of said.keys()) if (specs.get(key) === undefined) said.delete(key);
       for (const decky of specs.list())
-        if (decky.leaving && !runner.isBusy(deckyKey(decky.target.spec))) beginRepair(decky, undefined);
+        if (
+          decky.leaving &&
+          !runner.isBusy(deckyKey(decky.target.spec)) &&
+          mayRepairAt(paces.get(decky.target.spec) ?? unhurried, at)
+        )
+          beginRepair(decky, undefined);
       for (const { decky, turns } of present) {
         const key = deckyKey(decky.target.spec);
         const seen = checked.deckies.get(key);
@@ -159,6 +168,15 @@ export function createWatch({ engine, specs, runner, reports, policy, log }: Wat
       checkedAt = begun;
     },
   };
+}
+
+const unhurried: RepairPace & { readonly cause: string } = { failures: 0, retryAt: null, cause: "" };
+
+/** The same until the next repair: it is not news at every drift check. */
+function pauseOf({ failures, retryAt, cause }: typeof unhurried): string {
+  if (retryAt === null) return "";
+  const often = failures === 1 ? "once" : `${failures} times`;
+  return `was repaired ${often} lately${cause === "" ? "" : `, the last time in vain: ${cause}`}; again after ${retryAt.toISOString()}`;
 }
 
 /** What makes an observation news: everything but its time. */

@@ -48,7 +48,8 @@ export function createDriftCheck(host: LocalHost, options: DriftCheckOptions): (
       if (index % batchSize === 0) await setImmediate();
       const seen = checked.deckies.get(deckyKey(decky));
       if (open.has(decky.id)) converger.wake(decky.id);
-      else if (seen !== undefined && !isAsStored(decky, seen, checkedAt) && !converger.isBusy(decky.id)) changed.push({ decky, seen });
+      else if (seen !== undefined && !isAsStored(decky, seen, checkedAt) && !converger.isBusy(decky.id))
+        changed.push({ decky, seen });
     }
     for (let at = 0; at < changed.length; at += batchSize)
       await Promise.all(changed.slice(at, at + batchSize).map((each) => note(each, policy, checkedAt, options)));

@@ -35,7 +35,11 @@ function useProgress(more: Partial<ProgressOptions> = {}) {
 
 describe("steps", () => {
   it.each<[name: string, events: StepReport[], expected: Partial<OperationStep>]>([
-    ["that was cut off", [started], { state: "failed", outputTail: ["cut off: its apply ended; how far it got was seen afterwards"] }],
+    [
+      "that was cut off",
+      [started],
+      { state: "failed", outputTail: ["cut off: its apply ended; how far it got was seen afterwards"] },
+    ],
     ["that succeeded", [started, succeeded], { state: "succeeded", startedAt: at(1), finishedAt: at(2) }],
     ["that failed", [started, failed], { state: "failed", outputTail: ["no", "a line"], finishedAt: at(2) }],
     ["whose beginning was not told", [succeeded], { state: "succeeded", startedAt: at(2), finishedAt: at(2) }],

@@ -1,6 +1,6 @@
 import { AppError } from "@decnet/common/errors/app-error";
-import { backoffMs } from "@decnet/common/runtime/backoff";
 import type { Logger } from "@decnet/common/logging/logger";
+import { backoffMs } from "@decnet/common/runtime/backoff";
 import { resolution } from "../decide/resolution.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
 import type { Decky } from "../model/decky.ts";
@@ -80,12 +80,15 @@ export function createRemovals({ store, hosts, lanes, log, stopping }: RemovalsO
     const present = running.get(key);
     if (present !== undefined) return present;
     const work = removeNow(decky, host)
-      .then(() => void troubles.delete(key), (error: unknown) => {
-        const failures = (troubles.get(key)?.failures ?? 0) + 1;
-        const until = new Date(Date.now() + backoffMs(failures, againBackoff, Math.random));
-        troubles.set(key, { host, message: error instanceof Error ? error.message : String(error), failures, until });
-        throw error;
-      })
+      .then(
+        () => void troubles.delete(key),
+        (error: unknown) => {
+          const failures = (troubles.get(key)?.failures ?? 0) + 1;
+          const until = new Date(Date.now() + backoffMs(failures, againBackoff, Math.random));
+          troubles.set(key, { host, message: error instanceof Error ? error.message : String(error), failures, until });
+          throw error;
+        },
+      )
       .finally(() => running.delete(key));
     running.set(key, work);
     return work;

@@ -20,7 +20,17 @@ const identity = {
 };
 
 function stored(name: string, ip: string, more: Partial<Decky> = {}): Decky {
-  const known: Partial<Decky> = { id: name, scope: "fleet", name, host: "local", lan, ip, mac: `mac of ${name}`, leaving: false, retryAt: null };
+  const known: Partial<Decky> = {
+    id: name,
+    scope: "fleet",
+    name,
+    host: "local",
+    lan,
+    ip,
+    mac: `mac of ${name}`,
+    leaving: false,
+    retryAt: null,
+  };
   return { ...known, identity, ...more } as Decky;
 }
 

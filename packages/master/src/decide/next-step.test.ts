@@ -49,7 +49,11 @@ it.each<[name: string, given: Given, text: string]>([
   ["nothing is open, and it runs at its new place", { open: [], removals: ["edge-2"] }, "idle, meanwhile remove from edge-2"],
   ["nothing is open, and it does not run yet", { open: [], removals: ["edge-2"], isRendered: false }, "retry now"],
   ["nothing is open, and its teardown failed", { open: [], leaving: true, retryAt }, "retry at 12:00"],
-  ["nothing is open, its teardown failed, and its host is away", { open: [], leaving: true, away: ["edge-1"] }, "blocked on edge-1"],
+  [
+    "nothing is open, its teardown failed, and its host is away",
+    { open: [], leaving: true, away: ["edge-1"] },
+    "blocked on edge-1",
+  ],
   ["nothing is open, and what is wanted was never seen", { open: [], more: { appliedRevision: 1 } }, "retry now"],
   ["nothing is open, and a failure is kept", { open: [], more: { appliedRevision: 1, repairPaused: true } }, "idle"],
   ["nothing is open, and the old host is away", { open: [], removals: ["edge-2"], away: ["edge-2"] }, "idle"],

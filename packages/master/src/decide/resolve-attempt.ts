@@ -86,9 +86,7 @@ function paceOf(decky: Decky, ends: readonly OperationChange[], { now, random }:
   const unhelped = repairs.find(({ operation, patch }) => patch.state === "failed" && operation.error === null);
   if (unhelped !== undefined) return { ...paceAfter(decky, false, now, random), retryCause: unhelped.patch.error?.message ?? "" };
   const isDrift = repairs.length > 0 && ends.every(({ operation }) => operation.actor === "drift");
-  return isDrift
-    ? { ...paceAfter(decky, true, now, random), retryCause: "" }
-    : { failures: 0, retryAt: null, retryCause: "" };
+  return isDrift ? { ...paceAfter(decky, true, now, random), retryCause: "" } : { failures: 0, retryAt: null, retryCause: "" };
 }
 
 function seenAs({ decky: { identity, ip, host } }: Attempt): DeckyPatch {

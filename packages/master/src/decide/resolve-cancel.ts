@@ -1,5 +1,5 @@
-import type { Decky, DeckyPatch, StoredService } from "../model/decky.ts";
 import { stateAsSeen } from "../model/as-seen.ts";
+import type { Decky, DeckyPatch, StoredService } from "../model/decky.ts";
 import { operationEvents, stateEvent } from "../model/events.ts";
 import { makeOperation, type Operation } from "../model/operation.ts";
 import { sameServices } from "../model/services.ts";
@@ -42,10 +42,7 @@ export function resolveCancel(situation: Situation, cancel: Cancel): Resolution 
   return {
     ...taken,
     operations: [{ operation, patch }, ...taken.operations],
-    events: [
-      ...operationEvents(ended, services),
-      ...stateEvent({ ...after, state: decky.state }, after.state, after.message),
-    ],
+    events: [...operationEvents(ended, services), ...stateEvent({ ...after, state: decky.state }, after.state, after.message)],
   };
 }
 

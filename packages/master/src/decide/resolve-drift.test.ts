@@ -9,7 +9,16 @@ const checkedAt = new Date("2026-01-01T12:00:00Z");
 /** As much of a decky as these decisions look at. */
 const known: Partial<Decky> = {
   ...{ id: "web-id", scope: "fleet", name: "web", host: "local", desiredRevision: 3, appliedRevision: 3, renderedRevision: 3 },
-  ...{ leaving: false, repairPaused: false, state: "running", message: "", pendingRemovals: [], failures: 0, retryAt: null, retryCause: "" },
+  ...{
+    leaving: false,
+    repairPaused: false,
+    state: "running",
+    message: "",
+    pendingRemovals: [],
+    failures: 0,
+    retryAt: null,
+    retryCause: "",
+  },
 };
 const web = known as Decky;
 
@@ -106,9 +115,16 @@ it.each<[string, Partial<Decky>]>([
 
 it("what stands in the way of a repair is said, and no repair is begun", () => {
   const blocked: Step = { number: 1, verb: "blocked", target: "web-ssh", service: "ssh", cause: "the name is taken" };
-  const resolution = resolveDrift({ decky: web, seen: seen([blocked, create], "degraded", "ssh: there is no container"), policy: "repair", checkedAt });
+  const resolution = resolveDrift({
+    decky: web,
+    seen: seen([blocked, create], "degraded", "ssh: there is no container"),
+    policy: "repair",
+    checkedAt,
+  });
   expect(resolution?.opens).toEqual([]);
-  expect(resolution?.decky).toMatchObject({ patch: { state: "degraded", message: "ssh: there is no container; the name is taken" } });
+  expect(resolution?.decky).toMatchObject({
+    patch: { state: "degraded", message: "ssh: there is no container; the name is taken" },
+  });
 });
 
 it("a decky that was well for a minute begins with short pauses again", () => {

@@ -40,7 +40,10 @@ export function resolveDrift({ decky, seen, policy, checkedAt }: Checked): Resol
   } as const;
   const mayRepair = policy === "repair" && blocked.length === 0 && !decky.repairPaused && mayRepairAt(decky, checkedAt);
   if (!isDrifted || !mayRepair || isUnapplied(decky)) {
-    const isSame = isDeepStrictEqual(patch, Object.fromEntries(Object.keys(patch).map((key) => [key, decky[key as keyof Decky]])));
+    const isSame = isDeepStrictEqual(
+      patch,
+      Object.fromEntries(Object.keys(patch).map((key) => [key, decky[key as keyof Decky]])),
+    );
     return isSame ? undefined : resolution(isDrifted ? "drifted" : "seen", common);
   }
   const repair = makeOperation({

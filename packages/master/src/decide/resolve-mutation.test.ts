@@ -10,7 +10,16 @@ import type { Situation } from "./situation.ts";
 /** As much of a decky as these decisions look at. */
 const known: Partial<Decky> = {
   ...{ id: "web-id", scope: "fleet", name: "web", host: "local", desiredRevision: 3, appliedRevision: 3, renderedRevision: 3 },
-  ...{ leaving: false, repairPaused: false, state: "running", message: "", pendingRemovals: [], failures: 0, retryAt: null, version: 1 },
+  ...{
+    leaving: false,
+    repairPaused: false,
+    state: "running",
+    message: "",
+    pendingRemovals: [],
+    failures: 0,
+    retryAt: null,
+    version: 1,
+  },
 };
 const web = known as Decky;
 const ssh: StoredService = { slug: "ssh", config: {} };

@@ -51,9 +51,7 @@ export function resolveRepairReport(decky: Decky, report: RepairReport): RepairT
   const unhelped = judged === undefined || judged.state === "running" ? "" : `the repair did not help: ${judged.message}`;
   const message = failure?.message ?? unhelped;
   const error: OperationError | null =
-    message === ""
-      ? null
-      : { reason: "APPLY_FAILED", message, next: [], outputTail: failure?.outputTail ?? [], undone: false };
+    message === "" ? null : { reason: "APPLY_FAILED", message, next: [], outputTail: failure?.outputTail ?? [], undone: false };
   const operation = makeOperation({
     kind: "repair",
     actor: "drift",

@@ -73,9 +73,7 @@ export interface Decky {
 export type DeckyPatch = Partial<Omit<Decky, "id" | "scope" | "name" | "createdAt" | "version">>;
 
 /** Something is wanted of it that was not seen yet: when nobody changes it, it is tried again. */
-export function isUnapplied(
-  decky: Pick<Decky, "leaving" | "desiredRevision" | "appliedRevision" | "renderedRevision">,
-): boolean {
+export function isUnapplied(decky: Pick<Decky, "leaving" | "desiredRevision" | "appliedRevision" | "renderedRevision">): boolean {
   return decky.leaving || decky.appliedRevision !== decky.desiredRevision || decky.renderedRevision === 0;
 }
 

@@ -48,7 +48,8 @@ function resolveApplied(situation: Situation, attempt: Attempt, outcome: HostOut
   if (decky.host !== attempt.decky.host || attempt.decky.leaving) {
     const seen = attempt.decky.leaving ? {} : { appliedRevision: attempt.revision, ...seenAs(attempt) };
     const patch: DeckyPatch = { ...seen, renderedRevision: 0, state: "changing" };
-    return resolution("applied where it no longer belongs", { decky: { kind: "patch", patch }, operations, events: ends, again });
+    const decision = { decky: { kind: "patch", patch }, operations, events: ends, again: true } as const;
+    return resolution("applied where it no longer belongs", decision);
   }
   const { judged } = outcome;
   const message = judged?.message ?? "";
@@ -69,7 +70,7 @@ function resolveApplied(situation: Situation, attempt: Attempt, outcome: HostOut
     decky: { kind: "patch", patch },
     operations,
     events: [...ends, ...stateEvent(decky, state, message)],
-    again,
+    again: again || !isAll,
   });
 }
 

@@ -61,6 +61,14 @@ describe("what a decky says of itself", () => {
         "decnet decky restore web r2 takes it back",
     ],
     [
+      "a failed teardown is kept",
+      { ...stuck, repairPaused: true },
+      here,
+      "kept",
+      "it does not stop; a failed teardown is kept: decnet decky teardown web tries it again, " +
+        "decnet decky restore web r3 wants it back",
+    ],
+    [
       "a first deploy is kept",
       { ...kept, appliedRevision: 0 },
       here,

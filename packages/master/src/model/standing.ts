@@ -39,13 +39,18 @@ const sentences: Readonly<Record<DeckyStanding, Sentence>> = {
     `was repaired ${decky.failures === 1 ? "once" : `${decky.failures} times`} lately, and may be again ` +
     `${whenAgain(decky, around)}: ${commandOf("pausing", decky)} does it now`,
   kept: (decky) =>
-    `a failed change is kept and nothing is repaired: ${commandOf("kept", decky)} tries it again, ` +
-    (decky.appliedRevision === 0
-      ? `${commandOf("teardown_failed", decky)} removes it`
-      : `${commandOf("kept", decky, decky.appliedRevision)} takes it back`),
+    decky.leaving
+      ? `a failed teardown is kept: ${commandOf("teardown_failed", decky)} tries it again, ${commandOf("kept", decky)} wants it back`
+      : `a failed change is kept and nothing is repaired: ${commandOf("kept", decky)} tries it again, ${takesBack(decky)}`,
   // One that is here is at it, unless it failed.
   elsewhere: (decky, around) => decky.pendingRemovals.flatMap((host) => whyElsewhere(host, decky, around)).join("; "),
 };
+
+function takesBack(decky: Decky): string {
+  return decky.appliedRevision === 0
+    ? `${commandOf("teardown_failed", decky)} removes it`
+    : `${commandOf("kept", decky, decky.appliedRevision)} takes it back`;
+}
 
 /** The command of the table of exits, as it is typed for this decky. */
 function commandOf(

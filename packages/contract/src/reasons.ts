@@ -63,7 +63,10 @@ export const reasons = {
     code: Code.FailedPrecondition,
     exit: 4,
     next: [
-      { advice: "Wait until it is gone; a teardown that failed is taken back with", command: ["decky", "restore", "{decky}", "1"] },
+      {
+        advice: "Wait until it is gone; a teardown that failed is taken back with",
+        command: ["decky", "restore", "{decky}", "1"],
+      },
     ],
   },
   HOST_NOT_FOUND: { code: Code.NotFound, exit: 3, next: [{ command: ["host", "list"] }] },

@@ -9,7 +9,7 @@ import type { CheckedDecky, Engine } from "@decnet/engine/engine";
 import { formatPlan } from "@decnet/engine/plan/plan";
 import { type DeckySpec, deckyKey } from "@decnet/engine/spec";
 import { parseDeckyRef, toRefMessage } from "@decnet/engine/wire/decky-spec";
-import { toObservationMessage, toOutcomeMessage, toStepMessage } from "@decnet/engine/wire/outcome";
+import { type HostOutcome, toObservationMessage, toOutcomeMessage, toStepMessage } from "@decnet/engine/wire/outcome";
 import type { ReportQueue } from "../reports/report-queue.ts";
 import type { Runner } from "./runner.ts";
 import type { AcceptedDecky, SpecStore } from "./spec-store.ts";
@@ -78,10 +78,7 @@ export function createWatch({ engine, specs, runner, reports, policy, log }: Wat
       onStep: (event) => void (event.kind !== "started" && steps.push(toStepMessage(event))),
     });
     if (outcome === undefined) return;
-    const { judged, failure } = outcome;
-    // A repair is known by what is seen afterwards.
-    const unhelped = judged === undefined || judged.state === "running" ? "" : judged.message;
-    const why = failure?.message ?? unhelped;
+    const why = whyInVain(outcome);
     paces.set(spec, { ...paceAfter(paces.get(spec) ?? unhurried, why === "", new Date(), Math.random), cause: why });
     // It was well again by itself before anything was done.
     if (outcome.failure === undefined && steps.every((step) => step.verb === "settle")) return;
@@ -110,14 +107,12 @@ export function createWatch({ engine, specs, runner, reports, policy, log }: Wat
 
   const note = async (decky: AcceptedDecky, seen: CheckedDecky, at: Date): Promise<void> => {
     const { spec } = decky.target;
-    const drifted = seen.plan.steps.some((step) => step.verb !== "settle");
-    const blocked = seen.plan.steps.flatMap((step) => (step.verb === "blocked" ? [step.cause] : []));
     const pace = paces.get(spec) ?? unhurried;
-    if (!drifted && seen.judged.state === "running" && isRested(pace, at)) paces.delete(spec);
-    const waits = drifted && policy() === "repair" && !decky.hold && blocked.length === 0;
-    const own = drifted && blocked.length === 0 && seen.judged.message === "" ? formatPlan(seen.plan) : seen.judged.message;
-    const message = [own, ...blocked, waits ? pauseOf(pace) : ""].filter((part) => part !== "").join("; ");
-    await sayDecky(toObservationMessage(spec, spec.revision, { ...seen.judged, message }, at));
+    const { isDrifted, isBlocked, message } = tellDrift(seen);
+    if (!isDrifted && seen.judged.state === "running" && isRested(pace, at)) paces.delete(spec);
+    const waits = isDrifted && policy() === "repair" && !decky.hold && !isBlocked;
+    const told = [message, waits ? pauseOf(pace) : ""].filter((part) => part !== "").join("; ");
+    await sayDecky(toObservationMessage(spec, spec.revision, { ...seen.judged, message: told }, at));
     if (waits && mayRepairAt(pace, at)) beginRepair(decky, seen.plan);
   };
 
@@ -151,13 +146,9 @@ export function createWatch({ engine, specs, runner, reports, policy, log }: Wat
       }
       await sayEngine("");
       for (const key of said.keys()) if (specs.get(key) === undefined) said.delete(key);
+      const mayAct = ({ target: { spec } }: AcceptedDecky) => mayRepairAt(paces.get(spec) ?? unhurried, at);
       for (const decky of specs.list())
-        if (
-          decky.leaving &&
-          !runner.isBusy(deckyKey(decky.target.spec)) &&
-          mayRepairAt(paces.get(decky.target.spec) ?? unhurried, at)
-        )
-          beginRepair(decky, undefined);
+        if (decky.leaving && !runner.isBusy(deckyKey(decky.target.spec)) && mayAct(decky)) beginRepair(decky, undefined);
       for (const { decky, turns } of present) {
         const key = deckyKey(decky.target.spec);
         const seen = checked.deckies.get(key);
@@ -170,13 +161,28 @@ export function createWatch({ engine, specs, runner, reports, policy, log }: Wat
   };
 }
 
+/** Why a repair did not help; empty when it did. It is known by what is seen afterwards. */
+function whyInVain({ judged, failure }: Pick<HostOutcome, "judged" | "failure">): string {
+  return failure?.message ?? (judged === undefined || judged.state === "running" ? "" : judged.message);
+}
+
+/** What a drift check says of a decky. A repair would not get past what is blocked. */
+function tellDrift({ judged, plan }: CheckedDecky): { isDrifted: boolean; isBlocked: boolean; message: string } {
+  const isDrifted = plan.steps.some((step) => step.verb !== "settle");
+  const blocked = plan.steps.flatMap((step) => (step.verb === "blocked" ? [step.cause] : []));
+  const isBlocked = blocked.length > 0;
+  const own = isDrifted && !isBlocked && judged.message === "" ? formatPlan(plan) : judged.message;
+  return { isDrifted, isBlocked, message: [own, ...blocked].filter((part) => part !== "").join("; ") };
+}
+
 const unhurried: RepairPace & { readonly cause: string } = { failures: 0, retryAt: null, cause: "" };
 
 /** The same until the next repair: it is not news at every drift check. */
 function pauseOf({ failures, retryAt, cause }: typeof unhurried): string {
   if (retryAt === null) return "";
   const often = failures === 1 ? "once" : `${failures} times`;
-  return `was repaired ${often} lately${cause === "" ? "" : `, the last time in vain: ${cause}`}; again after ${retryAt.toISOString()}`;
+  const vain = cause === "" ? "" : `, the last time in vain: ${cause}`;
+  return `was repaired ${often} lately${vain}; again after ${retryAt.toISOString()}`;
 }
 
 /** What makes an observation news: everything but its time. */

@@ -7,7 +7,7 @@ import type { HostRegistry } from "../links/host-registry.ts";
 import { isStorageUnavailable } from "../store/database.ts";
 import type { Store } from "../store/store.ts";
 import type { Attempts } from "./attempts.ts";
-import { createDrivers } from "./drivers.ts";
+import { createDrivers, type Drivers } from "./drivers.ts";
 import type { Lanes, Slot } from "./lanes.ts";
 import type { Removals } from "./removals.ts";
 
@@ -96,7 +96,7 @@ export function createConverger(options: ConvergerOptions): Converger {
       case "blocked":
         return false;
       case "retry":
-        return retry(situation, next.step.at);
+        return retry(situation, next.step.at, store, drivers);
       case "remove":
         for (const host of next.step.hosts) await removals.remove(situation.decky, host);
         return true;
@@ -105,17 +105,6 @@ export function createConverger(options: ConvergerOptions): Converger {
       default:
         return next.step satisfies never;
     }
-  };
-
-  const retry = async (situation: Situation, at: Date | null): Promise<boolean> => {
-    const now = new Date();
-    if (at !== null && at > now) {
-      drivers.wakeLater(situation.decky.id, at.getTime() - now.getTime());
-      return false;
-    }
-    const decide = (newest: Situation) => resolveRetry(newest, { now });
-    await store.resolver.resolve({ decky: { id: situation.decky.id }, from: situation, decide });
-    return true;
   };
 
   const apply = async (situation: Situation, given: Slot | undefined): Promise<boolean> => {
@@ -186,11 +175,25 @@ export function createConverger(options: ConvergerOptions): Converger {
     },
     isBusy: drivers.isBusy,
     removalTrouble: removals.troubleWith,
-    idle: async () => {
-      await drivers.idle();
-      await removals.idle();
-    },
+    idle: () => drivers.idle().then(removals.idle),
   };
+}
+
+/** What is wanted and is not there is applied by a repair, as soon as it may be tried again. */
+async function retry(
+  situation: Situation,
+  at: Date | null,
+  { resolver }: Pick<Store, "resolver">,
+  drivers: Pick<Drivers, "wakeLater">,
+): Promise<boolean> {
+  const { id } = situation.decky;
+  const now = new Date();
+  if (at !== null && at > now) {
+    drivers.wakeLater(id, at.getTime() - now.getTime());
+    return false;
+  }
+  await resolver.resolve({ decky: { id }, from: situation, decide: (newest) => resolveRetry(newest, { now }) });
+  return true;
 }
 
 function reservation(slot: Slot, start: (situation: Situation) => void): Reservation {

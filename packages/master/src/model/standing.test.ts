@@ -81,7 +81,8 @@ describe("what a decky says of itself", () => {
       { pendingRemovals: ["edge-2"] },
       away,
       "elsewhere",
-      "still has to be removed from edge-2, which is away: it is done when that is back, or decnet host decommission edge-2 --force forgets it",
+      "still has to be removed from edge-2, which is away: it is done when that is back, or " +
+        "decnet host decommission edge-2 --force forgets it",
     ],
     [
       "it cannot be removed from where it was",

@@ -40,7 +40,8 @@ const sentences: Readonly<Record<DeckyStanding, Sentence>> = {
     `${whenAgain(decky, around)}: ${commandOf("pausing", decky)} does it now`,
   kept: (decky) =>
     decky.leaving
-      ? `a failed teardown is kept: ${commandOf("teardown_failed", decky)} tries it again, ${commandOf("kept", decky)} wants it back`
+      ? `a failed teardown is kept: ${commandOf("teardown_failed", decky)} tries it again, ` +
+        `${commandOf("kept", decky)} wants it back`
       : `a failed change is kept and nothing is repaired: ${commandOf("kept", decky)} tries it again, ${takesBack(decky)}`,
   // One that is here is at it, unless it failed.
   elsewhere: (decky, around) => decky.pendingRemovals.flatMap((host) => whyElsewhere(host, decky, around)).join("; "),

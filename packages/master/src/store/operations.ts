@@ -50,7 +50,7 @@ export interface OperationStore {
   list(request: ListRequest): Promise<ListedRows<Operation>>;
   /** Stores the progress of operations that have not ended. */
   recordProgress(plans: ReadonlyMap<string, PlanRecord>, steps: readonly OperationStep[]): Promise<void>;
-  /** Steps of these operations, or of all, that run by their record and in truth no longer: a master ended in the middle of them. */
+  /** Steps of these operations, or of all, that a master left in the middle have failed. */
   cutOffSteps(ids?: readonly string[]): Promise<void>;
   /** Batches that were never closed: a master ended in the middle of them. */
   openBatches(): Promise<{ readonly row: Operation; readonly parts: number }[]>;

@@ -67,7 +67,12 @@ export const reasons = {
   DECKY_LEAVING: {
     code: Code.FailedPrecondition,
     exit: 4,
-    next: [{ advice: "It is being torn down; apply the fleet again to bring it back." }],
+    next: [
+      {
+        advice: "Wait until it is gone; a teardown that failed is taken back with",
+        command: ["decky", "restore", "{decky}", "1"],
+      },
+    ],
   },
   HOST_NOT_FOUND: { code: Code.NotFound, exit: 3, next: [{ command: ["host", "list"] }] },
   HOST_EXISTS: {

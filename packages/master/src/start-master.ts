@@ -104,6 +104,7 @@ export async function startMaster(options: MasterOptions): Promise<Master> {
       () =>
         void resume(ground, convergence, changes).catch((error) => options.log.warn("open work was not found", { err: error })),
     );
+    await store.operations.cutOffSteps();
     await resume(ground, convergence, changes);
     await ground.lock.note(`${options.config.host}:${server.port}`);
     options.log.info("master started", { port: server.port, tlsPort: server.tlsPort, instance: ground.installation });

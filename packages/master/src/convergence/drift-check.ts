@@ -1,6 +1,7 @@
 import { setImmediate } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import type { Logger } from "@decnet/common/logging/logger";
+import { isRested } from "@decnet/common/runtime/repair-pace";
 import type { CheckedDecky } from "@decnet/engine/engine";
 import { isNotObserved } from "@decnet/engine/observe/not-observed";
 import { type DeckySpec, deckyKey } from "@decnet/engine/spec";
@@ -48,7 +49,8 @@ export function createDriftCheck(host: LocalHost, options: DriftCheckOptions): (
       if (index % batchSize === 0) await setImmediate();
       const seen = checked.deckies.get(deckyKey(decky));
       if (open.has(decky.id)) converger.wake(decky.id);
-      else if (seen !== undefined && !isAsStored(decky, seen) && !converger.isBusy(decky.id)) changed.push({ decky, seen });
+      else if (seen !== undefined && !isAsStored(decky, seen, checkedAt) && !converger.isBusy(decky.id))
+        changed.push({ decky, seen });
     }
     for (let at = 0; at < changed.length; at += batchSize)
       await Promise.all(changed.slice(at, at + batchSize).map((each) => note(each, policy, checkedAt, options)));
@@ -81,9 +83,10 @@ function rememberDeckies(host: string, { store }: DriftCheckOptions): () => Prom
   };
 }
 
-function isAsStored(decky: Decky, { judged, plan }: CheckedDecky): boolean {
+function isAsStored(decky: Decky, { judged, plan }: CheckedDecky, checkedAt: Date): boolean {
   return (
     isQuiet(plan) &&
+    !isRested(decky, checkedAt) &&
     decky.state === judged.state &&
     decky.message === judged.message &&
     (judged.state === "unknown" || isDeepStrictEqual(decky.observed, { baseId: judged.baseId, services: judged.services }))
@@ -101,7 +104,7 @@ async function note(
   { store, converger, onDrift }: DriftCheckOptions,
 ): Promise<void> {
   const resolution = resolveDrift({ decky, seen, policy, checkedAt });
-  if (!(await store.resolutions.commit({ decky, resolution }))) return;
+  if (resolution === undefined || !(await store.resolutions.commit({ decky, resolution }))) return;
   if (resolution.events.length > 0) store.events.wake();
   if (resolution.opens.length > 0) {
     onDrift("repaired");

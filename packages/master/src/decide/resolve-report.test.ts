@@ -100,6 +100,15 @@ describe("a repair that an agent made", () => {
     expect(told("no such image")).toBe("opens op-new failed APPLY_FAILED");
   });
 
+  it("failed when the decky is not well after it", () => {
+    const observation = { state: DeckyState.DEGRADED, message: "ssh: exited with code 1" };
+    const taken = resolveRepairReport(web, create(RepairReportSchema, { outcome: { observation } }));
+    expect(taken?.resolution.opens[0]).toMatchObject({
+      state: "failed",
+      error: { message: "the repair did not help: ssh: exited with code 1" },
+    });
+  });
+
   it("is dated as the agent says", () => {
     const [operation] = resolveRepairReport(web, report())?.resolution.opens ?? [];
     expect(operation).toMatchObject({

@@ -46,12 +46,13 @@ export interface RepairTaken {
 /** A repair that an agent made of its own accord becomes an operation that has ended. Pure. */
 export function resolveRepairReport(decky: Decky, report: RepairReport): RepairTaken | undefined {
   if (report.outcome === undefined) return undefined;
-  const { failure, plan, receipt } = fromOutcomeMessage(report.outcome);
+  const { failure, plan, receipt, judged } = fromOutcomeMessage(report.outcome);
   const startedAt = dateOf(report.startedAt);
+  // A repair is known by what is seen afterwards.
+  const unhelped = judged === undefined || judged.state === "running" ? "" : `the repair did not help: ${judged.message}`;
+  const message = failure?.message ?? unhelped;
   const error: OperationError | null =
-    failure === undefined
-      ? null
-      : { reason: "APPLY_FAILED", message: failure.message, next: [], outputTail: failure.outputTail, undone: false };
+    message === "" ? null : { reason: "APPLY_FAILED", message, next: [], outputTail: failure?.outputTail ?? [], undone: false };
   const operation = makeOperation({
     kind: "repair",
     actor: "drift",
@@ -61,10 +62,9 @@ export function resolveRepairReport(decky: Decky, report: RepairReport): RepairT
     deckyName: decky.name,
     host: decky.host,
     revision: decky.desiredRevision,
-    onFailure: "keep",
     plan: toPlanRecord(plan, formatPlan(plan), decky.appliedRevision, []),
     receipt,
-    state: failure === undefined ? "succeeded" : "failed",
+    state: error === null ? "succeeded" : "failed",
     error,
     createdAt: startedAt,
     startedAt,

@@ -67,7 +67,7 @@ export function operationEvents(
     ...common,
     kind,
     state: operation.state,
-    reason: operation.error?.reason ?? "",
+    reason: operation.state === "cancelled" ? "OPERATION_CANCELLED" : (operation.error?.reason ?? ""),
     message: operation.error?.message ?? "",
   };
   return [...service, { topic: `decky.${name}.lifecycle`, key: name, payload: lifecycle }];

@@ -72,7 +72,13 @@ export interface PlanRecord {
 }
 
 export interface OperationError {
-  readonly reason: "APPLY_FAILED" | "PLAN_CHANGED" | "IMAGE_UNAVAILABLE" | "HOST_UNREACHABLE" | "NOT_OBSERVED";
+  readonly reason:
+    | "APPLY_FAILED"
+    | "PLAN_CHANGED"
+    | "IMAGE_UNAVAILABLE"
+    | "HOST_UNREACHABLE"
+    | "NOT_OBSERVED"
+    | "OPERATION_CANCELLED";
   readonly message: string;
   readonly next: readonly string[];
   readonly outputTail: readonly string[];

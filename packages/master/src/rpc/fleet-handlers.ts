@@ -23,6 +23,7 @@ import type { Placement } from "../decide/placement.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
 import type { Decky } from "../model/decky.ts";
 import { diffServices, refuseInvalid, requirePresent, requireRestorable, restoreServices } from "../model/services.ts";
+import { messageOf } from "../model/standing.ts";
 import type { ShownDecky } from "../store/deckies.ts";
 import { awaitOperation } from "./await-operation.ts";
 import { deckyFilter, parseFilter } from "./filters.ts";
@@ -37,7 +38,17 @@ export function createFleetHandlers(parts: MasterParts): ServiceImpl<typeof Flee
   const { store, catalog, hosts, stopping } = parts;
   const warningsOf = (row: Decky) => (hosts.isReachable(row.host) ? hosts.link(row.host).warnings : []);
   const toMessage = ({ decky, services, seenAt }: ShownDecky) =>
-    toDeckyMessage(decky, services, lastSeen(decky, seenAt, hosts), catalog, warningsOf(decky));
+    toDeckyMessage(
+      { ...decky, message: messageOf(decky, around(decky)) },
+      services,
+      lastSeen(decky, seenAt, hosts),
+      catalog,
+      warningsOf(decky),
+    );
+  const around = ({ id }: Decky) => ({
+    isReachable: hosts.isReachable,
+    removalTrouble: (host: string) => parts.converger.removalTrouble(id, host),
+  });
   return {
     async applyFleet(request, context) {
       const fleet = expandFleet(parseFleet(request), catalog);

@@ -52,6 +52,8 @@ export interface OperationStore {
   list(request: ListRequest): Promise<ListedRows<Operation>>;
   /** Stores the progress of operations that have not ended. */
   recordProgress(plans: ReadonlyMap<string, PlanRecord>, steps: readonly OperationStep[]): Promise<void>;
+  /** Steps of these operations, or of all, that a master left in the middle have failed. */
+  cutOffSteps(ids?: readonly string[]): Promise<void>;
   /** Batches that were never closed: a master ended in the middle of them. */
   openBatches(): Promise<{ readonly row: Operation; readonly parts: number }[]>;
 }
@@ -155,6 +157,7 @@ export function createOperationStore(database: Database, log: Logger): Operation
         for (const [id, plan] of plans) await updateRows(tx, Operations, { id, state: isOpen }, { plan });
         if (steps.length > 0) await upsertRows(tx, Steps, steps, ["operationId", "attempt", "number"]);
       }),
+    cutOffSteps: async (ids) => void (await database.run(cutOffSteps, [ids ?? null])),
     openBatches: () =>
       database.read(async (tx) => {
         const rows = await repository(tx).findBy({ kind: "batch", state: "running" });
@@ -168,6 +171,13 @@ const openDeckies = {
   name: "decnet-open-deckies",
   text: `SELECT DISTINCT operation.decky_id FROM operations AS operation JOIN deckies AS decky ON decky.id = operation.decky_id
     WHERE decky.host = $1 AND operation.state IN ('pending', 'running')`,
+};
+
+const cutOffSteps = {
+  name: "decnet-cut-off-steps",
+  text: `UPDATE operation_steps SET state = 'failed', finished_at = now(),
+      output_tail = '["cut off: the master ended in the middle; how far it got was seen afterwards"]'
+    WHERE state = 'running' AND ($1::text[] IS NULL OR operation_id = ANY ($1))`,
 };
 
 const countParts = `SELECT count(*) FILTER (WHERE state IN ('succeeded', 'superseded'))::int AS done,

@@ -1909,6 +1909,13 @@ export const tree: Node = {
        ],
        "hasValue": true,
        "description": "kept with the operation"
+      },
+      {
+       "names": [
+        "--request-id"
+       ],
+       "hasValue": true,
+       "description": "the same id again gives the same operation, also when it has ended"
       }
      ],
      "commands": []

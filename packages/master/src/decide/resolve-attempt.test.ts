@@ -739,3 +739,12 @@ it("a change whose image could not be had says so", () => {
   const given = { revisions: ["ssh", "ssh redis"], open: [op(1, "add_service", 2, "redis")] };
   expect(resolve(given, end).operations[0]?.patch.error).toMatchObject({ reason: "IMAGE_UNAVAILABLE", message: "no such image" });
 });
+
+it("the undo of a change that was cancelled is of whoever cancelled it, with the reason", () => {
+  const cancelledBy = { actor: "bob", reason: "wrong decky", requestId: "" };
+  const given = { revisions: ["ssh", "ssh redis"], open: [op(1, "add_service", 2, "redis", { ...cancelled, cancelledBy })] };
+  const undo = resolve(given, { kind: "interrupted" });
+  expect(undo.revision).toMatchObject({ actor: "bob", reason: "cancel of op-1: wrong decky", operationId: "op-1" });
+  const own = resolve({ ...given, open: [op(1, "add_service", 2, "redis")] }, failed("redis"));
+  expect(own.revision).toMatchObject({ actor: "ann", reason: "undo of op-1" });
+});

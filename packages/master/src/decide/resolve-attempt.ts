@@ -8,6 +8,7 @@ import { sameServices } from "../model/services.ts";
 import type { DecisionContext } from "./context.ts";
 import { culpritsOf, endOf } from "./outcome.ts";
 import { type OperationChange, type Resolution, resolution } from "./resolution.ts";
+import { reasonOfCancel } from "./resolve-cancel.ts";
 import { desiredServices, type Situation, servicesAt } from "./situation.ts";
 import { type Attempt, decideUndo, type Undo } from "./undo.ts";
 
@@ -167,13 +168,18 @@ function resolveUndo(
       deckyId: decky.id,
       number,
       services: undo.services,
-      actor: culprit.actor,
-      reason: `undo of ${culprit.id}`,
+      ...whoTakesBack(culprit),
       operationId: culprit.id,
     },
     operations,
     again: true,
   });
+}
+
+/** A change that was cancelled is taken back by whoever cancelled it; one that failed, for whoever asked for it. */
+function whoTakesBack({ id, actor, cancelledBy, error }: Operation): { actor: string; reason: string } {
+  if (cancelledBy === null || error !== null) return { actor, reason: `undo of ${id}` };
+  return { actor: cancelledBy.actor, reason: reasonOfCancel(id, cancelledBy.reason) };
 }
 
 function resolveEnd(

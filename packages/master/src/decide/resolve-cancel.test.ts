@@ -50,7 +50,7 @@ function tell(situation: Situation, resolution: Resolution | undefined): string 
 }
 
 const cancel = (situation: Situation, reason = "") =>
-  resolveCancel(situation, { operationId: "op-1", actor: "bob", reason, now });
+  resolveCancel(situation, { operationId: "op-1", actor: "bob", reason, requestId: "", now });
 
 it.each<[name: string, situation: Situation, text: string]>([
   [
@@ -166,8 +166,16 @@ it("a redeploy that had not begun leaves the machine what it is", () => {
 
 it("the revision says who cancelled and why", () => {
   const resolution = cancel(situationOf(["ssh", "ssh redis"], [op(1, "add_service", 2, "redis")]), "a mistake");
-  expect(resolution?.operations[0]?.patch).toEqual({ state: "cancelled", cancelRequested: true, finishedAt: now });
+  const cancelledBy = { actor: "bob", reason: "a mistake", requestId: "" };
+  expect(resolution?.operations[0]?.patch).toEqual({ state: "cancelled", cancelRequested: true, cancelledBy, finishedAt: now });
   expect(resolution?.revision).toMatchObject({ actor: "bob", reason: "cancel of op-1: a mistake", operationId: "op-1" });
+});
+
+it("whoever cancelled first stays on record", () => {
+  const cancelledBy = { actor: "eve", reason: "first", requestId: "r-1" };
+  const running = op(1, "add_service", 2, "redis", { state: "running", cancelRequested: true, cancelledBy });
+  const resolution = cancel(situationOf(["ssh", "ssh redis"], [running]), "second");
+  expect(resolution?.operations[0]?.patch).toEqual({ cancelRequested: true, cancelledBy });
 });
 
 it("a cancelled operation is told as its own caller's, and what never was is told as gone", () => {

@@ -12,6 +12,7 @@ export interface Cancel {
   /** Who cancels, and why. */
   readonly actor: string;
   readonly reason: string;
+  readonly requestId: string;
   readonly now: Date;
 }
 
@@ -23,12 +24,14 @@ export function resolveCancel(situation: Situation, cancel: Cancel): Resolution 
   const { decky, open } = situation;
   const operation = open.find(({ id }) => id === cancel.operationId);
   if (operation === undefined) return undefined;
+  const { actor, reason, requestId } = cancel;
+  const asked = { cancelRequested: true, cancelledBy: operation.cancelledBy ?? { actor, reason, requestId } } as const;
   const isFirst = operation.kind === "deploy_decky" && decky.desiredRevision === operation.revision;
   // A later change may build on what is not one service's alone.
   const isBuiltOn = operation.service === "" && operation.revision !== decky.desiredRevision;
   if (operation.state !== "pending" || (!isFirst && (decky.appliedRevision === 0 || isBuiltOn)))
-    return resolution("cancel asked for", { operations: [{ operation, patch: { cancelRequested: true } }] });
-  const patch = { cancelRequested: true, state: "cancelled", finishedAt: cancel.now } as const;
+    return resolution("cancel asked for", { operations: [{ operation, patch: asked }] });
+  const patch = { ...asked, state: "cancelled", finishedAt: cancel.now } as const;
   const ended = { ...operation, ...patch };
   if (isFirst)
     return resolution("cancelled before it was deployed", {
@@ -46,6 +49,11 @@ export function resolveCancel(situation: Situation, cancel: Cancel): Resolution 
   };
 }
 
+/** Why a revision was made that takes a cancelled change back. */
+export function reasonOfCancel(operationId: string, why: string): string {
+  return `cancel of ${operationId}${why === "" ? "" : `: ${why}`}`;
+}
+
 /** What is wanted without what this operation asked for. */
 function servicesWithout(situation: Situation, operation: Operation): readonly StoredService[] {
   const before = servicesAt(situation, operation.revision - 1);
@@ -61,7 +69,7 @@ function takeBack(
 ): Resolution {
   const { decky, open } = situation;
   const number = decky.desiredRevision + 1;
-  const reason = `cancel of ${operation.id}${why === "" ? "" : `: ${why}`}`;
+  const reason = reasonOfCancel(operation.id, why);
   const movedFrom = operation.kind === "move_decky" ? decky.lastHost : null;
   // Back at what is applied already: nothing is left to be done for the new revision.
   const isApplied = open.length === 1 && movedFrom === null && sameServices(services, goodServices(situation));

@@ -98,6 +98,8 @@ export function toOperationMessage(
     host: row.host,
     waitingFor,
     warnings: [...(row.plan?.warnings ?? [])],
+    cancelledBy: row.cancelledBy?.actor ?? "",
+    cancelReason: row.cancelledBy?.reason ?? "",
   };
 }
 

@@ -11,6 +11,7 @@ import type { Caller } from "../model/access.ts";
 const namePattern = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 const slugPattern = /^[a-z0-9][a-z0-9_-]{0,63}$/;
 const maxReason = 1_000;
+const maxRequestId = 128;
 /** Controls, halves of a pair and what is no character would be stored as something else. */
 const printable = /^[^\p{Cc}\p{Cs}\p{Noncharacter_Code_Point}]*$/u;
 
@@ -52,9 +53,18 @@ export function parseId(id: string): string {
 
 /** Why something is asked for, in the caller's words. */
 export function parseReason(reason: string, field: string): string {
-  if (reason.length > maxReason) throw invalid([{ field, description: `has at most ${maxReason} characters` }]);
-  if (!printable.test(reason)) throw invalid([{ field, description: "holds control characters" }]);
-  return reason;
+  return parsePrintable(reason, field, maxReason);
+}
+
+/** The id of a request that may come again. */
+export function parseRequestId(requestId: string, field: string): string {
+  return parsePrintable(requestId, field, maxRequestId);
+}
+
+function parsePrintable(value: string, field: string, max: number): string {
+  if (value.length > max) throw invalid([{ field, description: `has at most ${max} characters` }]);
+  if (!printable.test(value)) throw invalid([{ field, description: "holds control characters" }]);
+  return value;
 }
 
 export function parseOptions(options: OptionsMessage | undefined): MutationOptions {
@@ -65,7 +75,7 @@ export function parseOptions(options: OptionsMessage | undefined): MutationOptio
     return value;
   };
   const parsed: MutationOptions = {
-    requestId: text("request_id", options?.requestId ?? "", 128),
+    requestId: text("request_id", options?.requestId ?? "", maxRequestId),
     expectedRevision: options?.expectedRevision,
     expectedPlan: text("expected_plan", options?.expectedPlan ?? "", 64),
     dryRun: options?.dryRun ?? false,

@@ -138,6 +138,7 @@ export const Operations = new EntitySchema<Operation>({
     receipt: maybeJson,
     error: maybeJson,
     cancelRequested: flag,
+    cancelledBy: maybeJson,
     whenAway: text,
     createdAt: time,
     startedAt: maybeTime,

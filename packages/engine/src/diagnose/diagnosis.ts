@@ -1,7 +1,15 @@
 import type { ContainerStatus } from "../observe/observed.ts";
 
 /** Why a container cannot be kept, whatever it does: only a new one helps. */
-export type Unfit = "other_settings" | "composed_by_others" | "joined_old_base";
+export interface Unfit {
+  readonly why: "other_settings" | "altered" | "joined_old_base" | "off_lan";
+  readonly sentence: string;
+}
+
+/** What is wrong about a container and can be mended while it runs. */
+export type Mend =
+  | { readonly kind: "rename"; readonly sentence: string }
+  | { readonly kind: "leave_network"; readonly network: string; readonly sentence: string };
 
 interface Findings {
   /** Runs as wanted, and every port listens. */
@@ -10,10 +18,10 @@ interface Findings {
   readonly restarting: { readonly exitCode: number };
   /** Is there and does not run. */
   readonly exited: { readonly status: Exclude<ContainerStatus, "running" | "restarting">; readonly exitCode: number };
-  /** Runs in a network namespace that is not the present base's: nobody can reach it. */
+  /** Runs where nobody can reach it: in a network namespace that is not the present base's, or not as it should on the LAN. */
   readonly detached: Record<never, never>;
   /** Runs, and is not what is wanted. */
-  readonly outdated: { readonly unfit: Unfit };
+  readonly outdated: Record<never, never>;
   /** `isOverdue`: it has had the time that it may take. */
   readonly not_listening: { readonly ports: readonly string[]; readonly isOverdue: boolean };
 }
@@ -26,6 +34,7 @@ export type DiagnosisOf<Word extends DiagnosisWord> = Findings[Word] & {
   /** Says what is wrong; empty when nothing is. */
   readonly sentence: string;
   readonly unfit: Unfit | undefined;
+  readonly mends: readonly Mend[];
 };
 
 /** What is wrong with one container, or that nothing is. The state that is shown and the step that is planned follow from it. */

@@ -6,8 +6,10 @@ import type { StepBoundary } from "../execute/execute-plan.ts";
 import { createHostLinks, type HostLinks } from "../execute/host-links.ts";
 import { createImageStore, type ImageStore } from "../execute/image-store.ts";
 import { createLanUse, type LanUse } from "../execute/lan-use.ts";
+import { createMadeStore, type MadeStore } from "../execute/made-containers.ts";
 import { type BaseContents, createBaseContents } from "../observe/base-contents.ts";
 import type { ObservedLinks } from "../observe/host-access.ts";
+import { createProjectObserver, type ProjectObserver } from "../observe/observe-project.ts";
 import { createSocketCache, type SocketCache } from "../observe/socket-cache.ts";
 import { deckyNames } from "../render/names.ts";
 import { createRenderer, type Renderer } from "../render/renderer.ts";
@@ -43,6 +45,8 @@ export interface HostParts {
   readonly observeLinks: () => Promise<ObservedLinks>;
   readonly lanUse: LanUse;
   readonly sockets: SocketCache;
+  readonly made: MadeStore;
+  readonly projects: ProjectObserver;
   readonly images: ImageStore;
   readonly bases: BaseContents;
   readonly renderer: Renderer;
@@ -75,6 +79,8 @@ export async function openHostParts(options: EngineOptions): Promise<HostParts> 
     observeLinks: () => links.observe(AbortSignal.timeout(linksMs)),
     lanUse: createLanUse(),
     sockets: createSocketCache(),
+    made: createMadeStore(join(options.dataDir, "made")),
+    projects: createProjectObserver(),
     images: createImageStore({ api, compose, minFreeBytes }),
     bases: createBaseContents((reference) => api.imageContent(reference)),
     renderer: createRenderer({ catalog, instance, fingerprint, pinMac }, folderOf),

@@ -1,13 +1,15 @@
 import { chmod, mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { DeckyState } from "@decnet/contract/gen/decnet/v1/decky_pb";
-import { OperationState } from "@decnet/contract/gen/decnet/v1/operation_pb";
+import { DriftPolicy } from "@decnet/contract/gen/decnet/v1/fleet_pb";
+import { type Operation, OperationState } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { type Inspection, traitsOf } from "@decnet/engine/observe/traits";
 import { debianBase } from "@decnet/engine/tables/distros";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { containersOf, deploy, dockerLines, eventually, inside, type TestMaster, useMaster } from "../support/use-master.ts";
 
+const deckies = { a: ["redis", "ssh"], b: ["redis"] };
 const noticedMs = 10_000;
 const repairedMs = 25_000;
 
@@ -24,7 +26,7 @@ describe("after a change by hand", () => {
     folder = join(master.config.dataDir, "deckies", decky.name);
     foreign = `${master.prefix}-foreign`;
     await execa("docker", ["network", "create", foreign]);
-    await deploy(master, { a: ["redis", "ssh"], b: ["redis"] });
+    await deploy(master, deckies);
   }, 120_000);
   afterAll(async () => {
     await master.dispose();
@@ -47,11 +49,27 @@ describe("after a change by hand", () => {
     shapes: await Promise.all([names().base, names().redis, names().ssh].map(shape)),
   });
   const isWell = async () => {
-    if (process.env["DBG"]) console.log(JSON.stringify((await master.fleet.getDecky({ decky })).decky?.services.map((s)=>[s.slug,s.state,s.message])), (await master.fleet.getDecky({ decky })).decky?.message, (await repairs())[0]?.plan?.text, (await repairs())[0]?.error?.message, (await repairs())[0]?.error?.outputTail);
     const { decky: seen } = await master.fleet.getDecky({ decky });
     if (seen?.state !== DeckyState.RUNNING || seen.message !== "") return false;
-    if ((await containersOf(names().base)).size !== 3) return false;
+    if ((await containersOf(names().base)).size !== seen.services.length + 1) return false;
     return (await inside(names().base, "redis-cli", ["ping"]).catch(() => undefined))?.stdout === "PONG";
+  };
+  const applyFleet = (driftPolicy: DriftPolicy) =>
+    master.fleet.applyFleet({
+      fleet: {
+        lan: master.lan,
+        driftPolicy,
+        deckies: Object.entries(deckies).map(([name, slugs]) => ({
+          name: `${master.prefix}-${name}`,
+          services: slugs.map((slug) => ({ slug })),
+        })),
+      },
+    });
+  /** What takes several commands is not disturbed in the middle. */
+  const undisturbed = async (act: () => Promise<unknown>) => {
+    await applyFleet(DriftPolicy.REPORT);
+    await act();
+    await applyFleet(DriftPolicy.REPAIR);
   };
   /** Does something to decky a, and waits for its repair; returns all repairs that it took, the first one first. */
   const expectRepair = async (act: () => Promise<unknown>, cause: string) => {
@@ -144,7 +162,7 @@ describe("after a change by hand", () => {
   describe("of what a container is", () => {
     type Service = Record<string, unknown> & { environment: Record<string, string>; volumes: unknown[]; cap_add: string[] };
     /** Edits our own file and makes the container from it, as somebody at a terminal would; the file is put back. */
-    const makeFrom = async (edit: (service: Service) => void, extra: readonly string[] = []) => {
+    const makeFrom = async (edit: (service: Service) => unknown, extra: readonly string[] = []) => {
       const file = join(folder, "compose.yaml");
       const ours = await readFile(file, "utf8");
       const edited = JSON.parse(ours) as { services: Record<string, Service> };
@@ -154,17 +172,17 @@ describe("after a change by hand", () => {
       await docker("compose", "-f", own, "up", "-d", "--no-deps", ...extra, names().redis);
     };
 
-    it.each<readonly [string, (service: Service) => void, string]>([
-      ["its environment", (service) => void (service.environment["MAXMEMORY_MB"] = "7"), "environment"],
-      ["a mount", (service) => void service.volumes.push({ type: "tmpfs", target: "/mnt" }), "mounts"],
-      ["a capability", (service) => void (service.cap_add = ["NET_RAW"]), "capabilities"],
-      ["its command", (service) => void (service["command"] = ["redis-server", "--save", ""]), "command"],
-      ["its user", (service) => void (service["user"] = "0"), "user"],
-      ["its limits", (service) => void (service["pids_limit"] = 63), "limits"],
-      ["its restart policy", (service) => void (service["restart"] = "no"), "restart policy"],
-      ["its privileges", (service) => void (service["privileged"] = true), "privileges"],
-      ["its root file system", (service) => void (service["read_only"] = false), "mounts"],
-      ["its image", (service) => void (service["image"] = debianBase), "image"],
+    it.each<readonly [string, (service: Service) => unknown, string]>([
+      ["its environment", (service) => Object.assign(service.environment, { MAXMEMORY_MB: "7" }), "environment"],
+      ["a mount", (service) => service.volumes.push({ type: "tmpfs", target: "/mnt" }), "mounts"],
+      ["a capability", (service) => Object.assign(service, { cap_add: ["NET_RAW"] }), "capabilities"],
+      ["its command", (service) => Object.assign(service, { command: ["redis-server", "--save", ""] }), "command"],
+      ["its user", (service) => Object.assign(service, { user: "0" }), "user"],
+      ["its limits", (service) => Object.assign(service, { pids_limit: 63 }), "limits"],
+      ["its restart policy", (service) => Object.assign(service, { restart: "no" }), "restart policy"],
+      ["its privileges", (service) => Object.assign(service, { privileged: true }), "privileges"],
+      ["its root file system", (service) => Object.assign(service, { read_only: false }), "mounts"],
+      ["its image", (service) => Object.assign(service, { image: debianBase }), "image"],
     ])("%s: it is made again as it was", async (_, edit, part) => {
       await expectRepair(() => makeFrom(edit), `is not what was made here: other`).then((found) => {
         expect(found.map(({ plan }) => plan?.text).join("\n")).toMatch(new RegExp(`other [a-z, ]*${part}`));
@@ -180,18 +198,32 @@ describe("after a change by hand", () => {
 
     it("without compose, under the same labels: it is replaced, though compose does not know it", async () => {
       const format = '{{range $key, $value := .Config.Labels}}{{$key}}={{$value}}{{"\\n"}}{{end}}';
-      const labels = (await dockerLines(["inspect", "--format", format, names().redis])).filter((line) => line.startsWith("decnet."));
+      const labels = (await dockerLines(["inspect", "--format", format, names().redis])).filter((line) =>
+        line.startsWith("decnet."),
+      );
       const act = async () => {
         await docker("rm", "-f", names().redis);
         const flags = labels.flatMap((each) => ["--label", each]);
-        await docker("run", "-d", "--name", names().redis, "--network", `container:${names().base}`, ...flags, debianBase, "sleep", "600");
+        await docker(
+          "run",
+          "-d",
+          "--name",
+          names().redis,
+          "--network",
+          `container:${names().base}`,
+          ...flags,
+          debianBase,
+          "sleep",
+          "600",
+        );
       };
-      await expectRepair(act, "is not what was made here");
+      await expectRepair(() => undisturbed(act), "is not what was made here");
     });
 
     it("a copy of it beside it: the copy goes", async () => {
       const before = await containersOf(names().base);
-      const act = () => docker("compose", "-f", join(folder, "compose.yaml"), "run", "-d", "--no-deps", names().redis, "sleep", "600");
+      const act = () =>
+        docker("compose", "-f", join(folder, "compose.yaml"), "run", "-d", "--no-deps", names().redis, "sleep", "600");
       await expectRepair(act, "one too many");
       expect(await containersOf(names().base)).toEqual(before);
     });
@@ -243,24 +275,79 @@ describe("after a change by hand", () => {
   });
 
   describe("of what it refers to", () => {
-    const stopAll = () => docker("stop", "-t", "1", names().base, names().redis, names().ssh, names().other, `${names().other}-redis`);
+    const ids = () => [names().base, names().redis, names().ssh, names().other, `${names().other}-redis`];
+    const stopAll = () => docker("stop", "-t", "1", ...ids());
     const networkAgain = async () => {
       await docker("network", "rm", master.lan.name);
       await docker("network", "create", "--subnet", master.lan.subnet, master.lan.name);
     };
-    const isSucceeded = (operation: { state: OperationState } | undefined) => operation?.state === OperationState.SUCCEEDED;
+    const expectSuccess = async (call: Promise<{ operation?: Operation | undefined }>) => {
+      const { operation } = await call;
+      expect([operation?.state, operation?.error?.message]).toEqual([OperationState.SUCCEEDED, undefined]);
+    };
+    const areAllThere = async () => (await containersOf(names().base)).size + (await containersOf(names().other)).size === 5;
+    const setMemory = (megabytes: number) =>
+      master.mutations.updateServiceConfig({ decky, service: "redis", config: { maxmemory_mb: megabytes } });
 
-    it("a network that was removed and made again while all were stopped is joined again, by changes and repairs", async () => {
+    it.each<readonly [string, () => Promise<unknown>]>([
+      ["removed and made again", networkAgain],
+      ["removed", () => docker("network", "rm", master.lan.name)],
+    ])("a network that was %s while all were stopped is joined again by a repair", async (_, act) => {
+      const all = async () => {
+        await stopAll();
+        await act();
+      };
       await eventually(isWell, repairedMs);
       const before = await identity();
-      await stopAll();
-      await networkAgain().catch(() => undefined);
+      await undisturbed(all);
       await eventually(isWell, repairedMs);
-      const after = await identity();
-      expect({ ...after, key: "" }).toEqual({ ...before, key: "" });
-      expect(after.key).toBe(before.key);
-      const { operation } = await master.mutations.updateServiceConfig({ decky, service: "redis", config: { maxmemory_mb: 32 } });
-      expect(isSucceeded(operation)).toBe(true);
+      expect(await identity()).toEqual(before);
+      await eventually(areAllThere, repairedMs);
+    });
+
+    it.each<readonly [string, () => Promise<unknown>]>([
+      ["a change of a service", () => expectSuccess(setMemory(32))],
+      ["a restore", async () => expectSuccess(master.fleet.restoreRevision({ decky, revision: 1 }))],
+      ["one service more", async () => expectSuccess(master.mutations.addService({ decky, service: "http" }))],
+      ["one service less", async () => expectSuccess(master.mutations.removeService({ decky, service: "redis" }))],
+    ])("a network that was made again is no hindrance to %s", async (_, change) => {
+      await eventually(isWell, repairedMs);
+      await applyFleet(DriftPolicy.REPORT);
+      await stopAll();
+      await networkAgain();
+      await change();
+      await applyFleet(DriftPolicy.REPAIR);
+      await eventually(isWell, repairedMs);
+    });
+
+    it("a base that is gone with its network, its image tag and a volume", async () => {
+      await eventually(isWell, repairedMs);
+      const { key: _, ...before } = await identity();
+      const image = (await dockerLines(["inspect", "--format", "{{.Config.Image}}", names().ssh]))[0] ?? "";
+      await undisturbed(async () => {
+        await docker("rm", "-f", ...ids());
+        await docker("network", "rm", master.lan.name);
+        await docker("volume", "rm", `decnet_${decky.name}_ssh_keys`);
+        await docker("rmi", image);
+      });
+      await eventually(isWell, 60_000);
+      const { key: __, ...after } = await identity();
+      expect(after.place).toBe(before.place);
+      await eventually(areAllThere, repairedMs);
+    });
+
+    it("a network of another subnet under the same name is said, with what to do, and nothing is torn down for it", async () => {
+      await eventually(isWell, repairedMs);
+      await applyFleet(DriftPolicy.REPORT);
+      await stopAll();
+      await docker("network", "rm", master.lan.name);
+      await docker("network", "create", master.lan.name);
+      const { operation } = await setMemory(48);
+      expect(operation?.error?.message).toContain(`remove it: docker network rm ${master.lan.name}`);
+      await docker("network", "rm", master.lan.name);
+      await applyFleet(DriftPolicy.REPAIR);
+      await expectSuccess(setMemory(48));
+      await eventually(isWell, repairedMs);
     });
   });
 });

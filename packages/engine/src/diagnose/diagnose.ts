@@ -6,8 +6,8 @@ import {
   type ObservedNetwork,
   type ObservedSockets,
 } from "../observe/observed.ts";
-import type { RenderedDecky, WantedContainer } from "../render/render-decky.ts";
 import type { MadeContainers } from "../observe/traits.ts";
+import type { RenderedDecky, WantedContainer } from "../render/render-decky.ts";
 import { alteration, attachmentFlaw, mendsOf } from "./compare.ts";
 import type { Diagnosis, DiagnosisOf, Unfit } from "./diagnosis.ts";
 

@@ -1,6 +1,6 @@
 import type Docker from "dockerode";
-import { label } from "../render/names.ts";
 import type { ObservedNetwork } from "../observe/observed.ts";
+import { label } from "../render/names.ts";
 import type { LanSpec } from "../spec.ts";
 import { guarded, ignoring } from "./calls.ts";
 
@@ -35,9 +35,7 @@ export function createNetworkCalls(docker: Docker): NetworkCalls {
         );
       }),
     leaveNetwork: (network, container) =>
-      guarded(() =>
-        ignoring(403, ignoring(404, docker.getNetwork(network).disconnect({ Container: container, Force: true }))),
-      ),
+      guarded(() => ignoring(403, ignoring(404, docker.getNetwork(network).disconnect({ Container: container, Force: true })))),
     createNetwork: (lan, instance) =>
       guarded(async () => {
         // Two deckies may want the network at the same moment: the second waits for the first.

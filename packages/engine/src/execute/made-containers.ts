@@ -21,7 +21,10 @@ export interface MadeStore {
   forget(decky: Decky): Promise<void>;
 }
 
-const file = z.object({ file: z.literal("decnet made containers 1"), made: z.record(z.string(), z.record(z.string(), z.string())) });
+const file = z.object({
+  file: z.literal("decnet made containers 1"),
+  made: z.record(z.string(), z.record(z.string(), z.string())),
+});
 
 /** One owner: a daemon holds the lock of its data folder. */
 export function createMadeStore(folder: string): MadeStore {

@@ -6,8 +6,8 @@ import { observeDecky } from "../observe/observe-decky.ts";
 import type { ObservedDecky } from "../observe/observed.ts";
 import type { Plan } from "../plan/plan.ts";
 import type { DeckyTarget } from "../spec.ts";
-import type { HostParts } from "./host-parts.ts";
 import { diagnoseFor } from "./diagnose-for.ts";
+import type { HostParts } from "./host-parts.ts";
 import { preparePlan } from "./prepare-plan.ts";
 
 export interface ApplyOptions {

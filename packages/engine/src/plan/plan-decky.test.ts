@@ -94,7 +94,8 @@ const plan = (
   };
   const rendered = "wanted" in options ? options.wanted : wanted();
   const now = Date.parse("2026-01-01T00:01:00Z");
-  const diagnosed = rendered === undefined ? undefined : diagnoseDecky(rendered, observed, { made: {}, networks: host.networks, now });
+  const diagnosed =
+    rendered === undefined ? undefined : diagnoseDecky(rendered, observed, { made: {}, networks: host.networks, now });
   return planDecky({ observed, diagnosed, projectDigest: "same", host, portsOf: () => [22] });
 };
 
@@ -202,7 +203,11 @@ describe("a plan", () => {
 
     it.each<readonly [string, ObservedContainer[], string]>([
       ["a service that is missing", [base()], "create web-ssh (requested)"],
-      ["our container under another name", [base(), ssh({ name: "web-x" })], "rename web-ssh (is called web-x instead of web-ssh)"],
+      [
+        "our container under another name",
+        [base(), ssh({ name: "web-x" })],
+        "rename web-ssh (is called web-x instead of web-ssh)",
+      ],
     ])("stops before anything is disturbed: %s", (_, containers, act) => {
       expect(
         formatPlan(plan(containers, { host: taken }))

@@ -3,8 +3,8 @@ import type { ObservedContainer, ObservedDecky, ObservedHost } from "../observe/
 import type { RenderedDecky, WantedContainer } from "../render/render-decky.ts";
 import { type Cure, cureOfBase, cureOfService } from "./cures.ts";
 import { type Draft, digestOf, formatPlan, type Plan, plannedContainers, type Step } from "./plan.ts";
-import { nameSteps } from "./plan-names.ts";
 import { planHostAccess } from "./plan-host-access.ts";
+import { nameSteps } from "./plan-names.ts";
 import { planRemoval, removalSteps } from "./plan-removal.ts";
 import { risksOf } from "./risks.ts";
 

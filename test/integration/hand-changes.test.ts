@@ -86,6 +86,8 @@ describe("after a change by hand", () => {
     return fresh();
   };
 
+  const inNamespace = (file: string, ...args: string[]) => inside(names().base, file, args);
+
   it.each<readonly [string, () => Promise<unknown>, string]>([
     [
       "a base that is disconnected from its LAN",
@@ -109,6 +111,17 @@ describe("after a change by hand", () => {
       },
       "has the MAC address",
     ],
+    [
+      "a base whose MAC address was set in its namespace",
+      () => inNamespace("ip", "link", "set", "dev", "eth0", "address", "02:00:00:00:00:09"),
+      "has the MAC address 02:00:00:00:00:09",
+    ],
+    [
+      "a base whose address was taken away in its namespace",
+      () => inNamespace("ip", "address", "flush", "dev", "eth0"),
+      "does not have its address",
+    ],
+    ["a base whose interface was set down", () => inNamespace("ip", "link", "set", "dev", "eth0", "down"), "eth0 down"],
   ])("%s is put back", async (_, act, cause) => {
     await expectRepair(act, cause);
   });

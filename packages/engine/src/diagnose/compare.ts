@@ -1,4 +1,4 @@
-import type { ObservedContainer, ObservedNetwork } from "../observe/observed.ts";
+import type { ObservedContainer, ObservedInterfaces, ObservedNetwork } from "../observe/observed.ts";
 import { differingTraits, type Traits } from "../observe/traits.ts";
 import type { RenderedDecky } from "../render/render-decky.ts";
 import type { Mend } from "./diagnosis.ts";
@@ -14,6 +14,7 @@ export function attachmentFlaw(
   base: ObservedContainer,
   { spec, base: wanted }: Pick<RenderedDecky, "spec" | "base">,
   networks: ReadonlyMap<string, ObservedNetwork> | undefined,
+  interfaces: ObservedInterfaces | undefined,
 ): string | undefined {
   const { name } = spec.lan;
   const place = base.attachments.find(({ network }) => network === name);
@@ -21,8 +22,24 @@ export function attachmentFlaw(
   if (networks !== undefined && networks.get(name)?.id !== place.networkId) return `is on a network ${name} that is gone`;
   const address = base.status === "running" ? place.address : place.pinned;
   if (address !== wanted.address) return `has the address ${address || "of nobody"} instead of ${wanted.address}`;
-  const isOtherMac = base.status === "running" && wanted.mac !== undefined && place.mac !== wanted.mac.toLowerCase();
-  return isOtherMac ? `has the MAC address ${place.mac} instead of ${wanted.mac}` : undefined;
+  if (base.status !== "running") return undefined;
+  const mac = wanted.mac?.toLowerCase();
+  if (mac !== undefined && place.mac !== mac) return `has the MAC address ${place.mac} instead of ${mac}`;
+  return interfaces === undefined ? undefined : interfaceFlaw(interfaces, wanted.address, mac);
+}
+
+/** What was set in the namespace itself, behind the engine's back. */
+function interfaceFlaw(
+  { interfaces, addresses }: ObservedInterfaces,
+  address: string,
+  mac: string | undefined,
+): string | undefined {
+  const own = mac === undefined ? interfaces : interfaces.filter((each) => each.mac === mac);
+  const [first] = interfaces;
+  if (first === undefined) return "has no network interface";
+  if (own.length === 0) return `has the MAC address ${first.mac} instead of ${mac}`;
+  if (!own.some(({ isUp }) => isUp)) return `has its interface ${own[0]?.name ?? first.name} down`;
+  return addresses.has(address) ? undefined : `does not have its address ${address}`;
 }
 
 /** What can be mended while it runs. Pure. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { noLeavings, type ObservedContainer, type ObservedDecky } from "../observe/observed.ts";
+import { noLeavings, type ObservedContainer, type ObservedDecky, type ObservedInterfaces } from "../observe/observed.ts";
 import { planDecky } from "../plan/plan-decky.ts";
 import type { RenderedDecky } from "../render/render-decky.ts";
 import { diagnoseDecky } from "./diagnose.ts";
@@ -78,14 +78,16 @@ interface Situation {
   /** How long the containers have run. */
   readonly seconds?: number;
   readonly others?: readonly ObservedContainer[];
+  /** What the kernel says of the base's namespace. */
+  readonly interfaces?: ObservedDecky["interfaces"];
 }
 
 function observe(situation: Situation): ObservedDecky {
-  const { listening = ["22/tcp", "23/udp"], others = [] } = situation;
+  const { listening = ["22/tcp", "23/udp"], others = [], interfaces } = situation;
   const present = (whole: ObservedContainer, key: "base" | "ssh") =>
     key in situation && situation[key] === undefined ? [] : [{ ...whole, ...situation[key] }];
   const containers = [...present(base, "base"), ...present(ssh, "ssh"), ...others];
-  return { scope: "fleet", name: "web", containers, sockets: { listening: new Set(listening), sessions: [] } };
+  return { scope: "fleet", name: "web", containers, sockets: { listening: new Set(listening), sessions: [] }, interfaces };
 }
 
 const networks = new Map([["lan", { id: "N", subnet: "" }]]);
@@ -202,6 +204,13 @@ const serviceRows: readonly Row[] = [
 
 const place = base.attachments[0]!;
 
+const eth0 = { name: "eth0", mac: place.mac, isUp: true };
+const kernel = (more: Partial<ObservedInterfaces> = {}, device: Partial<typeof eth0> = {}): ObservedInterfaces => ({
+  interfaces: [{ ...eth0, ...device }],
+  addresses: new Set(["10.0.0.7"]),
+  ...more,
+});
+
 const baseRows: readonly Row[] = [
   ["all as wanted", {}, "running", "", ""],
   ["no container", { base: undefined }, "missing", "there is no container", "create: base is absent"],
@@ -253,6 +262,27 @@ const baseRows: readonly Row[] = [
     "has the MAC address 02:42:0a:00:00:07 instead of 00:50:56:00:00:01",
     "recreate: has the MAC address 02:42:0a:00:00:07 instead of 00:50:56:00:00:01",
   ],
+  ["as the kernel says, too", { interfaces: kernel() }, "running", "", ""],
+  ...(
+    [
+      ["no interface", kernel({ interfaces: [] }), "has no network interface"],
+      [
+        "another MAC address",
+        kernel({}, { mac: "02:00:00:00:00:01" }),
+        `has the MAC address 02:00:00:00:00:01 instead of ${place.mac}`,
+      ],
+      ["an interface that is down", kernel({}, { isUp: false }), "has its interface eth0 down"],
+      ["no address", kernel({ addresses: new Set() }), "does not have its address 10.0.0.7"],
+    ] as const
+  ).map(
+    ([what, interfaces, sentence]): Row => [
+      `${what}, set in its namespace`,
+      { interfaces },
+      "detached",
+      sentence,
+      `recreate: ${sentence}`,
+    ],
+  ),
   [
     "stopped, on a network that was removed and made again",
     { base: { status: "exited", attachments: [{ ...place, networkId: "M", address: "", mac: "" }] } },

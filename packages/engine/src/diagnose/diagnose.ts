@@ -39,7 +39,7 @@ export interface DiagnosedDecky {
 export function diagnoseDecky(wanted: RenderedDecky, observed: ObservedDecky, knowledge: Knowledge): DiagnosedDecky {
   const base = baseOf(observed);
   const { sockets } = observed;
-  const offLan = base === undefined ? undefined : attachmentFlaw(base, wanted, knowledge.networks);
+  const offLan = base === undefined ? undefined : attachmentFlaw(base, wanted, knowledge.networks, observed.interfaces);
   const common = { base, offLan, lan: wanted.spec.lan.name, sockets, ...knowledge };
   const found = wanted.services.map((service) => {
     const same = observed.containers.filter((container) => container.role === "service" && container.service === service.service);

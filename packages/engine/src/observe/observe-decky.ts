@@ -1,5 +1,6 @@
 import type { ContainerCalls } from "../docker/container-calls.ts";
 import { deckyKey, type Scope } from "../spec.ts";
+import { observeInterfaces } from "./interfaces.ts";
 import { baseOf, type ObservedContainer, type ObservedDecky, type ObservedSockets } from "./observed.ts";
 import { noSockets, observeSockets } from "./proc-sockets.ts";
 import type { SocketCache } from "./socket-cache.ts";
@@ -46,5 +47,6 @@ export async function* observeDeckies(
 
 async function withSockets(decky: ObservedDecky, observe: (pid: number) => Promise<ObservedSockets>): Promise<ObservedDecky> {
   const base = baseOf(decky);
-  return base === undefined || base.pid === 0 ? decky : { ...decky, sockets: await observe(base.pid) };
+  if (base === undefined || base.pid === 0) return decky;
+  return { ...decky, sockets: await observe(base.pid), interfaces: observeInterfaces(base.pid) };
 }

@@ -59,12 +59,28 @@ export interface ObservedSockets {
   readonly sessions: readonly Session[];
 }
 
+/** One interface of a network namespace, as the kernel has it: the engine only knows what it once set. */
+export interface ObservedInterface {
+  readonly name: string;
+  readonly mac: string;
+  readonly isUp: boolean;
+}
+
+export interface ObservedInterfaces {
+  /** Without the loopback. */
+  readonly interfaces: readonly ObservedInterface[];
+  /** Every IPv4 address of the namespace. */
+  readonly addresses: ReadonlySet<string>;
+}
+
 /** One decky at one moment. A container that is not listed is not there: a failed observation never becomes one of these. */
 export interface ObservedDecky {
   readonly scope: Scope;
   readonly name: string;
   readonly containers: readonly ObservedContainer[];
   readonly sockets: ObservedSockets;
+  /** What the base has, as the kernel tells it; undefined: not known. */
+  readonly interfaces?: ObservedInterfaces | undefined;
 }
 
 /** A decky's project on disk, compared with the files that it should consist of. */

@@ -57,20 +57,20 @@ export function traitsOf(info: Inspection): Traits {
   const { Config: own, HostConfig: host } = info;
   const all: Settings = { ...host, ...own };
   const mode = String(host["NetworkMode"] ?? "");
-  const values: Record<string, unknown> = {
-    image: info.Image,
-    hostname: mode.startsWith("container:") ? undefined : [own["Hostname"], own["Domainname"]],
+  const mounts = { mounts: sortedList(info.Mounts.map(mountOf)) };
+  const values: Record<string, Settings> = {
+    image: { id: info.Image },
+    hostname: mode.startsWith("container:") ? {} : pick(own, ["Hostname", "Domainname"]),
     labels: ownLabels(own["Labels"]),
     ...Object.fromEntries(
       Object.entries(parts).map(([part, { own: plain = [], host: more = [], sorted = [] }]) => [
         part,
-        { ...pick(all, [...plain, ...more]), ...mapValues(pick(all, sorted), sortedList) },
+        { ...pick(all, [...plain, ...more]), ...mapValues(pick(all, sorted), sortedList), ...(part === "mounts" ? mounts : {}) },
       ]),
     ),
     others: Object.fromEntries(Object.entries(all).filter(([key]) => !known.has(key) && !ignored.has(key))),
   };
-  values["mounts"] = [values["mounts"], sortedList(info.Mounts.map(mountOf))];
-  return mapValues(values, (value) => hash(JSON.stringify(canonical(value)) ?? ""));
+  return mapValues(values, (settings) => hash(JSON.stringify(present(settings))));
 }
 
 /** Names of the parts in which two containers differ. */
@@ -101,16 +101,23 @@ function sortedList(value: unknown): unknown {
   return Array.isArray(value) ? value.map((each) => JSON.stringify(canonical(each))).sort() : value;
 }
 
-/** Engines write nothing as null, zero, false, an empty text or an empty list, and keys in any order. */
+/** Settings that say something, in one order: what is nothing is left out by one engine and written by another. */
+function present(settings: Settings): Settings {
+  return Object.fromEntries(
+    Object.entries(settings)
+      .map(([key, value]) => [key, canonical(value)] as const)
+      .filter(([, value]) => value !== null)
+      .sort(([left], [right]) => (left < right ? -1 : 1)),
+  );
+}
+
+/** Engines write nothing as null, zero, false, an empty text or an empty list. Inside a setting its place counts. */
 function canonical(value: unknown): unknown {
-  if (value === null || value === "" || value === 0 || value === false) return undefined;
-  if (Array.isArray(value)) return value.length === 0 ? undefined : value.map((each) => canonical(each) ?? null);
-  if (typeof value !== "object") return value;
-  const entries = Object.entries(value as object)
-    .map(([key, inner]) => [key, canonical(inner)] as const)
-    .filter(([, inner]) => inner !== undefined)
-    .sort(([left], [right]) => (left < right ? -1 : 1));
-  return entries.length === 0 ? undefined : Object.fromEntries(entries);
+  if (value === undefined || value === "" || value === 0 || value === false) return null;
+  if (Array.isArray(value)) return value.length === 0 ? null : value.map(canonical);
+  if (typeof value !== "object" || value === null) return value;
+  const entries = Object.entries(value).sort(([left], [right]) => (left < right ? -1 : 1));
+  return entries.length === 0 ? null : Object.fromEntries(entries.map(([key, inner]) => [key, canonical(inner)]));
 }
 
 function hash(text: string): string {

@@ -197,6 +197,69 @@ describe("a plan", () => {
     expect(formatPlan(plan([], { wanted: undefined, host: { project: noProject } }))).toBe("nothing to do");
   });
 
+  describe("gives names back", () => {
+    const other = "0123456789abcdef";
+    it.each<readonly [string, ObservedContainer[], Partial<ObservedHost>, string[]]>([
+      ["of a service", [base(), ssh({ name: "x" })], {}, ["rename web-ssh (is called x instead of web-ssh)"]],
+      [
+        "that two of ours swapped, one after the other",
+        [base({ name: "web-ssh" }), ssh({ name: "web" })],
+        {},
+        [
+          "rename web-aside-S (has the name web wrongly)",
+          "rename web-ssh-aside-B (has the name web-ssh wrongly)",
+          "rename web (is called web-ssh instead of web)",
+          "rename web-ssh (is called web instead of web-ssh)",
+        ],
+      ],
+      [
+        "that another decky's container has",
+        [base(), ssh({ name: "x" })],
+        { nameHolders: new Map([["web-ssh", { id: other, isOurs: true }]]) },
+        ["rename web-ssh-aside-0123456789ab (has the name web-ssh wrongly)", "rename web-ssh (is called x instead of web-ssh)"],
+      ],
+      [
+        "that another decky's container has, before it makes one",
+        [base()],
+        { nameHolders: new Map([["web-ssh", { id: other, isOurs: true }]]) },
+        [
+          "rename web-ssh-aside-0123456789ab (has the name web-ssh wrongly)",
+          "create web-ssh (requested)",
+          "settle web-ssh (22/tcp must listen within 15 s)",
+        ],
+      ],
+      [
+        "from one that goes, by its id",
+        [base(), ssh({ name: "x" }), ssh({ id: "F", name: "web-ssh", service: "ftp" })],
+        { nameHolders: new Map([["web-ssh", { id: "F", isOurs: true }]]) },
+        [
+          "stop web-ssh (no longer wanted)",
+          "remove web-ssh (no longer wanted)",
+          "rename web-ssh (is called x instead of web-ssh)",
+        ],
+      ],
+    ])("%s", (_, containers, host, steps) => {
+      const text = formatPlan(plan(containers, { host }));
+      expect(text.split("\n").map((line) => line.replace(/^\d+ /, ""))).toEqual(steps);
+    });
+  });
+
+  it("keeps the container with the right name of two that are the same service, and removes the other one", () => {
+    const copy = ssh({ id: "T", name: "web-ssh-run" });
+    expect(formatPlan(plan([base(), copy, ssh()]))).toBe(
+      "1 stop web-ssh-run (one too many)\n2 remove web-ssh-run (one too many)",
+    );
+  });
+
+  it("makes a base again whose network is another one, and says when a network cannot carry the decky", () => {
+    const other = { networks: new Map([["lan", { id: "M", subnet: "" }]]) };
+    expect(formatPlan(plan([base({ status: "exited" }), ssh()], { host: other }))).toContain(
+      "recreate web (is on a network lan that is gone)",
+    );
+    const wrong = { networks: new Map([["lan", { id: "M", subnet: "192.0.2.0/24" }]]) };
+    expect(plan([], { host: wrong }).steps.find(({ verb }) => verb === "blocked")?.cause).toContain("docker network rm lan");
+  });
+
   describe("with a container name that somebody else has", () => {
     const taken = { nameHolders: new Map([["web-ssh", { id: "X", isOurs: false }]]) };
     const blocked = "blocked web-ssh (the container name web-ssh is taken by a container that is not ours; remove or rename it)";

@@ -2,7 +2,7 @@ import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { containersOf, deployBeside, dockerLines, eventually, type TestMaster, useMaster } from "../support/use-master.ts";
 
-/** Every shape that a container of the catalog can have: volumes, secrets, memory folders, users, limits, with and without settings. */
+/** Every shape that a container of the catalog can have: volumes, secrets, memory folders, users, with and without settings. */
 describe("a fleet at rest", () => {
   let master: TestMaster;
 

@@ -261,7 +261,8 @@ describe("after a change by hand", () => {
     };
     const facts = async () => {
       const { stdout } = await execa("find", [folder, "-printf", "%P %m %U %y\n"]);
-      return `${stdout.split("\n").sort().join("\n")}\n${await readFile(file(), "utf8")}\n${await readFile(await secret(), "utf8")}`;
+      const [compose, password] = await Promise.all([readFile(file(), "utf8"), readFile(await secret(), "utf8")]);
+      return [...stdout.split("\n").sort(), compose, password].join("\n");
     };
 
     it.each<readonly [string, () => Promise<unknown>]>([

@@ -164,7 +164,10 @@ const serviceRows: readonly Row[] = [
     { ssh: { composedAs: "", traits: { image: "i2", environment: "e2" } } },
     "outdated",
     "is not what was made here: other environment, image",
-    "remove: is not what was made here: other environment, image, create: is not what was made here: other environment, image, settle",
+    ["remove", "create"]
+      .map((act) => `${act}: is not what was made here: other environment, image`)
+      .join(", ")
+      .concat(", settle"),
   ],
   [
     "renamed by hand",

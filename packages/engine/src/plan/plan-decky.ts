@@ -170,7 +170,8 @@ function networkSteps({ spec: { lan } }: RenderedDecky, base: readonly Draft[], 
   const found = host.networks.get(lan.name);
   if (found === undefined) return [{ verb: "create-network", target: lan.name, service: "", cause: "network is absent", lan }];
   if (found.subnet === lan.subnet || found.subnet === "") return [];
-  const cause = `the network ${lan.name} has the subnet ${found.subnet} instead of ${lan.subnet}; remove it: docker network rm ${lan.name}`;
+  const flaw = `the network ${lan.name} has the subnet ${found.subnet} instead of ${lan.subnet}`;
+  const cause = `${flaw}; remove it: docker network rm ${lan.name}`;
   return [{ verb: "blocked", target: lan.name, service: "", cause }];
 }
 

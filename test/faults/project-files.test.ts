@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { writeProject } from "@decnet/engine/execute/project-files";
+import { pruneSecrets, writeProject } from "@decnet/engine/execute/project-files";
 import { createProjectObserver } from "@decnet/engine/observe/observe-project";
 import { execa } from "execa";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -83,11 +83,12 @@ describe("a project on disk", () => {
       await writeProject(folder, old);
       for (let attempt = 0; attempt < 3; attempt += 1) {
         await expect(writeProject(folder, projectOf("new", 10_000))).rejects.toThrow("ENOSPC");
-        expect(await createProjectObserver().observe(folder, old)).toEqual(asWanted);
+        expect(await createProjectObserver().observe(folder, old)).toEqual({ isThere: true, differing: ["secrets/ssh-new"] });
         expect((await readdir(folder)).sort()).toEqual(["compose.yaml", "secrets"]);
       }
       const smaller = projectOf("newer", 200);
       await writeProject(folder, smaller);
+      await pruneSecrets(folder, smaller);
       expect(await createProjectObserver().observe(folder, smaller)).toEqual(asWanted);
     } finally {
       await execa("umount", [folder]);

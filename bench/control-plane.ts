@@ -1,5 +1,8 @@
 import { fork } from "node:child_process";
 import { once } from "node:events";
+import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
 import { createTable, median, percentile } from "./support/figures.ts";
 import { openKnownFleet, type Taken, type Turn } from "./support/known-fleet.ts";
 
@@ -7,12 +10,11 @@ import { openKnownFleet, type Taken, type Turn } from "./support/known-fleet.ts"
  * What the control plane alone costs: mutations through a real gRPC connection and a real PostgreSQL, with an engine that
  * only counts, at different numbers of deckies, one caller and sixteen. Beside it, the floor: one unary call plus one
  * commit. Each number of deckies has a process of its own, and the processes take turns, so that what else the machine does
- * falls on all of them alike. Usage: npm run bench:control-plane -- [DECKIES...]
+ * falls on all of them alike. With another checkout, its master takes turns too: the figures of before, in one run.
+ * Usage: npm run bench:control-plane -- [--beside CHECKOUT] [DECKIES...]
  */
-const given = process.argv
-  .slice(2)
-  .map(Number)
-  .filter((size) => size > 0);
+const { values: options, positionals } = parseArgs({ options: { beside: { type: "string" } }, allowPositionals: true });
+const given = positionals.map(Number).filter((size) => size > 0);
 const sizes = given.length > 0 ? given : [10, 10_000];
 /** No more than there are deckies: changes of one decky wait for each other. */
 const callers = Math.min(16, ...sizes);
@@ -37,10 +39,22 @@ async function serve(size: number): Promise<void> {
   process.exit(0);
 }
 
+interface Contestant {
+  readonly of: string;
+  readonly size: number;
+  readonly checkout: string;
+}
+
 async function compare(): Promise<void> {
   const children = [];
-  for (const size of sizes) {
-    const child = fork(process.argv[1] ?? "", [String(size)], { serialization: "advanced" });
+  const here = fileURLToPath(new URL("..", import.meta.url));
+  const contestants: Contestant[] = sizes.flatMap((size) => [
+    { of: "this", size, checkout: here },
+    ...(options.beside === undefined ? [] : [{ of: "beside", size, checkout: resolve(options.beside) }]),
+  ]);
+  for (const { of, size, checkout } of contestants) {
+    const program = join(checkout, "bench/control-plane.ts");
+    const child = fork(program, [String(size)], { serialization: "advanced", cwd: checkout });
     const taken: Turn[] = [];
     const next = async (): Promise<Turn> => {
       const waiting = new AbortController();
@@ -54,7 +68,7 @@ async function compare(): Promise<void> {
     };
     // The first turn only warms up.
     await next();
-    children.push({ size, child, taken, next });
+    children.push({ of, size, child, taken, next });
   }
   for (let turn = 0; turn < turns; turn += 1)
     for (const { child, taken, next } of children) {
@@ -63,6 +77,7 @@ async function compare(): Promise<void> {
     }
   for (const { child } of children) child.disconnect();
   const row = createTable([
+    "checkout",
     "deckies",
     "callers",
     "mutations/s",
@@ -73,8 +88,8 @@ async function compare(): Promise<void> {
     "p50/floor",
     "p50/first",
   ]);
-  const first = new Map<number, number>();
-  for (const { size, taken } of children) {
+  const first = new Map<string, number>();
+  for (const { of: checkout, size, taken } of children) {
     const floorMs = median(taken.flatMap((turn) => turn.unary)) + median(taken.flatMap((turn) => turn.commits));
     for (const [count, of] of [
       [1, taken.map((turn) => turn.one)],
@@ -82,9 +97,10 @@ async function compare(): Promise<void> {
     ] as const) {
       const { times, perSecond, cpuMs } = sumUp(of);
       const p50 = median(times);
-      if (!first.has(count)) first.set(count, p50);
-      const figures = [cpuMs, p50, percentile(times, 0.99), floorMs, p50 / floorMs, p50 / (first.get(count) ?? p50)];
-      row([String(size), String(count), perSecond.toFixed(0), ...figures.map((figure) => figure.toFixed(2))]);
+      const key = `${checkout} ${count}`;
+      if (!first.has(key)) first.set(key, p50);
+      const figures = [cpuMs, p50, percentile(times, 0.99), floorMs, p50 / floorMs, p50 / (first.get(key) ?? p50)];
+      row([checkout, String(size), String(count), perSecond.toFixed(0), ...figures.map((figure) => figure.toFixed(2))]);
     }
   }
   await Promise.all(children.filter(({ child }) => child.exitCode === null).map(({ child }) => once(child, "exit")));

@@ -23,5 +23,5 @@ master_pid() {
   tr '\0' ' ' 2> /dev/null < "/proc/$pid/cmdline" | grep -qF "packages/master/dist/main.js" || return 1
   echo "$pid"
 }
-is_ready() { curl -fs -m 2 "$ADDRESS/readyz" > /dev/null 2>&1; }
+is_ready() { curl -fs -m 2 "$ADDRESS/readyz" 2> /dev/null | grep -q '"engine":"ok"'; }
 decnet() { DECNET_ADDRESS=$ADDRESS DECNET_TOKEN_FILE=$TOKEN_FILE "$ROOT/decnet" "$@"; }

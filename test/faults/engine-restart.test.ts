@@ -63,6 +63,23 @@ describe("an engine that goes away and comes back", () => {
     },
   );
 
+  it("does not keep a master from starting, which says what is away, takes changes and makes them afterwards", async () => {
+    await engine.stop("SIGKILL");
+    await master.restart();
+    const ready = await fetch(`http://127.0.0.1:${master.port}/readyz`);
+    expect([ready.status, await ready.json()]).toEqual([200, { database: "ok", engine: "the Docker engine does not answer" }]);
+    expect((await eventually(isAway)).message).toContain("the Docker engine does not answer");
+    const { operation } = await master.mutations.removeService({ decky, service: "redis", options: { wait: Wait.ACCEPTED } });
+    await engine.start();
+    const { operations } = master;
+    await eventually(
+      async () => (await operations.getOperation({ id: operation?.id ?? "" })).operation?.state === OperationState.SUCCEEDED,
+      60_000,
+    );
+    await eventually(isRunning, 60_000);
+    await master.mutations.addService({ decky, service: "redis" });
+  });
+
   it("does not cost a change that was accepted meanwhile, which is tried again (W-51)", async () => {
     await engine.stop("SIGKILL");
     await eventually(isAway);

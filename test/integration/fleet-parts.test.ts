@@ -1,3 +1,4 @@
+import { createLogger } from "@decnet/common/logging/logger";
 import { type Board, createBoard } from "@decnet/master/convergence/board";
 import { makeOperation } from "@decnet/master/model/operation";
 import { type Database, openDatabase } from "@decnet/master/store/database";
@@ -6,6 +7,8 @@ import { createParentStore, type ParentStore } from "@decnet/master/store/parent
 import { openPrivatePostgres, type PrivatePostgres } from "@decnet/master/store/private-postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Place, usePlace } from "../support/use-master.ts";
+
+const log = createLogger("test", "error");
 
 describe("a change of many deckies", () => {
   let place: Place;
@@ -19,8 +22,8 @@ describe("a change of many deckies", () => {
     place = await usePlace();
     server = await openPrivatePostgres(place.dataDir);
     database = await openDatabase(server);
-    operations = createOperationStore(database);
-    parents = createParentStore(database);
+    operations = createOperationStore(database, log);
+    parents = createParentStore(database, log);
     board = createBoard(operations);
   });
 

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { createRunner } from "@decnet/agent/deckies/runner";
 import { openSpecStore } from "@decnet/agent/deckies/spec-store";
 import { AppError } from "@decnet/common/errors/app-error";
+import { createLogger } from "@decnet/common/logging/logger";
 import { DeckyState } from "@decnet/contract/gen/decnet/v1/decky_pb";
 import { OperationState, Wait } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { loadCatalog } from "@decnet/engine/catalog/load";
@@ -133,7 +134,13 @@ describe("on a worker with several deckies", () => {
     });
     const specs = await openSpecStore(join(folder, "specs"), catalog, (_, error) => expect.fail(String(error)));
     const stopping = new AbortController();
-    const runner = createRunner({ engine: () => opened, specs, parallel: 2, stopping: stopping.signal });
+    const runner = createRunner({
+      engine: await opened,
+      specs,
+      parallel: 2,
+      stopping: stopping.signal,
+      log: createLogger("test", "error"),
+    });
     const name = `${swarm.master.prefix}-late`;
     const target = (revision: number, slugs: readonly string[]): PresentTarget => ({
       kind: "present",

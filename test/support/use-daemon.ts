@@ -26,9 +26,15 @@ export interface Daemon {
 
 const endMs = 60_000;
 
-export function startDaemon(name: "master" | "agent", args: string[], env: Readonly<Record<string, string>>): Daemon {
+export function startDaemon(
+  name: "master" | "agent",
+  args: string[],
+  env: Readonly<Record<string, string>>,
+  { umask = "022" }: { readonly umask?: string } = {},
+): Daemon {
   const program = fileURLToPath(new URL(`../../packages/${name}/src/main.ts`, import.meta.url));
-  const child: ChildProcess = spawn(process.execPath, ["--import", "tsx", "--conditions=source", program, ...args], {
+  const node = [process.execPath, "--import", "tsx", "--conditions=source", program, ...args];
+  const child: ChildProcess = spawn("sh", ["-c", 'umask "$0" && exec "$@"', umask, ...node], {
     env: { ...process.env, ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });

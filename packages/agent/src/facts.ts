@@ -4,7 +4,7 @@ import { create } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { protocolVersion } from "@decnet/common/protocol-version";
 import { type AgentFacts, AgentFactsSchema } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
-import { createComposeCli } from "@decnet/engine/docker/compose";
+import { createComposeCli, dockerConfigOf } from "@decnet/engine/docker/compose";
 import { createEngineApi } from "@decnet/engine/docker/engine-api";
 
 /** What this worker is made of, read now. An engine or compose that cannot be used is a fact too, never an exception. */
@@ -15,7 +15,7 @@ export async function readFacts(options: {
   readonly composePath: string | undefined;
   readonly stateDir: string;
 }): Promise<AgentFacts> {
-  const engine = await readEngine(options.dockerSocket, options.composePath);
+  const engine = await readEngine(options);
   const disk = await statfs(options.stateDir).catch(() => undefined);
   return create(AgentFactsSchema, {
     agentVersion: options.version,
@@ -41,10 +41,15 @@ export async function readFacts(options: {
   });
 }
 
-async function readEngine(
-  socket: string,
-  pluginPath: string | undefined,
-): Promise<{ engine: string; compose: string; major: number; problem: string }> {
+async function readEngine({
+  dockerSocket: socket,
+  composePath: pluginPath,
+  stateDir,
+}: {
+  readonly dockerSocket: string;
+  readonly composePath: string | undefined;
+  readonly stateDir: string;
+}): Promise<{ engine: string; compose: string; major: number; problem: string }> {
   let engine = "";
   let major = 0;
   try {
@@ -53,7 +58,9 @@ async function readEngine(
     return { engine, compose: "", major, problem: `no Docker engine answers on ${socket}: ${messageOf(error)}` };
   }
   try {
-    const compose = await createComposeCli(socket, { pluginPath }).version(AbortSignal.timeout(10_000));
+    const compose = await createComposeCli(socket, { configFolder: dockerConfigOf(stateDir), pluginPath }).version(
+      AbortSignal.timeout(10_000),
+    );
     const composeMajor = Number.parseInt(compose.replace(/^v/, ""), 10);
     const problem = composeMajor >= 2 ? "" : `docker compose 2 or newer is needed, this is ${JSON.stringify(compose)}`;
     return { engine, compose, major, problem };

@@ -26,6 +26,8 @@ const say = (line: string) => void process.stderr.write(`${line}\n`);
 
 const statusSchema = z.object({ connected: z.boolean(), message: z.string() });
 
+// Who may read a file is said where it is made; it does not depend on the shell that this was started from.
+process.umask(0o022);
 const program = new Command("decnet agent").description("The agent of a worker host.").version(version).exitOverride();
 
 program
@@ -103,7 +105,7 @@ program
     await withStateDir(config, async () => {
       await leaveHost(config, identity, (what) => say(`ok    ${what}`));
       await removeIdentity(config.stateDir);
-      for (const name of ["specs", "reports", "deckies", "drift-policy", "fingerprint.key"])
+      for (const name of ["specs", "reports", "deckies", "docker", "drift-policy", "fingerprint.key"])
         await rm(join(config.stateDir, name), { recursive: true, force: true });
     });
     say(`${identity.hostName} has left. On the master: decnet host decommission ${identity.hostName} --force`);

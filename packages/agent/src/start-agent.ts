@@ -5,7 +5,9 @@ import { join } from "node:path";
 import { AppError } from "@decnet/common/errors/app-error";
 import type { Logger } from "@decnet/common/logging/logger";
 import { createErrorInterceptor } from "@decnet/common/rpc/error-interceptor";
+import { createRefusalLog } from "@decnet/common/rpc/log-refusals";
 import { startRpcServer } from "@decnet/common/rpc/server";
+import { createValidationInterceptor } from "@decnet/common/rpc/validate-requests";
 import { writeFileAtomically } from "@decnet/common/runtime/atomic-file";
 import { lockFolder } from "@decnet/common/runtime/folder-lock";
 import { createReleasers } from "@decnet/common/runtime/releasers";
@@ -13,9 +15,9 @@ import { repeatUntilAborted } from "@decnet/common/runtime/repeat";
 import type { AgentFacts } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
 import { loadCatalog } from "@decnet/engine/catalog/load";
 import type { Catalog } from "@decnet/engine/catalog/types";
-import { type Engine, type EngineOptions, openEngine } from "@decnet/engine/engine";
 import type { StepBoundary } from "@decnet/engine/execute/execute-plan";
 import { keepImagesPruned } from "@decnet/engine/keep-images-pruned";
+import { createLazyEngine, type OpenEngine } from "@decnet/engine/lazy-engine";
 import type { AgentConfig } from "./config.ts";
 import { keepConnected } from "./connection/connection.ts";
 import { createRunner } from "./deckies/runner.ts";
@@ -34,7 +36,7 @@ export interface AgentOptions {
   /** For tests: called at each step boundary of the executor. */
   readonly boundary?: StepBoundary;
   /** Another engine than the one on the socket; for benches alone. */
-  readonly openHostEngine?: (options: EngineOptions) => Promise<Engine>;
+  readonly openHostEngine?: OpenEngine;
   /**
    * What many agents of one process have in common, read once: their catalog and the facts of their machine; for benches
    * alone.
@@ -65,21 +67,25 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     // Every decky that waits for its turn listens to it: many are no leak.
     setMaxListeners(0, stopping.signal);
     releasers.add(async () => stopping.abort(new AppError("SHUTTING_DOWN", "the agent is shutting down")));
-    const engine = createLazyEngine(options.openHostEngine ?? openEngine, {
-      instance: identity.hostId,
-      dataDir: config.stateDir,
-      catalog,
-      fingerprint: await openFingerprint(join(config.stateDir, "fingerprint.key")),
-      socketPath: config.dockerSocket,
-      composePath: config.composePath,
-      minFreeBytes: config.minFreeBytes,
-      ...(boundary === undefined ? {} : { boundary }),
-    });
+    const engine = createLazyEngine(
+      {
+        instance: identity.hostId,
+        dataDir: config.stateDir,
+        catalog,
+        fingerprint: await openFingerprint(join(config.stateDir, "fingerprint.key")),
+        socketPath: config.dockerSocket,
+        composePath: config.composePath,
+        minFreeBytes: config.minFreeBytes,
+        exhaustedRestartMs: config.exhaustedRestartMs,
+        ...(boundary === undefined ? {} : { boundary }),
+      },
+      { open: options.openHostEngine },
+    );
     const specs = await openSpecStore(join(config.stateDir, "specs"), catalog, (file, error) =>
       log.error("an accepted spec cannot be read and is left alone", { file, err: error }),
     );
     const reports = await openReportQueue(join(config.stateDir, "reports"), config.reportQueue);
-    const runner = createRunner({ engine, specs, parallel: config.parallel, stopping: stopping.signal });
+    const runner = createRunner({ engine, specs, parallel: config.parallel, stopping: stopping.signal, log });
     const policy = await openPolicy(join(config.stateDir, "drift-policy"));
     const watch = createWatch({ engine, specs, runner, reports, policy: policy.get, log });
     const readOwnFacts = shared?.facts ?? (() => readFacts({ ...config, version, catalogueDigest: catalog.digest }));
@@ -98,6 +104,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       stopping: stopping.signal,
     };
     const errors = createErrorInterceptor(log);
+    const validation = createValidationInterceptor();
     const connection = keepConnected({
       identity,
       instanceId: randomUUID(),
@@ -109,7 +116,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       runner,
       reports,
       routes: createAgentRoutes(parts),
-      interceptors: [errors],
+      interceptors: [createRefusalLog(log, () => "master"), errors, validation],
       log,
       stopping: stopping.signal,
       checkedMsAgo: watch.checkedMsAgo,
@@ -122,7 +129,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       host: "127.0.0.1",
       port: config.port,
       routes: createAgentRoutes(parts),
-      interceptors: [errors, createLocalGate()],
+      interceptors: [createRefusalLog(log, () => ""), errors, createLocalGate(), validation],
       onDefect: (error) => log.error("a request could not be handled", { err: error }),
       fallback: (_, response) => {
         const { connected, message } = connection.state();
@@ -132,7 +139,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     const watching = repeatUntilAborted(config.driftIntervalMs, stopping.signal, watch.check, (error) =>
       log.error("the drift check failed", { err: error }),
     );
-    const pruning = keepImagesPruned({ pruneImages: async () => (await engine()).pruneImages() }, stopping.signal, log);
+    const pruning = keepImagesPruned(engine, stopping.signal, log);
     releasers.add(async () => {
       await Promise.all([watching, pruning, connection.done]);
       await runner.idle();
@@ -149,18 +156,6 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     await releasers.release().catch(() => undefined);
     throw error;
   }
-}
-
-/** An engine that is away when the agent starts is asked again each time that it is needed. */
-function createLazyEngine(open: (options: EngineOptions) => Promise<Engine>, options: EngineOptions): () => Promise<Engine> {
-  let opened: Promise<Engine> | undefined;
-  return () => {
-    opened ??= open(options).catch((error: unknown) => {
-      opened = undefined;
-      throw error;
-    });
-    return opened;
-  };
 }
 
 /** Hides secrets in labels; the key stays on this worker. */

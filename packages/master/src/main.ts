@@ -9,12 +9,15 @@ import { Command, CommanderError } from "commander";
 import { parseMasterConfig } from "./config.ts";
 import { startMaster } from "./start-master.ts";
 
-/** The master daemon. SIGTERM or SIGINT ends it gracefully, a second one at once. */
 /**
+ * The master daemon. SIGTERM or SIGINT ends it gracefully, a second one at once.
+ *
  * A start that hangs, in an engine or a database that does not answer, is not waited for; the next start takes over what it
  * leaves.
  */
 const giveUpMs = 5_000;
+// Who may read a file is said where it is made; it does not depend on the shell that this was started from.
+process.umask(0o022);
 const ownCatalog = fileURLToPath(new URL("../../../catalog", import.meta.url));
 const program = new Command("decnet-master")
   .description("Run the master of a fleet of decoys, until SIGTERM. Its settings come from the environment: see README.md.")

@@ -1,6 +1,7 @@
 import type http from "node:http";
 import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import type { Readiness } from "./readiness.ts";
 
 export interface Metrics {
   readonly interceptor: Interceptor;
@@ -51,17 +52,13 @@ export function createMetrics(version: string): Metrics {
   };
 }
 
-/** Health and metrics for plain HTTP. Live: the process answers. Ready: the database and the engine do. */
-export function createPlainHttp(
-  metrics: Metrics,
-  readiness: () => Promise<Readonly<Record<string, string>>>,
-): http.RequestListener {
+/** Health and metrics for plain HTTP. Live: the process answers. Ready: calls can be served. */
+export function createPlainHttp(metrics: Metrics, readiness: Pick<Readiness, "now">): http.RequestListener {
   const answer = async (path: string): Promise<{ status: number; type: string; body: string }> => {
     if (path === "/healthz") return { status: 200, type: "text/plain", body: "live\n" };
     if (path === "/metrics") return { status: 200, type: "text/plain; version=0.0.4", body: await metrics.text() };
     if (path === "/readyz") {
-      const parts = await readiness();
-      const isReady = Object.values(parts).every((state) => state === "ok");
+      const { isReady, parts } = await readiness.now();
       return { status: isReady ? 200 : 503, type: "application/json", body: `${JSON.stringify(parts)}\n` };
     }
     return {

@@ -4,19 +4,24 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import type { Logger } from "@decnet/common/logging/logger";
 import { createErrorInterceptor } from "@decnet/common/rpc/error-interceptor";
+import { createRefusalLog } from "@decnet/common/rpc/log-refusals";
 import { type RpcServer, startRpcServer } from "@decnet/common/rpc/server";
+import { createValidationInterceptor } from "@decnet/common/rpc/validate-requests";
 import { type FolderLock, lockFolder } from "@decnet/common/runtime/folder-lock";
 import { createReleasers, type Releasers } from "@decnet/common/runtime/releasers";
 import { repeatUntilAborted } from "@decnet/common/runtime/repeat";
 import { loadCatalog } from "@decnet/engine/catalog/load";
 import type { Catalog } from "@decnet/engine/catalog/types";
-import { type Engine, type EngineOptions, openEngine } from "@decnet/engine/engine";
+import type { Engine } from "@decnet/engine/engine";
 import type { StepBoundary } from "@decnet/engine/execute/execute-plan";
 import { keepImagesPruned } from "@decnet/engine/keep-images-pruned";
+import { createLazyEngine, type OpenEngine } from "@decnet/engine/lazy-engine";
 import { createAcceptedCertificates } from "./access/accepted-certificates.ts";
 import { ensureAdminToken } from "./access/admin-token.ts";
-import { createAuditInterceptor } from "./access/audit.ts";
+import { callerName, createAuditInterceptor } from "./access/audit.ts";
 import { createAuthInterceptor } from "./access/authenticate.ts";
+import { createOpenStreams } from "./access/open-streams.ts";
+import { agentCalls } from "./access/roles.ts";
 import { type Changes, createChanges } from "./changes/changes.ts";
 import type { MasterConfig } from "./config.ts";
 import { type Convergence, createConvergence } from "./convergence/convergence.ts";
@@ -29,8 +34,10 @@ import { watchSilence } from "./hosts/silence.ts";
 import { createAgentAcceptor } from "./links/accept-agents.ts";
 import { createLocalHost, type LocalHost } from "./links/host-link.ts";
 import { createHostRegistry, type HostRegistry } from "./links/host-registry.ts";
+import { createLocalPresence, type LocalPresence } from "./links/local-presence.ts";
 import { createMetrics, createPlainHttp, type Metrics } from "./metrics.ts";
 import { hostEvent } from "./model/events.ts";
+import { createReadiness, type Readiness } from "./readiness.ts";
 import { createRoutes } from "./rpc/routes.ts";
 import { installationId } from "./store/installation.ts";
 import { openStorage } from "./store/open-storage.ts";
@@ -46,7 +53,7 @@ export interface MasterOptions {
   /** Aborted: a start that is still under way is given up, and leaves nothing running. */
   readonly giveUp?: AbortSignal;
   /** What opens the engine of the master's own host; a bench of the control plane alone gives one that makes no containers. */
-  readonly openHostEngine?: (options: EngineOptions) => Promise<Engine>;
+  readonly openHostEngine?: OpenEngine;
 }
 
 export interface Master {
@@ -67,7 +74,9 @@ interface Ground {
   readonly installation: string;
   readonly engine: Engine;
   readonly local: LocalHost;
+  readonly presence: LocalPresence;
   readonly metrics: Metrics;
+  readonly readiness: Readiness;
   readonly stopping: AbortController;
 }
 
@@ -95,6 +104,7 @@ export async function startMaster(options: MasterOptions): Promise<Master> {
       () =>
         void resume(ground, convergence, changes).catch((error) => options.log.warn("open work was not found", { err: error })),
     );
+    await store.operations.cutOffSteps();
     await resume(ground, convergence, changes);
     await ground.lock.note(`${options.config.host}:${server.port}`);
     options.log.info("master started", { port: server.port, tlsPort: server.tlsPort, instance: ground.installation });
@@ -106,7 +116,7 @@ export async function startMaster(options: MasterOptions): Promise<Master> {
 }
 
 async function prepare(options: MasterOptions, releasers: Releasers): Promise<Ground> {
-  const { config, log, boundary, giveUp = new AbortController().signal, openHostEngine = openEngine } = options;
+  const { config, log, boundary, giveUp = new AbortController().signal, openHostEngine } = options;
   const catalog = await loadCatalog(config.catalogFolders);
   const lock = await lockFolder(config.dataDir, "decnet master", 0o711);
   releasers.add(lock.release);
@@ -119,22 +129,32 @@ async function prepare(options: MasterOptions, releasers: Releasers): Promise<Gr
   });
   giveUp.throwIfAborted();
   const installation = await installationId(database);
-  const engine = await openHostEngine({
-    instance: installation,
-    dataDir: config.dataDir,
-    catalog,
-    fingerprint: box.fingerprint,
-    socketPath: config.dockerSocket,
-    composePath: config.composePath,
-    minFreeBytes: config.minFreeBytes,
-    ...(boundary === undefined ? {} : { boundary }),
-  });
-  for (const warning of engine.warnings) log.warn("the engine lacks something", { warning });
+  const engine = createLazyEngine(
+    {
+      instance: installation,
+      dataDir: config.dataDir,
+      catalog,
+      fingerprint: box.fingerprint,
+      socketPath: config.dockerSocket,
+      composePath: config.composePath,
+      minFreeBytes: config.minFreeBytes,
+      exhaustedRestartMs: config.exhaustedRestartMs,
+      ...(boundary === undefined ? {} : { boundary }),
+    },
+    {
+      open: openHostEngine,
+      onOpened: ({ warnings }) => warnings.forEach((warning) => void log.warn("the engine lacks something", { warning })),
+    },
+  );
+  // Its own deckies wait for it; workers have a control plane meanwhile.
+  void engine.ping().catch((error: unknown) => log.warn("the engine of this host is away", { err: error }));
+  const presence = createLocalPresence(createLocalHost(engine));
   const stopping = new AbortController();
   // Every call and every decky that waits listens to it: many are no leak.
   setMaxListeners(0, stopping.signal);
   // Also when starting fails half way: nothing goes on by itself while the database is closed.
   releasers.add(() => stopping.abort(new Error("the master is shutting down")));
+  const isStopping = () => stopping.signal.aborted;
   return {
     options,
     lock,
@@ -143,8 +163,10 @@ async function prepare(options: MasterOptions, releasers: Releasers): Promise<Gr
     store: createStore(database, box, catalog, log),
     installation,
     engine,
-    local: createLocalHost(engine),
+    local: presence.host,
+    presence,
     metrics: createMetrics(options.version),
+    readiness: createReadiness({ database: database.ping, engine: () => engine.ping(), isStopping }),
     stopping,
   };
 }
@@ -158,11 +180,11 @@ interface Listening {
 }
 
 async function listen(ground: Ground): Promise<Listening> {
-  const { options, catalog, box, store, installation, local, metrics, stopping } = ground;
+  const { options, catalog, box, store, installation, presence, metrics, readiness, stopping } = ground;
   const { config, log, version } = options;
   const authority = await openOwnAuthority(config.dataDir, installation);
   const hosts = createHostRegistry({
-    local,
+    local: presence,
     onAttached: (name) =>
       void welcome(name, store, convergence).catch((error: unknown) => {
         if (!stopping.signal.aborted) log.error("a host was not woken", { host: name, err: error });
@@ -171,6 +193,7 @@ async function listen(ground: Ground): Promise<Listening> {
   });
   const shared = { store, hosts, catalog, log, stopping: stopping.signal };
   const accepted = createAcceptedCertificates(store.hosts);
+  const streams = createOpenStreams(store.tokens);
   const convergence = createConvergence({ ...shared, parallel: config.parallel, onApplied: metrics.applied });
   const changes = createChanges({
     ...shared,
@@ -207,7 +230,7 @@ async function listen(ground: Ground): Promise<Listening> {
     installation,
     fingerprint: box.fingerprint,
     version,
-    isReady: () => !stopping.signal.aborted,
+    isReady: readiness.isReady,
   };
   // Before anybody can begin one: what is open now was left by the last start.
   await changes.batches.closeOrphans();
@@ -218,16 +241,19 @@ async function listen(ground: Ground): Promise<Listening> {
     routes: createRoutes(parts),
     interceptors: [
       metrics.interceptor,
+      createRefusalLog(log, callerName),
       createErrorInterceptor(log),
       createAuditInterceptor(store.audit),
-      createAuthInterceptor(store.tokens, store.hosts, accepted),
+      createAuthInterceptor(store.tokens, store.hosts, accepted, streams),
+      createValidationInterceptor({ refusesTexts: (method) => agentCalls[method] === undefined }),
     ],
-    fallback: createPlainHttp(metrics, () => readiness(ground)),
+    fallback: createPlainHttp(metrics, readiness),
     onDefect: (error) => log.error("a request could not be handled", { err: error }),
     maxRequestBytes: 4 << 20,
     ...(port.tls === undefined ? {} : { tls: port.tls }),
   });
-  return { server, hosts, convergence, changes, background: port.keepCertificate(server, stopping.signal, log) };
+  const background = Promise.all([port.keepCertificate(server, stopping.signal, log), streams.watch(stopping.signal)]);
+  return { server, hosts, convergence, changes, background };
 }
 
 /** What was left in the middle goes on: at the start by the last master, later by a database that went away with its answers. */
@@ -247,7 +273,7 @@ async function welcome(name: string, store: Store, { converger }: Convergence): 
 
 /** Whatever goes on by itself until the master stops. */
 async function startBackground(
-  { options, store, engine, local, metrics, stopping }: Ground,
+  { options, store, engine, local, presence, metrics, readiness, stopping }: Ground,
   { converger }: Convergence,
   { hostChanges }: Changes,
   hosts: HostRegistry,
@@ -255,7 +281,12 @@ async function startBackground(
   const { log, config } = options;
   const { signal } = stopping;
   const check = createDriftCheck(local, { store, converger, log, onDrift: metrics.drift });
+  presence.onReturn(
+    () => void converger.wakeHost(local.name).catch((error: unknown) => log.error("a host was not woken", { err: error })),
+  );
   await Promise.all([
+    readiness.watch(signal),
+    presence.watch(signal),
     watchSilence({ store, hosts, log, stopping: signal, graceMs: silenceGraceMs }),
     repeatUntilAborted(
       config.driftIntervalMs,
@@ -265,13 +296,4 @@ async function startBackground(
     ),
     keepImagesPruned(engine, signal, log),
   ]);
-}
-
-async function readiness({ store, local }: Ground): Promise<Record<string, string>> {
-  const check = async (ask: () => Promise<unknown>) =>
-    ask().then(
-      () => "ok",
-      (error: unknown) => (error instanceof Error ? error.message : String(error)),
-    );
-  return { database: await check(store.ping), engine: await check(() => local.ping()) };
 }

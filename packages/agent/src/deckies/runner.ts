@@ -1,4 +1,5 @@
 import { AppError } from "@decnet/common/errors/app-error";
+import type { Logger } from "@decnet/common/logging/logger";
 import type { Engine } from "@decnet/engine/engine";
 import { beginReceipt, joinReceipts } from "@decnet/engine/execute/receipt";
 import type { PlanView } from "@decnet/engine/plan/plan";
@@ -44,13 +45,14 @@ export interface AbsentDecky {
 }
 
 export interface RunnerOptions {
-  readonly engine: () => Promise<Engine>;
+  readonly engine: Engine;
   readonly specs: SpecStore;
   readonly parallel: number;
   readonly stopping: AbortSignal;
+  readonly log: Logger;
 }
 
-export function createRunner({ engine, specs, parallel, stopping }: RunnerOptions): Runner {
+export function createRunner({ engine, specs, parallel, stopping, log }: RunnerOptions): Runner {
   const turns = createTurns(parallel, stopping);
 
   const superseded = (key: string, revision: number, newer: number) =>
@@ -69,13 +71,20 @@ export function createRunner({ engine, specs, parallel, stopping }: RunnerOption
   const supersede = (key: string, revision: number) =>
     turns.supersede(key, revision, (running) => superseded(key, running, revision));
 
+  const tell = (what: string, key: string, { plan, failure }: Pick<HostOutcome, "plan" | "failure">, revision?: number) => {
+    const subject = { decky: key, ...(revision === undefined ? {} : { revision }), steps: plan.steps.length };
+    if (failure === undefined) log.info(what, subject);
+    else log.info(`${what} without success`, { ...subject, step: failure.step?.verb ?? "", message: failure.message });
+  };
+
   const absentRevision = Number.MAX_SAFE_INTEGER;
 
   const runRemoval = async (decky: AbsentDecky, options: RunOptions, signal: AbortSignal): Promise<HostOutcome> => {
     const key = deckyKey(decky);
     const known = specs.get(key);
     if (known !== undefined) await specs.put({ ...known, leaving: true, outcome: undefined });
-    const outcome = await (await engine()).apply(decky, { ...options, signal });
+    const outcome = await engine.apply(decky, { ...options, signal });
+    tell("a decky was removed", key, outcome);
     if (outcome.failure === undefined) await specs.forget(key);
     return outcome;
   };
@@ -86,7 +95,7 @@ export function createRunner({ engine, specs, parallel, stopping }: RunnerOption
     const isSame = known?.target.id === target.id && known.target.spec.revision === target.spec.revision;
     const earlier = isSame ? known : undefined;
     let begun = earlier?.begun;
-    const outcome = await (await engine()).apply(target, {
+    const outcome = await engine.apply(target, {
       // A plan that was begun was the expected one then; what was made of it since is no reason to refuse it.
       expectedDigest: earlier === undefined ? options.expectedDigest : "",
       onObserved(before, plan) {
@@ -105,13 +114,14 @@ export function createRunner({ engine, specs, parallel, stopping }: RunnerOption
     const told = isRepeated ? earlier.outcome : { plan: outcome.plan, receipt, failure: outcome.failure };
     const final = { ...told, judged: outcome.judged };
     const hold = outcome.failure !== undefined;
+    tell("a decky was applied", deckyKey(target.spec), outcome, target.spec.revision);
     await specs.put({ target, leaving: false, hold, outcome: final, begun });
     return final;
   };
 
   return {
     async plan(target) {
-      return (await (await engine()).plan(target)).plan;
+      return (await engine.plan(target)).plan;
     },
     async apply(target, options) {
       const key = deckyKey(target.spec);
@@ -138,7 +148,9 @@ export function createRunner({ engine, specs, parallel, stopping }: RunnerOption
           await runApply(now.target, options, signal);
           return undefined;
         }
-        return (await engine()).apply(now.target, { ...options, signal });
+        const outcome = await engine.apply(now.target, { ...options, signal });
+        tell("a decky was repaired", key, outcome, now.target.spec.revision);
+        return outcome;
       });
     },
     isBusy: turns.isBusy,

@@ -22,7 +22,7 @@ import type { Watch } from "../deckies/watch.ts";
 
 export interface AgentParts {
   readonly catalog: Catalog;
-  readonly engine: () => Promise<Engine>;
+  readonly engine: Engine;
   readonly specs: SpecStore;
   readonly runner: Runner;
   readonly hostId: string;
@@ -97,7 +97,7 @@ export function createAgentHandlers(parts: AgentParts): ServiceImpl<typeof Agent
         .list()
         .filter((decky) => !decky.leaving && (wanted.size === 0 || wanted.has(deckyKey(decky.target.spec))));
       const at = new Date();
-      const checked = await (await engine()).check(accepted.map((decky) => decky.target.spec));
+      const checked = await engine.check(accepted.map((decky) => decky.target.spec));
       const versions = parts.engineVersions();
       return {
         deckies: accepted.flatMap(({ target: { spec } }) => {
@@ -118,7 +118,7 @@ export function createAgentHandlers(parts: AgentParts): ServiceImpl<typeof Agent
     },
     async prepareImages(request, context) {
       const targets = request.deckies.map((message) => parseSpecMessage(message, catalog));
-      const images = await (await engine()).prepareImages(
+      const images = await engine.prepareImages(
         targets.map((target) => target.spec),
         AbortSignal.any([context.signal, parts.stopping]),
       );
@@ -134,8 +134,7 @@ export function createAgentHandlers(parts: AgentParts): ServiceImpl<typeof Agent
       const signal = AbortSignal.any([context.signal, parts.stopping]);
       const options = { tail: Math.min(request.tail || 100, 10_000), follow: request.follow, signal };
       const slugs = request.service === "" ? known.target.spec.services.map(({ slug }) => slug) : [request.service];
-      const here = await engine();
-      for await (const entry of mergeStreams(slugs.map((slug) => here.logs(decky, slug, options))))
+      for await (const entry of mergeStreams(slugs.map((slug) => engine.logs(decky, slug, options))))
         yield create(AgentServiceStreamLogsResponseSchema, { lines: [toLogLine(entry)] });
     },
   };

@@ -1,9 +1,11 @@
-import { create, fromJson, type JsonObject, type MessageInitShape, toJson } from "@bufbuild/protobuf";
+import { create, type JsonObject, type MessageInitShape, toJson } from "@bufbuild/protobuf";
 import {
   type BatchChangeSchema,
   BatchMutateRequestSchema,
+  type BatchMutateResponse,
   BatchMutateResponseSchema,
   type BatchResult,
+  BatchResultSchema,
   type BatchSummary,
   BatchSummarySchema,
   UpdateMode,
@@ -11,20 +13,24 @@ import {
 import { PlanSchema, Wait } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { type Command, InvalidArgumentError } from "commander";
 import { questionsFor } from "../change/confirm.ts";
-import { type ChangeFlags, type OptionsInit, optionsOf } from "../change/options.ts";
+import { type ChangeFlags, checkAccepted, type OptionsInit, optionsOf } from "../change/options.ts";
 import type { Cli } from "../cli.ts";
 import type { Connection } from "../connection.ts";
-import { changing, formOf } from "../flags.ts";
-import { type Form, formatDocument, isForPrograms } from "../forms.ts";
+import { parseSettings, settingsRules } from "../documents/parse-settings.ts";
+import { readMessage } from "../documents/to-message.ts";
+import type { SettingsRules } from "../documents/to-settings.ts";
+import { changing, type SettingsFlags, takingSettings } from "../flags.ts";
+import { formatDocument, isForPrograms } from "../forms.ts";
+import { isMap } from "../maps.ts";
 import { during, endLive, isInteractive, isVerbose, print, printRaw, progress, remark, say, showLive } from "../output.ts";
 import { ask, askHidden } from "../prompts.ts";
-import { parseSettings, readMap, UsageError } from "../settings.ts";
+import { type Form, formOf } from "../read-flags.ts";
 import { exitOfResult, formatBatchCounters, formatBatchResult, planOfBatch } from "../text/batch.ts";
 import { worstExit } from "../text/verdict.ts";
+import { UsageError } from "../usage-error.ts";
 
-interface BatchFlags extends ChangeFlags {
+interface BatchFlags extends ChangeFlags, SettingsFlags {
   readonly select?: string;
-  readonly file?: string;
   readonly maxFailures?: number;
   readonly parallel?: number;
 }
@@ -43,8 +49,7 @@ const mostLines = 20;
 /** `decnet batch …` */
 export function registerBatch(program: Command, cli: Cli): void {
   changing(
-    program
-      .command("batch [action] [slug] [settings...]")
+    takingSettings(program.command("batch [action] [slug] [settings...]"))
       .description("One change on many deckies (add, remove, set, replace), or many changes from a file.")
       .option("--select <filter>", "the deckies, for instance host=edge-03,service=ftp")
       .option("-f, --file <file>", "changes from a YAML file, - for standard input")
@@ -60,7 +65,10 @@ export function registerBatch(program: Command, cli: Cli): void {
       body: '{"select":"service=ftp","changes":[{"remove":{"service":"ftp"}}],"maxFailures":2}',
     },
   ).action((action: string | undefined, slug: string | undefined, settings: string[], flags: BatchFlags) =>
-    cli.withConnection(async (connection) => runBatch(connection, await readRequest(action, slug, settings, flags), flags)),
+    cli.withConnection(async (connection) => {
+      const rules = await settingsRules(connection, flags);
+      return runBatch(connection, await readRequest(action, slug, settings, flags, rules), flags);
+    }),
   );
 }
 
@@ -74,6 +82,7 @@ async function readRequest(
   slug: string | undefined,
   settings: readonly string[],
   flags: BatchFlags,
+  rules: SettingsRules,
 ): Promise<Request> {
   if (flags.expect !== undefined || flags.expectPlan !== undefined)
     throw new UsageError("--expect and --expect-plan are for one decky");
@@ -84,12 +93,13 @@ async function readRequest(
   if (action === undefined) {
     if (flags.file === undefined)
       throw new UsageError("name a change (add, remove, set, replace) with --select, or a file with -f");
-    const request = readFile(flags.file);
-    return { ...request, ...(flags.select === undefined ? {} : { select: flags.select }), ...limits };
+    const request = readMessage(flags.file, BatchMutateRequestSchema, rules);
+    const { select, changes, parallel, maxFailures } = request;
+    return { select, changes, parallel, maxFailures, ...(flags.select === undefined ? {} : { select: flags.select }), ...limits };
   }
   if (slug === undefined || flags.select === undefined || flags.select === "")
     throw new UsageError("a change of many deckies is: decnet batch --select FILTER add|remove|set|replace SLUG [key=value…]");
-  const { config } = await parseSettings(settings, flags.file, askHidden);
+  const { config } = await parseSettings(settings, { file: flags.file, slug, rules }, askHidden);
   return { select: flags.select, changes: [changeOf(action, slug, config)], parallel: 0, maxFailures: 0, ...limits };
 }
 
@@ -109,20 +119,11 @@ function changeOf(action: string, service: string, config: JsonObject): MessageI
   }
 }
 
-function readFile(file: string): Request {
-  try {
-    const { select, changes, parallel, maxFailures } = fromJson(BatchMutateRequestSchema, readMap(file));
-    return { select, changes, parallel, maxFailures };
-  } catch (error) {
-    if (error instanceof UsageError) throw error;
-    throw new UsageError(`${file} is not a file of changes: ${error instanceof Error ? error.message : String(error)}`);
-  }
-}
-
 /** plan → ask → run, each change with its own line, the counters last. Returns the worst exit code of all changes. */
 async function runBatch(connection: Connection, request: Request, flags: BatchFlags): Promise<number> {
   const form = formOf(flags);
   const isForPeople = !isForPrograms(form) && form !== "name";
+  checkAccepted(flags.accept ?? [], connection.context.name);
   const dry = await during("planning", gather(connection, request, optionsOf(flags, planning)));
   const plan = planOfBatch(dry);
   if (flags.plan === true || flags.dryRun === true) {
@@ -130,9 +131,19 @@ async function runBatch(connection: Connection, request: Request, flags: BatchFl
     else printRaw(formatDocument(form === "yaml" ? "yaml" : "json", { results: dry.map(toDocument) }));
     return flags.exitCode === true && plan.deckies > 0 ? 10 : 0;
   }
+  if (dry.length === 0) return nothingSelected(request, form);
   if (isForPeople) remark(plan.text);
   if (plan.deckies > 0) await seekConsent(connection, request, flags, plan);
   return execute(connection, request, flags, form);
+}
+
+/** Nothing is sent: a change of no decky would only be one more line in the history. */
+function nothingSelected({ select }: Request, form: Form): number {
+  if (form === "jsonl") printRaw(JSON.stringify({ type: "result", operation: "", total: 0, exit: 0 }));
+  else if (isForPrograms(form))
+    printRaw(formatDocument(form === "yaml" ? "yaml" : "json", { results: [], summary: { total: 0 } }));
+  else remark(`no decky fits ${select}; nothing was changed`);
+  return 0;
 }
 
 const planning = { dryRun: true, expectedPlan: "" } as const;
@@ -184,7 +195,7 @@ async function execute(connection: Connection, request: Request, flags: BatchFla
   let last = create(BatchSummarySchema);
   try {
     for await (const response of connection.mutations.batchMutate({ ...request, options }, { signal: interrupted.signal })) {
-      if (form === "jsonl") printRaw(JSON.stringify(toJson(BatchMutateResponseSchema, response)));
+      if (form === "jsonl") printRaw(JSON.stringify(lineOf(response)));
       if (response.item.case === "summary") last = response.item.value;
       if (response.item.case !== "result") continue;
       results.push(response.item.value);
@@ -200,6 +211,17 @@ async function execute(connection: Connection, request: Request, flags: BatchFla
   const exit = interrupted.signal.aborted ? 130 : worstExit(results.map(exitOfResult));
   conclude(last.finished ? last : countOf(results, last), results, form, exit);
   return exit;
+}
+
+/** One line for programs; `type` says which of the two it is. */
+function lineOf(response: BatchMutateResponse): object {
+  const { item } = response;
+  if (item.case === "summary") return { type: "summary", ...asObject(toJson(BatchSummarySchema, item.value)) };
+  return item.case === "result" ? { type: "change", ...asObject(toJson(BatchResultSchema, item.value)) } : { type: "heartbeat" };
+}
+
+function asObject(value: unknown): object {
+  return isMap(value) ? value : {};
 }
 
 function tell(result: BatchResult, results: readonly BatchResult[], total: number): void {

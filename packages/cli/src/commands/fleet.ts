@@ -1,28 +1,40 @@
-import { fromJson } from "@bufbuild/protobuf";
+import { toJson } from "@bufbuild/protobuf";
+import { fromConnectError } from "@decnet/common/rpc/errors";
 import { WantedFleetSchema } from "@decnet/contract/gen/decnet/v1/fleet_pb";
 import type { Command } from "commander";
 import { type ChangeFlags, runChange } from "../change.ts";
 import type { Cli } from "../cli.ts";
-import { changing } from "../flags.ts";
-import { readMap, UsageError } from "../settings.ts";
+import { openDocument } from "../documents/document.ts";
+import { placesOf } from "../documents/locate.ts";
+import { settingsRules } from "../documents/parse-settings.ts";
+import { toMessage } from "../documents/to-message.ts";
+import { changing, reading, type SettingsFlags, takingSettings } from "../flags.ts";
+import { formatDocument } from "../forms.ts";
+import { printRaw, say } from "../output.ts";
+import { formOf, type ReadFlags } from "../read-flags.ts";
+import { UsageError } from "../usage-error.ts";
 
 /** `decnet fleet …` */
 export function registerFleet(program: Command, cli: Cli): void {
   const fleetCommand = program.command("fleet").description("The whole fleet as one file.");
-  const applyFleet = (file: string, flags: ChangeFlags) =>
-    cli.withConnection((connection) => {
-      const fleet = readFleet(file);
+  const applyFleet = (file: string, flags: ChangeFlags & SettingsFlags) =>
+    cli.withConnection(async (connection) => {
+      const document = openDocument(file);
+      const fleet = toMessage(document, WantedFleetSchema, await settingsRules(connection, flags));
       return runChange({
         flags,
         connection,
         asks: true,
         question: `Make the fleet what ${file} says`,
-        submit: (options) => connection.fleet.applyFleet({ fleet, options }),
+        submit: (options) =>
+          connection.fleet.applyFleet({ fleet, options }).catch((error: unknown) => {
+            for (const line of placesOf(document, fromConnectError(error).violations, "fleet")) say(line);
+            throw error;
+          }),
       });
     });
   changing(
-    fleetCommand
-      .command("apply")
+    takingSettings(fleetCommand.command("apply"))
       .description("Make the fleet what the file says; deckies that are not in it go.")
       .requiredOption("-f, --file <file>", "fleet file, YAML; - for standard input"),
     {
@@ -32,8 +44,7 @@ export function registerFleet(program: Command, cli: Cli): void {
     },
   ).action((flags: ChangeFlags & { file: string }) => applyFleet(flags.file, flags));
   changing(
-    fleetCommand
-      .command("plan")
+    takingSettings(fleetCommand.command("plan"))
       .description("What apply would do.")
       .requiredOption("-f, --file <file>", "fleet file, YAML; - for standard input"),
     {
@@ -42,6 +53,23 @@ export function registerFleet(program: Command, cli: Cli): void {
       body: '{"fleet":{"lan":{"subnet":"10.66.0.0/24"},"deckies":[]},"options":{"dryRun":true}}',
     },
   ).action((flags: ChangeFlags & { file: string }) => applyFleet(flags.file, { ...flags, plan: true }));
+  reading(
+    fleetCommand
+      .command("export")
+      .description("The fleet as it is wanted now, as a fleet file without secrets; applied again it changes nothing."),
+    {
+      examples: ["fleet export > fleet.yaml", "fleet export --json", "fleet export | decnet fleet plan -f -"],
+      rpc: "FleetService/GetFleet",
+    },
+  ).action((flags: ReadFlags) =>
+    cli.withConnection(async (connection) => {
+      const form = formOf(flags);
+      const { fleet } = await connection.fleet.getFleet({});
+      if (fleet === undefined) throw new UsageError("no fleet was applied yet; there is nothing to export");
+      printRaw(formatDocument(form === "json" || form === "jsonl" ? form : "yaml", toJson(WantedFleetSchema, fleet)));
+      return undefined;
+    }),
+  );
   changing(fleetCommand.command("teardown").description("Remove every decky of the fleet."), {
     examples: ["fleet teardown", "fleet teardown --plan", "fleet teardown --accept teardown=fleet"],
     rpc: "FleetService/TeardownFleet",
@@ -56,13 +84,4 @@ export function registerFleet(program: Command, cli: Cli): void {
       }),
     ),
   );
-}
-
-function readFleet(file: string) {
-  const document = readMap(file);
-  try {
-    return fromJson(WantedFleetSchema, document);
-  } catch (error) {
-    throw new UsageError(`${file} is not a fleet file: ${error instanceof Error ? error.message : String(error)}`);
-  }
 }

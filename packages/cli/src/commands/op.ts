@@ -2,7 +2,8 @@ import { GetOperationResponseSchema, ListOperationsResponseSchema } from "@decne
 import type { Command } from "commander";
 import { conclude, follow } from "../change/follow.ts";
 import type { Cli } from "../cli.ts";
-import { formOf, type ReadFlags, reading, show } from "../flags.ts";
+import { reading, show } from "../flags.ts";
+import { formOf, type ReadFlags } from "../read-flags.ts";
 import { formatLog, formatOperation, formatOperations, formatReceiptTable } from "../text/operations.ts";
 
 /** `decnet op …` */

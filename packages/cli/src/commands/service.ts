@@ -7,21 +7,25 @@ import type { Command } from "commander";
 import { type ChangeFlags, runChange } from "../change.ts";
 import type { Cli } from "../cli.ts";
 import { parseDecky } from "../deckies.ts";
-import { changing, formOf, type ReadFlags, reading } from "../flags.ts";
+import { parseSettings, settingsRules } from "../documents/parse-settings.ts";
+import { changing, reading, type SettingsFlags, takingSettings } from "../flags.ts";
 import { formatDocument } from "../forms.ts";
 import { print, printRaw } from "../output.ts";
 import { askHidden } from "../prompts.ts";
-import { parseSettings, UsageError } from "../settings.ts";
+import { formOf, type ReadFlags } from "../read-flags.ts";
 import { formatService } from "../text/decky.ts";
+import { UsageError } from "../usage-error.ts";
 
 /** `decnet service …` */
 export function registerService(program: Command, cli: Cli): void {
   const service = program.command("service").description("Change one service of one decky.");
   changing(
-    service
-      .command("add <decky> <slug> [settings...]")
-      .description("Add a service; nothing else is touched.")
-      .option("-f, --file <file>", "settings from a YAML file, - for standard input"),
+    takingSettings(
+      service
+        .command("add <decky> <slug> [settings...]")
+        .description("Add a service; nothing else is touched.")
+        .option("-f, --file <file>", "settings from a YAML file, - for standard input"),
+    ),
     {
       examples: [
         'service add web-07 redis maxmemory_mb=32 --reason "ticket 4712"',
@@ -31,9 +35,10 @@ export function registerService(program: Command, cli: Cli): void {
       rpc: "MutationService/AddService",
       body: '{"decky":{"name":"web-07"},"service":"redis","config":{"maxmemory_mb":32}}',
     },
-  ).action((name: string, slug: string, settings: string[], flags: ChangeFlags & { file?: string }) =>
+  ).action((name: string, slug: string, settings: string[], flags: ChangeFlags & SettingsFlags) =>
     cli.withConnection(async (connection) => {
-      const { config, plain } = await parseSettings(settings, flags.file, askHidden);
+      const from = { file: flags.file, slug, rules: await settingsRules(connection, flags) };
+      const { config, plain } = await parseSettings(settings, from, askHidden);
       return runChange({
         flags,
         connection,
@@ -64,8 +69,7 @@ export function registerService(program: Command, cli: Cli): void {
   registerGet(service, cli);
 }
 
-interface UpdateFlags extends ChangeFlags {
-  readonly file?: string;
+interface UpdateFlags extends ChangeFlags, SettingsFlags {
   readonly save?: boolean;
   readonly clearSecret?: string[];
   readonly applyStaged?: boolean;
@@ -73,8 +77,7 @@ interface UpdateFlags extends ChangeFlags {
 
 function registerUpdate(service: Command, cli: Cli, verb: "set" | "replace", text: string, mode: UpdateMode): void {
   changing(
-    service
-      .command(`${verb} <decky> <slug> [settings...]`)
+    takingSettings(service.command(`${verb} <decky> <slug> [settings...]`))
       .description(text)
       .option("-f, --file <file>", "settings from a YAML file, - for standard input")
       .option("--save", "store only; the running container keeps its settings")
@@ -98,7 +101,8 @@ function registerUpdate(service: Command, cli: Cli, verb: "set" | "replace", tex
   ).action((name: string, slug: string, settings: string[], flags: UpdateFlags) =>
     cli.withConnection(async (connection) => {
       if (flags.applyStaged === true && flags.save === true) throw new UsageError("--save and --apply-staged exclude each other");
-      const { config: given, plain } = await parseSettings(settings, flags.file, askHidden);
+      const from = { file: flags.file, slug, rules: await settingsRules(connection, flags) };
+      const { config: given, plain } = await parseSettings(settings, from, askHidden);
       const isStagedOnly = flags.applyStaged === true && Object.keys(given).length === 0;
       const config: { config?: JsonObject } = isStagedOnly ? {} : { config: given };
       return runChange({

@@ -37,6 +37,7 @@ export function planOfBatch(results: readonly BatchResult[]): BatchPlan {
     text: [
       `Plan: ${count(deckies, "decky", "deckies")} on ${count(hosts, "host", "hosts")}: ${what.join(", ") || "nothing to do"}`,
       ...risks.map((risk) => `    ! ${visible(risk.message)}   (risk: ${risk.code})`),
+      ...[...new Set(planned.flatMap(({ plan }) => plan?.warnings ?? []))].map((warning) => `  ! ${visible(warning)}`),
       ...refused.slice(0, mostRefusals).map((result) => `  ✖ ${subject(result)}  ${visible(result.error?.message ?? "")}`),
       ...(refused.length > mostRefusals ? [`  ${refused.length - mostRefusals} more are refused`] : []),
     ].join("\n"),

@@ -17,8 +17,14 @@ export function formatCatalog(entries: readonly CatalogEntry[]): string {
 export function formatFields(fields: readonly ConfigField[]): string {
   return table(
     ["KEY", "DEFAULT", "ALLOWED", "HELP"],
-    fields.map((field) => [field.key, formatDefault(field), field.enumValues.join("|"), field.help]),
+    fields.map((field) => [field.key, formatDefault(field), allowed(field), field.help]),
   );
+}
+
+function allowed({ enumValues, min, max, maxBytes, expects }: ConfigField): string {
+  if (enumValues.length > 0) return enumValues.join("|");
+  if (min !== undefined || max !== undefined) return `${min ?? ""}–${max ?? ""}`;
+  return [expects, ...(maxBytes === undefined ? [] : [`at most ${maxBytes} bytes`])].filter((part) => part !== "").join("; ");
 }
 
 function formatDefault({ secret, defaultValue }: ConfigField): string {

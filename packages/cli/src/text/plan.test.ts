@@ -103,3 +103,10 @@ it("sums a fleet up", () => {
     ].join("\n"),
   );
 });
+
+it("says what was left out, also when there is nothing to do", () => {
+  const warnings = ["sever_header: not a setting of http; did you mean server_header?"];
+  expect(text({ warnings })).toBe(
+    "Plan for web-07 on edge-03, r41: nothing to do\n  ! sever_header: not a setting of http; did you mean server_header?",
+  );
+});

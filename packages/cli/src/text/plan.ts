@@ -23,6 +23,15 @@ export interface PlanTextOptions {
 export function formatPlan(operation: Operation | undefined, options: PlanTextOptions = {}): string {
   const plan = operation?.plan;
   if (plan === undefined) return "nothing to do";
+  return [whatIsDone(operation, plan, options), ...warningLines(plan)].join("\n");
+}
+
+/** What the master took and left out. */
+export function warningLines({ warnings }: Pick<Plan, "warnings">): string[] {
+  return warnings.map((warning) => `  ! ${visible(warning)}`);
+}
+
+function whatIsDone(operation: Operation | undefined, plan: Plan, options: PlanTextOptions): string {
   if (operation?.decky === undefined) return formatFleetPlan(plan, options);
   const where = `${nameOf(operation)}${operation.host === "" ? "" : ` on ${operation.host}`}`;
   if (!hasChanges(plan)) return `Plan for ${where}, r${plan.baseRevision}: nothing to do`;

@@ -1,15 +1,5 @@
 import { expect, it } from "vitest";
 import { formatTook, parseDuration } from "./duration.ts";
-import { nearest } from "./nearest.ts";
-
-it("finds what a mistyped name meant, and nothing for another name", () => {
-  const names = ["web-01", "web-11", "db-03", "ssh"];
-  expect(nearest("web-1", names)).toBe("web-01");
-  expect(nearest("wbe-11", names)).toBe("web-11");
-  expect(nearest("shs", names)).toBe("ssh");
-  expect(nearest("gateway", names)).toBeUndefined();
-  expect(nearest("ab", names)).toBeUndefined();
-});
 
 it("reads and writes durations", () => {
   expect(["500ms", "30", "30s", "10m", "1h", "soon"].map(parseDuration)).toEqual([

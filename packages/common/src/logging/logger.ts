@@ -1,10 +1,12 @@
 import { pino } from "pino";
+import { describeError } from "./describe-error.ts";
+import { createRepeats } from "./repeats.ts";
 
 export type LogFields = Readonly<Record<string, unknown>>;
 
 /**
  * Structured log. Messages are constant, data goes into fields. Secrets never get here; a few tell-tale keys are masked all the
- * same.
+ * same. Equal lines within a minute are counted, not written.
  */
 export interface Logger {
   /** Whether debug() writes: what is costly to say is made only then. */
@@ -18,18 +20,31 @@ export interface Logger {
 
 export function createLogger(name: string, level: string): Logger {
   const paths = ["password", "secret", "token", "authorization"].flatMap((key) => [key, `*.${key}`]);
-  return wrap(pino({ name, level, redact: { paths, censor: "[hidden]" } }, pino.destination({ fd: 2, sync: true })));
+  const err = (error: unknown) => describeError(error, log.isLevelEnabled("debug"));
+  const destination = pino.destination({ fd: 2, sync: true });
+  const log: Pino = pino({ name, level, redact: { paths, censor: "[hidden]" }, serializers: { err } }, destination);
+  return wrap(log);
 }
 
-type Pino = ReturnType<typeof pino>;
+type Pino = ReturnType<typeof pino<string>>;
+type Level = "info" | "warn" | "error";
 
 function wrap(log: Pino): Logger {
+  const say = createRepeats({ write: ({ level, message, fields }) => log[level as Level](fields, message) });
+  const at =
+    (level: Level) =>
+    (message: string, fields: LogFields = {}) => {
+      if (!log.isLevelEnabled(level)) return;
+      // What is said of one operation is said once: it need not be remembered.
+      if (level === "info" && "operation" in fields) log.info(fields, message);
+      else say({ level, message, fields });
+    };
   return {
     isDebug: log.isLevelEnabled("debug"),
     debug: (message, fields = {}) => log.debug(fields, message),
-    info: (message, fields = {}) => log.info(fields, message),
-    warn: (message, fields = {}) => log.warn(fields, message),
-    error: (message, fields = {}) => log.error(fields, message),
+    info: at("info"),
+    warn: at("warn"),
+    error: at("error"),
     child: (fields) => wrap(log.child(fields)),
   };
 }

@@ -3,8 +3,10 @@ import type http from "node:http";
 import type { ConnectRouter, Interceptor } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { AppError } from "../errors/app-error.ts";
+import { completeErrors } from "./complete-errors.ts";
 import { toConnectError } from "./errors.ts";
 import { createHttpServers } from "./http-servers.ts";
+import { refuseUnknownJson } from "./json/strict-json.ts";
 import type { Listener } from "./listener.ts";
 import { createPeerContext, type Peer } from "./peer.ts";
 import { listenPlaintext } from "./plaintext-listener.ts";
@@ -49,11 +51,18 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
   // Every call that runs listens to it: many are no leak.
   setMaxListeners(0, stopping.signal);
   const onDefect = options.onDefect ?? (() => undefined);
+  const readMaxBytes = options.maxRequestBytes ?? 1 << 20;
   const servers = createHttpServers(
     connectNodeAdapter({
-      routes: options.routes,
+      routes: (router) => {
+        options.routes(router);
+        refuseUnknownJson(router, readMaxBytes);
+        completeErrors(router);
+      },
       interceptors: options.interceptors,
-      readMaxBytes: options.maxRequestBytes ?? 1 << 20,
+      readMaxBytes,
+      // What the check above should miss.
+      jsonOptions: { ignoreUnknownFields: false },
       // Packing a small message costs more than it saves, and most are small.
       compressMinBytes: 64 << 10,
       maxTimeoutMs: 24 * 3_600_000,

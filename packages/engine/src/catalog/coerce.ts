@@ -1,11 +1,15 @@
 import { AppError, type FieldViolation } from "@decnet/common/errors/app-error";
+import { nearestName } from "@decnet/common/runtime/nearest";
+import { checkPairs } from "./pairs.ts";
 import type { ConfigField, ConfigValue, ServiceConfig, ServiceDefinition } from "./types.ts";
+import { wholeText } from "./whole-text.ts";
 
 /**
  * Turns foreign settings into settings of the service: every value gets the type that the catalog declares. An unknown key is
- * dropped, a null or empty value means "not set". Throws CONFIG_INVALID with one violation per bad field.
+ * dropped (`unknownSettings` names it), a null or empty value means "not set". Throws CONFIG_INVALID with one violation per bad
+ * field.
  */
-export function coerceConfig(service: ServiceDefinition, input: unknown): ServiceConfig {
+export function coerceConfig(service: Pick<ServiceDefinition, "slug" | "fields">, input: unknown): ServiceConfig {
   if (input === null || input === undefined) return {};
   if (typeof input !== "object" || Array.isArray(input))
     throw invalid(service, [{ field: "config", description: "config: must be an object" }]);
@@ -26,9 +30,23 @@ export function coerceConfig(service: ServiceDefinition, input: unknown): Servic
   return config;
 }
 
+const mostUnknown = 20;
+
+/** A sentence for each key that is no setting of the service, with the one that was most likely meant. */
+export function unknownSettings(service: Pick<ServiceDefinition, "slug" | "fields">, input: unknown): string[] {
+  if (typeof input !== "object" || input === null || Array.isArray(input)) return [];
+  const known = service.fields.map((field) => field.key);
+  const unknown = Object.keys(input).filter((key) => !known.includes(key));
+  return unknown.slice(0, mostUnknown).map((key) => {
+    const near = nearestName(key, known);
+    const shown = /^[\w.-]{1,64}$/.test(key) ? key : JSON.stringify(key.slice(0, 64));
+    return `${shown}: not a setting of ${service.slug}${near === undefined ? "" : `; did you mean ${near}?`}`;
+  });
+}
+
 class Refusal extends Error {}
 
-function invalid(service: ServiceDefinition, violations: readonly FieldViolation[]): AppError {
+function invalid(service: Pick<ServiceDefinition, "slug">, violations: readonly FieldViolation[]): AppError {
   return new AppError("CONFIG_INVALID", violations.map((violation) => violation.description).join("; "), {
     violations,
     metadata: { service: service.slug },
@@ -39,9 +57,9 @@ function coerceValue(field: ConfigField, value: unknown): ConfigValue {
   switch (field.type) {
     case "string":
     case "password":
-      return coerceText(field, value, /[\u0000-\u001f\u007f]/);
+      return coerceText(field, value, unprintable);
     case "textarea":
-      return coerceText(field, decodeTextarea(value), /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]/);
+      return coerceText(field, decodeTextarea(value), unwritable);
     case "int":
       return coerceInt(field, value);
     case "bool":
@@ -50,17 +68,35 @@ function coerceValue(field: ConfigField, value: unknown): ConfigValue {
       return coerceChoice(field, value);
     case "multi_enum":
       return coerceChoices(field, value);
+    case "string_list":
+      return coerceList(field, value);
     default:
       return field.type satisfies never;
   }
 }
+
+/** Controls, line separators, what is no character, halves of a pair: no server shows them as they are. */
+const unprintable = /[\p{Cc}\p{Zl}\p{Zp}\p{Cs}\p{Noncharacter_Code_Point}]/u;
+/** What no text file holds; all other bytes arrive as they were given. */
+const unwritable = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f\p{Cs}]/u;
 
 function coerceText(field: ConfigField, value: unknown, forbidden: RegExp): string {
   if (typeof value === "object" && field.type !== "textarea") throw new Refusal("must be text");
   const text = typeof value === "object" ? JSON.stringify(value) : String(value);
   if (forbidden.test(text)) throw new Refusal("must not hold control characters");
   if (text.length > field.maxLength) throw new Refusal(`must have at most ${field.maxLength} characters`);
+  if (field.maxBytes !== undefined && Buffer.byteLength(text) > field.maxBytes)
+    throw new Refusal(`must have at most ${field.maxBytes} bytes`);
+  if (field.pattern !== undefined && !wholeText(field.pattern).test(text))
+    throw new Refusal(`must be ${field.expects ?? `like ${field.pattern}`}`);
+  const problem = field.pairs === undefined ? undefined : checkPairs(text, field.pairs);
+  if (problem !== undefined) throw new Refusal(problem);
+  refuseForbidden(field, text);
   return text;
+}
+
+function refuseForbidden({ forbidden }: ConfigField, value: string | number): void {
+  if (forbidden?.values.includes(value) === true) throw new Refusal(`cannot be ${value}: ${forbidden.because}`);
 }
 
 function decodeTextarea(value: unknown): unknown {
@@ -81,6 +117,7 @@ function coerceInt(field: ConfigField, value: unknown): number {
   if (!Number.isSafeInteger(integer)) throw new Refusal("must be a whole number");
   if (field.min !== undefined && integer < field.min) throw new Refusal(`must be at least ${field.min}`);
   if (field.max !== undefined && integer > field.max) throw new Refusal(`must be at most ${field.max}`);
+  refuseForbidden(field, integer);
   return integer === 0 ? 0 : integer;
 }
 
@@ -100,5 +137,27 @@ function coerceChoice(field: ConfigField, value: unknown): string {
 
 function coerceChoices(field: ConfigField, value: unknown): string[] {
   if (!Array.isArray(value) || value.length === 0) throw new Refusal(`must be a list of ${field.enum.join(", ")}`);
-  return [...new Set(value.map((item) => coerceChoice(field, item)))];
+  const chosen = [...new Set(value.map((item) => coerceChoice(field, item)))];
+  if (field.maxItems !== undefined && chosen.length > field.maxItems) throw new Refusal(tooMany(field.maxItems));
+  return chosen;
+}
+
+function coerceList(field: ConfigField, value: unknown): string[] {
+  if (!Array.isArray(value) || value.length === 0) throw new Refusal("must be a list of texts");
+  if (value.length > (field.maxItems ?? usualItems)) throw new Refusal(tooMany(field.maxItems ?? usualItems));
+  return value.map((item, index) => {
+    try {
+      if (item === null || item === "") throw new Refusal("must not be empty");
+      return coerceText(field, item, unprintable);
+    } catch (error) {
+      if (error instanceof Refusal) throw new Refusal(`item ${index + 1} ${error.message}`);
+      throw error;
+    }
+  });
+}
+
+const usualItems = 64;
+
+function tooMany(most: number): string {
+  return most === 1 ? "must have one item only" : `must have at most ${most} items`;
 }

@@ -1,6 +1,10 @@
-import type { ConfigValue, ServiceConfig, ServiceDefinition } from "./types.ts";
+import { formatPairs } from "./pairs.ts";
+import type { ConfigField, ConfigValue, ServiceConfig, ServiceDefinition } from "./types.ts";
 
-/** What a container gets: plain settings as environment, secrets as files. Defaults are filled in here, never stored. */
+/**
+ * What a container gets: plain settings as environment; secrets, and what may be large, as files. Defaults are filled in here,
+ * never stored.
+ */
 export interface ContainerSettings {
   readonly env: Readonly<Record<string, string>>;
   readonly secrets: Readonly<Record<string, string>>;
@@ -12,13 +16,14 @@ export function containerSettings(service: ServiceDefinition, config: ServiceCon
   for (const field of service.fields) {
     const value = config[field.key] ?? (field.emit === "always" ? field.default : undefined);
     if (value === undefined) continue;
-    if (field.secret) secrets[field.key] = toText(value);
-    else if (field.env !== undefined) env[field.env] = toText(value);
+    if (field.secret || field.file === true) secrets[field.key] = toText(field, value);
+    else if (field.env !== undefined) env[field.env] = toText(field, value);
   }
   return { env, secrets };
 }
 
-function toText(value: ConfigValue): string {
+function toText({ pairs }: ConfigField, value: ConfigValue): string {
+  if (pairs !== undefined) return formatPairs(String(value));
   return typeof value === "object" ? JSON.stringify(value) : String(value);
 }
 

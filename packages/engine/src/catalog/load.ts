@@ -4,12 +4,17 @@ import { join } from "node:path";
 import { parse } from "yaml";
 import { z } from "zod";
 import { hashContext } from "./build-context.ts";
-import type { Catalog, ServiceDefinition } from "./types.ts";
+import { checkFields } from "./check-fields.ts";
+import type { Catalog, ConfigField, ServiceDefinition } from "./types.ts";
+import { wholeText } from "./whole-text.ts";
+
+const forbidden = z.strictObject({ values: z.array(z.union([z.string(), z.number()])).min(1), because: z.string() });
+const pattern = z.string().refine(isPattern, "is not a regular expression");
 
 const field = z.strictObject({
   key: z.string().regex(/^[a-z][a-z0-9_]{0,31}$/),
   label: z.string(),
-  type: z.enum(["string", "password", "textarea", "int", "bool", "enum", "multi_enum"]),
+  type: z.enum(["string", "password", "textarea", "int", "bool", "enum", "multi_enum", "string_list"]),
   default: z.union([z.string(), z.number(), z.boolean(), z.array(z.string())]).optional(),
   enum: z.array(z.string()).default([]),
   secret: z.boolean().default(false),
@@ -23,6 +28,13 @@ const field = z.strictObject({
   min: z.number().optional(),
   max: z.number().optional(),
   max_length: z.number().int().positive().optional(),
+  max_bytes: z.number().int().positive().optional(),
+  pattern: pattern.optional(),
+  expects: z.string().optional(),
+  forbidden: forbidden.optional(),
+  max_items: z.number().int().positive().optional(),
+  pairs: z.strictObject({ name: pattern, value: pattern, forbidden: forbidden.optional() }).optional(),
+  file: z.boolean().optional(),
 });
 
 const service = z.strictObject({
@@ -42,6 +54,14 @@ const service = z.strictObject({
   settle_seconds: z.number().positive().default(15),
   fields: z.array(field).default([]),
 });
+
+function isPattern(text: string): boolean {
+  try {
+    return wholeText(text).source !== "";
+  } catch {
+    return false;
+  }
+}
 
 const slugPattern = /^[a-z0-9][a-z0-9_-]{0,31}$/;
 
@@ -96,14 +116,8 @@ async function loadService(
     return undefined;
   }
   const value = parsed.data;
-  for (const [index, entry] of value.fields.entries()) {
-    const at = `${file}: fields.${index}`;
-    const isChoice = entry.type === "enum" || entry.type === "multi_enum";
-    if (isChoice !== entry.enum.length > 0)
-      problems.push(`${at}.enum: ${isChoice ? "lists the allowed values" : "is only for enum types"}`);
-    if (entry.secret && entry.env !== undefined) problems.push(`${at}.env: a secret is a file, never an environment variable`);
-    if (value.fields.findIndex((other) => other.key === entry.key) !== index) problems.push(`${at}.key: duplicate ${entry.key}`);
-  }
+  const fields = value.fields.map(toField);
+  problems.push(...checkFields(slug, fields).map(({ index, key, problem }) => `${file}: fields.${index}.${key}: ${problem}`));
   const context = join(folder, "image");
   return {
     slug,
@@ -120,13 +134,27 @@ async function loadService(
     stopGraceSeconds: value.stop_grace_seconds,
     settleSeconds: value.settle_seconds,
     image: { context, contextHash: await hashContext(context, problems) },
-    fields: value.fields.map(({ max_length, env, min, max, default: fallback, ...rest }) => ({
-      ...rest,
-      default: fallback,
-      env,
-      min,
-      max,
-      maxLength: max_length ?? (rest.type === "textarea" ? 65_536 : 256),
-    })),
+    fields,
   };
+}
+
+function toField({
+  max_length,
+  max_bytes,
+  max_items,
+  env,
+  min,
+  max,
+  default: fallback,
+  ...rest
+}: z.infer<typeof field>): ConfigField {
+  const given = { ...rest, maxBytes: max_bytes, maxItems: max_items };
+  return {
+    ...(Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as typeof rest),
+    default: fallback,
+    env,
+    min,
+    max,
+    maxLength: max_length ?? (rest.type === "textarea" ? 65_536 : 256),
+  } as ConfigField;
 }

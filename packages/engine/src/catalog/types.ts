@@ -42,11 +42,11 @@ export interface CatalogImage {
   readonly contextHash: string;
 }
 
-export type FieldType = "string" | "password" | "textarea" | "int" | "bool" | "enum" | "multi_enum";
+export type FieldType = "string" | "password" | "textarea" | "int" | "bool" | "enum" | "multi_enum" | "string_list";
 
 /**
- * One setting. `env` names the variable that the container gets; a secret is never an environment variable but the file
- * `/run/decnet/secrets/<key>`.
+ * One setting. `env` names the variable that the container gets; a secret, and whatever may be too large for the environment, is
+ * the file `/run/decnet/secrets/<key>` instead.
  */
 export interface ConfigField {
   readonly key: string;
@@ -65,6 +65,31 @@ export interface ConfigField {
   readonly max: number | undefined;
   /** Longest accepted text in characters. */
   readonly maxLength: number;
+  /** The same in bytes of UTF-8, for servers that count those. */
+  readonly maxBytes?: number;
+  /** A regular expression for the whole text, or for each item of a list; `expects` says it in words. */
+  readonly pattern?: string;
+  readonly expects?: string;
+  /** What is never accepted although everything else of the field fits. */
+  readonly forbidden?: Forbidden;
+  /** Most items of a list. */
+  readonly maxItems?: number;
+  /** The text is a list of named values. */
+  readonly pairs?: PairsRule;
+  /** It travels as a file although it is no secret. */
+  readonly file?: boolean;
+}
+
+export interface Forbidden {
+  readonly values: readonly (string | number)[];
+  readonly because: string;
+}
+
+/** `Name: value` lines, or a JSON object of texts; each name once. The patterns are for the whole name and the whole value. */
+export interface PairsRule {
+  readonly name: string;
+  readonly value: string;
+  readonly forbidden?: Forbidden;
 }
 
 export type ConfigValue = string | number | boolean | readonly string[];

@@ -9,9 +9,19 @@ import {
 import type { MadeContainers } from "../observe/traits.ts";
 import type { RenderedDecky, WantedContainer } from "../render/render-decky.ts";
 import { alteration, attachmentFlaw, mendsOf } from "./compare.ts";
+import { crashSentence, isCrashing, isLasting } from "./crashes.ts";
 import type { Diagnosis, DiagnosisOf, Unfit } from "./diagnosis.ts";
+import { takenSentences, usesOf } from "./port-uses.ts";
 
-export interface Knowledge {
+/** What is a matter of policy. */
+export interface Patience {
+  /** A service that stays out of processes or memory for so long is restarted; 0: never. */
+  readonly exhaustedMs: number;
+}
+
+export const defaultPatience: Patience = { exhaustedMs: 60_000 };
+
+export interface Knowledge extends Partial<Patience> {
   /** What each container was when it was made here, by name. One that is not in it counts as it is. */
   readonly made: MadeContainers;
   /** Networks of the engine by name; undefined: not known. */
@@ -38,11 +48,11 @@ export interface DiagnosedDecky {
 
 export function diagnoseDecky(wanted: RenderedDecky, observed: ObservedDecky, knowledge: Knowledge): DiagnosedDecky {
   const base = baseOf(observed);
-  const { sockets } = observed;
+  const { containers, sockets } = observed;
   const offLan = base === undefined ? undefined : attachmentFlaw(base, wanted, knowledge.networks, observed.interfaces);
-  const common = { base, offLan, lan: wanted.spec.lan.name, sockets, ...knowledge };
+  const common = { base, offLan, lan: wanted.spec.lan.name, containers, sockets, ...knowledge };
   const found = wanted.services.map((service) => {
-    const same = observed.containers.filter((container) => container.role === "service" && container.service === service.service);
+    const same = containers.filter((container) => container.role === "service" && container.service === service.service);
     return { service, seen: containerCalled(service.name, same) };
   });
   const expected = new Set([base, ...found.map(({ seen }) => seen)]);
@@ -55,7 +65,7 @@ export function diagnoseDecky(wanted: RenderedDecky, observed: ObservedDecky, kn
       seen,
       diagnosis: diagnose({ wanted: service, seen, ...common }),
     })),
-    surplus: observed.containers.filter((container) => !expected.has(container)),
+    surplus: containers.filter((container) => !expected.has(container)),
   };
 }
 
@@ -67,30 +77,46 @@ interface Case extends Knowledge {
   /** What is wrong with the base's place on the LAN. */
   readonly offLan: string | undefined;
   readonly lan: string;
+  /** Containers of the decky. */
+  readonly containers: readonly ObservedContainer[];
   readonly sockets: ObservedSockets;
 }
 
-/** Pure. `running` is said only of a container that runs as wanted, where it can be reached, with every port listening. */
-export function diagnose(given: Case): Diagnosis {
-  const { wanted, seen, base, offLan, lan, sockets, now } = given;
-  if (seen === undefined) return { word: "missing", sentence: "there is no container", unfit: undefined, mends: [] };
-  const unfit = unfitness(seen, given);
+/** Pure. `running` is said only of a container that runs as wanted, where it can be reached, with every port its own. */
+export function diagnose(situation: Case): Diagnosis {
+  const { wanted, seen, base, offLan, lan, containers, sockets, now } = situation;
+  const { taken, silent } = usesOf(wanted.ports, seen, sockets);
+  if (seen === undefined) {
+    const sentence = ["there is no container", ...takenSentences(taken, containers)].join("; ");
+    return { word: "missing", sentence, unfit: undefined, mends: [], taken };
+  }
+  const unfit = unfitness(seen, situation);
   const mends = mendsOf(seen, wanted.name, lan);
-  const common = { unfit, mends };
+  const common = { unfit, mends, taken };
   const { status, exitCode } = seen;
-  if (status === "restarting")
-    return { word: "restarting", sentence: `exited with code ${exitCode} and is being restarted`, ...common, exitCode };
-  if (status !== "running") return { word: "exited", sentence: stillness(status, exitCode), ...common, status, exitCode };
-  if (unfit?.why === "joined_old_base" || unfit?.why === "off_lan")
+  if (status === "running" && (unfit?.why === "joined_old_base" || unfit?.why === "off_lan"))
     return { word: "detached", sentence: unfit.sentence, ...common };
-  if (isDetached(seen, base)) return { word: "detached", sentence: "is cut off from the base's network", ...common };
+  if (status === "running" && isDetached(seen, base))
+    return { word: "detached", sentence: "is cut off from the base's network", ...common };
+  if (taken.length > 0) {
+    const life = isCrashing(seen, now) ? [crashSentence(seen)] : status === "running" ? [] : [stillness(status, exitCode)];
+    return { word: "port_taken", sentence: [...takenSentences(taken, containers), ...life].join("; "), ...common };
+  }
+  if (status === "restarting" || isCrashing(seen, now))
+    return { word: "restarting", sentence: crashSentence(seen), ...common, exitCode, isLasting: isLasting(seen) };
+  if (status !== "running") return { word: "exited", sentence: stillness(status, exitCode), ...common, status, exitCode };
   if (unfit !== undefined) return { word: "outdated", sentence: unfit.sentence, ...common };
   if (offLan !== undefined) return { word: "detached", sentence: `cannot be reached: the base ${offLan}`, ...common };
-  const ports = silentPorts(wanted, sockets);
-  if (ports.length > 0) {
-    const isOverdue = now - Date.parse(seen.startedAt) > wanted.settleMs;
-    return { word: "not_listening", sentence: `does not listen on ${ports.join(", ")}`, ...common, ports, isOverdue };
+  const silence = silent.length > 0 ? [`does not listen on ${silent.join(", ")}`] : [];
+  const isSilentTooLong = silent.length > 0 && now - Date.parse(seen.startedAt) > wanted.settleMs;
+  const { exhaustion } = seen;
+  if (exhaustion !== undefined && seen.role === "service") {
+    const { exhaustedMs = defaultPatience.exhaustedMs } = situation;
+    const isOverdue = isSilentTooLong || (exhaustedMs > 0 && now - exhaustion.since > exhaustedMs);
+    return { word: "exhausted", sentence: [exhaustion.sentence, ...silence].join("; "), ...common, isOverdue };
   }
+  if (silent.length > 0)
+    return { word: "not_listening", sentence: silence.join(), ...common, ports: silent, isOverdue: isSilentTooLong };
   if (mends.length > 0) return { word: "outdated", sentence: mends.map(({ sentence }) => sentence).join(", "), ...common };
   return { word: "running", sentence: "", ...common };
 }
@@ -112,7 +138,8 @@ function isDetached(seen: ObservedContainer, base: ObservedContainer | undefined
 
 type Still = DiagnosisOf<"exited">["status"];
 
-function stillness(status: Still, exitCode: number): string {
+function stillness(status: Still | "restarting", exitCode: number): string {
+  if (status === "restarting") return `exited with code ${exitCode} and is being restarted`;
   return status === "exited" ? `exited with code ${exitCode}` : stillSentences[status];
 }
 
@@ -122,7 +149,3 @@ const stillSentences: Readonly<Record<Exclude<Still, "exited">, string>> = {
   removing: "is being removed",
   dead: "is dead",
 };
-
-function silentPorts(wanted: Pick<WantedContainer, "ports">, sockets: ObservedSockets): string[] {
-  return wanted.ports.map((port) => `${port.number}/${port.protocol}`).filter((port) => !sockets.listening.has(port));
-}

@@ -1,5 +1,6 @@
 import { access } from "node:fs/promises";
 import { join } from "node:path";
+import { unlessAbsentLater } from "../observe/not-observed.ts";
 import { type CommandResult, runCommand } from "./run-command.ts";
 
 /** `docker compose` and `docker build` as typed functions. A failed command is a result with its output. */
@@ -35,16 +36,27 @@ const pluginFolders = [
   "/usr/libexec/docker/cli-plugins",
 ];
 
-/** `pluginPath` is the docker-compose program to run; without one it is looked for where Docker looks. */
+export interface ComposeOptions {
+  /** Of the Docker client: ours alone, so that nobody's proxies, credentials or contexts get into decoys. */
+  readonly configFolder: string;
+  /** The docker-compose program to run; without one it is looked for where Docker looks. */
+  readonly pluginPath?: string | undefined;
+  readonly timeouts?: CommandTimeouts | undefined;
+}
+
+/** Where a daemon with this data folder has its Docker client's configuration. */
+export function dockerConfigOf(dataDir: string): string {
+  return join(dataDir, "docker");
+}
+
 export function createComposeCli(
   socketPath: string,
-  {
-    pluginPath,
-    timeouts = usualTimeouts,
-  }: { readonly pluginPath?: string | undefined; readonly timeouts?: CommandTimeouts | undefined } = {},
+  { configFolder, pluginPath, timeouts = usualTimeouts }: ComposeOptions,
 ): ComposeCli {
   const env = {
     DOCKER_HOST: `unix://${socketPath}`,
+    DOCKER_CONFIG: configFolder,
+    HOME: configFolder,
     COMPOSE_ANSI: "never",
     COMPOSE_PROGRESS: "plain",
     BUILDKIT_PROGRESS: "plain",
@@ -52,7 +64,10 @@ export function createComposeCli(
   let command: Promise<readonly [string, ...string[]]> | undefined;
   // The plugin is a program of its own: calling it directly saves starting the docker client for each change.
   const compose = () => {
-    command ??= pluginPath === undefined ? findPlugin() : Promise.resolve([pluginPath]);
+    command ??= (pluginPath === undefined ? findPlugin() : Promise.resolve([pluginPath] as const)).catch((error: unknown) => {
+      command = undefined;
+      throw error;
+    });
     return command;
   };
   return {
@@ -91,15 +106,13 @@ export function createComposeCli(
   };
 }
 
+const notInFolder: ReadonlySet<string> = new Set(["ENOENT", "ENOTDIR", "EACCES"]);
+
 async function findPlugin(): Promise<readonly [string, ...string[]]> {
   for (const folder of pluginFolders) {
     const file = join(folder, "docker-compose");
-    try {
-      await access(file);
-      return [file];
-    } catch {
-      // Not in this folder.
-    }
+    const isHere = await unlessAbsentLater(() => access(file).then(() => true), notInFolder);
+    if (isHere === true) return [file];
   }
   return ["docker", "compose"];
 }

@@ -1,5 +1,6 @@
 import { statfs } from "node:fs/promises";
 import Docker from "dockerode";
+import { unlessAbsentLater } from "../observe/not-observed.ts";
 import { label } from "../render/names.ts";
 import { guarded, ignoring } from "./calls.ts";
 import { type ContainerCalls, createContainerCalls } from "./container-calls.ts";
@@ -42,7 +43,7 @@ export function createEngineApi(socketPath: string): EngineApi {
     freeDisk: () =>
       guarded(async () => {
         const { DockerRootDir: folder } = (await docker.info()) as { DockerRootDir: string };
-        const disk = await statfs(folder).catch(() => undefined);
+        const disk = await unlessAbsentLater(() => statfs(folder));
         return disk === undefined ? undefined : { folder, bytes: disk.bavail * disk.bsize };
       }),
     removeVolumes: (instance, decky) =>

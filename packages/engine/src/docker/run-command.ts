@@ -1,8 +1,10 @@
 import { cleanText } from "@decnet/common/runtime/foreign-text";
 import { execa } from "execa";
+import { ownEnvironment } from "../config/own-environment.ts";
 
 export interface CommandOptions {
   readonly cwd?: string;
+  /** Added to what every program gets, which is little: see `ownEnvironment`. */
   readonly env?: Readonly<Record<string, string>>;
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
@@ -31,21 +33,22 @@ const killGraceMs = 3_000;
  */
 export async function runCommand(file: string, args: readonly string[], options: CommandOptions): Promise<CommandResult> {
   const startedAt = performance.now();
-  const process = execa(file, args, {
+  const child = execa(file, args, {
     detached: true,
     reject: false,
     buffer: false,
     stdin: "ignore",
+    extendEnv: false,
+    env: ownEnvironment(options.env),
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-    ...(options.env === undefined ? {} : { env: options.env }),
   });
   let ended: CommandResult["ended"] = "exit";
   let killTimer: NodeJS.Timeout | undefined;
   const end = (cause: "timeout" | "aborted") => {
     if (ended !== "exit") return;
     ended = cause;
-    signalGroup(process.pid, "SIGTERM");
-    killTimer = setTimeout(() => signalGroup(process.pid, "SIGKILL"), killGraceMs);
+    signalGroup(child.pid, "SIGTERM");
+    killTimer = setTimeout(() => signalGroup(child.pid, "SIGKILL"), killGraceMs);
   };
   const timer = setTimeout(() => end("timeout"), options.timeoutMs);
   const onAbort = () => end("aborted");
@@ -62,14 +65,14 @@ export async function runCommand(file: string, args: readonly string[], options:
   };
   try {
     await Promise.all([
-      readLines(process.iterable({ from: "stdout" }), (line) => {
+      readLines(child.iterable({ from: "stdout" }), (line) => {
         stdoutBytes += line.length + 1;
         if (stdoutBytes <= maxStdoutBytes) stdout.push(line);
         keep(line);
       }),
-      readLines(process.iterable({ from: "stderr" }), keep),
+      readLines(child.iterable({ from: "stderr" }), keep),
     ]);
-    const result = await process;
+    const result = await child;
     if (result.exitCode === undefined && ended === "exit" && result.cause !== undefined)
       throw new Error(`cannot run ${file}`, { cause: result.cause });
     return { exitCode: result.exitCode, durationMs: performance.now() - startedAt, ended, tail, stdout: stdout.join("\n") };

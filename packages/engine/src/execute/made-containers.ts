@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import { unlessAbsentLater } from "../observe/not-observed.ts";
 import type { MadeContainers, Traits } from "../observe/traits.ts";
 import { deckyNames } from "../render/names.ts";
 import type { Scope } from "../spec.ts";
@@ -13,6 +14,7 @@ type Decky = { readonly scope: Scope; readonly name: string };
  * never noted is one of an earlier version, or its making was cut off.
  */
 export interface MadeStore {
+  /** Throws NOT_OBSERVED. */
   of(decky: Decky): Promise<MadeContainers>;
   /** Undefined: forgets that container, before another one is made. */
   note(decky: Decky, made: Readonly<Record<string, Traits | undefined>>): Promise<void>;
@@ -32,24 +34,30 @@ export function createMadeStore(folder: string): MadeStore {
   const pathOf = ({ scope, name }: Decky) => join(folder, `${deckyNames(scope, name).base}.json`);
   const of = (decky: Decky) => {
     const path = pathOf(decky);
-    const found = known.get(path) ?? read(path);
+    const before = known.get(path);
+    if (before !== undefined) return before;
+    const found = read(path);
     known.set(path, found);
+    // What could not be read now may be readable the next time.
+    found.catch(() => known.get(path) === found && known.delete(path));
     return found;
   };
+  /** One change after the other: each begins with what the last one left. */
   let last: Promise<unknown> = Promise.resolve();
   const inTurn = (work: () => Promise<void>): Promise<void> => {
     const done = last.then(work, work);
     last = done;
     return done;
   };
-  const change = async (decky: Decky, next: (before: MadeContainers) => MadeContainers) => {
-    const path = pathOf(decky);
-    const before = await of(decky);
-    const after = next(before);
-    if (JSON.stringify(after) === JSON.stringify(before)) return;
-    known.set(path, Promise.resolve(after));
-    await inTurn(() => write(folder, path, after));
-  };
+  const change = (decky: Decky, next: (before: MadeContainers) => MadeContainers) =>
+    inTurn(async () => {
+      const path = pathOf(decky);
+      const before = await of(decky);
+      const after = next(before);
+      if (JSON.stringify(after) === JSON.stringify(before)) return;
+      await write(folder, path, after);
+      known.set(path, Promise.resolve(after));
+    });
   return {
     of,
     note: (decky, made) =>
@@ -59,17 +67,20 @@ export function createMadeStore(folder: string): MadeStore {
       }),
     adopt: (decky, seen) => change(decky, (before) => ({ ...seen, ...before })),
     forget(decky) {
-      const path = pathOf(decky);
-      known.delete(path);
-      return inTurn(() => rm(path, { force: true }));
+      return inTurn(async () => {
+        const path = pathOf(decky);
+        await rm(path, { force: true });
+        known.delete(path);
+      });
     },
   };
 }
 
-/** A file that cannot be read says nothing: what is there then counts as made here. */
+/** A file that was cut off says nothing, like none at all: what is there then counts as made here. */
 async function read(path: string): Promise<MadeContainers> {
+  const text = await unlessAbsentLater(() => readFile(path, "utf8"));
   try {
-    return file.parse(JSON.parse(await readFile(path, "utf8"))).made;
+    return file.parse(JSON.parse(text ?? "")).made;
   } catch {
     return {};
   }

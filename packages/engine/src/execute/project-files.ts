@@ -1,7 +1,8 @@
 import { createHash, randomBytes } from "node:crypto";
 import { chmod, chown, lstat, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { folderOf, foldersOf, secretsFolder, surplusIn, unfinished } from "../observe/observe-project.ts";
+import { unlessAbsentLater } from "../observe/not-observed.ts";
+import { folderOf, foldersOf, otherKinds, secretsFolder, surplusIn, unfinished } from "../observe/observe-project.ts";
 import type { ProjectFile } from "../render/render-decky.ts";
 
 /** Identifies the content of a project. */
@@ -28,7 +29,7 @@ export async function writeProject(folder: string, files: readonly ProjectFile[]
 
 /** Whatever else has the place of the folder goes. */
 async function makeFolder(path: string, { mode, owner }: { readonly mode: number; readonly owner: number }): Promise<void> {
-  const found = await lstat(path).catch(() => undefined);
+  const found = await unlessAbsentLater(() => lstat(path), otherKinds);
   if (found !== undefined && !found.isDirectory()) await rm(path);
   await mkdir(path, { recursive: true, mode });
   await chmod(path, mode);
@@ -43,7 +44,7 @@ async function removeUnfinished(folder: string): Promise<void> {
   for (const name of await readdir(folder)) {
     if (!name.startsWith(unfinished)) continue;
     const path = join(folder, name);
-    const found = await stat(path).catch(() => undefined);
+    const found = await unlessAbsentLater(() => stat(path));
     if (found !== undefined && Date.now() - found.mtimeMs > abandonedMs) await rm(path, { force: true });
   }
 }
@@ -51,7 +52,7 @@ async function removeUnfinished(folder: string): Promise<void> {
 /** Removes secret folders of earlier projects. Called after success only: until then a container may need them. */
 export async function pruneSecrets(folder: string, files: readonly ProjectFile[]): Promise<void> {
   const wanted = new Set(files.map((file) => dirname(file.path)).filter((path) => path !== "."));
-  const present = await readdir(join(folder, "secrets")).catch(() => []);
+  const present = (await unlessAbsentLater(() => readdir(join(folder, "secrets")))) ?? [];
   for (const name of present)
     if (!wanted.has(`secrets/${name}`)) await rm(join(folder, "secrets", name), { recursive: true, force: true });
 }
@@ -64,7 +65,7 @@ export async function removeProject(folder: string): Promise<void> {
 async function writeAtomically(project: string, file: ProjectFile): Promise<void> {
   const path = join(project, file.path);
   const folder = dirname(path);
-  const found = await lstat(path).catch(() => undefined);
+  const found = await unlessAbsentLater(() => lstat(path), otherKinds);
   if (found?.isDirectory() === true) await rm(path, { recursive: true });
   const temporary = join(project, `${unfinished}${randomBytes(8).toString("hex")}`);
   try {

@@ -4,7 +4,7 @@ import { executePlan, type StepEvent, type StepFailure } from "../execute/execut
 import { makeReceipt, type Receipt } from "../execute/receipt.ts";
 import { observeDecky } from "../observe/observe-decky.ts";
 import type { ObservedDecky } from "../observe/observed.ts";
-import type { Plan } from "../plan/plan.ts";
+import { formatPlan, type Plan } from "../plan/plan.ts";
 import type { DeckyTarget } from "../spec.ts";
 import { diagnoseFor } from "./diagnose-for.ts";
 import type { HostParts } from "./host-parts.ts";
@@ -40,14 +40,14 @@ async function applyNow(parts: HostParts, target: DeckyTarget, options: ApplyOpt
   const { expectedDigest, onObserved, onPlan, onStep, signal } = options;
   const { plan, observed: before, rendered, folder } = await preparePlan(parts, target);
   if (expectedDigest !== "" && expectedDigest !== plan.digest)
-    throw new AppError("PLAN_CHANGED", "the decky changed on its host since the plan was made", {
+    throw new AppError("PLAN_CHANGED", `the decky changed on its host since the plan was made; it is now: ${formatPlan(plan)}`, {
       metadata: { expected: expectedDigest, actual: plan.digest },
     });
   onObserved?.(before, plan);
   await onPlan(plan);
   const decky = target.kind === "present" ? target.spec : target;
   const failure = await executePlan(plan, { ...parts, decky, folder, rendered, onStep, signal });
-  const observed = await observeDecky(parts.api, parts.instance, before);
+  const observed = await observeDecky(parts, before);
   const receipt = makeReceipt(plan, before, observed);
   if (rendered === undefined) return { plan, receipt, observed, judged: undefined, failure };
   const diagnosed = await diagnoseFor(parts, rendered, observed);

@@ -1,15 +1,19 @@
 import { type JudgedDecky, judgeDecky } from "../diagnose/judge.ts";
+import type { ObservedLinks } from "../observe/host-access.ts";
+import { isNotObserved } from "../observe/not-observed.ts";
 import { observeDeckies } from "../observe/observe-decky.ts";
 import { presumedHost } from "../observe/observe-host.ts";
-import { baseOf, type ObservedDecky } from "../observe/observed.ts";
+import { baseOf, type ObservedDecky, type ObservedNetwork } from "../observe/observed.ts";
 import type { Plan } from "../plan/plan.ts";
 import { planDecky } from "../plan/plan-decky.ts";
+import type { RenderedDecky } from "../render/render-decky.ts";
 import { type DeckySpec, deckyKey } from "../spec.ts";
 import { diagnoseFor } from "./diagnose-for.ts";
 import type { HostParts } from "./host-parts.ts";
 
 export interface CheckedDecky {
-  readonly observed: ObservedDecky;
+  /** Undefined when it could not be observed: its state is unknown then, and nothing is planned. */
+  readonly observed: ObservedDecky | undefined;
   readonly judged: JudgedDecky;
   /** What would bring the decky back to its spec; empty when nothing drifted. */
   readonly plan: Plan;
@@ -23,28 +27,84 @@ export interface CheckedHost {
 
 /** A drift check: compares every decky with its spec. State and plan come from the same diagnosis. */
 export async function checkDeckies(parts: HostParts, specs: readonly DeckySpec[]): Promise<CheckedHost> {
-  const { api, instance, sockets, portsOf } = parts;
   const wanted = new Map(specs.map((spec) => [deckyKey(spec), spec]));
   const contents = await parts.bases.remember(specs.map((spec) => spec.buildBase));
-  const links = specs.some((spec) => spec.lan.driver !== "bridge") ? await parts.observeLinks() : undefined;
-  let networks: ReturnType<typeof api.networks> | undefined;
+  const links = specs.some(needsLinks) ? await linksOrProblem(parts) : undefined;
+  let asked: Promise<Networks> | undefined;
+  const look: HostLook = {
+    links: links instanceof Error ? undefined : links,
+    networks: () => {
+      asked ??= parts.api.networks();
+      return asked;
+    },
+  };
   const deckies = new Map<string, CheckedDecky>();
   const strays: ObservedDecky[] = [];
-  for await (const [key, observed] of observeDeckies(api, sockets, instance, [...wanted.keys()])) {
+  for await (const [key, observed] of observeDeckies(parts, [...wanted.keys()])) {
     const spec = wanted.get(key);
     if (spec === undefined) {
-      strays.push(observed);
-      continue;
-    }
-    const rendered = parts.renderer.render(spec, contents);
-    // A network that a running base is on is there.
-    if (baseOf(observed)?.status !== "running") networks ??= api.networks();
-    const known = await networks;
-    const project = await parts.projects.observe(parts.folderOf(spec), rendered.files).catch(() => undefined);
-    const diagnosed = await diagnoseFor(parts, rendered, observed, known);
-    const host = presumedHost(rendered, instance, { networks: known, project, links });
-    const plan = planDecky({ observed, diagnosed, projectDigest: "", host, portsOf });
-    deckies.set(key, { observed, judged: judgeDecky(diagnosed), plan });
+      if (!(observed instanceof Error)) strays.push(observed);
+    } else if (observed instanceof Error) deckies.set(key, unknownDecky(observed));
+    else if (links instanceof Error && needsLinks(spec)) deckies.set(key, unknownDecky(links));
+    else deckies.set(key, await compareOrSay(parts, observed, parts.renderer.render(spec, contents), look));
   }
   return { deckies, strays };
+}
+
+type Networks = ReadonlyMap<string, ObservedNetwork>;
+
+/** What a drift check sees of the host once for all deckies. */
+interface HostLook {
+  readonly links: ObservedLinks | undefined;
+  readonly networks: () => Promise<Networks>;
+}
+
+async function compareOrSay(
+  parts: HostParts,
+  observed: ObservedDecky,
+  rendered: RenderedDecky,
+  look: HostLook,
+): Promise<CheckedDecky> {
+  try {
+    return await compare(parts, observed, rendered, look);
+  } catch (error) {
+    if (isNotObserved(error)) return unknownDecky(error);
+    throw error;
+  }
+}
+
+/** Throws NOT_OBSERVED. */
+async function compare(
+  parts: HostParts,
+  observed: ObservedDecky,
+  rendered: RenderedDecky,
+  { links, networks }: HostLook,
+): Promise<CheckedDecky> {
+  const { instance, portsOf, projects, folderOf } = parts;
+  // A network that a running base is on is there.
+  const known = baseOf(observed)?.status === "running" ? undefined : await networks();
+  const project = await projects.observe(folderOf(rendered.spec), rendered.files);
+  const diagnosed = await diagnoseFor(parts, rendered, observed, known);
+  const host = presumedHost(rendered, instance, { networks: known, project, links });
+  const plan = planDecky({ observed, diagnosed, projectDigest: "", host, portsOf });
+  return { observed, judged: judgeDecky(diagnosed), plan };
+}
+
+/** Nothing is planned on an observation that failed. */
+function unknownDecky({ message }: Error): CheckedDecky {
+  const plan: Plan = { steps: [], untouched: [], risks: [], digest: "" };
+  return { observed: undefined, judged: { state: "unknown", message, baseId: "", services: [] }, plan };
+}
+
+function needsLinks({ lan }: DeckySpec): boolean {
+  return lan.driver !== "bridge";
+}
+
+/** A host whose interfaces cannot be read may still tell everything about the deckies that need none. */
+async function linksOrProblem({ observeLinks }: HostParts): Promise<ObservedLinks | Error> {
+  try {
+    return await observeLinks();
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error));
+  }
 }

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import type { Catalog } from "../catalog/types.ts";
-import { type CommandTimeouts, type ComposeCli, createComposeCli } from "../docker/compose.ts";
+import { defaultPatience, type Patience } from "../diagnose/diagnose.ts";
+import { type CommandTimeouts, type ComposeCli, createComposeCli, dockerConfigOf } from "../docker/compose.ts";
 import { createEngineApi, type EngineApi } from "../docker/engine-api.ts";
 import type { StepBoundary } from "../execute/execute-plan.ts";
 import { createHostLinks, type HostLinks } from "../execute/host-links.ts";
@@ -8,6 +9,7 @@ import { createImageStore, type ImageStore } from "../execute/image-store.ts";
 import { createLanUse, type LanUse } from "../execute/lan-use.ts";
 import { createMadeStore, type MadeStore } from "../execute/made-containers.ts";
 import { type BaseContents, createBaseContents } from "../observe/base-contents.ts";
+import { createExhaustionWatch, type ExhaustionWatch } from "../observe/exhaustion.ts";
 import type { ObservedLinks } from "../observe/host-access.ts";
 import { createProjectObserver, type ProjectObserver } from "../observe/observe-project.ts";
 import { createSocketCache, type SocketCache } from "../observe/socket-cache.ts";
@@ -29,6 +31,8 @@ export interface EngineOptions {
   readonly composePath?: string | undefined;
   /** A build is not begun with less free disk than this; one GiB when not given. */
   readonly minFreeBytes?: number;
+  /** A service that stays out of processes or memory for so long is restarted; 0: never. */
+  readonly exhaustedRestartMs?: number;
   readonly boundary?: StepBoundary;
 }
 
@@ -47,12 +51,20 @@ export interface HostParts {
   readonly sockets: SocketCache;
   readonly made: MadeStore;
   readonly projects: ProjectObserver;
+  readonly exhaustion: ExhaustionWatch;
+  /** What the diagnoses here are made with besides what was observed. */
+  readonly patience: Patience;
   readonly images: ImageStore;
   readonly bases: BaseContents;
   readonly renderer: Renderer;
   readonly folderOf: (decky: { readonly scope: Scope; readonly name: string }) => string;
   readonly portsOf: (slug: string) => readonly number[];
   readonly boundary: StepBoundary;
+}
+
+/** `22/tcp` */
+function portsIn({ services }: Catalog): Set<string> {
+  return new Set([...services.values()].flatMap(({ ports }) => ports.map(({ number, protocol }) => `${number}/${protocol}`)));
 }
 
 const firstEngineThatPins = 25;
@@ -63,7 +75,11 @@ const linksMs = 10_000;
 export async function openHostParts(options: EngineOptions): Promise<HostParts> {
   const { instance, catalog, fingerprint, minFreeBytes = 1 << 30 } = options;
   const api = createEngineApi(options.socketPath);
-  const compose = createComposeCli(options.socketPath, { pluginPath: options.composePath, timeouts: options.timeouts });
+  const compose = createComposeCli(options.socketPath, {
+    configFolder: dockerConfigOf(options.dataDir),
+    pluginPath: options.composePath,
+    timeouts: options.timeouts,
+  });
   const links = createHostLinks();
   const { major, version } = await api.version();
   const pinMac = major >= firstEngineThatPins;
@@ -78,7 +94,9 @@ export async function openHostParts(options: EngineOptions): Promise<HostParts> 
     links,
     observeLinks: () => links.observe(AbortSignal.timeout(linksMs)),
     lanUse: createLanUse(),
-    sockets: createSocketCache(),
+    sockets: createSocketCache(portsIn(catalog)),
+    exhaustion: createExhaustionWatch(),
+    patience: { exhaustedMs: options.exhaustedRestartMs ?? defaultPatience.exhaustedMs },
     made: createMadeStore(join(options.dataDir, "made")),
     projects: createProjectObserver(),
     images: createImageStore({ api, compose, minFreeBytes }),

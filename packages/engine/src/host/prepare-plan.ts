@@ -23,10 +23,7 @@ export interface Prepared {
 export async function preparePlan(parts: HostParts, target: DeckyTarget): Promise<Prepared> {
   const decky = target.kind === "present" ? target.spec : target;
   const folder = parts.folderOf(decky);
-  const [observed, { rendered, host }] = await Promise.all([
-    observeDecky(parts.api, parts.instance, decky),
-    observeHost(parts, target, folder),
-  ]);
+  const [observed, { rendered, host }] = await Promise.all([observeDecky(parts, decky), observeHost(parts, target, folder)]);
   const diagnosed = rendered === undefined ? undefined : await diagnoseFor(parts, rendered, observed, host.networks);
   const digest = rendered === undefined ? "" : projectDigest(rendered.files);
   const plan = planDecky({ observed, diagnosed, projectDigest: digest, host, portsOf: parts.portsOf });

@@ -3,6 +3,7 @@ import type { BigIntStats } from "node:fs";
 import { lstat, readdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { ProjectFile } from "../render/render-decky.ts";
+import { absentCodes, unlessAbsentLater } from "./not-observed.ts";
 import { noProject, type ObservedProject } from "./observed.ts";
 
 /**
@@ -10,13 +11,15 @@ import { noProject, type ObservedProject } from "./observed.ts";
  * change sets its change time, which nobody can set back.
  */
 export interface ProjectObserver {
-  /** A disk that cannot be read throws. */
+  /** What cannot be read is neither changed nor gone: throws NOT_OBSERVED. */
   observe(folder: string, files: readonly ProjectFile[]): Promise<ObservedProject>;
 }
 
 /** Files that a writer has not put in place yet. */
 export const unfinished = ".unfinished-";
 export const secretsFolder = "secrets";
+/** Nothing is there, or something else than a file, or than a folder, stands where one belongs. */
+export const otherKinds: ReadonlySet<string> = new Set([...absentCodes, "ENOTDIR", "EISDIR", "ELOOP"]);
 
 /** What each folder of a project may be used for, and by whom, as its writer makes it. */
 export function folderOf(path: string, owner: number): { readonly mode: number; readonly owner: number } {
@@ -37,7 +40,7 @@ export function createProjectObserver(): ProjectObserver {
     const path = join(project, file.path);
     const stats = await look(path);
     if (stats === undefined || !stats.isFile() || !hasRights(stats, file)) return false;
-    return (await ifThere(hashOf(path, stats))) === wantedHash(file);
+    return (await ifThere(() => hashOf(path, stats))) === wantedHash(file);
   };
   return {
     async observe(folder, files) {
@@ -76,7 +79,7 @@ export async function surplusIn(project: string, files: readonly ProjectFile[]):
   const wanted = new Set([...folders.keys(), ...files.map(({ path }) => path)]);
   const found = await Promise.all(
     [...folders.keys()].map(async (folder) => {
-      const names = (await ifThere(readdir(join(project, folder)))) ?? [];
+      const names = (await ifThere(() => readdir(join(project, folder)))) ?? [];
       return names.filter((name) => !name.startsWith(unfinished)).map((name) => join(folder, name));
     }),
   );
@@ -100,18 +103,11 @@ function hash(content: string | Buffer): string {
 }
 
 function look(path: string): Promise<BigIntStats | undefined> {
-  return ifThere(lstat(path, { bigint: true }));
+  return ifThere(() => lstat(path, { bigint: true }));
 }
 
-/** Undefined when it is not there; every other reason why it cannot be seen is thrown. */
-async function ifThere<T>(call: Promise<T>): Promise<T | undefined> {
-  try {
-    return await call;
-  } catch (error) {
-    const code = error instanceof Error && "code" in error ? error.code : undefined;
-    if (code === "ENOENT" || code === "ENOTDIR") return undefined;
-    throw error;
-  }
+function ifThere<T>(read: () => Promise<T>): Promise<T | undefined> {
+  return unlessAbsentLater(read, otherKinds);
 }
 
 async function keepIf<T>(all: readonly T[], test: (each: T) => Promise<boolean>): Promise<T[]> {

@@ -74,7 +74,7 @@ export function renderDecky(spec: DeckySpec, context: RenderContext): RenderedDe
   };
   const composeFile = {
     path: "compose.yaml",
-    content: `${JSON.stringify(escapeDollars(compose), null, 1)}\n`,
+    content: `${toYaml(escapeDollars(compose))}\n`,
     owner: 0,
     mode: 0o600,
   };
@@ -214,6 +214,16 @@ function labelsOf(spec: DeckySpec, context: RenderContext, more: Record<string, 
 
 function sortedEntries(map: Readonly<Record<string, unknown>>): [string, unknown][] {
   return Object.entries(map).sort(([left], [right]) => (left < right ? -1 : 1));
+}
+
+/**
+ * JSON that is YAML as well: what YAML takes for a line break, or does not allow in a file, is escaped, so that every value
+ * arrives as it is.
+ */
+function toYaml(value: ComposeValue): string {
+  const odd = /[\u007f-\u009f\u2028\u2029\ufdd0-\ufdef\ufeff\ufffe\uffff]/g;
+  const escaped = (character: string) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  return JSON.stringify(value, null, 1).replace(odd, escaped);
 }
 
 /** Compose fills `$NAME` from the daemon's own environment unless the dollar is doubled. */

@@ -15,6 +15,7 @@ const types = {
   bool: FieldType.BOOL,
   enum: FieldType.ENUM,
   multi_enum: FieldType.MULTI_ENUM,
+  string_list: FieldType.STRING_LIST,
 } as const satisfies Record<TypeWord, FieldType>;
 
 /** Serves a catalog: the same for master and agent. */
@@ -68,5 +69,10 @@ function toField(field: ConfigField) {
     placeholder: field.placeholder,
     ...(field.min === undefined ? {} : { min: BigInt(field.min) }),
     ...(field.max === undefined ? {} : { max: BigInt(field.max) }),
+    ...(field.maxBytes === undefined ? {} : { maxBytes: field.maxBytes }),
+    ...(field.maxItems === undefined ? {} : { maxItems: field.maxItems }),
+    pattern: field.pattern ?? "",
+    expects: field.expects ?? "",
+    forbidden: field.forbidden?.values.map(String) ?? [],
   };
 }

@@ -58,6 +58,7 @@ export const deckyStates = {
   degraded: DeckyState.DEGRADED,
   detached: DeckyState.DETACHED,
   failed: DeckyState.FAILED,
+  unknown: DeckyState.UNKNOWN,
 } as const satisfies Record<JudgedDecky["state"], DeckyState>;
 
 export const serviceStates = {
@@ -68,6 +69,8 @@ export const serviceStates = {
   missing: ServiceState.MISSING,
   detached: ServiceState.DETACHED,
   outdated: ServiceState.OUTDATED,
+  port_taken: ServiceState.PORT_TAKEN,
+  exhausted: ServiceState.EXHAUSTED,
 } as const satisfies Record<JudgedService["state"], ServiceState>;
 
 export const verdicts = {

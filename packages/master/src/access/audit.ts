@@ -24,7 +24,7 @@ export function createAuditInterceptor(audit: AuditLog): Interceptor {
     const isRead = !isAgents && (needed === undefined || needed === "viewer" || /^List/.test(request.method.name));
     if (isRead || (request.stream && !isBatch(request))) return next(request);
     const entry = (outcome: string, operationId: string): AuditDraft => ({
-      actor: request.contextValues.get(kCaller)?.name ?? hostName(request.contextValues),
+      actor: callerName(request.contextValues),
       action,
       target: targetOf(request.message) || (/Fleet$/.test(request.method.name) ? "fleet" : ""),
       outcome,
@@ -63,6 +63,11 @@ function isBatch(request: { readonly method: { readonly name: string } }): boole
   return request.method.name === "BatchMutate";
 }
 
+/** Who calls: the name of a token, or `host edge-1`; empty for somebody unknown. */
+export function callerName(values: ContextValues): string {
+  return values.get(kCaller)?.name ?? hostName(values);
+}
+
 /** The host that a certificate names, refused or not. */
 function hostName(values: ContextValues): string {
   const name = values.get(kHost)?.name ?? values.get(kRefusedHost);
@@ -87,7 +92,7 @@ function targetOf(request: unknown): string {
 }
 
 function reasonOf(request: unknown): string {
-  return visible(field(field(request, "options"), "reason"));
+  return visible(field(field(request, "options"), "reason")) || visible(field(request, "reason"));
 }
 
 function operationOf(response: unknown): string {

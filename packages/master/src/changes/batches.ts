@@ -1,6 +1,6 @@
 import type { Board } from "../convergence/board.ts";
 import { type BatchRecord, emptyPlan, hasEnded, makeOperation, type Operation, type OperationError } from "../model/operation.ts";
-import { violatedConstraint } from "../store/database.ts";
+import { violatedConstraint } from "../store/database-errors.ts";
 import type { PartCounts } from "../store/operations.ts";
 import type { Store } from "../store/store.ts";
 import { type ChangeRequest, type FrontDoor, requested } from "./accept.ts";

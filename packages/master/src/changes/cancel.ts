@@ -36,8 +36,7 @@ export function createCancellations({ store, board, parents, hosts, converger }:
       decide: (situation) => resolveCancel(situation, { operationId: id, ...request, now: new Date() }),
     });
     if (committed === undefined) return;
-    const wasRunning = committed.before.open.some((operation) => operation.id === id && operation.state === "running");
-    if (wasRunning) converger.interrupt(deckyId);
+    converger.interrupt(deckyId, id);
     converger.wake(deckyId);
     board.ended(committed.ended.map((ended) => ({ id: ended.id, record: undefined })));
     board.progressed([id]);

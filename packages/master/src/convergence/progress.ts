@@ -1,7 +1,7 @@
 import type { Logger } from "@decnet/common/logging/logger";
 import { formatPlan, type PlanView } from "@decnet/engine/plan/plan";
 import type { StepReport } from "@decnet/engine/wire/outcome";
-import { type Operation, type OperationStep, type PlanRecord, toPlanRecord } from "../model/operation.ts";
+import { type Operation, type OperationStep, type PlanRecord, toPlanRecord, withWarnings } from "../model/operation.ts";
 
 export interface ProgressOptions {
   readonly log: Logger;
@@ -21,8 +21,11 @@ export interface ProgressOptions {
 export interface Progress {
   onPlan(plan: PlanView): void;
   onStep(event: StepReport): void;
-  /** Nothing more is written behind; resolves when what was begun is written. */
-  stop(): Promise<void>;
+  /**
+   * Nothing more is written behind; resolves when what was begun is written. A step that runs still was cut off, by what the
+   * message says.
+   */
+  stop(cutOffBy: string): Promise<void>;
   /** The plan of each operation that was planned for. */
   readonly plans: ReadonlyMap<string, PlanRecord>;
   /** Every step in its newest state. */
@@ -34,6 +37,10 @@ const behindMs = 250;
 /** The operation that the steps of an apply belong to: the one that is being undone, or the newest. */
 export function recordedOperation(open: readonly Operation[]): Operation | undefined {
   return open.find((operation) => operation.error !== null) ?? open.at(-1);
+}
+
+function cutOff(step: OperationStep, by: string, finishedAt: Date): OperationStep {
+  return { ...step, state: "failed", outputTail: [`cut off: ${by}; how far it got was seen afterwards`], finishedAt };
 }
 
 export function createProgress({ log, open, appliedRevision, attempt, record }: ProgressOptions): Progress {
@@ -64,7 +71,8 @@ export function createProgress({ log, open, appliedRevision, attempt, record }: 
       for (const operation of open) {
         if (operation.error !== null) continue;
         const base = operation.plan?.baseRevision ?? appliedRevision;
-        plans.set(operation.id, toPlanRecord(plan, text, base, operation.plan?.changes ?? []));
+        const planned = toPlanRecord(plan, text, base, operation.plan?.changes ?? []);
+        plans.set(operation.id, withWarnings(planned, operation.plan?.warnings));
       }
       changed();
     },
@@ -85,9 +93,10 @@ export function createProgress({ log, open, appliedRevision, attempt, record }: 
       });
       changed();
     },
-    async stop() {
+    async stop(cutOffBy) {
       isOver = true;
       clearTimeout(timer);
+      for (const [number, step] of steps) if (step.state === "running") steps.set(number, cutOff(step, cutOffBy, new Date()));
       await writing;
     },
   };

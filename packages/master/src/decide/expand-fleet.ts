@@ -1,5 +1,5 @@
 import { AppError, type FieldViolation } from "@decnet/common/errors/app-error";
-import { coerceConfig } from "@decnet/engine/catalog/coerce";
+import { coerceConfig, unknownSettings } from "@decnet/engine/catalog/coerce";
 import type { Catalog } from "@decnet/engine/catalog/types";
 import type { LanSpec } from "@decnet/engine/spec";
 import { archetypes, findArchetype } from "@decnet/engine/tables/archetypes";
@@ -58,8 +58,11 @@ export interface ExpandedFleet {
   readonly deckies: readonly WantedDecky[];
   readonly defaultPlacement: Placement | undefined;
   readonly movePolicy: "remove_first" | "keep_old";
+  /** Settings that no service has, which are left out. */
+  readonly warnings?: readonly string[];
 }
 
+const mostWarnings = 50;
 const namePattern = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 const hostnamePattern = /^[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?$/;
 const maxDeckies = 10_000;
@@ -120,7 +123,15 @@ export function expandFleet(input: WantedFleetInput, catalog: Catalog): Expanded
     deckies,
     defaultPlacement: input.defaultPlacement,
     movePolicy: input.movePolicy,
+    warnings: input.deckies.flatMap((decky) => unknownOf(decky, catalog)).slice(0, mostWarnings),
   };
+}
+
+function unknownOf({ name, services }: WantedDeckyInput, catalog: Catalog): string[] {
+  return services.flatMap(({ slug, config }) => {
+    const entry = catalog.services.get(slug);
+    return entry === undefined ? [] : unknownSettings(entry, config).map((warning) => `${name}: ${warning}`);
+  });
 }
 
 type Problem = (field: string, description: string) => void;

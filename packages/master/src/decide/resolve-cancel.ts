@@ -1,10 +1,11 @@
+import { stateAsSeen } from "../model/as-seen.ts";
 import type { Decky, DeckyPatch, StoredService } from "../model/decky.ts";
 import { operationEvents, stateEvent } from "../model/events.ts";
 import { makeOperation, type Operation } from "../model/operation.ts";
 import { sameServices } from "../model/services.ts";
-import { type Resolution, resolution } from "./resolution.ts";
+import { applyResolution, type Resolution, resolution } from "./resolution.ts";
 import { desiredServices, goodServices, type Situation, servicesAt } from "./situation.ts";
-import { revertService } from "./undo.ts";
+import { changesIdentity, identityBack, revertService } from "./undo.ts";
 
 export interface Cancel {
   readonly operationId: string;
@@ -37,7 +38,12 @@ export function resolveCancel(situation: Situation, cancel: Cancel): Resolution 
     });
   const services = servicesWithout(situation, operation);
   const taken = takeBack(situation, operation, services, cancel);
-  return { ...taken, operations: [{ operation, patch }], events: operationEvents(ended, services) };
+  const { decky: after = decky } = applyResolution(situation, taken);
+  return {
+    ...taken,
+    operations: [{ operation, patch }, ...taken.operations],
+    events: [...operationEvents(ended, services), ...stateEvent({ ...after, state: decky.state }, after.state, after.message)],
+  };
 }
 
 /** What is wanted without what this operation asked for. */
@@ -64,7 +70,12 @@ function takeBack(
     // A teardown that waits behind it goes on.
     leaving: decky.leaving && operation.kind !== "teardown_decky",
     ...stay(decky, movedFrom),
+    ...(changesIdentity(operation) && !open.some((other) => other !== operation && changesIdentity(other))
+      ? identityBack(decky, decky)
+      : {}),
     ...(isApplied ? { appliedRevision: number } : {}),
+    // Nothing was begun: it is as it was seen last.
+    ...(open.length === 1 && movedFrom === null && decky.state === "changing" ? stateAsSeen(decky.observed) : {}),
   };
   // Nothing changed where it is: the repair says so.
   const repair = (host: string) =>
@@ -79,8 +90,11 @@ function takeBack(
       revision: number,
       createdAt: now,
     });
+  // What was to move with it stays with it.
+  const others = open.filter((other) => movedFrom !== null && other !== operation && other.host === decky.host);
   return resolution("cancelled before it began", {
     decky: { kind: "patch", patch },
+    operations: others.map((other) => ({ operation: other, patch: { host: movedFrom ?? other.host } })),
     revision: { deckyId: decky.id, number, services, actor, reason, operationId: operation.id },
     opens: movedFrom === null ? [] : [repair(movedFrom)],
   });

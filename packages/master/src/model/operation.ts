@@ -67,10 +67,18 @@ export interface PlanRecord {
   readonly changes: readonly ServiceChange[];
   readonly deckies?: readonly PlanPart[];
   readonly batch?: BatchRecord;
+  /** What the caller should know although it refuses nothing. */
+  readonly warnings?: readonly string[];
 }
 
 export interface OperationError {
-  readonly reason: "APPLY_FAILED" | "PLAN_CHANGED" | "IMAGE_UNAVAILABLE" | "HOST_UNREACHABLE";
+  readonly reason:
+    | "APPLY_FAILED"
+    | "PLAN_CHANGED"
+    | "IMAGE_UNAVAILABLE"
+    | "HOST_UNREACHABLE"
+    | "NOT_OBSERVED"
+    | "OPERATION_CANCELLED";
   readonly message: string;
   readonly next: readonly string[];
   readonly outputTail: readonly string[];
@@ -174,6 +182,11 @@ export function makeOperation(operation: NewOperation): Operation {
 /** A plan without steps: of a change that was stored and not planned yet, or that has nothing to do. */
 export function emptyPlan(more: Partial<PlanRecord> = {}): PlanRecord {
   return { steps: [], untouched: [], risks: [], baseRevision: 0, digest: "", text: "", changes: [], ...more };
+}
+
+/** The plan with these warnings; no part of its digest. */
+export function withWarnings(plan: PlanRecord, warnings: readonly string[] | undefined): PlanRecord {
+  return warnings === undefined || warnings.length === 0 ? plan : { ...plan, warnings };
 }
 
 /** The plan of a host that could not be asked. */

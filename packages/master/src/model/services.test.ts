@@ -116,6 +116,17 @@ describe("restoring services of an old revision", () => {
     expect(text(services.restoreServices(list(now), list(old), slug))).toBe(after);
   });
 
+  it.each([
+    ["it is there", "redis=1", "ssh=1", "redis", true],
+    ["it was there", "ssh=1", "redis=1", "redis", true],
+    ["all of them are", "", "", "", true],
+    ["it never was", "ssh=1", "ssh=1", "redis", false],
+  ])("can be asked for when %s", (_name, now, old, slug, isKnown) => {
+    const ask = () => services.requireRestorable(list(now), list(old), slug, "web");
+    if (isKnown) expect(ask).not.toThrow();
+    else expect(ask).toThrow(expect.objectContaining({ reason: "SERVICE_NOT_PRESENT" }));
+  });
+
   it("takes no staged settings back", () => {
     const old = [{ slug: "ssh", config: {}, staged: { v: "soon" } }];
     expect(services.restoreServices([], old, "")).toEqual([{ slug: "ssh", config: {} }]);
@@ -179,4 +190,30 @@ describe("what differs between two lists", () => {
     ];
     expect(JSON.stringify(all)).not.toContain("s3cret");
   });
+});
+
+describe("settings that the catalog took once and does not take any more", () => {
+  const old: StoredService = { slug: "ssh", config: { banner: "x".repeat(101) } };
+  const invalid = refusal("CONFIG_INVALID", { message: "banner: must have at most 100 characters" });
+
+  it("are refused when they are to come back", () => {
+    expect(() => services.refuseInvalid([old], "", catalog)).toThrow(invalid);
+    expect(() => services.refuseInvalid([old], "ssh", catalog)).toThrow(invalid);
+    expect(services.refuseInvalid([old], "telnet", catalog)).toEqual([old]);
+  });
+  it("are refused when they are to stay", () => {
+    const update = { config: { port: 2 }, mode: "merge", clearSecrets: [], apply: true } as const;
+    expect(() => services.updateService([old], ssh, update, "web")).toThrow(invalid);
+    expect(services.updateService([old], ssh, { ...update, config: { banner: "y" } }, "web")[0]?.config).toEqual({ banner: "y" });
+  });
+});
+
+it("a long text is shown by its beginning, its length and its digest", () => {
+  const change = (text: string) =>
+    services.diffServices([{ slug: "ssh", config: {} }], [{ slug: "ssh", config: { banner: text } }], catalog)[0]?.fields[0]
+      ?.after ?? "";
+  const shown = change("x".repeat(5_000));
+  expect(JSON.parse(shown)).toMatch(/^"x{999}… \(5002 characters, sha256 [0-9a-f]{16}\)$/);
+  expect(change(`${"x".repeat(4_999)}y`)).not.toBe(shown);
+  expect(change("short")).toBe('"short"');
 });

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { AppError } from "@decnet/common/errors/app-error";
 import { coerceConfig } from "@decnet/engine/catalog/coerce";
 import { secretKeys } from "@decnet/engine/catalog/effective";
@@ -87,6 +88,7 @@ export function updateService(
   // A key that is given as null or empty is taken back in a merge, as the reference omits it; secrets go only by name.
   const emptied = keepsAll ? emptiedKeys(update.config, secrets) : new Set<string>();
   const next: ServiceConfig = { ...Object.fromEntries(kept.filter(([key]) => !emptied.has(key))), ...given };
+  coerceConfig(entry, next);
   const changed: StoredService = update.apply
     ? { slug: entry.slug, config: next }
     : { slug: entry.slug, config: current.config, ...(sameConfig(next, current.config) ? {} : { staged: next }) };
@@ -98,6 +100,18 @@ function emptiedKeys(config: unknown, secrets: ReadonlySet<string>): Set<string>
   return new Set(
     Object.entries(config).flatMap(([key, value]) => ((value === null || value === "") && !secrets.has(key) ? [key] : [])),
   );
+}
+
+/**
+ * Refuses settings of a service, or of all for an empty slug, that were stored when the catalog still took them. Throws
+ * CONFIG_INVALID.
+ */
+export function refuseInvalid(services: readonly StoredService[], slug: string, catalog: Catalog): StoredService[] {
+  for (const service of services) {
+    const entry = catalog.services.get(service.slug);
+    if (entry !== undefined && (slug === "" || slug === service.slug)) coerceConfig(entry, service.config);
+  }
+  return [...services];
 }
 
 /** Takes services of an old revision back: all of them, or one. Staged settings of the old revision are not restored. */
@@ -113,6 +127,19 @@ export function restoreServices(
   const at = services.findIndex((service) => service.slug === slug);
   const back = { slug, config: was.config };
   return at < 0 ? [...others, back] : services.map((service) => (service.slug === slug ? back : service));
+}
+
+/** Refuses to restore a service that is not there now and was not then. Throws SERVICE_NOT_PRESENT. */
+export function requireRestorable(
+  services: readonly StoredService[],
+  old: readonly StoredService[],
+  slug: string,
+  decky: string,
+): void {
+  if (slug === "" || [...services, ...old].some((service) => service.slug === slug)) return;
+  throw new AppError("SERVICE_NOT_PRESENT", `${JSON.stringify(slug)} is not on ${decky}, and was not in that revision`, {
+    metadata: { decky, service: slug },
+  });
 }
 
 export function requirePresent(services: readonly StoredService[], slug: string, decky: string): StoredService {
@@ -177,6 +204,15 @@ function diffConfig(before: ServiceConfig, after: ServiceConfig, secrets: Readon
     if (was === is) return [];
     const secret = secrets.has(key);
     const action = was === "" ? "added" : is === "" ? "removed" : "changed";
-    return [{ key, action, before: secret ? "" : was, after: secret ? "" : is, secret }];
+    return [{ key, action, before: secret ? "" : shorten(was), after: secret ? "" : shorten(is), secret }];
   });
+}
+
+const longestShown = 2_000;
+
+/** Plans and events are no place for whole pages; two that differ stay different. */
+function shorten(json: string): string {
+  if (json.length <= longestShown) return json;
+  const digest = createHash("sha256").update(json).digest("hex").slice(0, 16);
+  return JSON.stringify(`${json.slice(0, longestShown / 2)}… (${json.length} characters, sha256 ${digest})`);
 }

@@ -22,9 +22,9 @@ export function createMutationHandlers(parts: MasterParts): ServiceImpl<typeof M
     context: HandlerContext,
   ) => {
     const { name } = parseRef(request.decky);
-    const { kind, service, changeFor } = change(name);
+    const { changeFor, ...what } = change(name);
     const shared = common(parts, schema, request, context);
-    const record = await parts.mutations.submit({ kind, service, change: changeFor(name), ...shared });
+    const record = await parts.mutations.submit({ ...what, change: changeFor(name), ...shared });
     return { operation: await awaitOperation(record, waits(request.options), parts, context) };
   };
   return {

@@ -8,23 +8,26 @@ import {
   WatchOperationResponseSchema,
 } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { hasEnded } from "../model/operation.ts";
-import { operationFilterKeys, type WaitedFor } from "../store/operations.ts";
+import type { WaitedFor } from "../store/operations.ts";
 import { waitingFor, waitsForHost } from "./await-operation.ts";
+import { operationFilter, parseFilter } from "./filters.ts";
 import { toOperationMessage, toStepMessage } from "./messages.ts";
+import { createPageTokens } from "./page-tokens.ts";
 import type { MasterParts } from "./parts.ts";
-import { callerOf, parseFilter, parseId, parsePage, parseReason } from "./requests.ts";
+import { callerOf, parseId, parseReason } from "./requests.ts";
 
 export function createOperationHandlers(parts: MasterParts): ServiceImpl<typeof OperationService> {
   const { store, board, cancellations, stopping } = parts;
   const waits = (id: string, row: WaitedFor) => waitingFor(id, row, parts);
   return {
     async listOperations(request) {
-      const terms = parseFilter(request.filter, operationFilterKeys);
-      const { rows, counts, next } = await store.operations.list({ terms, page: parsePage(request, 50) });
+      const terms = parseFilter(request.filter, operationFilter);
+      const pages = createPageTokens(parts.fingerprint, "operations", terms);
+      const { rows, counts, next } = await store.operations.list({ terms, page: pages.parse(request, 50) });
       return {
         operations: rows.map((row) => toOperationMessage({ row, steps: [], children: [] }, waitsForHost(row, parts))),
         counts,
-        nextPageToken: next === undefined ? "" : String(next),
+        nextPageToken: pages.make(next),
       };
     },
     async getOperation({ id }) {

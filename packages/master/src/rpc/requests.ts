@@ -5,14 +5,14 @@ import { OnFailure, type MutationOptions as OptionsMessage, Wait, WhenAway } fro
 import { kCaller } from "../access/authenticate.ts";
 import type { MutationOptions } from "../decide/resolve-mutation.ts";
 import type { Caller } from "../model/access.ts";
-import type { FilterTerm } from "../store/list-rows.ts";
 
 /** Reads what every mutating request has. Refuses before anything is looked up. */
 
 const namePattern = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 const slugPattern = /^[a-z0-9][a-z0-9_-]{0,63}$/;
 const maxReason = 1_000;
-const printable = /^[^\u0000-\u001f\u007f]*$/;
+/** Controls, halves of a pair and what is no character would be stored as something else. */
+const printable = /^[^\p{Cc}\p{Cs}\p{Noncharacter_Code_Point}]*$/u;
 
 export function callerOf(context: HandlerContext): Caller {
   const caller = context.values.get(kCaller);
@@ -84,33 +84,4 @@ export function parseOptions(options: OptionsMessage | undefined): MutationOptio
 
 export function waits(options: OptionsMessage | undefined): boolean {
   return options?.wait !== Wait.ACCEPTED && options?.dryRun !== true;
-}
-
-const maxPageSize = 1_000;
-
-export interface Page {
-  readonly size: number;
-  readonly offset: number;
-}
-
-export function parsePage(request: { readonly pageSize: number; readonly pageToken: string }, usual: number): Page {
-  if (request.pageSize > maxPageSize) throw invalid([{ field: "page_size", description: `is at most ${maxPageSize}` }]);
-  if (!/^\d{0,9}$/.test(request.pageToken))
-    throw invalid([{ field: "page_token", description: "is not one that this master gave" }]);
-  return { size: request.pageSize || usual, offset: Number(request.pageToken || "0") };
-}
-
-/** `state!=running,host=edge-*` → terms. Throws REQUEST_INVALID for an unknown key. */
-export function parseFilter(filter: string, keys: readonly string[]): FilterTerm[] {
-  if (filter.length > 1_000) throw invalid([{ field: "filter", description: "has at most 1000 characters" }]);
-  if (!printable.test(filter)) throw invalid([{ field: "filter", description: "holds control characters" }]);
-  return filter.split(",").flatMap((term): FilterTerm[] => {
-    if (term.trim() === "") return [];
-    const match = /^\s*([a-z_]+)\s*(!?=)\s*([^=]*?)\s*$/.exec(term);
-    const [, key = "", operator, glob = ""] = match ?? [];
-    if (match === null || !keys.includes(key)) {
-      throw invalid([{ field: "filter", description: `terms are key=value or key!=value with one of ${keys.join(", ")}` }]);
-    }
-    return [{ key, negated: operator === "!=", glob }];
-  });
 }

@@ -4,14 +4,16 @@ import {
   UpdateMode,
   type UpdateServiceConfigRequest,
 } from "@decnet/contract/gen/decnet/v1/mutation_pb";
-import { coerceConfig } from "@decnet/engine/catalog/coerce";
+import { coerceConfig, unknownSettings } from "@decnet/engine/catalog/coerce";
 import type { Catalog } from "@decnet/engine/catalog/types";
 import type { Mutation } from "../decide/resolve-mutation.ts";
 import { addService, findEntry, removeService, updateService } from "../model/services.ts";
 import { invalid, parseSlug } from "./requests.ts";
 
 /** What one request does to a decky's services; whatever can be refused without looking at the decky is refused here. */
-export type ServiceChange = Pick<Mutation, "kind" | "service"> & { readonly changeFor: (decky: string) => Mutation["change"] };
+export type ServiceChange = Pick<Mutation, "kind" | "service" | "warnings"> & {
+  readonly changeFor: (decky: string) => Mutation["change"];
+};
 
 export function parseAdd(request: Pick<AddServiceRequest, "service" | "config">, catalog: Catalog): ServiceChange {
   const entry = findEntry(catalog, parseSlug(request.service));
@@ -19,6 +21,7 @@ export function parseAdd(request: Pick<AddServiceRequest, "service" | "config">,
   return {
     kind: "add_service",
     service: entry.slug,
+    warnings: unknownSettings(entry, request.config),
     changeFor: (decky) => (services) => addService(services, entry, config, decky, catalog),
   };
 }
@@ -42,6 +45,7 @@ export function parseUpdate(
   return {
     kind: "update_service_config",
     service: entry.slug,
+    warnings: unknownSettings(entry, request.config),
     changeFor: (decky) => (services) => updateService(services, entry, update, decky),
   };
 }

@@ -2,12 +2,14 @@ import { AppError } from "@decnet/common/errors/app-error";
 import { createBounded } from "@decnet/common/runtime/bounded";
 import type { ClientBase } from "pg";
 import { DataSource, type EntityManager } from "typeorm";
+import { guarded, isStorageUnavailable, sqlStateOf } from "./database-errors.ts";
 import { Initial1764000000000 } from "./migrations/1764000000000-initial.ts";
 import { FleetSize1764100000000 } from "./migrations/1764100000000-fleet-size.ts";
 import { Swarm1764200000000 } from "./migrations/1764200000000-swarm.ts";
 import { Moves1764350000000 } from "./migrations/1764350000000-moves.ts";
 import { Versions1764500000000 } from "./migrations/1764500000000-versions.ts";
 import { Receipts1764600000000 } from "./migrations/1764600000000-receipts.ts";
+import { Exits1764630000000 } from "./migrations/1764630000000-exits.ts";
 import { SnakeCaseNames } from "./naming.ts";
 import { entities } from "./tables.ts";
 import { Transaction, type Tx } from "./transaction.ts";
@@ -31,6 +33,8 @@ export interface Database {
   write<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
   /** One prepared statement in one round trip: the shortest way there and back. */
   run<Row extends object>(statement: Statement, values: readonly unknown[]): Promise<Row[]>;
+  /** Throws what is wrong with the storage: it is away, or takes no writes. */
+  ping(): Promise<void>;
   /**
    * Called whenever the database is there again after it was away. What was sent when it went may have been stored without an
    * answer.
@@ -60,7 +64,7 @@ const retries = 5;
 const connections = { transactions: 10, agents: 4, reads: 6, statements: 4 };
 const patienceMs = 60_000;
 
-/** Connects and brings the schema up to date. Throws STORAGE_UNAVAILABLE when the database does not answer. */
+/** Connects and brings the schema up to date. Errors: STORAGE_UNAVAILABLE, STORAGE_UNSUITABLE, and what its disk says. */
 export async function openDatabase(address: DatabaseAddress): Promise<Database> {
   const source = new DataSource({
     type: "postgres",
@@ -76,6 +80,7 @@ export async function openDatabase(address: DatabaseAddress): Promise<Database> 
       Moves1764350000000,
       Versions1764500000000,
       Receipts1764600000000,
+      Exits1764630000000,
     ],
     poolSize: Object.values(connections).reduce((sum, count) => sum + count, 0),
     applicationName: "decnet-master",
@@ -84,6 +89,7 @@ export async function openDatabase(address: DatabaseAddress): Promise<Database> 
     extra: { statement_timeout: 30_000, idle_in_transaction_session_timeout: 30_000, keepAlive: true },
   });
   await guarded(() => source.initialize());
+  await guarded(() => refuseOtherEncoding(source));
   await guarded(() => migrateAlone(source));
   const late = () => new AppError("STORAGE_UNAVAILABLE", "the database is too busy", { retryAfterMs: 1_000 });
   const transactions = createBounded(connections.transactions, patienceMs, late);
@@ -91,41 +97,84 @@ export async function openDatabase(address: DatabaseAddress): Promise<Database> 
   const reads = createBounded(connections.reads, patienceMs, late);
   const statements = createBounded(connections.statements, patienceMs, late);
   const listeners = new Set<() => void>();
-  const guard = createGuard(() => {
+  const { guard, wrote, isFull } = createGuard(() => {
     for (const listener of listeners) listener();
   });
   const retried = <T>(work: () => Promise<T>) => retry(() => guard(work));
   const transact = <T>(work: (tx: Tx) => Promise<T>) =>
-    retried(() => source.transaction((manager: EntityManager) => work(new Transaction(manager))));
-  const alone = new Transaction(source.manager);
+    retried(async () => {
+      let tx: Transaction | undefined;
+      const result = await source.transaction((manager: EntityManager) => {
+        tx = new Transaction(manager);
+        return work(tx);
+      });
+      wrote();
+      if (tx !== undefined) Transaction.committed(tx);
+      return result;
+    });
+  const alone = new Transaction(source.manager, true);
   return {
     transaction: (work, turn) =>
       turn === undefined ? transactions(() => transact(work)) : agents(() => transact(work), turn.signal),
     read: (work) => reads(() => guard(() => work(alone))),
     write: (work) => reads(() => retried(() => work(alone))),
     run: (statement, values) => statements(() => retried(() => runAlone(source, statement, values))),
+    async ping() {
+      const [state] = await statements(() => guard(() => runAlone<{ is_read_only: boolean }>(source, ping, [])));
+      if (state?.is_read_only === true)
+        throw new AppError("STORAGE_READ_ONLY", "the database takes no writes: it is read-only", { retryAfterMs: 1_000 });
+      // Whether there is room again, only a write can tell.
+      if (isFull()) await transactions(() => transact((tx) => runIn(tx, probe, [])));
+    },
     onReturn: (listener) => void listeners.add(listener),
     close: () => source.destroy(),
   };
 }
 
-/** Like guarded(), and notices when the database is there again. */
-function createGuard(onReturn: () => void): <T>(work: () => Promise<T>) => Promise<T> {
+interface Guard {
+  /** Like guarded(), and notices when the database is there again. */
+  guard<T>(work: () => Promise<T>): Promise<T>;
+  /** Something was stored. */
+  wrote(): void;
+  /** Whether the last write that was tried found no room. */
+  isFull(): boolean;
+}
+
+function createGuard(onReturn: () => void): Guard {
   let wasAway = false;
-  return async (work) => {
-    try {
-      const result = await guarded(work);
-      if (wasAway) {
-        wasAway = false;
-        onReturn();
+  let isFull = false;
+  return {
+    async guard(work) {
+      try {
+        const result = await guarded(work);
+        if (wasAway) {
+          wasAway = false;
+          onReturn();
+        }
+        return result;
+      } catch (error) {
+        if (isStorageUnavailable(error)) wasAway = true;
+        if (error instanceof AppError && error.reason === "STORAGE_FULL") isFull = true;
+        throw error;
       }
-      return result;
-    } catch (error) {
-      if (isStorageUnavailable(error)) wasAway = true;
-      throw error;
-    }
+    },
+    wrote() {
+      isFull = false;
+    },
+    isFull: () => isFull,
   };
 }
+
+const ping = {
+  name: "decnet-ping",
+  text: "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on' AS is_read_only",
+};
+/** Needs new room, unlike a row that fits into a page that is there, and leaves nothing. */
+const probe = {
+  name: "decnet-probe",
+  text: `CREATE TEMPORARY TABLE decnet_probe ON COMMIT DROP AS
+    SELECT string_agg(md5(number::text), '') AS filler FROM generate_series(1, 4000) AS each (number)`,
+};
 
 async function retry<T>(work: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt += 1) {
@@ -166,6 +215,15 @@ async function runOn<Row extends object>(
   return rows;
 }
 
+/** Names, settings and messages are Unicode; a database that cannot hold them would refuse changes one by one. */
+async function refuseOtherEncoding(source: DataSource): Promise<void> {
+  const [row] = await source.query<{ server_encoding: string }[]>("SHOW server_encoding");
+  const encoding = row?.server_encoding ?? "";
+  if (encoding === "UTF8") return;
+  await source.destroy();
+  throw new AppError("STORAGE_UNSUITABLE", `the database's encoding is ${encoding}; the master needs UTF8`);
+}
+
 /** Two masters that start together take turns. */
 async function migrateAlone(source: DataSource): Promise<void> {
   const runner = source.createQueryRunner();
@@ -176,48 +234,4 @@ async function migrateAlone(source: DataSource): Promise<void> {
   } finally {
     await runner.release();
   }
-}
-
-/** An error of the database itself is passed on; one that says that it is away becomes STORAGE_UNAVAILABLE. */
-async function guarded<T>(work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    if (isAway(error))
-      throw new AppError("STORAGE_UNAVAILABLE", "the database does not answer", { cause: error, retryAfterMs: 1_000 });
-    throw error;
-  }
-}
-
-/** What the driver says, without a code, of a connection that is gone; and TypeORM, when it broke within a transaction. */
-const connectionTroubles = [
-  "Connection terminated",
-  "timeout exceeded when trying to connect",
-  "Client has encountered a connection error",
-  "not queryable",
-  "Query runner already released",
-];
-
-function isAway(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
-  const state = sqlStateOf(error);
-  // Classes 08 (connection) and 57P (shut down, starting up), and the codes of the socket itself.
-  if (state !== undefined) return /^(08|57P|53300|ECONN|ENOENT|EPIPE|ETIMEDOUT)/.test(state);
-  return connectionTroubles.some((trouble) => error.message.includes(trouble));
-}
-
-export function isStorageUnavailable(error: unknown): boolean {
-  return error instanceof AppError && error.reason === "STORAGE_UNAVAILABLE";
-}
-
-function sqlStateOf(error: unknown): string | undefined {
-  return typeof error === "object" && error !== null && "code" in error && typeof error.code === "string"
-    ? error.code
-    : undefined;
-}
-
-/** The constraint that a write violated, or undefined for any other error. */
-export function violatedConstraint(error: unknown): string | undefined {
-  if (sqlStateOf(error) !== "23505") return undefined;
-  return typeof error === "object" && error !== null && "constraint" in error ? String(error.constraint) : undefined;
 }

@@ -1,4 +1,8 @@
+import type { Logger } from "@decnet/common/logging/logger";
+import { createCodec } from "./codec.ts";
 import type { Database, Tx } from "./database.ts";
+import { createOperationLog } from "./operation-log.ts";
+import { Operations } from "./tables.ts";
 import { managerOf } from "./transaction.ts";
 
 /** Operations about many deckies end with their parts. */
@@ -16,6 +20,8 @@ export interface ParentStore {
   endIn(tx: Tx, ids: readonly string[]): Promise<string[]>;
 }
 
+const codec = createCodec(Operations);
+
 /** The lock comes in a statement of its own: the next one then sees the parts that others ended meanwhile. */
 const lock = `SELECT id FROM operations WHERE decky_id IS NULL AND state IN ('pending', 'running') AND id = ANY ($1)
   ORDER BY id FOR NO KEY UPDATE`;
@@ -32,7 +38,7 @@ const end = `UPDATE operations AS parent SET finished_at = now(),
   WHERE parent.id = given.id AND parent.state IN ('pending', 'running')
     AND (parent.kind <> 'batch' OR parent.plan #>> '{batch,isClosed}' = 'true')
     AND (parent.kind <> 'decommission_host' OR counted.failed + counted.cancelled > 0)
-  RETURNING parent.id`;
+  RETURNING parent.id, parent.kind, parent.state, parent.host, parent.error, parent.created_at, parent.finished_at`;
 
 /** Only those of which no part is open are counted: an operation of ten thousand parts is not counted again for each of them. */
 const endable = `SELECT given.id FROM unnest($1::text[]) AS given (id)
@@ -43,14 +49,17 @@ const openParents = {
   text: "SELECT id FROM operations WHERE decky_id IS NULL AND state IN ('pending', 'running')",
 };
 
-export function createParentStore(database: Database): ParentStore {
+export function createParentStore(database: Database, log: Logger): ParentStore {
+  const journal = createOperationLog(log);
   const endIn: ParentStore["endIn"] = async (tx, ids) => {
     if (ids.length === 0) return [];
     const query = async <Row>(text: string, values: unknown[]): Promise<Row> => managerOf(tx).query(text, values);
     const locked = await query<{ id: string }[]>(lock, [ids]);
     const ready = await query<{ id: string }[]>(endable, [locked.map(({ id }) => id)]);
     if (ready.length === 0) return [];
-    const [ended] = await query<[{ id: string }[], number]>(end, [ready.map(({ id }) => id)]);
+    const [rows] = await query<[Record<string, unknown>[], number]>(end, [ready.map(({ id }) => id)]);
+    const ended = rows.map(codec.fromJson);
+    tx.afterwards(() => ended.forEach(journal.ended));
     return ended.map(({ id }) => id);
   };
   const open = async () => {

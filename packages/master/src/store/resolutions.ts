@@ -7,7 +7,9 @@ import type { AuditEntry } from "../model/access.ts";
 import type { Decky } from "../model/decky.ts";
 import type { OperationStep } from "../model/operation.ts";
 import { createCodec } from "./codec.ts";
-import { type Database, isStorageUnavailable, runIn, type Statement, type Tx } from "./database.ts";
+import { type Database, runIn, type Statement, type Tx } from "./database.ts";
+import { isStorageFault } from "./database-errors.ts";
+import { createOperationLog } from "./operation-log.ts";
 import { outboxLock } from "./outbox.ts";
 import type { Sealing } from "./sealing.ts";
 import { Audit, Deckies, Operations, Outbox, Revisions, Steps } from "./tables.ts";
@@ -111,7 +113,10 @@ const commit: Statement = {
 const most = 64;
 
 export function createResolutions(database: Database, sealing: Sealing, log: Logger): Resolutions {
+  const journal = createOperationLog(log);
   const tell = ({ decky, resolution }: Decision) => {
+    for (const operation of resolution.opens) journal.accepted(operation);
+    for (const operation of applyResolution({ decky }, resolution).ended) journal.ended(operation);
     if (log.isDebug) log.debug("stored", { decky: decky.name, resolution: formatResolution({ decky }, resolution) });
   };
   const valuesOf = (decisions: readonly Decision[]): unknown[] => {
@@ -143,7 +148,7 @@ export function createResolutions(database: Database, sealing: Sealing, log: Log
       most,
       keyOf: (decision) => decision.decky.id,
       // The round may have been stored without an answer: a decision that is made from what was there before is not made again.
-      mayRepeat: (error) => !isStorageUnavailable(error),
+      mayRepeat: (error) => !isStorageFault(error),
       serve: async (decisions) => {
         const stored = new Set((await database.run<{ id: string }>(commit, valuesOf(decisions))).map(({ id }) => id));
         return decisions.map((decision) => {
@@ -158,7 +163,7 @@ export function createResolutions(database: Database, sealing: Sealing, log: Log
         const part = decisions.slice(at, at + most);
         const stored = await runIn(tx, commit, valuesOf(part));
         if (stored.length !== part.length) throw new Error("a decision was stored without the lock of its decky");
-        for (const decision of part) tell(decision);
+        tx.afterwards(() => part.forEach(tell));
       }
     },
   };

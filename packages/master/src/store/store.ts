@@ -32,7 +32,7 @@ export interface Store extends Pick<Database, "transaction" | "onReturn" | "clos
   readonly refusedJoins: RefusedJoinStore;
   readonly tokens: TokenStore;
   readonly audit: AuditLog;
-  /** Throws STORAGE_UNAVAILABLE. */
+  /** Throws STORAGE_UNAVAILABLE, STORAGE_READ_ONLY, or STORAGE_FULL while the last write said so. */
   ping(): Promise<void>;
 }
 
@@ -48,8 +48,8 @@ export function createStore(database: Database, box: SecretBox, catalog: Catalog
     resolutions,
     resolver: createResolver(database, situations, resolutions),
     deckies: createDeckyStore(database, sealing),
-    operations: createOperationStore(database),
-    parents: createParentStore(database),
+    operations: createOperationStore(database, log),
+    parents: createParentStore(database, log),
     fleets: createFleetStore(database),
     events: createEventLog(database),
     hosts: createHostStore(database),
@@ -57,6 +57,6 @@ export function createStore(database: Database, box: SecretBox, catalog: Catalog
     refusedJoins: createRefusedJoinStore(database),
     tokens: createTokenStore(database),
     audit: createAuditLog(database, log),
-    ping: async () => void (await database.run({ name: "decnet-ping", text: "SELECT 1" }, [])),
+    ping: database.ping,
   };
 }

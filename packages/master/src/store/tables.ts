@@ -70,6 +70,8 @@ export const Deckies = new EntitySchema<Decky>({
     lastOperation: maybeText,
     failures: int,
     retryAt: maybeTime,
+    retryCause: text,
+    appliedIdentity: maybeJson,
     createdAt: time,
     version: int,
   },

@@ -6,9 +6,24 @@ import type { EntityManager } from "typeorm";
  */
 export class Transaction {
   readonly #manager: EntityManager;
+  readonly #afterwards: (() => void)[] = [];
 
-  constructor(manager: EntityManager) {
+  /** Alone: each statement is a transaction of its own. */
+  readonly #isAlone: boolean;
+
+  constructor(manager: EntityManager, isAlone = false) {
     this.#manager = manager;
+    this.#isAlone = isAlone;
+  }
+
+  /** What is to be said only if all of it was stored. */
+  afterwards(act: () => void): void {
+    if (this.#isAlone) act();
+    else this.#afterwards.push(act);
+  }
+
+  static committed(tx: Transaction): void {
+    for (const act of tx.#afterwards) act();
   }
 
   static managerOf(tx: Transaction): EntityManager {

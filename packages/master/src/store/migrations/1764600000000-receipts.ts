@@ -3,7 +3,8 @@ import type { MigrationInterface, QueryRunner } from "typeorm";
 function renameInReceipts(from: string, to: string): string {
   return `
     UPDATE operations SET receipt = jsonb_set(receipt, '{containers}', (
-      SELECT coalesce(jsonb_agg((container - '${from}') || jsonb_build_object('${to}', container -> '${from}') ORDER BY place), '[]')
+      SELECT coalesce(
+        jsonb_agg((container - '${from}') || jsonb_build_object('${to}', container -> '${from}') ORDER BY place), '[]')
       FROM jsonb_array_elements(receipt -> 'containers') WITH ORDINALITY AS each (container, place)))
     WHERE receipt -> 'containers' -> 0 ? '${from}'`;
 }

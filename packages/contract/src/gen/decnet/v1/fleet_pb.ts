@@ -10,6 +10,7 @@ import type { Decky, DeckyRef } from "./decky_pb.js";
 import { file_decnet_v1_decky } from "./decky_pb.js";
 import type { MutationOptions, Operation, ServiceChange } from "./operation_pb.js";
 import { file_decnet_v1_operation } from "./operation_pb.js";
+import { file_decnet_v1_range } from "./range_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_struct, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { JsonObject, Message } from "@bufbuild/protobuf";
@@ -18,7 +19,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file decnet/v1/fleet.proto.
  */
 export const file_decnet_v1_fleet: GenFile = /*@__PURE__*/
-  fileDesc("ChVkZWNuZXQvdjEvZmxlZXQucHJvdG8SCWRlY25ldC52MSKBAQoIRmxlZXRMYW4SJAoGZHJpdmVyGAEgASgOMhQuZGVjbmV0LnYxLkxhbkRyaXZlchIMCgRuYW1lGAIgASgJEg4KBnN1Ym5ldBgDIAEoCRIPCgdnYXRld2F5GAQgASgJEg4KBnBhcmVudBgFIAEoCRIQCghpcF9zdGFydBgGIAEoCSJGCg1XYW50ZWRTZXJ2aWNlEgwKBHNsdWcYASABKAkSJwoGY29uZmlnGAIgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdCLTAQoLV2FudGVkRGVja3kSDAoEbmFtZRgBIAEoCRINCgVjb3VudBgCIAEoDRIRCglhcmNoZXR5cGUYAyABKAkSKgoIc2VydmljZXMYBCADKAsyGC5kZWNuZXQudjEuV2FudGVkU2VydmljZRIKCgJpcBgFIAEoCRIOCgZkaXN0cm8YBiABKAkSEAoIaG9zdG5hbWUYByABKAkSEQoJb3NfZmFtaWx5GAggASgJEicKCXBsYWNlbWVudBgJIAEoCzIULmRlY25ldC52MS5QbGFjZW1lbnQiYQoJUGxhY2VtZW50Eg4KBGhvc3QYASABKAlIABInCgZsYWJlbHMYAiABKAsyFS5kZWNuZXQudjEuSG9zdExhYmVsc0gAEhIKCGJhbGFuY2VkGAMgASgISABCBwoFd2hlcmUibgoKSG9zdExhYmVscxIxCgZsYWJlbHMYASADKAsyIS5kZWNuZXQudjEuSG9zdExhYmVscy5MYWJlbHNFbnRyeRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIuMBCgtXYW50ZWRGbGVldBIgCgNsYW4YASABKAsyEy5kZWNuZXQudjEuRmxlZXRMYW4SLAoMZHJpZnRfcG9saWN5GAIgASgOMhYuZGVjbmV0LnYxLkRyaWZ0UG9saWN5EicKB2RlY2tpZXMYAyADKAsyFi5kZWNuZXQudjEuV2FudGVkRGVja3kSLwoRZGVmYXVsdF9wbGFjZW1lbnQYBCABKAsyFC5kZWNuZXQudjEuUGxhY2VtZW50EioKC21vdmVfcG9saWN5GAUgASgOMhUuZGVjbmV0LnYxLk1vdmVQb2xpY3kiZwoRQXBwbHlGbGVldFJlcXVlc3QSJQoFZmxlZXQYASABKAsyFi5kZWNuZXQudjEuV2FudGVkRmxlZXQSKwoHb3B0aW9ucxgCIAEoCzIaLmRlY25ldC52MS5NdXRhdGlvbk9wdGlvbnMiPQoSQXBwbHlGbGVldFJlc3BvbnNlEicKCW9wZXJhdGlvbhgBIAEoCzIULmRlY25ldC52MS5PcGVyYXRpb24iSwoSTGlzdERlY2tpZXNSZXF1ZXN0Eg4KBmZpbHRlchgBIAEoCRIRCglwYWdlX3NpemUYAiABKA0SEgoKcGFnZV90b2tlbhgDIAEoCSK8AQoTTGlzdERlY2tpZXNSZXNwb25zZRIhCgdkZWNraWVzGAEgAygLMhAuZGVjbmV0LnYxLkRlY2t5EjoKBmNvdW50cxgCIAMoCzIqLmRlY25ldC52MS5MaXN0RGVja2llc1Jlc3BvbnNlLkNvdW50c0VudHJ5EhcKD25leHRfcGFnZV90b2tlbhgDIAEoCRotCgtDb3VudHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKA06AjgBIjUKD0dldERlY2t5UmVxdWVzdBIiCgVkZWNreRgBIAEoCzITLmRlY25ldC52MS5EZWNreVJlZiIzChBHZXREZWNreVJlc3BvbnNlEh8KBWRlY2t5GAEgASgLMhAuZGVjbmV0LnYxLkRlY2t5IrkBCghSZXZpc2lvbhIOCgZudW1iZXIYASABKA0SLgoKY3JlYXRlZF9hdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFYWN0b3IYAyABKAkSDgoGcmVhc29uGAQgASgJEhEKCW9wZXJhdGlvbhgFIAEoCRIQCghzZXJ2aWNlcxgGIAMoCRIpCgdjaGFuZ2VzGAcgAygLMhguZGVjbmV0LnYxLlNlcnZpY2VDaGFuZ2UirQEKFExpc3RSZXZpc2lvbnNSZXF1ZXN0EiIKBWRlY2t5GAEgASgLMhMuZGVjbmV0LnYxLkRlY2t5UmVmEhEKCXBhZ2Vfc2l6ZRgCIAEoDRISCgpwYWdlX3Rva2VuGAMgASgJEhUKCHJldmlzaW9uGAQgASgNSACIAQESFwoKY29tcGFyZV90bxgFIAEoDUgBiAEBQgsKCV9yZXZpc2lvbkINCgtfY29tcGFyZV90byJYChVMaXN0UmV2aXNpb25zUmVzcG9uc2USJgoJcmV2aXNpb25zGAEgAygLMhMuZGVjbmV0LnYxLlJldmlzaW9uEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSKMAQoWUmVzdG9yZVJldmlzaW9uUmVxdWVzdBIiCgVkZWNreRgBIAEoCzITLmRlY25ldC52MS5EZWNreVJlZhIQCghyZXZpc2lvbhgCIAEoDRIPCgdzZXJ2aWNlGAMgASgJEisKB29wdGlvbnMYBCABKAsyGi5kZWNuZXQudjEuTXV0YXRpb25PcHRpb25zIkIKF1Jlc3RvcmVSZXZpc2lvblJlc3BvbnNlEicKCW9wZXJhdGlvbhgBIAEoCzIULmRlY25ldC52MS5PcGVyYXRpb24iZwoUVGVhcmRvd25EZWNreVJlcXVlc3QSIgoFZGVja3kYASABKAsyEy5kZWNuZXQudjEuRGVja3lSZWYSKwoHb3B0aW9ucxgCIAEoCzIaLmRlY25ldC52MS5NdXRhdGlvbk9wdGlvbnMiQAoVVGVhcmRvd25EZWNreVJlc3BvbnNlEicKCW9wZXJhdGlvbhgBIAEoCzIULmRlY25ldC52MS5PcGVyYXRpb24iQwoUVGVhcmRvd25GbGVldFJlcXVlc3QSKwoHb3B0aW9ucxgBIAEoCzIaLmRlY25ldC52MS5NdXRhdGlvbk9wdGlvbnMiQAoVVGVhcmRvd25GbGVldFJlc3BvbnNlEicKCW9wZXJhdGlvbhgBIAEoCzIULmRlY25ldC52MS5PcGVyYXRpb24iZgoRU3RyZWFtTG9nc1JlcXVlc3QSIgoFZGVja3kYASABKAsyEy5kZWNuZXQudjEuRGVja3lSZWYSDwoHc2VydmljZRgCIAEoCRIOCgZmb2xsb3cYAyABKAgSDAoEdGFpbBgEIAEoDSI3ChJTdHJlYW1Mb2dzUmVzcG9uc2USIQoFbGluZXMYASADKAsyEi5kZWNuZXQudjEuTG9nTGluZSJgCgdMb2dMaW5lEiYKAmF0GAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdzZXJ2aWNlGAIgASgJEg4KBnN0cmVhbRgDIAEoCRIMCgR0ZXh0GAQgASgJKm0KCUxhbkRyaXZlchIaChZMQU5fRFJJVkVSX1VOU1BFQ0lGSUVEEAASFQoRTEFOX0RSSVZFUl9CUklER0UQARIWChJMQU5fRFJJVkVSX01BQ1ZMQU4QAhIVChFMQU5fRFJJVkVSX0lQVkxBThADKl0KC0RyaWZ0UG9saWN5EhwKGERSSUZUX1BPTElDWV9VTlNQRUNJRklFRBAAEhcKE0RSSUZUX1BPTElDWV9SRVBBSVIQARIXChNEUklGVF9QT0xJQ1lfUkVQT1JUEAIqYQoKTW92ZVBvbGljeRIbChdNT1ZFX1BPTElDWV9VTlNQRUNJRklFRBAAEhwKGE1PVkVfUE9MSUNZX1JFTU9WRV9GSVJTVBABEhgKFE1PVkVfUE9MSUNZX0tFRVBfT0xEEAIyngUKDEZsZWV0U2VydmljZRJJCgpBcHBseUZsZWV0EhwuZGVjbmV0LnYxLkFwcGx5RmxlZXRSZXF1ZXN0Gh0uZGVjbmV0LnYxLkFwcGx5RmxlZXRSZXNwb25zZRJRCgtMaXN0RGVja2llcxIdLmRlY25ldC52MS5MaXN0RGVja2llc1JlcXVlc3QaHi5kZWNuZXQudjEuTGlzdERlY2tpZXNSZXNwb25zZSIDkAIBEkgKCEdldERlY2t5EhouZGVjbmV0LnYxLkdldERlY2t5UmVxdWVzdBobLmRlY25ldC52MS5HZXREZWNreVJlc3BvbnNlIgOQAgESVwoNTGlzdFJldmlzaW9ucxIfLmRlY25ldC52MS5MaXN0UmV2aXNpb25zUmVxdWVzdBogLmRlY25ldC52MS5MaXN0UmV2aXNpb25zUmVzcG9uc2UiA5ACARJYCg9SZXN0b3JlUmV2aXNpb24SIS5kZWNuZXQudjEuUmVzdG9yZVJldmlzaW9uUmVxdWVzdBoiLmRlY25ldC52MS5SZXN0b3JlUmV2aXNpb25SZXNwb25zZRJSCg1UZWFyZG93bkRlY2t5Eh8uZGVjbmV0LnYxLlRlYXJkb3duRGVja3lSZXF1ZXN0GiAuZGVjbmV0LnYxLlRlYXJkb3duRGVja3lSZXNwb25zZRJSCg1UZWFyZG93bkZsZWV0Eh8uZGVjbmV0LnYxLlRlYXJkb3duRmxlZXRSZXF1ZXN0GiAuZGVjbmV0LnYxLlRlYXJkb3duRmxlZXRSZXNwb25zZRJLCgpTdHJlYW1Mb2dzEhwuZGVjbmV0LnYxLlN0cmVhbUxvZ3NSZXF1ZXN0Gh0uZGVjbmV0LnYxLlN0cmVhbUxvZ3NSZXNwb25zZTABYgZwcm90bzM", [file_decnet_v1_decky, file_decnet_v1_operation, file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("ChVkZWNuZXQvdjEvZmxlZXQucHJvdG8SCWRlY25ldC52MSKBAQoIRmxlZXRMYW4SJAoGZHJpdmVyGAEgASgOMhQuZGVjbmV0LnYxLkxhbkRyaXZlchIMCgRuYW1lGAIgASgJEg4KBnN1Ym5ldBgDIAEoCRIPCgdnYXRld2F5GAQgASgJEg4KBnBhcmVudBgFIAEoCRIQCghpcF9zdGFydBgGIAEoCSJGCg1XYW50ZWRTZXJ2aWNlEgwKBHNsdWcYASABKAkSJwoGY29uZmlnGAIgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdCLcAQoLV2FudGVkRGVja3kSDAoEbmFtZRgBIAEoCRIWCgVjb3VudBgCIAEoDUIHorsYAxDoBxIRCglhcmNoZXR5cGUYAyABKAkSKgoIc2VydmljZXMYBCADKAsyGC5kZWNuZXQudjEuV2FudGVkU2VydmljZRIKCgJpcBgFIAEoCRIOCgZkaXN0cm8YBiABKAkSEAoIaG9zdG5hbWUYByABKAkSEQoJb3NfZmFtaWx5GAggASgJEicKCXBsYWNlbWVudBgJIAEoCzIULmRlY25ldC52MS5QbGFjZW1lbnQiYQoJUGxhY2VtZW50Eg4KBGhvc3QYASABKAlIABInCgZsYWJlbHMYAiABKAsyFS5kZWNuZXQudjEuSG9zdExhYmVsc0gAEhIKCGJhbGFuY2VkGAMgASgISABCBwoFd2hlcmUibgoKSG9zdExhYmVscxIxCgZsYWJlbHMYASADKAsyIS5kZWNuZXQudjEuSG9zdExhYmVscy5MYWJlbHNFbnRyeRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIuMBCgtXYW50ZWRGbGVldBIgCgNsYW4YASABKAsyEy5kZWNuZXQudjEuRmxlZXRMYW4SLAoMZHJpZnRfcG9saWN5GAIgASgOMhYuZGVjbmV0LnYxLkRyaWZ0UG9saWN5EicKB2RlY2tpZXMYAyADKAsyFi5kZWNuZXQudjEuV2FudGVkRGVja3kSLwoRZGVmYXVsdF9wbGFjZW1lbnQYBCABKAsyFC5kZWNuZXQudjEuUGxhY2VtZW50EioKC21vdmVfcG9saWN5GAUgASgOMhUuZGVjbmV0LnYxLk1vdmVQb2xpY3kiZwoRQXBwbHlGbGVldFJlcXVlc3QSJQoFZmxlZXQYASABKAsyFi5kZWNuZXQudjEuV2FudGVkRmxlZXQSKwoHb3B0aW9ucxgCIAEoCzIaLmRlY25ldC52MS5NdXRhdGlvbk9wdGlvbnMiPQoSQXBwbHlGbGVldFJlc3BvbnNlEicKCW9wZXJhdGlvbhgBIAEoCzIULmRlY25ldC52MS5PcGVyYXRpb24iEQoPR2V0RmxlZXRSZXF1ZXN0IjkKEEdldEZsZWV0UmVzcG9uc2USJQoFZmxlZXQYASABKAsyFi5kZWNuZXQudjEuV2FudGVkRmxlZXQiVAoSTGlzdERlY2tpZXNSZXF1ZXN0Eg4KBmZpbHRlchgBIAEoCRIaCglwYWdlX3NpemUYAiABKA1CB6K7GAMQ6AcSEgoKcGFnZV90b2tlbhgDIAEoCSK8AQoTTGlzdERlY2tpZXNSZXNwb25zZRIhCgdkZWNraWVzGAEgAygLMhAuZGVjbmV0LnYxLkRlY2t5EjoKBmNvdW50cxgCIAMoCzIqLmRlY25ldC52MS5MaXN0RGVja2llc1Jlc3BvbnNlLkNvdW50c0VudHJ5EhcKD25leHRfcGFnZV90b2tlbhgDIAEoCRotCgtDb3VudHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKA06AjgBIjUKD0dldERlY2t5UmVxdWVzdBIiCgVkZWNreRgBIAEoCzITLmRlY25ldC52MS5EZWNreVJlZiIzChBHZXREZWNreVJlc3BvbnNlEh8KBWRlY2t5GAEgASgLMhAuZGVjbmV0LnYxLkRlY2t5IrkBCghSZXZpc2lvbhIOCgZudW1iZXIYASABKA0SLgoKY3JlYXRlZF9hdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFYWN0b3IYAyABKAkSDgoGcmVhc29uGAQgASgJEhEKCW9wZXJhdGlvbhgFIAEoCRIQCghzZXJ2aWNlcxgGIAMoCRIpCgdjaGFuZ2VzGAcgAygLMhguZGVjbmV0LnYxLlNlcnZpY2VDaGFuZ2UizgEKFExpc3RSZXZpc2lvbnNSZXF1ZXN0EiIKBWRlY2t5GAEgASgLMhMuZGVjbmV0LnYxLkRlY2t5UmVmEhoKCXBhZ2Vfc2l6ZRgCIAEoDUIHorsYAxDoBxISCgpwYWdlX3Rva2VuGAMgASgJEiEKCHJldmlzaW9uGAQgASgNQgqiuxgGEP////8HSACIAQESIwoKY29tcGFyZV90bxgFIAEoDUIKorsYBhD/////B0gBiAEBQgsKCV9yZXZpc2lvbkINCgtfY29tcGFyZV90byJYChVMaXN0UmV2aXNpb25zUmVzcG9uc2USJgoJcmV2aXNpb25zGAEgAygLMhMuZGVjbmV0LnYxLlJldmlzaW9uEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSKYAQoWUmVzdG9yZVJldmlzaW9uUmVxdWVzdBIiCgVkZWNreRgBIAEoCzITLmRlY25ldC52MS5EZWNreVJlZhIcCghyZXZpc2lvbhgCIAEoDUIKorsYBhD/////BxIPCgdzZXJ2aWNlGAMgASgJEisKB29wdGlvbnMYBCABKAsyGi5kZWNuZXQudjEuTXV0YXRpb25PcHRpb25zIkIKF1Jlc3RvcmVSZXZpc2lvblJlc3BvbnNlEicKCW9wZXJhdGlvbhgBIAEoCzIULmRlY25ldC52MS5PcGVyYXRpb24iZwoUVGVhcmRvd25EZWNreVJlcXVlc3QSIgoFZGVja3kYASABKAsyEy5kZWNuZXQudjEuRGVja3lSZWYSKwoHb3B0aW9ucxgCIAEoCzIaLmRlY25ldC52MS5NdXRhdGlvbk9wdGlvbnMiQAoVVGVhcmRvd25EZWNreVJlc3BvbnNlEicKCW9wZXJhdGlvbhgBIAEoCzIULmRlY25ldC52MS5PcGVyYXRpb24iQwoUVGVhcmRvd25GbGVldFJlcXVlc3QSKwoHb3B0aW9ucxgBIAEoCzIaLmRlY25ldC52MS5NdXRhdGlvbk9wdGlvbnMiQAoVVGVhcmRvd25GbGVldFJlc3BvbnNlEicKCW9wZXJhdGlvbhgBIAEoCzIULmRlY25ldC52MS5PcGVyYXRpb24ibwoRU3RyZWFtTG9nc1JlcXVlc3QSIgoFZGVja3kYASABKAsyEy5kZWNuZXQudjEuRGVja3lSZWYSDwoHc2VydmljZRgCIAEoCRIOCgZmb2xsb3cYAyABKAgSFQoEdGFpbBgEIAEoDUIHorsYAxCQTiI3ChJTdHJlYW1Mb2dzUmVzcG9uc2USIQoFbGluZXMYASADKAsyEi5kZWNuZXQudjEuTG9nTGluZSKOAQoHTG9nTGluZRImCgJhdBgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHc2VydmljZRgCIAEoCRIOCgZzdHJlYW0YAyABKAkSDAoEdGV4dBgEIAEoCRIRCgljb250YWluZXIYBSABKAkSGQoRY29udGFpbmVyX2NoYW5nZWQYBiABKAgqbQoJTGFuRHJpdmVyEhoKFkxBTl9EUklWRVJfVU5TUEVDSUZJRUQQABIVChFMQU5fRFJJVkVSX0JSSURHRRABEhYKEkxBTl9EUklWRVJfTUFDVkxBThACEhUKEUxBTl9EUklWRVJfSVBWTEFOEAMqXQoLRHJpZnRQb2xpY3kSHAoYRFJJRlRfUE9MSUNZX1VOU1BFQ0lGSUVEEAASFwoTRFJJRlRfUE9MSUNZX1JFUEFJUhABEhcKE0RSSUZUX1BPTElDWV9SRVBPUlQQAiphCgpNb3ZlUG9saWN5EhsKF01PVkVfUE9MSUNZX1VOU1BFQ0lGSUVEEAASHAoYTU9WRV9QT0xJQ1lfUkVNT1ZFX0ZJUlNUEAESGAoUTU9WRV9QT0xJQ1lfS0VFUF9PTEQQAjLoBQoMRmxlZXRTZXJ2aWNlEkkKCkFwcGx5RmxlZXQSHC5kZWNuZXQudjEuQXBwbHlGbGVldFJlcXVlc3QaHS5kZWNuZXQudjEuQXBwbHlGbGVldFJlc3BvbnNlEkgKCEdldEZsZWV0EhouZGVjbmV0LnYxLkdldEZsZWV0UmVxdWVzdBobLmRlY25ldC52MS5HZXRGbGVldFJlc3BvbnNlIgOQAgESUQoLTGlzdERlY2tpZXMSHS5kZWNuZXQudjEuTGlzdERlY2tpZXNSZXF1ZXN0Gh4uZGVjbmV0LnYxLkxpc3REZWNraWVzUmVzcG9uc2UiA5ACARJICghHZXREZWNreRIaLmRlY25ldC52MS5HZXREZWNreVJlcXVlc3QaGy5kZWNuZXQudjEuR2V0RGVja3lSZXNwb25zZSIDkAIBElcKDUxpc3RSZXZpc2lvbnMSHy5kZWNuZXQudjEuTGlzdFJldmlzaW9uc1JlcXVlc3QaIC5kZWNuZXQudjEuTGlzdFJldmlzaW9uc1Jlc3BvbnNlIgOQAgESWAoPUmVzdG9yZVJldmlzaW9uEiEuZGVjbmV0LnYxLlJlc3RvcmVSZXZpc2lvblJlcXVlc3QaIi5kZWNuZXQudjEuUmVzdG9yZVJldmlzaW9uUmVzcG9uc2USUgoNVGVhcmRvd25EZWNreRIfLmRlY25ldC52MS5UZWFyZG93bkRlY2t5UmVxdWVzdBogLmRlY25ldC52MS5UZWFyZG93bkRlY2t5UmVzcG9uc2USUgoNVGVhcmRvd25GbGVldBIfLmRlY25ldC52MS5UZWFyZG93bkZsZWV0UmVxdWVzdBogLmRlY25ldC52MS5UZWFyZG93bkZsZWV0UmVzcG9uc2USSwoKU3RyZWFtTG9ncxIcLmRlY25ldC52MS5TdHJlYW1Mb2dzUmVxdWVzdBodLmRlY25ldC52MS5TdHJlYW1Mb2dzUmVzcG9uc2UwAWIGcHJvdG8z", [file_decnet_v1_decky, file_decnet_v1_operation, file_decnet_v1_range, file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
  * The flat network of the fleet.
@@ -306,6 +307,38 @@ export const ApplyFleetResponseSchema: GenMessage<ApplyFleetResponse> = /*@__PUR
   messageDesc(file_decnet_v1_fleet, 7);
 
 /**
+ * @generated from message decnet.v1.GetFleetRequest
+ */
+export type GetFleetRequest = Message<"decnet.v1.GetFleetRequest"> & {
+};
+
+/**
+ * Describes the message decnet.v1.GetFleetRequest.
+ * Use `create(GetFleetRequestSchema)` to create a new message.
+ */
+export const GetFleetRequestSchema: GenMessage<GetFleetRequest> = /*@__PURE__*/
+  messageDesc(file_decnet_v1_fleet, 8);
+
+/**
+ * @generated from message decnet.v1.GetFleetResponse
+ */
+export type GetFleetResponse = Message<"decnet.v1.GetFleetResponse"> & {
+  /**
+   * Unset when no fleet was ever applied.
+   *
+   * @generated from field: decnet.v1.WantedFleet fleet = 1;
+   */
+  fleet?: WantedFleet | undefined;
+};
+
+/**
+ * Describes the message decnet.v1.GetFleetResponse.
+ * Use `create(GetFleetResponseSchema)` to create a new message.
+ */
+export const GetFleetResponseSchema: GenMessage<GetFleetResponse> = /*@__PURE__*/
+  messageDesc(file_decnet_v1_fleet, 9);
+
+/**
  * @generated from message decnet.v1.ListDeckiesRequest
  */
 export type ListDeckiesRequest = Message<"decnet.v1.ListDeckiesRequest"> & {
@@ -334,7 +367,7 @@ export type ListDeckiesRequest = Message<"decnet.v1.ListDeckiesRequest"> & {
  * Use `create(ListDeckiesRequestSchema)` to create a new message.
  */
 export const ListDeckiesRequestSchema: GenMessage<ListDeckiesRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 8);
+  messageDesc(file_decnet_v1_fleet, 10);
 
 /**
  * @generated from message decnet.v1.ListDeckiesResponse
@@ -363,7 +396,7 @@ export type ListDeckiesResponse = Message<"decnet.v1.ListDeckiesResponse"> & {
  * Use `create(ListDeckiesResponseSchema)` to create a new message.
  */
 export const ListDeckiesResponseSchema: GenMessage<ListDeckiesResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 9);
+  messageDesc(file_decnet_v1_fleet, 11);
 
 /**
  * @generated from message decnet.v1.GetDeckyRequest
@@ -380,7 +413,7 @@ export type GetDeckyRequest = Message<"decnet.v1.GetDeckyRequest"> & {
  * Use `create(GetDeckyRequestSchema)` to create a new message.
  */
 export const GetDeckyRequestSchema: GenMessage<GetDeckyRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 10);
+  messageDesc(file_decnet_v1_fleet, 12);
 
 /**
  * @generated from message decnet.v1.GetDeckyResponse
@@ -397,7 +430,7 @@ export type GetDeckyResponse = Message<"decnet.v1.GetDeckyResponse"> & {
  * Use `create(GetDeckyResponseSchema)` to create a new message.
  */
 export const GetDeckyResponseSchema: GenMessage<GetDeckyResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 11);
+  messageDesc(file_decnet_v1_fleet, 13);
 
 /**
  * @generated from message decnet.v1.Revision
@@ -448,7 +481,7 @@ export type Revision = Message<"decnet.v1.Revision"> & {
  * Use `create(RevisionSchema)` to create a new message.
  */
 export const RevisionSchema: GenMessage<Revision> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 12);
+  messageDesc(file_decnet_v1_fleet, 14);
 
 /**
  * @generated from message decnet.v1.ListRevisionsRequest
@@ -487,7 +520,7 @@ export type ListRevisionsRequest = Message<"decnet.v1.ListRevisionsRequest"> & {
  * Use `create(ListRevisionsRequestSchema)` to create a new message.
  */
 export const ListRevisionsRequestSchema: GenMessage<ListRevisionsRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 13);
+  messageDesc(file_decnet_v1_fleet, 15);
 
 /**
  * @generated from message decnet.v1.ListRevisionsResponse
@@ -509,7 +542,7 @@ export type ListRevisionsResponse = Message<"decnet.v1.ListRevisionsResponse"> &
  * Use `create(ListRevisionsResponseSchema)` to create a new message.
  */
 export const ListRevisionsResponseSchema: GenMessage<ListRevisionsResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 14);
+  messageDesc(file_decnet_v1_fleet, 16);
 
 /**
  * @generated from message decnet.v1.RestoreRevisionRequest
@@ -543,7 +576,7 @@ export type RestoreRevisionRequest = Message<"decnet.v1.RestoreRevisionRequest">
  * Use `create(RestoreRevisionRequestSchema)` to create a new message.
  */
 export const RestoreRevisionRequestSchema: GenMessage<RestoreRevisionRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 15);
+  messageDesc(file_decnet_v1_fleet, 17);
 
 /**
  * @generated from message decnet.v1.RestoreRevisionResponse
@@ -560,7 +593,7 @@ export type RestoreRevisionResponse = Message<"decnet.v1.RestoreRevisionResponse
  * Use `create(RestoreRevisionResponseSchema)` to create a new message.
  */
 export const RestoreRevisionResponseSchema: GenMessage<RestoreRevisionResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 16);
+  messageDesc(file_decnet_v1_fleet, 18);
 
 /**
  * @generated from message decnet.v1.TeardownDeckyRequest
@@ -582,7 +615,7 @@ export type TeardownDeckyRequest = Message<"decnet.v1.TeardownDeckyRequest"> & {
  * Use `create(TeardownDeckyRequestSchema)` to create a new message.
  */
 export const TeardownDeckyRequestSchema: GenMessage<TeardownDeckyRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 17);
+  messageDesc(file_decnet_v1_fleet, 19);
 
 /**
  * @generated from message decnet.v1.TeardownDeckyResponse
@@ -599,7 +632,7 @@ export type TeardownDeckyResponse = Message<"decnet.v1.TeardownDeckyResponse"> &
  * Use `create(TeardownDeckyResponseSchema)` to create a new message.
  */
 export const TeardownDeckyResponseSchema: GenMessage<TeardownDeckyResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 18);
+  messageDesc(file_decnet_v1_fleet, 20);
 
 /**
  * @generated from message decnet.v1.TeardownFleetRequest
@@ -616,7 +649,7 @@ export type TeardownFleetRequest = Message<"decnet.v1.TeardownFleetRequest"> & {
  * Use `create(TeardownFleetRequestSchema)` to create a new message.
  */
 export const TeardownFleetRequestSchema: GenMessage<TeardownFleetRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 19);
+  messageDesc(file_decnet_v1_fleet, 21);
 
 /**
  * @generated from message decnet.v1.TeardownFleetResponse
@@ -633,7 +666,7 @@ export type TeardownFleetResponse = Message<"decnet.v1.TeardownFleetResponse"> &
  * Use `create(TeardownFleetResponseSchema)` to create a new message.
  */
 export const TeardownFleetResponseSchema: GenMessage<TeardownFleetResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 20);
+  messageDesc(file_decnet_v1_fleet, 22);
 
 /**
  * @generated from message decnet.v1.StreamLogsRequest
@@ -652,6 +685,9 @@ export type StreamLogsRequest = Message<"decnet.v1.StreamLogsRequest"> & {
   service: string;
 
   /**
+   * Goes on when the service is restarted, created again, or removed and added again, without a gap. Ends a minute after the
+   * service was removed, and with the decky.
+   *
    * @generated from field: bool follow = 3;
    */
   follow: boolean;
@@ -669,7 +705,7 @@ export type StreamLogsRequest = Message<"decnet.v1.StreamLogsRequest"> & {
  * Use `create(StreamLogsRequestSchema)` to create a new message.
  */
 export const StreamLogsRequestSchema: GenMessage<StreamLogsRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 21);
+  messageDesc(file_decnet_v1_fleet, 23);
 
 /**
  * A heartbeat has no lines.
@@ -688,7 +724,7 @@ export type StreamLogsResponse = Message<"decnet.v1.StreamLogsResponse"> & {
  * Use `create(StreamLogsResponseSchema)` to create a new message.
  */
 export const StreamLogsResponseSchema: GenMessage<StreamLogsResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 22);
+  messageDesc(file_decnet_v1_fleet, 24);
 
 /**
  * @generated from message decnet.v1.LogLine
@@ -717,6 +753,21 @@ export type LogLine = Message<"decnet.v1.LogLine"> & {
    * @generated from field: string text = 4;
    */
   text: string;
+
+  /**
+   * The id of the container that wrote it.
+   *
+   * @generated from field: string container = 5;
+   */
+  container: string;
+
+  /**
+   * Not written by the service: from here on the lines come from another container, `container`, because the service was created
+   * again. `text` says so.
+   *
+   * @generated from field: bool container_changed = 6;
+   */
+  containerChanged: boolean;
 };
 
 /**
@@ -724,7 +775,7 @@ export type LogLine = Message<"decnet.v1.LogLine"> & {
  * Use `create(LogLineSchema)` to create a new message.
  */
 export const LogLineSchema: GenMessage<LogLine> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 23);
+  messageDesc(file_decnet_v1_fleet, 25);
 
 /**
  * @generated from enum decnet.v1.LanDriver
@@ -834,6 +885,16 @@ export const FleetService: GenService<{
     methodKind: "unary";
     input: typeof ApplyFleetRequestSchema;
     output: typeof ApplyFleetResponseSchema;
+  },
+  /**
+   * The fleet as it is wanted now, without secrets. Applied again it changes nothing: secrets that are not named stay.
+   *
+   * @generated from rpc decnet.v1.FleetService.GetFleet
+   */
+  getFleet: {
+    methodKind: "unary";
+    input: typeof GetFleetRequestSchema;
+    output: typeof GetFleetResponseSchema;
   },
   /**
    * @generated from rpc decnet.v1.FleetService.ListDeckies

@@ -1,0 +1,49 @@
+import { Code, ConnectError, type ContextValues, type Interceptor } from "@connectrpc/connect";
+import { AppError } from "../errors/app-error.ts";
+import type { Logger } from "../logging/logger.ts";
+import { OperationFailed } from "./errors.ts";
+import { kPeer } from "./peer.ts";
+
+const longestMessage = 300;
+/** The end of a call that is no refusal: the caller went away, or a defect, which was logged with its cause. */
+const silent = new Set([Code.Canceled, Code.Internal]);
+
+/**
+ * A line for each call that is refused, with the reason that the caller got. It stands outside the interceptor that translates
+ * errors. A change that was accepted and failed is no refusal.
+ */
+export function createRefusalLog(log: Logger, callerOf: (values: ContextValues) => string): Interceptor {
+  return (next) => async (request) => {
+    const note = (error: unknown) => {
+      const failure = ConnectError.from(error);
+      if (silent.has(failure.code) || failure.cause instanceof OperationFailed) return;
+      const caller = callerOf(request.contextValues);
+      log.info("a call was refused", {
+        method: `${request.service.typeName}/${request.method.name}`,
+        reason: failure.cause instanceof AppError ? failure.cause.reason : Code[failure.code],
+        message: failure.rawMessage.slice(0, longestMessage),
+        ...(caller === "" ? {} : { caller }),
+        address: request.contextValues.get(kPeer).address,
+      });
+    };
+    try {
+      const response = await next(request);
+      if (!response.stream) return response;
+      const messages = response.message;
+      return {
+        ...response,
+        message: (async function* () {
+          try {
+            yield* messages;
+          } catch (error) {
+            note(error);
+            throw error;
+          }
+        })(),
+      };
+    } catch (error) {
+      note(error);
+      throw error;
+    }
+  };
+}

@@ -1,0 +1,43 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { createReadiness } from "./readiness.ts";
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
+const well = async () => undefined;
+const ill = (message: string) => () => Promise.reject(new Error(message));
+const never = () => new Promise(() => undefined);
+
+function open(parts: Partial<Parameters<typeof createReadiness>[0]> = {}) {
+  return createReadiness({ database: well, engine: well, isStopping: () => false, ...parts });
+}
+
+describe("a master is", () => {
+  it.each([
+    ["ready when all is well", {}, true, { database: "ok", engine: "ok" }],
+    ["not ready without its database", { database: ill("full") }, false, { database: "full", engine: "ok" }],
+    ["ready without its own engine", { engine: ill("away") }, true, { database: "ok", engine: "away" }],
+    ["not ready when it is told to stop", { isStopping: () => true }, false, { database: "ok", engine: "ok" }],
+  ])("%s", async (_, parts, isReady, said) => {
+    const readiness = open(parts);
+    expect(await readiness.now()).toEqual({ isReady, parts: said });
+    expect(readiness.isReady()).toBe(isReady);
+  });
+
+  it("not ready, within seconds, when its database returns nothing", async () => {
+    const readiness = open({ database: never });
+    const asked = readiness.now();
+    await vi.advanceTimersByTimeAsync(3_000);
+    expect(await asked).toEqual({ isReady: false, parts: { database: "no answer within 3 s", engine: "ok" } });
+  });
+});
+
+it("many who ask at once are one look, and it is new after a second", async () => {
+  const database = vi.fn(well);
+  const readiness = open({ database });
+  await Promise.all(Array.from({ length: 600 }, readiness.now));
+  expect(database).toHaveBeenCalledTimes(1);
+  await vi.advanceTimersByTimeAsync(1_001);
+  await readiness.now();
+  expect(database).toHaveBeenCalledTimes(2);
+});

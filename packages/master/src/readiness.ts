@@ -1,0 +1,67 @@
+import { setTimeout as delay } from "node:timers/promises";
+
+/** What a master needs to work; a part that is not `ok` says what is wrong with it. */
+export interface ReadinessState {
+  /** Whether calls can be served: the database takes what they want stored. */
+  readonly isReady: boolean;
+  /** The engine of the master's own host: without it its deckies wait, and workers have their control plane all the same. */
+  readonly parts: { readonly database: string; readonly engine: string };
+}
+
+/** The one verdict for `/readyz` and the health service. */
+export interface Readiness {
+  /** As it was at most a second ago. Concurrent callers share one look; never takes longer than a few seconds. */
+  now(): Promise<ReadinessState>;
+  /** By the last look. */
+  isReady(): boolean;
+  /** Looks again and again until aborted. */
+  watch(signal: AbortSignal): Promise<void>;
+}
+
+export interface ReadinessOptions {
+  readonly database: () => Promise<unknown>;
+  readonly engine: () => Promise<unknown>;
+  readonly isStopping: () => boolean;
+}
+
+const freshMs = 1_000;
+const patienceMs = 3_000;
+const everyMs = 2_000;
+
+export function createReadiness({ database, engine, isStopping }: ReadinessOptions): Readiness {
+  let looking: Promise<ReadinessState> | undefined;
+  let lookedAt = Number.NEGATIVE_INFINITY;
+  let wasReady = true;
+  const look = async (): Promise<ReadinessState> => {
+    const [ofDatabase, ofEngine] = await Promise.all([judge(database), judge(engine)]);
+    wasReady = ofDatabase === "ok";
+    return { isReady: wasReady && !isStopping(), parts: { database: ofDatabase, engine: ofEngine } };
+  };
+  const now = (): Promise<ReadinessState> => {
+    if (looking === undefined || performance.now() - lookedAt > freshMs) {
+      lookedAt = performance.now();
+      looking = look();
+    }
+    return looking;
+  };
+  return {
+    now,
+    isReady: () => wasReady && !isStopping(),
+    async watch(signal) {
+      while (!signal.aborted) {
+        await now();
+        await delay(everyMs, undefined, { signal }).catch(() => undefined);
+      }
+    },
+  };
+}
+
+async function judge(ask: () => Promise<unknown>): Promise<string> {
+  const waiting = new AbortController();
+  const late = delay(patienceMs, `no answer within ${patienceMs / 1_000} s`, { signal: waiting.signal }).catch(() => "");
+  const asked = ask().then(
+    () => "ok",
+    (error: unknown) => (error instanceof Error ? error.message : String(error)),
+  );
+  return Promise.race([asked, late]).finally(() => waiting.abort());
+}

@@ -121,7 +121,7 @@ export function createMemoryEngine({ catalog, instance, hooks = {} }: MemoryEngi
       options.signal.throwIfAborted();
       if (refusal !== undefined) {
         await options.onStep({ kind: "failed", step, at: new Date(), ...refusal });
-        return { step, ...refusal };
+        return { step, reason: "APPLY_FAILED", ...refusal };
       }
       put(targetKey(target), act(target, step));
       await options.onStep({ kind: "succeeded", step, at: new Date() });

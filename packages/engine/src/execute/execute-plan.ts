@@ -10,7 +10,7 @@ import type { LanUse } from "./lan-use.ts";
 import type { MadeStore } from "./made-containers.ts";
 import { pruneSecrets, removeProject, writeProject } from "./project-files.ts";
 import { settle } from "./settle.ts";
-import { StepFailed, throwUnlessDone } from "./step-failed.ts";
+import { type FailureReason, StepFailed, throwUnlessDone } from "./step-failed.ts";
 
 export type StepEvent =
   | { readonly kind: "started"; readonly step: Step; readonly at: Date }
@@ -48,6 +48,7 @@ export interface ExecuteContext {
 
 export interface StepFailure {
   readonly step: Step;
+  readonly reason: FailureReason;
   readonly message: string;
   readonly outputTail: readonly string[];
 }
@@ -108,7 +109,7 @@ export async function executePlan(plan: Plan, context: ExecuteContext): Promise<
       const message = error instanceof Error ? error.message : String(error);
       const outputTail = error instanceof StepFailed || error instanceof AppError ? error.outputTail : [];
       await context.onStep({ kind: "failed", step, at: new Date(), message, outputTail });
-      return { step, message, outputTail };
+      return { step, reason: error instanceof StepFailed ? error.reason : "APPLY_FAILED", message, outputTail };
     }
     await context.onStep({ kind: "succeeded", step, at: new Date() });
     await context.boundary({ index: index + 1, steps, step });

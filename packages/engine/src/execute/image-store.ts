@@ -52,13 +52,16 @@ function isOurs(reference: string): boolean {
 
 async function pull(reference: string, api: Pick<EngineApi, "pull">): Promise<void> {
   if (isOurs(reference))
-    throw new StepFailed(`the image ${reference} is not on this host; scripts/setup/base-image.sh makes it`, []);
+    throw new StepFailed(
+      `the image ${reference} is not on this host; scripts/setup/base-image.sh makes it`,
+      [],
+      "IMAGE_UNAVAILABLE",
+    );
   try {
     await api.pull(reference);
   } catch (error) {
     if (error instanceof AppError && error.reason === "ENGINE_UNAVAILABLE") throw error;
-    throw new StepFailed(`the image ${reference} is not on this host and cannot be pulled`, [
-      error instanceof Error ? error.message : String(error),
-    ]);
+    const why = error instanceof Error ? error.message : String(error);
+    throw new StepFailed(`the image ${reference} is not on this host and cannot be pulled`, [why], "IMAGE_UNAVAILABLE");
   }
 }

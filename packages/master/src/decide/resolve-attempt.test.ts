@@ -735,7 +735,7 @@ it("ends and a changed state are told, in this order, and nothing is told of an 
 
 it("a change whose image could not be had says so", () => {
   const step = { number: 1, verb: "prepare-image", target: "debian:12", cause: "", service: "redis" };
-  const end = outcome({ step, message: "no such image", outputTail: [] });
+  const end = outcome({ step, reason: "IMAGE_UNAVAILABLE", message: "no such image", outputTail: [] });
   const given = { revisions: ["ssh", "ssh redis"], open: [op(1, "add_service", 2, "redis")] };
   expect(resolve(given, end).operations[0]?.patch.error).toMatchObject({ reason: "IMAGE_UNAVAILABLE", message: "no such image" });
 });

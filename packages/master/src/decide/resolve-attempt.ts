@@ -223,7 +223,7 @@ function errorOf(attempt: Attempt, end: AttemptEnd): OperationError {
   const { failure } = end.outcome;
   const where = attempt.open.some(({ kind }) => kind === "move_decky") ? `on ${attempt.decky.host}: ` : "";
   return {
-    reason: failure?.step.verb === "prepare-image" ? "IMAGE_UNAVAILABLE" : "APPLY_FAILED",
+    reason: failure?.reason ?? "APPLY_FAILED",
     message: `${where}${failure?.message ?? ""}`,
     next: nextOf(attempt),
     outputTail: failure?.outputTail ?? [],

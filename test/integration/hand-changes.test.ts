@@ -311,7 +311,7 @@ describe("after a change by hand", () => {
     };
     const areAllThere = async () => (await containersOf(names().base)).size + (await containersOf(names().other)).size === 5;
     const setMemory = (megabytes: number) =>
-      master.mutations.updateServiceConfig({ decky, service: "redis", config: { maxmemory_mb: megabytes } });
+      master.mutations.updateServiceConfig({ decky, service: "redis", config: { maxmemory_mb: megabytes }, apply: true });
 
     it.each<readonly [string, () => Promise<unknown>]>([
       ["removed and made again", networkAgain],

@@ -25,3 +25,7 @@ it("the addresses of a namespace are what its routing table calls local, without
   expect(parseLocalAddresses(trie)).toEqual(new Set(["10.78.9.7"]));
   expect(parseLocalAddresses("")).toEqual(new Set());
 });
+
+it("a table of addresses that was cut off says nothing of what it lacks", () => {
+  expect(() => parseLocalAddresses(trie.slice(0, 300))).toThrow("not observed: the table of addresses is cut off");
+});

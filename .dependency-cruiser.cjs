@@ -164,7 +164,7 @@ module.exports = {
       from: { path: "^packages/engine/src/(diagnose|plan|render)/", pathNot: tests },
       to: {
         path: "^(fs|net|http|http2|https|tls|dgram|timers)(/|$)|^packages/engine/src/(docker|execute|host|observe)/",
-        pathNot: "^packages/engine/src/observe/(observed|host-access)\\.ts$",
+        pathNot: "^packages/engine/src/observe/(observed|host-access|traits)\\.ts$",
       },
     },
   ],

@@ -5,8 +5,8 @@ import { AppError } from "@decnet/common/errors/app-error";
 import { fromConnectError } from "@decnet/common/rpc/errors";
 import { DeckyState, ServiceState } from "@decnet/contract/gen/decnet/v1/decky_pb";
 import { openEngine } from "@decnet/engine/engine";
-import { diskDigest } from "@decnet/engine/execute/project-files";
 import { parseLinks } from "@decnet/engine/observe/host-access";
+import { createProjectObserver } from "@decnet/engine/observe/observe-project";
 import { readProcFile, readProcLink } from "@decnet/engine/observe/proc-file";
 import { label } from "@decnet/engine/render/names";
 import { debianBase } from "@decnet/engine/tables/distros";
@@ -65,12 +65,12 @@ describe("an observation that fails is not one of nothing", () => {
     const folder = await mkdtemp(join(tmpdir(), "decnet-test-"));
     const files = [{ path: "compose.yaml", content: "x", owner: 0, mode: 0o600 }];
     try {
-      expect(await diskDigest(join(folder, "none"), files)).toBe("");
+      const projects = createProjectObserver();
+      expect(await projects.observe(join(folder, "none"), files)).toEqual({ isThere: false, differing: ["compose.yaml"] });
       await mkdir(join(folder, "compose.yaml"));
-      expect(await diskDigest(folder, files)).toBe("leftover");
-      await expect(diskDigest(folder, [{ ...files[0], path: "x".repeat(300), content: "", owner: 0, mode: 0 }])).rejects.toThrow(
-        "not observed: ENAMETOOLONG",
-      );
+      expect(await projects.observe(folder, files)).toEqual({ isThere: true, differing: ["compose.yaml"] });
+      const unreadable = [{ ...files[0], path: "x".repeat(300), content: "", owner: 0, mode: 0 }];
+      await expect(projects.observe(folder, unreadable)).rejects.toThrow("not observed: ENAMETOOLONG");
     } finally {
       await rm(folder, { recursive: true });
     }
@@ -92,8 +92,8 @@ describe("a decky that cannot be observed", () => {
         return {
           ...engine,
           apply: (target, how) => (isHidden ? Promise.reject(problem()) : engine.apply(target, how)),
-          async check(specs, made) {
-            const checked = await engine.check(specs, made);
+          async check(specs) {
+            const checked = await engine.check(specs);
             if (!isHidden) return checked;
             const { message } = problem();
             const unknown = {

@@ -10,6 +10,8 @@ import { dockerLines, eventually } from "../support/use-master.ts";
 const size = 12;
 const instance = `t${process.env["DECNET_TEST_RUN"] ?? ""}cache`;
 
+const network = `${instance}-net`;
+
 describe("looking at an engine again and again", () => {
   let proxy: Awaited<ReturnType<typeof useCountingProxy>>;
   let api: EngineApi;
@@ -48,6 +50,7 @@ describe("looking at an engine again and again", () => {
   beforeAll(async () => {
     proxy = await useCountingProxy("/var/run/docker.sock");
     api = createEngineApi(proxy.socketPath);
+    await execa("docker", ["network", "create", network]);
     await Promise.all(Array.from({ length: size }, (_, index) => run(`n${index}`)));
     await run("x");
     await run("crashing", "--restart", "always");
@@ -56,6 +59,7 @@ describe("looking at an engine again and again", () => {
     await proxy.dispose();
     const left = await dockerLines(["ps", "-aq", "--filter", `label=${label.instance}=${instance}`]);
     if (left.length > 0) await execa("docker", ["rm", "-f", ...left]);
+    await execa("docker", ["network", "rm", network], { reject: false });
   });
 
   it("takes one request as long as nothing changes", async () => {
@@ -95,6 +99,24 @@ describe("looking at an engine again and again", () => {
     await execa("docker", [...act, `${instance}x`]);
     expect(await told("x")).toEqual(await truth("x"));
     expect(await told("x")).toEqual(await truth("x"));
+  });
+
+  it.each([
+    ["given other limits", ["update", "--memory", "200m", "--memory-swap", "400m"]],
+    ["given another restart policy", ["update", "--restart", "always"]],
+    ["connected to another network", ["network", "connect", network]],
+    ["disconnected from it", ["network", "disconnect", network]],
+    ["renamed", ["rename", `${instance}n2`, `${instance}other`]],
+  ])("sees that a running container was %s", async (_, act) => {
+    const look = async () => (await api.listContainers(instance)).find((each) => each.decky === "fleet/n2")?.container;
+    const before = await look();
+    await execa("docker", act[0] === "rename" ? act : [...act, `${instance}n2`]);
+    const after = await eventually(async () => {
+      const found = await look();
+      return JSON.stringify(found) === JSON.stringify(before) ? undefined : found;
+    });
+    expect(after.id).toBe(before?.id);
+    expect(await look()).toEqual(after);
   });
 
   it("tells the truth about a new container with the name of an old one", async () => {

@@ -96,7 +96,7 @@ describe("drift on a worker", () => {
     await writeFile(file, JSON.stringify(edited));
     await worker().host.run("docker", ["compose", "-f", file, "up", "-d", "--no-deps", redis()], { timeout: 60_000 });
     // A look in the middle of it may find it half made, and start it first.
-    const cause = "made by somebody else from other settings";
+    const cause = "is not what was made here: other environment";
     await eventually(async () => (await repairs()).slice(known).some((repair) => repair.reason.includes(cause)), noticedMs);
     await eventually(isWell, repairedMs);
     expect(await made()).toEqual(wanted);

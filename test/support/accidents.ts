@@ -92,15 +92,6 @@ export const accidents: Acts = {
   "the project is removed": inProject((file) => rm(file, { force: true })),
 };
 
-/** What the observation of a host does not tell apart from what is wanted: drawn by `npm run soak`, and by name. */
-export const unseenAccidents: ReadonlySet<string> = new Set([
-  "the service is renamed",
-  "the base is renamed",
-  "the base is disconnected",
-  "the base has another address",
-  "the network is removed",
-]);
-
 /** What operators ask for. A refusal has a reason; a defect is a failure of the test. */
 export const acts: Acts = {
   "http is added": ask(({ mutations }, decky) => mutations.addService({ decky, service: "http" })),

@@ -18,6 +18,8 @@ export async function useCountingProxy(engineSocket: string, swallows: (line: st
     if (swallows(`${method} ${path}`)) return;
     const forwarded = request({ socketPath: engineSocket, method, path, headers }, (response) => {
       answer.writeHead(response.statusCode ?? 502, response.headers);
+      // A stream of events has begun, though nothing happens yet.
+      answer.flushHeaders();
       response.pipe(answer);
     });
     forwarded.on("error", () => answer.destroy());

@@ -80,6 +80,9 @@ export function createMemoryEngine({ catalog, instance, hooks = {} }: MemoryEngi
       exitCode: 0,
       restartCount: 0,
       netns: key,
+      composedAs: "",
+      traits: {},
+      attachments: [],
       joined: slug === "" ? undefined : (base?.id ?? ""),
       ...begin(),
     };

@@ -1,8 +1,10 @@
 import { closeSync, openSync } from "node:fs";
 import { createEngineApi } from "@decnet/engine/docker/engine-api";
-import { diskDigest } from "@decnet/engine/execute/project-files";
+import { createMadeStore } from "@decnet/engine/execute/made-containers";
 import { createExhaustionWatch } from "@decnet/engine/observe/exhaustion";
+import { observeInterfaces } from "@decnet/engine/observe/interfaces";
 import { observeDeckies } from "@decnet/engine/observe/observe-decky";
+import { createProjectObserver } from "@decnet/engine/observe/observe-project";
 import { createHolderSearch } from "@decnet/engine/observe/port-holders";
 import { readSocketTables } from "@decnet/engine/observe/proc-sockets";
 import { observeProcess } from "@decnet/engine/observe/process";
@@ -31,7 +33,9 @@ async function observeAll(): Promise<Record<string, string>> {
     process: await said(async () => (await observeProcess(process.pid))?.netns),
     sockets: await said(async () => (await readSocketTables(process.pid))?.listeners.length),
     holders: await said(async () => (await createHolderSearch().find(new Set(["1"]), [])).size),
-    files: await said(() => diskDigest("/etc", [{ path: "hostname", content: "", owner: 0, mode: 0o600 }])),
+    files: await said(() => createProjectObserver().observe("/etc", [{ path: "hostname", content: "", owner: 0, mode: 0o644 }])),
+    interfaces: await said(async () => observeInterfaces(process.pid) !== undefined),
+    made: await said(() => createMadeStore("/etc").of({ scope: "fleet", name: "none" })),
     engine: await said(async () => (await api.listContainers(instance)).length),
     decky: await said(async () => {
       const deckies: unknown[] = [];

@@ -4,7 +4,7 @@ import { type EngineOptions, type HostParts, openHostParts } from "./host/host-p
 import { type PreparedImage, prepareImages, pruneImages } from "./host/images.ts";
 import { preparePlan } from "./host/prepare-plan.ts";
 import type { LogEntry } from "./observe/logs.ts";
-import type { ComposeHashes, ObservedDecky } from "./observe/observed.ts";
+import type { ObservedDecky } from "./observe/observed.ts";
 import { type LogOptions, streamServiceLogs } from "./observe/service-logs.ts";
 import type { Plan } from "./plan/plan.ts";
 import { deckyNames } from "./render/names.ts";
@@ -26,7 +26,7 @@ export interface Engine {
   plan(target: DeckyTarget): Promise<PlannedDecky>;
   apply(target: DeckyTarget, options: ApplyOptions): Promise<ApplyOutcome>;
   /** A drift check of all deckies, with one list call. */
-  check(specs: readonly DeckySpec[], composeHashesOf?: (spec: DeckySpec) => ComposeHashes | undefined): Promise<CheckedHost>;
+  check(specs: readonly DeckySpec[]): Promise<CheckedHost>;
   logs(decky: Pick<DeckySpec, "scope" | "name">, slug: string, options: LogOptions): AsyncIterable<LogEntry>;
   /** Builds or pulls what the specs need and is not there, so that no change has to wait for it. */
   prepareImages(specs: readonly DeckySpec[], signal: AbortSignal): Promise<PreparedImage[]>;
@@ -45,7 +45,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
       return { plan, observed };
     },
     apply: (target, how) => applyDecky(parts, target, how),
-    check: (specs, composeHashesOf = () => undefined) => checkDeckies(parts, specs, composeHashesOf),
+    check: (specs) => checkDeckies(parts, specs),
     logs: ({ scope, name }, slug, how) => streamServiceLogs(parts.api, deckyNames(scope, name).service(slug), slug, how),
     prepareImages: (specs, signal) => prepareImages(parts, specs, signal),
     pruneImages: () => pruneImages(parts),

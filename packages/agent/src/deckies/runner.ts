@@ -1,8 +1,7 @@
 import { AppError } from "@decnet/common/errors/app-error";
 import type { Logger } from "@decnet/common/logging/logger";
-import type { ApplyOutcome, Engine } from "@decnet/engine/engine";
+import type { Engine } from "@decnet/engine/engine";
 import { beginReceipt, joinReceipts } from "@decnet/engine/execute/receipt";
-import { type ComposeHashes, composeHashesOf } from "@decnet/engine/observe/observed";
 import type { PlanView } from "@decnet/engine/plan/plan";
 import { deckyKey, type Scope } from "@decnet/engine/spec";
 import type { PresentTarget } from "@decnet/engine/wire/decky-spec";
@@ -99,13 +98,11 @@ export function createRunner({ engine, specs, parallel, stopping, log }: RunnerO
     const outcome = await engine.apply(target, {
       // A plan that was begun was the expected one then; what was made of it since is no reason to refuse it.
       expectedDigest: earlier === undefined ? options.expectedDigest : "",
-      composeHashes: known?.made,
       onObserved(before, plan) {
         begun ??= { plan, receipt: beginReceipt(plan, before), judged: undefined, failure: undefined };
       },
       async onPlan(plan) {
-        const { outcome: ended, made } = earlier ?? { outcome: undefined, made: known?.made };
-        await specs.put({ target, leaving: false, hold: false, outcome: ended, begun, made });
+        await specs.put({ target, leaving: false, hold: false, outcome: earlier?.outcome, begun });
         options.onPlan(plan);
       },
       onStep: options.onStep,
@@ -118,9 +115,7 @@ export function createRunner({ engine, specs, parallel, stopping, log }: RunnerO
     const final = { ...told, judged: outcome.judged };
     const hold = outcome.failure !== undefined;
     tell("a decky was applied", deckyKey(target.spec), outcome, target.spec.revision);
-    // After a failure nobody knows what is whose.
-    const made = hold ? undefined : learnMade(known?.made, outcome);
-    await specs.put({ target, leaving: false, hold, outcome: final, begun, made });
+    await specs.put({ target, leaving: false, hold, outcome: final, begun });
     return final;
   };
 
@@ -153,9 +148,8 @@ export function createRunner({ engine, specs, parallel, stopping, log }: RunnerO
           await runApply(now.target, options, signal);
           return undefined;
         }
-        const outcome = await engine.apply(now.target, { ...options, composeHashes: now.made, signal });
+        const outcome = await engine.apply(now.target, { ...options, signal });
         tell("a decky was repaired", key, outcome, now.target.spec.revision);
-        await specs.put({ ...now, made: outcome.failure === undefined ? learnMade(now.made, outcome) : undefined });
         return outcome;
       });
     },
@@ -163,15 +157,4 @@ export function createRunner({ engine, specs, parallel, stopping, log }: RunnerO
     turns: turns.count,
     idle: turns.idle,
   };
-}
-
-/**
- * What the run made is ours. What it only started or left alone is ours if it was: somebody else may be in the middle of
- * making another one.
- */
-function learnMade(known: ComposeHashes | undefined, { plan, observed }: Pick<ApplyOutcome, "plan" | "observed">): ComposeHashes {
-  const own = new Set(plan.steps.flatMap((step) => (step.verb === "create" || step.verb === "recreate" ? [step.container] : [])));
-  return Object.fromEntries(
-    Object.entries(composeHashesOf(observed)).map(([name, from]) => [name, own.has(name) ? from : (known?.[name] ?? from)]),
-  );
 }

@@ -4,7 +4,6 @@ import { fromJson, type JsonValue, toJson } from "@bufbuild/protobuf";
 import { writeFileAtomically } from "@decnet/common/runtime/atomic-file";
 import { DeckyOutcomeSchema, DeckySpecSchema } from "@decnet/contract/gen/decnet/v1/agent_pb";
 import type { Catalog } from "@decnet/engine/catalog/types";
-import type { ComposeHashes } from "@decnet/engine/observe/observed";
 import { deckyKey } from "@decnet/engine/spec";
 import { type PresentTarget, parseSpecMessage, toSpecMessage } from "@decnet/engine/wire/decky-spec";
 import { fromOutcomeMessage, type HostOutcome, toOutcomeMessage } from "@decnet/engine/wire/outcome";
@@ -24,8 +23,6 @@ export interface AcceptedDecky {
    * ends it.
    */
   readonly begun: HostOutcome | undefined;
-  /** What the containers were made from when this host last made them as wanted. */
-  readonly made: ComposeHashes | undefined;
 }
 
 /**
@@ -46,7 +43,6 @@ const stored = z.object({
   hold: z.boolean(),
   outcome: z.unknown().optional(),
   begun: z.unknown().optional(),
-  made: z.record(z.string(), z.string()).optional(),
 });
 
 /**
@@ -85,7 +81,7 @@ export async function openSpecStore(
   };
 }
 
-function formatStored({ target, leaving, hold, outcome, begun, made }: AcceptedDecky): string {
+function formatStored({ target, leaving, hold, outcome, begun }: AcceptedDecky): string {
   const { spec } = target;
   const format = (each: HostOutcome) => toJson(DeckyOutcomeSchema, toOutcomeMessage(spec, spec.revision, each, new Date()));
   return `${JSON.stringify({
@@ -95,12 +91,11 @@ function formatStored({ target, leaving, hold, outcome, begun, made }: AcceptedD
     hold,
     ...(outcome === undefined ? {} : { outcome: format(outcome) }),
     ...(begun === undefined ? {} : { begun: format(begun) }),
-    ...(made === undefined ? {} : { made }),
   })}\n`;
 }
 
 function parseStored(text: string, catalog: Catalog): AcceptedDecky {
-  const { spec, leaving, hold, outcome, begun, made } = stored.parse(JSON.parse(text));
+  const { spec, leaving, hold, outcome, begun } = stored.parse(JSON.parse(text));
   const parse = (each: unknown) =>
     each === undefined ? undefined : fromOutcomeMessage(fromJson(DeckyOutcomeSchema, each as JsonValue));
   return {
@@ -109,6 +104,5 @@ function parseStored(text: string, catalog: Catalog): AcceptedDecky {
     hold,
     outcome: parse(outcome),
     begun: parse(begun),
-    made,
   };
 }

@@ -136,10 +136,9 @@ export function createWatch({ engine, specs, runner, reports, policy, log }: Wat
         .list()
         .filter((decky) => !decky.leaving)
         .map((decky) => ({ decky, turns: runner.turns(deckyKey(decky.target.spec)) }));
-      const made = new Map(present.map(({ decky }) => [decky.target.spec, decky.made]));
       let checked: Awaited<ReturnType<Engine["check"]>>;
       try {
-        checked = await engine.check([...made.keys()], (spec) => made.get(spec));
+        checked = await engine.check(present.map(({ decky }) => decky.target.spec));
       } catch (error) {
         await sayEngine(error instanceof Error ? error.message : String(error));
         return;

@@ -1,5 +1,12 @@
 import { describe, expect, it } from "vitest";
-import { noLeavings, noSockets, type ObservedContainer, type ObservedDecky, type PortUse } from "../observe/observed.ts";
+import {
+  noLeavings,
+  noSockets,
+  type ObservedContainer,
+  type ObservedDecky,
+  type ObservedInterfaces,
+  type PortUse,
+} from "../observe/observed.ts";
 import { planDecky } from "../plan/plan-decky.ts";
 import type { RenderedDecky } from "../render/render-decky.ts";
 import { diagnoseDecky } from "./diagnose.ts";
@@ -21,7 +28,7 @@ const wanted: RenderedDecky = {
     lan: { name: "lan", driver: "bridge", subnet: "", gateway: "", parent: undefined },
   },
   project: "decnet-web",
-  base: { name: "web", hash: "b1", image: "base" },
+  base: { name: "web", hash: "b1", image: "base", address: "10.0.0.7", mac: "00:50:56:00:00:01" },
   services: [
     {
       name: "web-ssh",
@@ -49,7 +56,9 @@ const base: ObservedContainer = {
   catalog: "",
   status: "running",
   exitCode: 0,
-  composeHash: "cb",
+  composedAs: "decnet-web/web",
+  traits: { image: "i1", environment: "e1" },
+  attachments: [{ network: "lan", networkId: "N", pinned: "10.0.0.7", address: "10.0.0.7", mac: "00:50:56:00:00:01" }],
   startedAt,
   restartCount: 0,
   pid: 1,
@@ -63,7 +72,8 @@ const ssh: ObservedContainer = {
   role: "service",
   service: "ssh",
   hash: "h1",
-  composeHash: "cs",
+  composedAs: "decnet-web/web-ssh",
+  attachments: [],
   joined: "B",
 };
 
@@ -78,10 +88,12 @@ interface Situation {
   /** How long the containers have run. */
   readonly seconds?: number;
   readonly others?: readonly ObservedContainer[];
+  /** What the kernel says of the base's namespace. */
+  readonly interfaces?: ObservedDecky["interfaces"];
 }
 
 function observe(situation: Situation): ObservedDecky {
-  const { listening = ["22/tcp", "23/udp"], uses = [], others = [] } = situation;
+  const { listening = ["22/tcp", "23/udp"], uses = [], others = [], interfaces } = situation;
   const present = (whole: ObservedContainer, key: "base" | "ssh") =>
     key in situation && situation[key] === undefined ? [] : [{ ...whole, ...situation[key] }];
   const containers = [...present(base, "base"), ...present(ssh, "ssh"), ...others];
@@ -89,18 +101,20 @@ function observe(situation: Situation): ObservedDecky {
   const own = (isThere ? listening : []).map(
     (port): PortUse => ({ port, isLocal: false, holder: { pid: 7, command: "sshd", container: "S" } }),
   );
-  return { scope: "fleet", name: "web", containers, sockets: { ...noSockets, uses: [...own, ...uses] } };
+  return { scope: "fleet", name: "web", containers, sockets: { ...noSockets, uses: [...own, ...uses] }, interfaces };
 }
+
+const networks = new Map([["lan", { id: "N", subnet: "" }]]);
 
 function see(situation: Situation) {
   const observed = observe(situation);
   const now = Date.parse(startedAt) + (situation.seconds ?? 60) * 1_000;
-  const diagnosed = diagnoseDecky(wanted, observed, { composeHashes: { web: "cb", "web-ssh": "cs" }, now });
+  const diagnosed = diagnoseDecky(wanted, observed, { made: { web: base.traits, "web-ssh": ssh.traits }, networks, now });
   const host = {
     images: new Set(["base", image.tag]),
-    networks: new Set(["lan"]),
-    foreignNames: new Set<string>(),
-    projectDigest: "same",
+    networks,
+    nameHolders: new Map(),
+    project: { isThere: true, differing: [] },
     access: undefined,
     leaves: noLeavings,
   };
@@ -118,7 +132,7 @@ type Row = readonly [situation: string, facts: Situation, word: string, sentence
 const cutOff = "is cut off from the base's network";
 const gone = "joined a base that is gone";
 const other = "runs with other settings than wanted";
-const foreign = "was made by somebody else from other settings";
+const altered = "is not what was made here: other environment";
 const reattach = "restart: detached from the base, settle";
 const rejoin = "recreate: joined a base that is gone, settle";
 
@@ -188,13 +202,36 @@ const serviceRows: readonly Row[] = [
     "recreate: config changed, settle",
   ],
   [
-    "composed by somebody else",
-    { ssh: { composeHash: "other" } },
+    "made from an edited file by somebody else, under the same labels",
+    { ssh: { traits: { ...ssh.traits, environment: "e2" } } },
     "outdated",
-    foreign,
-    "recreate: made by somebody else from other settings, settle",
+    altered,
+    `recreate: ${altered}, settle`,
   ],
-  ["made without compose", { ssh: { composeHash: undefined } }, "running", "", ""],
+  [
+    "made without compose, under the same labels",
+    { ssh: { composedAs: "", traits: { image: "i2", environment: "e2" } } },
+    "outdated",
+    "is not what was made here: other environment, image",
+    ["remove", "create"]
+      .map((act) => `${act}: is not what was made here: other environment, image`)
+      .join(", ")
+      .concat(", settle"),
+  ],
+  [
+    "renamed by hand",
+    { ssh: { name: "web-x" } },
+    "outdated",
+    "is called web-x instead of web-ssh",
+    "rename: is called web-x instead of web-ssh",
+  ],
+  [
+    "renamed by hand, and exited",
+    { ssh: { name: "web-x", status: "exited" } },
+    "exited",
+    "exited with code 0",
+    "rename: is called web-x instead of web-ssh, start: exited with code 0, settle",
+  ],
   ["joined an earlier base", { ssh: { joined: "A" } }, "detached", gone, rejoin],
   ["joined an earlier base, and exited", { ssh: { joined: "A", status: "exited" } }, "exited", "exited with code 0", rejoin],
   ["in a namespace that the base left", { ssh: { netns: "n0" } }, "detached", cutOff, reattach],
@@ -297,6 +334,15 @@ const serviceRows: readonly Row[] = [
   ["base gone", { base: undefined }, "detached", gone, rejoin],
 ];
 
+const place = base.attachments[0]!;
+
+const eth0 = { name: "eth0", mac: place.mac, isUp: true };
+const kernel = (more: Partial<ObservedInterfaces> = {}, device: Partial<typeof eth0> = {}): ObservedInterfaces => ({
+  interfaces: [{ ...eth0, ...device }],
+  addresses: new Set(["10.0.0.7"]),
+  ...more,
+});
+
 const baseRows: readonly Row[] = [
   ["all as wanted", {}, "running", "", ""],
   ["no container", { base: undefined }, "missing", "there is no container", "create: base is absent"],
@@ -320,11 +366,75 @@ const baseRows: readonly Row[] = [
     "recreate: identity changed",
   ],
   [
-    "composed by somebody else",
-    { base: { composeHash: "other" } },
+    "made from an edited file by somebody else",
+    { base: { traits: { ...base.traits, environment: "e2" } } },
     "outdated",
-    foreign,
-    "recreate: made by somebody else from other settings",
+    altered,
+    `recreate: ${altered}`,
+  ],
+  ["renamed by hand", { base: { name: "x" } }, "outdated", "is called x instead of web", "rename: is called x instead of web"],
+  [
+    "disconnected from its LAN",
+    { base: { attachments: [] } },
+    "detached",
+    "is not on the network lan",
+    "recreate: is not on the network lan",
+  ],
+  [
+    "connected again at another address",
+    { base: { attachments: [{ ...place, pinned: "10.0.0.9", address: "10.0.0.9" }] } },
+    "detached",
+    "has the address 10.0.0.9 instead of 10.0.0.7",
+    "recreate: has the address 10.0.0.9 instead of 10.0.0.7",
+  ],
+  [
+    "connected again without its MAC address",
+    { base: { attachments: [{ ...place, mac: "02:42:0a:00:00:07" }] } },
+    "detached",
+    "has the MAC address 02:42:0a:00:00:07 instead of 00:50:56:00:00:01",
+    "recreate: has the MAC address 02:42:0a:00:00:07 instead of 00:50:56:00:00:01",
+  ],
+  ["as the kernel says, too", { interfaces: kernel() }, "running", "", ""],
+  ...(
+    [
+      ["no interface", kernel({ interfaces: [] }), "has no network interface"],
+      [
+        "another MAC address",
+        kernel({}, { mac: "02:00:00:00:00:01" }),
+        `has the MAC address 02:00:00:00:00:01 instead of ${place.mac}`,
+      ],
+      ["an interface that is down", kernel({}, { isUp: false }), "has its interface eth0 down"],
+      ["no address", kernel({ addresses: new Set() }), "does not have its address 10.0.0.7"],
+    ] as const
+  ).map(
+    ([what, interfaces, sentence]): Row => [
+      `${what}, set in its namespace`,
+      { interfaces },
+      "detached",
+      sentence,
+      `recreate: ${sentence}`,
+    ],
+  ),
+  [
+    "stopped, on a network that was removed and made again",
+    { base: { status: "exited", attachments: [{ ...place, networkId: "M", address: "", mac: "" }] } },
+    "exited",
+    "exited with code 0",
+    "recreate: is on a network lan that is gone",
+  ],
+  [
+    "stopped, and as it was made",
+    { base: { status: "exited", attachments: [{ ...place, address: "", mac: "" }] } },
+    "exited",
+    "exited with code 0",
+    "start: base is exited",
+  ],
+  [
+    "on a foreign network, too",
+    { base: { attachments: [place, { ...place, network: "bridge" }] } },
+    "outdated",
+    "is on the network bridge, too",
+    "leave-network: the decky is on its LAN alone",
   ],
 ];
 
@@ -367,8 +477,7 @@ describe("state and plan agree", () => {
     expect(judged.state === "running").toBe(steps.length === 0);
     for (const { slug, state } of judged.services)
       if (state !== "running") expect(steps.some((step) => step.service === slug)).toBe(true);
-    if (diagnosed.base.diagnosis.word !== "running")
-      expect(steps.some((step) => step.service === "" && step.target === "web")).toBe(true);
+    if (diagnosed.base.diagnosis.word !== "running") expect(steps.some((step) => step.service === "")).toBe(true);
   });
 });
 
@@ -396,7 +505,7 @@ it("a service is shown with its container, what listens, and the sessions on its
   const peer = "198.51.100.7:4000";
   const sessions = [22, 22, 80].map((port) => ({ protocol: "tcp" as const, port, peer }));
   const sockets = { ...observed.sockets, sessions };
-  const { services } = judgeDecky(diagnoseDecky(wanted, { ...observed, sockets }, { now: 0 }));
+  const { services } = judgeDecky(diagnoseDecky(wanted, { ...observed, sockets }, { made: {}, now: 0 }));
   expect(services).toMatchObject([
     { containerName: "web-ssh", containerId: "S", startedAt, restartCount: 0, listening: ["22/tcp"], openSessions: 2 },
   ]);
@@ -416,7 +525,7 @@ it("a container that is no longer wanted gives up the ports that it has", () => 
 
 it("a limit that stays used up is left alone where that is wanted", () => {
   const observed = observe({ ssh: { exhaustion: { sentence: "all is in use", since: 0 } } });
-  const { services } = diagnoseDecky(wanted, observed, { now: Date.parse(startedAt) + 60_000, exhaustedMs: 0 });
+  const { services } = diagnoseDecky(wanted, observed, { made: {}, now: Date.parse(startedAt) + 60_000, exhaustedMs: 0 });
   expect(services[0]?.diagnosis).toMatchObject({ word: "exhausted", isOverdue: false });
 });
 

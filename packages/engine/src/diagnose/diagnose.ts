@@ -1,11 +1,14 @@
 import {
   baseOf,
-  type ComposeHashes,
+  containerCalled,
   type ObservedContainer,
   type ObservedDecky,
+  type ObservedNetwork,
   type ObservedSockets,
 } from "../observe/observed.ts";
+import type { MadeContainers } from "../observe/traits.ts";
 import type { RenderedDecky, WantedContainer } from "../render/render-decky.ts";
+import { alteration, attachmentFlaw, mendsOf } from "./compare.ts";
 import { crashSentence, isCrashing, isLasting } from "./crashes.ts";
 import type { Diagnosis, DiagnosisOf, Unfit } from "./diagnosis.ts";
 import { takenSentences, usesOf } from "./port-uses.ts";
@@ -19,8 +22,10 @@ export interface Patience {
 export const defaultPatience: Patience = { exhaustedMs: 60_000 };
 
 export interface Knowledge extends Partial<Patience> {
-  /** Undefined: not known, and whatever is there counts as composed by us. */
-  readonly composeHashes?: ComposeHashes | undefined;
+  /** What each container was when it was made here, by name. One that is not in it counts as it is. */
+  readonly made: MadeContainers;
+  /** Networks of the engine by name; undefined: not known. */
+  readonly networks?: ReadonlyMap<string, ObservedNetwork> | undefined;
   /** Milliseconds since the epoch. */
   readonly now: number;
 }
@@ -43,28 +48,35 @@ export interface DiagnosedDecky {
 
 export function diagnoseDecky(wanted: RenderedDecky, observed: ObservedDecky, knowledge: Knowledge): DiagnosedDecky {
   const base = baseOf(observed);
-  const common = { base, containers: observed.containers, sockets: observed.sockets, ...knowledge };
-  const services = observed.containers.filter((container) => container.role === "service");
+  const { containers, sockets } = observed;
+  const offLan = base === undefined ? undefined : attachmentFlaw(base, wanted, knowledge.networks, observed.interfaces);
+  const common = { base, offLan, lan: wanted.spec.lan.name, containers, sockets, ...knowledge };
+  const found = wanted.services.map((service) => {
+    const same = containers.filter((container) => container.role === "service" && container.service === service.service);
+    return { service, seen: containerCalled(service.name, same) };
+  });
+  const expected = new Set([base, ...found.map(({ seen }) => seen)]);
   return {
     wanted,
     observed,
-    base: {
-      seen: base,
-      diagnosis: diagnose({ wanted: { ...wanted.base, ports: [], settleMs: 0 }, seen: base, ...common }),
-    },
-    services: wanted.services.map((service) => {
-      const seen = services.find((container) => container.service === service.service);
-      return { wanted: service, seen, diagnosis: diagnose({ wanted: service, seen, ...common }) };
-    }),
-    surplus: services.filter((container) => !wanted.services.some((service) => service.service === container.service)),
+    base: { seen: base, diagnosis: diagnose({ wanted: { ...wanted.base, ports: [], settleMs: 0 }, seen: base, ...common }) },
+    services: found.map(({ service, seen }) => ({
+      wanted: service,
+      seen,
+      diagnosis: diagnose({ wanted: service, seen, ...common }),
+    })),
+    surplus: containers.filter((container) => !expected.has(container)),
   };
 }
 
 interface Case extends Knowledge {
-  readonly wanted: Pick<WantedContainer, "hash" | "ports" | "settleMs">;
+  readonly wanted: Pick<WantedContainer, "name" | "hash" | "ports" | "settleMs">;
   readonly seen: ObservedContainer | undefined;
   /** The decky's base as it is now; for the base itself, the same container. */
   readonly base: ObservedContainer | undefined;
+  /** What is wrong with the base's place on the LAN. */
+  readonly offLan: string | undefined;
+  readonly lan: string;
   /** Containers of the decky. */
   readonly containers: readonly ObservedContainer[];
   readonly sockets: ObservedSockets;
@@ -72,21 +84,20 @@ interface Case extends Knowledge {
 
 /** Pure. `running` is said only of a container that runs as wanted, where it can be reached, with every port its own. */
 export function diagnose(situation: Case): Diagnosis {
-  const { wanted, seen, base, containers, sockets, composeHashes, now } = situation;
+  const { wanted, seen, base, offLan, lan, containers, sockets, now } = situation;
   const { taken, silent } = usesOf(wanted.ports, seen, sockets);
   if (seen === undefined) {
     const sentence = ["there is no container", ...takenSentences(taken, containers)].join("; ");
-    return { word: "missing", sentence, unfit: undefined, taken };
+    return { word: "missing", sentence, unfit: undefined, mends: [], taken };
   }
-  const unfit = unfitness(wanted.hash, seen, base, composeHashes);
-  const common = { unfit, taken };
+  const unfit = unfitness(seen, situation);
+  const mends = mendsOf(seen, wanted.name, lan);
+  const common = { unfit, mends, taken };
   const { status, exitCode } = seen;
+  if (status === "running" && (unfit?.why === "joined_old_base" || unfit?.why === "off_lan"))
+    return { word: "detached", sentence: unfit.sentence, ...common };
   if (status === "running" && isDetached(seen, base))
-    return {
-      word: "detached",
-      sentence: unfit === "joined_old_base" ? unfitSentences[unfit] : "is cut off from the base's network",
-      ...common,
-    };
+    return { word: "detached", sentence: "is cut off from the base's network", ...common };
   if (taken.length > 0) {
     const life = isCrashing(seen, now) ? [crashSentence(seen)] : status === "running" ? [] : [stillness(status, exitCode)];
     return { word: "port_taken", sentence: [...takenSentences(taken, containers), ...life].join("; "), ...common };
@@ -94,7 +105,8 @@ export function diagnose(situation: Case): Diagnosis {
   if (status === "restarting" || isCrashing(seen, now))
     return { word: "restarting", sentence: crashSentence(seen), ...common, exitCode, isLasting: isLasting(seen) };
   if (status !== "running") return { word: "exited", sentence: stillness(status, exitCode), ...common, status, exitCode };
-  if (unfit !== undefined) return { word: "outdated", sentence: unfitSentences[unfit], ...common, unfit };
+  if (unfit !== undefined) return { word: "outdated", sentence: unfit.sentence, ...common };
+  if (offLan !== undefined) return { word: "detached", sentence: `cannot be reached: the base ${offLan}`, ...common };
   const silence = silent.length > 0 ? [`does not listen on ${silent.join(", ")}`] : [];
   const isSilentTooLong = silent.length > 0 && now - Date.parse(seen.startedAt) > wanted.settleMs;
   const { exhaustion } = seen;
@@ -105,30 +117,17 @@ export function diagnose(situation: Case): Diagnosis {
   }
   if (silent.length > 0)
     return { word: "not_listening", sentence: silence.join(), ...common, ports: silent, isOverdue: isSilentTooLong };
+  if (mends.length > 0) return { word: "outdated", sentence: mends.map(({ sentence }) => sentence).join(", "), ...common };
   return { word: "running", sentence: "", ...common };
 }
 
-function unfitness(
-  hash: string,
-  seen: ObservedContainer,
-  base: ObservedContainer | undefined,
-  composeHashes: ComposeHashes | undefined,
-): Unfit | undefined {
-  if (seen.hash !== hash) return "other_settings";
-  if (isComposedByOthers(seen, composeHashes)) return "composed_by_others";
-  return seen.role === "service" && (base === undefined || seen.joined !== base.id) ? "joined_old_base" : undefined;
-}
-
-const unfitSentences: Readonly<Record<Unfit, string>> = {
-  other_settings: "runs with other settings than wanted",
-  composed_by_others: "was made by somebody else from other settings",
-  joined_old_base: "joined a base that is gone",
-};
-
-/** Made by somebody else: under the same label, and from other settings than ours was. */
-function isComposedByOthers(container: ObservedContainer, composeHashes: ComposeHashes | undefined): boolean {
-  const known = composeHashes?.[container.name];
-  return known !== undefined && container.composeHash !== undefined && container.composeHash !== known;
+function unfitness(seen: ObservedContainer, { wanted, base, offLan, made }: Case): Unfit | undefined {
+  if (seen.hash !== wanted.hash) return { why: "other_settings", sentence: "runs with other settings than wanted" };
+  const altered = alteration(made[wanted.name], seen.traits);
+  if (altered !== undefined) return { why: "altered", sentence: altered };
+  if (seen.role === "base") return offLan === undefined ? undefined : { why: "off_lan", sentence: offLan };
+  if (base !== undefined && seen.joined === base.id) return undefined;
+  return { why: "joined_old_base", sentence: "joined a base that is gone" };
 }
 
 /** A joiner whose namespace is not the one of the present base: it runs, and nobody can reach it. */

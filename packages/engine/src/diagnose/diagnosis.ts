@@ -1,7 +1,15 @@
 import type { ContainerStatus, PortHolder } from "../observe/observed.ts";
 
 /** Why a container cannot be kept, whatever it does: only a new one helps. */
-export type Unfit = "other_settings" | "composed_by_others" | "joined_old_base";
+export interface Unfit {
+  readonly why: "other_settings" | "altered" | "joined_old_base" | "off_lan";
+  readonly sentence: string;
+}
+
+/** What is wrong about a container and can be mended while it runs. */
+export type Mend =
+  | { readonly kind: "rename"; readonly sentence: string }
+  | { readonly kind: "leave_network"; readonly network: string; readonly sentence: string };
 
 /** A port of a service that somebody else has. */
 export interface TakenPort {
@@ -23,10 +31,10 @@ interface Findings {
   readonly exhausted: { readonly isOverdue: boolean };
   /** Is there and does not run. */
   readonly exited: { readonly status: Exclude<ContainerStatus, "running" | "restarting">; readonly exitCode: number };
-  /** Runs in a network namespace that is not the present base's: nobody can reach it. */
+  /** Runs where nobody can reach it: in a network namespace that is not the present base's, or not as it should on the LAN. */
   readonly detached: Record<never, never>;
   /** Runs, and is not what is wanted. */
-  readonly outdated: { readonly unfit: Unfit };
+  readonly outdated: Record<never, never>;
   /** `isOverdue`: it has had the time that it may take. */
   readonly not_listening: { readonly ports: readonly string[]; readonly isOverdue: boolean };
 }
@@ -39,6 +47,7 @@ export type DiagnosisOf<Word extends DiagnosisWord> = Findings[Word] & {
   /** Says what is wrong; empty when nothing is. */
   readonly sentence: string;
   readonly unfit: Unfit | undefined;
+  readonly mends: readonly Mend[];
   /** Its ports that others have, whatever else is wrong. */
   readonly taken: readonly TakenPort[];
 };

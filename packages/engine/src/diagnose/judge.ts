@@ -33,16 +33,23 @@ export function judgeDecky(decky: DiagnosedDecky): JudgedDecky {
   const common = { baseId: base.seen?.id ?? "", services };
   if (observed.containers.length === 0) return { state: "pending", message: "no container was seen", ...common };
   const { word, sentence } = base.diagnosis;
-  if (word !== "running") return { state: word === "outdated" ? "degraded" : "failed", message: `base: ${sentence}`, ...common };
+  if (word !== "running") return { state: baseStates[word] ?? "failed", message: `base: ${sentence}`, ...common };
   const troubles = [
     ...services.filter((service) => service.state !== "running").map(({ slug, message }) => `${slug}: ${message}`),
-    ...decky.surplus.map(({ service }) => `${service}: is no longer wanted`),
+    ...decky.surplus.map(({ service, role, name }) => surplusSentence(role === "base" ? "base" : service, name, decky)),
     // Nothing that serves anybody runs in a base: it is said, and the services are not cut off for it.
     ...(base.seen?.exhaustion === undefined ? [] : [`base: ${base.seen.exhaustion.sentence}`]),
   ];
   if (troubles.length === 0) return { state: "running", message: "", ...common };
   const isDetached = services.some((service) => service.state === "detached");
   return { state: isDetached ? "detached" : "degraded", message: troubles.join("; "), ...common };
+}
+
+const baseStates: Partial<Record<DiagnosisWord, JudgedDecky["state"]>> = { outdated: "degraded", detached: "detached" };
+
+function surplusSentence(what: string, name: string, { wanted }: DiagnosedDecky): string {
+  const isWanted = what === "base" || wanted.services.some(({ service }) => service === what);
+  return `${what}: ${isWanted ? `${name} is one too many` : "is no longer wanted"}`;
 }
 
 function judgeService({ wanted, seen, diagnosis }: DiagnosedService, { sockets }: DiagnosedDecky["observed"]): JudgedService {

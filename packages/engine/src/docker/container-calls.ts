@@ -1,11 +1,13 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type Docker from "dockerode";
 import { isNotObserved, notObserved } from "../observe/not-observed.ts";
-import type { ContainerStatus, ObservedContainer } from "../observe/observed.ts";
+import type { Attachment, ContainerStatus, NameHolder, ObservedContainer } from "../observe/observed.ts";
 import { observeProcess } from "../observe/process.ts";
+import { type Inspection, traitsOf } from "../observe/traits.ts";
 import { label } from "../render/names.ts";
 import { absentIfGone, guarded, ignoring } from "./calls.ts";
 import { createInspectCache, type Inspected } from "./inspect-cache.ts";
+import { createUpdateWatch } from "./update-watch.ts";
 
 export interface ContainerCalls {
   /**
@@ -18,8 +20,9 @@ export interface ContainerCalls {
     decky?: string,
     onProblem?: (decky: string, problem: Error) => void,
   ): Promise<{ decky: string; container: ObservedContainer }[]>;
-  /** Which of these names are taken by containers that are not this installation's. */
-  foreignNames(instance: string, names: readonly string[]): Promise<Set<string>>;
+  /** Which of these names are taken, and by whom. */
+  nameHolders(instance: string, names: readonly string[]): Promise<Map<string, NameHolder>>;
+  rename(id: string, name: string): Promise<void>;
   start(id: string): Promise<void>;
   restart(id: string, graceSeconds: number): Promise<void>;
   stop(id: string, graceSeconds: number): Promise<void>;
@@ -33,9 +36,17 @@ function patienceMs({ container, process }: Inspected): number {
   return container.pid !== 0 && process === undefined ? 2_000 : -1;
 }
 
-/** `prompt` has a short timeout: for calls that no container can hold up. */
-export function createContainerCalls(docker: Docker, prompt: Docker): ContainerCalls {
+export interface Clients {
+  readonly docker: Docker;
+  /** With a short timeout: for calls that no container can hold up. */
+  readonly prompt: Docker;
+  /** With none. */
+  readonly patient: Docker;
+}
+
+export function createContainerCalls({ docker, prompt, patient }: Clients): ContainerCalls {
   const cache = createInspectCache();
+  const updates = createUpdateWatch(patient, cache);
   const lastExitCodes = createExitCodes();
   const inspectOnce = async (idOrName: string): Promise<Inspected | undefined> => {
     const info = await absentIfGone(docker.getContainer(idOrName).inspect());
@@ -52,12 +63,14 @@ export function createContainerCalls(docker: Docker, prompt: Docker): ContainerC
   return {
     listContainers: (instance, decky, onProblem) =>
       guarded(async () => {
+        await updates.ensure();
         const wanted = [`${label.instance}=${instance}`, ...(decky === undefined ? [] : [`${label.decky}=${decky}`])];
         const listed = await prompt.listContainers({ all: true, filters: JSON.stringify({ label: wanted }) });
-        const entries = listed.map(({ Id, Names, State, Labels }) => ({
+        const entries = listed.map(({ Id, Names, State, Labels, NetworkSettings: places }) => ({
           id: Id,
           name: Names[0]?.slice(1) ?? "",
           state: State,
+          attachments: attachmentsOf(places?.Networks),
           decky: Labels[label.decky] ?? "",
         }));
         cache.retain(entries, decky);
@@ -79,14 +92,18 @@ export function createContainerCalls(docker: Docker, prompt: Docker): ContainerC
         for (const entry of found) cache.keep(entry);
         return found;
       }),
-    foreignNames: (instance, names) =>
+    nameHolders: (instance, names) =>
       guarded(async () => {
-        if (names.length === 0) return new Set<string>();
+        if (names.length === 0) return new Map<string, NameHolder>();
         const filters = JSON.stringify({ name: names.map((name) => `^/${name}$`) });
         const listed = await docker.listContainers({ all: true, filters });
-        const foreign = listed.filter((entry) => entry.Labels[label.instance] !== instance);
-        return new Set(foreign.flatMap((entry) => entry.Names.map((name) => name.slice(1))));
+        return new Map(
+          listed.flatMap(({ Id: id, Names, Labels }) =>
+            Names.map((name) => [name.slice(1), { id, isOurs: Labels[label.instance] === instance }] as const),
+          ),
+        );
       }),
+    rename: (id, name) => guarded(() => docker.getContainer(id).rename({ name })),
     start: (id) => guarded(() => ignoring(304, docker.getContainer(id).start())),
     restart: (id, graceSeconds) => guarded(() => docker.getContainer(id).restart({ t: graceSeconds })),
     stop: (id, graceSeconds) => guarded(() => ignoring(304, ignoring(404, docker.getContainer(id).stop({ t: graceSeconds })))),
@@ -133,7 +150,9 @@ async function toObserved(info: Docker.ContainerInspectInfo): Promise<Inspected>
     catalog: labels[label.catalog] ?? "",
     status: info.State.Status as ContainerStatus,
     exitCode: info.State.ExitCode,
-    composeHash: labels[label.composeHash],
+    composedAs: [labels[label.composeProject], labels[label.composeService]].filter((each) => each !== undefined).join("/"),
+    traits: traitsOf(info as unknown as Inspection),
+    attachments: attachmentsOf(info.NetworkSettings.Networks),
     startedAt: info.State.StartedAt,
     restartCount: info.RestartCount,
     pid: running ? info.State.Pid : 0,
@@ -141,4 +160,23 @@ async function toObserved(info: Docker.ContainerInspectInfo): Promise<Inspected>
     joined: mode.startsWith("container:") ? mode.slice("container:".length) : undefined,
   };
   return { decky: labels[label.decky] ?? "", container, process };
+}
+
+interface Place {
+  readonly NetworkID: string;
+  readonly IPAddress: string;
+  readonly MacAddress: string;
+  readonly IPAMConfig?: { readonly IPv4Address?: string | undefined } | null | undefined;
+}
+
+function attachmentsOf(places: Readonly<Record<string, Place>> | undefined): Attachment[] {
+  return Object.entries(places ?? {})
+    .sort(([left], [right]) => (left < right ? -1 : 1))
+    .map(([network, { NetworkID, IPAddress, MacAddress, IPAMConfig }]) => ({
+      network,
+      networkId: NetworkID,
+      pinned: IPAMConfig?.IPv4Address ?? "",
+      address: IPAddress,
+      mac: MacAddress.toLowerCase(),
+    }));
 }

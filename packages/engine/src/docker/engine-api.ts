@@ -31,7 +31,7 @@ export function createEngineApi(socketPath: string): EngineApi {
   const docker = new Docker({ socketPath, timeout: 120_000 });
   const prompt = new Docker({ socketPath, timeout: promptMs });
   return {
-    ...createContainerCalls(docker, prompt),
+    ...createContainerCalls({ docker, prompt, patient: new Docker({ socketPath }) }),
     ...createImageCalls(docker),
     ...createLogCalls(docker),
     ...createNetworkCalls(docker),

@@ -1,4 +1,5 @@
 import type Docker from "dockerode";
+import type { ObservedNetwork } from "../observe/observed.ts";
 import { label } from "../render/names.ts";
 import type { LanSpec } from "../spec.ts";
 import { guarded, ignoring } from "./calls.ts";
@@ -10,7 +11,10 @@ export interface OwnNetwork {
 }
 
 export interface NetworkCalls {
-  hasNetwork(name: string): Promise<boolean>;
+  /** Every network of the engine by its name. */
+  networks(): Promise<Map<string, ObservedNetwork>>;
+  /** Does nothing when the container is not on the network, or one of the two is gone. */
+  leaveNetwork(network: string, container: string): Promise<void>;
   createNetwork(lan: LanSpec, instance: string): Promise<void>;
   /** Networks of this installation with the deckies of ours on them, running or not, and their addresses there. */
   ownNetworks(instance: string): Promise<OwnNetwork[]>;
@@ -23,11 +27,15 @@ export interface NetworkCalls {
 export function createNetworkCalls(docker: Docker): NetworkCalls {
   const creating = new Map<string, Promise<void>>();
   return {
-    hasNetwork: (name) =>
+    networks: () =>
       guarded(async () => {
-        const listed = await docker.listNetworks({ filters: JSON.stringify({ name: [name] }) });
-        return listed.some((network) => network.Name === name);
+        const listed = await docker.listNetworks();
+        return new Map(
+          listed.map(({ Name, Id: id, IPAM }) => [Name, { id, subnet: IPAM?.Config?.[0]?.["Subnet"] ?? "" }] as const),
+        );
       }),
+    leaveNetwork: (network, container) =>
+      guarded(() => ignoring(403, ignoring(404, docker.getNetwork(network).disconnect({ Container: container, Force: true })))),
     createNetwork: (lan, instance) =>
       guarded(async () => {
         // Two deckies may want the network at the same moment: the second waits for the first.

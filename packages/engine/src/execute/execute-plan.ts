@@ -3,9 +3,11 @@ import type { ComposeCli } from "../docker/compose.ts";
 import type { EngineApi } from "../docker/engine-api.ts";
 import type { Plan, Step, StepOf, StepVerb } from "../plan/plan.ts";
 import type { RenderedDecky } from "../render/render-decky.ts";
+import { deckyKey, type Scope } from "../spec.ts";
 import type { HostLinks } from "./host-links.ts";
 import type { ImageStore } from "./image-store.ts";
 import type { LanUse } from "./lan-use.ts";
+import type { MadeStore } from "./made-containers.ts";
 import { pruneSecrets, removeProject, writeProject } from "./project-files.ts";
 import { settle } from "./settle.ts";
 import { type FailureReason, StepFailed, throwUnlessDone } from "./step-failed.ts";
@@ -35,7 +37,8 @@ export interface ExecuteContext {
   readonly links: HostLinks;
   readonly lanUse: LanUse;
   readonly instance: string;
-  readonly deckyKey: string;
+  readonly made: MadeStore;
+  readonly decky: { readonly scope: Scope; readonly name: string };
   readonly folder: string;
   readonly rendered: RenderedDecky | undefined;
   readonly onStep: (event: StepEvent) => Promise<void> | void;
@@ -72,6 +75,8 @@ const executors: Executors = {
       await api.removeNetwork(target);
     }),
   "write-project": (_, { folder, rendered }) => writeProject(folder, rendered?.files ?? []),
+  rename: ({ id, target }, { api }) => api.rename(id, target),
+  "leave-network": ({ id, target }, { api }) => api.leaveNetwork(target, id),
   create: ({ container }, context) => up(container, false, context),
   recreate: ({ container }, context) => up(container, true, context),
   start: ({ id }, { api }) => api.start(id),
@@ -79,8 +84,9 @@ const executors: Executors = {
   stop: ({ id, graceSeconds }, { api }) => api.stop(id, graceSeconds),
   remove: ({ id }, { api }) => api.remove(id),
   settle: settleService,
-  "remove-project": async (_, { api, instance, deckyKey, folder }) => {
-    await api.removeVolumes(instance, deckyKey);
+  "remove-project": async (_, { api, made, instance, decky, folder }) => {
+    await api.removeVolumes(instance, deckyKey(decky));
+    await made.forget(decky);
     await removeProject(folder);
   },
 };
@@ -112,9 +118,13 @@ export async function executePlan(plan: Plan, context: ExecuteContext): Promise<
   return undefined;
 }
 
-async function up(service: string, recreate: boolean, { compose, rendered, folder, signal }: ExecuteContext): Promise<void> {
+/** What was made is noted at once: what is there later may be somebody else's. */
+async function up(service: string, recreate: boolean, context: ExecuteContext): Promise<void> {
+  const { api, compose, made, decky, rendered, folder, signal } = context;
+  await made.note(decky, { [service]: undefined });
   const result = await compose.up({ project: rendered?.project ?? "", folder, service, recreate, signal });
   throwUnlessDone(result, `starting ${service}`);
+  await made.note(decky, { [service]: (await api.inspect(service))?.traits });
 }
 
 async function settleService({ container }: StepOf<"settle">, { api, rendered, signal }: ExecuteContext): Promise<void> {

@@ -1,7 +1,8 @@
 import { createHash, randomBytes } from "node:crypto";
-import { chmod, chown, lstat, mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { chmod, chown, lstat, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { absentCodes, unlessAbsentLater } from "../observe/not-observed.ts";
+import { unlessAbsentLater } from "../observe/not-observed.ts";
+import { folderOf, foldersOf, otherKinds, secretsFolder, surplusIn, unfinished } from "../observe/observe-project.ts";
 import type { ProjectFile } from "../render/render-decky.ts";
 
 /** Identifies the content of a project. */
@@ -12,39 +13,29 @@ export function projectDigest(files: readonly ProjectFile[]): string {
   return hash.digest("hex").slice(0, 32);
 }
 
-/** Something else than a file, or than a folder, stands where one belongs. */
-const otherKinds: ReadonlySet<string> = new Set([...absentCodes, "ENOTDIR", "EISDIR", "ELOOP"]);
-
-/**
- * Digest of what is on disk at the paths of `files`; empty when there is no project. What cannot be read is neither changed nor
- * gone: NOT_OBSERVED.
- */
-export async function diskDigest(folder: string, files: readonly ProjectFile[]): Promise<string> {
-  const found = await Promise.all(
-    files.map(async (file) => {
-      const content = await unlessAbsentLater(() => readFile(join(folder, file.path), "utf8"), otherKinds);
-      return content === undefined ? undefined : { ...file, content };
-    }),
-  );
-  if (found.every((file) => file === undefined)) return (await exists(folder)) ? "leftover" : "";
-  return found.includes(undefined) ? "incomplete" : projectDigest(found.filter((file) => file !== undefined));
-}
-
-async function exists(path: string): Promise<boolean> {
-  return (await unlessAbsentLater(() => lstat(path), otherKinds)) !== undefined;
-}
-
 /**
  * Writes a project so that a crash, a full disk or another writer at any moment leaves either the old compose file or the new
  * one, never a mixture: secrets go to folders named by content first, then compose.yaml is put in place by one rename.
  */
 export async function writeProject(folder: string, files: readonly ProjectFile[]): Promise<void> {
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const folders = foldersOf(files);
+  for (const path of [...folders.keys()].sort()) await makeFolder(join(folder, path), folderOf(path, folders.get(path) ?? 0));
   await removeUnfinished(folder);
   for (const file of files) await writeAtomically(folder, file);
+  // Secrets of an earlier project stay: until this one is seen running, a container may need them.
+  for (const path of await surplusIn(folder, files))
+    if (dirname(path) !== secretsFolder) await rm(join(folder, path), { recursive: true, force: true });
 }
 
-const unfinished = ".unfinished-";
+/** Whatever else has the place of the folder goes. */
+async function makeFolder(path: string, { mode, owner }: { readonly mode: number; readonly owner: number }): Promise<void> {
+  const found = await unlessAbsentLater(() => lstat(path), otherKinds);
+  if (found !== undefined && !found.isDirectory()) await rm(path);
+  await mkdir(path, { recursive: true, mode });
+  await chmod(path, mode);
+  await chown(path, owner, owner);
+}
+
 /** No writer takes that long for one file. */
 const abandonedMs = 60_000;
 
@@ -74,18 +65,15 @@ export async function removeProject(folder: string): Promise<void> {
 async function writeAtomically(project: string, file: ProjectFile): Promise<void> {
   const path = join(project, file.path);
   const folder = dirname(path);
-  const isSecret = file.path.includes("/");
-  await mkdir(folder, { recursive: true, mode: 0o700 });
-  if (isSecret) {
-    await chmod(folder, 0o500);
-    await chown(folder, file.owner, file.owner);
-  }
+  const found = await unlessAbsentLater(() => lstat(path), otherKinds);
+  if (found?.isDirectory() === true) await rm(path, { recursive: true });
   const temporary = join(project, `${unfinished}${randomBytes(8).toString("hex")}`);
   try {
     const handle = await open(temporary, "wx", file.mode);
     try {
       await handle.writeFile(file.content);
       await handle.chown(file.owner, file.owner);
+      await handle.chmod(file.mode);
       await handle.sync();
     } finally {
       await handle.close();

@@ -17,6 +17,9 @@ const container = (name: string, id: string, more: Partial<ObservedContainer> = 
   pid: 1,
   netns: "n",
   joined: "B",
+  composedAs: "",
+  traits: {},
+  attachments: [],
   ...more,
 });
 const decky = (...containers: ObservedContainer[]): ObservedDecky => ({
@@ -37,6 +40,14 @@ const format = ({ containers, othersUnchanged }: Receipt) => [
 ];
 
 const was = container("web-ssh", "S");
+
+it("a receipt follows a container that gets its name back", () => {
+  const rename: Step = { verb: "rename", target: "web-ssh", container: "web-ssh", id: "S", service: "ssh", cause: "", number: 1 };
+  const [before, after] = [decky(container("web-x", "S")), decky(was)];
+  const receipt = makeReceipt({ steps: [rename] }, before, after);
+  expect(format(receipt)).toEqual(["ssh unchanged (planned)", "others unchanged: true"]);
+  expect(format(joinReceipts(beginReceipt({ steps: [rename] }, before), receipt))).toEqual(format(receipt));
+});
 
 describe("a receipt says what happened to a container", () => {
   it.each<readonly [string, ObservedContainer[], ObservedContainer[], string[], string[]]>([

@@ -30,16 +30,16 @@ export const emptyReceipt: Receipt = { containers: [], othersUnchanged: true };
 
 export function makeReceipt(plan: Pick<Plan, "steps">, before: ObservedDecky, after: ObservedDecky): Receipt {
   const planned = plannedContainers(plan);
-  const names = [...new Set([...before.containers, ...after.containers].map((container) => container.name))];
-  const containers = names.map((name) => {
-    const was = before.containers.find((container) => container.name === name);
-    const is = after.containers.find((container) => container.name === name);
+  const was = byName(before, renamed(plan));
+  const is = byName(after, new Map());
+  const containers = [...new Set([...was.keys(), ...is.keys()])].map((name): ContainerReceipt => {
+    const [first, last] = [was.get(name), is.get(name)];
     return {
       name,
-      service: (is ?? was)?.service ?? "",
-      before: was === undefined ? undefined : factsOf(was),
-      after: is === undefined ? undefined : factsOf(is),
-      verdict: verdictOf(was, is),
+      service: (last ?? first)?.service ?? "",
+      before: first === undefined ? undefined : factsOf(first),
+      after: last === undefined ? undefined : factsOf(last),
+      verdict: verdictOf(first, last),
       planned: planned.has(name),
     };
   });
@@ -49,20 +49,28 @@ export function makeReceipt(plan: Pick<Plan, "steps">, before: ObservedDecky, af
 /** A receipt that is not finished: how everything was before the first step. */
 export function beginReceipt(plan: Pick<Plan, "steps">, before: ObservedDecky): Receipt {
   const planned = plannedContainers(plan);
-  const names = [...new Set([...before.containers.map((container) => container.name), ...planned])];
-  const containers = names.map((name): ContainerReceipt => {
-    const was = before.containers.find((container) => container.name === name);
-    const facts = was === undefined ? undefined : factsOf(was);
+  const was = byName(before, renamed(plan));
+  const containers = [...new Set([...was.keys(), ...planned])].map((name): ContainerReceipt => {
+    const first = was.get(name);
     return {
       name,
-      service: was?.service ?? "",
-      before: facts,
+      service: first?.service ?? "",
+      before: first === undefined ? undefined : factsOf(first),
       after: undefined,
       verdict: "unchanged",
       planned: planned.has(name),
     };
   });
   return { containers, othersUnchanged: true };
+}
+
+/** Which names the plan gives to containers, by their ids; one that was put aside has its last name in the end. */
+function renamed({ steps }: Pick<Plan, "steps">): ReadonlyMap<string, string> {
+  return new Map(steps.flatMap((step) => (step.verb === "rename" ? [[step.id, step.container] as const] : [])));
+}
+
+function byName({ containers }: ObservedDecky, names: ReadonlyMap<string, string>): Map<string, ObservedContainer> {
+  return new Map(containers.map((container) => [names.get(container.id) ?? container.name, container]));
 }
 
 /** Of work that took several runs: from how it was before the first to how it is after the last. */

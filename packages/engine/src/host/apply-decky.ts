@@ -1,12 +1,12 @@
 import { AppError } from "@decnet/common/errors/app-error";
-import { diagnoseDecky } from "../diagnose/diagnose.ts";
 import { type JudgedDecky, judgeDecky } from "../diagnose/judge.ts";
 import { executePlan, type StepEvent, type StepFailure } from "../execute/execute-plan.ts";
 import { makeReceipt, type Receipt } from "../execute/receipt.ts";
 import { observeDecky } from "../observe/observe-decky.ts";
-import type { ComposeHashes, ObservedDecky } from "../observe/observed.ts";
+import type { ObservedDecky } from "../observe/observed.ts";
 import { formatPlan, type Plan } from "../plan/plan.ts";
-import { type DeckyTarget, targetKey } from "../spec.ts";
+import type { DeckyTarget } from "../spec.ts";
+import { diagnoseFor } from "./diagnose-for.ts";
 import type { HostParts } from "./host-parts.ts";
 import { preparePlan } from "./prepare-plan.ts";
 
@@ -15,8 +15,6 @@ export interface ApplyOptions {
   readonly expectedDigest: string;
   /** Called with how the decky was found, before onPlan. */
   readonly onObserved?: (before: ObservedDecky, plan: Plan) => void;
-  /** What compose made the containers from, as far as it is known. */
-  readonly composeHashes?: ComposeHashes | undefined;
   readonly onPlan: (plan: Plan) => Promise<void> | void;
   readonly onStep: (event: StepEvent) => Promise<void> | void;
   readonly signal: AbortSignal;
@@ -39,19 +37,19 @@ export function applyDecky(parts: HostParts, target: DeckyTarget, options: Apply
 }
 
 async function applyNow(parts: HostParts, target: DeckyTarget, options: ApplyOptions): Promise<ApplyOutcome> {
-  const { expectedDigest, onObserved, composeHashes, onPlan, onStep, signal } = options;
-  const { plan, observed: before, rendered, folder } = await preparePlan(parts, target, composeHashes);
+  const { expectedDigest, onObserved, onPlan, onStep, signal } = options;
+  const { plan, observed: before, rendered, folder } = await preparePlan(parts, target);
   if (expectedDigest !== "" && expectedDigest !== plan.digest)
     throw new AppError("PLAN_CHANGED", `the decky changed on its host since the plan was made; it is now: ${formatPlan(plan)}`, {
       metadata: { expected: expectedDigest, actual: plan.digest },
     });
   onObserved?.(before, plan);
   await onPlan(plan);
-  const deckyKey = targetKey(target);
-  const failure = await executePlan(plan, { ...parts, deckyKey, folder, rendered, onStep, signal });
+  const decky = target.kind === "present" ? target.spec : target;
+  const failure = await executePlan(plan, { ...parts, decky, folder, rendered, onStep, signal });
   const observed = await observeDecky(parts, before);
-  // By whom the containers were composed is not asked here: the apply itself may have made them.
-  const judged =
-    rendered === undefined ? undefined : judgeDecky(diagnoseDecky(rendered, observed, { ...parts.patience, now: Date.now() }));
-  return { plan, receipt: makeReceipt(plan, before, observed), observed, judged, failure };
+  const receipt = makeReceipt(plan, before, observed);
+  if (rendered === undefined) return { plan, receipt, observed, judged: undefined, failure };
+  const diagnosed = await diagnoseFor(parts, rendered, observed);
+  return { plan, receipt, observed, judged: judgeDecky(diagnosed), failure };
 }

@@ -1,13 +1,14 @@
-import { diagnoseDecky } from "../diagnose/diagnose.ts";
 import { type JudgedDecky, judgeDecky } from "../diagnose/judge.ts";
 import type { ObservedLinks } from "../observe/host-access.ts";
+import { isNotObserved } from "../observe/not-observed.ts";
 import { observeDeckies } from "../observe/observe-decky.ts";
 import { presumedHost } from "../observe/observe-host.ts";
-import type { ComposeHashes, ObservedDecky, ObservedHost } from "../observe/observed.ts";
+import { baseOf, type ObservedDecky, type ObservedNetwork } from "../observe/observed.ts";
 import type { Plan } from "../plan/plan.ts";
 import { planDecky } from "../plan/plan-decky.ts";
 import type { RenderedDecky } from "../render/render-decky.ts";
 import { type DeckySpec, deckyKey } from "../spec.ts";
+import { diagnoseFor } from "./diagnose-for.ts";
 import type { HostParts } from "./host-parts.ts";
 
 export interface CheckedDecky {
@@ -25,14 +26,18 @@ export interface CheckedHost {
 }
 
 /** A drift check: compares every decky with its spec. State and plan come from the same diagnosis. */
-export async function checkDeckies(
-  parts: HostParts,
-  specs: readonly DeckySpec[],
-  composeHashesOf: (spec: DeckySpec) => ComposeHashes | undefined,
-): Promise<CheckedHost> {
+export async function checkDeckies(parts: HostParts, specs: readonly DeckySpec[]): Promise<CheckedHost> {
   const wanted = new Map(specs.map((spec) => [deckyKey(spec), spec]));
   const contents = await parts.bases.remember(specs.map((spec) => spec.buildBase));
   const links = specs.some(needsLinks) ? await linksOrProblem(parts) : undefined;
+  let asked: Promise<Networks> | undefined;
+  const look: HostLook = {
+    links: links instanceof Error ? undefined : links,
+    networks: () => {
+      asked ??= parts.api.networks();
+      return asked;
+    },
+  };
   const deckies = new Map<string, CheckedDecky>();
   const strays: ObservedDecky[] = [];
   for await (const [key, observed] of observeDeckies(parts, [...wanted.keys()])) {
@@ -41,24 +46,47 @@ export async function checkDeckies(
       if (!(observed instanceof Error)) strays.push(observed);
     } else if (observed instanceof Error) deckies.set(key, unknownDecky(observed));
     else if (links instanceof Error && needsLinks(spec)) deckies.set(key, unknownDecky(links));
-    else {
-      const rendered = parts.renderer.render(spec, contents);
-      const host = presumedHost(rendered, parts.instance, links instanceof Error ? undefined : links);
-      deckies.set(key, compare(parts, observed, rendered, host, composeHashesOf(spec)));
-    }
+    else deckies.set(key, await compareOrSay(parts, observed, parts.renderer.render(spec, contents), look));
   }
   return { deckies, strays };
 }
 
-function compare(
-  { patience, portsOf }: HostParts,
+type Networks = ReadonlyMap<string, ObservedNetwork>;
+
+/** What a drift check sees of the host once for all deckies. */
+interface HostLook {
+  readonly links: ObservedLinks | undefined;
+  readonly networks: () => Promise<Networks>;
+}
+
+async function compareOrSay(
+  parts: HostParts,
   observed: ObservedDecky,
   rendered: RenderedDecky,
-  host: ObservedHost,
-  composeHashes: ComposeHashes | undefined,
-): CheckedDecky {
-  const diagnosed = diagnoseDecky(rendered, observed, { ...patience, composeHashes, now: Date.now() });
-  const plan = planDecky({ observed, diagnosed, projectDigest: host.projectDigest, host, portsOf });
+  look: HostLook,
+): Promise<CheckedDecky> {
+  try {
+    return await compare(parts, observed, rendered, look);
+  } catch (error) {
+    if (isNotObserved(error)) return unknownDecky(error);
+    throw error;
+  }
+}
+
+/** Throws NOT_OBSERVED. */
+async function compare(
+  parts: HostParts,
+  observed: ObservedDecky,
+  rendered: RenderedDecky,
+  { links, networks }: HostLook,
+): Promise<CheckedDecky> {
+  const { instance, portsOf, projects, folderOf } = parts;
+  // A network that a running base is on is there.
+  const known = baseOf(observed)?.status === "running" ? undefined : await networks();
+  const project = await projects.observe(folderOf(rendered.spec), rendered.files);
+  const diagnosed = await diagnoseFor(parts, rendered, observed, known);
+  const host = presumedHost(rendered, instance, { networks: known, project, links });
+  const plan = planDecky({ observed, diagnosed, projectDigest: "", host, portsOf });
   return { observed, judged: judgeDecky(diagnosed), plan };
 }
 

@@ -7,9 +7,11 @@ import type { StepBoundary } from "../execute/execute-plan.ts";
 import { createHostLinks, type HostLinks } from "../execute/host-links.ts";
 import { createImageStore, type ImageStore } from "../execute/image-store.ts";
 import { createLanUse, type LanUse } from "../execute/lan-use.ts";
+import { createMadeStore, type MadeStore } from "../execute/made-containers.ts";
 import { type BaseContents, createBaseContents } from "../observe/base-contents.ts";
 import { createExhaustionWatch, type ExhaustionWatch } from "../observe/exhaustion.ts";
 import type { ObservedLinks } from "../observe/host-access.ts";
+import { createProjectObserver, type ProjectObserver } from "../observe/observe-project.ts";
 import { createSocketCache, type SocketCache } from "../observe/socket-cache.ts";
 import { deckyNames } from "../render/names.ts";
 import { createRenderer, type Renderer } from "../render/renderer.ts";
@@ -47,6 +49,8 @@ export interface HostParts {
   readonly observeLinks: () => Promise<ObservedLinks>;
   readonly lanUse: LanUse;
   readonly sockets: SocketCache;
+  readonly made: MadeStore;
+  readonly projects: ProjectObserver;
   readonly exhaustion: ExhaustionWatch;
   /** What the diagnoses here are made with besides what was observed. */
   readonly patience: Patience;
@@ -93,6 +97,8 @@ export async function openHostParts(options: EngineOptions): Promise<HostParts> 
     sockets: createSocketCache(portsIn(catalog)),
     exhaustion: createExhaustionWatch(),
     patience: { exhaustedMs: options.exhaustedRestartMs ?? defaultPatience.exhaustedMs },
+    made: createMadeStore(join(options.dataDir, "made")),
+    projects: createProjectObserver(),
     images: createImageStore({ api, compose, minFreeBytes }),
     bases: createBaseContents((reference) => api.imageContent(reference)),
     renderer: createRenderer({ catalog, instance, fingerprint, pinMac }, folderOf),

@@ -1,12 +1,13 @@
-import { type DiagnosedDecky, diagnoseDecky } from "../diagnose/diagnose.ts";
-import { diskDigest, projectDigest } from "../execute/project-files.ts";
+import type { DiagnosedDecky } from "../diagnose/diagnose.ts";
+import { projectDigest } from "../execute/project-files.ts";
 import { observeDecky } from "../observe/observe-decky.ts";
 import { type HostSources, observeHostAfter, observeHostFor } from "../observe/observe-host.ts";
-import type { ComposeHashes, ObservedDecky } from "../observe/observed.ts";
+import type { ObservedDecky } from "../observe/observed.ts";
 import type { Plan } from "../plan/plan.ts";
 import { planDecky } from "../plan/plan-decky.ts";
 import type { RenderedDecky } from "../render/render-decky.ts";
 import type { DeckyTarget } from "../spec.ts";
+import { diagnoseFor } from "./diagnose-for.ts";
 import type { HostParts } from "./host-parts.ts";
 
 export interface Prepared {
@@ -19,12 +20,11 @@ export interface Prepared {
 }
 
 /** Observes one decky and its host, and plans. Changes nothing. */
-export async function preparePlan(parts: HostParts, target: DeckyTarget, composeHashes?: ComposeHashes): Promise<Prepared> {
+export async function preparePlan(parts: HostParts, target: DeckyTarget): Promise<Prepared> {
   const decky = target.kind === "present" ? target.spec : target;
   const folder = parts.folderOf(decky);
   const [observed, { rendered, host }] = await Promise.all([observeDecky(parts, decky), observeHost(parts, target, folder)]);
-  const knowledge = { ...parts.patience, composeHashes, now: Date.now() };
-  const diagnosed = rendered === undefined ? undefined : diagnoseDecky(rendered, observed, knowledge);
+  const diagnosed = rendered === undefined ? undefined : await diagnoseFor(parts, rendered, observed, host.networks);
   const digest = rendered === undefined ? "" : projectDigest(rendered.files);
   const plan = planDecky({ observed, diagnosed, projectDigest: digest, host, portsOf: parts.portsOf });
   return { plan, observed, rendered, diagnosed, folder };
@@ -32,7 +32,7 @@ export async function preparePlan(parts: HostParts, target: DeckyTarget, compose
 
 async function observeHost(parts: HostParts, target: DeckyTarget, folder: string) {
   const { api, instance, observeLinks } = parts;
-  const sources: HostSources = { api, instance, observeLinks, diskDigest: (files) => diskDigest(folder, files) };
+  const sources: HostSources = { api, instance, observeLinks, observeProject: (files) => parts.projects.observe(folder, files) };
   if (target.kind === "absent") return { rendered: undefined, host: await observeHostAfter(target, sources) };
   const { spec } = target;
   const rendered = parts.renderer.render(spec, await parts.bases.observe([spec.buildBase]));

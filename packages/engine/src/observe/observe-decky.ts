@@ -2,6 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { ContainerCalls } from "../docker/container-calls.ts";
 import { deckyKey, type Scope } from "../spec.ts";
 import type { ExhaustionWatch } from "./exhaustion.ts";
+import { observeInterfaces } from "./interfaces.ts";
 import { isNotObserved, notObserved } from "./not-observed.ts";
 import { baseOf, noSockets, type ObservedContainer, type ObservedDecky } from "./observed.ts";
 import { createHolderSearch, type HolderSearch } from "./port-holders.ts";
@@ -92,8 +93,10 @@ async function lookInside(
   };
   const pid = baseOf(decky)?.pid ?? 0;
   if (pid === 0) return decky;
+  // Before the sockets: they are seen only while the process is still the same.
+  const interfaces = observeInterfaces(pid);
   const sockets = await cache.observe({ pid, containers }, maxAgeMs, search);
-  return sockets === undefined ? undefined : { ...decky, sockets };
+  return sockets === undefined ? undefined : { ...decky, sockets, interfaces };
 }
 
 function partsOf(key: string): { readonly scope: Scope; readonly name: string } {

@@ -4,34 +4,33 @@ import type { NetworkCalls } from "../docker/network-calls.ts";
 import type { ProjectFile, RenderedDecky } from "../render/render-decky.ts";
 import { deckyKey, type Scope } from "../spec.ts";
 import { accessTo, helperOwner, type ObservedLinks } from "./host-access.ts";
-import { noLeavings, type ObservedHost, type ObservedLeavings } from "./observed.ts";
+import { noLeavings, type ObservedHost, type ObservedLeavings, type ObservedProject } from "./observed.ts";
 
 export interface HostSources {
-  readonly api: Pick<ImageCalls & ContainerCalls & NetworkCalls, "hasImage" | "hasNetwork" | "foreignNames" | "ownNetworks">;
+  readonly api: Pick<ImageCalls & ContainerCalls & NetworkCalls, "hasImage" | "networks" | "nameHolders" | "ownNetworks">;
   readonly instance: string;
   readonly observeLinks: () => Promise<ObservedLinks>;
-  /** Digest of what is on disk at the paths of these files; empty when there is no project. */
-  readonly diskDigest: (files: readonly ProjectFile[]) => Promise<string>;
+  readonly observeProject: (files: readonly ProjectFile[]) => Promise<ObservedProject>;
 }
 
 /** What a decky that is to be there finds on the host. */
 export async function observeHostFor(rendered: RenderedDecky, sources: HostSources): Promise<ObservedHost> {
-  const { api, instance, observeLinks, diskDigest } = sources;
+  const { api, instance, observeLinks, observeProject } = sources;
   const { lan } = rendered.spec;
   const tags = [...new Set([rendered.base.image, ...rendered.services.map((service) => service.image.tag)])];
   const names = [rendered.base.name, ...rendered.services.map((service) => service.name)];
-  const [images, hasNetwork, foreignNames, digest, links] = await Promise.all([
+  const [images, networks, nameHolders, project, links] = await Promise.all([
     Promise.all(tags.map(async (tag) => ((await api.hasImage(tag)) ? [tag] : []))),
-    api.hasNetwork(lan.name),
-    api.foreignNames(instance, names),
-    diskDigest(rendered.files),
+    api.networks(),
+    api.nameHolders(instance, names),
+    observeProject(rendered.files),
     lan.driver === "bridge" ? undefined : observeLinks(),
   ]);
   return {
     images: new Set(images.flat()),
-    networks: new Set(hasNetwork ? [lan.name] : []),
-    foreignNames,
-    projectDigest: digest,
+    networks,
+    nameHolders,
+    project,
     access: links === undefined ? undefined : accessTo(lan, instance, links),
     leaves: noLeavings,
   };
@@ -42,18 +41,22 @@ export async function observeHostAfter(
   decky: { readonly scope: Scope; readonly name: string },
   sources: HostSources,
 ): Promise<ObservedHost> {
-  const [digest, leaves] = await Promise.all([sources.diskDigest([]), observeLeavings(deckyKey(decky), sources)]);
-  const nothing = new Set<string>();
-  return { images: nothing, networks: nothing, foreignNames: nothing, projectDigest: digest, access: undefined, leaves };
+  const [project, leaves] = await Promise.all([sources.observeProject([]), observeLeavings(deckyKey(decky), sources)]);
+  return { images: new Set(), networks: undefined, nameHolders: new Map(), project, access: undefined, leaves };
 }
 
-/** Images, network, names and files are taken to be there: an apply looks at them itself. */
-export function presumedHost(rendered: RenderedDecky, instance: string, links: ObservedLinks | undefined): ObservedHost {
+/** Images and names are taken to be there and free: an apply looks at them itself. */
+export function presumedHost(
+  rendered: RenderedDecky,
+  instance: string,
+  seen: Pick<ObservedHost, "networks" | "project"> & { readonly links: ObservedLinks | undefined },
+): ObservedHost {
+  const { networks, project, links } = seen;
   return {
     images: new Set([rendered.base.image, ...rendered.services.map((service) => service.image.tag)]),
-    networks: new Set([rendered.spec.lan.name]),
-    foreignNames: new Set(),
-    projectDigest: "",
+    networks,
+    nameHolders: new Map(),
+    project,
     access: links === undefined ? undefined : accessTo(rendered.spec.lan, instance, links),
     leaves: noLeavings,
   };

@@ -1,7 +1,20 @@
+import { deckyNames } from "../render/names.ts";
 import type { Scope } from "../spec.ts";
 import type { ObservedAccess } from "./host-access.ts";
+import type { Traits } from "./traits.ts";
 
 export type ContainerStatus = "created" | "running" | "paused" | "restarting" | "removing" | "exited" | "dead";
+
+/** A container's place on one network. What only a running container has is empty otherwise. */
+export interface Attachment {
+  readonly network: string;
+  /** The engine's id: a network that was made again has another one. */
+  readonly networkId: string;
+  /** The address that it was made with. */
+  readonly pinned: string;
+  readonly address: string;
+  readonly mac: string;
+}
 
 /** One container of ours, as the engine reported it. */
 export interface ObservedContainer {
@@ -15,8 +28,12 @@ export interface ObservedContainer {
   readonly catalog: string;
   readonly status: ContainerStatus;
   readonly exitCode: number;
-  /** Compose's own hash of the settings that it made the container from; undefined when it was made without compose. */
-  readonly composeHash?: string | undefined;
+  /** Project and service that compose knows it by, `decnet-web/web-ssh`; empty when it was made without compose. */
+  readonly composedAs: string;
+  /** What it is. */
+  readonly traits: Traits;
+  /** Of a service, which has its base's network, there are none. */
+  readonly attachments: readonly Attachment[];
   /** As reported, with nanoseconds. */
   readonly startedAt: string;
   readonly restartCount: number;
@@ -75,31 +92,59 @@ export interface ObservedSockets {
 
 export const noSockets: ObservedSockets = { listening: new Set(), uses: [], sessions: [] };
 
+/** One interface of a network namespace, as the kernel has it: the engine only knows what it once set. */
+export interface ObservedInterface {
+  readonly name: string;
+  readonly mac: string;
+  readonly isUp: boolean;
+}
+
+export interface ObservedInterfaces {
+  /** Without the loopback. */
+  readonly interfaces: readonly ObservedInterface[];
+  /** Every IPv4 address of the namespace. */
+  readonly addresses: ReadonlySet<string>;
+}
+
 /** One decky at one moment. A container that is not listed is not there: a failed observation never becomes one of these. */
 export interface ObservedDecky {
   readonly scope: Scope;
   readonly name: string;
   readonly containers: readonly ObservedContainer[];
   readonly sockets: ObservedSockets;
+  /** What the base has, as the kernel tells it; undefined: not known. */
+  readonly interfaces?: ObservedInterfaces | undefined;
 }
 
-/** Compose's hashes of the containers when they were last seen as wanted, by container name. */
-export type ComposeHashes = Readonly<Record<string, string>>;
+/** A decky's project on disk, compared with the files that it should consist of. */
+export interface ObservedProject {
+  readonly isThere: boolean;
+  /** What differs, one path each: edited, gone, with other rights, or not ours. */
+  readonly differing: readonly string[];
+}
 
-export function composeHashesOf(decky: ObservedDecky): ComposeHashes {
-  return Object.fromEntries(
-    decky.containers.flatMap(({ name, composeHash }) => (composeHash === undefined ? [] : [[name, composeHash] as const])),
-  );
+export const noProject: ObservedProject = { isThere: false, differing: [] };
+
+export interface ObservedNetwork {
+  readonly id: string;
+  /** CIDR; empty when the engine does not say. */
+  readonly subnet: string;
+}
+
+/** A container that has a name. */
+export interface NameHolder {
+  readonly id: string;
+  readonly isOurs: boolean;
 }
 
 /** What the planner needs to know of the host besides the decky. */
 export interface ObservedHost {
   readonly images: ReadonlySet<string>;
-  readonly networks: ReadonlySet<string>;
-  /** Names that are taken by containers that are not ours. */
-  readonly foreignNames: ReadonlySet<string>;
-  /** Digest of the project on disk; empty when there is none. */
-  readonly projectDigest: string;
+  /** By name; undefined: not known, and taken to be there. */
+  readonly networks: ReadonlyMap<string, ObservedNetwork> | undefined;
+  /** Who has the names that the decky's containers are to have. */
+  readonly nameHolders: ReadonlyMap<string, NameHolder>;
+  readonly project: ObservedProject;
   /** The host's way to the decky's LAN; undefined when it needs none. */
   readonly access: ObservedAccess | undefined;
   /** What a decky that goes leaves behind on the host. */
@@ -115,6 +160,12 @@ export interface ObservedLeavings {
 
 export const noLeavings: ObservedLeavings = { networks: [], routes: [] };
 
-export function baseOf(decky: ObservedDecky): ObservedContainer | undefined {
-  return decky.containers.find((container) => container.role === "base");
+/** Somebody may have made a copy under the same labels: the one with the right name counts, and the others are too many. */
+export function baseOf({ scope, name, containers }: ObservedDecky): ObservedContainer | undefined {
+  const bases = containers.filter((container) => container.role === "base");
+  return containerCalled(deckyNames(scope, name).base, bases);
+}
+
+export function containerCalled(name: string, candidates: readonly ObservedContainer[]): ObservedContainer | undefined {
+  return candidates.find((container) => container.name === name) ?? candidates[0];
 }

@@ -6,8 +6,8 @@ import { unlessAbsent } from "./not-observed.ts";
  * the kernel makes it in memory, which takes less time than handing the read to another thread, and less memory than the buffers
  * for a file of unknown size.
  */
-export function readProcFile(path: string): string | undefined {
-  return unlessAbsent(() => readFileSync(path, "utf8"));
+export function readProcFile(path: string, absent?: ReadonlySet<string>): string | undefined {
+  return unlessAbsent(() => readFileSync(path, "utf8"), absent);
 }
 
 export function readProcLink(path: string, absent?: ReadonlySet<string>): string | undefined {

@@ -6,7 +6,8 @@ export type Cure =
   | { readonly act: "create" | "recreate" | "start" | "restart"; readonly cause: string };
 
 type Cures = { readonly [Word in DiagnosisWord]: (diagnosis: DiagnosisOf<Word>) => Cure };
-type Causes = Readonly<Record<Unfit, string>>;
+/** What is not here is said in the words of the diagnosis. */
+type Causes = Readonly<Partial<Record<Unfit["why"], string>>>;
 
 const serviceCures: Cures = {
   running: () => ({ act: "nothing" }),
@@ -17,7 +18,8 @@ const serviceCures: Cures = {
   exhausted: ({ sentence, isOverdue }) => (isOverdue ? { act: "restart", cause: sentence } : { act: "wait" }),
   exited: ({ status, sentence }) => ({ act: exitedActs[status], cause: status === "created" ? "never started" : sentence }),
   detached: () => ({ act: "restart", cause: "detached from the base" }),
-  outdated: ({ unfit }) => ({ act: "recreate", cause: serviceCauses[unfit] }),
+  // What only a new one helps is handled before, and what can be mended has its own steps.
+  outdated: () => ({ act: "nothing" }),
   not_listening: ({ ports, isOverdue }) =>
     isOverdue ? { act: "restart", cause: `does not listen on ${ports.join(", ")}` } : { act: "wait" },
 };
@@ -32,9 +34,9 @@ const exitedActs = {
 
 const serviceCauses: Causes = {
   other_settings: "config changed",
-  composed_by_others: "made by somebody else from other settings",
-  joined_old_base: "joined a base that is gone",
 };
+
+const rejoin = "joined a base that is gone";
 
 /** A base that can be kept is kept: its services join its namespace, and its identity is the decky's. */
 const baseCures: Cures = {
@@ -42,14 +44,14 @@ const baseCures: Cures = {
   missing: () => ({ act: "create", cause: "base is absent" }),
   restarting: () => ({ act: "restart", cause: "base is restarting" }),
   exited: ({ status }) => ({ act: exitedActs[status], cause: `base is ${status}` }),
-  outdated: ({ unfit }) => ({ act: "recreate", cause: baseCauses[unfit] }),
 };
 
-const baseCauses: Causes = { ...serviceCauses, other_settings: "identity changed" };
+const baseCauses: Causes = { other_settings: "identity changed" };
 
 /** What is unfit is replaced, whatever its state; for everything else there is one cure for each word. */
 function cureFrom(cures: Cures, causes: Causes, diagnosis: Diagnosis): Cure {
-  if (diagnosis.unfit !== undefined) return { act: "recreate", cause: causes[diagnosis.unfit] };
+  const { unfit } = diagnosis;
+  if (unfit !== undefined) return { act: "recreate", cause: causes[unfit.why] ?? unfit.sentence };
   return (cures[diagnosis.word] as (diagnosis: Diagnosis) => Cure)(diagnosis);
 }
 
@@ -75,6 +77,6 @@ export function isFreedBy(ended: ReadonlySet<string>, taken: Diagnosis["taken"])
 export function cureOfService(diagnosis: Diagnosis, base: Cure): Cure {
   const own = cureFrom(serviceCures, serviceCauses, diagnosis);
   if (own.act === "create" || own.act === "recreate" || base.act === "nothing" || base.act === "wait") return own;
-  if (base.act === "create" || base.act === "recreate") return { act: "recreate", cause: serviceCauses.joined_old_base };
+  if (base.act === "create" || base.act === "recreate") return { act: "recreate", cause: rejoin };
   return own.act === "start" ? own : { act: "restart", cause: "detached from the base" };
 }

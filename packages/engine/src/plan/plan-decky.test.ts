@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { diagnoseDecky } from "../diagnose/diagnose.ts";
-import { noLeavings, type ObservedContainer, type ObservedDecky, type ObservedHost } from "../observe/observed.ts";
+import { noLeavings, noProject, type ObservedContainer, type ObservedDecky, type ObservedHost } from "../observe/observed.ts";
 import type { RenderedDecky } from "../render/render-decky.ts";
 import { formatPlan } from "./plan.ts";
 import { planDecky } from "./plan-decky.ts";
@@ -21,7 +21,7 @@ const wanted = (hash = "h1"): RenderedDecky => ({
     lan: { name: "lan", driver: "bridge", subnet: "", gateway: "", parent: undefined },
   },
   project: "decnet-web",
-  base: { name: "web", hash: "b1", image: "base" },
+  base: { name: "web", hash: "b1", image: "base", address: "10.0.0.7", mac: undefined },
   services: [
     {
       name: "web-ssh",
@@ -49,6 +49,9 @@ const base = (more: Partial<ObservedContainer> = {}): ObservedContainer => ({
   pid: 1,
   netns: "n1",
   joined: undefined,
+  composedAs: "decnet-web/web",
+  traits: {},
+  attachments: [{ network: "lan", networkId: "N", pinned: "10.0.0.7", address: "10.0.0.7", mac: "" }],
   ...more,
 });
 const ssh = (more: Partial<ObservedContainer> = {}): ObservedContainer => ({
@@ -59,6 +62,8 @@ const ssh = (more: Partial<ObservedContainer> = {}): ObservedContainer => ({
   service: "ssh",
   hash: "h1",
   joined: "B",
+  composedAs: "decnet-web/web-ssh",
+  attachments: [],
   ...more,
 });
 const plan = (
@@ -85,16 +90,17 @@ const plan = (
   };
   const host = {
     images: new Set(["base", image.tag]),
-    networks: new Set(["lan"]),
-    foreignNames: new Set<string>(),
-    projectDigest: "same",
+    networks: new Map([["lan", { id: "N", subnet: "" }]]),
+    nameHolders: new Map(),
+    project: { isThere: true, differing: [] },
     access: undefined,
     leaves: noLeavings,
     ...options.host,
   };
   const rendered = "wanted" in options ? options.wanted : wanted();
   const now = Date.parse("2026-01-01T00:01:00Z");
-  const diagnosed = rendered === undefined ? undefined : diagnoseDecky(rendered, observed, { now });
+  const diagnosed =
+    rendered === undefined ? undefined : diagnoseDecky(rendered, observed, { made: {}, networks: host.networks, now });
   return planDecky({ observed, diagnosed, projectDigest: "same", host, portsOf: () => [22] });
 };
 
@@ -105,7 +111,7 @@ describe("a plan", () => {
 
   it("of a new decky builds first, and starts the base before what joins it", () => {
     expect(
-      formatPlan(plan([], { host: { images: new Set(["base"]), networks: new Set(), projectDigest: "" }, listening: [] })),
+      formatPlan(plan([], { host: { images: new Set(["base"]), networks: new Map(), project: noProject }, listening: [] })),
     ).toBe(
       [
         "1 prepare-image decnet/ssh:1 (image is absent)",
@@ -157,7 +163,7 @@ describe("a plan", () => {
   });
 
   it("writes the files of a project that somebody changed", () => {
-    expect(formatPlan(plan([base(), ssh()], { host: { projectDigest: "other" } }))).toBe(
+    expect(formatPlan(plan([base(), ssh()], { host: { project: { isThere: true, differing: ["compose.yaml"] } } }))).toBe(
       "1 write-project decnet-web (files differ from revision 2)",
     );
   });
@@ -193,16 +199,83 @@ describe("a plan", () => {
       ].join("\n"),
     );
     expect(teardown.risks.map((risk) => risk.code)).toEqual(["teardown"]);
-    expect(formatPlan(plan([], { wanted: undefined, host: { projectDigest: "" } }))).toBe("nothing to do");
+    expect(formatPlan(plan([], { wanted: undefined, host: { project: noProject } }))).toBe("nothing to do");
+  });
+
+  describe("gives names back", () => {
+    const other = "0123456789abcdef";
+    it.each<readonly [string, ObservedContainer[], Partial<ObservedHost>, string[]]>([
+      ["of a service", [base(), ssh({ name: "x" })], {}, ["rename web-ssh (is called x instead of web-ssh)"]],
+      [
+        "that two of ours swapped, one after the other",
+        [base({ name: "web-ssh" }), ssh({ name: "web" })],
+        {},
+        [
+          "rename web-aside-S (has the name web wrongly)",
+          "rename web-ssh-aside-B (has the name web-ssh wrongly)",
+          "rename web (is called web-ssh instead of web)",
+          "rename web-ssh (is called web instead of web-ssh)",
+        ],
+      ],
+      [
+        "that another decky's container has",
+        [base(), ssh({ name: "x" })],
+        { nameHolders: new Map([["web-ssh", { id: other, isOurs: true }]]) },
+        ["rename web-ssh-aside-0123456789ab (has the name web-ssh wrongly)", "rename web-ssh (is called x instead of web-ssh)"],
+      ],
+      [
+        "that another decky's container has, before it makes one",
+        [base()],
+        { nameHolders: new Map([["web-ssh", { id: other, isOurs: true }]]) },
+        [
+          "rename web-ssh-aside-0123456789ab (has the name web-ssh wrongly)",
+          "create web-ssh (requested)",
+          "settle web-ssh (22/tcp must listen within 15 s)",
+        ],
+      ],
+      [
+        "from one that goes, by its id",
+        [base(), ssh({ name: "x" }), ssh({ id: "F", name: "web-ssh", service: "ftp" })],
+        { nameHolders: new Map([["web-ssh", { id: "F", isOurs: true }]]) },
+        [
+          "stop web-ssh (no longer wanted)",
+          "remove web-ssh (no longer wanted)",
+          "rename web-ssh (is called x instead of web-ssh)",
+        ],
+      ],
+    ])("%s", (_, containers, host, steps) => {
+      const text = formatPlan(plan(containers, { host }));
+      expect(text.split("\n").map((line) => line.replace(/^\d+ /, ""))).toEqual(steps);
+    });
+  });
+
+  it("keeps the container with the right name of two that are the same service, and removes the other one", () => {
+    const copy = ssh({ id: "T", name: "web-ssh-run" });
+    expect(formatPlan(plan([base(), copy, ssh()]))).toBe(
+      "1 stop web-ssh-run (one too many)\n2 remove web-ssh-run (one too many)",
+    );
+  });
+
+  it("makes a base again whose network is another one, and says when a network cannot carry the decky", () => {
+    const other = { networks: new Map([["lan", { id: "M", subnet: "" }]]) };
+    expect(formatPlan(plan([base({ status: "exited" }), ssh()], { host: other }))).toContain(
+      "recreate web (is on a network lan that is gone)",
+    );
+    const wrong = { networks: new Map([["lan", { id: "M", subnet: "192.0.2.0/24" }]]) };
+    expect(plan([], { host: wrong }).steps.find(({ verb }) => verb === "blocked")?.cause).toContain("docker network rm lan");
   });
 
   describe("with a container name that somebody else has", () => {
-    const taken = { foreignNames: new Set(["web-ssh"]) };
+    const taken = { nameHolders: new Map([["web-ssh", { id: "X", isOurs: false }]]) };
     const blocked = "blocked web-ssh (the container name web-ssh is taken by a container that is not ours; remove or rename it)";
 
     it.each<readonly [string, ObservedContainer[], string]>([
       ["a service that is missing", [base()], "create web-ssh (requested)"],
-      ["our container under another name", [base(), ssh({ name: "web-x", hash: "h0" })], "recreate web-ssh (config changed)"],
+      [
+        "our container under another name",
+        [base(), ssh({ name: "web-x" })],
+        "rename web-ssh (is called web-x instead of web-ssh)",
+      ],
     ])("stops before anything is disturbed: %s", (_, containers, act) => {
       expect(
         formatPlan(plan(containers, { host: taken }))
@@ -211,9 +284,9 @@ describe("a plan", () => {
       ).toEqual([`1 ${blocked}`, `2 ${act}`]);
     });
 
-    it("does not mind it while that container is not made", () => {
+    it("does not mind it while no container needs the name", () => {
       expect(formatPlan(plan([base(), ssh()], { host: taken }))).toBe("nothing to do");
-      expect(formatPlan(plan([base(), ssh({ name: "web-x", status: "exited" })], { host: taken }))).not.toContain("blocked");
+      expect(formatPlan(plan([base(), ssh({ status: "exited" })], { host: taken }))).not.toContain("blocked");
     });
 
     it("blames the service whose name it is", () => {

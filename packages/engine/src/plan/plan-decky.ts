@@ -5,6 +5,7 @@ import type { RenderedDecky, WantedContainer } from "../render/render-decky.ts";
 import { type Cure, cureOfBase, cureOfService, freedBy, isFreedBy } from "./cures.ts";
 import { type Draft, digestOf, formatPlan, type Plan, plannedContainers, type Step } from "./plan.ts";
 import { planHostAccess } from "./plan-host-access.ts";
+import { nameSteps } from "./plan-names.ts";
 import { planRemoval, removalSteps } from "./plan-removal.ts";
 import { risksOf } from "./risks.ts";
 
@@ -21,7 +22,7 @@ export interface PlanInput {
 
 /** Decides what to do to one decky. Pure: no engine, no clock. An empty plan means that the world is as wanted. */
 export function planDecky({ observed, diagnosed, projectDigest, host, portsOf }: PlanInput): Plan {
-  const drafts = diagnosed === undefined ? planRemoval(observed, host) : planPresence(diagnosed, projectDigest, host);
+  const drafts = diagnosed === undefined ? planRemoval(observed, host) : planPresence(diagnosed, host);
   const steps = numbered(drafts);
   const planned = plannedContainers({ steps });
   const risks = risksOf(steps, { observed, isTeardown: diagnosed === undefined, portsOf });
@@ -49,25 +50,41 @@ function numbered(drafts: readonly Draft[]): Step[] {
 }
 
 /** Everything that can fail without disturbing a container comes before the first step that disturbs one. */
-function planPresence(diagnosed: DiagnosedDecky, projectDigest: string, host: ObservedHost): Draft[] {
+function planPresence(diagnosed: DiagnosedDecky, host: ObservedHost): Draft[] {
   const { wanted } = diagnosed;
   const baseCure = cureOfBase(diagnosed.base.diagnosis);
-  const base = actOn({ ...wanted.base, service: "", stopGraceSeconds: 1 }, diagnosed.base.seen?.id ?? "", baseCure);
+  const base = actOn({ ...wanted.base, service: "", stopGraceSeconds: 1 }, diagnosed.base.seen, baseCure, wanted.project);
   const ended = endedBy(diagnosed, baseCure);
-  const { containers } = diagnosed.observed;
-  const services = diagnosed.services.map((service) => planService(service, baseCure, ended, containers));
+  const services = diagnosed.services.map((service) => planService(service, baseCure, ended, diagnosed));
   const acts = [...base, ...services.flatMap((service) => service.acts)];
+  const names = nameSteps(diagnosed, host);
   return [
-    ...blockedSteps(acts, host),
+    ...blockedNames([...names, ...acts], host),
     ...services.flatMap((service) => service.blocked),
     ...imageSteps(wanted, acts, host),
     ...networkSteps(wanted, base, host),
     ...planHostAccess(wanted.spec.lan, wanted.spec.ip, host.access),
-    ...projectSteps(wanted, projectDigest, host),
-    ...diagnosed.surplus.flatMap((container) => removalSteps(container, "no longer wanted")),
+    ...projectSteps(wanted, host),
+    ...diagnosed.surplus.flatMap((container) => removalSteps(container, surplusCause(container, wanted))),
+    ...names,
+    ...(isMade(base) ? [] : leaveSteps(diagnosed.base)),
     ...acts,
     ...services.flatMap((service) => service.settle),
   ];
+}
+
+function surplusCause({ role, service }: ObservedContainer, { services }: RenderedDecky): string {
+  return role === "base" || services.some((wanted) => wanted.service === service) ? "one too many" : "no longer wanted";
+}
+
+/** Networks that the base is on besides its LAN; a new base is on none of them. */
+function leaveSteps({ seen, diagnosis }: DiagnosedDecky["base"]): Draft[] {
+  if (seen === undefined) return [];
+  return diagnosis.mends.flatMap((mend): Draft[] =>
+    mend.kind === "leave_network"
+      ? [{ verb: "leave-network", target: mend.network, service: "", id: seen.id, cause: "the decky is on its LAN alone" }]
+      : [],
+  );
 }
 
 /** Ids of the containers whose processes do not outlive the plan. */
@@ -88,13 +105,13 @@ function planService(
   service: DiagnosedService,
   baseCure: Cure,
   ended: ReadonlySet<string>,
-  containers: readonly ObservedContainer[],
+  { wanted: { project }, observed: { containers } }: DiagnosedDecky,
 ): PlannedService {
   const { wanted, seen, diagnosis } = service;
   const cure = freedBy(ended, diagnosis, cureOfService(diagnosis, baseCure));
   const common = { target: wanted.name, service: wanted.service, container: wanted.name };
   const settle: Draft = { verb: "settle", ...common, cause: settleCause(wanted) };
-  const acts = actOn(wanted, seen?.id ?? "", cure);
+  const acts = actOn(wanted, seen, cure, project);
   // A server that is started while somebody else has its port ends at once, again and again.
   const isBlocked =
     acts.length > 0 && (baseCure.act === "nothing" || baseCure.act === "wait") && !isFreedBy(ended, diagnosis.taken);
@@ -106,15 +123,28 @@ function planService(
   };
 }
 
-function actOn(wanted: Pick<WantedContainer, "name" | "service" | "stopGraceSeconds">, id: string, cure: Cure): Draft[] {
+function actOn(
+  wanted: Pick<WantedContainer, "name" | "service" | "stopGraceSeconds">,
+  seen: ObservedContainer | undefined,
+  cure: Cure,
+  project: string,
+): Draft[] {
   const common = { target: wanted.name, service: wanted.service, container: wanted.name };
+  const id = seen?.id ?? "";
   switch (cure.act) {
     case "nothing":
     case "wait":
       return [];
     case "create":
+      return [{ verb: "create", ...common, cause: cure.cause }];
     case "recreate":
-      return [{ verb: cure.act, ...common, cause: cure.cause }];
+      // Compose replaces what it knows as its own, and nothing else.
+      if (seen === undefined || seen.composedAs === `${project}/${wanted.name}`)
+        return [{ verb: "recreate", ...common, cause: cure.cause }];
+      return [
+        { verb: "remove", ...common, id, cause: cure.cause },
+        { verb: "create", ...common, cause: cure.cause },
+      ];
     case "start":
       return [{ verb: "start", ...common, id, cause: cure.cause }];
     case "restart":
@@ -134,11 +164,16 @@ function isMaking(draft: Draft): boolean {
   return draft.verb === "create" || draft.verb === "recreate";
 }
 
-/** A container cannot be made under a name that is taken: the plan says so, and stops there before it disturbs anything. */
-function blockedSteps(acts: readonly Draft[], host: ObservedHost): Draft[] {
-  return acts
-    .filter((act) => isMaking(act) && host.foreignNames.has(act.target))
-    .map(({ target, service }) => {
+function isMade(acts: readonly Draft[]): boolean {
+  return acts.some(isMaking);
+}
+
+/** A container cannot have a name that is taken: the plan says so, and stops there before it disturbs anything. */
+function blockedNames(acts: readonly Draft[], host: ObservedHost): Draft[] {
+  const needed = new Map(acts.filter((act) => isMaking(act) || act.verb === "rename").map((act) => [act.target, act.service]));
+  return [...needed]
+    .filter(([name]) => host.nameHolders.get(name)?.isOurs === false)
+    .map(([target, service]) => {
       const cause = `the container name ${target} is taken by a container that is not ours; remove or rename it`;
       return { verb: "blocked", target, service, cause };
     });
@@ -158,12 +193,17 @@ function imageSteps({ base, services }: RenderedDecky, acts: readonly Draft[], h
 }
 
 function networkSteps({ spec: { lan } }: RenderedDecky, base: readonly Draft[], host: ObservedHost): Draft[] {
-  if (host.networks.has(lan.name) || base.length === 0) return [];
-  return [{ verb: "create-network", target: lan.name, service: "", cause: "network is absent", lan }];
+  if (host.networks === undefined || base.length === 0) return [];
+  const found = host.networks.get(lan.name);
+  if (found === undefined) return [{ verb: "create-network", target: lan.name, service: "", cause: "network is absent", lan }];
+  if (found.subnet === lan.subnet || found.subnet === "") return [];
+  const flaw = `the network ${lan.name} has the subnet ${found.subnet} instead of ${lan.subnet}`;
+  const cause = `${flaw}; remove it: docker network rm ${lan.name}`;
+  return [{ verb: "blocked", target: lan.name, service: "", cause }];
 }
 
-function projectSteps({ project, spec }: RenderedDecky, digest: string, host: ObservedHost): Draft[] {
-  if (host.projectDigest === digest) return [];
-  const cause = host.projectDigest === "" ? `revision ${spec.revision}` : `files differ from revision ${spec.revision}`;
-  return [{ verb: "write-project", target: project, service: "", cause, digest }];
+function projectSteps({ project, spec }: RenderedDecky, host: ObservedHost): Draft[] {
+  if (host.project.isThere && host.project.differing.length === 0) return [];
+  const cause = host.project.isThere ? `files differ from revision ${spec.revision}` : `revision ${spec.revision}`;
+  return [{ verb: "write-project", target: project, service: "", cause }];
 }

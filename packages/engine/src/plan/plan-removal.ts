@@ -14,7 +14,7 @@ export function planRemoval({ name, containers }: ObservedDecky, host: ObservedH
   const services = containers.filter((container) => container.role === "service");
   const bases = containers.filter((container) => container.role === "base");
   const { routes, networks } = host.leaves;
-  const isThere = containers.length > 0 || host.projectDigest !== "";
+  const isThere = containers.length > 0 || host.project.isThere;
   return [
     ...[...services, ...bases].flatMap((container) => removalSteps(container, "teardown")),
     ...routes.map(({ to, helper }): Draft => ({ verb: "remove-route", target: to, service: "", cause: "teardown", helper })),

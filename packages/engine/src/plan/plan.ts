@@ -24,7 +24,10 @@ export interface StepFields {
   "remove-route": { readonly helper: string };
   /** Removes a network with its helper once nobody is on it. */
   "release-network": { readonly owner: string };
-  "write-project": { readonly digest: string };
+  "write-project": Record<never, never>;
+  /** Gives a container another name. */
+  rename: { readonly container: string; readonly id: string };
+  "leave-network": { readonly id: string };
   create: { readonly container: string };
   recreate: { readonly container: string };
   start: { readonly container: string; readonly id: string };

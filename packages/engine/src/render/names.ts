@@ -37,5 +37,6 @@ export const label = {
   // As it is on the containers that run: a label by another name would make all of them new.
   catalog: "decnet.catalogue",
   /** Compose's own. */
-  composeHash: "com.docker.compose.config-hash",
+  composeProject: "com.docker.compose.project",
+  composeService: "com.docker.compose.service",
 } as const;

@@ -29,7 +29,14 @@ export interface WantedContainer {
 export interface RenderedDecky {
   readonly spec: DeckySpec;
   readonly project: string;
-  readonly base: { readonly name: string; readonly hash: string; readonly image: string };
+  readonly base: {
+    readonly name: string;
+    readonly hash: string;
+    readonly image: string;
+    readonly address: string;
+    /** Undefined where it is not pinned. */
+    readonly mac: string | undefined;
+  };
   readonly services: readonly WantedContainer[];
   readonly files: readonly ProjectFile[];
 }
@@ -74,7 +81,14 @@ export function renderDecky(spec: DeckySpec, context: RenderContext): RenderedDe
   return {
     spec,
     project: names.project,
-    base: { name: names.base, hash: baseHash, image: spec.baseImage },
+    base: {
+      name: names.base,
+      hash: baseHash,
+      image: spec.baseImage,
+      address: spec.ip,
+      // An ipvlan interface has its parent's.
+      mac: context.pinMac && spec.lan.driver !== "ipvlan" ? spec.mac : undefined,
+    },
     services: rendered.map((service) => service.wanted),
     files: [...rendered.flatMap((service) => service.secretFiles), composeFile],
   };

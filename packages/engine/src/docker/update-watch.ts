@@ -1,0 +1,56 @@
+import type { Socket } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
+import type Docker from "dockerode";
+import type { InspectCache } from "./inspect-cache.ts";
+
+/**
+ * The engine's own word that a running container was given other limits or another restart policy: nothing that is listed shows
+ * it. While nobody listens, nothing that was inspected before counts.
+ */
+export interface UpdateWatch {
+  /** Listens, unless it does already. Never throws: who cannot listen inspects again. */
+  ensure(): Promise<void>;
+}
+
+/** `patient` has no timeout: there may be nothing to hear for days. */
+export function createUpdateWatch(patient: Docker, cache: Pick<InspectCache, "forget">): UpdateWatch {
+  let state: "deaf" | "asking" | "listening" = "deaf";
+  let asked: Promise<void> = Promise.resolve();
+  const enter = (next: typeof state) => {
+    state = next;
+    cache.forget();
+  };
+  const listen = async () => {
+    const filters = JSON.stringify({ type: ["container"], event: ["update"] });
+    const stream = await patient.getEvents({ filters });
+    // A process may end while it listens.
+    if ("socket" in stream) (stream as unknown as { readonly socket: Socket }).socket.unref();
+    let rest = "";
+    stream.on("data", (chunk: Buffer) => {
+      const lines = (rest + chunk.toString("utf8")).split("\n");
+      rest = (lines.pop() ?? "").slice(-maxLine);
+      for (const line of lines) cache.forget(idIn(line));
+    });
+    stream.once("error", () => enter("deaf")).once("close", () => enter("deaf"));
+    enter("listening");
+  };
+  return {
+    async ensure() {
+      if (state === "deaf") {
+        enter("asking");
+        asked = listen().catch(() => enter("deaf"));
+      }
+      if (state === "asking") await Promise.race([asked, delay(promptMs, undefined, { ref: false })]);
+      if (state !== "listening") cache.forget();
+    },
+  };
+}
+
+/** An engine that is slow to answer holds up no list call. */
+const promptMs = 2_000;
+const maxLine = 100_000;
+
+/** Undefined for a line that is none: then everything is forgotten. */
+function idIn(line: string): string | undefined {
+  return /"id":"([0-9a-f]{64})"/.exec(line)?.[1];
+}

@@ -1,20 +1,33 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { mkdtemp, open, readFile, rm } from "node:fs/promises";
+import { mkdtemp, open, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
 import { processesWith } from "./processes.ts";
 import { eventually } from "./use-master.ts";
 
+export interface OwnEngineOptions {
+  /** Its daemon.json. */
+  readonly settings?: Readonly<Record<string, unknown>>;
+  /** What it finds in /etc/subuid and /etc/subgid, `user:first:count`; nobody else sees it. */
+  readonly subordinates?: string;
+}
+
 /** A Docker engine of the test's own, in a network namespace of its own, that may be stopped, killed and started again. */
-export async function useOwnEngine() {
+export async function useOwnEngine({ settings = {}, subordinates }: OwnEngineOptions = {}) {
   const folder = await mkdtemp(join(tmpdir(), "decnet-test-"));
   const socketPath = join(folder, "engine.sock");
   const netns = `t${randomBytes(4).toString("hex")}`;
   const pidFile = join(folder, "engine.pid");
   const log = join(folder, "engine.log");
+  const configFile = join(folder, "daemon.json");
+  await writeFile(configFile, JSON.stringify(settings));
+  const subids = join(folder, "subids");
+  if (subordinates !== undefined) await writeFile(subids, `${subordinates}\n`);
+  const bind = 'mount --bind "$0" /etc/subuid && mount --bind "$0" /etc/subgid && exec "$@"';
+  const among = subordinates === undefined ? [] : ["unshare", "--mount", "sh", "-c", bind, subids];
   let engine: ChildProcess | undefined;
 
   const docker = (args: string[], options: { input?: string } = {}) =>
@@ -27,7 +40,10 @@ export async function useOwnEngine() {
       "nsenter",
       [
         `--net=/run/netns/${netns}`,
+        ...among,
         "dockerd",
+        "--config-file",
+        configFile,
         "--data-root",
         join(folder, "data"),
         "--exec-root",
@@ -63,6 +79,7 @@ export async function useOwnEngine() {
   await start();
   return {
     socketPath,
+    netns,
     docker,
     start,
     stop,

@@ -40,7 +40,7 @@ interface LogOptions {
   readonly signal: AbortSignal;
 }
 
-/** Connects to the Docker engine once to learn what it can do. Throws ENGINE_UNAVAILABLE. */
+/** Connects to the Docker engine once to learn what it can do. Throws ENGINE_UNAVAILABLE or ENGINE_UNUSABLE. */
 export async function openEngine(options: EngineOptions): Promise<Engine> {
   const parts = await openHostParts(options);
   return {

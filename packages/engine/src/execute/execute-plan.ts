@@ -9,6 +9,7 @@ import type { LanUse } from "./lan-use.ts";
 import { pruneSecrets, removeProject, writeProject } from "./project-files.ts";
 import { settle } from "./settle.ts";
 import { StepFailed, throwUnlessDone } from "./step-failed.ts";
+import type { UserMapping } from "./user-mapping.ts";
 
 export type StepEvent =
   | { readonly kind: "started"; readonly step: Step; readonly at: Date }
@@ -37,6 +38,7 @@ export interface ExecuteContext {
   readonly instance: string;
   readonly deckyKey: string;
   readonly folder: string;
+  readonly users: UserMapping;
   readonly rendered: RenderedDecky | undefined;
   readonly onStep: (event: StepEvent) => Promise<void> | void;
   readonly boundary: StepBoundary;
@@ -70,7 +72,7 @@ const executors: Executors = {
       if (owner !== "") await links.removeHelpers(owner, signal);
       await api.removeNetwork(target);
     }),
-  "write-project": (_, { folder, rendered }) => writeProject(folder, rendered?.files ?? []),
+  "write-project": (_, { folder, users, rendered }) => writeProject(folder, rendered?.files ?? [], users),
   create: ({ container }, context) => up(container, false, context),
   recreate: ({ container }, context) => up(container, true, context),
   start: ({ id }, { api }) => api.start(id),

@@ -2,6 +2,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { chmod, chown, lstat, mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { ProjectFile } from "../render/render-decky.ts";
+import { type HostOwner, hostOwner, plainUsers, type UserMapping } from "./user-mapping.ts";
 
 /** Identifies the content of a project. */
 export function projectDigest(files: readonly ProjectFile[]): string {
@@ -11,19 +12,25 @@ export function projectDigest(files: readonly ProjectFile[]): string {
   return hash.digest("hex").slice(0, 32);
 }
 
-/** Digest of what is on disk at the paths of `files`; empty when there is no project. An unreadable file counts as changed. */
-export async function diskDigest(folder: string, files: readonly ProjectFile[]): Promise<string> {
-  const found = await Promise.all(
-    files.map(async (file) => {
-      try {
-        return { ...file, content: await readFile(join(folder, file.path), "utf8") };
-      } catch {
-        return undefined;
-      }
-    }),
-  );
+/**
+ * Digest of what is on disk at the paths of `files`; empty when there is no project. A file that cannot be read, or that is not
+ * its owner's, counts as changed.
+ */
+export async function diskDigest(folder: string, files: readonly ProjectFile[], users = plainUsers): Promise<string> {
+  const found = await Promise.all(files.map((file) => readBack(folder, file, users)));
   if (found.every((file) => file === undefined)) return (await exists(folder)) ? "leftover" : "";
   return found.includes(undefined) ? "incomplete" : projectDigest(found.filter((file) => file !== undefined));
+}
+
+async function readBack(folder: string, file: ProjectFile, users: UserMapping): Promise<ProjectFile | undefined> {
+  try {
+    const path = join(folder, file.path);
+    const [content, { uid, gid }] = await Promise.all([readFile(path, "utf8"), stat(path)]);
+    const owner = hostOwner(file.owner, users);
+    return uid === owner.uid && gid === owner.gid ? { ...file, content } : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 async function exists(path: string): Promise<boolean> {
@@ -39,10 +46,10 @@ async function exists(path: string): Promise<boolean> {
  * Writes a project so that a crash, a full disk or another writer at any moment leaves either the old compose file or the new
  * one, never a mixture: secrets go to folders named by content first, then compose.yaml is put in place by one rename.
  */
-export async function writeProject(folder: string, files: readonly ProjectFile[]): Promise<void> {
+export async function writeProject(folder: string, files: readonly ProjectFile[], users = plainUsers): Promise<void> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
   await removeUnfinished(folder);
-  for (const file of files) await writeAtomically(folder, file);
+  for (const file of files) await writeAtomically(folder, file, hostOwner(file.owner, users));
 }
 
 const unfinished = ".unfinished-";
@@ -72,21 +79,21 @@ export async function removeProject(folder: string): Promise<void> {
 }
 
 /** Writes beside the final place under a name of this writer's own, outside of what containers see, and renames. */
-async function writeAtomically(project: string, file: ProjectFile): Promise<void> {
+async function writeAtomically(project: string, file: ProjectFile, owner: HostOwner): Promise<void> {
   const path = join(project, file.path);
   const folder = dirname(path);
-  const isSecret = file.path.includes("/");
+  const isSecret = file.path.startsWith("secrets/");
   await mkdir(folder, { recursive: true, mode: 0o700 });
   if (isSecret) {
     await chmod(folder, 0o500);
-    await chown(folder, file.owner, file.owner);
+    await chown(folder, owner.uid, owner.gid);
   }
   const temporary = join(project, `${unfinished}${randomBytes(8).toString("hex")}`);
   try {
     const handle = await open(temporary, "wx", file.mode);
     try {
       await handle.writeFile(file.content);
-      await handle.chown(file.owner, file.owner);
+      await handle.chown(owner.uid, owner.gid);
       await handle.sync();
     } finally {
       await handle.close();

@@ -6,6 +6,7 @@ import type { StepBoundary } from "../execute/execute-plan.ts";
 import { createHostLinks, type HostLinks } from "../execute/host-links.ts";
 import { createImageStore, type ImageStore } from "../execute/image-store.ts";
 import { createLanUse, type LanUse } from "../execute/lan-use.ts";
+import { type UserMapping, userMappingOf } from "../execute/user-mapping.ts";
 import { type BaseContents, createBaseContents } from "../observe/base-contents.ts";
 import type { ObservedLinks } from "../observe/host-access.ts";
 import { createSocketCache, type SocketCache } from "../observe/socket-cache.ts";
@@ -37,6 +38,8 @@ export interface HostParts {
   readonly engineVersion: string;
   /** False below Engine 25, where compose cannot pin MAC addresses. */
   readonly pinMac: boolean;
+  /** Whom the engine's users are on this host. */
+  readonly users: UserMapping;
   readonly api: EngineApi;
   readonly compose: ComposeCli;
   readonly links: HostLinks;
@@ -55,7 +58,7 @@ const firstEngineThatPins = 25;
 /** For reading the host's own interfaces. */
 const linksMs = 10_000;
 
-/** Connects to the Docker engine once to learn what it can do. Throws ENGINE_UNAVAILABLE. */
+/** Connects to the Docker engine once to learn what it can do. Throws ENGINE_UNAVAILABLE or ENGINE_UNUSABLE. */
 export async function openHostParts(options: EngineOptions): Promise<HostParts> {
   const { instance, catalog, fingerprint, minFreeBytes = 1 << 30 } = options;
   const api = createEngineApi(options.socketPath);
@@ -66,6 +69,7 @@ export async function openHostParts(options: EngineOptions): Promise<HostParts> 
   });
   const links = createHostLinks();
   const { major, version } = await api.version();
+  const users = userMappingOf(await api.security());
   const pinMac = major >= firstEngineThatPins;
   const folderOf: HostParts["folderOf"] = ({ scope, name }) => join(options.dataDir, "deckies", deckyNames(scope, name).base);
   return {
@@ -73,6 +77,7 @@ export async function openHostParts(options: EngineOptions): Promise<HostParts> 
     catalog,
     engineVersion: version,
     pinMac,
+    users,
     api,
     compose,
     links,

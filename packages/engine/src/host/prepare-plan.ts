@@ -33,8 +33,8 @@ export async function preparePlan(parts: HostParts, target: DeckyTarget, compose
 }
 
 async function observeHost(parts: HostParts, target: DeckyTarget, folder: string) {
-  const { api, instance, observeLinks } = parts;
-  const sources: HostSources = { api, instance, observeLinks, diskDigest: (files) => diskDigest(folder, files) };
+  const { api, instance, observeLinks, users } = parts;
+  const sources: HostSources = { api, instance, observeLinks, diskDigest: (files) => diskDigest(folder, files, users) };
   if (target.kind === "absent") return { rendered: undefined, host: await observeHostAfter(target, sources) };
   const { spec } = target;
   const rendered = parts.renderer.render(spec, await parts.bases.observe([spec.buildBase]));

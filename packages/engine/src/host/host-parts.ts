@@ -8,6 +8,7 @@ import { createImageStore, type ImageStore } from "../execute/image-store.ts";
 import { createLanUse, type LanUse } from "../execute/lan-use.ts";
 import { type UserMapping, userMappingOf } from "../execute/user-mapping.ts";
 import { type BaseContents, createBaseContents } from "../observe/base-contents.ts";
+import { observeHardLimits } from "../observe/engine-limits.ts";
 import type { ObservedLinks } from "../observe/host-access.ts";
 import { createSocketCache, type SocketCache } from "../observe/socket-cache.ts";
 import { deckyNames } from "../render/names.ts";
@@ -86,7 +87,7 @@ export async function openHostParts(options: EngineOptions): Promise<HostParts> 
     sockets: createSocketCache(),
     images: createImageStore({ api, compose, minFreeBytes }),
     bases: createBaseContents((reference) => api.imageContent(reference)),
-    renderer: createRenderer({ catalog, instance, fingerprint, pinMac }, folderOf),
+    renderer: createRenderer({ catalog, instance, fingerprint, pinMac, limits: await observeHardLimits() }, folderOf),
     folderOf,
     portsOf: (slug) => catalog.services.get(slug)?.ports.map((port) => port.number) ?? [],
     boundary: options.boundary ?? (() => undefined),

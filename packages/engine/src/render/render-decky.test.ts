@@ -55,6 +55,7 @@ describe("a rendered decky", () => {
       // Readable, so that tests see what goes into it.
       fingerprint: (text) => Buffer.from(text).toString("hex"),
       pinMac: true,
+      limits: {},
       contents: new Map(),
       ...more,
     });
@@ -178,6 +179,11 @@ describe("a rendered decky", () => {
         core: { soft: 0, hard: 0 },
       });
     }
+    const { services: bounded } = composeOf(render(spec([]), { limits: { nofile: 20_000, nproc: 96_365 } }));
+    expect(bounded["web-01"]?.["ulimits"]).toMatchObject({
+      nofile: { soft: 1_024, hard: 20_000 },
+      nproc: { soft: 96_365, hard: 96_365 },
+    });
     expect(services["web-01"]).toMatchObject({ dns: ["10.9.8.1"], dns_search: ["."], dns_opt: ["ndots:0"] });
   });
 

@@ -1,5 +1,6 @@
 import { containerSettings } from "../catalog/effective.ts";
 import type { Catalog, CatalogPort, ServiceDefinition } from "../catalog/types.ts";
+import type { HardLimits } from "../observe/engine-limits.ts";
 import type { DeckySpec, ServiceSpec } from "../spec.ts";
 import { deckyKey } from "../spec.ts";
 import { osFamilySysctls } from "../tables/os-families.ts";
@@ -46,6 +47,8 @@ export interface RenderContext {
   readonly fingerprint: (text: string) => string;
   /** False below Engine 25, where compose cannot pin MAC addresses. */
   readonly pinMac: boolean;
+  /** What the host's engine can give to a process. */
+  readonly limits: HardLimits;
   /** Of the build bases. */
   readonly contents: ImageContents;
 }
@@ -101,7 +104,7 @@ function renderBase(spec: DeckySpec, hash: string, context: RenderContext): Comp
     pids_limit: 64,
     cpus: 0.5,
     stop_grace_period: "1s",
-    ...said,
+    ...said(context.limits),
     labels: labelsOf(spec, context, { [label.role]: "base", [label.hash]: hash }),
   };
 }
@@ -146,7 +149,7 @@ function renderService(spec: DeckySpec, service: ServiceSpec, context: RenderCon
     pids_limit: entry.limits.pids,
     cpus: entry.limits.cpus,
     stop_grace_period: `${entry.stopGraceSeconds}s`,
-    ...said,
+    ...said(context.limits),
     labels: labelsOf(spec, context, {
       [label.role]: "service",
       [label.service]: service.slug,

@@ -1,3 +1,5 @@
+import type { HardLimits } from "../observe/engine-limits.ts";
+
 /**
  * What an engine would otherwise fill in from its own configuration or from how it was started. A decoy is the same on every
  * host, and looks like an installed machine rather than like a container. The engine's mapping of users is its host's choice,
@@ -26,19 +28,34 @@ const ulimits = {
   stack: { soft: 8 * mebibyte, hard: -1 },
 } as const;
 
+/** An engine that may not raise limits refuses to start a container that asks for more than it has itself. */
+function withinReach(reach: HardLimits): Record<string, { soft: number; hard: number }> {
+  const atMost = (value: number, bound: number | undefined) =>
+    bound === undefined || (value !== -1 && value <= bound) ? value : bound;
+  return Object.fromEntries(
+    Object.entries(ulimits).map(([name, { soft, hard }]) => {
+      const highest = atMost(hard, reach[name]);
+      return [name, { soft: atMost(soft, highest === -1 ? undefined : highest), hard: highest }];
+    }),
+  );
+}
+
 /** Of every container. */
-export const said = {
+const alike = {
   init: true,
   // An engine that was killed holds what is to run `unless-stopped` for stopped by hand.
   restart: "always",
   cap_drop: ["ALL"],
   security_opt: ["no-new-privileges:true"],
   logging: { driver: "json-file", options: { "max-size": "10m", "max-file": "5" } },
-  ulimits,
   ipc: "private",
   cgroup: "private",
   shm_size: "64m",
 } as const;
+
+export function said(reach: HardLimits) {
+  return { ...alike, ulimits: withinReach(reach) } as const;
+}
 
 /** Of a base alone, since its services share its network: whom the engine's own resolver asks, and it asks nobody else. */
 export function saidOfNames(gateway: string) {

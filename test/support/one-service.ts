@@ -102,7 +102,7 @@ export async function removeSharedVolumes(slug: string): Promise<void> {
 }
 
 /** Telnet options are refused, all of them. */
-const conversation = `
+export const conversation = `
 const [port, turns] = [Number(process.argv[1]), JSON.parse(process.argv[2])];
 const socket = require("node:net").connect(port, "127.0.0.1");
 let seen = "", from = 0;

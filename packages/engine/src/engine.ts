@@ -3,11 +3,13 @@ import { type CheckedHost, checkDeckies } from "./host/check-deckies.ts";
 import { type EngineOptions, type HostParts, openHostParts } from "./host/host-parts.ts";
 import { type PreparedImage, prepareImages, pruneImages } from "./host/images.ts";
 import { preparePlan } from "./host/prepare-plan.ts";
+import type { ObservedLan } from "./observe/lan.ts";
 import { type LogEntry, streamContainerLogs } from "./observe/logs.ts";
+import { observeLan } from "./observe/observe-lan.ts";
 import type { ComposeHashes, ObservedDecky } from "./observe/observed.ts";
 import type { Plan } from "./plan/plan.ts";
 import { deckyNames } from "./render/names.ts";
-import type { DeckySpec, DeckyTarget } from "./spec.ts";
+import type { DeckySpec, DeckyTarget, LanSpec } from "./spec.ts";
 
 export type { ApplyOptions, ApplyOutcome } from "./host/apply-decky.ts";
 export type { CheckedDecky } from "./host/check-deckies.ts";
@@ -27,6 +29,8 @@ export interface Engine {
   /** A drift check of all deckies, with one list call. */
   check(specs: readonly DeckySpec[], composeHashesOf?: (spec: DeckySpec) => ComposeHashes | undefined): Promise<CheckedHost>;
   logs(decky: Pick<DeckySpec, "scope" | "name">, slug: string, options: LogOptions): AsyncIterable<LogEntry>;
+  /** Whether this host can have a LAN, and who has addresses on it. */
+  inspectLan(lan: LanSpec): Promise<ObservedLan>;
   /** Builds or pulls what the specs need and is not there, so that no change has to wait for it. */
   prepareImages(specs: readonly DeckySpec[], signal: AbortSignal): Promise<PreparedImage[]>;
   /** Removes images of ours that nothing needs any more, and returns their tags. */
@@ -55,6 +59,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
       const container = await parts.api.inspect(deckyNames(scope, name).service(slug));
       if (container !== undefined) yield* streamContainerLogs(parts.api, container.id, { slug, tail, follow, signal });
     },
+    inspectLan: (lan) => observeLan(lan, parts),
     prepareImages: (specs, signal) => prepareImages(parts, specs, signal),
     pruneImages: () => pruneImages(parts),
     async ping() {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { unseenLan } from "../observe/lan.ts";
 import { noLeavings, type ObservedContainer, type ObservedDecky } from "../observe/observed.ts";
 import { planDecky } from "../plan/plan-decky.ts";
 import type { RenderedDecky } from "../render/render-decky.ts";
@@ -92,6 +93,7 @@ function see(situation: Situation) {
   const host = {
     images: new Set(["base", image.tag]),
     networks: new Set(["lan"]),
+    lan: unseenLan,
     foreignNames: new Set<string>(),
     projectDigest: "same",
     access: undefined,

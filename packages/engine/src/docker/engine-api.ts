@@ -35,7 +35,7 @@ export function createEngineApi(socketPath: string): EngineApi {
     ...createContainerCalls(docker, prompt),
     ...createImageCalls(docker),
     ...createLogCalls(docker),
-    ...createNetworkCalls(docker),
+    ...createNetworkCalls(docker, prompt),
     version: () =>
       guarded(async () => {
         const { Version: version } = await prompt.version();

@@ -1,4 +1,5 @@
 import type Docker from "dockerode";
+import type { AddressHolder, ObservedNetwork, Resident } from "../observe/lan.ts";
 import { label } from "../render/names.ts";
 import type { LanSpec } from "../spec.ts";
 import { guarded, ignoring } from "./calls.ts";
@@ -11,6 +12,10 @@ export interface OwnNetwork {
 
 export interface NetworkCalls {
   hasNetwork(name: string): Promise<boolean>;
+  /** All of the engine's. */
+  networks(): Promise<ObservedNetwork[]>;
+  /** Everybody on a network who has an address there, or would take it. */
+  residents(network: string, instance: string): Promise<Resident[]>;
   createNetwork(lan: LanSpec, instance: string): Promise<void>;
   /** Networks of this installation with the deckies of ours on them, running or not, and their addresses there. */
   ownNetworks(instance: string): Promise<OwnNetwork[]>;
@@ -20,13 +25,61 @@ export interface NetworkCalls {
   removeNetwork(name: string): Promise<void>;
 }
 
-export function createNetworkCalls(docker: Docker): NetworkCalls {
+const mtuOption = "com.docker.network.driver.mtu";
+
+/** What an engine may be configured to make of every bridge: deckies reach each other, and are routed like any machine. */
+const bridgeOptions = {
+  "com.docker.network.bridge.enable_icc": "true",
+  "com.docker.network.bridge.enable_ip_masquerade": "true",
+} as const;
+
+/** A container has its address from its start to its end. */
+function isUp(state: string): boolean {
+  return state !== "created" && state !== "exited" && state !== "dead";
+}
+
+function toNetwork({ Name: name, Driver: driver, IPAM: ipam, Options: options }: Docker.NetworkInspectInfo): ObservedNetwork {
+  const configs: NetworkConfig[] = ipam?.Config ?? [];
+  const mtu = Number(options?.[mtuOption]);
+  return {
+    name,
+    driver,
+    subnets: configs.flatMap(({ Subnet: subnet }) => (subnet === undefined ? [] : [subnet])),
+    kept: configs.flatMap(({ Gateway: gateway, AuxiliaryAddresses: others }): AddressHolder[] => [
+      ...(gateway === undefined ? [] : [{ address: gateway, holder: "the network's gateway" }]),
+      ...Object.entries(others ?? {}).map(([key, address = ""]) => ({ address, holder: `the network itself, for ${key}` })),
+    ]),
+    mtu: Number.isInteger(mtu) && mtu > 0 ? mtu : undefined,
+  };
+}
+
+interface NetworkConfig {
+  readonly Subnet?: string | undefined;
+  readonly Gateway?: string | undefined;
+  readonly AuxiliaryAddresses?: Readonly<Partial<Record<string, string>>> | null | undefined;
+}
+
+/** `prompt` has a short timeout: for calls that others wait for. */
+export function createNetworkCalls(docker: Docker, prompt: Docker): NetworkCalls {
   const creating = new Map<string, Promise<void>>();
   return {
     hasNetwork: (name) =>
       guarded(async () => {
         const listed = await docker.listNetworks({ filters: JSON.stringify({ name: [name] }) });
         return listed.some((network) => network.Name === name);
+      }),
+    networks: () => guarded(async () => (await prompt.listNetworks()).map(toNetwork)),
+    residents: (network, instance) =>
+      guarded(async () => {
+        const filters = JSON.stringify({ network: [network] });
+        const containers = await prompt.listContainers({ all: true, filters });
+        return containers.flatMap(({ Names: names, Labels: labels, State: state, NetworkSettings: { Networks: places } }) => {
+          const place = places[network];
+          const address = place?.IPAddress || place?.IPAMConfig?.IPv4Address || "";
+          if (address === "") return [];
+          const holder = `the container ${names[0]?.slice(1) ?? ""}`;
+          return [{ address, holder, isOurs: labels[label.instance] === instance, isUp: isUp(state) }];
+        });
       }),
     createNetwork: (lan, instance) =>
       guarded(async () => {
@@ -42,6 +95,8 @@ export function createNetworkCalls(docker: Docker): NetworkCalls {
           Options: {
             ...(lan.parent === undefined ? {} : { parent: lan.parent }),
             ...(lan.driver === "ipvlan" ? { ipvlan_mode: "l2" } : {}),
+            ...(lan.driver === "bridge" ? bridgeOptions : {}),
+            ...(lan.mtu === undefined ? {} : { [mtuOption]: String(lan.mtu) }),
           },
           Labels: { [label.instance]: instance },
         });

@@ -4,10 +4,15 @@ import type { NetworkCalls } from "../docker/network-calls.ts";
 import type { ProjectFile, RenderedDecky } from "../render/render-decky.ts";
 import { deckyKey, type Scope } from "../spec.ts";
 import { accessTo, helperOwner, type ObservedLinks } from "./host-access.ts";
+import { unseenLan } from "./lan.ts";
+import { observeLan } from "./observe-lan.ts";
 import { noLeavings, type ObservedHost, type ObservedLeavings } from "./observed.ts";
 
 export interface HostSources {
-  readonly api: Pick<ImageCalls & ContainerCalls & NetworkCalls, "hasImage" | "hasNetwork" | "foreignNames" | "ownNetworks">;
+  readonly api: Pick<
+    ImageCalls & ContainerCalls & NetworkCalls,
+    "hasImage" | "hasNetwork" | "foreignNames" | "ownNetworks" | "networks" | "residents"
+  >;
   readonly instance: string;
   readonly observeLinks: () => Promise<ObservedLinks>;
   /** Digest of what is on disk at the paths of these files; empty when there is no project. */
@@ -20,18 +25,20 @@ export async function observeHostFor(rendered: RenderedDecky, sources: HostSourc
   const { lan } = rendered.spec;
   const tags = [...new Set([rendered.base.image, ...rendered.services.map((service) => service.image.tag)])];
   const names = [rendered.base.name, ...rendered.services.map((service) => service.name)];
-  const [images, hasNetwork, foreignNames, digest, links] = await Promise.all([
+  const [images, hasNetwork, foreignNames, digest, links, lanThere] = await Promise.all([
     Promise.all(tags.map(async (tag) => ((await api.hasImage(tag)) ? [tag] : []))),
     api.hasNetwork(lan.name),
     api.foreignNames(instance, names),
     diskDigest(rendered.files),
     lan.driver === "bridge" ? undefined : observeLinks(),
+    observeLan(lan, { api, instance, observeLinks }),
   ]);
   return {
     images: new Set(images.flat()),
     networks: new Set(hasNetwork ? [lan.name] : []),
     foreignNames,
     projectDigest: digest,
+    lan: lanThere,
     access: links === undefined ? undefined : accessTo(lan, instance, links),
     leaves: noLeavings,
   };
@@ -44,7 +51,15 @@ export async function observeHostAfter(
 ): Promise<ObservedHost> {
   const [digest, leaves] = await Promise.all([sources.diskDigest([]), observeLeavings(deckyKey(decky), sources)]);
   const nothing = new Set<string>();
-  return { images: nothing, networks: nothing, foreignNames: nothing, projectDigest: digest, access: undefined, leaves };
+  return {
+    images: nothing,
+    networks: nothing,
+    foreignNames: nothing,
+    projectDigest: digest,
+    lan: unseenLan,
+    access: undefined,
+    leaves,
+  };
 }
 
 /** Images, network, names and files are taken to be there: an apply looks at them itself. */
@@ -54,6 +69,7 @@ export function presumedHost(rendered: RenderedDecky, instance: string, links: O
     networks: new Set([rendered.spec.lan.name]),
     foreignNames: new Set(),
     projectDigest: "",
+    lan: unseenLan,
     access: links === undefined ? undefined : accessTo(rendered.spec.lan, instance, links),
     leaves: noLeavings,
   };

@@ -1,5 +1,6 @@
 import type { Scope } from "../spec.ts";
 import type { ObservedAccess } from "./host-access.ts";
+import type { ObservedLan } from "./lan.ts";
 
 export type ContainerStatus = "created" | "running" | "paused" | "restarting" | "removing" | "exited" | "dead";
 
@@ -67,6 +68,7 @@ export interface ObservedHost {
   readonly foreignNames: ReadonlySet<string>;
   /** Digest of the project on disk; empty when there is none. */
   readonly projectDigest: string;
+  readonly lan: ObservedLan;
   /** The host's way to the decky's LAN; undefined when it needs none. */
   readonly access: ObservedAccess | undefined;
   /** What a decky that goes leaves behind on the host. */

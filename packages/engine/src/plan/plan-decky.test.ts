@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { diagnoseDecky } from "../diagnose/diagnose.ts";
+import { unseenLan } from "../observe/lan.ts";
 import { noLeavings, type ObservedContainer, type ObservedDecky, type ObservedHost } from "../observe/observed.ts";
 import type { RenderedDecky } from "../render/render-decky.ts";
 import { formatPlan } from "./plan.ts";
@@ -81,6 +82,7 @@ const plan = (
   const host = {
     images: new Set(["base", image.tag]),
     networks: new Set(["lan"]),
+    lan: unseenLan,
     foreignNames: new Set<string>(),
     projectDigest: "same",
     access: undefined,

@@ -56,6 +56,7 @@ function planPresence(diagnosed: DiagnosedDecky, projectDigest: string, host: Ob
   const acts = [...base, ...services.flatMap((service) => service.acts)];
   return [
     ...blockedSteps(acts, host),
+    ...lanSteps(wanted, base, host),
     ...imageSteps(wanted, acts, host),
     ...networkSteps(wanted, base, host),
     ...planHostAccess(wanted.spec.lan, wanted.spec.ip, host.access),
@@ -112,6 +113,14 @@ function blockedSteps(acts: readonly Draft[], host: ObservedHost): Draft[] {
     });
 }
 
+/** A LAN that this host cannot have, and an address that somebody else has there, keep the base from being started. */
+function lanSteps({ spec: { lan, ip } }: RenderedDecky, base: readonly Draft[], { lan: seen }: ObservedHost): Draft[] {
+  if (base.length === 0) return [];
+  if (seen.trouble !== "") return [{ verb: "blocked", target: lan.name, service: "", cause: seen.trouble }];
+  const holder = seen.taken.find(({ address, isUp }) => isUp && address === ip)?.holder;
+  return holder === undefined ? [] : [{ verb: "blocked", target: ip, service: "", cause: `${ip} is taken by ${holder}` }];
+}
+
 function imageSteps({ base, services }: RenderedDecky, acts: readonly Draft[], host: ObservedHost): Draft[] {
   const making = new Set(acts.filter(isMaking).map((act) => act.service));
   const cause = "image is absent";
@@ -127,7 +136,11 @@ function imageSteps({ base, services }: RenderedDecky, acts: readonly Draft[], h
 
 function networkSteps({ spec: { lan } }: RenderedDecky, base: readonly Draft[], host: ObservedHost): Draft[] {
   if (host.networks.has(lan.name) || base.length === 0) return [];
-  return [{ verb: "create-network", target: lan.name, service: "", cause: "network is absent", lan }];
+  const { mtu } = host.lan;
+  // The usual one goes without saying.
+  const isUsual = mtu === undefined || (lan.mtu === undefined && mtu.value === 1_500);
+  const cause = isUsual ? "network is absent" : `network is absent; MTU ${mtu.value}, ${mtu.cause}`;
+  return [{ verb: "create-network", target: lan.name, service: "", cause, lan: { ...lan, mtu: mtu?.value } }];
 }
 
 function projectSteps({ project, spec }: RenderedDecky, digest: string, host: ObservedHost): Draft[] {

@@ -20,7 +20,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file decnet/v1/agent.proto.
  */
 export const file_decnet_v1_agent: GenFile = /*@__PURE__*/
-  fileDesc("ChVkZWNuZXQvdjEvYWdlbnQucHJvdG8SCWRlY25ldC52MSJECgtTZXJ2aWNlU3BlYxIMCgRzbHVnGAEgASgJEicKBmNvbmZpZxgCIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3Qi5QEKCURlY2t5U3BlYxIgCgNyZWYYASABKAsyEy5kZWNuZXQudjEuRGVja3lSZWYSCgoCaWQYAiABKAkSEAoIcmV2aXNpb24YAyABKA0SEAoIaG9zdG5hbWUYBCABKAkSDgoGZGlzdHJvGAUgASgJEhEKCW9zX2ZhbWlseRgGIAEoCRIgCgNsYW4YByABKAsyEy5kZWNuZXQudjEuRmxlZXRMYW4SCgoCaXAYCCABKAkSCwoDbWFjGAkgASgJEigKCHNlcnZpY2VzGAogAygLMhYuZGVjbmV0LnYxLlNlcnZpY2VTcGVjImQKE0FwcGx5RGVja2llc1JlcXVlc3QSJQoHZGVja2llcxgBIAMoCzIULmRlY25ldC52MS5EZWNreVNwZWMSDwoHZHJ5X3J1bhgCIAEoCBIVCg1leHBlY3RlZF9wbGFuGAMgASgJIuMBCgxEZWNreU91dGNvbWUSIgoFZGVja3kYASABKAsyEy5kZWNuZXQudjEuRGVja3lSZWYSEAoIcmV2aXNpb24YAiABKA0SHQoEcGxhbhgDIAEoCzIPLmRlY25ldC52MS5QbGFuEiMKB3JlY2VpcHQYBCABKAsyEi5kZWNuZXQudjEuUmVjZWlwdBIwCgtvYnNlcnZhdGlvbhgFIAEoCzIbLmRlY25ldC52MS5EZWNreU9ic2VydmF0aW9uEicKB2ZhaWx1cmUYBiABKAsyFi5kZWNuZXQudjEuU3RlcEZhaWx1cmUiWwoLU3RlcEZhaWx1cmUSJgoEc3RlcBgBIAEoCzIYLmRlY25ldC52MS5PcGVyYXRpb25TdGVwEg8KB21lc3NhZ2UYAiABKAkSEwoLb3V0cHV0X3RhaWwYAyADKAkiuQEKFEFwcGx5RGVja2llc1Jlc3BvbnNlEiIKBWRlY2t5GAEgASgLMhMuZGVjbmV0LnYxLkRlY2t5UmVmEh8KBHBsYW4YAiABKAsyDy5kZWNuZXQudjEuUGxhbkgAEigKBHN0ZXAYAyABKAsyGC5kZWNuZXQudjEuT3BlcmF0aW9uU3RlcEgAEioKB291dGNvbWUYBCABKAsyFy5kZWNuZXQudjEuRGVja3lPdXRjb21lSABCBgoEaXRlbSJNChRSZW1vdmVEZWNraWVzUmVxdWVzdBIkCgdkZWNraWVzGAEgAygLMhMuZGVjbmV0LnYxLkRlY2t5UmVmEg8KB2RyeV9ydW4YAiABKAgiQgoVUmVtb3ZlRGVja2llc1Jlc3BvbnNlEikKCG91dGNvbWVzGAEgAygLMhcuZGVjbmV0LnYxLkRlY2t5T3V0Y29tZSLeAQoSU2VydmljZU9ic2VydmF0aW9uEgwKBHNsdWcYASABKAkSJgoFc3RhdGUYAiABKA4yFy5kZWNuZXQudjEuU2VydmljZVN0YXRlEg8KB21lc3NhZ2UYAyABKAkSFgoOY29udGFpbmVyX25hbWUYBCABKAkSFAoMY29udGFpbmVyX2lkGAUgASgJEhIKCnN0YXJ0ZWRfYXQYBiABKAkSFQoNcmVzdGFydF9jb3VudBgHIAEoDRIRCglsaXN0ZW5pbmcYCCADKAkSFQoNb3Blbl9zZXNzaW9ucxgJIAEoDSL8AQoQRGVja3lPYnNlcnZhdGlvbhIiCgVkZWNreRgBIAEoCzITLmRlY25ldC52MS5EZWNreVJlZhIQCghyZXZpc2lvbhgCIAEoDRIkCgVzdGF0ZRgDIAEoDjIVLmRlY25ldC52MS5EZWNreVN0YXRlEg8KB21lc3NhZ2UYBCABKAkSGQoRYmFzZV9jb250YWluZXJfaWQYBSABKAkSLwoIc2VydmljZXMYBiADKAsyHS5kZWNuZXQudjEuU2VydmljZU9ic2VydmF0aW9uEi8KC29ic2VydmVkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCI2Cg5JbnNwZWN0UmVxdWVzdBIkCgdkZWNraWVzGAEgAygLMhMuZGVjbmV0LnYxLkRlY2t5UmVmIukBCg9JbnNwZWN0UmVzcG9uc2USLAoHZGVja2llcxgBIAMoCzIbLmRlY25ldC52MS5EZWNreU9ic2VydmF0aW9uEg4KBnN0cmF5cxgCIAMoCRIPCgdob3N0X2lkGAMgASgJEhEKCWhvc3RfbmFtZRgEIAEoCRIWCg5lbmdpbmVfdmVyc2lvbhgFIAEoCRIXCg9jb21wb3NlX3ZlcnNpb24YBiABKAkSGAoQY2F0YWxvZ3VlX2RpZ2VzdBgHIAEoCRIRCgljb25uZWN0ZWQYCCABKAgSFgoOcXVldWVkX3JlcG9ydHMYCSABKA0iPQoUUHJlcGFyZUltYWdlc1JlcXVlc3QSJQoHZGVja2llcxgBIAMoCzIULmRlY25ldC52MS5EZWNreVNwZWMiQgoNUHJlcGFyZWRJbWFnZRILCgN0YWcYASABKAkSDwoHcHJvYmxlbRgCIAEoCRITCgtvdXRwdXRfdGFpbBgDIAMoCSJBChVQcmVwYXJlSW1hZ2VzUmVzcG9uc2USKAoGaW1hZ2VzGAEgAygLMhguZGVjbmV0LnYxLlByZXBhcmVkSW1hZ2UicgodQWdlbnRTZXJ2aWNlU3RyZWFtTG9nc1JlcXVlc3QSIgoFZGVja3kYASABKAsyEy5kZWNuZXQudjEuRGVja3lSZWYSDwoHc2VydmljZRgCIAEoCRIOCgZmb2xsb3cYAyABKAgSDAoEdGFpbBgEIAEoDSJDCh5BZ2VudFNlcnZpY2VTdHJlYW1Mb2dzUmVzcG9uc2USIQoFbGluZXMYASADKAsyEi5kZWNuZXQudjEuTG9nTGluZTK1AwoMQWdlbnRTZXJ2aWNlElEKDEFwcGx5RGVja2llcxIeLmRlY25ldC52MS5BcHBseURlY2tpZXNSZXF1ZXN0Gh8uZGVjbmV0LnYxLkFwcGx5RGVja2llc1Jlc3BvbnNlMAESUgoNUmVtb3ZlRGVja2llcxIfLmRlY25ldC52MS5SZW1vdmVEZWNraWVzUmVxdWVzdBogLmRlY25ldC52MS5SZW1vdmVEZWNraWVzUmVzcG9uc2USRQoHSW5zcGVjdBIZLmRlY25ldC52MS5JbnNwZWN0UmVxdWVzdBoaLmRlY25ldC52MS5JbnNwZWN0UmVzcG9uc2UiA5ACARJSCg1QcmVwYXJlSW1hZ2VzEh8uZGVjbmV0LnYxLlByZXBhcmVJbWFnZXNSZXF1ZXN0GiAuZGVjbmV0LnYxLlByZXBhcmVJbWFnZXNSZXNwb25zZRJjCgpTdHJlYW1Mb2dzEiguZGVjbmV0LnYxLkFnZW50U2VydmljZVN0cmVhbUxvZ3NSZXF1ZXN0GikuZGVjbmV0LnYxLkFnZW50U2VydmljZVN0cmVhbUxvZ3NSZXNwb25zZTABYgZwcm90bzM", [file_decnet_v1_decky, file_decnet_v1_fleet, file_decnet_v1_operation, file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("ChVkZWNuZXQvdjEvYWdlbnQucHJvdG8SCWRlY25ldC52MSJECgtTZXJ2aWNlU3BlYxIMCgRzbHVnGAEgASgJEicKBmNvbmZpZxgCIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3Qi5QEKCURlY2t5U3BlYxIgCgNyZWYYASABKAsyEy5kZWNuZXQudjEuRGVja3lSZWYSCgoCaWQYAiABKAkSEAoIcmV2aXNpb24YAyABKA0SEAoIaG9zdG5hbWUYBCABKAkSDgoGZGlzdHJvGAUgASgJEhEKCW9zX2ZhbWlseRgGIAEoCRIgCgNsYW4YByABKAsyEy5kZWNuZXQudjEuRmxlZXRMYW4SCgoCaXAYCCABKAkSCwoDbWFjGAkgASgJEigKCHNlcnZpY2VzGAogAygLMhYuZGVjbmV0LnYxLlNlcnZpY2VTcGVjImQKE0FwcGx5RGVja2llc1JlcXVlc3QSJQoHZGVja2llcxgBIAMoCzIULmRlY25ldC52MS5EZWNreVNwZWMSDwoHZHJ5X3J1bhgCIAEoCBIVCg1leHBlY3RlZF9wbGFuGAMgASgJIuMBCgxEZWNreU91dGNvbWUSIgoFZGVja3kYASABKAsyEy5kZWNuZXQudjEuRGVja3lSZWYSEAoIcmV2aXNpb24YAiABKA0SHQoEcGxhbhgDIAEoCzIPLmRlY25ldC52MS5QbGFuEiMKB3JlY2VpcHQYBCABKAsyEi5kZWNuZXQudjEuUmVjZWlwdBIwCgtvYnNlcnZhdGlvbhgFIAEoCzIbLmRlY25ldC52MS5EZWNreU9ic2VydmF0aW9uEicKB2ZhaWx1cmUYBiABKAsyFi5kZWNuZXQudjEuU3RlcEZhaWx1cmUiWwoLU3RlcEZhaWx1cmUSJgoEc3RlcBgBIAEoCzIYLmRlY25ldC52MS5PcGVyYXRpb25TdGVwEg8KB21lc3NhZ2UYAiABKAkSEwoLb3V0cHV0X3RhaWwYAyADKAkiuQEKFEFwcGx5RGVja2llc1Jlc3BvbnNlEiIKBWRlY2t5GAEgASgLMhMuZGVjbmV0LnYxLkRlY2t5UmVmEh8KBHBsYW4YAiABKAsyDy5kZWNuZXQudjEuUGxhbkgAEigKBHN0ZXAYAyABKAsyGC5kZWNuZXQudjEuT3BlcmF0aW9uU3RlcEgAEioKB291dGNvbWUYBCABKAsyFy5kZWNuZXQudjEuRGVja3lPdXRjb21lSABCBgoEaXRlbSJNChRSZW1vdmVEZWNraWVzUmVxdWVzdBIkCgdkZWNraWVzGAEgAygLMhMuZGVjbmV0LnYxLkRlY2t5UmVmEg8KB2RyeV9ydW4YAiABKAgiQgoVUmVtb3ZlRGVja2llc1Jlc3BvbnNlEikKCG91dGNvbWVzGAEgAygLMhcuZGVjbmV0LnYxLkRlY2t5T3V0Y29tZSLeAQoSU2VydmljZU9ic2VydmF0aW9uEgwKBHNsdWcYASABKAkSJgoFc3RhdGUYAiABKA4yFy5kZWNuZXQudjEuU2VydmljZVN0YXRlEg8KB21lc3NhZ2UYAyABKAkSFgoOY29udGFpbmVyX25hbWUYBCABKAkSFAoMY29udGFpbmVyX2lkGAUgASgJEhIKCnN0YXJ0ZWRfYXQYBiABKAkSFQoNcmVzdGFydF9jb3VudBgHIAEoDRIRCglsaXN0ZW5pbmcYCCADKAkSFQoNb3Blbl9zZXNzaW9ucxgJIAEoDSL8AQoQRGVja3lPYnNlcnZhdGlvbhIiCgVkZWNreRgBIAEoCzITLmRlY25ldC52MS5EZWNreVJlZhIQCghyZXZpc2lvbhgCIAEoDRIkCgVzdGF0ZRgDIAEoDjIVLmRlY25ldC52MS5EZWNreVN0YXRlEg8KB21lc3NhZ2UYBCABKAkSGQoRYmFzZV9jb250YWluZXJfaWQYBSABKAkSLwoIc2VydmljZXMYBiADKAsyHS5kZWNuZXQudjEuU2VydmljZU9ic2VydmF0aW9uEi8KC29ic2VydmVkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCI2Cg5JbnNwZWN0UmVxdWVzdBIkCgdkZWNraWVzGAEgAygLMhMuZGVjbmV0LnYxLkRlY2t5UmVmIukBCg9JbnNwZWN0UmVzcG9uc2USLAoHZGVja2llcxgBIAMoCzIbLmRlY25ldC52MS5EZWNreU9ic2VydmF0aW9uEg4KBnN0cmF5cxgCIAMoCRIPCgdob3N0X2lkGAMgASgJEhEKCWhvc3RfbmFtZRgEIAEoCRIWCg5lbmdpbmVfdmVyc2lvbhgFIAEoCRIXCg9jb21wb3NlX3ZlcnNpb24YBiABKAkSGAoQY2F0YWxvZ3VlX2RpZ2VzdBgHIAEoCRIRCgljb25uZWN0ZWQYCCABKAgSFgoOcXVldWVkX3JlcG9ydHMYCSABKA0iNQoRSW5zcGVjdExhblJlcXVlc3QSIAoDbGFuGAEgASgLMhMuZGVjbmV0LnYxLkZsZWV0TGFuIjAKDUFkZHJlc3NIb2xkZXISDwoHYWRkcmVzcxgBIAEoCRIOCgZob2xkZXIYAiABKAkiTgoSSW5zcGVjdExhblJlc3BvbnNlEg8KB3Ryb3VibGUYASABKAkSJwoFdGFrZW4YAiADKAsyGC5kZWNuZXQudjEuQWRkcmVzc0hvbGRlciI9ChRQcmVwYXJlSW1hZ2VzUmVxdWVzdBIlCgdkZWNraWVzGAEgAygLMhQuZGVjbmV0LnYxLkRlY2t5U3BlYyJCCg1QcmVwYXJlZEltYWdlEgsKA3RhZxgBIAEoCRIPCgdwcm9ibGVtGAIgASgJEhMKC291dHB1dF90YWlsGAMgAygJIkEKFVByZXBhcmVJbWFnZXNSZXNwb25zZRIoCgZpbWFnZXMYASADKAsyGC5kZWNuZXQudjEuUHJlcGFyZWRJbWFnZSJyCh1BZ2VudFNlcnZpY2VTdHJlYW1Mb2dzUmVxdWVzdBIiCgVkZWNreRgBIAEoCzITLmRlY25ldC52MS5EZWNreVJlZhIPCgdzZXJ2aWNlGAIgASgJEg4KBmZvbGxvdxgDIAEoCBIMCgR0YWlsGAQgASgNIkMKHkFnZW50U2VydmljZVN0cmVhbUxvZ3NSZXNwb25zZRIhCgVsaW5lcxgBIAMoCzISLmRlY25ldC52MS5Mb2dMaW5lMoUECgxBZ2VudFNlcnZpY2USUQoMQXBwbHlEZWNraWVzEh4uZGVjbmV0LnYxLkFwcGx5RGVja2llc1JlcXVlc3QaHy5kZWNuZXQudjEuQXBwbHlEZWNraWVzUmVzcG9uc2UwARJSCg1SZW1vdmVEZWNraWVzEh8uZGVjbmV0LnYxLlJlbW92ZURlY2tpZXNSZXF1ZXN0GiAuZGVjbmV0LnYxLlJlbW92ZURlY2tpZXNSZXNwb25zZRJFCgdJbnNwZWN0EhkuZGVjbmV0LnYxLkluc3BlY3RSZXF1ZXN0GhouZGVjbmV0LnYxLkluc3BlY3RSZXNwb25zZSIDkAIBElIKDVByZXBhcmVJbWFnZXMSHy5kZWNuZXQudjEuUHJlcGFyZUltYWdlc1JlcXVlc3QaIC5kZWNuZXQudjEuUHJlcGFyZUltYWdlc1Jlc3BvbnNlEk4KCkluc3BlY3RMYW4SHC5kZWNuZXQudjEuSW5zcGVjdExhblJlcXVlc3QaHS5kZWNuZXQudjEuSW5zcGVjdExhblJlc3BvbnNlIgOQAgESYwoKU3RyZWFtTG9ncxIoLmRlY25ldC52MS5BZ2VudFNlcnZpY2VTdHJlYW1Mb2dzUmVxdWVzdBopLmRlY25ldC52MS5BZ2VudFNlcnZpY2VTdHJlYW1Mb2dzUmVzcG9uc2UwAWIGcHJvdG8z", [file_decnet_v1_decky, file_decnet_v1_fleet, file_decnet_v1_operation, file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message decnet.v1.ServiceSpec
@@ -494,6 +494,73 @@ export const InspectResponseSchema: GenMessage<InspectResponse> = /*@__PURE__*/
   messageDesc(file_decnet_v1_agent, 11);
 
 /**
+ * @generated from message decnet.v1.InspectLanRequest
+ */
+export type InspectLanRequest = Message<"decnet.v1.InspectLanRequest"> & {
+  /**
+   * @generated from field: decnet.v1.FleetLan lan = 1;
+   */
+  lan?: FleetLan | undefined;
+};
+
+/**
+ * Describes the message decnet.v1.InspectLanRequest.
+ * Use `create(InspectLanRequestSchema)` to create a new message.
+ */
+export const InspectLanRequestSchema: GenMessage<InspectLanRequest> = /*@__PURE__*/
+  messageDesc(file_decnet_v1_agent, 12);
+
+/**
+ * An address that is not the fleet's to give.
+ *
+ * @generated from message decnet.v1.AddressHolder
+ */
+export type AddressHolder = Message<"decnet.v1.AddressHolder"> & {
+  /**
+   * @generated from field: string address = 1;
+   */
+  address: string;
+
+  /**
+   * `the container web`
+   *
+   * @generated from field: string holder = 2;
+   */
+  holder: string;
+};
+
+/**
+ * Describes the message decnet.v1.AddressHolder.
+ * Use `create(AddressHolderSchema)` to create a new message.
+ */
+export const AddressHolderSchema: GenMessage<AddressHolder> = /*@__PURE__*/
+  messageDesc(file_decnet_v1_agent, 13);
+
+/**
+ * @generated from message decnet.v1.InspectLanResponse
+ */
+export type InspectLanResponse = Message<"decnet.v1.InspectLanResponse"> & {
+  /**
+   * Why this host cannot have the LAN, naming who is in the way; empty when it can.
+   *
+   * @generated from field: string trouble = 1;
+   */
+  trouble: string;
+
+  /**
+   * @generated from field: repeated decnet.v1.AddressHolder taken = 2;
+   */
+  taken: AddressHolder[];
+};
+
+/**
+ * Describes the message decnet.v1.InspectLanResponse.
+ * Use `create(InspectLanResponseSchema)` to create a new message.
+ */
+export const InspectLanResponseSchema: GenMessage<InspectLanResponse> = /*@__PURE__*/
+  messageDesc(file_decnet_v1_agent, 14);
+
+/**
  * @generated from message decnet.v1.PrepareImagesRequest
  */
 export type PrepareImagesRequest = Message<"decnet.v1.PrepareImagesRequest"> & {
@@ -508,7 +575,7 @@ export type PrepareImagesRequest = Message<"decnet.v1.PrepareImagesRequest"> & {
  * Use `create(PrepareImagesRequestSchema)` to create a new message.
  */
 export const PrepareImagesRequestSchema: GenMessage<PrepareImagesRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 12);
+  messageDesc(file_decnet_v1_agent, 15);
 
 /**
  * @generated from message decnet.v1.PreparedImage
@@ -537,7 +604,7 @@ export type PreparedImage = Message<"decnet.v1.PreparedImage"> & {
  * Use `create(PreparedImageSchema)` to create a new message.
  */
 export const PreparedImageSchema: GenMessage<PreparedImage> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 13);
+  messageDesc(file_decnet_v1_agent, 16);
 
 /**
  * @generated from message decnet.v1.PrepareImagesResponse
@@ -554,7 +621,7 @@ export type PrepareImagesResponse = Message<"decnet.v1.PrepareImagesResponse"> &
  * Use `create(PrepareImagesResponseSchema)` to create a new message.
  */
 export const PrepareImagesResponseSchema: GenMessage<PrepareImagesResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 14);
+  messageDesc(file_decnet_v1_agent, 17);
 
 /**
  * @generated from message decnet.v1.AgentServiceStreamLogsRequest
@@ -590,7 +657,7 @@ export type AgentServiceStreamLogsRequest = Message<"decnet.v1.AgentServiceStrea
  * Use `create(AgentServiceStreamLogsRequestSchema)` to create a new message.
  */
 export const AgentServiceStreamLogsRequestSchema: GenMessage<AgentServiceStreamLogsRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 15);
+  messageDesc(file_decnet_v1_agent, 18);
 
 /**
  * @generated from message decnet.v1.AgentServiceStreamLogsResponse
@@ -607,7 +674,7 @@ export type AgentServiceStreamLogsResponse = Message<"decnet.v1.AgentServiceStre
  * Use `create(AgentServiceStreamLogsResponseSchema)` to create a new message.
  */
 export const AgentServiceStreamLogsResponseSchema: GenMessage<AgentServiceStreamLogsResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 16);
+  messageDesc(file_decnet_v1_agent, 19);
 
 /**
  * @generated from service decnet.v1.AgentService
@@ -653,6 +720,16 @@ export const AgentService: GenService<{
     methodKind: "unary";
     input: typeof PrepareImagesRequestSchema;
     output: typeof PrepareImagesResponseSchema;
+  },
+  /**
+   * Looks whether this host can have a LAN, and who has addresses on it.
+   *
+   * @generated from rpc decnet.v1.AgentService.InspectLan
+   */
+  inspectLan: {
+    methodKind: "unary";
+    input: typeof InspectLanRequestSchema;
+    output: typeof InspectLanResponseSchema;
   },
   /**
    * @generated from rpc decnet.v1.AgentService.StreamLogs

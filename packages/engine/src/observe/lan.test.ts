@@ -54,7 +54,7 @@ describe("a host can have a LAN", () => {
 
 describe("a host cannot have a LAN, which names what is in the way", () => {
   const is = "the Docker network decoys is there already, with";
-  const cure = "; remove it, or name another one";
+  const cure = "; docker network rm decoys, or choose another name";
   it.each<[string, LanSpec, Partial<LanSurroundings>, string]>([
     [
       "another network of the engine",

@@ -70,7 +70,8 @@ function troubleOf(lan: LanSpec, { networks, links }: LanSurroundings): string |
 
 /** A network of that name that was made by somebody else, or for another LAN. */
 function mismatch(lan: LanSpec, { driver, subnets, mtu }: ObservedNetwork): string | undefined {
-  const is = (what: string) => `the Docker network ${lan.name} is there already, with ${what}; remove it, or name another one`;
+  const is = (what: string) =>
+    `the Docker network ${lan.name} is there already, with ${what}; docker network rm ${lan.name}, or choose another name`;
   if (driver !== lan.driver) return is(`the driver ${driver} in place of ${lan.driver}`);
   if (!subnets.includes(lan.subnet)) return is(`${subnets.join(", ") || "no subnet"} in place of ${lan.subnet}`);
   if (lan.mtu !== undefined && mtu !== undefined && mtu !== lan.mtu) return is(`an MTU of ${mtu} in place of ${lan.mtu}`);

@@ -100,6 +100,12 @@ describe("a host cannot have a LAN, which names what is in the way", () => {
       `${is} an MTU of 1500 in place of 9000${cure}`,
     ],
     [
+      "no parent",
+      { ...macvlan, parent: "eth9" },
+      { links: host([lo, eth0]) },
+      "this host has no interface eth9 for macvlan; there are lo, eth0",
+    ],
+    [
       "a parent with a smaller MTU",
       { ...macvlan, mtu: 9_000 },
       { links: host([eth0]) },

@@ -65,7 +65,7 @@ function troubleOf(lan: LanSpec, { networks, links }: LanSurroundings): string |
     for (const subnet of subnets)
       if (overlap(subnet, lan.subnet)) return `${lan.subnet} overlaps ${subnet} of the Docker network ${name}`;
   if (links === undefined) return undefined;
-  return heldByHost(lan, links) ?? tooLarge(lan, links);
+  return parentless(lan, links) ?? heldByHost(lan, links) ?? tooLarge(lan, links);
 }
 
 /** A network of that name that was made by somebody else, or for another LAN. */
@@ -76,6 +76,11 @@ function mismatch(lan: LanSpec, { driver, subnets, mtu }: ObservedNetwork): stri
   if (!subnets.includes(lan.subnet)) return is(`${subnets.join(", ") || "no subnet"} in place of ${lan.subnet}`);
   if (lan.mtu !== undefined && mtu !== undefined && mtu !== lan.mtu) return is(`an MTU of ${mtu} in place of ${lan.mtu}`);
   return undefined;
+}
+
+function parentless({ driver, parent = "" }: LanSpec, { names }: ObservedLinks): string | undefined {
+  if (driver === "bridge" || names.has(parent) || names.has(parent.split(".")[0] ?? "")) return undefined;
+  return `this host has no interface ${parent} for ${driver}; there are ${[...names].join(", ")}`;
 }
 
 /** On its parent interface a macvlan or ipvlan LAN shares the host's network: that is what it is for. */

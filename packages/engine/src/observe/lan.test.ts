@@ -46,6 +46,11 @@ describe("a host can have a LAN", () => {
         ),
       },
     ],
+    [
+      "whose network is just being made",
+      lan,
+      { links: host([lo, link("br-0123456789ab", "10.1.0.1/24")], [{ dst: "10.1.0.0/24", dev: "br-0123456789ab" }]) },
+    ],
     ["with the MTU of its parent", { ...macvlan, mtu: 1_500 }, { links: host([eth0]) }],
   ])("%s", (_, of, more) => {
     expect(judge(of, more).trouble).toBe("");

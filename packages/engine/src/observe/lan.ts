@@ -87,7 +87,10 @@ function parentless({ driver, parent = "" }: LanSpec, { names }: ObservedLinks):
 function heldByHost(lan: LanSpec, links: ObservedLinks): string | undefined {
   const isParent = (name: string) => lan.driver !== "bridge" && (name === lan.parent || links.parents.get(name) === lan.parent);
   const helpers = new Set(links.helpers.map(({ name }) => name));
-  const isApart = (name: string) => !isParent(name) && !helpers.has(name);
+  // The engine makes a network's bridge before it lists the network: somebody else is just making this one.
+  const isInTheMaking = (name: string) =>
+    /^br-[0-9a-f]{12}$/.test(name) && links.addresses.get(name)?.includes(lan.gateway) === true;
+  const isApart = (name: string) => !isParent(name) && !helpers.has(name) && !isInTheMaking(name);
   for (const [name, subnets] of links.subnets)
     for (const subnet of isApart(name) ? subnets : [])
       if (overlap(subnet, lan.subnet)) return `${lan.subnet} overlaps ${subnet}, which this host has on ${name}`;

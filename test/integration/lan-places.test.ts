@@ -196,7 +196,8 @@ describe("a fleet's LAN on a worker", () => {
       });
     await host.docker(["network", "create", "--subnet", "10.75.1.0/24", "theirs"]);
     expect(await refusalOf(apply({ ...master.lan, subnet: "10.75.0.0/16" }))).toBe(
-      "FLEET_INVALID fleet.lan: host edge-1 cannot have this LAN: 10.75.0.0/16 overlaps 10.75.1.0/24 of the Docker network theirs",
+      "FLEET_INVALID fleet.lan: host edge-1 cannot have this LAN: " +
+        "10.75.0.0/16 overlaps 10.75.1.0/24 of the Docker network theirs",
     );
     await host.docker(["run", "-d", "--name", "camera", "--network", "theirs", "--ip", "10.75.1.2", debianBase, "sleep", "60"]);
     const lan = { name: "theirs", subnet: "10.75.1.0/24" };

@@ -1,9 +1,9 @@
 import { containerSettings } from "../catalog/effective.ts";
 import type { Catalog, CatalogPort, ServiceDefinition } from "../catalog/types.ts";
-import type { HardLimits } from "../observe/engine-limits.ts";
 import type { DeckySpec, ServiceSpec } from "../spec.ts";
 import { deckyKey } from "../spec.ts";
 import { osFamilySysctls } from "../tables/os-families.ts";
+import type { HardLimits } from "./hard-limits.ts";
 import { type ImageContents, type ImageRecipe, serviceImage } from "./images.ts";
 import { machineFiles } from "./machine-files.ts";
 import { deckyNames, label } from "./names.ts";

@@ -1,4 +1,4 @@
-import type { HardLimits } from "../observe/engine-limits.ts";
+import type { HardLimits } from "./hard-limits.ts";
 
 /**
  * What an engine would otherwise fill in from its own configuration or from how it was started. A decoy is the same on every

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { hardLimitsOf, least } from "./engine-limits.ts";
+import { hardLimitsOf, least } from "./hard-limits.ts";
 
 const limits = [
   "Limit                     Soft Limit           Hard Limit           Units     ",

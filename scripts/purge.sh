@@ -18,4 +18,5 @@ fi
 images=$(docker images -q 'decnet/*' 2> /dev/null | sort -u)
 [ -z "$images" ] || docker image rm -f $images > /dev/null
 rm -rf "$DECNET_DATA_DIR" "$MASTER_PID" "$MASTER_LOG"
+"$ROOT/scripts/link-cli.sh" remove
 "$ROOT/scripts/setup/purge.sh" --yes

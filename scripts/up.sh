@@ -27,7 +27,8 @@ if [ "$(decnet decky list --json | grep -c '"ref"')" = 0 ]; then
   say "deploying the example fleet (the first time builds its images: a minute or two)"
   decnet fleet apply -y -f "${DECNET_FLEET:-$ROOT/examples/fleet.yaml}" --reason "first try"
 fi
-decnet status
+cli=$("$ROOT/scripts/link-cli.sh" add)
+DECNET_PROGRAM=$cli decnet status
 name=$(decnet decky list | awk 'NR == 2 { print $1 }')
 
 # A gRPC call that works when pasted: grpcurl where there is one, else buf, which came with the npm packages.
@@ -48,14 +49,14 @@ cat << TEXT
 
 Try next (as root, in $ROOT):
 
-  ./decnet service add $name ftp banner="ProFTPD 1.3.5 Server"
+  $cli service add $name ftp banner="ProFTPD 1.3.5 Server"
   curl -s -H "authorization: Bearer \$(cat $TOKEN_FILE)" -H 'content-type: application/json' \\
     -d '{"decky":{"name":"$name"}}' $ADDRESS/decnet.v1.FleetService/GetDecky
 $(grpc_line "$name")
 
 Add a worker (a machine with this checkout, set up by scripts/setup/all.sh):
 
-  ./decnet host invite --name edge-1
+  $cli host invite --name edge-1
 
 Or three of them on this machine, each with an engine of its own: npm run lab -- up
 

@@ -71,3 +71,12 @@ test("what a next step names in braces is given by at least one place that raise
   });
   expect(missing).toEqual([]);
 });
+
+test("each reason is met by a test", async () => {
+  const tests = (await listFiles("packages", "test")).filter((path) =>
+    /\.test\.ts$|^test\/characterisation\/recorded\//.test(path),
+  );
+  const texts = await Promise.all(tests.map((path) => readFile(join(root, path), "utf8").catch(() => "")));
+  const unmet = Object.keys(reasons).filter((reason) => !texts.some((text) => new RegExp(`\\b${reason}\\b`).test(text)));
+  expect(unmet).toEqual([]);
+});

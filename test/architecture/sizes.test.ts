@@ -9,7 +9,11 @@ const mostLinesOfFunction = 120;
 const mostLinesOfFile = 300;
 
 /** Rows and columns, and no decisions. */
-const tables = [/^packages\/master\/src\/.*\/tables\.ts$/, /^packages\/master\/src\/.*\/migrations\//];
+const tables = [
+  /^packages\/contract\/src\/reasons\.ts$/,
+  /^packages\/master\/src\/.*\/tables\.ts$/,
+  /^packages\/master\/src\/.*\/migrations\//,
+];
 
 /** `name` of each function with its lines; a factory counts with everything that is in it. */
 function measureFunctions(path: string, text: string): { name: string; lines: number }[] {

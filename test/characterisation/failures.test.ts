@@ -118,7 +118,7 @@ record("the undo of new settings fails too and the next change goes on from ther
   await s.add("web", "http");
 });
 
-record("a teardown fails and the decky stays leaving", async (s, { local }) => {
+record("a teardown fails and is asked for again", async (s, { local }) => {
   await s.deploy({ stuck: { services: ["redis"] } });
   local.fail({ decky: "stuck", verb: "stop", slug: "redis" }, "it does not stop");
   await s.teardown("stuck");
@@ -131,7 +131,7 @@ record("a changed decky fails in a fleet and goes back", async (s, { local }) =>
   await s.apply({ web: { services: { redis: { maxmemory_mb: 48 }, ssh: {} } } });
 });
 
-record("a redeployed decky fails and its new identity stays wanted", async (s, { local }) => {
+record("a redeployed decky fails and is the machine again that it was", async (s, { local }) => {
   await s.deploy({ web: { services: ["redis"], hostname: "front" } });
   local.fail({ decky: "web", verb: "recreate", slug: "" }, "no such image");
   await s.apply({ web: { services: ["redis"], hostname: "back" } });

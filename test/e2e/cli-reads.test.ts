@@ -2,7 +2,6 @@ import { readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { eventually } from "../support/use-master.ts";
 import { parseLines, useWeb, type Web } from "../support/use-web.ts";
 
 describe("decnet", () => {
@@ -72,23 +71,6 @@ describe("decnet", () => {
     expect(cli).toBe(version);
     const metrics = await (await fetch(`http://127.0.0.1:${web.master.port}/metrics`)).text();
     expect(metrics).toContain(`decnet_build_info{version="${master}"} 1`);
-  });
-
-  it("completes deckies, services that are not there, and their settings", async () => {
-    // On a busy machine the master may take longer than the time limit of a key press; then nothing is offered.
-    const completed = (...words: string[]) =>
-      eventually(async () => {
-        const { stdout } = await web.cli.run(["__complete", "--", ...words]);
-        return stdout !== "" && stdout.split("\n");
-      });
-    const deckies = await completed("service", "add", "");
-    expect(deckies).toContainEqual(expect.stringMatching(new RegExp(`^${web.name}\trunning on local`)));
-    expect(await completed("serv")).toEqual([expect.stringMatching(/^service\t/)]);
-    const slugs = (await completed("service", "add", web.name, "")).map((line) => line.split("\t")[0]);
-    expect(slugs).toContain("http");
-    expect(slugs).not.toContain("redis");
-    expect(await completed("service", "add", web.name, "http", "fake_app=w")).toEqual(["fake_app=wordpress"]);
-    for (const shell of ["bash", "zsh", "fish"]) expect((await web.cli.run(["completion", shell])).exit).toBe(0);
   });
 
   it("checks what it needs", async () => {

@@ -56,7 +56,7 @@ describe("decnet", () => {
       [4, "SERVICE_NOT_PRESENT", "service remove WEB reddis -y", "did you mean redis?"],
       [4, "REVISION_CONFLICT", "service add WEB http --expect r99999", ""],
       [5, "UNAUTHENTICATED", "status --token wrong", ""],
-      [6, "HOST_UNREACHABLE", "status --address http://127.0.0.1:1", "decnet doctor"],
+      [6, "MASTER_UNREACHABLE", "status --address http://127.0.0.1:1", "decnet doctor"],
     ])("with exit code %i and %s, a next step and no change: decnet %s", async (exit, reason, args, more) => {
       const before = await web.revision();
       const refused = await run(...args.replace("WEB", web.name).split(" "));

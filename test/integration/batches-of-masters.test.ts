@@ -33,10 +33,8 @@ describe("a batch that was not closed", () => {
 
   /** The batches of one of several masters that use the database. */
   const batchesOf = (master: string) => {
-    const link = () => {
-      throw new Error("no host is asked");
-    };
-    return createBatches(store, createFrontDoor(store, { link }), createBoard(store.operations), master);
+    const requireReachable = () => Promise.reject(new Error("no host is asked"));
+    return createBatches(store, createFrontDoor(store, { requireReachable }), createBoard(store.operations), master);
   };
 
   const begin = async (master: string) => {

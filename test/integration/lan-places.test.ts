@@ -157,6 +157,7 @@ describe("a fleet's LAN on the master's own host", () => {
     expect(planned.operation?.plan?.text).toContain("network is absent; MTU 1280, as asked for");
     await apply({ subnet: subnet(), mtu: 1_280 });
     expect(await mtuOf()).toBe(1_280);
+    expect((await master.fleet.getFleet({})).fleet?.lan?.mtu).toBe(1_280);
     expect(await refusalOf(apply({ subnet: subnet(), mtu: 1_400 }))).toContain("tear the fleet down before you change its LAN");
   });
 

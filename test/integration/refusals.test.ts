@@ -58,6 +58,11 @@ describe("a refused change", () => {
     ],
     ["REQUEST_INVALID", Code.InvalidArgument, (m) => m.mutations.addService({ decky: { name: "../../etc" }, service: "http" })],
     ["REVISION_NOT_FOUND", Code.NotFound, (m, d) => m.fleet.restoreRevision({ decky: d, revision: 900 })],
+    [
+      "SERVICE_NOT_PRESENT",
+      Code.FailedPrecondition,
+      (m, d) => m.fleet.restoreRevision({ decky: d, revision: 1, service: "ftp" }),
+    ],
     ["OPERATION_NOT_FOUND", Code.NotFound, (m) => m.operations.getOperation({ id: "op-none" })],
     [
       "FLEET_INVALID",

@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { createInterface } from "node:readline";
+import { createHolderSearch } from "@decnet/engine/observe/port-holders";
 import { createSocketCache } from "@decnet/engine/observe/socket-cache";
 import { execa } from "execa";
 import { expect, it } from "vitest";
@@ -18,8 +19,9 @@ it("a port that opens is seen, however long the sockets may be kept", async () =
     const [port] = (await once(said, "line")) as [string];
     return `${port}/tcp`;
   };
-  const cache = createSocketCache();
-  const listening = async () => [...(await cache.observe(program.pid ?? 0, 3_600_000)).listening].sort();
+  const cache = createSocketCache(new Set());
+  const place = { pid: program.pid ?? 0, containers: [] };
+  const listening = async () => [...((await cache.observe(place, 3_600_000, createHolderSearch()))?.listening ?? [])].sort();
   try {
     const first = await open();
     expect(await listening()).toEqual([first]);

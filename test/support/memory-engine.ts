@@ -6,7 +6,7 @@ import type { JudgedDecky, JudgedService } from "@decnet/engine/diagnose/judge";
 import type { ApplyOptions, ApplyOutcome, CheckedDecky, Engine } from "@decnet/engine/engine";
 import type { StepFailure } from "@decnet/engine/execute/execute-plan";
 import { makeReceipt } from "@decnet/engine/execute/receipt";
-import type { ObservedContainer, ObservedDecky } from "@decnet/engine/observe/observed";
+import { noSockets, type ObservedContainer, type ObservedDecky } from "@decnet/engine/observe/observed";
 import { type Draft, digestOf, formatPlan, type Plan, type Risk, type Step } from "@decnet/engine/plan/plan";
 import { deckyNames } from "@decnet/engine/render/names";
 import { type DeckySpec, type DeckyTarget, deckyKey, targetKey } from "@decnet/engine/spec";
@@ -53,13 +53,13 @@ export function createMemoryEngine({ catalog, instance, hooks = {} }: MemoryEngi
   const portsOf = (slug: string) => services.get(slug)?.ports.map((port) => `${port.number}/${port.protocol}`) ?? [];
   const observe = (key: string): ObservedDecky => {
     const [scope = "", name = ""] = key.split("/");
-    return world.get(key) ?? { scope, name, containers: [], sockets: { listening: new Set(), sessions: [] } };
+    return world.get(key) ?? { scope, name, containers: [], sockets: noSockets };
   };
   const put = (key: string, containers: readonly ObservedContainer[]) => {
     const [scope = "", name = ""] = key.split("/");
     const listening = new Set(containers.flatMap(({ status, service: slug }) => (status === "running" ? portsOf(slug) : [])));
     if (containers.length === 0) world.delete(key);
-    else world.set(key, { scope, name, containers, sockets: { listening, sessions: [] } });
+    else world.set(key, { scope, name, containers, sockets: { ...noSockets, listening } });
   };
   /** Each start has a time of its own. */
   const begin = () => {
@@ -118,7 +118,7 @@ export function createMemoryEngine({ catalog, instance, hooks = {} }: MemoryEngi
       options.signal.throwIfAborted();
       if (refusal !== undefined) {
         await options.onStep({ kind: "failed", step, at: new Date(), ...refusal });
-        return { step, ...refusal };
+        return { step, reason: "APPLY_FAILED", ...refusal };
       }
       put(targetKey(target), act(target, step));
       await options.onStep({ kind: "succeeded", step, at: new Date() });

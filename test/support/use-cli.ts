@@ -41,6 +41,8 @@ export async function useCli(master: TestMaster): Promise<TestCli> {
     DECNET_ADDRESS: `http://127.0.0.1:${master.port}`,
     DECNET_TOKEN: master.token,
     DECNET_CONFIG: join(folder, "config.yaml"),
+    // As if it were found on the PATH.
+    DECNET_PROGRAM: "decnet",
     XDG_CACHE_HOME: join(folder, "cache"),
   };
   return {

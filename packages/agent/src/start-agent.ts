@@ -7,6 +7,7 @@ import type { Logger } from "@decnet/common/logging/logger";
 import { createErrorInterceptor } from "@decnet/common/rpc/error-interceptor";
 import { createRefusalLog } from "@decnet/common/rpc/log-refusals";
 import { startRpcServer } from "@decnet/common/rpc/server";
+import { createValidationInterceptor } from "@decnet/common/rpc/validate-requests";
 import { writeFileAtomically } from "@decnet/common/runtime/atomic-file";
 import { lockFolder } from "@decnet/common/runtime/folder-lock";
 import { createReleasers } from "@decnet/common/runtime/releasers";
@@ -75,6 +76,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
         socketPath: config.dockerSocket,
         composePath: config.composePath,
         minFreeBytes: config.minFreeBytes,
+        exhaustedRestartMs: config.exhaustedRestartMs,
         ...(boundary === undefined ? {} : { boundary }),
       },
       { open: options.openHostEngine },
@@ -102,6 +104,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       stopping: stopping.signal,
     };
     const errors = createErrorInterceptor(log);
+    const validation = createValidationInterceptor();
     const connection = keepConnected({
       identity,
       instanceId: randomUUID(),
@@ -113,7 +116,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       runner,
       reports,
       routes: createAgentRoutes(parts),
-      interceptors: [createRefusalLog(log, () => "master"), errors],
+      interceptors: [createRefusalLog(log, () => "master"), errors, validation],
       log,
       stopping: stopping.signal,
       checkedMsAgo: watch.checkedMsAgo,
@@ -126,7 +129,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       host: "127.0.0.1",
       port: config.port,
       routes: createAgentRoutes(parts),
-      interceptors: [createRefusalLog(log, () => ""), errors, createLocalGate()],
+      interceptors: [createRefusalLog(log, () => ""), errors, createLocalGate(), validation],
       onDefect: (error) => log.error("a request could not be handled", { err: error }),
       fallback: (_, response) => {
         const { connected, message } = connection.state();

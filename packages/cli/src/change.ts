@@ -7,15 +7,16 @@ import { commandFor } from "./change/command-line.ts";
 import { type ConfirmInput, questionsFor } from "./change/confirm.ts";
 import { conclude, follow, followUnlessMoved } from "./change/follow.ts";
 import { explainMove } from "./change/moved.ts";
-import { type ChangeFlags, optionsOf, waitMs } from "./change/options.ts";
+import { type ChangeFlags, checkAccepted, optionsOf, waitMs } from "./change/options.ts";
 import { findRepeated } from "./change/repeated.ts";
-import { formOf } from "./flags.ts";
-import { type Form, formatDocument, isForPrograms } from "./forms.ts";
-import { during, endLive, isInteractive, isVerbose, print, printRaw, remark, say, sayIn, showLive } from "./output.ts";
+import { formatDocument, isForPrograms } from "./forms.ts";
+import { during, endLive, isInteractive, isVerbose, print, printRaw, program, remark, say, sayIn, showLive } from "./output.ts";
 import { ask } from "./prompts.ts";
-import { UsageError } from "./settings.ts";
+import { type Form, formOf } from "./read-flags.ts";
+import { inputFile } from "./settings.ts";
 import { parseDuration } from "./text/duration.ts";
 import { formatPlan, hasChanges, nameOf } from "./text/plan.ts";
+import { UsageError } from "./usage-error.ts";
 
 export type { ChangeFlags } from "./change/options.ts";
 
@@ -28,6 +29,7 @@ export async function runChange(change: Change): Promise<number> {
   const { flags, connection } = change;
   const form = formOf(flags);
   waitMs(flags.wait);
+  checkAccepted(flags.accept ?? [], connection.context.name);
   if (flags.waitIdle !== undefined && parseDuration(flags.waitIdle) === undefined)
     throw new UsageError("--wait-idle is a time such as 10m");
   if (connection.context.hasOthers)
@@ -104,7 +106,7 @@ function showPlan(dry: Operation, flags: ChangeFlags, form: Form): number {
   else {
     print(formatPlan(dry, { verbose: isVerbose() }));
     if (plan !== undefined && hasChanges(plan) && plan.digest !== "")
-      remark(`to do exactly this:\n  ${commandFor(plan, process.argv.slice(2))}`);
+      remark(`to do exactly this:\n  ${commandFor(plan, process.argv.slice(2), { program: program(), input: inputFile() })}`);
   }
   return exit;
 }

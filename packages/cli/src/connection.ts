@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import type { DescService } from "@bufbuild/protobuf";
 import { type Client, createClient, type Transport } from "@connectrpc/connect";
 import { createClientTransport } from "@decnet/common/rpc/client";
+import { connectionOptions } from "@decnet/common/rpc/client-tls";
 import { AccessService } from "@decnet/contract/gen/decnet/v1/access_pb";
 import { CatalogService } from "@decnet/contract/gen/decnet/v1/catalog_pb";
 import { EventService } from "@decnet/contract/gen/decnet/v1/event_pb";
@@ -11,6 +12,11 @@ import { OperationService } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { SwarmService } from "@decnet/contract/gen/decnet/v1/swarm_pb";
 import type { ChosenContext } from "./contexts/contexts.ts";
 import { isVerbose, say } from "./output.ts";
+import { addressOf } from "./reach/address.ts";
+import { patient } from "./reach/patient.ts";
+import { probe } from "./reach/probe.ts";
+import { fingerprintOf, tlsFor } from "./reach/trust.ts";
+import type { Unreachable } from "./reach/unreachable.ts";
 
 export interface Connection {
   readonly context: ChosenContext;
@@ -22,20 +28,45 @@ export interface Connection {
   readonly catalog: Client<typeof CatalogService>;
   readonly access: Client<typeof AccessService>;
   readonly swarm: Client<typeof SwarmService>;
+  /** Why no master can be talked to; undefined when one is there. */
+  probe(): Promise<Unreachable | undefined>;
   close(): void;
 }
 
+const tellMs = 3_000;
+const probeMs = 4_000;
+const lookAgainMs = 10_000;
+
 /** A token file that cannot be read counts as no token: the master then says what is missing. */
 export function connect(context: ChosenContext): Connection {
+  const address = addressOf(context);
+  const settings = address.isTls ? tlsFor(context.ca) : undefined;
   const { transport, close } = createClientTransport({
-    address: context.address,
+    address: address.url,
     token: context.token || readToken(context.tokenFile),
+    ...(settings === undefined ? {} : { tls: settings }),
   });
-  const to = <Service extends DescService>(service: Service) =>
-    createClient(service, isVerbose() ? logged(transport) : transport);
+  const look = () =>
+    probe(
+      {
+        address,
+        tls: settings === undefined ? {} : connectionOptions(settings),
+        context: context.isStored ? context.name : undefined,
+        trusts: settings?.caPem === undefined ? undefined : fingerprintOf(settings.caPem),
+      },
+      probeMs,
+    );
+  const calm = patient(isVerbose() ? logged(transport) : transport, {
+    tellMs,
+    lookAgainMs,
+    tell: () => say(`waiting for the master at ${address.url} …`),
+    look,
+  });
+  const to = <Service extends DescService>(service: Service) => createClient(service, calm);
   return {
     context,
-    address: context.address,
+    address: address.url,
+    probe: look,
     mutations: to(MutationService),
     fleet: to(FleetService),
     operations: to(OperationService),

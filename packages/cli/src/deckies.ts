@@ -1,4 +1,4 @@
-import { UsageError } from "./settings.ts";
+import { UsageError } from "./usage-error.ts";
 
 /** `web-01` is a decky of the fleet, `corp/web-01` one of the topology `corp`. */
 export function parseDecky(text: string): { topologyId: string; name: string } {

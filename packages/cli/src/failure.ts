@@ -1,13 +1,16 @@
-import { ConnectError } from "@connectrpc/connect";
+import { Code, ConnectError } from "@connectrpc/connect";
 import { type CallFailure, fromConnectError } from "@decnet/common/rpc/errors";
 import { nearest } from "@decnet/common/runtime/nearest";
 import { ErrorInfoSchema } from "@decnet/contract/gen/google/rpc/error_details_pb";
 import { reasons } from "@decnet/contract/reasons";
+import { adviceFor } from "./advice.ts";
 import type { Connection } from "./connection.ts";
-import { type Form, formatDocument } from "./forms.ts";
+import { formatDocument } from "./forms.ts";
 import { endLive, printRaw, say } from "./output.ts";
-import { Interrupted, UsageError } from "./settings.ts";
+import { Unreachable } from "./reach/unreachable.ts";
+import type { Form } from "./read-flags.ts";
 import { visible } from "./text/layout.ts";
+import { Interrupted, UsageError } from "./usage-error.ts";
 
 /** Says what went wrong and what to do next, and returns the exit code. Programs get a document as well. */
 export async function reportFailure(error: unknown, form: Form, connection?: Connection): Promise<number> {
@@ -21,14 +24,15 @@ export async function reportFailure(error: unknown, form: Form, connection?: Con
     printFailure(form, { reason: "USAGE", message: error.message, next: [], exit: 2 });
     return 2;
   }
-  const failure = describe(error, connection);
+  const failure = await describe(error, connection);
   const exit = reasons[failure.reason].exit;
   say(`error: ${failure.reason}  ${visible(failure.message)}`);
   const meant = connection === undefined ? undefined : await guess(failure, connection).catch(() => undefined);
   if (meant !== undefined) say(` did you mean ${meant}?`);
   for (const { field, description } of failure.violations) say(` field: ${field}: ${visible(description)}`);
-  for (const next of failure.next) say(` next:  ${visible(next)}`);
-  printFailure(form, { reason: failure.reason, message: failure.message, next: failure.next, exit });
+  const steps = adviceFor(failure, connection?.context) ?? failure.next;
+  for (const next of steps) say(` next:  ${visible(next)}`);
+  printFailure(form, { reason: failure.reason, message: failure.message, next: steps, exit });
   return exit;
 }
 
@@ -37,16 +41,39 @@ function printFailure(form: Form, failure: { reason: string; message: string; ne
   else if (form === "json" || form === "yaml") printRaw(formatDocument(form, { error: failure }));
 }
 
-/** When no master answered, the failure says so, and what to check. */
-function describe(error: unknown, connection: Connection | undefined): CallFailure {
+/** A failure that no master worded is looked into: what is at the address, and what to try. */
+async function describe(error: unknown, connection: Connection | undefined): Promise<CallFailure> {
+  if (error instanceof Unreachable) return unreachable(error);
   const failure = fromConnectError(error);
-  const wasAnswered = ConnectError.from(error).findDetails(ErrorInfoSchema).length > 0;
-  if (failure.reason !== "HOST_UNREACHABLE" || wasAnswered || connection === undefined) return failure;
-  return {
-    ...failure,
-    message: `no master answers at ${connection.address}: ${failure.message}`,
-    next: ["decnet doctor", "decnet up (on the master's machine)"],
-  };
+  const isWorded = ConnectError.from(error).findDetails(ErrorInfoSchema).length > 0;
+  if (!(error instanceof ConnectError) || isWorded || connection === undefined || isOwn(error)) return failure;
+  const why = await connection.probe();
+  if (why !== undefined) return unreachable(why);
+  const isBroken = broken.has(error.code) || isOfSystem(error.cause);
+  return unreachable(
+    isBroken
+      ? new Unreachable(`the connection to the master at ${connection.address} broke: ${failure.message}`, [
+          "Try again; a change that was accepted goes on: decnet op list",
+        ])
+      : new Unreachable(`something answers at ${connection.address}, but not as a decnet master does: ${failure.message}`, [
+          "Check host and port: a master listens on 7440 (http, on its own machine) and on 7443 (https)",
+        ]),
+  );
+}
+
+/** A time limit comes from this side of the call. */
+function isOwn({ code }: ConnectError): boolean {
+  return code === Code.DeadlineExceeded;
+}
+
+const broken: ReadonlySet<Code> = new Set([Code.Unavailable, Code.Aborted, Code.Canceled]);
+
+function isOfSystem(cause: unknown): boolean {
+  return cause instanceof Error && "code" in cause;
+}
+
+function unreachable({ reason, message, next }: Unreachable): CallFailure {
+  return { reason, message, next, metadata: {}, violations: [], operation: undefined };
 }
 
 /** The name that was most likely meant by a mistyped one. */

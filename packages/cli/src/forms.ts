@@ -1,12 +1,6 @@
 import { stringify } from "yaml";
-
-/** The forms of output: `--output`. */
-export const forms = ["table", "wide", "json", "jsonl", "yaml", "name"] as const;
-export type Form = (typeof forms)[number];
-
-export function isForm(text: string): text is Form {
-  return forms.some((form) => form === text);
-}
+import { isMap } from "./maps.ts";
+import type { Form } from "./read-flags.ts";
 
 /** Forms that programs read. */
 export function isForPrograms(form: Form): boolean {
@@ -57,8 +51,4 @@ function nameOf(item: unknown): string {
     if (typeof value === "number") return `r${value}`;
   }
   return inner ?? JSON.stringify(item);
-}
-
-function isMap(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

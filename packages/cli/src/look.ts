@@ -1,3 +1,5 @@
+import { programName } from "./program-name.ts";
+
 /** How output looks. Decided once, before the first command runs. */
 export interface Look {
   readonly colour: boolean;
@@ -7,6 +9,8 @@ export interface Look {
   readonly live: boolean;
   readonly quiet: boolean;
   readonly verbose: boolean;
+  /** How the user calls this program. */
+  readonly program: string;
 }
 
 /** Decides how output looks, from the environment. Pure. */
@@ -26,6 +30,7 @@ export function chooseLook(input: {
     live: input.stderrIsTerminal && !isDumb,
     quiet: input.quiet,
     verbose: input.verbose,
+    program: programName(env),
   };
 }
 

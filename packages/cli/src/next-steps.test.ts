@@ -38,13 +38,9 @@ const commands = Object.entries(reasons).flatMap(([reason, { next }]) =>
 /** These name the command alone; it says itself which option it needs. */
 const incomplete: Readonly<Record<string, readonly string[]>> = { TOKEN_INVALID: ["--name <name> is missing"] };
 
-it.each(commands)("$reason names a command that exists: decnet $line", ({ reason, command }) => {
-  expect(
-    findFaults(
-      createProgram({}, () => undefined),
-      command,
-    ),
-  ).toEqual(incomplete[reason] ?? []);
+it.each(commands)("$reason names a command that exists: decnet $line", async ({ reason, command }) => {
+  const program = await createProgram({}, () => undefined);
+  expect(findFaults(program, command)).toEqual(incomplete[reason] ?? []);
 });
 
 it.each([
@@ -52,11 +48,7 @@ it.each([
   [["decky", "get"], ["0 arguments"]],
   [["op", "get", "op-1", "--log"], ["unknown: --log"]],
   [["host", "invite"], ["--name <name> is missing"]],
-])("finds what is wrong with %j", (words, faults) => {
-  expect(
-    findFaults(
-      createProgram({}, () => undefined),
-      words,
-    ),
-  ).toEqual(faults);
+])("finds what is wrong with %j", async (words, faults) => {
+  const program = await createProgram({}, () => undefined);
+  expect(findFaults(program, words)).toEqual(faults);
 });

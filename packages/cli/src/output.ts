@@ -1,11 +1,18 @@
 import { dress, isColour, type Look, paint } from "./look.ts";
+import { named } from "./program-name.ts";
+import { wrap } from "./text/wrap.ts";
 
 /** stdout is data, stderr is everything else. */
-let look: Look = { colour: false, ascii: false, live: false, quiet: false, verbose: false };
+let look: Look = { colour: false, ascii: false, live: false, quiet: false, verbose: false, program: "decnet" };
 let live: { text: string; frame: number; readonly since: number; readonly timer: NodeJS.Timeout } | undefined;
 
 export function setLook(chosen: Look): void {
   look = chosen;
+}
+
+/** How the user calls this program. */
+export function program(): string {
+  return look.program;
 }
 
 export function isVerbose(): boolean {
@@ -20,7 +27,12 @@ export function isInteractive(): boolean {
 /** A line that must be seen: questions, warnings, failures. */
 export function say(text: string): void {
   wipe();
-  process.stderr.write(`${dress(text, look)}\n`);
+  process.stderr.write(`${dress(fit(named(text, look.program), process.stderr), look)}\n`);
+}
+
+/** As wide as the terminal; where there is none, a line stays a line. */
+function fit(text: string, stream: NodeJS.WriteStream): string {
+  return stream.isTTY && stream.columns > 0 ? wrap(text, stream.columns) : text;
 }
 
 /** Progress, for somebody who waits. With --quiet nothing; without a terminal each line carries its time. */
@@ -41,10 +53,20 @@ export function remark(text: string): void {
   if (!look.quiet) say(text);
 }
 
-/** Data for people on stdout. */
+/** Data for people on stdout, in which commands are advised. */
 export function print(text: string): void {
+  printPlain(fit(named(text, look.program), process.stdout));
+}
+
+/** Data for people on stdout, as others wrote it. */
+export function printPlain(text: string): void {
   if (process.stdout.isTTY === true) wipe();
   process.stdout.write(`${dress(text, { ...look, colour: look.colour && process.stdout.isTTY === true })}\n`);
+}
+
+/** An empty screen; where there is none, an empty line. */
+export function clearScreen(): void {
+  process.stdout.write(process.stdout.isTTY === true && look.live ? "\u001b[H\u001b[2J" : "\n");
 }
 
 /** Data for programs on stdout: no character is changed. */

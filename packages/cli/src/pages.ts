@@ -1,3 +1,4 @@
+import type { Decky } from "@decnet/contract/gen/decnet/v1/decky_pb";
 import type { Operation } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import type { Connection } from "./connection.ts";
 
@@ -16,6 +17,12 @@ export async function readPages<Page extends { readonly nextPageToken: string }>
     pageToken = page.nextPageToken;
   }
   return pages;
+}
+
+/** Every decky that fits a filter. */
+export async function readDeckies({ fleet }: Connection, filter: string): Promise<Decky[]> {
+  const pages = await readPages((pageToken) => fleet.listDeckies({ filter, pageSize, pageToken }));
+  return pages.flatMap((page) => page.deckies);
 }
 
 /** The operations that a change of many deckies is made of. */

@@ -10,7 +10,7 @@ function leaves(command: Command, words: string[] = []): [string, Command][] {
   );
 }
 
-it.each(leaves(createProgram({}, () => undefined)))(
+it.each(leaves(await createProgram({}, () => undefined)))(
   "decnet %s explains itself: a sentence, three examples, flags, exit codes",
   (words, command) => {
     let help = "";

@@ -1,7 +1,7 @@
 import { createInterface } from "node:readline/promises";
 import { Writable } from "node:stream";
 import { endLive, isInteractive } from "./output.ts";
-import { Interrupted, UsageError } from "./settings.ts";
+import { Interrupted, UsageError } from "./usage-error.ts";
 
 /** Asks on the terminal. The end of input is an empty answer; Ctrl-C ends the command. */
 export function ask(question: string): Promise<string> {

@@ -1,10 +1,5 @@
-import { readFileSync } from "node:fs";
-
-/** Bad input on the command line; exit code 2. */
-export class UsageError extends Error {}
-
-/** The user ended it; exit code 130. */
-export class Interrupted extends Error {}
+import { fstatSync, readFileSync, readlinkSync } from "node:fs";
+import { UsageError } from "./usage-error.ts";
 
 export function readText(file: string): string {
   let bytes: Uint8Array;
@@ -17,5 +12,14 @@ export function readText(file: string): string {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch {
     throw new UsageError(`${file === "-" ? "standard input" : file} is not UTF-8 text`);
+  }
+}
+
+/** The file that standard input is; undefined for a pipe or a terminal. */
+export function inputFile(): string | undefined {
+  try {
+    return fstatSync(0).isFile() ? readlinkSync("/proc/self/fd/0") : undefined;
+  } catch {
+    return undefined;
   }
 }

@@ -19,6 +19,11 @@ export const reasons = {
     exit: 2,
     next: [{ advice: "Correct the named fields and send the request again." }],
   },
+  REQUEST_TOO_LARGE: {
+    code: Code.ResourceExhausted,
+    exit: 2,
+    next: [{ advice: "Send less at once: a request has at most 4 MiB." }],
+  },
   CONFIG_INVALID: { code: Code.InvalidArgument, exit: 2, next: [{ command: ["catalog", "get", "{service}"] }] },
   SERVICE_UNKNOWN: { code: Code.InvalidArgument, exit: 2, next: [{ command: ["catalog", "list"] }] },
   SERVICE_IS_SINGLETON: {
@@ -39,7 +44,7 @@ export const reasons = {
   },
   OPERATION_NOT_FOUND: { code: Code.NotFound, exit: 3, next: [{ command: ["op", "list"] }] },
   REVISION_NOT_FOUND: { code: Code.NotFound, exit: 3, next: [{ command: ["decky", "revisions", "{decky}"] }] },
-  TOKEN_NOT_FOUND: { code: Code.NotFound, exit: 3, next: [{ advice: "List the tokens and use an id from there." }] },
+  TOKEN_NOT_FOUND: { code: Code.NotFound, exit: 3, next: [{ command: ["token", "list"] }] },
   SERVICE_ALREADY_PRESENT: {
     code: Code.AlreadyExists,
     exit: 4,
@@ -62,7 +67,12 @@ export const reasons = {
   DECKY_LEAVING: {
     code: Code.FailedPrecondition,
     exit: 4,
-    next: [{ advice: "It is being torn down; apply the fleet again to bring it back." }],
+    next: [
+      {
+        advice: "Wait until it is gone; a teardown that failed is taken back with",
+        command: ["decky", "restore", "{decky}", "1"],
+      },
+    ],
   },
   HOST_NOT_FOUND: { code: Code.NotFound, exit: 3, next: [{ command: ["host", "list"] }] },
   HOST_EXISTS: {
@@ -95,6 +105,16 @@ export const reasons = {
     code: Code.Unavailable,
     exit: 6,
     next: [{ advice: "Check that this machine reaches one of the addresses (a firewall, a route), and that the master runs." }],
+  },
+  MASTER_NOT_TRUSTED: {
+    code: Code.Unavailable,
+    exit: 6,
+    next: [
+      {
+        advice: "Name its address; look at its certificate, and trust it if it is right",
+        command: ["context", "add", "NAME"],
+      },
+    ],
   },
   CA_MISMATCH: {
     code: Code.Unauthenticated,
@@ -189,6 +209,11 @@ export const reasons = {
     exit: 6,
     next: [{ advice: "Check that the Docker engine runs: docker version" }],
   },
+  NOT_OBSERVED: {
+    code: Code.Unavailable,
+    exit: 6,
+    next: [{ advice: "Nothing was done on it. Remove the cause on the host (open files, memory, permissions) and try again." }],
+  },
   STORAGE_UNAVAILABLE: {
     code: Code.Unavailable,
     exit: 6,
@@ -216,18 +241,12 @@ export const reasons = {
   },
   APPLY_FAILED: { code: Code.Aborted, exit: 7, next: [{ command: ["op", "get", "{operation}", "--output-log"] }] },
   OPERATION_CANCELLED: { code: Code.Aborted, exit: 4, next: [{ command: ["op", "get", "{operation}"] }] },
-  OPERATION_SUPERSEDED: { code: Code.Aborted, exit: 4, next: [{ command: ["decky", "revisions", "{decky}"] }] },
   WAIT_ENDED: {
     code: Code.DeadlineExceeded,
     exit: 9,
     next: [{ advice: "The operation goes on", command: ["op", "watch", "{operation}"] }],
   },
   CURSOR_INVALID: { code: Code.InvalidArgument, exit: 2, next: [{ advice: "Start without a cursor." }] },
-  CURSOR_EXPIRED: {
-    code: Code.OutOfRange,
-    exit: 2,
-    next: [{ advice: "Events before the oldest kept one are gone; start without a cursor and read the present state." }],
-  },
   UNAUTHENTICATED: {
     code: Code.Unauthenticated,
     exit: 5,
@@ -255,6 +274,7 @@ export const metadataKeys = {
   actual: "what is there instead of what was expected",
   correlation_id: "finds the cause in the master's log",
   decky: "the name of the decky",
+  difference: "what moved between the two plans, one line for each step",
   expected: "what the caller expected",
   folder: "the data folder",
   holder: "the service that has the port already",

@@ -4,9 +4,10 @@ import { type EngineOptions, type HostParts, openHostParts } from "./host/host-p
 import { type PreparedImage, prepareImages, pruneImages } from "./host/images.ts";
 import { preparePlan } from "./host/prepare-plan.ts";
 import type { ObservedLan } from "./observe/lan.ts";
-import { type LogEntry, streamContainerLogs } from "./observe/logs.ts";
+import type { LogEntry } from "./observe/logs.ts";
 import { observeLan } from "./observe/observe-lan.ts";
 import type { ComposeHashes, ObservedDecky } from "./observe/observed.ts";
+import { type LogOptions, streamServiceLogs } from "./observe/service-logs.ts";
 import type { Plan } from "./plan/plan.ts";
 import { deckyNames } from "./render/names.ts";
 import type { DeckySpec, DeckyTarget, LanSpec } from "./spec.ts";
@@ -38,12 +39,6 @@ export interface Engine {
   ping(): Promise<void>;
 }
 
-interface LogOptions {
-  readonly tail: number;
-  readonly follow: boolean;
-  readonly signal: AbortSignal;
-}
-
 /** Connects to the Docker engine once to learn what it can do. Throws ENGINE_UNAVAILABLE or ENGINE_UNUSABLE. */
 export async function openEngine(options: EngineOptions): Promise<Engine> {
   const parts = await openHostParts(options);
@@ -55,10 +50,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     },
     apply: (target, how) => applyDecky(parts, target, how),
     check: (specs, composeHashesOf = () => undefined) => checkDeckies(parts, specs, composeHashesOf),
-    async *logs({ scope, name }, slug, { tail, follow, signal }) {
-      const container = await parts.api.inspect(deckyNames(scope, name).service(slug));
-      if (container !== undefined) yield* streamContainerLogs(parts.api, container.id, { slug, tail, follow, signal });
-    },
+    logs: ({ scope, name }, slug, how) => streamServiceLogs(parts.api, deckyNames(scope, name).service(slug), slug, how),
     inspectLan: (lan) => observeLan(lan, parts),
     prepareImages: (specs, signal) => prepareImages(parts, specs, signal),
     pruneImages: () => pruneImages(parts),

@@ -23,6 +23,8 @@ export const hostSettings = {
   DECNET_MIN_FREE_MB: wholeNumber(0, 1 << 30).default(1_024),
   DECNET_LOG_LEVEL: z.enum(["debug", "info", "warn", "error"]).default("info"),
   DECNET_PARALLEL: wholeNumber(1, 64).default(4),
+  /** Seconds after which a service is restarted that stays out of processes or memory; 0: it is said, and left alone. */
+  DECNET_EXHAUSTED_SECONDS: wholeNumber(0, 86_400).default(60),
   /** Milliseconds between two drift checks of the host. */
   DECNET_DRIFT_INTERVAL_MS: wholeNumber(100, 86_400_000).default(3_000),
 };
@@ -36,6 +38,8 @@ export interface HostConfig {
   readonly logLevel: string;
   readonly parallel: number;
   readonly driftIntervalMs: number;
+  /** 0: never. */
+  readonly exhaustedRestartMs: number;
 }
 
 /**
@@ -60,6 +64,7 @@ export const settingNames: ReadonlySet<string> = new Set([
   ...["DECNET_AGENT_CERTIFICATE_SECONDS", "DECNET_DATABASE_URL"],
   ...["DECNET_AGENT_DIR", "DECNET_AGENT_PORT", "DECNET_REPORT_QUEUE"],
   ...["DECNET_ADDRESS", "DECNET_CONFIG", "DECNET_CONTEXT", "DECNET_TOKEN", "DECNET_TOKEN_FILE"],
+  ...["DECNET_CA", "DECNET_PROGRAM", "DECNET_BIN_DIR"],
   ...["DECNET_STATE_DIR", "DECNET_FLEET", "DECNET_DEBIAN_MIRROR", "DECNET_TEST_RUN"],
 ]);
 
@@ -79,5 +84,6 @@ export function toHostConfig(settings: z.infer<z.ZodObject<typeof hostSettings>>
     logLevel: settings.DECNET_LOG_LEVEL,
     parallel: settings.DECNET_PARALLEL,
     driftIntervalMs: settings.DECNET_DRIFT_INTERVAL_MS,
+    exhaustedRestartMs: settings.DECNET_EXHAUSTED_SECONDS * 1_000,
   };
 }

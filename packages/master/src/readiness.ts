@@ -4,7 +4,7 @@ import { setTimeout as delay } from "node:timers/promises";
 export interface ReadinessState {
   /** Whether calls can be served: the database takes what they want stored. */
   readonly isReady: boolean;
-  /** The engine is that of the master's own host: without it its deckies wait, and workers have their control plane all the same. */
+  /** The engine of the master's own host: without it its deckies wait, and workers have their control plane all the same. */
   readonly parts: { readonly database: string; readonly engine: string };
 }
 

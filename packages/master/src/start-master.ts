@@ -6,6 +6,7 @@ import type { Logger } from "@decnet/common/logging/logger";
 import { createErrorInterceptor } from "@decnet/common/rpc/error-interceptor";
 import { createRefusalLog } from "@decnet/common/rpc/log-refusals";
 import { type RpcServer, startRpcServer } from "@decnet/common/rpc/server";
+import { createValidationInterceptor } from "@decnet/common/rpc/validate-requests";
 import { type FolderLock, lockFolder } from "@decnet/common/runtime/folder-lock";
 import { createReleasers, type Releasers } from "@decnet/common/runtime/releasers";
 import { repeatUntilAborted } from "@decnet/common/runtime/repeat";
@@ -19,6 +20,8 @@ import { createAcceptedCertificates } from "./access/accepted-certificates.ts";
 import { ensureAdminToken } from "./access/admin-token.ts";
 import { callerName, createAuditInterceptor } from "./access/audit.ts";
 import { createAuthInterceptor } from "./access/authenticate.ts";
+import { createOpenStreams } from "./access/open-streams.ts";
+import { agentCalls } from "./access/roles.ts";
 import { type Changes, createChanges } from "./changes/changes.ts";
 import type { MasterConfig } from "./config.ts";
 import { type Convergence, createConvergence } from "./convergence/convergence.ts";
@@ -31,6 +34,7 @@ import { watchSilence } from "./hosts/silence.ts";
 import { createAgentAcceptor } from "./links/accept-agents.ts";
 import { createLocalHost, type LocalHost } from "./links/host-link.ts";
 import { createHostRegistry, type HostRegistry } from "./links/host-registry.ts";
+import { createLocalPresence, type LocalPresence } from "./links/local-presence.ts";
 import { createMetrics, createPlainHttp, type Metrics } from "./metrics.ts";
 import { hostEvent } from "./model/events.ts";
 import { createReadiness, type Readiness } from "./readiness.ts";
@@ -70,6 +74,7 @@ interface Ground {
   readonly installation: string;
   readonly engine: Engine;
   readonly local: LocalHost;
+  readonly presence: LocalPresence;
   readonly metrics: Metrics;
   readonly readiness: Readiness;
   readonly stopping: AbortController;
@@ -99,6 +104,7 @@ export async function startMaster(options: MasterOptions): Promise<Master> {
       () =>
         void resume(ground, convergence, changes).catch((error) => options.log.warn("open work was not found", { err: error })),
     );
+    await store.operations.cutOffSteps();
     await resume(ground, convergence, changes);
     await ground.lock.note(`${options.config.host}:${server.port}`);
     options.log.info("master started", { port: server.port, tlsPort: server.tlsPort, instance: ground.installation });
@@ -132,6 +138,7 @@ async function prepare(options: MasterOptions, releasers: Releasers): Promise<Gr
       socketPath: config.dockerSocket,
       composePath: config.composePath,
       minFreeBytes: config.minFreeBytes,
+      exhaustedRestartMs: config.exhaustedRestartMs,
       ...(boundary === undefined ? {} : { boundary }),
     },
     {
@@ -141,6 +148,7 @@ async function prepare(options: MasterOptions, releasers: Releasers): Promise<Gr
   );
   // Its own deckies wait for it; workers have a control plane meanwhile.
   void engine.ping().catch((error: unknown) => log.warn("the engine of this host is away", { err: error }));
+  const presence = createLocalPresence(createLocalHost(engine));
   const stopping = new AbortController();
   // Every call and every decky that waits listens to it: many are no leak.
   setMaxListeners(0, stopping.signal);
@@ -155,7 +163,8 @@ async function prepare(options: MasterOptions, releasers: Releasers): Promise<Gr
     store: createStore(database, box, catalog, log),
     installation,
     engine,
-    local: createLocalHost(engine),
+    local: presence.host,
+    presence,
     metrics: createMetrics(options.version),
     readiness: createReadiness({ database: database.ping, engine: () => engine.ping(), isStopping }),
     stopping,
@@ -171,11 +180,11 @@ interface Listening {
 }
 
 async function listen(ground: Ground): Promise<Listening> {
-  const { options, catalog, box, store, installation, local, metrics, readiness, stopping } = ground;
+  const { options, catalog, box, store, installation, presence, metrics, readiness, stopping } = ground;
   const { config, log, version } = options;
   const authority = await openOwnAuthority(config.dataDir, installation);
   const hosts = createHostRegistry({
-    local,
+    local: presence,
     onAttached: (name) =>
       void welcome(name, store, convergence).catch((error: unknown) => {
         if (!stopping.signal.aborted) log.error("a host was not woken", { host: name, err: error });
@@ -184,6 +193,7 @@ async function listen(ground: Ground): Promise<Listening> {
   });
   const shared = { store, hosts, catalog, log, stopping: stopping.signal };
   const accepted = createAcceptedCertificates(store.hosts);
+  const streams = createOpenStreams(store.tokens);
   const convergence = createConvergence({ ...shared, parallel: config.parallel, onApplied: metrics.applied });
   const changes = createChanges({
     ...shared,
@@ -234,14 +244,16 @@ async function listen(ground: Ground): Promise<Listening> {
       createRefusalLog(log, callerName),
       createErrorInterceptor(log),
       createAuditInterceptor(store.audit),
-      createAuthInterceptor(store.tokens, store.hosts, accepted),
+      createAuthInterceptor(store.tokens, store.hosts, accepted, streams),
+      createValidationInterceptor({ refusesTexts: (method) => agentCalls[method] === undefined }),
     ],
     fallback: createPlainHttp(metrics, readiness),
     onDefect: (error) => log.error("a request could not be handled", { err: error }),
     maxRequestBytes: 4 << 20,
     ...(port.tls === undefined ? {} : { tls: port.tls }),
   });
-  return { server, hosts, convergence, changes, background: port.keepCertificate(server, stopping.signal, log) };
+  const background = Promise.all([port.keepCertificate(server, stopping.signal, log), streams.watch(stopping.signal)]);
+  return { server, hosts, convergence, changes, background };
 }
 
 /** What was left in the middle goes on: at the start by the last master, later by a database that went away with its answers. */
@@ -261,7 +273,7 @@ async function welcome(name: string, store: Store, { converger }: Convergence): 
 
 /** Whatever goes on by itself until the master stops. */
 async function startBackground(
-  { options, store, engine, local, metrics, readiness, stopping }: Ground,
+  { options, store, engine, local, presence, metrics, readiness, stopping }: Ground,
   { converger }: Convergence,
   { hostChanges }: Changes,
   hosts: HostRegistry,
@@ -269,8 +281,12 @@ async function startBackground(
   const { log, config } = options;
   const { signal } = stopping;
   const check = createDriftCheck(local, { store, converger, log, onDrift: metrics.drift });
+  presence.onReturn(
+    () => void converger.wakeHost(local.name).catch((error: unknown) => log.error("a host was not woken", { err: error })),
+  );
   await Promise.all([
     readiness.watch(signal),
+    presence.watch(signal),
     watchSilence({ store, hosts, log, stopping: signal, graceMs: silenceGraceMs }),
     repeatUntilAborted(
       config.driftIntervalMs,

@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { Logger } from "@decnet/common/logging/logger";
-import { backoffMs } from "@decnet/common/runtime/backoff";
+import { isRested, mayRepairAt, paceAfter, type RepairPace } from "@decnet/common/runtime/repair-pace";
 import type { DeckyObservation, DeckyOutcome } from "@decnet/contract/gen/decnet/v1/agent_pb";
 import { EngineReportSchema, RepairReportSchema } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
 import type { OperationStep } from "@decnet/contract/gen/decnet/v1/operation_pb";
@@ -9,7 +9,7 @@ import type { CheckedDecky, Engine } from "@decnet/engine/engine";
 import { formatPlan } from "@decnet/engine/plan/plan";
 import { type DeckySpec, deckyKey } from "@decnet/engine/spec";
 import { parseDeckyRef, toRefMessage } from "@decnet/engine/wire/decky-spec";
-import { toObservationMessage, toOutcomeMessage, toStepMessage } from "@decnet/engine/wire/outcome";
+import { type HostOutcome, toObservationMessage, toOutcomeMessage, toStepMessage } from "@decnet/engine/wire/outcome";
 import type { ReportQueue } from "../reports/report-queue.ts";
 import type { Runner } from "./runner.ts";
 import type { AcceptedDecky, SpecStore } from "./spec-store.ts";
@@ -46,7 +46,7 @@ export interface Watch {
 export function createWatch({ engine, specs, runner, reports, policy, log }: WatchOptions): Watch {
   const said = new Map<string, string>();
   /** Of a spec, not of a name: what is told to be otherwise is tried at once. */
-  const failures = new WeakMap<DeckySpec, { count: number; until: number }>();
+  const paces = new WeakMap<DeckySpec, RepairPace & { readonly cause: string }>();
   const repairs = new Map<string, Promise<void>>();
   let engineProblem = "";
   let checkedAt: number | undefined;
@@ -78,11 +78,8 @@ export function createWatch({ engine, specs, runner, reports, policy, log }: Wat
       onStep: (event) => void (event.kind !== "started" && steps.push(toStepMessage(event))),
     });
     if (outcome === undefined) return;
-    if (outcome.failure === undefined) failures.delete(spec);
-    else {
-      const count = (failures.get(spec)?.count ?? 0) + 1;
-      failures.set(spec, { count, until: Date.now() + backoffMs(count, { baseMs: 5_000, maxMs: 300_000 }, Math.random) });
-    }
+    const why = whyInVain(outcome);
+    paces.set(spec, { ...paceAfter(paces.get(spec) ?? unhurried, why === "", new Date(), Math.random), cause: why });
     // It was well again by itself before anything was done.
     if (outcome.failure === undefined && steps.every((step) => step.verb === "settle")) return;
     await reports.push({
@@ -110,11 +107,13 @@ export function createWatch({ engine, specs, runner, reports, policy, log }: Wat
 
   const note = async (decky: AcceptedDecky, seen: CheckedDecky, at: Date): Promise<void> => {
     const { spec } = decky.target;
-    const drifted = seen.plan.steps.some((step) => step.verb !== "settle");
-    const message = drifted && seen.judged.message === "" ? formatPlan(seen.plan) : seen.judged.message;
-    await sayDecky(toObservationMessage(spec, spec.revision, { ...seen.judged, message }, at));
-    const mayAct = policy() === "repair" && !decky.hold && (failures.get(spec)?.until ?? 0) <= Date.now();
-    if (drifted && mayAct) beginRepair(decky, seen.plan);
+    const pace = paces.get(spec) ?? unhurried;
+    const { isDrifted, isBlocked, message } = tellDrift(seen);
+    if (!isDrifted && seen.judged.state === "running" && isRested(pace, at)) paces.delete(spec);
+    const waits = isDrifted && policy() === "repair" && !decky.hold && !isBlocked;
+    const told = [message, waits ? pauseOf(pace) : ""].filter((part) => part !== "").join("; ");
+    await sayDecky(toObservationMessage(spec, spec.revision, { ...seen.judged, message: told }, at));
+    if (waits && mayRepairAt(pace, at)) beginRepair(decky, seen.plan);
   };
 
   return {
@@ -147,8 +146,9 @@ export function createWatch({ engine, specs, runner, reports, policy, log }: Wat
       }
       await sayEngine("");
       for (const key of said.keys()) if (specs.get(key) === undefined) said.delete(key);
+      const mayAct = ({ target: { spec } }: AcceptedDecky) => mayRepairAt(paces.get(spec) ?? unhurried, at);
       for (const decky of specs.list())
-        if (decky.leaving && !runner.isBusy(deckyKey(decky.target.spec))) beginRepair(decky, undefined);
+        if (decky.leaving && !runner.isBusy(deckyKey(decky.target.spec)) && mayAct(decky)) beginRepair(decky, undefined);
       for (const { decky, turns } of present) {
         const key = deckyKey(decky.target.spec);
         const seen = checked.deckies.get(key);
@@ -159,6 +159,30 @@ export function createWatch({ engine, specs, runner, reports, policy, log }: Wat
       checkedAt = begun;
     },
   };
+}
+
+/** Why a repair did not help; empty when it did. It is known by what is seen afterwards. */
+function whyInVain({ judged, failure }: Pick<HostOutcome, "judged" | "failure">): string {
+  return failure?.message ?? (judged === undefined || judged.state === "running" ? "" : judged.message);
+}
+
+/** What a drift check says of a decky. A repair would not get past what is blocked. */
+function tellDrift({ judged, plan }: CheckedDecky): { isDrifted: boolean; isBlocked: boolean; message: string } {
+  const isDrifted = plan.steps.some((step) => step.verb !== "settle");
+  const blocked = plan.steps.flatMap((step) => (step.verb === "blocked" ? [step.cause] : []));
+  const isBlocked = blocked.length > 0;
+  const own = isDrifted && !isBlocked && judged.message === "" ? formatPlan(plan) : judged.message;
+  return { isDrifted, isBlocked, message: [own, ...blocked].filter((part) => part !== "").join("; ") };
+}
+
+const unhurried: RepairPace & { readonly cause: string } = { failures: 0, retryAt: null, cause: "" };
+
+/** The same until the next repair: it is not news at every drift check. */
+function pauseOf({ failures, retryAt, cause }: typeof unhurried): string {
+  if (retryAt === null) return "";
+  const often = failures === 1 ? "once" : `${failures} times`;
+  const vain = cause === "" ? "" : `, the last time in vain: ${cause}`;
+  return `was repaired ${often} lately${vain}; again after ${retryAt.toISOString()}`;
 }
 
 /** What makes an observation news: everything but its time. */

@@ -9,10 +9,10 @@ import {
   StepState,
 } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import type { Connection } from "../connection.ts";
-import { formOf } from "../flags.ts";
-import { type Form, formatDocument, isForPrograms } from "../forms.ts";
+import { formatDocument, isForPrograms } from "../forms.ts";
 import { during, endLive, isVerbose, print, printRaw, progress, say, showLive } from "../output.ts";
 import { readParts } from "../pages.ts";
+import { type Form, formOf } from "../read-flags.ts";
 import { visible } from "../text/layout.ts";
 import { nameOf } from "../text/plan.ts";
 import { exitOf, formatReceipt, formatStep, formatVerdict, worstExit } from "../text/verdict.ts";

@@ -1,7 +1,8 @@
+import { nearest } from "@decnet/common/runtime/nearest";
 import { OnFailure, Wait, WhenAway } from "@decnet/contract/gen/decnet/v1/operation_pb";
-import type { ReadFlags } from "../flags.ts";
-import { UsageError } from "../settings.ts";
+import type { ReadFlags } from "../read-flags.ts";
 import { parseDuration } from "../text/duration.ts";
+import { UsageError } from "../usage-error.ts";
 
 /** Flags that every changing command has. */
 export interface ChangeFlags extends ReadFlags {
@@ -47,6 +48,21 @@ export function optionsOf(flags: ChangeFlags, fixed: { dryRun: boolean; expected
     wait: Wait.ACCEPTED,
     whenAway: flags.whenAway === "refuse" ? WhenAway.REFUSE : WhenAway.QUEUE,
   };
+}
+
+const risks = ["cut-sessions", "restart-base", "teardown"];
+const named = /^(teardown|drain|decommission|count)=(.+)$/;
+
+/** Refuses words that accept nothing: a typing error would otherwise look like consent. Pure. */
+export function checkAccepted(accepted: readonly string[], context: string): void {
+  for (const word of accepted) {
+    if (risks.includes(word) || word === context || named.test(word)) continue;
+    const all = [...risks, "teardown=NAME", "drain=NAME", "decommission=NAME", "count=N", "the name of a protected context"];
+    const meant = nearest(word, risks);
+    throw new UsageError(
+      `--accept ${word} names no risk; ${meant === undefined ? `it is one of ${all.join(", ")}` : `did you mean ${meant}?`}`,
+    );
+  }
 }
 
 /** `r41` or `41` */

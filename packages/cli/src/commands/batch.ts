@@ -2,8 +2,10 @@ import { create, type JsonObject, type MessageInitShape, toJson } from "@bufbuil
 import {
   type BatchChangeSchema,
   BatchMutateRequestSchema,
+  type BatchMutateResponse,
   BatchMutateResponseSchema,
   type BatchResult,
+  BatchResultSchema,
   type BatchSummary,
   BatchSummarySchema,
   UpdateMode,
@@ -11,19 +13,21 @@ import {
 import { PlanSchema, Wait } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { type Command, InvalidArgumentError } from "commander";
 import { questionsFor } from "../change/confirm.ts";
-import { type ChangeFlags, type OptionsInit, optionsOf } from "../change/options.ts";
+import { type ChangeFlags, checkAccepted, type OptionsInit, optionsOf } from "../change/options.ts";
 import type { Cli } from "../cli.ts";
 import type { Connection } from "../connection.ts";
 import { parseSettings, settingsRules } from "../documents/parse-settings.ts";
 import { readMessage } from "../documents/to-message.ts";
 import type { SettingsRules } from "../documents/to-settings.ts";
-import { changing, formOf, type SettingsFlags, takingSettings } from "../flags.ts";
-import { type Form, formatDocument, isForPrograms } from "../forms.ts";
+import { changing, type SettingsFlags, takingSettings } from "../flags.ts";
+import { formatDocument, isForPrograms } from "../forms.ts";
+import { isMap } from "../maps.ts";
 import { during, endLive, isInteractive, isVerbose, print, printRaw, progress, remark, say, showLive } from "../output.ts";
 import { ask, askHidden } from "../prompts.ts";
-import { UsageError } from "../settings.ts";
+import { type Form, formOf } from "../read-flags.ts";
 import { exitOfResult, formatBatchCounters, formatBatchResult, planOfBatch } from "../text/batch.ts";
 import { worstExit } from "../text/verdict.ts";
+import { UsageError } from "../usage-error.ts";
 
 interface BatchFlags extends ChangeFlags, SettingsFlags {
   readonly select?: string;
@@ -119,6 +123,7 @@ function changeOf(action: string, service: string, config: JsonObject): MessageI
 async function runBatch(connection: Connection, request: Request, flags: BatchFlags): Promise<number> {
   const form = formOf(flags);
   const isForPeople = !isForPrograms(form) && form !== "name";
+  checkAccepted(flags.accept ?? [], connection.context.name);
   const dry = await during("planning", gather(connection, request, optionsOf(flags, planning)));
   const plan = planOfBatch(dry);
   if (flags.plan === true || flags.dryRun === true) {
@@ -126,9 +131,19 @@ async function runBatch(connection: Connection, request: Request, flags: BatchFl
     else printRaw(formatDocument(form === "yaml" ? "yaml" : "json", { results: dry.map(toDocument) }));
     return flags.exitCode === true && plan.deckies > 0 ? 10 : 0;
   }
+  if (dry.length === 0) return nothingSelected(request, form);
   if (isForPeople) remark(plan.text);
   if (plan.deckies > 0) await seekConsent(connection, request, flags, plan);
   return execute(connection, request, flags, form);
+}
+
+/** Nothing is sent: a change of no decky would only be one more line in the history. */
+function nothingSelected({ select }: Request, form: Form): number {
+  if (form === "jsonl") printRaw(JSON.stringify({ type: "result", operation: "", total: 0, exit: 0 }));
+  else if (isForPrograms(form))
+    printRaw(formatDocument(form === "yaml" ? "yaml" : "json", { results: [], summary: { total: 0 } }));
+  else remark(`no decky fits ${select}; nothing was changed`);
+  return 0;
 }
 
 const planning = { dryRun: true, expectedPlan: "" } as const;
@@ -180,7 +195,7 @@ async function execute(connection: Connection, request: Request, flags: BatchFla
   let last = create(BatchSummarySchema);
   try {
     for await (const response of connection.mutations.batchMutate({ ...request, options }, { signal: interrupted.signal })) {
-      if (form === "jsonl") printRaw(JSON.stringify(toJson(BatchMutateResponseSchema, response)));
+      if (form === "jsonl") printRaw(JSON.stringify(lineOf(response)));
       if (response.item.case === "summary") last = response.item.value;
       if (response.item.case !== "result") continue;
       results.push(response.item.value);
@@ -196,6 +211,17 @@ async function execute(connection: Connection, request: Request, flags: BatchFla
   const exit = interrupted.signal.aborted ? 130 : worstExit(results.map(exitOfResult));
   conclude(last.finished ? last : countOf(results, last), results, form, exit);
   return exit;
+}
+
+/** One line for programs; `type` says which of the two it is. */
+function lineOf(response: BatchMutateResponse): object {
+  const { item } = response;
+  if (item.case === "summary") return { type: "summary", ...asObject(toJson(BatchSummarySchema, item.value)) };
+  return item.case === "result" ? { type: "change", ...asObject(toJson(BatchResultSchema, item.value)) } : { type: "heartbeat" };
+}
+
+function asObject(value: unknown): object {
+  return isMap(value) ? value : {};
 }
 
 function tell(result: BatchResult, results: readonly BatchResult[], total: number): void {

@@ -6,7 +6,8 @@ import {
 } from "@decnet/contract/gen/decnet/v1/catalog_pb";
 import type { Command } from "commander";
 import type { Cli } from "../cli.ts";
-import { type ReadFlags, reading, show } from "../flags.ts";
+import { reading, show } from "../flags.ts";
+import type { ReadFlags } from "../read-flags.ts";
 import { formatArchetypes, formatCatalog, formatDistros, formatFields } from "../text/catalog.ts";
 
 /** `decnet catalog …` */

@@ -1,12 +1,11 @@
 import type { Command } from "commander";
 import type { Cli } from "../cli.ts";
-import { complete } from "../completion/complete.ts";
 import { shells } from "../completion/shells.ts";
 import { reading } from "../flags.ts";
 import { printRaw } from "../output.ts";
-import { UsageError } from "../settings.ts";
+import { UsageError } from "../usage-error.ts";
 
-/** `decnet completion SHELL`, and the hidden command that the shells' scripts call. */
+/** `decnet completion SHELL`; the scripts call `decnet __complete`, which main.ts hands to completion/main.ts. */
 export function registerCompletion(program: Command, cli: Cli): void {
   reading(
     program
@@ -27,16 +26,4 @@ export function registerCompletion(program: Command, cli: Cli): void {
       return undefined;
     }),
   );
-  program
-    .command("__complete", { hidden: true })
-    .argument("[words...]")
-    .allowUnknownOption()
-    .helpOption(false)
-    .action((words: string[]) =>
-      cli.run(async () => {
-        const found = await complete(program, words, cli).catch(() => []);
-        for (const { value, hint } of found) printRaw(hint === "" ? value : `${value}\t${hint}`);
-        return undefined;
-      }),
-    );
 }

@@ -1,18 +1,22 @@
+import { resolve } from "node:path";
 import { quote } from "@decnet/contract/next-steps";
 import type { Command } from "commander";
 import type { Cli } from "../cli.ts";
 import { contextFilePath, readContextFile, writeContextFile } from "../contexts/context-file.ts";
 import { type Confirmation, type Context, chooseContext, confirmations, localContext } from "../contexts/contexts.ts";
-import { formOf, type ReadFlags, reading } from "../flags.ts";
+import { keepAuthority, trustFirst } from "../contexts/trust-first.ts";
+import { reading } from "../flags.ts";
 import { formatDocument } from "../forms.ts";
 import { isColour } from "../look.ts";
 import { print, printRaw } from "../output.ts";
-import { UsageError } from "../settings.ts";
+import { type Address, parseAddress } from "../reach/address.ts";
+import { tlsFor } from "../reach/trust.ts";
+import { formOf, type ReadFlags } from "../read-flags.ts";
 import { table } from "../text/layout.ts";
+import { UsageError } from "../usage-error.ts";
 
 interface AddFlags {
-  readonly address?: string;
-  readonly tokenFile?: string;
+  readonly fingerprint?: string;
   readonly role?: string;
   readonly protected?: boolean;
   readonly colour?: string;
@@ -37,7 +41,8 @@ export function registerContext(program: Command, cli: Cli): void {
   reading(
     context
       .command("add <name>")
-      .description("Remember a master; its address and token file are the global flags.")
+      .description("Remember a master; its address, token file and authority are the global flags.")
+      .option("--fingerprint <sha256>", "trust the authority with this fingerprint, without a question")
       .option("--role <role>", "your role there; only shown to you")
       .option("--protected", "every change needs the context's name")
       .option("--colour <colour>", "of its name: red, green, yellow, blue, magenta, cyan, grey")
@@ -45,13 +50,13 @@ export function registerContext(program: Command, cli: Cli): void {
     {
       examples: [
         "context add lab --address http://127.0.0.1:7440 --token-file lab.token",
-        "context add prod --address http://127.0.0.1:8440 --token-file prod.token --protected --colour red",
-        "context add ci --address http://127.0.0.1:7440 --token-file ci.token --confirm risky",
+        "context add prod --address https://master.example:7443 --token-file prod.token --protected --colour red",
+        "context add ci --address https://master.example:7443 --ca ca.pem --token-file ci.token --confirm risky",
       ],
     },
   ).action((name: string, flags: AddFlags) =>
-    cli.run(() => {
-      addContext(cli, name, { ...flags, ...places(cli) });
+    cli.run(async () => {
+      await addContext(cli, name, flags);
       print(`${name} is in ${contextFilePath(cli.env)}`);
       return undefined;
     }),
@@ -104,6 +109,7 @@ function registerReads(context: Command, cli: Cli): void {
           [
             `${chosen.name}  ${chosen.address}  ${traits(chosen)}`.trimEnd(),
             `  token  ${token === "" ? chosen.tokenFile : "from --token or DECNET_TOKEN"}`,
+            ...(chosen.ca === "" ? [] : [`  ca     ${chosen.ca}`]),
             `  file   ${shown.file}`,
           ].join("\n"),
         );
@@ -130,30 +136,50 @@ function traits(context: Context): string {
     .join(", ");
 }
 
-/** The address and the token file are global flags, so the program has parsed them. */
-function places(cli: Cli): Pick<AddFlags, "address" | "tokenFile"> {
-  const { address, tokenFile } = cli.flags();
-  return { ...(address === undefined ? {} : { address }), ...(tokenFile === undefined ? {} : { tokenFile }) };
-}
-
-function addContext(cli: Cli, name: string, flags: AddFlags): void {
+/** The address, the token file and the authority are global flags, so the program has parsed them. */
+async function addContext(cli: Cli, name: string, flags: AddFlags): Promise<void> {
+  const { address: given, tokenFile, ca, insecure } = cli.flags();
   if (!/^[a-z0-9][a-z0-9._-]{0,62}$/i.test(name)) throw new UsageError("a context's name is letters, digits, dots and hyphens");
-  if (flags.address === undefined || !/^https?:\/\/[^/]+$/.test(flags.address))
-    throw new UsageError("--address is needed, such as http://127.0.0.1:7440");
+  if (given === undefined) throw new UsageError("--address is needed, such as https://master.example:7443");
+  const address = parseAddress(given);
+  if (typeof address === "string") throw new UsageError(address);
   if (flags.colour !== undefined && !isColour(flags.colour)) throw new UsageError(`${flags.colour} is not one of the colours`);
   const file = readContextFile(cli.env);
   if (file.contexts.some((each) => each.name === name))
     throw new UsageError(`the context ${name} exists; remove it first: decnet context remove ${name}`);
+  const confirm = parseConfirmation(flags.confirm);
   const added: Context = {
     name,
-    address: flags.address,
-    tokenFile: flags.tokenFile ?? "",
+    address: address.url,
+    tokenFile: tokenFile === undefined ? "" : resolve(tokenFile),
+    ca: await authorityFor(cli, name, address, { ca, fingerprint: flags.fingerprint }),
+    insecure: insecure === true,
     role: flags.role ?? "",
     isProtected: flags.protected === true,
     colour: flags.colour,
-    confirm: parseConfirmation(flags.confirm),
+    confirm,
   };
   writeContextFile(cli.env, { ...file, contexts: [...file.contexts, added] });
+}
+
+/** The file with the authority that signs for the master; empty when none is needed. */
+async function authorityFor(
+  cli: Cli,
+  name: string,
+  address: Address,
+  { ca, fingerprint }: { ca: string | undefined; fingerprint: string | undefined },
+): Promise<string> {
+  if (!address.isTls) {
+    if (ca !== undefined || fingerprint !== undefined)
+      throw new UsageError("--ca and --fingerprint are for https:// addresses: over http:// nothing is encrypted");
+    return "";
+  }
+  if (ca !== undefined) {
+    tlsFor(ca);
+    return resolve(ca);
+  }
+  const pem = await trustFirst(address, fingerprint);
+  return pem === undefined ? "" : keepAuthority(contextFilePath(cli.env), name, pem);
 }
 
 function parseConfirmation(text: string | undefined): Confirmation | undefined {

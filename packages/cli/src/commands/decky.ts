@@ -1,4 +1,5 @@
 import { toJson } from "@bufbuild/protobuf";
+import { timestampMs } from "@bufbuild/protobuf/wkt";
 import {
   GetDeckyResponseSchema,
   ListDeckiesResponseSchema,
@@ -10,12 +11,15 @@ import { type ChangeFlags, parseRevision } from "../change/options.ts";
 import { runChange } from "../change.ts";
 import type { Cli } from "../cli.ts";
 import { parseDecky } from "../deckies.ts";
-import { changing, formOf, type ReadFlags, reading, show } from "../flags.ts";
+import { changing, reading, show } from "../flags.ts";
 import { isForPrograms } from "../forms.ts";
-import { print, printRaw } from "../output.ts";
+import { printPlain, printRaw } from "../output.ts";
 import { pageSize, readPages } from "../pages.ts";
-import { UsageError } from "../settings.ts";
+import { formOf, type ReadFlags } from "../read-flags.ts";
+import { revisionBefore } from "../revisions.ts";
 import { formatDeckies, formatDecky, formatDifference, formatLogLine, formatRevisions } from "../text/decky.ts";
+import { parseDuration } from "../text/duration.ts";
+import { UsageError } from "../usage-error.ts";
 
 /** `decnet decky …` */
 export function registerDecky(program: Command, cli: Cli): void {
@@ -25,30 +29,31 @@ export function registerDecky(program: Command, cli: Cli): void {
   registerRevisions(decky, cli);
   changing(
     decky
-      .command("restore <name> <revision>")
-      .description("Restore an old revision, as a new one.")
+      .command("restore <name> [revision]")
+      .description("Restore an old revision, as a new one; without a number the one before that differs and did not fail.")
       .option("--service <slug>", "only this service"),
     {
-      examples: ["decky restore web-07 r41", "decky restore web-07 r41 --service ssh", "decky restore web-07 r41 --plan"],
+      examples: ["decky restore web-07 r41", "decky restore web-07 r41 --service ssh", "decky restore web-07 --plan"],
       rpc: "FleetService/RestoreRevision",
       body: '{"decky":{"name":"web-07"},"revision":41}',
     },
-  ).action((name: string, revision: string, flags: ChangeFlags & { service?: string }) =>
-    cli.withConnection((connection) =>
-      runChange({
+  ).action((name: string, given: string | undefined, flags: ChangeFlags & { service?: string }) =>
+    cli.withConnection(async (connection) => {
+      const revision = given === undefined ? await revisionBefore(connection, name) : parseRevision(given);
+      return runChange({
         flags,
         connection,
         asks: true,
-        question: `Restore ${flags.service ?? "all services"} of ${name} from ${revision}`,
+        question: `Restore ${flags.service ?? "all services"} of ${name} from r${revision}`,
         submit: (options) =>
           connection.fleet.restoreRevision({
             decky: parseDecky(name),
-            revision: parseRevision(revision),
+            revision,
             service: flags.service ?? "",
             options,
           }),
-      }),
-    ),
+      });
+    }),
   );
   changing(decky.command("teardown <name>").description("Remove a decky and everything that belongs to it."), {
     examples: [
@@ -111,28 +116,43 @@ function registerReads(decky: Command, cli: Cli): void {
   );
 }
 
+interface LogFlags extends ReadFlags {
+  readonly follow?: boolean;
+  readonly tail?: string;
+  readonly since?: string;
+}
+
+/** What the master returns at most, per service. */
+const mostLines = 10_000;
+
 function registerLogs(decky: Command, cli: Cli): void {
   reading(
     decky
       .command("logs <name> [service]")
       .description("What the services of a decky wrote.")
       .option("-f, --follow", "go on")
-      .option("--tail <lines>", "lines from the end, per service", "100"),
+      .option("--tail <lines>", "lines from the end, per service (100; with --since 10000)")
+      .option("--since <age>", "only what was written since then, such as 10m"),
     {
-      examples: ["decky logs web-07", "decky logs web-07 ssh --follow", "decky logs web-07 --tail 20 -o jsonl"],
+      examples: ["decky logs web-07", "decky logs web-07 ssh --follow", "decky logs web-07 --since 10m -o jsonl"],
       rpc: "FleetService/StreamLogs",
       body: '{"decky":{"name":"web-07"},"tail":20}',
     },
-  ).action((name: string, service: string | undefined, flags: ReadFlags & { follow?: boolean; tail: string }) =>
+  ).action((name: string, service: string | undefined, flags: LogFlags) =>
     cli.withConnection(async ({ fleet }) => {
-      const tail = Number(flags.tail);
-      if (!Number.isInteger(tail) || tail < 1) throw new UsageError("--tail is a number of lines");
+      const ageMs = flags.since === undefined ? undefined : parseDuration(flags.since);
+      if (flags.since !== undefined && ageMs === undefined) throw new UsageError("--since is an age such as 10m or 2h");
+      const from = ageMs === undefined ? 0 : Date.now() - ageMs;
+      const tail = Number(flags.tail ?? (ageMs === undefined ? 100 : mostLines));
+      if (!Number.isInteger(tail) || tail < 1 || tail > mostLines)
+        throw new UsageError(`--tail is a number of lines, at most ${mostLines}`);
       const asLines = isForPrograms(formOf(flags));
       const request = { decky: parseDecky(name), service: service ?? "", follow: flags.follow ?? false, tail };
       for await (const { lines } of fleet.streamLogs(request))
         for (const line of lines) {
+          if (line.at !== undefined && timestampMs(line.at) < from) continue;
           if (asLines) printRaw(JSON.stringify({ type: "line", ...asObject(toJson(LogLineSchema, line)) }));
-          else print(formatLogLine(line));
+          else printPlain(formatLogLine(line));
         }
       return undefined;
     }),

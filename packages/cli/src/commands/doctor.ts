@@ -8,10 +8,12 @@ import type { Command } from "commander";
 import type { Cli } from "../cli.ts";
 import { connect } from "../connection.ts";
 import type { ChosenContext } from "../contexts/contexts.ts";
-import { formOf, type ReadFlags, reading } from "../flags.ts";
+import { reading } from "../flags.ts";
 import { formatDocument } from "../forms.ts";
 import { isMap } from "../maps.ts";
 import { print, printRaw } from "../output.ts";
+import { Unreachable } from "../reach/unreachable.ts";
+import { formOf, type ReadFlags } from "../read-flags.ts";
 import { visible, word } from "../text/layout.ts";
 
 interface Check {
@@ -76,14 +78,15 @@ async function examine(context: ChosenContext): Promise<{ checks: Check[]; exit:
     };
   } catch (error) {
     const failure = fromConnectError(error);
+    const why = error instanceof Unreachable ? error : await connection.probe();
     const isRefused = failure.reason === "UNAUTHENTICATED" || failure.reason === "NOT_ALLOWED";
     const address: Check = isRefused
       ? { name: "address", ok: true, message: `${context.address} answers` }
       : {
           name: "address",
           ok: false,
-          message: `${context.address}: ${failure.message}`,
-          next: "decnet up on the master's machine, or another --address",
+          message: why?.message ?? `${context.address}: ${failure.message}`,
+          next: why?.next[0] ?? "decnet up on the master's machine, or another --address",
         };
     const refused: Check = {
       ...token,

@@ -7,12 +7,13 @@ import { matchesTopic } from "@decnet/contract/topics";
 import type { Command } from "commander";
 import type { Cli } from "../cli.ts";
 import type { Connection } from "../connection.ts";
-import { formOf, type ReadFlags, reading } from "../flags.ts";
-import { type Form, formatDocument } from "../forms.ts";
+import { reading } from "../flags.ts";
+import { formatDocument } from "../forms.ts";
 import { print, printRaw, remark } from "../output.ts";
-import { UsageError } from "../settings.ts";
+import { type Form, formOf, type ReadFlags } from "../read-flags.ts";
 import { parseDuration } from "../text/duration.ts";
 import { formatEvent } from "../text/events.ts";
+import { UsageError } from "../usage-error.ts";
 
 interface EventFlags extends ReadFlags {
   readonly since?: string;

@@ -1,3 +1,4 @@
+import { toJson } from "@bufbuild/protobuf";
 import { fromConnectError } from "@decnet/common/rpc/errors";
 import { WantedFleetSchema } from "@decnet/contract/gen/decnet/v1/fleet_pb";
 import type { Command } from "commander";
@@ -7,8 +8,11 @@ import { openDocument } from "../documents/document.ts";
 import { placesOf } from "../documents/locate.ts";
 import { settingsRules } from "../documents/parse-settings.ts";
 import { toMessage } from "../documents/to-message.ts";
-import { changing, type SettingsFlags, takingSettings } from "../flags.ts";
-import { say } from "../output.ts";
+import { changing, reading, type SettingsFlags, takingSettings } from "../flags.ts";
+import { formatDocument } from "../forms.ts";
+import { printRaw, say } from "../output.ts";
+import { formOf, type ReadFlags } from "../read-flags.ts";
+import { UsageError } from "../usage-error.ts";
 
 /** `decnet fleet …` */
 export function registerFleet(program: Command, cli: Cli): void {
@@ -49,6 +53,23 @@ export function registerFleet(program: Command, cli: Cli): void {
       body: '{"fleet":{"lan":{"subnet":"10.66.0.0/24"},"deckies":[]},"options":{"dryRun":true}}',
     },
   ).action((flags: ChangeFlags & { file: string }) => applyFleet(flags.file, { ...flags, plan: true }));
+  reading(
+    fleetCommand
+      .command("export")
+      .description("The fleet as it is wanted now, as a fleet file without secrets; applied again it changes nothing."),
+    {
+      examples: ["fleet export > fleet.yaml", "fleet export --json", "fleet export | decnet fleet plan -f -"],
+      rpc: "FleetService/GetFleet",
+    },
+  ).action((flags: ReadFlags) =>
+    cli.withConnection(async (connection) => {
+      const form = formOf(flags);
+      const { fleet } = await connection.fleet.getFleet({});
+      if (fleet === undefined) throw new UsageError("no fleet was applied yet; there is nothing to export");
+      printRaw(formatDocument(form === "json" || form === "jsonl" ? form : "yaml", toJson(WantedFleetSchema, fleet)));
+      return undefined;
+    }),
+  );
   changing(fleetCommand.command("teardown").description("Remove every decky of the fleet."), {
     examples: ["fleet teardown", "fleet teardown --plan", "fleet teardown --accept teardown=fleet"],
     rpc: "FleetService/TeardownFleet",

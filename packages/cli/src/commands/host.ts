@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { toJson } from "@bufbuild/protobuf";
+import { create, toJson } from "@bufbuild/protobuf";
 import { durationFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
 import {
@@ -15,13 +15,16 @@ import type { Command } from "commander";
 import { type ChangeFlags, runChange } from "../change.ts";
 import type { Cli } from "../cli.ts";
 import type { Connection } from "../connection.ts";
-import { changing, formOf, type ReadFlags, reading, show } from "../flags.ts";
+import { changing, reading, show } from "../flags.ts";
 import { formatDocument } from "../forms.ts";
 import { endLive, print, printRaw, progress, say, showLive } from "../output.ts";
+import { ownHost, readOwnHost } from "../own-host.ts";
 import { pageSize, readPages } from "../pages.ts";
-import { UsageError } from "../settings.ts";
+import { formOf, type ReadFlags } from "../read-flags.ts";
 import { parseDuration } from "../text/duration.ts";
 import { endOf, formatHints, formatHost, formatHosts, formatInvitation, formatRefusal, joinSteps } from "../text/hosts.ts";
+import { UsageError } from "../usage-error.ts";
+import { registerJoins } from "./host-joins.ts";
 
 interface InviteFlags extends ReadFlags {
   readonly name: string;
@@ -36,6 +39,7 @@ export function registerHost(program: Command, cli: Cli): void {
   const host = program.command("host").description("The machines that run deckies.");
   registerInvite(host, cli);
   registerReads(host, cli);
+  registerJoins(host, cli);
   changing(host.command("drain <name>").description("Move its deckies to the other workers; it gets no new ones."), {
     examples: ["host drain edge-03", "host drain edge-03 --plan", "host drain edge-03 --accept drain=edge-03"],
     rpc: "SwarmService/DrainHost",
@@ -95,27 +99,34 @@ function registerReads(host: Command, cli: Cli): void {
   reading(
     host
       .command("list")
-      .description("Workers, with the number of their deckies that run / do not.")
+      .description("The master's own host and its workers, with the number of their deckies that run / do not.")
       .option("--select <filter>", "for instance state=unreachable,label=site:north", ""),
     {
       examples: ["host list", "host list --select state=unreachable", "host list --json"],
       rpc: "SwarmService/ListHosts",
     },
   ).action((flags: ReadFlags & { select: string }) =>
-    cli.withConnection(async ({ swarm }) => {
-      const pages = await readPages((pageToken) => swarm.listHosts({ filter: flags.select, pageSize, pageToken }));
-      const hosts = pages.flatMap((page) => page.hosts);
+    cli.withConnection(async (connection) => {
+      const { swarm } = connection;
+      const [pages, own] = await Promise.all([
+        readPages((pageToken) => swarm.listHosts({ filter: flags.select, pageSize, pageToken })),
+        flags.select === "" ? readOwnHost(connection) : undefined,
+      ]);
+      const hosts = [...(own === undefined ? [] : [own]), ...pages.flatMap((page) => page.hosts)];
       show(flags, ListHostsResponseSchema, { ...pages[0], hosts, nextPageToken: "" }, () => formatHosts(hosts, Date.now()));
       return undefined;
     }),
   );
-  reading(host.command("get <name>").description("One worker in full."), {
+  reading(host.command("get <name>").description("One host in full; local is the master's own."), {
     examples: ["host get edge-03", "host get edge-03 --json", "host get edge-03 -o yaml"],
     rpc: "SwarmService/GetHost",
     body: '{"name":"edge-03"}',
   }).action((name: string, flags: ReadFlags) =>
-    cli.withConnection(async ({ swarm }) => {
-      const found = await swarm.getHost({ name });
+    cli.withConnection(async (connection) => {
+      const found =
+        name === ownHost
+          ? create(GetHostResponseSchema, { host: await readOwnHost(connection) })
+          : await connection.swarm.getHost({ name });
       show(flags, GetHostResponseSchema, found, () => formatHost(found.host, Date.now()));
       return undefined;
     }),

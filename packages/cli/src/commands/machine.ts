@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import type { Cli } from "../cli.ts";
 import { reading } from "../flags.ts";
-import { UsageError } from "../settings.ts";
+import { UsageError } from "../usage-error.ts";
 
 /**
  * `decnet up` and `decnet down` are scripts of a checkout: they install what is missing, this program included. The `./decnet`

@@ -2,7 +2,8 @@ import { GetOperationResponseSchema, ListOperationsResponseSchema } from "@decne
 import type { Command } from "commander";
 import { conclude, follow } from "../change/follow.ts";
 import type { Cli } from "../cli.ts";
-import { formOf, type ReadFlags, reading, show } from "../flags.ts";
+import { reading, show } from "../flags.ts";
+import { formOf, type ReadFlags } from "../read-flags.ts";
 import { formatLog, formatOperation, formatOperations, formatReceiptTable } from "../text/operations.ts";
 
 /** `decnet op …` */
@@ -65,15 +66,16 @@ export function registerOp(program: Command, cli: Cli): void {
     op
       .command("cancel <id>")
       .description("Stop an operation and undo it.")
-      .option("--reason <text>", "kept with the operation", ""),
+      .option("--reason <text>", "kept with the operation", "")
+      .option("--request-id <id>", "the same id again gives the same operation, also when it has ended", ""),
     {
       examples: ["op cancel op-81bf", 'op cancel op-81bf --reason "wrong decky"', "op cancel op-81bf --json"],
       rpc: "OperationService/CancelOperation",
       body: '{"id":"op-81bf"}',
     },
-  ).action((id: string, flags: ReadFlags & { reason: string }) =>
+  ).action((id: string, { reason, requestId, ...flags }: ReadFlags & { reason: string; requestId: string }) =>
     cli.withConnection(async (connection) => {
-      const { operation } = await connection.operations.cancelOperation({ id, reason: flags.reason });
+      const { operation } = await connection.operations.cancelOperation({ id, reason, requestId });
       if (operation !== undefined) await conclude(connection, operation, formOf(flags));
       return undefined;
     }),

@@ -8,12 +8,13 @@ import { type ChangeFlags, runChange } from "../change.ts";
 import type { Cli } from "../cli.ts";
 import { parseDecky } from "../deckies.ts";
 import { parseSettings, settingsRules } from "../documents/parse-settings.ts";
-import { changing, formOf, type ReadFlags, reading, type SettingsFlags, takingSettings } from "../flags.ts";
+import { changing, reading, type SettingsFlags, takingSettings } from "../flags.ts";
 import { formatDocument } from "../forms.ts";
 import { print, printRaw } from "../output.ts";
 import { askHidden } from "../prompts.ts";
-import { UsageError } from "../settings.ts";
+import { formOf, type ReadFlags } from "../read-flags.ts";
 import { formatService } from "../text/decky.ts";
+import { UsageError } from "../usage-error.ts";
 
 /** `decnet service …` */
 export function registerService(program: Command, cli: Cli): void {

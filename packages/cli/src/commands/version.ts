@@ -2,9 +2,10 @@ import { version } from "@decnet/common/version";
 import type { Command } from "commander";
 import type { Cli } from "../cli.ts";
 import { connect } from "../connection.ts";
-import { formOf, type ReadFlags, reading } from "../flags.ts";
+import { reading } from "../flags.ts";
 import { formatDocument } from "../forms.ts";
 import { print, printRaw } from "../output.ts";
+import { formOf, type ReadFlags } from "../read-flags.ts";
 
 const askAtMostMs = 2_000;
 

@@ -1,7 +1,8 @@
 import { Role, WhoAmIResponseSchema } from "@decnet/contract/gen/decnet/v1/access_pb";
 import type { Command } from "commander";
 import type { Cli } from "../cli.ts";
-import { type ReadFlags, reading, show } from "../flags.ts";
+import { reading, show } from "../flags.ts";
+import type { ReadFlags } from "../read-flags.ts";
 import { word } from "../text/layout.ts";
 
 /** `decnet whoami` */

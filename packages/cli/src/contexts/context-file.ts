@@ -1,9 +1,12 @@
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
-import { parse, stringify } from "yaml";
-import { UsageError } from "../settings.ts";
+import { UsageError } from "../usage-error.ts";
 import { type ContextFile, parseContextFile, toDocument } from "./contexts.ts";
+
+/** Loaded when there is a file: most calls, and each Tab of a shell, do without. */
+const yaml = () => createRequire(import.meta.url)("yaml") as Pick<typeof import("yaml"), "parse" | "stringify">;
 
 type Env = Readonly<Record<string, string | undefined>>;
 
@@ -23,7 +26,7 @@ export function readContextFile(env: Env): ContextFile {
     throw new UsageError(`cannot read ${path}: ${error instanceof Error ? error.message : String(error)}`);
   }
   try {
-    return parseContextFile(parse(text));
+    return parseContextFile(yaml().parse(text));
   } catch (error) {
     throw new UsageError(`${path}: ${error instanceof Error ? error.message : String(error)}`);
   }
@@ -34,6 +37,6 @@ export function writeContextFile(env: Env, file: ContextFile): void {
   const path = contextFilePath(env);
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   const fresh = `${path}.${process.pid}`;
-  writeFileSync(fresh, stringify(toDocument(file)), { mode: 0o600 });
+  writeFileSync(fresh, yaml().stringify(toDocument(file)), { mode: 0o600 });
   renameSync(fresh, path);
 }

@@ -1,5 +1,5 @@
 import { isMap } from "../maps.ts";
-import { UsageError } from "../settings.ts";
+import { UsageError } from "../usage-error.ts";
 
 /** When a context asks before it changes something: `risky` asks only about named risks, `never` about nothing. */
 export const confirmations = ["always", "risky", "never"] as const;
@@ -10,6 +10,10 @@ export interface Context {
   readonly name: string;
   readonly address: string;
   readonly tokenFile: string;
+  /** A file with the authority that the master's certificate is signed by; empty: those of this machine. */
+  readonly ca: string;
+  /** The token may go over http:// to another machine. */
+  readonly insecure: boolean;
   /** What the user calls the role; only shown to the user. */
   readonly role: string;
   /** Every change needs the context's name typed, or `--context NAME --accept NAME`. */
@@ -29,6 +33,8 @@ export const localContext: Context = {
   name: "local",
   address: "http://127.0.0.1:7440",
   tokenFile: "/var/lib/decnet/master/admin.token",
+  ca: "",
+  insecure: false,
   role: "admin",
   isProtected: false,
   colour: undefined,
@@ -60,6 +66,8 @@ function parseContext(value: unknown, index: number): Context {
     name: text("name"),
     address: text("address"),
     tokenFile: text("tokenFile"),
+    ca: text("ca"),
+    insecure: value["insecure"] === true,
     role: text("role"),
     isProtected: value["protected"] === true,
     colour: text("colour") || undefined,
@@ -71,8 +79,10 @@ function parseContext(value: unknown, index: number): Context {
 export function toDocument(file: ContextFile): Record<string, unknown> {
   return {
     ...(file.current === undefined ? {} : { current: file.current }),
-    contexts: file.contexts.map(({ isProtected, colour, confirm, role, ...rest }) => ({
+    contexts: file.contexts.map(({ isProtected, colour, confirm, role, ca, insecure, ...rest }) => ({
       ...rest,
+      ...(ca === "" ? {} : { ca }),
+      ...(insecure ? { insecure: true } : {}),
       ...(role === "" ? {} : { role }),
       ...(isProtected ? { protected: true } : {}),
       ...(colour === undefined ? {} : { colour }),
@@ -86,12 +96,16 @@ export interface Choice {
   readonly address?: string | undefined;
   readonly token?: string | undefined;
   readonly tokenFile?: string | undefined;
+  readonly ca?: string | undefined;
+  readonly insecure?: boolean | undefined;
 }
 
 export interface ChosenContext extends Context {
   readonly token: string;
   /** The user named it with --context. */
   readonly isNamed: boolean;
+  /** It is one of the contexts file. */
+  readonly isStored: boolean;
   /** There are other contexts that could have been meant. */
   readonly hasOthers: boolean;
 }
@@ -112,7 +126,7 @@ export function chooseContext(flags: Choice, env: Choice, file: ContextFile): Ch
     throw new UsageError(
       [
         `there is no context ${JSON.stringify(name)}; known: ${known.map((context) => context.name).join(", ")}`,
-        ` next:  decnet context add ${name} --address http://HOST:7440 --token-file FILE`,
+        ` next:  decnet context add ${name} --address https://HOST:7443 --token-file FILE`,
       ].join("\n"),
     );
   const base = bare === undefined && found !== undefined ? found : { ...localContext, name: bare ?? localContext.name };
@@ -123,7 +137,10 @@ export function chooseContext(flags: Choice, env: Choice, file: ContextFile): Ch
     address: flags.address ?? bare ?? base.address,
     tokenFile: tokenFile ?? base.tokenFile,
     token: token ?? "",
+    ca: flags.ca ?? (flags.context === undefined ? env.ca : undefined) ?? base.ca,
+    insecure: flags.insecure === true || base.insecure,
     isNamed: flags.context !== undefined,
+    isStored: bare === undefined && file.contexts.some((context) => context.name === name),
     hasOthers: file.contexts.length > 0 && known.length > 1,
   };
 }

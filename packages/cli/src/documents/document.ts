@@ -11,7 +11,8 @@ import {
   YAMLMap,
   YAMLSeq,
 } from "yaml";
-import { readText, UsageError } from "../settings.ts";
+import { readText } from "../settings.ts";
+import { UsageError } from "../usage-error.ts";
 
 /**
  * A YAML (or JSON) file of which every word is text as it was written: what a word means is for its field to say. Problems are

@@ -6,7 +6,7 @@ import { CatalogEntrySchema, FieldType } from "@decnet/contract/gen/decnet/v1/ca
 import { DriftPolicy, WantedFleetSchema } from "@decnet/contract/gen/decnet/v1/fleet_pb";
 import { BatchMutateRequestSchema } from "@decnet/contract/gen/decnet/v1/mutation_pb";
 import { afterAll, describe, expect, it } from "vitest";
-import { UsageError } from "../settings.ts";
+import { UsageError } from "../usage-error.ts";
 import { openDocument } from "./document.ts";
 import { placesOf } from "./locate.ts";
 import { parseSettings } from "./parse-settings.ts";

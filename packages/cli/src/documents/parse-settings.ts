@@ -1,7 +1,8 @@
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 import type { CatalogEntry } from "@decnet/contract/gen/decnet/v1/catalog_pb";
 import type { Connection } from "../connection.ts";
-import { readText, UsageError } from "../settings.ts";
+import { readText } from "../settings.ts";
+import { UsageError } from "../usage-error.ts";
 import { readSettings } from "./to-message.ts";
 import { isList, type SettingsRules, unknownSetting } from "./to-settings.ts";
 

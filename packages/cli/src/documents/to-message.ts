@@ -10,7 +10,7 @@ import {
 } from "@bufbuild/protobuf";
 import { nearestName } from "@decnet/common/runtime/nearest";
 import type { Node } from "yaml";
-import { UsageError } from "../settings.ts";
+import { UsageError } from "../usage-error.ts";
 import { booleanOf, type Document, type Entry, entriesOf, itemsOf, numberOf, openDocument, textOf } from "./document.ts";
 import { type SettingsRules, toSettings } from "./to-settings.ts";
 

@@ -34,7 +34,7 @@ export function formatHost(host: Host | undefined, now: number): string {
         .map(([key, value]) => `${key}=${value}`)
         .join(" ") || "none",
     ],
-    ["engine", `docker ${visible(facts?.engineVersion ?? "?")}, compose ${visible(facts?.composeVersion ?? "?")}`],
+    ["engine", `docker ${visible(facts?.engineVersion || "?")}, compose ${visible(facts?.composeVersion || "?")}`],
     ["agent", visible(facts?.agentVersion ?? "?")],
   ];
   return [

@@ -100,9 +100,15 @@ function success(operation: Operation, name: string): string {
       ? ""
       : `   ${formatTook(timestampMs(operation.finishedAt) - timestampMs(operation.createdAt))}`;
   const line = `${name}${revision} ${outcome(operation)}.${took}   ${operation.id}`;
-  const before = operation.plan?.baseRevision ?? 0;
+  const before = revisionBefore(operation);
   const canUndo = operation.decky !== undefined && before > 0 && !isTeardown(operation) && hasChanges(operation.plan);
   return [line, ...(canUndo ? [`undo: decnet decky restore ${name} r${before}`] : [])].join("\n");
+}
+
+/** What an undo goes back to; 0: nothing was there before, or the operation made no revision. */
+function revisionBefore({ kind, revision, plan }: Operation): number {
+  if (kind === OperationKind.REPAIR || kind === OperationKind.DEPLOY_DECKY || revision === 0) return 0;
+  return Math.min(plan?.baseRevision ?? 0, revision - 1);
 }
 
 function isTeardown({ kind }: Operation): boolean {

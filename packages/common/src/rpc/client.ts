@@ -1,28 +1,11 @@
-import tls from "node:tls";
 import type { Interceptor, Transport } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
-import { type CertificateFacts, readCertificate } from "../pki/certificates.ts";
+import { type ClientTls, connectionOptions } from "./client-tls.ts";
 import { hearErrors } from "./hear-errors.ts";
 
 export interface ClientTransport {
   readonly transport: Transport;
   close(): void;
-}
-
-export interface ClientTls {
-  /** The only authority that is trusted. */
-  readonly caPem: string;
-  readonly certPem?: string;
-  readonly keyPem?: string;
-  /** The name that the server's certificate must carry, when it is not the one in the address. */
-  readonly servername?: string;
-  /**
-   * For an authority that signs masters of one installation alone: the address that one is reached at need not be in its
-   * certificate.
-   */
-  readonly anyName?: boolean;
-  /** A further look at a certificate whose chain and name hold; what it answers breaks the connection. */
-  readonly checkIdentity?: (facts: CertificateFacts) => Error | undefined;
 }
 
 /** A gRPC transport over one kept connection. `address` is `http://host:port`, or `https://host:port` with `tls`. */
@@ -45,18 +28,5 @@ export function createClientTransport(options: { address: string; token: string;
       sessionManager: hearErrors(sessionManager),
     }),
     close: () => sessionManager.abort(),
-  };
-}
-
-function connectionOptions({ caPem, certPem, keyPem, servername, anyName, checkIdentity }: ClientTls): tls.ConnectionOptions {
-  return {
-    ca: caPem,
-    minVersion: "TLSv1.2",
-    ...(certPem === undefined ? {} : { cert: certPem }),
-    ...(keyPem === undefined ? {} : { key: keyPem }),
-    ...(servername === undefined ? {} : { servername }),
-    checkServerIdentity: (host, certificate) =>
-      (anyName === true ? undefined : tls.checkServerIdentity(host, certificate)) ??
-      checkIdentity?.(readCertificate(certificate.raw)),
   };
 }

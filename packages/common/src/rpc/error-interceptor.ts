@@ -13,6 +13,9 @@ export function createErrorInterceptor(log: Logger): Interceptor {
     if (error instanceof AppError) return toConnectError(error);
     // Connect itself refuses malformed requests, and reports callers who went away.
     if (error instanceof ConnectError && error.code !== Code.Internal && error.code !== Code.Unknown) return error;
+    // What the library calls internal is a body that it cannot read.
+    if (error instanceof ConnectError && /^parse binary: /.test(error.rawMessage))
+      return toConnectError(new AppError("REQUEST_INVALID", error.rawMessage));
     if (error instanceof RangeError && /call stack/.test(error.message))
       return toConnectError(new AppError("REQUEST_INVALID", "the request is nested too deeply"));
     const correlationId = randomUUID();

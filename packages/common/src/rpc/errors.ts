@@ -11,6 +11,15 @@ import {
 } from "@decnet/contract/gen/google/rpc/error_details_pb";
 import { isReason, type Reason, reasons, renderNextSteps } from "@decnet/contract/reasons";
 import { AppError, type FieldViolation } from "../errors/app-error.ts";
+import {
+  boundDescription,
+  boundMessage,
+  boundMetadata,
+  boundNext,
+  boundOperation,
+  boundResource,
+  boundViolations,
+} from "./bounded-details.ts";
 
 const domain = "decnet";
 
@@ -30,32 +39,29 @@ function detail<Desc extends DescMessage>(
   return { desc, value: create(desc, value) };
 }
 
-/** An expected failure as it goes on the wire: message, stable reason, and the detail types that fit. */
-export function toConnectError(error: AppError): ConnectError {
-  const { code } = reasons[error.reason];
-  const next = error.next;
+/**
+ * An expected failure as it goes on the wire: message, stable reason, and the detail types that fit. All of it is bounded. The
+ * code is the reason's, unless the protocol says another.
+ */
+export function toConnectError(error: AppError, code: Code = reasons[error.reason].code): ConnectError {
+  const next = boundNext(error.next);
+  const violations = boundViolations(error.violations);
+  const resource = error.resource === undefined ? undefined : boundResource(error.resource);
+  const description = boundDescription(error.message);
   return new ConnectError(
-    error.message,
+    boundMessage(error.message),
     code,
     undefined,
     [
-      detail(ErrorInfoSchema, { reason: error.reason, domain, metadata: { ...error.metadata } }),
-      ...(error.violations.length > 0
-        ? [detail(BadRequestSchema, { fieldViolations: error.violations.map((violation) => ({ ...violation })) })]
-        : []),
-      ...(error.resource === undefined
+      detail(ErrorInfoSchema, { reason: error.reason, domain, metadata: boundMetadata(error.metadata) }),
+      ...(violations.length > 0 ? [detail(BadRequestSchema, { fieldViolations: violations })] : []),
+      ...(resource === undefined
         ? []
-        : [
-            detail(ResourceInfoSchema, {
-              resourceType: error.resource.type,
-              resourceName: error.resource.name,
-              description: error.message,
-            }),
-          ]),
+        : [detail(ResourceInfoSchema, { resourceType: resource.type, resourceName: resource.name, description })]),
       ...(code === Code.FailedPrecondition
         ? [
             detail(PreconditionFailureSchema, {
-              violations: [{ type: error.reason, subject: error.metadata["decky"] ?? "", description: error.message }],
+              violations: [{ type: error.reason, subject: boundDescription(error.metadata["decky"] ?? ""), description }],
             }),
           ]
         : []),
@@ -67,7 +73,7 @@ export function toConnectError(error: AppError): ConnectError {
             }),
           ]),
       ...(next.length > 0 ? [detail(HelpSchema, { links: next.map((description) => ({ description })) })] : []),
-      ...(error instanceof OperationFailed ? [detail(OperationSchema, error.operation)] : []),
+      ...(error instanceof OperationFailed ? [detail(OperationSchema, boundOperation(error.operation))] : []),
     ],
     error,
   );

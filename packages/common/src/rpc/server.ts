@@ -3,6 +3,7 @@ import type http from "node:http";
 import type { ConnectRouter, Interceptor } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { AppError } from "../errors/app-error.ts";
+import { completeErrors } from "./complete-errors.ts";
 import { toConnectError } from "./errors.ts";
 import { createHttpServers } from "./http-servers.ts";
 import { refuseUnknownJson } from "./json/strict-json.ts";
@@ -56,6 +57,7 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
       routes: (router) => {
         options.routes(router);
         refuseUnknownJson(router, readMaxBytes);
+        completeErrors(router);
       },
       interceptors: options.interceptors,
       readMaxBytes,

@@ -57,7 +57,7 @@ describe("the hash of a build context", () => {
     await hashContext(join(folder, "absent"), problems);
     expect(problems).toEqual([
       `${folder}/Dockerfile: decnet/recorder:1 may change while the image's tag stays: name it by its digest (@sha256:…)`,
-      `${folder}/absent: there is no build context`,
+      expect.stringContaining(`${folder}/absent: there is no build context`),
     ]);
   });
 });

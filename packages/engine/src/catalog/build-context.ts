@@ -23,8 +23,8 @@ export async function hashContext(folder: string, problems: string[]): Promise<s
       }
     }
     if (paths.length === 0) problems.push(`${folder}: the build context is empty`);
-  } catch {
-    problems.push(`${folder}: there is no build context`);
+  } catch (error) {
+    problems.push(`${folder}: there is no build context (${error instanceof Error ? error.message : String(error)})`);
   }
   return hash.digest("hex");
 }

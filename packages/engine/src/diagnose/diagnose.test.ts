@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { unseenLan } from "../observe/lan.ts";
-import { noLeavings, type ObservedContainer, type ObservedDecky } from "../observe/observed.ts";
+import { noLeavings, noSockets, type ObservedContainer, type ObservedDecky, type PortUse } from "../observe/observed.ts";
 import { planDecky } from "../plan/plan-decky.ts";
 import type { RenderedDecky } from "../render/render-decky.ts";
 import { diagnoseDecky } from "./diagnose.ts";
@@ -72,18 +72,25 @@ interface Situation {
   /** What differs from a container that is as it should be; undefined: there is none. */
   readonly base?: Partial<ObservedContainer> | undefined;
   readonly ssh?: Partial<ObservedContainer> | undefined;
+  /** Ports that the service itself listens on. */
   readonly listening?: readonly string[];
+  /** Sockets of others. */
+  readonly uses?: readonly PortUse[];
   /** How long the containers have run. */
   readonly seconds?: number;
   readonly others?: readonly ObservedContainer[];
 }
 
 function observe(situation: Situation): ObservedDecky {
-  const { listening = ["22/tcp", "23/udp"], others = [] } = situation;
+  const { listening = ["22/tcp", "23/udp"], uses = [], others = [] } = situation;
   const present = (whole: ObservedContainer, key: "base" | "ssh") =>
     key in situation && situation[key] === undefined ? [] : [{ ...whole, ...situation[key] }];
   const containers = [...present(base, "base"), ...present(ssh, "ssh"), ...others];
-  return { scope: "fleet", name: "web", containers, sockets: { listening: new Set(listening), sessions: [] } };
+  const isThere = containers.some(({ id }) => id === "S");
+  const own = (isThere ? listening : []).map(
+    (port): PortUse => ({ port, isLocal: false, holder: { pid: 7, command: "sshd", container: "S" } }),
+  );
+  return { scope: "fleet", name: "web", containers, sockets: { ...noSockets, uses: [...own, ...uses] } };
 }
 
 function see(situation: Situation) {
@@ -117,6 +124,18 @@ const foreign = "was made by somebody else from other settings";
 const reattach = "restart: detached from the base, settle";
 const rejoin = "recreate: joined a base that is gone, settle";
 
+const ftp: ObservedContainer = { ...ssh, id: "F", name: "web-ftp", service: "ftp" };
+
+/** Somebody of a container, or of the host. */
+function heldBy(port: string, container: string): PortUse {
+  return { port, isLocal: false, holder: { pid: 66, command: "nc", container } };
+}
+
+/** A limit that has been used up for so many seconds when a container has run for a minute. */
+function fullFor(seconds: number) {
+  return { sentence: "all is in use", since: Date.parse(startedAt) + (60 - seconds) * 1_000 };
+}
+
 const serviceRows: readonly Row[] = [
   ["all as wanted", {}, "running", "", ""],
   ["no container", { ssh: undefined }, "missing", "there is no container", "create: requested, settle"],
@@ -127,11 +146,34 @@ const serviceRows: readonly Row[] = [
   ["being removed", { ssh: { status: "removing" } }, "exited", "is being removed", "recreate: is being removed, settle"],
   [
     "restarting",
-    { ssh: { status: "restarting", exitCode: 1 } },
+    { ssh: { status: "restarting", exitCode: 1, restartCount: 3 } },
     "restarting",
     "exited with code 1 and is being restarted",
     "recreate: restarts again and again, settle",
   ],
+  [
+    "restarting, and the engine has not tried for long",
+    { ssh: { status: "restarting", exitCode: 1, restartCount: 2 } },
+    "restarting",
+    "exited with code 1 and is being restarted",
+    "settle",
+  ],
+  [
+    "up again for a moment, between two ends",
+    { ssh: { restartCount: 5, lastExitCode: 7 }, seconds: 9 },
+    "restarting",
+    "exited with code 7 and was restarted 5 times",
+    "recreate: restarts again and again, settle",
+  ],
+  [
+    "up again for a moment, and nobody saw how it ended",
+    { ssh: { restartCount: 2 }, seconds: 1 },
+    "restarting",
+    "ended and was restarted 2 times",
+    "settle",
+  ],
+  ["restarted once, and up again", { ssh: { restartCount: 1 }, seconds: 1 }, "running", "", ""],
+  ["restarted many times, and up for long", { ssh: { restartCount: 9 } }, "running", "", ""],
   ["other settings", { ssh: { hash: "h0" } }, "outdated", other, "recreate: config changed, settle"],
   [
     "other settings, and exited",
@@ -165,6 +207,86 @@ const serviceRows: readonly Row[] = [
     "not_listening",
     "does not listen on 23/udp",
     "restart: does not listen on 23/udp, settle",
+  ],
+  [
+    "a process of the base has a port",
+    { listening: ["22/tcp"], uses: [heldBy("23/udp", "B")] },
+    "port_taken",
+    "23/udp is held by process 66 (nc) in the base web",
+    "settle",
+  ],
+  [
+    "a process of another service has a port, and the server ends for it",
+    { ssh: { status: "restarting", exitCode: 2, restartCount: 8 }, listening: [], uses: [heldBy("22/tcp", "F")], others: [ftp] },
+    "port_taken",
+    "22/tcp is held by process 66 (nc) in web-ftp (service ftp); exited with code 2 and is being restarted",
+    "restart: 22/tcp was held by others, settle",
+  ],
+  [
+    "a process of a foreign container has both ports",
+    { listening: [], uses: [heldBy("22/tcp", "f".repeat(64)), heldBy("23/udp", "")] },
+    "port_taken",
+    "22/tcp is held by process 66 (nc) in container ffffffffffff, which is not of this decky; " +
+      "23/udp is held by process 66 (nc) of the host, in no container",
+    "settle",
+  ],
+  [
+    "nobody that can be seen has a port",
+    { listening: ["23/udp"], uses: [{ port: "22/tcp", isLocal: false, holder: undefined }] },
+    "port_taken",
+    "22/tcp is held by a process that cannot be seen",
+    "settle",
+  ],
+  [
+    "somebody listens beside it",
+    { uses: [heldBy("22/tcp", "B")] },
+    "port_taken",
+    "22/tcp is held by process 66 (nc) in the base web",
+    "settle",
+  ],
+  [
+    "somebody listens beside it where only the decky reaches",
+    { uses: [{ ...heldBy("22/tcp", "B"), isLocal: true }] },
+    "running",
+    "",
+    "",
+  ],
+  [
+    "it listens where only the decky reaches",
+    { listening: ["23/udp"], uses: [{ ...heldBy("22/tcp", "S"), isLocal: true }] },
+    "not_listening",
+    "does not listen on 22/tcp",
+    "restart: does not listen on 22/tcp, settle",
+  ],
+  [
+    "somebody has a port, and there is no container",
+    { ssh: undefined, listening: [], uses: [heldBy("22/tcp", "B")] },
+    "missing",
+    "there is no container; 22/tcp is held by process 66 (nc) in the base web",
+    "blocked: 22/tcp is held by process 66 (nc) in the base web, create: requested, settle",
+  ],
+  [
+    "somebody has a port, and the container is another one",
+    { ssh: { hash: "h0" }, listening: ["23/udp"], uses: [heldBy("22/tcp", "B")] },
+    "port_taken",
+    "22/tcp is held by process 66 (nc) in the base web",
+    "blocked: 22/tcp is held by process 66 (nc) in the base web, recreate: config changed, settle",
+  ],
+  [
+    "somebody in a base that is replaced has a port",
+    { base: { hash: "b0" }, listening: ["23/udp"], uses: [heldBy("22/tcp", "B")] },
+    "port_taken",
+    "22/tcp is held by process 66 (nc) in the base web",
+    rejoin,
+  ],
+  ["a limit is used up", { ssh: { exhaustion: fullFor(59) } }, "exhausted", "all is in use", "settle"],
+  ["a limit stays used up", { ssh: { exhaustion: fullFor(61) } }, "exhausted", "all is in use", "restart: all is in use, settle"],
+  [
+    "a limit is used up, and it does not listen any more",
+    { ssh: { exhaustion: fullFor(1) }, listening: ["22/tcp"] },
+    "exhausted",
+    "all is in use; does not listen on 23/udp",
+    "restart: all is in use; does not listen on 23/udp, settle",
   ],
   ["base stopped", { base: { status: "exited", netns: undefined } }, "detached", cutOff, reattach],
   [
@@ -279,5 +401,33 @@ it("a service is shown with its container, what listens, and the sessions on its
   const { services } = judgeDecky(diagnoseDecky(wanted, { ...observed, sockets }, { now: 0 }));
   expect(services).toMatchObject([
     { containerName: "web-ssh", containerId: "S", startedAt, restartCount: 0, listening: ["22/tcp"], openSessions: 2 },
+  ]);
+});
+
+it("a container that is no longer wanted gives up the ports that it has", () => {
+  const { judged, steps, planned } = see({ listening: ["23/udp"], uses: [heldBy("22/tcp", "F")], others: [ftp] });
+  expect(judged.message).toBe("ssh: 22/tcp is held by process 66 (nc) in web-ftp (service ftp); ftp: is no longer wanted");
+  expect(steps.map(({ verb, target }) => `${verb} ${target}`)).toEqual([
+    "stop web-ftp",
+    "remove web-ftp",
+    "restart web-ssh",
+    "settle web-ssh",
+  ]);
+  expect(planned("ssh")).toBe("restart: 22/tcp was held by others, settle");
+});
+
+it("a limit that stays used up is left alone where that is wanted", () => {
+  const observed = observe({ ssh: { exhaustion: { sentence: "all is in use", since: 0 } } });
+  const { services } = diagnoseDecky(wanted, observed, { now: Date.parse(startedAt) + 60_000, exhaustedMs: 0 });
+  expect(services[0]?.diagnosis).toMatchObject({ word: "exhausted", isOverdue: false });
+});
+
+it("a base whose limit is used up is said to be so, and its services go on", () => {
+  const { judged, steps } = see({ base: { exhaustion: { sentence: "all is in use", since: 0 } } });
+  expect([judged.state, judged.message, judged.services[0]?.state, steps]).toEqual([
+    "degraded",
+    "base: all is in use",
+    "running",
+    [],
   ]);
 });

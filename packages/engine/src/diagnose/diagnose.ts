@@ -6,9 +6,19 @@ import {
   type ObservedSockets,
 } from "../observe/observed.ts";
 import type { RenderedDecky, WantedContainer } from "../render/render-decky.ts";
+import { crashSentence, isCrashing, isLasting } from "./crashes.ts";
 import type { Diagnosis, DiagnosisOf, Unfit } from "./diagnosis.ts";
+import { takenSentences, usesOf } from "./port-uses.ts";
 
-export interface Knowledge {
+/** What is a matter of policy. */
+export interface Patience {
+  /** A service that stays out of processes or memory for so long is restarted; 0: never. */
+  readonly exhaustedMs: number;
+}
+
+export const defaultPatience: Patience = { exhaustedMs: 60_000 };
+
+export interface Knowledge extends Partial<Patience> {
   /** Undefined: not known, and whatever is there counts as composed by us. */
   readonly composeHashes?: ComposeHashes | undefined;
   /** Milliseconds since the epoch. */
@@ -33,18 +43,18 @@ export interface DiagnosedDecky {
 
 export function diagnoseDecky(wanted: RenderedDecky, observed: ObservedDecky, knowledge: Knowledge): DiagnosedDecky {
   const base = baseOf(observed);
-  const { sockets } = observed;
+  const common = { base, containers: observed.containers, sockets: observed.sockets, ...knowledge };
   const services = observed.containers.filter((container) => container.role === "service");
   return {
     wanted,
     observed,
     base: {
       seen: base,
-      diagnosis: diagnose({ wanted: { ...wanted.base, ports: [], settleMs: 0 }, seen: base, base, sockets, ...knowledge }),
+      diagnosis: diagnose({ wanted: { ...wanted.base, ports: [], settleMs: 0 }, seen: base, ...common }),
     },
     services: wanted.services.map((service) => {
       const seen = services.find((container) => container.service === service.service);
-      return { wanted: service, seen, diagnosis: diagnose({ wanted: service, seen, base, sockets, ...knowledge }) };
+      return { wanted: service, seen, diagnosis: diagnose({ wanted: service, seen, ...common }) };
     }),
     surplus: services.filter((container) => !wanted.services.some((service) => service.service === container.service)),
   };
@@ -55,30 +65,47 @@ interface Case extends Knowledge {
   readonly seen: ObservedContainer | undefined;
   /** The decky's base as it is now; for the base itself, the same container. */
   readonly base: ObservedContainer | undefined;
+  /** Containers of the decky. */
+  readonly containers: readonly ObservedContainer[];
   readonly sockets: ObservedSockets;
 }
 
-/** Pure. `running` is said only of a container that runs as wanted, where it can be reached, with every port listening. */
-export function diagnose({ wanted, seen, base, sockets, composeHashes, now }: Case): Diagnosis {
-  if (seen === undefined) return { word: "missing", sentence: "there is no container", unfit: undefined };
+/** Pure. `running` is said only of a container that runs as wanted, where it can be reached, with every port its own. */
+export function diagnose(situation: Case): Diagnosis {
+  const { wanted, seen, base, containers, sockets, composeHashes, now } = situation;
+  const { taken, silent } = usesOf(wanted.ports, seen, sockets);
+  if (seen === undefined) {
+    const sentence = ["there is no container", ...takenSentences(taken, containers)].join("; ");
+    return { word: "missing", sentence, unfit: undefined, taken };
+  }
   const unfit = unfitness(wanted.hash, seen, base, composeHashes);
+  const common = { unfit, taken };
   const { status, exitCode } = seen;
-  if (status === "restarting")
-    return { word: "restarting", sentence: `exited with code ${exitCode} and is being restarted`, unfit, exitCode };
-  if (status !== "running") return { word: "exited", sentence: stillness(status, exitCode), unfit, status, exitCode };
-  if (isDetached(seen, base))
+  if (status === "running" && isDetached(seen, base))
     return {
       word: "detached",
       sentence: unfit === "joined_old_base" ? unfitSentences[unfit] : "is cut off from the base's network",
-      unfit,
+      ...common,
     };
-  if (unfit !== undefined) return { word: "outdated", sentence: unfitSentences[unfit], unfit };
-  const ports = silentPorts(wanted, sockets);
-  if (ports.length > 0) {
-    const isOverdue = now - Date.parse(seen.startedAt) > wanted.settleMs;
-    return { word: "not_listening", sentence: `does not listen on ${ports.join(", ")}`, unfit, ports, isOverdue };
+  if (taken.length > 0) {
+    const life = isCrashing(seen, now) ? [crashSentence(seen)] : status === "running" ? [] : [stillness(status, exitCode)];
+    return { word: "port_taken", sentence: [...takenSentences(taken, containers), ...life].join("; "), ...common };
   }
-  return { word: "running", sentence: "", unfit };
+  if (status === "restarting" || isCrashing(seen, now))
+    return { word: "restarting", sentence: crashSentence(seen), ...common, exitCode, isLasting: isLasting(seen) };
+  if (status !== "running") return { word: "exited", sentence: stillness(status, exitCode), ...common, status, exitCode };
+  if (unfit !== undefined) return { word: "outdated", sentence: unfitSentences[unfit], ...common, unfit };
+  const silence = silent.length > 0 ? [`does not listen on ${silent.join(", ")}`] : [];
+  const isSilentTooLong = silent.length > 0 && now - Date.parse(seen.startedAt) > wanted.settleMs;
+  const { exhaustion } = seen;
+  if (exhaustion !== undefined && seen.role === "service") {
+    const { exhaustedMs = defaultPatience.exhaustedMs } = situation;
+    const isOverdue = isSilentTooLong || (exhaustedMs > 0 && now - exhaustion.since > exhaustedMs);
+    return { word: "exhausted", sentence: [exhaustion.sentence, ...silence].join("; "), ...common, isOverdue };
+  }
+  if (silent.length > 0)
+    return { word: "not_listening", sentence: silence.join(), ...common, ports: silent, isOverdue: isSilentTooLong };
+  return { word: "running", sentence: "", ...common };
 }
 
 function unfitness(
@@ -112,7 +139,8 @@ function isDetached(seen: ObservedContainer, base: ObservedContainer | undefined
 
 type Still = DiagnosisOf<"exited">["status"];
 
-function stillness(status: Still, exitCode: number): string {
+function stillness(status: Still | "restarting", exitCode: number): string {
+  if (status === "restarting") return `exited with code ${exitCode} and is being restarted`;
   return status === "exited" ? `exited with code ${exitCode}` : stillSentences[status];
 }
 
@@ -122,7 +150,3 @@ const stillSentences: Readonly<Record<Exclude<Still, "exited">, string>> = {
   removing: "is being removed",
   dead: "is dead",
 };
-
-function silentPorts(wanted: Pick<WantedContainer, "ports">, sockets: ObservedSockets): string[] {
-  return wanted.ports.map((port) => `${port.number}/${port.protocol}`).filter((port) => !sockets.listening.has(port));
-}

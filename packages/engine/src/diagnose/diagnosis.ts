@@ -1,13 +1,26 @@
-import type { ContainerStatus } from "../observe/observed.ts";
+import type { ContainerStatus, PortHolder } from "../observe/observed.ts";
 
 /** Why a container cannot be kept, whatever it does: only a new one helps. */
 export type Unfit = "other_settings" | "composed_by_others" | "joined_old_base";
+
+/** A port of a service that somebody else has. */
+export interface TakenPort {
+  /** `22/tcp` */
+  readonly port: string;
+  /** Undefined: nobody that can be seen. */
+  readonly holder: PortHolder | undefined;
+}
 
 interface Findings {
   /** Runs as wanted, and every port listens. */
   readonly running: Record<never, never>;
   readonly missing: Record<never, never>;
-  readonly restarting: { readonly exitCode: number };
+  /** `isLasting`: the engine has tried often enough. */
+  readonly restarting: { readonly exitCode: number; readonly isLasting: boolean };
+  /** Does not run, or not as wanted, because others have its ports. No repair of it helps before they are gone. */
+  readonly port_taken: Record<never, never>;
+  /** Runs, and a limit of its container is used up. `isOverdue`: for longer than is waited for. */
+  readonly exhausted: { readonly isOverdue: boolean };
   /** Is there and does not run. */
   readonly exited: { readonly status: Exclude<ContainerStatus, "running" | "restarting">; readonly exitCode: number };
   /** Runs in a network namespace that is not the present base's: nobody can reach it. */
@@ -26,6 +39,8 @@ export type DiagnosisOf<Word extends DiagnosisWord> = Findings[Word] & {
   /** Says what is wrong; empty when nothing is. */
   readonly sentence: string;
   readonly unfit: Unfit | undefined;
+  /** Its ports that others have, whatever else is wrong. */
+  readonly taken: readonly TakenPort[];
 };
 
 /** What is wrong with one container, or that nothing is. The state that is shown and the step that is planned follow from it. */

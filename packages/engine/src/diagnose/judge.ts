@@ -1,5 +1,6 @@
 import type { DiagnosedDecky, DiagnosedService } from "./diagnose.ts";
 import type { DiagnosisWord } from "./diagnosis.ts";
+import { usesOf } from "./port-uses.ts";
 
 export type ServiceState = DiagnosisWord;
 
@@ -18,8 +19,8 @@ export interface JudgedService {
 }
 
 export interface JudgedDecky {
-  /** running: everything expected was seen. pending: nothing was seen. */
-  readonly state: "pending" | "running" | "degraded" | "detached" | "failed";
+  /** running: everything expected was seen. pending: nothing was seen. unknown: it could not be observed. */
+  readonly state: "pending" | "running" | "degraded" | "detached" | "failed" | "unknown";
   readonly message: string;
   readonly baseId: string;
   readonly services: readonly JudgedService[];
@@ -36,6 +37,8 @@ export function judgeDecky(decky: DiagnosedDecky): JudgedDecky {
   const troubles = [
     ...services.filter((service) => service.state !== "running").map(({ slug, message }) => `${slug}: ${message}`),
     ...decky.surplus.map(({ service }) => `${service}: is no longer wanted`),
+    // Nothing that serves anybody runs in a base: it is said, and the services are not cut off for it.
+    ...(base.seen?.exhaustion === undefined ? [] : [`base: ${base.seen.exhaustion.sentence}`]),
   ];
   if (troubles.length === 0) return { state: "running", message: "", ...common };
   const isDetached = services.some((service) => service.state === "detached");
@@ -43,7 +46,6 @@ export function judgeDecky(decky: DiagnosedDecky): JudgedDecky {
 }
 
 function judgeService({ wanted, seen, diagnosis }: DiagnosedService, { sockets }: DiagnosedDecky["observed"]): JudgedService {
-  const ports = wanted.ports.map((port) => `${port.number}/${port.protocol}`);
   const numbers = new Set(wanted.ports.map((port) => port.number));
   return {
     slug: wanted.service,
@@ -53,7 +55,7 @@ function judgeService({ wanted, seen, diagnosis }: DiagnosedService, { sockets }
     containerId: seen?.id ?? "",
     startedAt: seen?.startedAt ?? "",
     restartCount: seen?.restartCount ?? 0,
-    listening: seen?.status === "running" ? ports.filter((port) => sockets.listening.has(port)) : [],
+    listening: [...usesOf(wanted.ports, seen, sockets).own],
     openSessions: sockets.sessions.filter((session) => numbers.has(session.port)).length,
   };
 }

@@ -1,5 +1,6 @@
 import { access } from "node:fs/promises";
 import { join } from "node:path";
+import { unlessAbsentLater } from "../observe/not-observed.ts";
 import { type CommandResult, runCommand } from "./run-command.ts";
 
 /** `docker compose` and `docker build` as typed functions. A failed command is a result with its output. */
@@ -63,7 +64,10 @@ export function createComposeCli(
   let command: Promise<readonly [string, ...string[]]> | undefined;
   // The plugin is a program of its own: calling it directly saves starting the docker client for each change.
   const compose = () => {
-    command ??= pluginPath === undefined ? findPlugin() : Promise.resolve([pluginPath]);
+    command ??= (pluginPath === undefined ? findPlugin() : Promise.resolve([pluginPath] as const)).catch((error: unknown) => {
+      command = undefined;
+      throw error;
+    });
     return command;
   };
   return {
@@ -102,15 +106,13 @@ export function createComposeCli(
   };
 }
 
+const notInFolder: ReadonlySet<string> = new Set(["ENOENT", "ENOTDIR", "EACCES"]);
+
 async function findPlugin(): Promise<readonly [string, ...string[]]> {
   for (const folder of pluginFolders) {
     const file = join(folder, "docker-compose");
-    try {
-      await access(file);
-      return [file];
-    } catch {
-      // Not in this folder.
-    }
+    const isHere = await unlessAbsentLater(() => access(file).then(() => true), notInFolder);
+    if (isHere === true) return [file];
   }
   return ["docker", "compose"];
 }

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type Docker from "dockerode";
+import { isNotObserved, notObserved } from "../observe/not-observed.ts";
 import type { ContainerStatus, ObservedContainer } from "../observe/observed.ts";
 import { observeProcess } from "../observe/process.ts";
 import { label } from "../render/names.ts";
@@ -9,9 +10,14 @@ import { createInspectCache, type Inspected } from "./inspect-cache.ts";
 export interface ContainerCalls {
   /**
    * All containers of an installation, or of one of its deckies. One that the engine is removing is waited for: it is as good as
-   * gone. Costs one request, and one more for each container that changed since the last call or does not run.
+   * gone. Costs one request, and one more for each container that changed since the last call or does not run. Throws
+   * NOT_OBSERVED for one that cannot be seen, or tells `onProblem` of whose it is and leaves it out.
    */
-  listContainers(instance: string, decky?: string): Promise<{ decky: string; container: ObservedContainer }[]>;
+  listContainers(
+    instance: string,
+    decky?: string,
+    onProblem?: (decky: string, problem: Error) => void,
+  ): Promise<{ decky: string; container: ObservedContainer }[]>;
   /** Which of these names are taken by containers that are not this installation's. */
   foreignNames(instance: string, names: readonly string[]): Promise<Set<string>>;
   start(id: string): Promise<void>;
@@ -30,29 +36,45 @@ function patienceMs({ container, process }: Inspected): number {
 /** `prompt` has a short timeout: for calls that no container can hold up. */
 export function createContainerCalls(docker: Docker, prompt: Docker): ContainerCalls {
   const cache = createInspectCache();
+  const lastExitCodes = createExitCodes();
   const inspectOnce = async (idOrName: string): Promise<Inspected | undefined> => {
     const info = await absentIfGone(docker.getContainer(idOrName).inspect());
-    return info === undefined ? undefined : toObserved(info);
+    return info === undefined ? undefined : lastExitCodes.note(await toObserved(info));
   };
   const inspect = async (idOrName: string): ReturnType<typeof inspectOnce> => {
     const began = Date.now();
     for (;;) {
       const found = await inspectOnce(idOrName);
-      if (found === undefined || Date.now() - began > patienceMs(found)) return found;
+      if (found === undefined || Date.now() - began > patienceMs(found)) return found === undefined ? found : certain(found);
       await delay(25);
     }
   };
   return {
-    listContainers: (instance, decky) =>
+    listContainers: (instance, decky, onProblem) =>
       guarded(async () => {
         const wanted = [`${label.instance}=${instance}`, ...(decky === undefined ? [] : [`${label.decky}=${decky}`])];
         const listed = await prompt.listContainers({ all: true, filters: JSON.stringify({ label: wanted }) });
-        const entries = listed.map(({ Id, Names, State }) => ({ id: Id, name: Names[0]?.slice(1) ?? "", state: State }));
+        const entries = listed.map(({ Id, Names, State, Labels }) => ({
+          id: Id,
+          name: Names[0]?.slice(1) ?? "",
+          state: State,
+          decky: Labels[label.decky] ?? "",
+        }));
         cache.retain(entries, decky);
+        if (decky === undefined) lastExitCodes.retain(new Set(entries.map(({ id }) => id)));
+        const look = async (entry: (typeof entries)[number]) => {
+          try {
+            return (await cache.find(entry)) ?? (await inspect(entry.id));
+          } catch (error) {
+            if (onProblem === undefined || !isNotObserved(error)) throw error;
+            onProblem(entry.decky, error);
+            return undefined;
+          }
+        };
         const found: Inspected[] = [];
         for (let at = 0; at < entries.length; at += 16) {
-          const batch = entries.slice(at, at + 16).map(async (entry) => (await cache.find(entry)) ?? inspect(entry.id));
-          found.push(...(await Promise.all(batch)).filter((entry) => entry !== undefined));
+          const batch = await Promise.all(entries.slice(at, at + 16).map(look));
+          found.push(...batch.filter((entry) => entry !== undefined));
         }
         for (const entry of found) cache.keep(entry);
         return found;
@@ -70,6 +92,30 @@ export function createContainerCalls(docker: Docker, prompt: Docker): ContainerC
     stop: (id, graceSeconds) => guarded(() => ignoring(304, ignoring(404, docker.getContainer(id).stop({ t: graceSeconds })))),
     remove: (id) => guarded(() => ignoring(404, docker.getContainer(id).remove({ force: true }))),
     inspect: (idOrName) => guarded(async () => (await inspect(idOrName))?.container),
+  };
+}
+
+/** Without its process nothing is known of where a container runs. */
+function certain(inspected: Inspected): Inspected {
+  const { container, process } = inspected;
+  if (container.pid === 0 || process !== undefined) return inspected;
+  throw notObserved(`the engine says that ${container.name} runs as process ${container.pid}, which cannot be seen here`);
+}
+
+/** How containers ended that the engine started again. */
+function createExitCodes() {
+  const codes = new Map<string, number>();
+  return {
+    note(inspected: Inspected): Inspected {
+      const { container } = inspected;
+      if (container.status === "restarting" || container.status === "exited") codes.set(container.id, container.exitCode);
+      const lastExitCode = codes.get(container.id);
+      if (container.status !== "running" || lastExitCode === undefined) return inspected;
+      return { ...inspected, container: { ...container, lastExitCode } };
+    },
+    retain(ids: ReadonlySet<string>): void {
+      for (const id of codes.keys()) if (!ids.has(id)) codes.delete(id);
+    },
   };
 }
 

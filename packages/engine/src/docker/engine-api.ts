@@ -1,6 +1,7 @@
 import { statfs } from "node:fs/promises";
 import Docker from "dockerode";
 import type { EngineSecurity } from "../execute/user-mapping.ts";
+import { unlessAbsentLater } from "../observe/not-observed.ts";
 import { label } from "../render/names.ts";
 import { guarded, ignoring } from "./calls.ts";
 import { type ContainerCalls, createContainerCalls } from "./container-calls.ts";
@@ -52,7 +53,7 @@ export function createEngineApi(socketPath: string): EngineApi {
     freeDisk: () =>
       guarded(async () => {
         const { DockerRootDir: folder } = (await docker.info()) as { DockerRootDir: string };
-        const disk = await statfs(folder).catch(() => undefined);
+        const disk = await unlessAbsentLater(() => statfs(folder));
         return disk === undefined ? undefined : { folder, bytes: disk.bavail * disk.bsize };
       }),
     removeVolumes: (instance, decky) =>

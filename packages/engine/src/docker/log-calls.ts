@@ -2,9 +2,13 @@ import { cleanText } from "@decnet/common/runtime/foreign-text";
 import type Docker from "dockerode";
 import { absentIfGone, guarded } from "./calls.ts";
 
+/** So many lines from the end; or all that were written in a second since the epoch or later. */
+export type LogRange = { readonly tail: number } | { readonly since: number };
+
 export interface LogCalls {
   logTail(idOrName: string, lines: number): Promise<string[]>;
-  followLogs(id: string, options: { tail: number; follow: boolean }): Promise<NodeJS.ReadableStream | Buffer>;
+  /** The last lines, or those of a second and later. */
+  followLogs(id: string, options: LogRange & { follow: boolean }): Promise<NodeJS.ReadableStream | Buffer>;
   demux: Docker["modem"]["demuxStream"];
 }
 
@@ -17,8 +21,8 @@ export function createLogCalls(docker: Docker): LogCalls {
         );
         return raw === undefined ? [] : demultiplex(raw).slice(-lines);
       }),
-    followLogs: (id, { tail, follow }) => {
-      const common = { stdout: true, stderr: true, timestamps: true, tail } as const;
+    followLogs: (id, { follow, ...range }) => {
+      const common = { stdout: true, stderr: true, timestamps: true, ...range } as const;
       return guarded<NodeJS.ReadableStream | Buffer>(() =>
         follow
           ? docker.getContainer(id).logs({ ...common, follow: true })

@@ -8,7 +8,7 @@ import type { ImageStore } from "./image-store.ts";
 import type { LanUse } from "./lan-use.ts";
 import { pruneSecrets, removeProject, writeProject } from "./project-files.ts";
 import { settle } from "./settle.ts";
-import { StepFailed, throwUnlessDone } from "./step-failed.ts";
+import { type FailureReason, StepFailed, throwUnlessDone } from "./step-failed.ts";
 import type { UserMapping } from "./user-mapping.ts";
 
 export type StepEvent =
@@ -47,6 +47,7 @@ export interface ExecuteContext {
 
 export interface StepFailure {
   readonly step: Step;
+  readonly reason: FailureReason;
   readonly message: string;
   readonly outputTail: readonly string[];
 }
@@ -104,7 +105,7 @@ export async function executePlan(plan: Plan, context: ExecuteContext): Promise<
       const message = error instanceof Error ? error.message : String(error);
       const outputTail = error instanceof StepFailed || error instanceof AppError ? error.outputTail : [];
       await context.onStep({ kind: "failed", step, at: new Date(), message, outputTail });
-      return { step, message, outputTail };
+      return { step, reason: error instanceof StepFailed ? error.reason : "APPLY_FAILED", message, outputTail };
     }
     await context.onStep({ kind: "succeeded", step, at: new Date() });
     await context.boundary({ index: index + 1, steps, step });

@@ -60,7 +60,7 @@ async function requireOwn(references: readonly string[], api: Pick<EngineApi, "h
 
 function absent(reference: string, outputTail: readonly string[] = []): StepFailed {
   const cure = "it is never pulled; run scripts/setup/base-image.sh on this host, which makes it";
-  return new StepFailed(`the image ${reference} is not on this host: ${cure}`, outputTail);
+  return new StepFailed(`the image ${reference} is not on this host: ${cure}`, outputTail, "IMAGE_UNAVAILABLE");
 }
 
 async function pull(reference: string, api: Pick<EngineApi, "pull">): Promise<void> {
@@ -69,8 +69,7 @@ async function pull(reference: string, api: Pick<EngineApi, "pull">): Promise<vo
     await api.pull(reference);
   } catch (error) {
     if (error instanceof AppError && error.reason === "ENGINE_UNAVAILABLE") throw error;
-    throw new StepFailed(`the image ${reference} is not on this host and cannot be pulled`, [
-      error instanceof Error ? error.message : String(error),
-    ]);
+    const why = error instanceof Error ? error.message : String(error);
+    throw new StepFailed(`the image ${reference} is not on this host and cannot be pulled`, [why], "IMAGE_UNAVAILABLE");
   }
 }

@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { chmod, chown, lstat, mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { absentCodes, unlessAbsentLater } from "../observe/not-observed.ts";
 import type { ProjectFile } from "../render/render-decky.ts";
 import { type HostOwner, hostOwner, plainUsers, type UserMapping } from "./user-mapping.ts";
 
@@ -12,9 +13,12 @@ export function projectDigest(files: readonly ProjectFile[]): string {
   return hash.digest("hex").slice(0, 32);
 }
 
+/** Something else than a file, or than a folder, stands where one belongs. */
+const otherKinds: ReadonlySet<string> = new Set([...absentCodes, "ENOTDIR", "EISDIR", "ELOOP"]);
+
 /**
- * Digest of what is on disk at the paths of `files`; empty when there is no project. A file that cannot be read, or that is not
- * its owner's, counts as changed.
+ * Digest of what is on disk at the paths of `files`; empty when there is no project. What is not its owner's counts as changed;
+ * what cannot be read is neither changed nor gone: NOT_OBSERVED.
  */
 export async function diskDigest(folder: string, files: readonly ProjectFile[], users = plainUsers): Promise<string> {
   const found = await Promise.all(files.map((file) => readBack(folder, file, users)));
@@ -23,23 +27,16 @@ export async function diskDigest(folder: string, files: readonly ProjectFile[], 
 }
 
 async function readBack(folder: string, file: ProjectFile, users: UserMapping): Promise<ProjectFile | undefined> {
-  try {
-    const path = join(folder, file.path);
-    const [content, { uid, gid }] = await Promise.all([readFile(path, "utf8"), stat(path)]);
-    const owner = hostOwner(file.owner, users);
-    return uid === owner.uid && gid === owner.gid ? { ...file, content } : undefined;
-  } catch {
-    return undefined;
-  }
+  const path = join(folder, file.path);
+  const content = await unlessAbsentLater(() => readFile(path, "utf8"), otherKinds);
+  const found = await unlessAbsentLater(() => stat(path), otherKinds);
+  const owner = hostOwner(file.owner, users);
+  const isTheirs = found !== undefined && found.uid === owner.uid && found.gid === owner.gid;
+  return content !== undefined && isTheirs ? { ...file, content } : undefined;
 }
 
 async function exists(path: string): Promise<boolean> {
-  try {
-    await lstat(path);
-    return true;
-  } catch {
-    return false;
-  }
+  return (await unlessAbsentLater(() => lstat(path), otherKinds)) !== undefined;
 }
 
 /**
@@ -61,7 +58,7 @@ async function removeUnfinished(folder: string): Promise<void> {
   for (const name of await readdir(folder)) {
     if (!name.startsWith(unfinished)) continue;
     const path = join(folder, name);
-    const found = await stat(path).catch(() => undefined);
+    const found = await unlessAbsentLater(() => stat(path));
     if (found !== undefined && Date.now() - found.mtimeMs > abandonedMs) await rm(path, { force: true });
   }
 }
@@ -69,7 +66,7 @@ async function removeUnfinished(folder: string): Promise<void> {
 /** Removes secret folders of earlier projects. Called after success only: until then a container may need them. */
 export async function pruneSecrets(folder: string, files: readonly ProjectFile[]): Promise<void> {
   const wanted = new Set(files.map((file) => dirname(file.path)).filter((path) => path !== "."));
-  const present = await readdir(join(folder, "secrets")).catch(() => []);
+  const present = (await unlessAbsentLater(() => readdir(join(folder, "secrets")))) ?? [];
   for (const name of present)
     if (!wanted.has(`secrets/${name}`)) await rm(join(folder, "secrets", name), { recursive: true, force: true });
 }

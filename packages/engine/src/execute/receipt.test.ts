@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { ObservedContainer, ObservedDecky } from "../observe/observed.ts";
+import { noSockets, type ObservedContainer, type ObservedDecky } from "../observe/observed.ts";
 import type { Plan, Step } from "../plan/plan.ts";
 import { beginReceipt, joinReceipts, makeReceipt, type Receipt } from "./receipt.ts";
 
@@ -23,7 +23,7 @@ const decky = (...containers: ObservedContainer[]): ObservedDecky => ({
   scope: "fleet",
   name: "web",
   containers,
-  sockets: { listening: new Set(), sessions: [] },
+  sockets: noSockets,
 });
 const planOf = (...names: string[]): Pick<Plan, "steps"> => ({
   steps: names.map((name, index): Step => {

@@ -1,6 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { type PortUses, takenSentences, usesOf } from "../diagnose/port-uses.ts";
 import type { EngineApi } from "../docker/engine-api.ts";
-import type { ObservedContainer } from "../observe/observed.ts";
+import { noSockets, type ObservedContainer } from "../observe/observed.ts";
+import { createHolderSearch } from "../observe/port-holders.ts";
 import { createSocketCache } from "../observe/socket-cache.ts";
 import type { WantedContainer } from "../render/render-decky.ts";
 
@@ -8,40 +10,77 @@ import type { WantedContainer } from "../render/render-decky.ts";
 const quietMs = 500;
 const pollMs = 15;
 const inspectEveryMs = 120;
+/** Somebody who is still there after this long does not go away. */
+const takenMs = 400;
 
 export type Settled = { readonly ok: true } | { readonly ok: false; readonly message: string };
 
 /**
- * Waits until a service does what the catalog declares: every port listens in the decky's namespace, as read from the host
- * without a packet. Ends early when the container exits or restarts.
+ * Waits until a service does what the catalog declares: it listens itself on every port in the decky's namespace, as read from
+ * the host without a packet. Ends early when the container exits or restarts, or when somebody else has one of its ports.
  */
 export async function settle(api: EngineApi, service: WantedContainer, signal: AbortSignal): Promise<Settled> {
   const first = await api.inspect(service.name);
   if (first === undefined) return failed(`${service.name} is gone`);
-  const wanted = service.ports.map((port) => `${port.number}/${port.protocol}`);
-  const sockets = createSocketCache();
+  const observePorts = await portsObserver(api, service, first);
   const startedAt = performance.now();
   let inspectedAt = startedAt;
+  let takenAt: number | undefined;
   for (;;) {
     signal.throwIfAborted();
+    const ports = await observePorts();
     const elapsed = performance.now() - startedAt;
-    const listening = first.pid === 0 ? new Set<string>() : (await sockets.observe(first.pid, inspectEveryMs)).listening;
-    const silent = wanted.filter((port) => !listening.has(port));
-    const done = wanted.length > 0 ? silent.length === 0 : elapsed >= quietMs;
+    takenAt = ports.taken.length === 0 ? undefined : (takenAt ?? elapsed);
+    const isFree = ports.silent.length === 0 && ports.taken.length === 0;
+    const done = service.ports.length > 0 ? isFree : elapsed >= quietMs;
     if (done || performance.now() - inspectedAt >= inspectEveryMs) {
       inspectedAt = performance.now();
-      const now = await api.inspect(service.name);
-      if (now === undefined) return failed(`${service.name} is gone`);
-      if (now.status === "exited" || now.status === "dead")
-        return failed(`${service.name} exited with code ${now.exitCode} after ${seconds(elapsed)}`);
-      if (now.status === "restarting" || now.restartCount > first.restartCount || now.startedAt !== first.startedAt)
-        return failed(`${service.name} exited${codeOf(now)} and was restarted after ${seconds(elapsed)}`);
-      if (done && now.status === "running") return { ok: true };
+      const end = endOf(service.name, first, await api.inspect(service.name), elapsed);
+      if (end !== undefined) return failed([...(await holdersOf(api, first, await observePorts())), end].join("; "));
+      if (done) return { ok: true };
     }
+    if (takenAt !== undefined && elapsed - takenAt > takenMs) return failed((await holdersOf(api, first, ports)).join("; "));
     if (elapsed > service.settleMs)
-      return failed(`${service.name} runs but does not listen on ${silent.join(", ")} after ${seconds(elapsed)}`);
+      return failed(`${service.name} runs but does not listen on ${ports.silent.join(", ")} after ${seconds(elapsed)}`);
     await delay(pollMs, undefined, { signal });
   }
+}
+
+/** Looks from the base: it is there also while the service is not. */
+async function portsObserver(
+  api: EngineApi,
+  { ports }: WantedContainer,
+  first: ObservedContainer,
+): Promise<() => Promise<PortUses>> {
+  const base = first.joined === undefined ? undefined : await api.inspect(first.joined);
+  const cache = createSocketCache(new Set(ports.map(({ number, protocol }) => `${number}/${protocol}`)));
+  const search = createHolderSearch();
+  const place = { pid: base?.pid ?? first.pid, containers: [{ id: first.id, pid: first.pid }] };
+  return async () => {
+    const seen = place.pid === 0 ? undefined : await cache.observe(place, inspectEveryMs, search);
+    return usesOf(ports, first, seen ?? noSockets);
+  };
+}
+
+/** Why it will not settle any more; undefined while it runs as it did at first. */
+function endOf(name: string, first: ObservedContainer, now: ObservedContainer | undefined, elapsed: number): string | undefined {
+  if (now === undefined) return `${name} is gone`;
+  if (now.status === "exited" || now.status === "dead")
+    return `${name} exited with code ${now.exitCode} after ${seconds(elapsed)}`;
+  if (now.status === "restarting" || now.restartCount > first.restartCount || now.startedAt !== first.startedAt)
+    return `${name} exited${codeOf(now)} and was restarted after ${seconds(elapsed)}`;
+  return undefined;
+}
+
+/** Sentences about who has the ports. */
+async function holdersOf(api: EngineApi, { joined }: ObservedContainer, { taken }: PortUses): Promise<string[]> {
+  const ids = [...new Set(taken.map(({ holder }) => holder?.container ?? ""))].filter((id) => id !== "");
+  const found = await Promise.all(ids.map((id) => api.inspect(id)));
+  const isOfDecky = (each: ObservedContainer) => each.id === joined || each.joined === joined;
+  return takenSentences(
+    taken,
+    found.filter((each) => each !== undefined).filter((each) => isOfDecky(each) && (each.role === "base" || each.service !== "")),
+  );
 }
 
 function failed(message: string): Settled {
@@ -49,8 +88,9 @@ function failed(message: string): Settled {
 }
 
 /** The engine forgets the code of the last end when it starts a container again. */
-function codeOf({ exitCode }: ObservedContainer): string {
-  return exitCode === 0 ? "" : ` with code ${exitCode}`;
+function codeOf({ status, exitCode, lastExitCode }: ObservedContainer): string {
+  const code = status === "restarting" ? exitCode : (lastExitCode ?? exitCode);
+  return code === 0 ? "" : ` with code ${code}`;
 }
 
 function seconds(ms: number): string {

@@ -5,7 +5,7 @@ import { executePlan, type StepEvent, type StepFailure } from "../execute/execut
 import { makeReceipt, type Receipt } from "../execute/receipt.ts";
 import { observeDecky } from "../observe/observe-decky.ts";
 import type { ComposeHashes, ObservedDecky } from "../observe/observed.ts";
-import type { Plan } from "../plan/plan.ts";
+import { formatPlan, type Plan } from "../plan/plan.ts";
 import { type DeckyTarget, targetKey } from "../spec.ts";
 import type { HostParts } from "./host-parts.ts";
 import { preparePlan } from "./prepare-plan.ts";
@@ -42,15 +42,16 @@ async function applyNow(parts: HostParts, target: DeckyTarget, options: ApplyOpt
   const { expectedDigest, onObserved, composeHashes, onPlan, onStep, signal } = options;
   const { plan, observed: before, rendered, folder } = await preparePlan(parts, target, composeHashes);
   if (expectedDigest !== "" && expectedDigest !== plan.digest)
-    throw new AppError("PLAN_CHANGED", "the decky changed on its host since the plan was made", {
+    throw new AppError("PLAN_CHANGED", `the decky changed on its host since the plan was made; it is now: ${formatPlan(plan)}`, {
       metadata: { expected: expectedDigest, actual: plan.digest },
     });
   onObserved?.(before, plan);
   await onPlan(plan);
   const deckyKey = targetKey(target);
   const failure = await executePlan(plan, { ...parts, deckyKey, folder, rendered, onStep, signal });
-  const observed = await observeDecky(parts.api, parts.instance, before);
+  const observed = await observeDecky(parts, before);
   // By whom the containers were composed is not asked here: the apply itself may have made them.
-  const judged = rendered === undefined ? undefined : judgeDecky(diagnoseDecky(rendered, observed, { now: Date.now() }));
+  const judged =
+    rendered === undefined ? undefined : judgeDecky(diagnoseDecky(rendered, observed, { ...parts.patience, now: Date.now() }));
   return { plan, receipt: makeReceipt(plan, before, observed), observed, judged, failure };
 }

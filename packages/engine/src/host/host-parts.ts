@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import type { Catalog } from "../catalog/types.ts";
+import { defaultPatience, type Patience } from "../diagnose/diagnose.ts";
 import { type CommandTimeouts, type ComposeCli, createComposeCli, dockerConfigOf } from "../docker/compose.ts";
 import { createEngineApi, type EngineApi } from "../docker/engine-api.ts";
 import type { StepBoundary } from "../execute/execute-plan.ts";
@@ -9,6 +10,7 @@ import { createLanUse, type LanUse } from "../execute/lan-use.ts";
 import { type UserMapping, userMappingOf } from "../execute/user-mapping.ts";
 import { type BaseContents, createBaseContents } from "../observe/base-contents.ts";
 import { observeHardLimits } from "../observe/engine-limits.ts";
+import { createExhaustionWatch, type ExhaustionWatch } from "../observe/exhaustion.ts";
 import type { ObservedLinks } from "../observe/host-access.ts";
 import { createSocketCache, type SocketCache } from "../observe/socket-cache.ts";
 import { deckyNames } from "../render/names.ts";
@@ -29,6 +31,8 @@ export interface EngineOptions {
   readonly composePath?: string | undefined;
   /** A build is not begun with less free disk than this; one GiB when not given. */
   readonly minFreeBytes?: number;
+  /** A service that stays out of processes or memory for so long is restarted; 0: never. */
+  readonly exhaustedRestartMs?: number;
   readonly boundary?: StepBoundary;
 }
 
@@ -47,12 +51,20 @@ export interface HostParts {
   readonly observeLinks: () => Promise<ObservedLinks>;
   readonly lanUse: LanUse;
   readonly sockets: SocketCache;
+  readonly exhaustion: ExhaustionWatch;
+  /** What the diagnoses here are made with besides what was observed. */
+  readonly patience: Patience;
   readonly images: ImageStore;
   readonly bases: BaseContents;
   readonly renderer: Renderer;
   readonly folderOf: (decky: { readonly scope: Scope; readonly name: string }) => string;
   readonly portsOf: (slug: string) => readonly number[];
   readonly boundary: StepBoundary;
+}
+
+/** `22/tcp` */
+function portsIn({ services }: Catalog): Set<string> {
+  return new Set([...services.values()].flatMap(({ ports }) => ports.map(({ number, protocol }) => `${number}/${protocol}`)));
 }
 
 const firstEngineThatPins = 25;
@@ -84,7 +96,9 @@ export async function openHostParts(options: EngineOptions): Promise<HostParts> 
     links,
     observeLinks: () => links.observe(AbortSignal.timeout(linksMs)),
     lanUse: createLanUse(),
-    sockets: createSocketCache(),
+    sockets: createSocketCache(portsIn(catalog)),
+    exhaustion: createExhaustionWatch(),
+    patience: { exhaustedMs: options.exhaustedRestartMs ?? defaultPatience.exhaustedMs },
     images: createImageStore({ api, compose, minFreeBytes }),
     bases: createBaseContents((reference) => api.imageContent(reference)),
     renderer: createRenderer({ catalog, instance, fingerprint, pinMac, limits: await observeHardLimits() }, folderOf),

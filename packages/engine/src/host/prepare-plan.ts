@@ -22,11 +22,9 @@ export interface Prepared {
 export async function preparePlan(parts: HostParts, target: DeckyTarget, composeHashes?: ComposeHashes): Promise<Prepared> {
   const decky = target.kind === "present" ? target.spec : target;
   const folder = parts.folderOf(decky);
-  const [observed, { rendered, host }] = await Promise.all([
-    observeDecky(parts.api, parts.instance, decky),
-    observeHost(parts, target, folder),
-  ]);
-  const diagnosed = rendered === undefined ? undefined : diagnoseDecky(rendered, observed, { composeHashes, now: Date.now() });
+  const [observed, { rendered, host }] = await Promise.all([observeDecky(parts, decky), observeHost(parts, target, folder)]);
+  const knowledge = { ...parts.patience, composeHashes, now: Date.now() };
+  const diagnosed = rendered === undefined ? undefined : diagnoseDecky(rendered, observed, knowledge);
   const digest = rendered === undefined ? "" : projectDigest(rendered.files);
   const plan = planDecky({ observed, diagnosed, projectDigest: digest, host, portsOf: parts.portsOf });
   return { plan, observed, rendered, diagnosed, folder };

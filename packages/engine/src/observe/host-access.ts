@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { LanSpec } from "../spec.ts";
+import { notObserved } from "./not-observed.ts";
 
 /** The host's own leg on a macvlan or ipvlan LAN: without it the host cannot reach its deckies there. */
 export interface ObservedHelper {
@@ -59,8 +60,8 @@ export function helperOwner(instance: string, network: string): string {
 
 /** Reads the output of `ip -json -details address show` and `ip -json -4 route show`. */
 export function parseLinks(addressJson: string, routeJson: string): ObservedLinks {
-  const links = z.array(link).parse(JSON.parse(addressJson || "[]"));
-  const routes = z.array(route).parse(JSON.parse(routeJson || "[]"));
+  const links = z.array(link).parse(parseWhole("addresses", addressJson));
+  const routes = z.array(route).parse(parseWhole("routes", routeJson));
   const inets = ({ addr_info: all }: z.infer<typeof link>) => all.filter(({ family }) => family === "inet");
   const ipv4 = (each: z.infer<typeof link>) => inets(each).map(({ local }) => local);
   const own = links.filter(({ flags }) => !flags.includes("LOOPBACK"));
@@ -83,6 +84,15 @@ export function parseLinks(addressJson: string, routeJson: string): ObservedLink
         routes: routes.filter(({ dev, dst }) => dev === each.ifname && !dst.includes("/")).map(({ dst }) => dst),
       })),
   };
+}
+
+/** There is a loopback interface on every host, and a list without entries is a list: an empty text is one that was cut off. */
+function parseWhole(what: string, json: string): unknown {
+  try {
+    return JSON.parse(json);
+  } catch (error) {
+    throw notObserved(`the list of the host's ${what} is cut off`, error);
+  }
 }
 
 /**

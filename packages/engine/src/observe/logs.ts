@@ -1,12 +1,17 @@
 import { once } from "node:events";
 import { PassThrough } from "node:stream";
 import type { EngineApi } from "../docker/engine-api.ts";
+import type { LogRange } from "../docker/log-calls.ts";
 
 export interface LogEntry {
   readonly service: string;
   readonly stream: "stdout" | "stderr";
   readonly at: string;
   readonly text: string;
+  /** The id of the container that wrote it. */
+  readonly container: string;
+  /** Says that the lines from here on come from that container, which is another one than before. */
+  readonly containerChanged: boolean;
 }
 
 const maxText = 16 << 10;
@@ -15,9 +20,9 @@ const maxText = 16 << 10;
 export async function* streamContainerLogs(
   api: EngineApi,
   id: string,
-  options: { slug: string; tail: number; follow: boolean; signal: AbortSignal },
+  options: { slug: string; range: LogRange; follow: boolean; signal: AbortSignal },
 ): AsyncGenerator<LogEntry> {
-  const raw = await api.followLogs(id, options);
+  const raw = await api.followLogs(id, { ...options.range, follow: options.follow });
   const source = Buffer.isBuffer(raw) ? new PassThrough().end(raw) : raw;
   const queue: LogEntry[] = [];
   const bell = new PassThrough({ objectMode: true });
@@ -28,7 +33,7 @@ export async function* streamContainerLogs(
     sink.on("data", (chunk: Buffer) => {
       const lines = (rest + chunk.toString("utf8")).split("\n");
       rest = (lines.pop() ?? "").slice(0, maxText * 2);
-      for (const line of lines) queue.push(toEntry(options.slug, stream, line));
+      for (const line of lines) queue.push(toEntry(options.slug, id, stream, line));
       ring();
     });
     return sink;
@@ -58,8 +63,9 @@ export async function* streamContainerLogs(
   }
 }
 
-function toEntry(slug: string, stream: LogEntry["stream"], line: string): LogEntry {
+function toEntry(slug: string, container: string, stream: LogEntry["stream"], line: string): LogEntry {
   const space = line.indexOf(" ");
   const text = line.slice(space + 1);
-  return { service: slug, stream, at: line.slice(0, space), text: text.length > maxText ? `${text.slice(0, maxText)}…` : text };
+  const shown = text.length > maxText ? `${text.slice(0, maxText)}…` : text;
+  return { service: slug, stream, at: line.slice(0, space), text: shown, container, containerChanged: false };
 }

@@ -1,50 +1,102 @@
+import { setTimeout as delay } from "node:timers/promises";
 import type { ContainerCalls } from "../docker/container-calls.ts";
 import { deckyKey, type Scope } from "../spec.ts";
-import { baseOf, type ObservedContainer, type ObservedDecky, type ObservedSockets } from "./observed.ts";
-import { noSockets, observeSockets } from "./proc-sockets.ts";
+import type { ExhaustionWatch } from "./exhaustion.ts";
+import { isNotObserved, notObserved } from "./not-observed.ts";
+import { baseOf, noSockets, type ObservedContainer, type ObservedDecky } from "./observed.ts";
+import { createHolderSearch, type HolderSearch } from "./port-holders.ts";
 import type { SocketCache } from "./socket-cache.ts";
 
-type Lists = Pick<ContainerCalls, "listContainers">;
+export interface DeckySources {
+  readonly api: Pick<ContainerCalls, "listContainers">;
+  readonly instance: string;
+  readonly sockets: SocketCache;
+  readonly exhaustion: ExhaustionWatch;
+}
 
 /** How old the sockets of a decky may be in a drift check, while the number of them stays. */
 const socketsMs = 6_000;
+/** How often a decky is looked at whose base ends while it is looked at. */
+const looks = 4;
 
+/** Throws NOT_OBSERVED. */
 export async function observeDecky(
-  api: Lists,
-  instance: string,
+  sources: DeckySources,
   decky: { readonly scope: Scope; readonly name: string },
 ): Promise<ObservedDecky> {
-  const found = await api.listContainers(instance, deckyKey(decky));
-  const containers = found.map((entry) => entry.container);
-  return withSockets({ scope: decky.scope, name: decky.name, containers, sockets: noSockets }, observeSockets);
+  const key = deckyKey(decky);
+  for (let look = 1; look <= looks; look += 1) {
+    const containers = (await sources.api.listContainers(sources.instance, key)).map((entry) => entry.container);
+    const observed = await lookInside(key, containers, 0, createHolderSearch(), sources);
+    if (observed !== undefined) return observed;
+    await delay(50 * look);
+  }
+  throw notObserved(`the base of ${decky.name} ends each time that it is looked at`);
 }
 
-/** All deckies that have containers, and those that are asked for, with their keys. One list call, however many there are. */
+/**
+ * All deckies that have containers, and those that are asked for, with their keys, or why one cannot be observed. One list call,
+ * however many there are.
+ */
 export async function* observeDeckies(
-  api: Lists,
-  cache: SocketCache,
-  instance: string,
+  sources: DeckySources,
   keys: readonly string[],
-): AsyncGenerator<readonly [key: string, decky: ObservedDecky]> {
+): AsyncGenerator<readonly [key: string, decky: ObservedDecky | Error]> {
   const found = new Map<string, ObservedContainer[]>(keys.map((key) => [key, []]));
-  for (const { decky, container } of await api.listContainers(instance)) {
+  const problems = new Map<string, Error>();
+  const listed = await sources.api.listContainers(sources.instance, undefined, (key, problem) => problems.set(key, problem));
+  for (const { decky, container } of listed) {
     const containers = found.get(decky);
     if (containers === undefined) found.set(decky, [container]);
     else containers.push(container);
   }
-  const pids = new Set<number>();
-  const observe = (pid: number) => {
-    pids.add(pid);
-    return cache.observe(pid, socketsMs);
-  };
+  const search = createHolderSearch();
   for (const [key, containers] of found) {
-    const [scope = "", name = ""] = key.split("/");
-    yield [key, await withSockets({ scope, name, containers, sockets: noSockets }, observe)];
+    const problem = problems.get(key);
+    yield [key, problem ?? (await observeOrSay(key, containers, search, sources))];
   }
-  cache.retain(pids);
+  const all = [...found.values()].flat();
+  sources.sockets.retain(new Set(all.map(({ pid }) => pid)));
+  sources.exhaustion.retain(new Set(all.map(({ id }) => id)));
 }
 
-async function withSockets(decky: ObservedDecky, observe: (pid: number) => Promise<ObservedSockets>): Promise<ObservedDecky> {
-  const base = baseOf(decky);
-  return base === undefined || base.pid === 0 ? decky : { ...decky, sockets: await observe(base.pid) };
+async function observeOrSay(
+  key: string,
+  containers: readonly ObservedContainer[],
+  search: HolderSearch,
+  sources: DeckySources,
+): Promise<ObservedDecky | Error> {
+  try {
+    return (await lookInside(key, containers, socketsMs, search, sources)) ?? (await observeDecky(sources, partsOf(key)));
+  } catch (error) {
+    if (isNotObserved(error)) return error;
+    throw error;
+  }
+}
+
+/** Undefined when the base ended meanwhile: what was said of the containers is old. */
+async function lookInside(
+  key: string,
+  containers: readonly ObservedContainer[],
+  maxAgeMs: number,
+  search: HolderSearch,
+  { sockets: cache, exhaustion: watch }: DeckySources,
+): Promise<ObservedDecky | undefined> {
+  const decky: ObservedDecky = {
+    ...partsOf(key),
+    containers: containers.map((container) => {
+      const exhaustion = watch.observe(container);
+      return exhaustion === undefined ? container : { ...container, exhaustion };
+    }),
+    sockets: noSockets,
+  };
+  const pid = baseOf(decky)?.pid ?? 0;
+  if (pid === 0) return decky;
+  const sockets = await cache.observe({ pid, containers }, maxAgeMs, search);
+  return sockets === undefined ? undefined : { ...decky, sockets };
+}
+
+function partsOf(key: string): { readonly scope: Scope; readonly name: string } {
+  const [scope = "", name = ""] = key.split("/");
+  return { scope, name };
 }

@@ -27,6 +27,17 @@ export interface ObservedContainer {
   readonly netns: string | undefined;
   /** Id of the container whose namespace it joined; undefined for a base. */
   readonly joined: string | undefined;
+  /** Of the last end that was seen, while it runs again: the engine forgets it then. */
+  readonly lastExitCode?: number | undefined;
+  /** Undefined when none of its limits is used up. */
+  readonly exhaustion?: Exhaustion | undefined;
+}
+
+/** A limit of a container is used up: what is in there cannot go on. */
+export interface Exhaustion {
+  readonly sentence: string;
+  /** Since when that was seen at each observation; milliseconds since the epoch. */
+  readonly since: number;
 }
 
 export interface Session {
@@ -36,12 +47,34 @@ export interface Session {
   readonly peer: string;
 }
 
+/** A process that has a listening socket open. */
+export interface PortHolder {
+  readonly pid: number;
+  /** What it calls itself: whoever is in there chose it. */
+  readonly command: string;
+  /** Id of the container that it runs in; empty for a process of the host. */
+  readonly container: string;
+}
+
+/** A listening socket on a port that the catalog knows. */
+export interface PortUse {
+  /** `22/tcp` */
+  readonly port: string;
+  /** Bound to an address that only the decky itself reaches. */
+  readonly isLocal: boolean;
+  /** Undefined: no process that can be seen from here. */
+  readonly holder: PortHolder | undefined;
+}
+
 /** Sockets in the decky's network namespace. */
 export interface ObservedSockets {
   /** `22/tcp` */
   readonly listening: ReadonlySet<string>;
+  readonly uses: readonly PortUse[];
   readonly sessions: readonly Session[];
 }
+
+export const noSockets: ObservedSockets = { listening: new Set(), uses: [], sessions: [] };
 
 /** One decky at one moment. A container that is not listed is not there: a failed observation never becomes one of these. */
 export interface ObservedDecky {

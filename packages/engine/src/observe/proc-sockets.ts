@@ -1,49 +1,65 @@
 import { readFile } from "node:fs/promises";
-import type { ObservedSockets, Session } from "./observed.ts";
+import { notObserved, unlessAbsentLater } from "./not-observed.ts";
+import type { Session } from "./observed.ts";
+
+const tables = ["tcp", "tcp6", "udp", "udp6"] as const;
+type Table = (typeof tables)[number];
 
 const tcpListen = "0A";
 const tcpEstablished = "01";
 /** UDP sockets that are bound and not connected. */
 const udpBound = "07";
 
-/** Reads which ports listen, and which TCP sessions are open, in the network namespace of a process. No packet is sent. */
-export async function observeSockets(pid: number): Promise<ObservedSockets> {
-  const tables = await Promise.all(
-    (["tcp", "tcp6", "udp", "udp6"] as const).map(async (table) => parseSocketTable(table, await readTable(pid, table))),
-  );
-  const listening = new Set(tables.flatMap((table) => table.listening));
-  const sessions = tables
-    .flatMap((table) => table.sessions)
-    .filter((session) => listening.has(`${session.port}/${session.protocol}`));
-  return { listening, sessions };
+/** A socket that waits for whoever comes. */
+export interface Listener {
+  /** `22/tcp` */
+  readonly port: string;
+  /** Bound to an address that only the decky itself reaches. */
+  readonly isLocal: boolean;
+  readonly inode: string;
 }
 
-export const noSockets: ObservedSockets = { listening: new Set(), sessions: [] };
-
-async function readTable(pid: number, table: string): Promise<string> {
-  try {
-    return await readFile(`/proc/${pid}/net/${table}`, "utf8");
-  } catch {
-    // No IPv6 on this host, or the process just ended: no sockets to see.
-    return "";
-  }
+export interface SocketTables {
+  readonly listeners: readonly Listener[];
+  readonly sessions: readonly Session[];
 }
 
-export function parseSocketTable(
-  table: "tcp" | "tcp6" | "udp" | "udp6",
-  text: string,
-): { listening: string[]; sessions: Session[] } {
-  const protocol = table.startsWith("tcp") ? "tcp" : "udp";
-  const listening: string[] = [];
+/**
+ * Reads which ports listen, and which TCP sessions are open, in the network namespace of a process. No packet is sent. Undefined
+ * when the process has ended.
+ */
+export async function readSocketTables(pid: number): Promise<SocketTables | undefined> {
+  const texts = await Promise.all(tables.map((table) => unlessAbsentLater(() => readFile(`/proc/${pid}/net/${table}`, "utf8"))));
+  // A kernel without IPv6 lacks two of them; a process that is gone has none.
+  if (texts[0] === undefined) return undefined;
+  const parsed = tables.map((table, index) => parseSocketTable(table, texts[index]));
+  const listeners = parsed.flatMap((table) => table.listeners);
+  const listening = new Set(listeners.map(({ port }) => port));
+  const sessions = parsed.flatMap((table) => table.sessions).filter(({ port, protocol }) => listening.has(`${port}/${protocol}`));
+  return { listeners, sessions };
+}
+
+/** Throws NOT_OBSERVED for a table that was cut off: what it lacks may be there. */
+export function parseSocketTable(table: Table, text: string | undefined): { listeners: Listener[]; sessions: Session[] } {
+  const listeners: Listener[] = [];
   const sessions: Session[] = [];
-  for (const line of text.split("\n").slice(1)) {
-    const [, local, remote, state] = line.trim().split(/\s+/);
-    if (local === undefined || remote === undefined || state === undefined) continue;
+  if (text === undefined) return { listeners, sessions };
+  if (!/^\s*sl\s/.test(text) || !text.endsWith("\n")) throw notObserved(`the table of ${table} sockets is cut off`);
+  const protocol = table.startsWith("tcp") ? "tcp" : "udp";
+  for (const line of text.trimEnd().split("\n").slice(1)) {
+    const [, local = "", remote = "", state, , , , , , inode] = line.trim().split(/\s+/);
     const port = Number.parseInt(local.slice(local.lastIndexOf(":") + 1), 16);
-    if (protocol === "tcp" ? state === tcpListen : state === udpBound) listening.push(`${port}/${protocol}`);
+    if (Number.isNaN(port) || inode === undefined) throw notObserved(`the table of ${table} sockets is cut off`);
+    if (protocol === "tcp" ? state === tcpListen : state === udpBound)
+      listeners.push({ port: `${port}/${protocol}`, isLocal: isLoopback(local), inode });
     else if (protocol === "tcp" && state === tcpEstablished) sessions.push({ protocol, port, peer: parsePeer(remote) });
   }
-  return { listening, sessions };
+  return { listeners, sessions };
+}
+
+/** 127.0.0.0/8, also as an IPv6 address, and ::1. */
+function isLoopback(local: string): boolean {
+  return /^(0{16}FFFF0000)?[0-9A-F]{6}7F:/.test(local) || /^0{24}01000000:/.test(local);
 }
 
 /** The kernel prints addresses as 32-bit words in host order: little-endian on every machine that we run on. */

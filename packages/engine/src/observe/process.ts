@@ -1,5 +1,5 @@
-import { readlink } from "node:fs/promises";
-import { readProcFile } from "./proc-file.ts";
+import { notObserved } from "./not-observed.ts";
+import { readProcFile, readProcLink } from "./proc-file.ts";
 
 /** Tells one process from every other that has, had or will have its pid. */
 export interface ObservedProcess {
@@ -9,16 +9,16 @@ export interface ObservedProcess {
   readonly netns: string;
 }
 
-/** The process with this pid, or undefined when there is none that still runs. */
+/** The process with this pid, or undefined when there is none that still runs. Throws NOT_OBSERVED. */
 export async function observeProcess(pid: number): Promise<ObservedProcess | undefined> {
   if (pid === 0) return undefined;
-  try {
-    const startTime = startTimeOf(readProcFile(`/proc/${pid}/stat`) ?? "");
-    return startTime === undefined ? undefined : { startTime, netns: await readlink(`/proc/${pid}/ns/net`) };
-  } catch {
-    // The process ended, perhaps between the two reads: the same as not running.
-    return undefined;
-  }
+  const stat = readProcFile(`/proc/${pid}/stat`);
+  // A process that has ended and was not waited for has no namespace any more.
+  const netns = stat === undefined ? undefined : readProcLink(`/proc/${pid}/ns/net`);
+  if (stat === undefined || netns === undefined) return undefined;
+  const startTime = startTimeOf(stat);
+  if (startTime === undefined) throw notObserved(`/proc/${pid}/stat has no start time`);
+  return { startTime, netns };
 }
 
 /** Field 22; the second one is a name in parentheses that may hold spaces and parentheses itself. */

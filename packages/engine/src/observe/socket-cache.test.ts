@@ -1,8 +1,10 @@
 import { expect, it } from "vitest";
+import { createHolderSearch } from "./port-holders.ts";
 import { ageLimit, createSocketCache, tallyOf } from "./socket-cache.ts";
 
 it("knows nothing of a process that has ended", async () => {
-  expect((await createSocketCache().observe(2 ** 30, 3_600_000)).listening.size).toBe(0);
+  const place = { pid: 2 ** 30, containers: [] };
+  expect(await createSocketCache(new Set()).observe(place, 3_600_000, createHolderSearch())).toBeUndefined();
 });
 
 it("counts sockets that are in use, and not what changes all the time", () => {

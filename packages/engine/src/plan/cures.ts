@@ -11,7 +11,10 @@ type Causes = Readonly<Record<Unfit, string>>;
 const serviceCures: Cures = {
   running: () => ({ act: "nothing" }),
   missing: () => ({ act: "create", cause: "requested" }),
-  restarting: () => ({ act: "recreate", cause: "restarts again and again" }),
+  restarting: ({ isLasting }) => (isLasting ? { act: "recreate", cause: "restarts again and again" } : { act: "wait" }),
+  // Nothing that is done to it helps while others have its ports; see `freedBy`.
+  port_taken: () => ({ act: "wait" }),
+  exhausted: ({ sentence, isOverdue }) => (isOverdue ? { act: "restart", cause: sentence } : { act: "wait" }),
   exited: ({ status, sentence }) => ({ act: exitedActs[status], cause: status === "created" ? "never started" : sentence }),
   detached: () => ({ act: "restart", cause: "detached from the base" }),
   outdated: ({ unfit }) => ({ act: "recreate", cause: serviceCauses[unfit] }),
@@ -52,6 +55,20 @@ function cureFrom(cures: Cures, causes: Causes, diagnosis: Diagnosis): Cure {
 
 export function cureOfBase(diagnosis: Diagnosis): Cure {
   return cureFrom(baseCures, baseCauses, diagnosis);
+}
+
+/**
+ * The cure of a service in view of the containers that the plan ends anyway: when all that hold its ports are among them, its
+ * ports are free after that.
+ */
+export function freedBy(ended: ReadonlySet<string>, { word, taken }: Diagnosis, cure: Cure): Cure {
+  if (word !== "port_taken" || cure.act !== "wait" || !isFreedBy(ended, taken)) return cure;
+  return { act: "restart", cause: `${taken.map(({ port }) => port).join(", ")} was held by others` };
+}
+
+/** Whether no port is held any more once these containers have ended. */
+export function isFreedBy(ended: ReadonlySet<string>, taken: Diagnosis["taken"]): boolean {
+  return taken.every(({ holder }) => holder !== undefined && ended.has(holder.container));
 }
 
 /** A new base takes new services, and a base that is started or restarted leaves its services in a dead namespace. */

@@ -72,6 +72,11 @@ const plan = (
     containers,
     sockets: {
       listening: new Set(options.listening ?? ["22/tcp"]),
+      uses: (containers.some(({ id }) => id === "S") ? (options.listening ?? ["22/tcp"]) : []).map((port) => ({
+        port,
+        isLocal: false,
+        holder: { pid: 2, command: "sshd", container: "S" },
+      })),
       sessions: Array.from({ length: options.sessions ?? 0 }, () => ({
         protocol: "tcp" as const,
         port: 22,

@@ -1,7 +1,8 @@
 import type { DiagnosedDecky, DiagnosedService } from "../diagnose/diagnose.ts";
+import { takenSentences } from "../diagnose/port-uses.ts";
 import type { ObservedContainer, ObservedDecky, ObservedHost } from "../observe/observed.ts";
 import type { RenderedDecky, WantedContainer } from "../render/render-decky.ts";
-import { type Cure, cureOfBase, cureOfService } from "./cures.ts";
+import { type Cure, cureOfBase, cureOfService, freedBy, isFreedBy } from "./cures.ts";
 import { type Draft, digestOf, formatPlan, type Plan, plannedContainers, type Step } from "./plan.ts";
 import { planHostAccess } from "./plan-host-access.ts";
 import { planRemoval, removalSteps } from "./plan-removal.ts";
@@ -52,11 +53,14 @@ function planPresence(diagnosed: DiagnosedDecky, projectDigest: string, host: Ob
   const { wanted } = diagnosed;
   const baseCure = cureOfBase(diagnosed.base.diagnosis);
   const base = actOn({ ...wanted.base, service: "", stopGraceSeconds: 1 }, diagnosed.base.seen?.id ?? "", baseCure);
-  const services = diagnosed.services.map((service) => planService(service, baseCure));
+  const ended = endedBy(diagnosed, baseCure);
+  const { containers } = diagnosed.observed;
+  const services = diagnosed.services.map((service) => planService(service, baseCure, ended, containers));
   const acts = [...base, ...services.flatMap((service) => service.acts)];
   return [
     ...blockedSteps(acts, host),
     ...lanSteps(wanted, base, host),
+    ...services.flatMap((service) => service.blocked),
     ...imageSteps(wanted, acts, host),
     ...networkSteps(wanted, base, host),
     ...planHostAccess(wanted.spec.lan, wanted.spec.ip, host.access),
@@ -67,12 +71,40 @@ function planPresence(diagnosed: DiagnosedDecky, projectDigest: string, host: Ob
   ];
 }
 
-function planService(service: DiagnosedService, baseCure: Cure): { readonly acts: Draft[]; readonly settle: Draft[] } {
+/** Ids of the containers whose processes do not outlive the plan. */
+function endedBy({ base, services, surplus, observed }: DiagnosedDecky, baseCure: Cure): Set<string> {
+  if (base.seen === undefined || (baseCure.act !== "nothing" && baseCure.act !== "wait"))
+    return new Set(observed.containers.map(({ id }) => id));
+  const disturbed = services.filter(({ diagnosis }) => /^(recreate|restart)$/.test(cureOfService(diagnosis, baseCure).act));
+  return new Set([...surplus.map(({ id }) => id), ...disturbed.flatMap(({ seen }) => (seen === undefined ? [] : [seen.id]))]);
+}
+
+interface PlannedService {
+  readonly blocked: Draft[];
+  readonly acts: Draft[];
+  readonly settle: Draft[];
+}
+
+function planService(
+  service: DiagnosedService,
+  baseCure: Cure,
+  ended: ReadonlySet<string>,
+  containers: readonly ObservedContainer[],
+): PlannedService {
   const { wanted, seen, diagnosis } = service;
-  const cure = cureOfService(diagnosis, baseCure);
+  const cure = freedBy(ended, diagnosis, cureOfService(diagnosis, baseCure));
   const common = { target: wanted.name, service: wanted.service, container: wanted.name };
   const settle: Draft = { verb: "settle", ...common, cause: settleCause(wanted) };
-  return { acts: actOn(wanted, seen?.id ?? "", cure), settle: cure.act === "nothing" ? [] : [settle] };
+  const acts = actOn(wanted, seen?.id ?? "", cure);
+  // A server that is started while somebody else has its port ends at once, again and again.
+  const isBlocked =
+    acts.length > 0 && (baseCure.act === "nothing" || baseCure.act === "wait") && !isFreedBy(ended, diagnosis.taken);
+  const cause = takenSentences(diagnosis.taken, containers).join("; ");
+  return {
+    blocked: isBlocked ? [{ verb: "blocked", target: wanted.name, service: wanted.service, cause }] : [],
+    acts,
+    settle: cure.act === "nothing" ? [] : [settle],
+  };
 }
 
 function actOn(wanted: Pick<WantedContainer, "name" | "service" | "stopGraceSeconds">, id: string, cure: Cure): Draft[] {

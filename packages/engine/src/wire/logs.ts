@@ -10,6 +10,8 @@ export function toLogLine(entry: LogEntry): MessageInitShape<typeof LogLineSchem
     service: entry.service,
     stream: entry.stream,
     text: entry.text,
+    container: entry.container,
+    containerChanged: entry.containerChanged,
     ...(Number.isNaN(at.getTime()) ? {} : { at: timestampFromDate(at) }),
   };
 }
@@ -20,5 +22,7 @@ export function fromLogLine(line: LogLine): LogEntry {
     stream: line.stream === "stderr" ? "stderr" : "stdout",
     at: line.at === undefined || !isInTime(line.at) ? "" : timestampDate(line.at).toISOString(),
     text: line.text,
+    container: line.container,
+    containerChanged: line.containerChanged,
   };
 }

@@ -21,6 +21,7 @@ import {
 } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import type { JudgedDecky, JudgedService } from "../diagnose/judge.ts";
 import type { ContainerFacts, Receipt } from "../execute/receipt.ts";
+import { type FailureReason, failureReasons } from "../execute/step-failed.ts";
 import { formatPlan, type PlanView, type Risk, type RiskCode, type StepView } from "../plan/plan.ts";
 import { toRefMessage } from "./decky-spec.ts";
 
@@ -39,6 +40,8 @@ export type StepReport =
 
 export interface HostFailure {
   readonly step: StepView;
+  /** APPLY_FAILED when it is left out. */
+  readonly reason?: FailureReason;
   readonly message: string;
   readonly outputTail: readonly string[];
 }
@@ -58,6 +61,7 @@ export const deckyStates = {
   degraded: DeckyState.DEGRADED,
   detached: DeckyState.DETACHED,
   failed: DeckyState.FAILED,
+  unknown: DeckyState.UNKNOWN,
 } as const satisfies Record<JudgedDecky["state"], DeckyState>;
 
 export const serviceStates = {
@@ -68,6 +72,8 @@ export const serviceStates = {
   missing: ServiceState.MISSING,
   detached: ServiceState.DETACHED,
   outdated: ServiceState.OUTDATED,
+  port_taken: ServiceState.PORT_TAKEN,
+  exhausted: ServiceState.EXHAUSTED,
 } as const satisfies Record<JudgedService["state"], ServiceState>;
 
 export const verdicts = {
@@ -246,7 +252,8 @@ export function toOutcomeMessage(
       ? {}
       : {
           failure: {
-            step: toStepMessage({ kind: "failed", at, ...outcome.failure }),
+            step: toStepMessage({ ...outcome.failure, kind: "failed", at }),
+            reason: outcome.failure.reason ?? "APPLY_FAILED",
             message: outcome.failure.message,
             outputTail: [...outcome.failure.outputTail],
           },
@@ -265,6 +272,7 @@ export function fromOutcomeMessage(message: DeckyOutcome): HostOutcome {
         ? undefined
         : {
             step: fromStepMessage(failure.step ?? create(OperationStepSchema)).step,
+            reason: failureReasons.find((known) => known === failure.reason) ?? "APPLY_FAILED",
             message: failure.message,
             outputTail: failure.outputTail,
           },

@@ -92,7 +92,7 @@ function targetOf(request: unknown): string {
 }
 
 function reasonOf(request: unknown): string {
-  return visible(field(field(request, "options"), "reason"));
+  return visible(field(field(request, "options"), "reason")) || visible(field(request, "reason"));
 }
 
 function operationOf(response: unknown): string {

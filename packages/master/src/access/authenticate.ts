@@ -6,6 +6,7 @@ import type { Caller } from "../model/access.ts";
 import type { HostStore } from "../store/hosts.ts";
 import type { TokenStore } from "../store/tokens.ts";
 import type { AcceptedCertificates, AcceptedHost } from "./accepted-certificates.ts";
+import type { OpenStreams } from "./open-streams.ts";
 import { agentCalls, leastRole, mayCall, openServices } from "./roles.ts";
 
 type Hosts = Pick<HostStore, "nameOf">;
@@ -19,7 +20,12 @@ export const kHost = createContextKey<AcceptedHost | undefined>(undefined, { des
 export const kRefusedHost = createContextKey("", { description: "which host was refused" });
 
 /** The gate: nothing passes that is not in the table of roles, or in the one of calls that agents make. */
-export function createAuthInterceptor(tokens: TokenStore, hosts: Hosts, accepted: AcceptedCertificates): Interceptor {
+export function createAuthInterceptor(
+  tokens: Pick<TokenStore, "authenticate">,
+  hosts: Hosts,
+  accepted: AcceptedCertificates,
+  streams: Pick<OpenStreams, "guard">,
+): Interceptor {
   const note = async (request: { readonly contextValues: ContextValues }) => {
     const { certificate, expired } = request.contextValues.get(kPeer);
     const identity = (certificate ?? expired)?.identity;
@@ -54,7 +60,8 @@ export function createAuthInterceptor(tokens: TokenStore, hosts: Hosts, accepted
       throw new AppError("NOT_ALLOWED", `the role ${caller.role} may not call ${request.method.name}`, {
         metadata: { needed: needed ?? "admin", role: caller.role },
       });
-    return next(request);
+    const response = await next(request);
+    return response.stream ? { ...response, message: streams.guard(caller, needed, response.message) } : response;
   };
 }
 

@@ -7,6 +7,7 @@ export const leastRole: Readonly<Record<string, Role>> = {
   "decnet.v1.MutationService/UpdateServiceConfig": "operator",
   "decnet.v1.MutationService/BatchMutate": "operator",
   "decnet.v1.FleetService/ApplyFleet": "operator",
+  "decnet.v1.FleetService/GetFleet": "viewer",
   "decnet.v1.FleetService/ListDeckies": "viewer",
   "decnet.v1.FleetService/GetDecky": "viewer",
   "decnet.v1.FleetService/ListRevisions": "viewer",

@@ -2,9 +2,10 @@ import { AppError } from "@decnet/common/errors/app-error";
 import type { MutationOptions } from "../decide/resolve-mutation.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
 import type { AuditTicket } from "../model/access.ts";
-import type { Operation, OperationRecord } from "../model/operation.ts";
+import { emptyPlan, type Operation, type OperationRecord, type PlanRecord } from "../model/operation.ts";
 import { violatedConstraint } from "../store/database-errors.ts";
 import type { Store } from "../store/store.ts";
+import { createShownPlans, planDifference } from "./plan-difference.ts";
 
 /** Who asks for a change, and how it is to be done. */
 export interface ChangeRequest {
@@ -45,7 +46,7 @@ export interface FrontDoor {
   findEarlier(request: ChangeRequest): Promise<Operation | undefined>;
 }
 
-export function createFrontDoor(store: Pick<Store, "operations">, hosts: Pick<HostRegistry, "link">): FrontDoor {
+export function createFrontDoor(store: Pick<Store, "operations">, hosts: Pick<HostRegistry, "requireReachable">): FrontDoor {
   const findEarlier: FrontDoor["findEarlier"] = async (request) => {
     const { requestId } = request.options;
     if (requestId === "") return undefined;
@@ -64,6 +65,23 @@ export function createFrontDoor(store: Pick<Store, "operations">, hosts: Pick<Ho
     }
   };
 
+  const shown = createShownPlans();
+
+  /** What is stored under locks may be another thing than what was planned a moment ago: the refusal says what it is now. */
+  const storePlanned = async <Planned extends PlannedChange>(
+    change: Change<Planned>,
+    planned: Planned | undefined,
+  ): Promise<OperationRecord> => {
+    try {
+      return await change.store(planned);
+    } catch (error) {
+      const isMoved = error instanceof AppError && error.reason === "PLAN_CHANGED" && error.metadata["actual"] === "";
+      if (!isMoved || planned === undefined) throw error;
+      const now = await change.plan();
+      throw planChanged(change.what, planned, now);
+    }
+  };
+
   return {
     findEarlier,
     async accept(request, change) {
@@ -71,10 +89,15 @@ export function createFrontDoor(store: Pick<Store, "operations">, hosts: Pick<Ho
       const earlier = change.earlier === undefined ? await findEarlier(request) : sameRequest(change.earlier.found, request);
       if (earlier !== undefined) return store.operations.get(earlier.id);
       const planned = options.dryRun || options.expectedPlan !== "" ? await change.plan() : undefined;
-      if (planned !== undefined) refuseOtherPlan(change.what, options.expectedPlan, planned.digest);
-      if (options.dryRun && planned !== undefined) return planned.record;
-      if (options.whenAway === "refuse") for (const host of await change.hostsNeeded()) hosts.link(host);
-      return storeOnce(request, () => change.store(planned));
+      if (planned !== undefined && options.expectedPlan !== "" && options.expectedPlan !== planned.digest)
+        throw planChanged(change.what, { digest: options.expectedPlan, plan: shown.find(options.expectedPlan) }, planned);
+      if (options.dryRun && planned !== undefined) {
+        shown.remember(planned.record.row.plan);
+        return planned.record;
+      }
+      if (options.whenAway === "refuse")
+        for (const host of new Set(await change.hostsNeeded())) await hosts.requireReachable(host);
+      return storeOnce(request, () => storePlanned(change, planned));
     },
   };
 }
@@ -89,14 +112,24 @@ export function sameRequest(earlier: Operation | undefined, request: ChangeReque
   });
 }
 
-export function refuseOtherPlan(what: string, expected: string, actual: string): void {
-  if (expected !== "" && expected !== actual) throw planChanged(what, expected, actual);
+interface AgreedPlan {
+  readonly digest: string;
+  readonly plan?: PlanRecord | undefined;
+  readonly record?: OperationRecord;
 }
 
-export function planChanged(what: string, expected: string, actual: string): AppError {
-  return new AppError("PLAN_CHANGED", `the plan for ${what} has changed`, {
-    metadata: { decky: what, expected, actual },
+/** Says what moved between the plan that was agreed to and the one of now. */
+export function planChanged(what: string, agreed: AgreedPlan, now: PlannedChange): AppError {
+  const before = agreed.plan ?? agreed.record?.row.plan ?? undefined;
+  const moved = planDifference(before, now.record.row.plan ?? emptyPlan());
+  return new AppError("PLAN_CHANGED", `the plan for ${what} has changed: ${moved.join("; ")}`, {
+    metadata: { decky: what, expected: agreed.digest, actual: now.digest, difference: moved.join("\n") },
   });
+}
+
+/** The change is about something else than the plan that was agreed to; the front door says what that is. */
+export function planMoved(what: string, expected: string): AppError {
+  return new AppError("PLAN_CHANGED", `the plan for ${what} has changed`, { metadata: { decky: what, expected, actual: "" } });
 }
 
 /** What the operation of a request has from the request. */

@@ -1,5 +1,4 @@
 import { randomInt, randomUUID } from "node:crypto";
-import { AppError } from "@decnet/common/errors/app-error";
 import type { Catalog } from "@decnet/engine/catalog/types";
 import { digestOf, formatPlan, type PlanView } from "@decnet/engine/plan/plan";
 import type { HostTarget } from "@decnet/engine/wire/decky-spec";
@@ -10,7 +9,9 @@ import type { ExpandedFleet } from "../decide/expand-fleet.ts";
 import { fleetDifference } from "../decide/fleet-difference.ts";
 import { takesPlace } from "../decide/lan-on-hosts.ts";
 import { askHosts } from "../links/ask-hosts.ts";
+import { isAway } from "../links/host-link.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
+import type { Decky, FleetSettings, StoredService } from "../model/decky.ts";
 import type { LanOnHosts } from "../model/lan.ts";
 import {
   emptyPlan,
@@ -26,7 +27,7 @@ import { diffServices } from "../model/services.ts";
 import { toTarget } from "../model/spec.ts";
 import type { Tx } from "../store/database.ts";
 import type { Store } from "../store/store.ts";
-import { type ChangeRequest, dryRunRecord, type FrontDoor, type PlannedChange, planChanged, requested } from "./accept.ts";
+import { type ChangeRequest, dryRunRecord, type FrontDoor, type PlannedChange, planMoved, requested } from "./accept.ts";
 import { type PartChange, storeParts } from "./store-parts.ts";
 
 export interface FleetRequest extends ChangeRequest {
@@ -37,6 +38,13 @@ export interface FleetRequest extends ChangeRequest {
 export interface FleetChanges {
   /** Applies a whole fleet: one operation for the request, one part for each decky that differs. */
   apply(request: FleetRequest): Promise<OperationRecord>;
+  /** What is wanted now; undefined when no fleet was ever applied. */
+  wanted(): Promise<WantedNow | undefined>;
+}
+
+export interface WantedNow {
+  readonly settings: FleetSettings;
+  readonly deckies: readonly { readonly decky: Decky; readonly services: readonly StoredService[] }[];
 }
 
 export interface FleetChangesOptions {
@@ -116,7 +124,7 @@ export function createFleetChanges(options: FleetChangesOptions): FleetChanges {
     try {
       return hosts.isReachable(host) ? await hosts.link(host).plan(target) : undefined;
     } catch (error) {
-      if (error instanceof AppError && error.reason === "HOST_UNREACHABLE" && host !== "local") return undefined;
+      if (isAway(host, error)) return undefined;
       throw error;
     }
   };
@@ -129,7 +137,7 @@ export function createFleetChanges(options: FleetChangesOptions): FleetChanges {
       const all = await difference(tx, request.fleet, lans);
       // What was agreed to is compared with what is stored, under its locks.
       if (planned !== undefined && digestOfDifference(all, catalog) !== planned.differenceDigest)
-        throw planChanged("the fleet", planned.digest, "");
+        throw planMoved("the fleet", planned.digest);
       const changes = all.filter((change) => change.action !== "keep");
       if (request.fleet !== undefined) {
         const { lan, driftPolicy, movePolicy } = request.fleet;
@@ -144,6 +152,14 @@ export function createFleetChanges(options: FleetChangesOptions): FleetChanges {
   };
 
   return {
+    wanted: () =>
+      store.transaction(async (tx) => {
+        const settings = await store.fleets.settings(tx);
+        if (settings === undefined) return undefined;
+        const deckies = (await store.deckies.ofScope(tx, "fleet")).filter((decky) => !decky.leaving);
+        const services = await store.deckies.desiredServices(tx, deckies);
+        return { settings, deckies: deckies.map((decky) => ({ decky, services: services.get(decky.id) ?? [] })) };
+      }),
     apply: (request) =>
       door.accept<PlannedFleet>(request, {
         what: "the fleet",

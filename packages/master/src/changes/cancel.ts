@@ -4,13 +4,17 @@ import type { Converger } from "../convergence/converger.ts";
 import type { Parents } from "../convergence/parents.ts";
 import { resolveCancel } from "../decide/resolve-cancel.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
-import { hasEnded, type OperationRecord } from "../model/operation.ts";
+import type { AuditTicket } from "../model/access.ts";
+import { hasEnded, type Operation, type OperationRecord } from "../model/operation.ts";
 import type { Store } from "../store/store.ts";
 
 export interface CancelRequest {
   readonly id: string;
   readonly actor: string;
   readonly reason: string;
+  /** Empty: a call that is not repeated. */
+  readonly requestId: string;
+  readonly audit?: AuditTicket | undefined;
 }
 
 export interface Cancellations {
@@ -27,17 +31,18 @@ export interface CancellationsOptions {
 }
 
 export function createCancellations({ store, board, parents, hosts, converger }: CancellationsOptions): Cancellations {
-  const cancelOne = async ({ id, ...request }: CancelRequest): Promise<void> => {
+  const cancelOne = async (id: string, { id: whole, audit, ...request }: CancelRequest): Promise<void> => {
     const { row } = await store.operations.get(id);
     const { deckyId } = row;
     if (deckyId === null || hasEnded(row)) return;
     const committed = await store.resolver.resolve({
       decky: { id: deckyId },
       decide: (situation) => resolveCancel(situation, { operationId: id, ...request, now: new Date() }),
+      ...(audit === undefined || audit.isStored ? {} : { audit: audit.entryFor(whole) }),
     });
     if (committed === undefined) return;
-    const wasRunning = committed.before.open.some((operation) => operation.id === id && operation.state === "running");
-    if (wasRunning) converger.interrupt(deckyId);
+    if (audit !== undefined) audit.isStored = true;
+    converger.interrupt(deckyId, id);
     converger.wake(deckyId);
     board.ended(committed.ended.map((ended) => ({ id: ended.id, record: undefined })));
     board.progressed([id]);
@@ -50,11 +55,23 @@ export function createCancellations({ store, board, parents, hosts, converger }:
   return {
     async cancel(request) {
       const { row, children } = await store.operations.get(request.id);
+      if (isRepeated(row, request)) return store.operations.get(request.id);
       if (hasEnded(row))
         throw new AppError("OPERATION_ENDED", `the operation has ended: ${row.state}`, { metadata: { operation: request.id } });
-      for (const id of row.deckyId === null ? children : [request.id]) await cancelOne({ ...request, id });
+      if (row.deckyId === null) await noteCancel(store, row, request);
+      for (const id of row.deckyId === null ? children : [request.id]) await cancelOne(id, request);
       await parents.idle();
       return store.operations.get(request.id);
     },
   };
+}
+
+function isRepeated({ cancelledBy }: Operation, { actor, requestId }: CancelRequest): boolean {
+  return requestId !== "" && cancelledBy?.requestId === requestId && cancelledBy.actor === actor;
+}
+
+/** An operation about many deckies ends with its parts: that it was cancelled, and by whom, is its own. */
+async function noteCancel(store: Store, row: Operation, { id, actor, reason, requestId }: CancelRequest): Promise<void> {
+  const cancelledBy = row.cancelledBy ?? { actor, reason, requestId };
+  await store.transaction((tx) => store.operations.update(tx, [id], { cancelRequested: true, cancelledBy }));
 }

@@ -8,7 +8,7 @@ import type { Host, HostPatch } from "../model/host.ts";
 import { makeOperation, type Operation, type OperationKind, type OperationRecord, type PlanRecord } from "../model/operation.ts";
 import type { Tx } from "../store/database.ts";
 import type { Store } from "../store/store.ts";
-import { type ChangeRequest, dryRunRecord, type FrontDoor, type PlannedChange, refuseOtherPlan, requested } from "./accept.ts";
+import { type ChangeRequest, dryRunRecord, type FrontDoor, type PlannedChange, planMoved, requested } from "./accept.ts";
 import { storeParts } from "./store-parts.ts";
 
 export interface HostRequest extends ChangeRequest {
@@ -68,7 +68,7 @@ export async function submitHostChange<Finished>(
     await store.hosts.find(request.name, tx);
     await store.deckies.lockHost(tx, request.name);
     const { host, changes, plan, patch, goesOn } = await prepare(tx);
-    refuseOtherPlan(`host ${request.name}`, expected, plan.digest);
+    if (expected !== "" && expected !== plan.digest) throw planMoved(`host ${request.name}`, expected);
     await store.hosts.update(tx, host.id, patch);
     const now = new Date();
     const isDone = changes.length === 0 && !goesOn;

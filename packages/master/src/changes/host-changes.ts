@@ -122,7 +122,7 @@ function decommissionOf(
     },
     async finish(tx, host) {
       if (isForgotten(host)) {
-        const ended = await forgetDeckies(tx, host.name, options);
+        const ended = await forgetDeckies(tx, host.name, isAway, options);
         const waiting = await store.deckies.toRemoveFrom(tx, host.name);
         await endHost(tx, host, isAway ? "forgotten while it was away" : "forgotten before its deckies were gone", options);
         return { kind: "forgotten", host, ended, waiting: waiting.map(({ id }) => id) };
@@ -148,11 +148,11 @@ async function endHost(tx: Tx, host: Host, message: string, { store }: HostChang
 }
 
 /** Whatever lived there is forgotten, with what was still to be done about it. Returns the operations that ended with it. */
-async function forgetDeckies(tx: Tx, name: string, { store }: HostChangesOptions): Promise<string[]> {
+async function forgetDeckies(tx: Tx, name: string, isAway: boolean, { store }: HostChangesOptions): Promise<string[]> {
   const deckies = await store.deckies.ofHost(tx, name);
   const ids = deckies.map(({ id }) => id);
   const open = (await store.operations.openOfDeckies(tx, ids)).map(({ id }) => id);
-  const message = `host ${name} was decommissioned while it was away`;
+  const message = `host ${name} was decommissioned ${isAway ? "while it was away" : "before its deckies were gone"}`;
   const error: OperationError = { reason: "HOST_UNREACHABLE", message, next: [], outputTail: [], undone: false };
   await store.operations.update(tx, open, { state: "failed", error, finishedAt: new Date() });
   const ended = await store.parents.endIn(tx, await store.operations.parentsOf(tx, open));

@@ -1,4 +1,3 @@
-import { AppError } from "@decnet/common/errors/app-error";
 import type { Catalog } from "@decnet/engine/catalog/types";
 import { formatPlan, type PlanView } from "@decnet/engine/plan/plan";
 import type { HostTarget } from "@decnet/engine/wire/decky-spec";
@@ -12,6 +11,7 @@ import {
   resolveMutation,
 } from "../decide/resolve-mutation.ts";
 import { type Situation, servicesAt } from "../decide/situation.ts";
+import { isAway } from "../links/host-link.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
 import type { AuditTicket } from "../model/access.ts";
 import { hasEnded, type Operation, type OperationRecord, toPlanRecord, unknownPlan, withWarnings } from "../model/operation.ts";
@@ -20,7 +20,7 @@ import { toTarget } from "../model/spec.ts";
 import { deckyNotFound, revisionNotFound } from "../store/deckies.ts";
 import type { SituationFound } from "../store/situations.ts";
 import type { Store } from "../store/store.ts";
-import { type ChangeRequest, dryRunRecord, type FrontDoor, type PlannedChange, planChanged, sameRequest } from "./accept.ts";
+import { type ChangeRequest, dryRunRecord, type FrontDoor, type PlannedChange, planMoved, sameRequest } from "./accept.ts";
 
 export type MutationRequest = Mutation & Pick<ChangeRequest, "audit">;
 
@@ -79,8 +79,8 @@ export function createMutations({ store, door, hosts, converger, catalog }: Muta
     try {
       return await hosts.link(host).plan(target);
     } catch (error) {
-      const mayWait = options.whenAway === "queue" && options.expectedPlan === "" && host !== "local";
-      if (mayWait && error instanceof AppError && error.reason === "HOST_UNREACHABLE") return undefined;
+      const mayWait = options.whenAway === "queue" && options.expectedPlan === "";
+      if (mayWait && isAway(host, error)) return undefined;
       throw error;
     }
   };
@@ -121,8 +121,7 @@ export function createMutations({ store, door, hosts, converger, catalog }: Muta
       if (earlier !== undefined) return { operation: earlier };
       if (found === undefined) throw deckyNotFound(mutation.scope, mutation.decky);
       const situation = situationOf(found, mutation);
-      if (planned !== undefined && !isSameBase(planned.situation, situation))
-        throw planChanged(mutation.decky, planned.digest, "");
+      if (planned !== undefined && !isSameBase(planned.situation, situation)) throw planMoved(mutation.decky, planned.digest);
       const { resolution, operation } = resolve(situation, mutation, false);
       await store.resolutions.write(tx, [{ decky: situation.decky, resolution, ...auditOf(mutation.audit, operation) }]);
       return { resolution, operation };
@@ -142,10 +141,11 @@ export function createMutations({ store, door, hosts, converger, catalog }: Muta
   return {
     async submit(mutation) {
       const found = await store.situations.load(queryOf(mutation));
+      const fresh = firstThen(found, () => store.situations.load(queryOf(mutation)));
       return door.accept<PlannedMutation>(mutation, {
         what: mutation.decky,
         earlier: { found: found.earlier },
-        plan: () => plan(situationOf(found, mutation), mutation),
+        plan: async () => plan(situationOf(await fresh(), mutation), mutation),
         async hostsNeeded() {
           const situation = situationOf(found, mutation);
           changed(situation, mutation);
@@ -158,6 +158,16 @@ export function createMutations({ store, door, hosts, converger, catalog }: Muta
         },
       });
     },
+  };
+}
+
+/** What is there at first; whoever asks again gets what is there then. */
+function firstThen<T>(first: T, again: () => Promise<T>): () => Promise<T> {
+  let isUsed = false;
+  return async () => {
+    if (isUsed) return again();
+    isUsed = true;
+    return first;
   };
 }
 

@@ -7,6 +7,7 @@ import { type AttemptEnd, resolveAttempt } from "../decide/resolve-attempt.ts";
 import { refusesToWait, resolveBegin, resolveGiveUp } from "../decide/resolve-waiting.ts";
 import { desiredServices, type Situation } from "../decide/situation.ts";
 import type { Attempt } from "../decide/undo.ts";
+import { isAway } from "../links/host-link.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
 import type { PlanRecord } from "../model/operation.ts";
 import { toTarget } from "../model/spec.ts";
@@ -20,7 +21,7 @@ export interface AttemptsOptions {
   readonly store: Store;
   readonly board: Board;
   readonly parents: Parents;
-  readonly hosts: Pick<HostRegistry, "link">;
+  readonly hosts: Pick<HostRegistry, "link" | "wantResync">;
   readonly catalog: Catalog;
   readonly log: Logger;
   readonly stopping: AbortSignal;
@@ -31,15 +32,15 @@ export interface AttemptsOptions {
 export interface Attempts {
   /** Returns whether there may be more to do at once. Throws when the host or the database is away. */
   make(situation: Situation): Promise<boolean>;
-  /** Ends the step that runs now for the decky. */
-  interrupt(deckyId: string): void;
+  /** Ends the step that runs now for the decky, when it is made for this operation; an undo of it goes on. */
+  interrupt(deckyId: string, operationId: string): void;
 }
 
 class Interrupted extends Error {}
 
 export function createAttempts(options: AttemptsOptions): Attempts {
   const { store, hosts, catalog, stopping } = options;
-  const running = new Map<string, AbortController>();
+  const running = new Map<string, { readonly open: Attempt["open"]; readonly interruption: AbortController }>();
   const context = (): DecisionContext => ({ catalog, now: new Date(), random: Math.random });
 
   /** Undefined when there is nothing to do any more. */
@@ -58,8 +59,9 @@ export function createAttempts(options: AttemptsOptions): Attempts {
   const apply = async (attempt: Attempt, progress: Progress): Promise<AttemptEnd> => {
     const { decky, services, revision, open } = attempt;
     const interruption = new AbortController();
-    running.set(decky.id, interruption);
+    running.set(decky.id, { open, interruption });
     const startedAt = performance.now();
+    let cutOffBy = "its apply ended";
     try {
       const single = open.length === 1 ? open[0] : undefined;
       const outcome = await hosts.link(decky.host).apply(toTarget(decky, services, revision, decky.leaving), {
@@ -71,17 +73,17 @@ export function createAttempts(options: AttemptsOptions): Attempts {
       options.onApplied(outcome.failure === undefined ? "applied" : "failed", performance.now() - startedAt);
       return { kind: "done", outcome };
     } catch (error) {
-      if (error instanceof AppError && error.reason === "PLAN_CHANGED") {
-        const { message, next } = error;
-        return { kind: "refused", error: { reason: "PLAN_CHANGED", message, next, outputTail: [], undone: false } };
+      cutOffBy = interruption.signal.aborted ? "cancelled" : error instanceof Error ? error.message : String(error);
+      if (error instanceof AppError && (error.reason === "PLAN_CHANGED" || error.reason === "NOT_OBSERVED")) {
+        const { reason, message, next } = error;
+        return { kind: "refused", error: { reason, message, next, outputTail: [], undone: false } };
       }
-      const isUnreachable = error instanceof AppError && error.reason === "HOST_UNREACHABLE";
-      if (interruption.signal.aborted && !stopping.aborted && !(isUnreachable && open.some(refusesToWait)))
+      if (interruption.signal.aborted && !stopping.aborted && !(isAway(decky.host, error) && open.some(refusesToWait)))
         return { kind: "interrupted" };
       throw error;
     } finally {
       running.delete(decky.id);
-      await progress.stop();
+      await progress.stop(cutOffBy);
     }
   };
 
@@ -93,6 +95,8 @@ export function createAttempts(options: AttemptsOptions): Attempts {
       steps: progress?.steps ?? [],
     });
     tellEnds(committed, situation, progress, options);
+    // Nobody looked at it since: its host says how it is.
+    if (end.kind === "interrupted") hosts.wantResync(attempt.decky.host);
     return committed?.resolution.again ?? false;
   };
 
@@ -118,6 +122,8 @@ export function createAttempts(options: AttemptsOptions): Attempts {
         return settle(situation, attempt, { kind: "interrupted" });
       const number = (situation.attempts.get(recordedOperation(open)?.id ?? "") ?? 0) + 1;
       const { appliedRevision } = decky;
+      // An earlier attempt that was cut off with its master left steps behind.
+      if (number > 1) await store.operations.cutOffSteps(open.map(({ id }) => id));
       const record = async (...of: Parameters<Store["operations"]["recordProgress"]>) => {
         await store.operations.recordProgress(...of);
         options.board.progressed(open.map(({ id }) => id));
@@ -126,7 +132,7 @@ export function createAttempts(options: AttemptsOptions): Attempts {
       try {
         return await settle(situation, attempt, await apply(attempt, progress), progress);
       } catch (error) {
-        if (error instanceof AppError && error.reason === "HOST_UNREACHABLE" && open.some(refusesToWait)) {
+        if (isAway(decky.host, error) && open.some(refusesToWait)) {
           await giveUp(situation, attempt, error, progress);
           return false;
         }
@@ -134,7 +140,11 @@ export function createAttempts(options: AttemptsOptions): Attempts {
         throw error;
       }
     },
-    interrupt: (deckyId) => running.get(deckyId)?.abort(new Interrupted("cancelled by an operator")),
+    interrupt(deckyId, operationId) {
+      const present = running.get(deckyId);
+      const isFor = present?.open.some(({ id, error }) => id === operationId && error === null);
+      if (isFor) present?.interruption.abort(new Interrupted("cancelled by an operator"));
+    },
   };
 }
 

@@ -1,13 +1,13 @@
 import { AppError } from "@decnet/common/errors/app-error";
 import type { Logger } from "@decnet/common/logging/logger";
 import { nextStep } from "../decide/next-step.ts";
-import { resolvePostponed, retryDelayMs } from "../decide/resolve-waiting.ts";
+import { resolvePostponed, resolveRetry, retryDelayMs } from "../decide/resolve-waiting.ts";
 import type { Situation } from "../decide/situation.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
 import { isStorageFault } from "../store/database-errors.ts";
 import type { Store } from "../store/store.ts";
 import type { Attempts } from "./attempts.ts";
-import { createDrivers } from "./drivers.ts";
+import { createDrivers, type Drivers } from "./drivers.ts";
 import type { Lanes, Slot } from "./lanes.ts";
 import type { Removals } from "./removals.ts";
 
@@ -41,11 +41,13 @@ export interface Converger {
   wakeHost(host: string): Promise<void>;
   /** Undefined when an apply of this decky could not begin at once. */
   reserve(situation: Situation): Reservation | undefined;
-  /** Ends the step that runs now for the decky, whose operation is undone then. */
-  interrupt(deckyId: string): void;
+  /** Ends the step that runs now for the decky, when it is this operation's; that is undone then. */
+  interrupt(deckyId: string, operationId: string): void;
   isBusy(deckyId: string): boolean;
   /** The host that is away and without which the decky does not go on, as found when it was last looked at. */
   blockedOn(deckyId: string): string | undefined;
+  /** How the last try to remove the decky from a host that it left has failed. */
+  removalTrouble(deckyId: string, host: string): { readonly message: string; readonly until: Date } | undefined;
   /** Resolves when nothing runs any more. */
   idle(): Promise<void>;
 }
@@ -93,6 +95,8 @@ export function createConverger(options: ConvergerOptions): Converger {
       case "idle":
       case "blocked":
         return false;
+      case "retry":
+        return retry(situation, next.step.at, store, drivers);
       case "remove":
         for (const host of next.step.hosts) await removals.remove(situation.decky, host);
         return true;
@@ -151,6 +155,7 @@ export function createConverger(options: ConvergerOptions): Converger {
   return {
     wake: drivers.wake,
     async wakeHost(host) {
+      removals.forgive(host);
       for (const { id } of await store.deckies.unfinished(host)) drivers.wake(id);
     },
     reserve({ decky, open }) {
@@ -169,11 +174,26 @@ export function createConverger(options: ConvergerOptions): Converger {
       return host === undefined || hosts.isReachable(host) ? undefined : host;
     },
     isBusy: drivers.isBusy,
-    idle: async () => {
-      await drivers.idle();
-      await removals.idle();
-    },
+    removalTrouble: removals.troubleWith,
+    idle: () => drivers.idle().then(removals.idle),
   };
+}
+
+/** What is wanted and is not there is applied by a repair, as soon as it may be tried again. */
+async function retry(
+  situation: Situation,
+  at: Date | null,
+  { resolver }: Pick<Store, "resolver">,
+  drivers: Pick<Drivers, "wakeLater">,
+): Promise<boolean> {
+  const { id } = situation.decky;
+  const now = new Date();
+  if (at !== null && at > now) {
+    drivers.wakeLater(id, at.getTime() - now.getTime());
+    return false;
+  }
+  await resolver.resolve({ decky: { id }, from: situation, decide: (newest) => resolveRetry(newest, { now }) });
+  return true;
 }
 
 function reservation(slot: Slot, start: (situation: Situation) => void): Reservation {

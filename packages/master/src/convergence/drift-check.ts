@@ -1,7 +1,9 @@
 import { setImmediate } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import type { Logger } from "@decnet/common/logging/logger";
+import { isRested } from "@decnet/common/runtime/repair-pace";
 import type { CheckedDecky } from "@decnet/engine/engine";
+import { isNotObserved } from "@decnet/engine/observe/not-observed";
 import { type DeckySpec, deckyKey } from "@decnet/engine/spec";
 import { isQuiet, resolveDrift } from "../decide/resolve-drift.ts";
 import type { LocalHost } from "../links/host-link.ts";
@@ -37,7 +39,7 @@ export function createDriftCheck(host: LocalHost, options: DriftCheckOptions): (
     try {
       checked = await host.check(known.filter(({ decky }) => !decky.leaving).map(({ spec }) => spec));
     } catch (error) {
-      log.warn("the host does not answer", { host: host.name, err: error });
+      log.warn(`the host ${isNotObserved(error) ? "cannot be observed" : "does not answer"}`, { host: host.name, err: error });
       await markUnknown(host.name, error, store);
       return;
     }
@@ -47,7 +49,8 @@ export function createDriftCheck(host: LocalHost, options: DriftCheckOptions): (
       if (index % batchSize === 0) await setImmediate();
       const seen = checked.deckies.get(deckyKey(decky));
       if (open.has(decky.id)) converger.wake(decky.id);
-      else if (seen !== undefined && !isAsStored(decky, seen) && !converger.isBusy(decky.id)) changed.push({ decky, seen });
+      else if (seen !== undefined && !isAsStored(decky, seen, checkedAt) && !converger.isBusy(decky.id))
+        changed.push({ decky, seen });
     }
     for (let at = 0; at < changed.length; at += batchSize)
       await Promise.all(changed.slice(at, at + batchSize).map((each) => note(each, policy, checkedAt, options)));
@@ -80,12 +83,13 @@ function rememberDeckies(host: string, { store }: DriftCheckOptions): () => Prom
   };
 }
 
-function isAsStored(decky: Decky, { judged, plan }: CheckedDecky): boolean {
+function isAsStored(decky: Decky, { judged, plan }: CheckedDecky, checkedAt: Date): boolean {
   return (
     isQuiet(plan) &&
+    !isRested(decky, checkedAt) &&
     decky.state === judged.state &&
     decky.message === judged.message &&
-    isDeepStrictEqual(decky.observed, { baseId: judged.baseId, services: judged.services })
+    (judged.state === "unknown" || isDeepStrictEqual(decky.observed, { baseId: judged.baseId, services: judged.services }))
   );
 }
 
@@ -100,7 +104,7 @@ async function note(
   { store, converger, onDrift }: DriftCheckOptions,
 ): Promise<void> {
   const resolution = resolveDrift({ decky, seen, policy, checkedAt });
-  if (!(await store.resolutions.commit({ decky, resolution }))) return;
+  if (resolution === undefined || !(await store.resolutions.commit({ decky, resolution }))) return;
   if (resolution.events.length > 0) store.events.wake();
   if (resolution.opens.length > 0) {
     onDrift("repaired");
@@ -129,7 +133,8 @@ async function reportStrays(
 }
 
 async function markUnknown(host: string, error: unknown, store: Store): Promise<void> {
-  const message = `host ${host} does not answer: ${error instanceof Error ? error.message : String(error)}`;
+  const cause = error instanceof Error ? error.message : String(error);
+  const message = isNotObserved(error) ? `host ${host}: ${cause}` : `host ${host} does not answer: ${cause}`;
   const known = await store.transaction(async (tx) => {
     const deckies = await store.deckies.markUnknown(tx, host, message);
     await store.events.append(

@@ -1,4 +1,4 @@
-import { expect, it } from "vitest";
+import { expect, it, onTestFinished, vi } from "vitest";
 import { createDrivers } from "./drivers.ts";
 
 const { signal } = new AbortController();
@@ -68,4 +68,18 @@ it("begins nothing after it was told to stop", () => {
   stopping.abort();
   drivers.wake("a");
   expect(started).toEqual([]);
+});
+
+it("wakes a key later, once, at the earliest time that was asked for", async () => {
+  vi.useFakeTimers();
+  onTestFinished(() => void vi.useRealTimers());
+  const woken: number[] = [];
+  const drivers = createDrivers(async () => woken.push(Date.now()) === 0, signal);
+  const from = Date.now();
+  for (const delayMs of [300, 100, 200]) drivers.wakeLater("a", delayMs);
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(woken.map((at) => at - from)).toEqual([100]);
+  drivers.wakeLater("a", 50);
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(woken).toHaveLength(2);
 });

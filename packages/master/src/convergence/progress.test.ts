@@ -35,14 +35,18 @@ function useProgress(more: Partial<ProgressOptions> = {}) {
 
 describe("steps", () => {
   it.each<[name: string, events: StepReport[], expected: Partial<OperationStep>]>([
-    ["that began", [started], { state: "running", startedAt: at(1), finishedAt: null }],
+    [
+      "that was cut off",
+      [started],
+      { state: "failed", outputTail: ["cut off: its apply ended; how far it got was seen afterwards"] },
+    ],
     ["that succeeded", [started, succeeded], { state: "succeeded", startedAt: at(1), finishedAt: at(2) }],
     ["that failed", [started, failed], { state: "failed", outputTail: ["no", "a line"], finishedAt: at(2) }],
     ["whose beginning was not told", [succeeded], { state: "succeeded", startedAt: at(2), finishedAt: at(2) }],
   ])("%s", async (_name, events, expected) => {
     const { progress } = useProgress();
     for (const event of events) progress.onStep(event);
-    await progress.stop();
+    await progress.stop("its apply ended");
     expect(progress.steps).toMatchObject([
       { operationId: "op-1", attempt: 2, number: 1, verb: "create", service: "ssh", ...expected },
     ]);
@@ -59,7 +63,7 @@ describe("the plan", () => {
   it("is of every operation that the apply is for, and not of one that is being undone", async () => {
     const { progress } = useProgress({ open: [op("op-1", { error }), op("op-2"), op("op-3")] });
     progress.onPlan(plan);
-    await progress.stop();
+    await progress.stop("its apply ended");
     expect([...progress.plans.keys()]).toEqual(["op-2", "op-3"]);
   });
 
@@ -68,7 +72,7 @@ describe("the plan", () => {
     const open = [op("op-1", { plan: emptyPlan({ baseRevision: 1, changes }) }), op("op-2")];
     const { progress } = useProgress({ open });
     progress.onPlan(plan);
-    await progress.stop();
+    await progress.stop("its apply ended");
     expect(progress.plans.get("op-1")).toMatchObject({ baseRevision: 1, changes, text: "1 create web-ssh (requested)" });
     expect(progress.plans.get("op-2")).toMatchObject({ baseRevision: 4, changes: [], digest: "d" });
   });
@@ -81,7 +85,7 @@ describe("what an apply wrote", () => {
     progress.onStep(started);
     await vi.advanceTimersByTimeAsync(249);
     progress.onStep(succeeded);
-    await progress.stop();
+    await progress.stop("its apply ended");
     await vi.advanceTimersByTimeAsync(1_000);
     expect(written).toEqual([]);
     expect(progress.steps).toHaveLength(1);
@@ -99,7 +103,7 @@ describe("what an apply wrote", () => {
     progress.onStep({ ...started, step: { ...step, number: 2 } });
     await vi.advanceTimersByTimeAsync(250);
     expect(written[1]?.steps.map(({ state }) => state)).toEqual(["succeeded", "running"]);
-    await progress.stop();
+    await progress.stop("its apply ended");
   });
 
   it("is complete before the end is stored", async () => {
@@ -111,7 +115,7 @@ describe("what an apply wrote", () => {
     progress.onStep(started);
     await vi.advanceTimersByTimeAsync(250);
     let isOver = false;
-    const stopped = progress.stop().then(() => {
+    const stopped = progress.stop("its apply ended").then(() => {
       isOver = true;
     });
     await vi.advanceTimersByTimeAsync(1_000);
@@ -125,13 +129,13 @@ describe("what an apply wrote", () => {
     progress.onStep(started);
     await vi.advanceTimersByTimeAsync(250);
     progress.onStep(succeeded);
-    await progress.stop();
+    await progress.stop("its apply ended");
     expect(warn).toHaveBeenCalledWith("progress was not recorded", { operation: "op-1", err: new Error("away") });
   });
 
   it("is nothing after the end: a step that comes late only is known", async () => {
     const { progress, written } = useProgress();
-    await progress.stop();
+    await progress.stop("its apply ended");
     progress.onStep(succeeded);
     await vi.advanceTimersByTimeAsync(1_000);
     expect(written).toEqual([]);

@@ -21,8 +21,11 @@ export interface ProgressOptions {
 export interface Progress {
   onPlan(plan: PlanView): void;
   onStep(event: StepReport): void;
-  /** Nothing more is written behind; resolves when what was begun is written. */
-  stop(): Promise<void>;
+  /**
+   * Nothing more is written behind; resolves when what was begun is written. A step that runs still was cut off, by what the
+   * message says.
+   */
+  stop(cutOffBy: string): Promise<void>;
   /** The plan of each operation that was planned for. */
   readonly plans: ReadonlyMap<string, PlanRecord>;
   /** Every step in its newest state. */
@@ -34,6 +37,10 @@ const behindMs = 250;
 /** The operation that the steps of an apply belong to: the one that is being undone, or the newest. */
 export function recordedOperation(open: readonly Operation[]): Operation | undefined {
   return open.find((operation) => operation.error !== null) ?? open.at(-1);
+}
+
+function cutOff(step: OperationStep, by: string, finishedAt: Date): OperationStep {
+  return { ...step, state: "failed", outputTail: [`cut off: ${by}; how far it got was seen afterwards`], finishedAt };
 }
 
 export function createProgress({ log, open, appliedRevision, attempt, record }: ProgressOptions): Progress {
@@ -86,9 +93,10 @@ export function createProgress({ log, open, appliedRevision, attempt, record }: 
       });
       changed();
     },
-    async stop() {
+    async stop(cutOffBy) {
       isOver = true;
       clearTimeout(timer);
+      for (const [number, step] of steps) if (step.state === "running") steps.set(number, cutOff(step, cutOffBy, new Date()));
       await writing;
     },
   };

@@ -1,5 +1,6 @@
 import { AppError } from "@decnet/common/errors/app-error";
 import type { Logger } from "@decnet/common/logging/logger";
+import { backoffMs } from "@decnet/common/runtime/backoff";
 import { resolution } from "../decide/resolution.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
 import type { Decky } from "../model/decky.ts";
@@ -20,9 +21,21 @@ export interface Removals {
    * after a while.
    */
   removeAside(decky: RemovedDecky, host: string, again: (delayMs: number) => void): void;
+  /** How the last try of a removal failed; undefined when it did not, or there was none. */
+  troubleWith(deckyId: string, host: string): Readonly<Trouble> | undefined;
+  /** The host is back: what failed there may be tried again at once. */
+  forgive(host: string): void;
   /** Resolves when no removal of the decky from this host is under way. */
   settled(deckyId: string, host: string): Promise<void>;
   idle(): Promise<void>;
+}
+
+interface Trouble {
+  readonly host: string;
+  readonly message: string;
+  readonly failures: number;
+  /** It is not tried again before. */
+  until: Date;
 }
 
 export interface RemovalsOptions {
@@ -35,11 +48,12 @@ export interface RemovalsOptions {
 
 const deadlineMs = 120_000;
 /** Until a host is asked again. */
-const againMs = 5_000;
+const againBackoff = { baseMs: 2_500, maxMs: 120_000 };
 const nothing = () => undefined;
 
 export function createRemovals({ store, hosts, lanes, log, stopping }: RemovalsOptions): Removals {
   const running = new Map<string, Promise<void>>();
+  const troubles = new Map<string, Trouble>();
 
   const removeNow = async ({ id, scope, name }: RemovedDecky, host: string): Promise<void> => {
     const slot = await lanes.enter(host, stopping);
@@ -65,7 +79,17 @@ export function createRemovals({ store, hosts, lanes, log, stopping }: RemovalsO
     const key = `${decky.id}@${host}`;
     const present = running.get(key);
     if (present !== undefined) return present;
-    const work = removeNow(decky, host).finally(() => running.delete(key));
+    const work = removeNow(decky, host)
+      .then(
+        () => void troubles.delete(key),
+        (error: unknown) => {
+          const failures = (troubles.get(key)?.failures ?? 0) + 1;
+          const until = new Date(Date.now() + backoffMs(failures, againBackoff, Math.random));
+          troubles.set(key, { host, message: error instanceof Error ? error.message : String(error), failures, until });
+          throw error;
+        },
+      )
+      .finally(() => running.delete(key));
     running.set(key, work);
     return work;
   };
@@ -73,15 +97,22 @@ export function createRemovals({ store, hosts, lanes, log, stopping }: RemovalsO
   return {
     remove,
     removeAside(decky, host, again) {
-      if (running.has(`${decky.id}@${host}`)) return;
+      const key = `${decky.id}@${host}`;
+      if (running.has(key)) return;
+      const left = (troubles.get(key)?.until.getTime() ?? 0) - Date.now();
+      if (left > 0) return again(left);
       remove(decky, host).then(
         () => again(0),
         (error: unknown) => {
           if (stopping.aborted) return;
           log.warn("a decky could not be removed from where it was", { decky: decky.name, host, err: error });
-          again(againMs);
+          again((troubles.get(key)?.until.getTime() ?? 0) - Date.now());
         },
       );
+    },
+    troubleWith: (deckyId, host) => troubles.get(`${deckyId}@${host}`),
+    forgive(host) {
+      for (const trouble of troubles.values()) if (trouble.host === host) trouble.until = new Date(0);
     },
     settled: async (deckyId, host) => running.get(`${deckyId}@${host}`)?.catch(nothing),
     idle: async () => void (await Promise.allSettled(running.values())),

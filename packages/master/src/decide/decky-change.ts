@@ -89,6 +89,8 @@ export function decideDeckyPart(
     ...(action === "move" ? moveWith(decky, change.host, open) : {}),
     repairPaused: false,
     retryAt: null,
+    retryCause: "",
+    failures: 0,
   };
   // What is still to be done about the decky goes along.
   const operations =

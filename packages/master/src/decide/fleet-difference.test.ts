@@ -21,7 +21,17 @@ const identity = {
 };
 
 function stored(name: string, ip: string, more: Partial<Decky> = {}): Decky {
-  const known: Partial<Decky> = { id: name, scope: "fleet", name, host: "local", lan, ip, mac: `mac of ${name}`, leaving: false };
+  const known: Partial<Decky> = {
+    id: name,
+    scope: "fleet",
+    name,
+    host: "local",
+    lan,
+    ip,
+    mac: `mac of ${name}`,
+    leaving: false,
+    retryAt: null,
+  };
   return { ...known, identity, ...more } as Decky;
 }
 
@@ -128,6 +138,18 @@ describe("what becomes of each decky", () => {
       ["teardown db on local 10.0.0.3 [ssh]", "keep web on local 10.0.0.2 [ssh]"],
     ],
     ["no longer wanted, and on its way out", present([{ ...web, leaving: true }]), fleetOf([]), []],
+    [
+      "no longer wanted, and its teardown failed: once more",
+      present([{ ...web, leaving: true, retryAt: now }]),
+      undefined,
+      ["teardown web on local 10.0.0.2 [ssh]"],
+    ],
+    [
+      "its teardown failed, and it is wanted after all",
+      present([{ ...web, leaving: true, retryAt: now }]),
+      fleetOf([wanted("web")]),
+      ["change web on local 10.0.0.2 [ssh]"],
+    ],
     [
       "no fleet is wanted",
       present([web, db]),

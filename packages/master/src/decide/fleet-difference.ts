@@ -3,7 +3,7 @@ import { secretKeys } from "@decnet/engine/catalog/effective";
 import type { Catalog } from "@decnet/engine/catalog/types";
 import { findDistro } from "@decnet/engine/tables/distros";
 import { makeHostname } from "@decnet/engine/tables/hostnames";
-import type { Decky, Identity, StoredService } from "../model/decky.ts";
+import { type Decky, type Identity, isStuckLeaving, type StoredService } from "../model/decky.ts";
 import type { LanOnHosts } from "../model/lan.ts";
 import { sameServices } from "../model/services.ts";
 import { makeFreeMac } from "./addresses.ts";
@@ -47,7 +47,7 @@ export function fleetDifference(
   }
   const servicesOf = ({ id }: Decky) => services.get(id) ?? [];
   const wantedNames = new Set(wanted.map((decky) => decky.name));
-  const leaving = deckies.filter((decky) => !wantedNames.has(decky.name) && !decky.leaving);
+  const leaving = deckies.filter((decky) => !wantedNames.has(decky.name) && (!decky.leaving || isStuckLeaving(decky)));
   const changes = [
     ...leaving.map((decky) => unchanged(decky, "teardown", servicesOf(decky))),
     ...(fleet === undefined ? [] : wantedChanges(present, fleet, wantedNames, context)),
@@ -82,7 +82,7 @@ function wantedChanges(
   for (const decky of deckies) if (wantedNames.has(decky.name)) count(decky.host);
   return fleet.deckies.map((wanted) => {
     const decky = byName.get(wanted.name);
-    if (decky?.leaving)
+    if (decky?.leaving && !isStuckLeaving(decky))
       throw new AppError("DECKY_LEAVING", `${decky.name} is being torn down`, { metadata: { decky: decky.name } });
     const placement: Placement = wanted.placement ??
       (decky === undefined ? fleet.defaultPlacement : undefined) ?? { kind: "host", name: decky?.host ?? "local" };
@@ -137,6 +137,8 @@ function deploy(
     lastOperation: null,
     failures: 0,
     retryAt: null,
+    retryCause: "",
+    appliedIdentity: null,
     createdAt: now,
     version: 1,
   };
@@ -173,7 +175,9 @@ function change(
     identity.hostname !== decky.identity.hostname ||
     identity.osFamily !== decky.identity.osFamily ||
     identity.baseImage !== decky.identity.baseImage;
-  const action = host !== decky.host ? "move" : needsBase ? "redeploy" : sameServices(before, services) ? "keep" : "change";
+  // One whose teardown failed is made whole again.
+  const isKept = !decky.leaving && sameServices(before, services);
+  const action = host !== decky.host ? "move" : needsBase ? "redeploy" : isKept ? "keep" : "change";
   return { action, decky, host, identity, ip, before, services };
 }
 

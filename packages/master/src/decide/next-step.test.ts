@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import type { Decky, MovePolicy } from "../model/decky.ts";
 import { makeOperation, type Operation } from "../model/operation.ts";
-import { type Next, nextStep } from "./next-step.ts";
+import { type Next, type NextStep, nextStep } from "./next-step.ts";
 
 const add = makeOperation({ kind: "add_service", actor: "ann" });
 const cancelled: Operation = { ...add, cancelRequested: true };
@@ -15,28 +15,47 @@ interface Given {
   readonly policy?: MovePolicy;
   readonly isRendered?: boolean;
   readonly leaving?: boolean;
+  readonly retryAt?: Date;
+  readonly more?: Partial<Decky>;
   readonly away?: readonly string[];
 }
 
-function next({ open = [add], removals = [], policy = "remove_first", isRendered = true, leaving = false, away = [] }: Given) {
-  const decky = { host: "edge-1", pendingRemovals: removals, renderedRevision: isRendered ? 1 : 0, leaving } as Decky;
+function next({ open = [add], removals = [], policy = "remove_first", isRendered = true, leaving = false, ...given }: Given) {
+  const { away = [], retryAt: at = null, more } = given;
+  const wanted: Partial<Decky> = { desiredRevision: 2, appliedRevision: 2, repairPaused: false, retryAt: at };
+  const place = { host: "edge-1", pendingRemovals: removals, renderedRevision: isRendered ? 1 : 0, leaving };
+  const decky = { ...place, ...wanted, ...more } as Decky;
   const situation = { decky, open, movePolicy: policy, revisions: new Map(), attempts: new Map() };
   return tell(nextStep(situation, (host) => !away.includes(host)));
 }
 
 /** The step, then the removals beside it. */
 function tell({ step, removals }: Next): string {
-  const main =
-    step.kind === "blocked" ? `blocked on ${step.host}` : step.kind === "remove" ? `remove from ${step.hosts}` : step.kind;
+  const main = mainOf(step);
   return removals.length === 0 ? main : `${main}, meanwhile remove from ${removals}`;
 }
 
+function mainOf(step: NextStep): string {
+  if (step.kind === "blocked") return `blocked on ${step.host}`;
+  if (step.kind === "retry") return step.at === null ? "retry now" : `retry at ${step.at.toISOString().slice(11, 16)}`;
+  return step.kind === "remove" ? `remove from ${step.hosts}` : step.kind;
+}
+
+const retryAt = new Date("2026-01-01T12:00:00Z");
 const moved = { removals: ["edge-2", "edge-3"], isRendered: false };
 
 it.each<[name: string, given: Given, text: string]>([
   ["nothing is open", { open: [] }, "idle"],
   ["nothing is open, and it runs at its new place", { open: [], removals: ["edge-2"] }, "idle, meanwhile remove from edge-2"],
-  ["nothing is open, and it does not run yet", { open: [], removals: ["edge-2"], isRendered: false }, "idle"],
+  ["nothing is open, and it does not run yet", { open: [], removals: ["edge-2"], isRendered: false }, "retry now"],
+  ["nothing is open, and its teardown failed", { open: [], leaving: true, retryAt }, "retry at 12:00"],
+  [
+    "nothing is open, its teardown failed, and its host is away",
+    { open: [], leaving: true, away: ["edge-1"] },
+    "blocked on edge-1",
+  ],
+  ["nothing is open, and what is wanted was never seen", { open: [], more: { appliedRevision: 1 } }, "retry now"],
+  ["nothing is open, and a failure is kept", { open: [], more: { appliedRevision: 1, repairPaused: true } }, "idle"],
   ["nothing is open, and the old host is away", { open: [], removals: ["edge-2"], away: ["edge-2"] }, "idle"],
   ["a change is open", {}, "apply"],
   ["its host is away", { away: ["edge-1"] }, "blocked on edge-1"],

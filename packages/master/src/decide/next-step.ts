@@ -1,3 +1,4 @@
+import { isUnapplied } from "../model/decky.ts";
 import type { Situation } from "./situation.ts";
 
 /** What a decky needs next. Pure: the hosts that can be reached are given. */
@@ -6,6 +7,8 @@ export type NextStep =
   | { readonly kind: "idle" }
   /** Nothing goes on before this host is back: its connection wakes the decky. */
   | { readonly kind: "blocked"; readonly host: string }
+  /** Nobody changes it, and what is wanted is not there: it is tried again, not before this time. Null: now. */
+  | { readonly kind: "retry"; readonly at: Date | null }
   /** The decky is to be removed from hosts before anything else. */
   | { readonly kind: "remove"; readonly hosts: readonly string[] }
   | { readonly kind: "apply" };
@@ -25,7 +28,7 @@ export function nextStep({ decky, open, movePolicy }: Situation, isReachable: (h
   const { pendingRemovals } = decky;
   const reachable = pendingRemovals.filter(isReachable);
   const removals = decky.renderedRevision === 0 ? [] : reachable;
-  if (open.length === 0) return { step: { kind: "idle" }, removals };
+  if (open.length === 0 && (!isUnapplied(decky) || decky.repairPaused)) return { step: { kind: "idle" }, removals };
   const isFirst = movePolicy === "remove_first";
   const missing = !isReachable(decky.host)
     ? decky.host
@@ -33,6 +36,7 @@ export function nextStep({ decky, open, movePolicy }: Situation, isReachable: (h
       ? pendingRemovals.find((host) => !isReachable(host))
       : undefined;
   if (missing !== undefined) return { step: { kind: "blocked", host: missing }, removals };
+  if (open.length === 0) return { step: { kind: "retry", at: decky.retryAt }, removals };
   const isCancelled = open.some((operation) => operation.cancelRequested && operation.error === null);
   if (!isCancelled && (isFirst || decky.leaving) && reachable.length > 0)
     return { step: { kind: "remove", hosts: reachable }, removals: [] };

@@ -1,5 +1,5 @@
 import type { HostOutcome } from "@decnet/engine/wire/outcome";
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import type { Decky, StoredService } from "../model/decky.ts";
 import { makeOperation, type NewOperation, type Operation } from "../model/operation.ts";
 import { formatResolution } from "./format-resolution.ts";
@@ -36,6 +36,8 @@ const web: Decky = {
   lastOperation: null,
   failures: 0,
   retryAt: null,
+  retryCause: "",
+  appliedIdentity: null,
   createdAt: now,
   version: 1,
 };
@@ -82,9 +84,9 @@ const keep = { onFailure: "keep" } as const;
 const error = { reason: "APPLY_FAILED", message: "first", next: [], outputTail: [], undone: false } as const;
 const undoing = { error } as const;
 
-function outcome(failure: HostOutcome["failure"], state: "running" | "degraded" = "running"): AttemptEnd {
+function outcome(failure: HostOutcome["failure"], state: "running" | "degraded" = "running", message = ""): AttemptEnd {
   const plan = { steps: [], untouched: [], risks: [], digest: "" };
-  const judged = { state, message: "", baseId: "b", services: [] };
+  const judged = { state, message, baseId: "b", services: [] };
   return { kind: "done", outcome: { plan, receipt: { containers: [], othersUnchanged: true }, judged, failure } };
 }
 const applied = outcome(undefined);
@@ -202,6 +204,34 @@ const appliedRows: readonly Row[] = [
     "op-1 succeeded · applied r2, rendered r2, state running · again",
   ],
   [
+    "a repair does not help",
+    { revisions: ["ssh"], open: [op(1, "repair", 1)] },
+    outcome(undefined, "degraded"),
+    "op-1 failed APPLY_FAILED · state degraded, failures 1",
+  ],
+  [
+    "a repair of drift helps: the next one is not made at once",
+    { decky: { failures: 1 }, revisions: ["ssh"], open: [op(1, "repair", 1, "", { actor: "drift" })] },
+    applied,
+    "op-1 succeeded · state running, failures 2",
+  ],
+  [
+    "what was tried again succeeds",
+    { decky: { failures: 3 }, revisions: ["ssh", "ssh"], open: [op(1, "repair", 2, "", { actor: "retry" })] },
+    applied,
+    "op-1 succeeded · applied r2, rendered r2, state running, failures 0",
+  ],
+  [
+    "a change that came while the apply ran was cancelled: all is there",
+    {
+      revisions: ["ssh", "ssh redis", "ssh redis http", "ssh redis"],
+      open: [op(1, "add_service", 2, "redis")],
+      began: { desiredRevision: 2 },
+    },
+    applied,
+    "op-1 succeeded · applied r4, rendered r2, state running",
+  ],
+  [
     "a decky is torn down",
     { decky: { leaving: true }, revisions: ["ssh", "ssh"], open: [op(1, "teardown_decky", 2)] },
     applied,
@@ -282,7 +312,7 @@ const undoRows: Readonly<Record<Undo["kind"], readonly Row[]>> = {
       "a first deploy is interrupted",
       { ...firstDeploy, open: [op(1, "deploy_decky", 1, "", cancelled)] },
       interrupted,
-      "r2: undo of op-1 [ssh] · op-1 undoing APPLY_FAILED · desired r2, leaving true · again",
+      "r2: undo of op-1 [ssh] · op-1 undoing OPERATION_CANCELLED · desired r2, leaving true · again",
     ],
     [
       "a decky was moved before its first deploy, which fails",
@@ -301,7 +331,7 @@ const undoRows: Readonly<Record<Undo["kind"], readonly Row[]>> = {
       "a teardown is interrupted",
       { decky: { leaving: true }, revisions: ["ssh", "ssh"], open: [op(1, "teardown_decky", 2, "", cancelled)] },
       interrupted,
-      "r3: undo of op-1 [ssh] · op-1 undoing APPLY_FAILED · desired r3, leaving false · again",
+      "r3: undo of op-1 [ssh] · op-1 undoing OPERATION_CANCELLED · desired r3, leaving false · again",
     ],
   ],
   back: [
@@ -321,7 +351,7 @@ const undoRows: Readonly<Record<Undo["kind"], readonly Row[]>> = {
       "a move is interrupted",
       { decky: away, revisions: ["ssh", "ssh"], open: [op(1, "move_decky", 2, "", cancelled)] },
       interrupted,
-      "r3: undo of op-1 [ssh] · op-1 undoing APPLY_FAILED · desired r3, host edge-1, removals [edge-2] · again",
+      "r3: undo of op-1 [ssh] · op-1 undoing OPERATION_CANCELLED · desired r3, host edge-1, removals [edge-2] · again",
     ],
     [
       "a move fails while another change waits, which goes along",
@@ -359,7 +389,7 @@ const undoRows: Readonly<Record<Undo["kind"], readonly Row[]>> = {
       "a service change is interrupted",
       { revisions: ["ssh", "ssh redis"], open: [op(1, "add_service", 2, "redis", cancelled)] },
       interrupted,
-      "r3: undo of op-1 [ssh] · op-1 undoing APPLY_FAILED · desired r3 · again",
+      "r3: undo of op-1 [ssh] · op-1 undoing OPERATION_CANCELLED · desired r3 · again",
     ],
     [
       "one of several waiting changes is interrupted: the others go on",
@@ -368,7 +398,7 @@ const undoRows: Readonly<Record<Undo["kind"], readonly Row[]>> = {
         open: [op(1, "add_service", 2, "redis", cancelled), op(2, "add_service", 3, "http")],
       },
       interrupted,
-      "r4: undo of op-1 [ssh http] · op-1 undoing APPLY_FAILED · desired r4 · again",
+      "r4: undo of op-1 [ssh http] · op-1 undoing OPERATION_CANCELLED · desired r4 · again",
     ],
     [
       "one of several waiting changes fails: the others go on",
@@ -393,6 +423,12 @@ const undoRows: Readonly<Record<Undo["kind"], readonly Row[]>> = {
       { revisions: ["ssh=1 redis=1", "ssh=2 redis=2"], open: [op(1, "change_decky", 2)] },
       failed("redis"),
       "r3: undo of op-1 [ssh=2 redis=1] · op-1 undoing APPLY_FAILED · desired r3 · again",
+    ],
+    [
+      "a service that nobody asked for fails: what was asked for is taken back",
+      { revisions: ["ssh", "ssh redis"], open: [op(1, "add_service", 2, "redis")] },
+      failed("ssh"),
+      "r3: undo of op-1 [ssh] · op-1 undoing APPLY_FAILED · desired r3 · again",
     ],
     [
       "a change fails while a later one of another service waits",
@@ -424,7 +460,7 @@ const undoRows: Readonly<Record<Undo["kind"], readonly Row[]>> = {
         began: { desiredRevision: 2, leaving: false },
       },
       interrupted,
-      "r4: undo of op-1 [ssh] · op-1 undoing APPLY_FAILED · desired r4 · again",
+      "r4: undo of op-1 [ssh] · op-1 undoing OPERATION_CANCELLED · desired r4 · again",
     ],
     [
       "a first deploy fails while a teardown waits, which goes on",
@@ -504,7 +540,7 @@ const undoRows: Readonly<Record<Undo["kind"], readonly Row[]>> = {
       "a change that keeps failures is interrupted",
       { revisions: ["ssh", "ssh redis"], open: [op(1, "add_service", 2, "redis", { ...keep, ...cancelled })] },
       interrupted,
-      'op-1 cancelled APPLY_FAILED · state failed, message "cancelled", repair paused true, failures 1 · again',
+      'op-1 cancelled OPERATION_CANCELLED · state unknown, message "cancelled", repair paused true, failures 1 · again',
     ],
   ],
   undo_failed: [
@@ -558,7 +594,7 @@ const undoRows: Readonly<Record<Undo["kind"], readonly Row[]>> = {
       "a change is interrupted that has nothing to revert",
       { revisions: ["ssh", "ssh"], open: [op(1, "restore_revision", 2, "", cancelled)] },
       interrupted,
-      'op-1 cancelled APPLY_FAILED · state failed, message "cancelled", failures 1 · again',
+      'op-1 cancelled OPERATION_CANCELLED · state unknown, message "cancelled", failures 1 · again',
     ],
     [
       "a failed service was changed again meanwhile: the later change goes on",
@@ -582,10 +618,16 @@ const undoRows: Readonly<Record<Undo["kind"], readonly Row[]>> = {
       'op-1 failed APPLY_FAILED · state degraded, message "on edge-2: no", failures 1 · again',
     ],
     [
-      "a service that nobody asked for fails: it runs as it ran, and the others wait for the repair",
-      { revisions: ["ssh", "ssh redis"], open: [op(1, "add_service", 2, "redis")] },
-      failed("ssh"),
+      "a repair of what is wanted and was never seen fails: it is wanted still",
+      { revisions: ["ssh", "ssh redis"], open: [op(1, "repair", 2)] },
+      failed("redis"),
       'op-1 failed APPLY_FAILED · state degraded, message "no", failures 1 · again',
+    ],
+    [
+      "a teardown is tried again and fails again",
+      { decky: { leaving: true, failures: 1 }, revisions: ["ssh redis", "ssh"], open: [op(1, "repair", 2)] },
+      failed("ssh"),
+      'op-1 failed APPLY_FAILED · state degraded, message "no", failures 2 · again',
     ],
   ],
 };
@@ -628,6 +670,39 @@ it.each([
   expect(resolve(given, failed()).decky).toMatchObject({ patch: { retryAt: new Date(now.getTime() + delayMs) } });
 });
 
+describe("a redeploy that fails", () => {
+  const before = { identity: web.identity, ip: web.ip };
+  const after = { identity: { ...web.identity, hostname: "other" }, ip: "10.0.0.9" };
+  const given = { decky: { ...after, appliedIdentity: before }, revisions: ["ssh", "ssh"], open: [op(1, "change_decky", 2)] };
+  const patchOf = ({ decky }: Resolution) => (decky.kind === "patch" ? decky.patch : {});
+
+  it.each([
+    ["at its base", failed()],
+    ["at a service", failed("ssh")],
+  ])("%s is the machine again that it was", (_name, end) => {
+    const resolution = resolve(given, end);
+    expect(resolution.why).toBe("reverted");
+    expect(patchOf(resolution)).toMatchObject(before);
+  });
+
+  it("stays the new one when its failure is kept, and when it is another one by now", () => {
+    expect(patchOf(resolve({ ...given, open: [op(1, "change_decky", 2, "", keep)] }, failed()))).not.toHaveProperty("identity");
+    expect(patchOf(resolve({ ...given, began: { ip: "10.0.0.7" } }, failed()))).not.toHaveProperty("identity");
+  });
+
+  it("goes back to what was seen last, which every apply says", () => {
+    expect(patchOf(resolve(given, applied))).toMatchObject({ appliedIdentity: after });
+  });
+});
+
+it("a repair that did not help says what is seen after it, and when it may be tried again", () => {
+  const end = outcome(undefined, "degraded", "ssh: exited with code 1");
+  const { operations, decky } = resolve({ revisions: ["ssh"], open: [op(1, "repair", 1)] }, end);
+  expect(operations[0]?.patch.error?.message).toBe("the repair did not help: ssh: exited with code 1");
+  const retryCause = "the repair did not help: ssh: exited with code 1";
+  expect(decky).toMatchObject({ patch: { retryCause, retryAt: new Date(now.getTime() + 5_000) } });
+});
+
 it("a failure says what to call next, and where a move failed", () => {
   const given = { decky: away, revisions: ["ssh", "ssh"], open: [op(1, "move_decky", 2)] };
   expect(resolve(given, failed()).operations[0]?.patch.error).toEqual({
@@ -656,4 +731,20 @@ it("ends and a changed state are told, in this order, and nothing is told of an 
   const topics = (end: AttemptEnd) => resolve(given, end).events.map(({ topic }) => topic);
   expect(topics(applied)).toEqual(["decky.web.service_added", "decky.web.lifecycle", "decky.web.state"]);
   expect(topics(failed("redis"))).toEqual([]);
+});
+
+it("a change whose image could not be had says so", () => {
+  const step = { number: 1, verb: "prepare-image", target: "debian:12", cause: "", service: "redis" };
+  const end = outcome({ step, reason: "IMAGE_UNAVAILABLE", message: "no such image", outputTail: [] });
+  const given = { revisions: ["ssh", "ssh redis"], open: [op(1, "add_service", 2, "redis")] };
+  expect(resolve(given, end).operations[0]?.patch.error).toMatchObject({ reason: "IMAGE_UNAVAILABLE", message: "no such image" });
+});
+
+it("the undo of a change that was cancelled is of whoever cancelled it, with the reason", () => {
+  const cancelledBy = { actor: "bob", reason: "wrong decky", requestId: "" };
+  const given = { revisions: ["ssh", "ssh redis"], open: [op(1, "add_service", 2, "redis", { ...cancelled, cancelledBy })] };
+  const undo = resolve(given, { kind: "interrupted" });
+  expect(undo.revision).toMatchObject({ actor: "bob", reason: "cancel of op-1: wrong decky", operationId: "op-1" });
+  const own = resolve({ ...given, open: [op(1, "add_service", 2, "redis")] }, failed("redis"));
+  expect(own.revision).toMatchObject({ actor: "ann", reason: "undo of op-1" });
 });

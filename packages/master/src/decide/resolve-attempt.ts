@@ -1,11 +1,14 @@
-import { backoffMs } from "@decnet/common/runtime/backoff";
+import { isDeepStrictEqual } from "node:util";
+import { paceAfter } from "@decnet/common/runtime/repair-pace";
 import type { HostOutcome } from "@decnet/engine/wire/outcome";
-import type { DeckyPatch } from "../model/decky.ts";
+import type { Decky, DeckyPatch } from "../model/decky.ts";
 import { operationEvents, stateEvent } from "../model/events.ts";
 import type { Operation, OperationError, OperationPatch } from "../model/operation.ts";
+import { sameServices } from "../model/services.ts";
 import type { DecisionContext } from "./context.ts";
 import { culpritsOf, endOf } from "./outcome.ts";
 import { type OperationChange, type Resolution, resolution } from "./resolution.ts";
+import { reasonOfCancel } from "./resolve-cancel.ts";
 import { desiredServices, type Situation, servicesAt } from "./situation.ts";
 import { type Attempt, decideUndo, type Undo } from "./undo.ts";
 
@@ -15,8 +18,6 @@ export type AttemptEnd =
   | { readonly kind: "refused"; readonly error: OperationError }
   | { readonly kind: "interrupted" };
 
-const failureBackoff = { baseMs: 5_000, maxMs: 300_000 };
-
 /** What an ended apply means for the decky and for the operations that it was made for. Pure. */
 export function resolveAttempt(situation: Situation, attempt: Attempt, end: AttemptEnd, context: DecisionContext): Resolution {
   if (end.kind === "done" && end.outcome.failure === undefined) return resolveApplied(situation, attempt, end.outcome, context);
@@ -24,15 +25,19 @@ export function resolveAttempt(situation: Situation, attempt: Attempt, end: Atte
 }
 
 /** The attempt is what was seen running: operations up to it have ended. */
-function resolveApplied(situation: Situation, attempt: Attempt, outcome: HostOutcome, { now }: DecisionContext): Resolution {
+function resolveApplied(situation: Situation, attempt: Attempt, outcome: HostOutcome, context: DecisionContext): Resolution {
   const { decky, open } = situation;
+  const { now, catalog } = context;
   const covered = open.filter((operation) => operation.revision <= attempt.revision);
   const operations = covered.map((operation): OperationChange => {
-    const error = operation.error === null ? null : { ...operation.error, undone: operation.onFailure === "undo" };
-    const patch = { state: endState(situation, attempt, operation), error, receipt: outcome.receipt, finishedAt: now };
-    return { operation, patch };
+    const unhelped = operation.kind === "repair" && operation.error === null ? unhelpedBy(attempt, outcome) : undefined;
+    const error = unhelped ?? (operation.error === null ? null : { ...operation.error, undone: operation.onFailure === "undo" });
+    const state = unhelped === undefined ? endState(situation, attempt, operation) : "failed";
+    return { operation, patch: { state, error, receipt: outcome.receipt, finishedAt: now } };
   });
-  const ends = operations.flatMap(({ operation, patch }) => operationEvents({ ...operation, ...patch }, attempt.services));
+  const ends = operations.flatMap(({ operation, patch }) =>
+    operationEvents({ ...operation, ...patch }, attempt.services, catalog),
+  );
   // After a move, the next round removes the decky from where it was.
   const again = covered.length < open.length || decky.pendingRemovals.length > 0;
   if (decky.leaving && attempt.decky.leaving)
@@ -44,31 +49,62 @@ function resolveApplied(situation: Situation, attempt: Attempt, outcome: HostOut
     });
   // It is to be somewhere else by now, or is wanted again after all.
   if (decky.host !== attempt.decky.host || attempt.decky.leaving) {
-    const seen = attempt.decky.leaving ? {} : { appliedRevision: attempt.revision, lastHost: attempt.decky.host };
+    const seen = attempt.decky.leaving ? {} : { appliedRevision: attempt.revision, ...seenAs(attempt) };
     const patch: DeckyPatch = { ...seen, renderedRevision: 0, state: "changing" };
-    return resolution("applied where it no longer belongs", { decky: { kind: "patch", patch }, operations, events: ends, again });
+    const decision = { decky: { kind: "patch", patch }, operations, events: ends, again: true } as const;
+    return resolution("applied where it no longer belongs", decision);
   }
   const { judged } = outcome;
   const message = judged?.message ?? "";
-  const state = decky.desiredRevision === attempt.revision ? (judged?.state ?? "pending") : "changing";
+  const isAll = decky.desiredRevision === attempt.revision || isAllThere(situation, attempt, covered);
+  const state = isAll ? (judged?.state ?? "pending") : "changing";
   const patch: DeckyPatch = {
-    appliedRevision: attempt.revision,
+    appliedRevision: isAll ? decky.desiredRevision : attempt.revision,
     renderedRevision: attempt.revision,
-    lastHost: decky.host,
+    ...seenAs(attempt),
     state,
     message,
     observed: judged === undefined ? null : { baseId: judged.baseId, services: judged.services },
     observedAt: now,
-    failures: 0,
-    retryAt: null,
+    ...paceOf(decky, operations, context),
     repairPaused: false,
   };
   return resolution("applied", {
     decky: { kind: "patch", patch },
     operations,
     events: [...ends, ...stateEvent(decky, state, message)],
-    again,
+    again: again || !isAll,
   });
+}
+
+/** A repair is known by what is seen afterwards. */
+function unhelpedBy(attempt: Attempt, { judged }: HostOutcome): OperationError | undefined {
+  if (judged === undefined || judged.state === "running") return undefined;
+  const message = `the repair did not help: ${judged.message}`;
+  return { reason: "APPLY_FAILED", message, next: nextOf(attempt), outputTail: [], undone: false };
+}
+
+/** When it may be repaired again, after what these operations came to. */
+function paceOf(decky: Decky, ends: readonly OperationChange[], { now, random }: DecisionContext): DeckyPatch {
+  const repairs = ends.filter(({ operation }) => operation.kind === "repair");
+  const unhelped = repairs.find(({ operation, patch }) => patch.state === "failed" && operation.error === null);
+  if (unhelped !== undefined) return { ...paceAfter(decky, false, now, random), retryCause: unhelped.patch.error?.message ?? "" };
+  const isDrift = repairs.length > 0 && ends.every(({ operation }) => operation.actor === "drift");
+  return isDrift ? { ...paceAfter(decky, true, now, random), retryCause: "" } : { failures: 0, retryAt: null, retryCause: "" };
+}
+
+function seenAs({ decky: { identity, ip, host } }: Attempt): DeckyPatch {
+  return { lastHost: host, appliedIdentity: { identity, ip } };
+}
+
+/** A later revision that is the same again, and that nobody waits for: what was changed in between was cancelled. */
+function isAllThere(situation: Situation, attempt: Attempt, covered: readonly Operation[]): boolean {
+  const { identity, ip } = attempt.decky;
+  return (
+    covered.length === situation.open.length &&
+    sameServices(desiredServices(situation), attempt.services) &&
+    isDeepStrictEqual({ identity, ip }, { identity: situation.decky.identity, ip: situation.decky.ip })
+  );
 }
 
 function endState(
@@ -93,9 +129,10 @@ function resolveFailed(situation: Situation, attempt: Attempt, end: AttemptEnd, 
   const slug = outcome?.failure?.step.service ?? "";
   const isInterrupted = end.kind === "interrupted";
   const culprits = isInterrupted
-    ? open.filter((operation) => operation.cancelRequested)
+    ? open.filter((operation) => operation.cancelRequested && operation.error === null)
     : culpritsOf(open, attempt.revision, slug);
-  const slugs = slug !== "" ? [slug] : isInterrupted ? culprits.map((operation) => operation.service) : [""];
+  const asked = culprits.map(({ service }) => service).filter((service) => service !== "");
+  const slugs = isInterrupted ? culprits.map(({ service }) => service) : slug === "" ? [""] : [...new Set([slug, ...asked])];
   const undo = decideUndo(situation, attempt, culprits, { slugs, isInterrupted }, context.catalog);
   const error = errorOf(attempt, end);
   return "patch" in undo
@@ -131,13 +168,18 @@ function resolveUndo(
       deckyId: decky.id,
       number,
       services: undo.services,
-      actor: culprit.actor,
-      reason: `undo of ${culprit.id}`,
+      ...whoTakesBack(culprit),
       operationId: culprit.id,
     },
     operations,
     again: true,
   });
+}
+
+/** A change that was cancelled is taken back by whoever cancelled it; one that failed, for whoever asked for it. */
+function whoTakesBack({ id, actor, cancelledBy, error }: Operation): { actor: string; reason: string } {
+  if (cancelledBy === null || error !== null) return { actor, reason: `undo of ${id}` };
+  return { actor: cancelledBy.actor, reason: reasonOfCancel(id, cancelledBy.reason) };
 }
 
 function resolveEnd(
@@ -160,14 +202,15 @@ function resolveEnd(
     };
     return { operation, patch };
   });
-  const failures = decky.failures + 1;
-  const state = outcome?.judged?.state === "running" ? "degraded" : (outcome?.judged?.state ?? "failed");
+  // What was interrupted was not looked at since, and what could not be observed is not known.
+  const unseen = error.reason === "OPERATION_CANCELLED" || error.reason === "NOT_OBSERVED" ? "unknown" : "failed";
+  const state = outcome?.judged?.state === "running" ? "degraded" : (outcome?.judged?.state ?? unseen);
   const patch: DeckyPatch = {
     state,
     message: error.message,
-    failures,
     repairPaused: kind === "kept",
-    retryAt: new Date(now.getTime() + backoffMs(failures, failureBackoff, random)),
+    ...paceAfter(decky, false, now, random),
+    retryCause: error.message,
   };
   const desired = desiredServices(situation);
   const ends = operations.flatMap(({ operation, patch: end }) => operationEvents({ ...operation, ...end }, desired));
@@ -182,14 +225,18 @@ function resolveEnd(
 function errorOf(attempt: Attempt, end: AttemptEnd): OperationError {
   if (end.kind === "refused") return end.error;
   if (end.kind === "interrupted")
-    return { reason: "APPLY_FAILED", message: "cancelled", next: [], outputTail: [], undone: false };
+    return { reason: "OPERATION_CANCELLED", message: "cancelled", next: [], outputTail: [], undone: false };
   const { failure } = end.outcome;
   const where = attempt.open.some(({ kind }) => kind === "move_decky") ? `on ${attempt.decky.host}: ` : "";
   return {
-    reason: "APPLY_FAILED",
+    reason: failure?.reason ?? "APPLY_FAILED",
     message: `${where}${failure?.message ?? ""}`,
-    next: [`decnet decky get ${attempt.decky.name}`, `decnet op get ${attempt.open.at(-1)?.id ?? ""} --output-log`],
+    next: nextOf(attempt),
     outputTail: failure?.outputTail ?? [],
     undone: false,
   };
+}
+
+function nextOf({ decky, open }: Attempt): string[] {
+  return [`decnet decky get ${decky.name}`, `decnet op get ${open.at(-1)?.id ?? ""} --output-log`];
 }

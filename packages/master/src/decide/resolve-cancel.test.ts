@@ -12,6 +12,7 @@ const known: Partial<Decky> = {
   ...{ id: "web-id", scope: "fleet", name: "web", host: "local", lastHost: "local", pendingRemovals: [] },
   ...{ appliedRevision: 1, renderedRevision: 1, leaving: false, repairPaused: false },
   ...{ state: "changing", message: "", failures: 0, lastOperation: null, version: 1 },
+  ...{ retryAt: null, retryCause: "", observed: { baseId: "b", services: [] }, appliedIdentity: null },
 };
 const web = known as Decky;
 const never = { appliedRevision: 0, renderedRevision: 0, lastHost: null };
@@ -49,13 +50,13 @@ function tell(situation: Situation, resolution: Resolution | undefined): string 
 }
 
 const cancel = (situation: Situation, reason = "") =>
-  resolveCancel(situation, { operationId: "op-1", actor: "bob", reason, now });
+  resolveCancel(situation, { operationId: "op-1", actor: "bob", reason, requestId: "", now });
 
 it.each<[name: string, situation: Situation, text: string]>([
   [
     "a waiting change, while the decky is as it was: nothing is left to be done",
     situationOf(["ssh", "ssh redis"], [op(1, "add_service", 2, "redis")]),
-    "r3: cancel of op-1 [ssh] · op-1 cancelled · desired r3, applied r3",
+    "r3: cancel of op-1 [ssh] · op-1 cancelled · desired r3, applied r3, state running",
   ],
   [
     "a waiting change below a later one, which goes on",
@@ -91,7 +92,7 @@ it.each<[name: string, situation: Situation, text: string]>([
   [
     "a waiting restore of everything",
     situationOf(["ssh", "redis http"], [op(1, "restore_revision", 2)]),
-    "r3: cancel of op-1 [ssh] · op-1 cancelled · desired r3, applied r3",
+    "r3: cancel of op-1 [ssh] · op-1 cancelled · desired r3, applied r3, state running",
   ],
   [
     "a waiting restore of everything below a later change, which builds on it: its apply undoes it",
@@ -101,7 +102,7 @@ it.each<[name: string, situation: Situation, text: string]>([
   [
     "a waiting teardown: the decky stays",
     situationOf(["ssh", "ssh"], [op(1, "teardown_decky", 2)], { leaving: true }),
-    "r3: cancel of op-1 [ssh] · op-1 cancelled · desired r3, applied r3, leaving false",
+    "r3: cancel of op-1 [ssh] · op-1 cancelled · desired r3, applied r3, state running, leaving false",
   ],
   [
     "a waiting change below a teardown, which goes on",
@@ -148,10 +149,33 @@ it.each<[name: string, situation: Situation, text: string]>([
   ["a change that has ended", situationOf(["ssh"], []), "nothing to cancel"],
 ])("%s", (_name, situation, text) => expect(tell(situation, cancel(situation))).toBe(text));
 
+it("what was to move along stays as well", () => {
+  const decky = { host: "edge-2", lastHost: "edge-1", pendingRemovals: ["edge-1"], renderedRevision: 0 };
+  const change = op(2, "add_service", 2, "redis", { host: "edge-2" });
+  const resolution = cancel(situationOf(["ssh", "ssh redis", "ssh redis"], [change, op(1, "move_decky", 3)], decky));
+  const moved = resolution?.operations.find(({ operation }) => operation.id === "op-2");
+  expect(moved?.patch).toEqual({ host: "edge-1" });
+});
+
+it("a redeploy that had not begun leaves the machine what it is", () => {
+  const appliedIdentity = { identity: { hostname: "front" } as Decky["identity"], ip: "10.0.0.2" };
+  const wanted = { identity: { hostname: "back" } as Decky["identity"], ip: "10.0.0.9", appliedIdentity };
+  const resolution = cancel(situationOf(["ssh", "ssh"], [op(1, "change_decky", 2)], wanted));
+  expect(resolution?.decky).toMatchObject({ patch: { ...appliedIdentity, appliedRevision: 3, state: "running" } });
+});
+
 it("the revision says who cancelled and why", () => {
   const resolution = cancel(situationOf(["ssh", "ssh redis"], [op(1, "add_service", 2, "redis")]), "a mistake");
-  expect(resolution?.operations[0]?.patch).toEqual({ state: "cancelled", cancelRequested: true, finishedAt: now });
+  const cancelledBy = { actor: "bob", reason: "a mistake", requestId: "" };
+  expect(resolution?.operations[0]?.patch).toEqual({ state: "cancelled", cancelRequested: true, cancelledBy, finishedAt: now });
   expect(resolution?.revision).toMatchObject({ actor: "bob", reason: "cancel of op-1: a mistake", operationId: "op-1" });
+});
+
+it("whoever cancelled first stays on record", () => {
+  const cancelledBy = { actor: "eve", reason: "first", requestId: "r-1" };
+  const running = op(1, "add_service", 2, "redis", { state: "running", cancelRequested: true, cancelledBy });
+  const resolution = cancel(situationOf(["ssh", "ssh redis"], [running]), "second");
+  expect(resolution?.operations[0]?.patch).toEqual({ cancelRequested: true, cancelledBy });
 });
 
 it("a cancelled operation is told as its own caller's, and what never was is told as gone", () => {

@@ -1,6 +1,8 @@
+import { isDeepStrictEqual } from "node:util";
+import { isRested, mayRepairAt } from "@decnet/common/runtime/repair-pace";
 import type { CheckedDecky } from "@decnet/engine/engine";
 import { formatPlan, type Plan } from "@decnet/engine/plan/plan";
-import type { Decky, DriftPolicy } from "../model/decky.ts";
+import { type Decky, type DeckyPatch, type DriftPolicy, isUnapplied } from "../model/decky.ts";
 import { stateEvent } from "../model/events.ts";
 import { makeOperation, toPlanRecord } from "../model/operation.ts";
 import { type Resolution, resolution } from "./resolution.ts";
@@ -13,18 +15,38 @@ export interface Checked {
   readonly checkedAt: Date;
 }
 
-/** Stores what was seen, and begins a repair of what drifted when that may be repaired now. Pure. */
-export function resolveDrift({ decky, seen, policy, checkedAt }: Checked): Resolution {
+/**
+ * Stores what was seen, and begins a repair of what drifted when that may be repaired now. Undefined when all is as it is stored,
+ * and nothing is begun. What a repair would not get past is only said: once that is out of the way, the next drift check repairs.
+ * What is wanted and was never seen is not repaired here, but tried again. Pure.
+ */
+export function resolveDrift({ decky, seen, policy, checkedAt }: Checked): Resolution | undefined {
   const { state, message, baseId, services } = seen.judged;
   const isDrifted = !isQuiet(seen.plan);
-  const told = isDrifted && message === "" ? formatPlan(seen.plan) : message;
-  const mayRepair = policy === "repair" && !decky.repairPaused && (decky.retryAt === null || decky.retryAt <= checkedAt);
+  const blocked = seen.plan.steps.flatMap((step) => (step.verb === "blocked" ? [step.cause] : []));
+  const told = [message === "" && isDrifted && blocked.length === 0 ? formatPlan(seen.plan) : message, ...blocked]
+    .filter((part) => part !== "")
+    .join("; ");
+  const isWell = !isDrifted && state === "running" && isRested(decky, checkedAt);
+  const patch: DeckyPatch = {
+    state,
+    message: told,
+    // What could not be observed stays as it was last seen, and is not said to be so now.
+    ...(state === "unknown" ? {} : { observed: { baseId, services } }),
+    ...(isWell ? { failures: 0, retryAt: null, retryCause: "" } : {}),
+  };
   const common = {
-    decky: { kind: "patch", patch: { state, message: told, observed: { baseId, services }, observedAt: checkedAt } },
+    decky: { kind: "patch", patch: { ...patch, ...(state === "unknown" ? {} : { observedAt: checkedAt }) } },
     events: stateEvent(decky, state, told),
   } as const;
-  if (!isDrifted) return resolution("seen", common);
-  if (!mayRepair) return resolution("drifted", common);
+  const mayRepair = policy === "repair" && blocked.length === 0 && !decky.repairPaused && mayRepairAt(decky, checkedAt);
+  if (!isDrifted || !mayRepair || isUnapplied(decky)) {
+    const isSame = isDeepStrictEqual(
+      patch,
+      Object.fromEntries(Object.keys(patch).map((key) => [key, decky[key as keyof Decky]])),
+    );
+    return isSame ? undefined : resolution(isDrifted ? "drifted" : "seen", common);
+  }
   const repair = makeOperation({
     kind: "repair",
     actor: "drift",
@@ -34,7 +56,6 @@ export function resolveDrift({ decky, seen, policy, checkedAt }: Checked): Resol
     deckyName: decky.name,
     host: decky.host,
     revision: decky.desiredRevision,
-    onFailure: "keep",
     plan: toPlanRecord(seen.plan, formatPlan(seen.plan), decky.appliedRevision, []),
   });
   return resolution("drift is repaired", { ...common, opens: [repair], again: true });

@@ -10,7 +10,16 @@ import type { Situation } from "./situation.ts";
 /** As much of a decky as these decisions look at. */
 const known: Partial<Decky> = {
   ...{ id: "web-id", scope: "fleet", name: "web", host: "local", desiredRevision: 3, appliedRevision: 3, renderedRevision: 3 },
-  ...{ leaving: false, repairPaused: false, state: "running", message: "", pendingRemovals: [], failures: 0, version: 1 },
+  ...{
+    leaving: false,
+    repairPaused: false,
+    state: "running",
+    message: "",
+    pendingRemovals: [],
+    failures: 0,
+    retryAt: null,
+    version: 1,
+  },
 };
 const web = known as Decky;
 const ssh: StoredService = { slug: "ssh", config: {} };
@@ -145,6 +154,30 @@ describe("what a mutation stores", () => {
       "r4: teardown_decky [ssh] · opens op-new pending · desired r4, state changing, leaving true · again",
     ],
   ])("%s", (_name, mutation, given, more, text) => expect(resolve(mutation, given, more).text).toBe(text));
+});
+
+describe("a decky whose teardown failed", () => {
+  const stuck = { leaving: true, retryAt: new Date("2026-01-01T00:00:00Z") };
+  const restoreOf = (service: string): Mutation => ({ ...same, kind: "restore_revision", service });
+
+  it("is torn down once more", () => {
+    expect(resolve(teardown, { decky: stuck }).text).toBe(
+      "r4: teardown_decky [ssh] · opens op-new pending · desired r4, state changing · again",
+    );
+  });
+
+  it("is wanted again when a revision is restored", () => {
+    expect(resolve(restoreOf(""), { decky: stuck }).text).toBe(
+      "r4: restore_revision [ssh] · opens op-new pending · desired r4, state changing, leaving false · again",
+    );
+  });
+
+  it.each([
+    ["changed in another way", add],
+    ["restored in a part", restoreOf("ssh")],
+  ])("is not %s", (_name, mutation) => {
+    expect(() => resolve(mutation, { decky: stuck })).toThrow(expect.objectContaining({ reason: "DECKY_LEAVING" }));
+  });
 });
 
 describe("what refuses a mutation", () => {

@@ -1,6 +1,6 @@
 import { AppError } from "@decnet/common/errors/app-error";
 import type { Catalog } from "@decnet/engine/catalog/types";
-import type { StoredService } from "../model/decky.ts";
+import { isStuckLeaving, type StoredService } from "../model/decky.ts";
 import { operationEvents, stateEvent } from "../model/events.ts";
 import { emptyPlan, makeOperation, type Operation, type OperationKind, withWarnings } from "../model/operation.ts";
 import { diffServices, sameServices } from "../model/services.ts";
@@ -56,7 +56,8 @@ export function changeServices(
   at: (revision: number) => readonly StoredService[],
 ): ChangedServices {
   const { decky } = situation;
-  if (decky.leaving) throw new AppError("DECKY_LEAVING", `${decky.name} is being torn down`, { metadata: { decky: decky.name } });
+  if (decky.leaving && !(isStuckLeaving(decky) && endsLeaving(mutation)))
+    throw new AppError("DECKY_LEAVING", `${decky.name} is being torn down`, { metadata: { decky: decky.name } });
   const expected = mutation.options.expectedRevision;
   if (expected !== undefined && expected !== decky.desiredRevision)
     throw new AppError("REVISION_CONFLICT", `${decky.name} is at revision ${decky.desiredRevision}, not ${expected}`, {
@@ -64,6 +65,11 @@ export function changeServices(
     });
   const before = desiredServices(situation);
   return { before, after: mutation.change(before, at) };
+}
+
+/** A teardown that failed may be asked for again, or taken back as a whole. */
+function endsLeaving({ leaves, kind, service }: Mutation): boolean {
+  return leaves === true || (kind === "restore_revision" && service === "");
 }
 
 export interface MutationContext {
@@ -86,13 +92,17 @@ export function resolveMutation(
   const leaving = mutation.leaves === true;
   const isSame = !leaving && sameServices(before, after);
   const isApplied = decky.appliedRevision === decky.desiredRevision && open.length === 0;
-  // A save, or a change that asks for what is there already: stored and done, the containers are as wanted.
-  const isDone = isSame && isApplied && decky.state !== "failed";
+  // A save, or a change that asks for what is there already: stored and done, the containers are as wanted. Who restores a
+  // revision means the containers too.
+  const isDone = isSame && isApplied && decky.state !== "failed" && mutation.kind !== "restore_revision";
   const changes = diffServices(before, leaving ? [] : after, catalog);
   const operation: Operation = {
     ...newOperation(situation, mutation, now),
     revision: number,
-    plan: withWarnings(emptyPlan({ baseRevision: decky.desiredRevision, text: "nothing to do", changes }), mutation.warnings),
+    plan: withWarnings(
+      emptyPlan({ baseRevision: decky.desiredRevision, text: isDone ? "nothing to do" : "", changes }),
+      mutation.warnings,
+    ),
     ...(isDone ? { state: "succeeded", startedAt: now, finishedAt: now } : begins ? { state: "running", startedAt: now } : {}),
   };
   // Nothing changes on a host that is away: what is known of the decky, or not, stays as it is.
@@ -108,6 +118,8 @@ export function resolveMutation(
           lastOperation: operation.id,
           repairPaused: false,
           retryAt: null,
+          retryCause: "",
+          failures: 0,
           ...(isDone ? { appliedRevision: number } : { state }),
         },
       },
@@ -120,7 +132,7 @@ export function resolveMutation(
         operationId: operation.id,
       },
       opens: [operation],
-      events: isDone ? operationEvents(operation, after) : stateEvent(decky, state, ""),
+      events: isDone ? operationEvents(operation, after, catalog) : stateEvent(decky, state, ""),
       again: !isDone,
     }),
   };

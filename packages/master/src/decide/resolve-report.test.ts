@@ -60,6 +60,13 @@ describe("what an agent saw", () => {
     expect(resolution?.decky).toMatchObject({ patch: { observed: { baseId: "b2" }, observedAt: now } });
     expect(resolution?.events).toEqual([]);
   });
+
+  it("stays as it was when its host could not observe it", () => {
+    const unseen = observation({ state: DeckyState.UNKNOWN, message: "not observed: EMFILE", baseContainerId: "", services: [] });
+    const resolution = resolveReport(web, false, unseen, now);
+    const patch = { state: "unknown", message: "not observed: EMFILE", observed: web.observed };
+    expect(resolution?.decky).toEqual({ kind: "patch", patch });
+  });
 });
 
 describe("a repair that an agent made", () => {
@@ -91,6 +98,15 @@ describe("a repair that an agent made", () => {
   it("is an operation that has ended", () => {
     expect(told()).toBe("opens op-new succeeded");
     expect(told("no such image")).toBe("opens op-new failed APPLY_FAILED");
+  });
+
+  it("failed when the decky is not well after it", () => {
+    const observation = { state: DeckyState.DEGRADED, message: "ssh: exited with code 1" };
+    const taken = resolveRepairReport(web, create(RepairReportSchema, { outcome: { observation } }));
+    expect(taken?.resolution.opens[0]).toMatchObject({
+      state: "failed",
+      error: { message: "the repair did not help: ssh: exited with code 1" },
+    });
   });
 
   it("is dated as the agent says", () => {

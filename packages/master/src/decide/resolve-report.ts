@@ -28,11 +28,12 @@ export function resolveReport(decky: Decky, isOpen: boolean, seen: DeckyObservat
   // A change that is under way says itself how it ends; what was seen of an older revision is old.
   if (seen.revision < decky.renderedRevision || isOpen) return undefined;
   const { state, message, baseId, services } = fromObservationMessage(seen);
-  const observed = { baseId, services };
+  // What its host could not observe stays as it was last seen.
+  const observed = state === "unknown" ? decky.observed : { baseId, services };
   // An agent that comes back reports everything again, and most of it is as it was.
   if (decky.state === state && decky.message === message && isDeepStrictEqual(decky.observed, observed)) return undefined;
   return resolution("reported", {
-    decky: { kind: "patch", patch: { state, message, observed, observedAt: now } },
+    decky: { kind: "patch", patch: { state, message, observed, ...(state === "unknown" ? {} : { observedAt: now }) } },
     events: stateEvent(decky, state, message),
   });
 }
@@ -45,12 +46,13 @@ export interface RepairTaken {
 /** A repair that an agent made of its own accord becomes an operation that has ended. Pure. */
 export function resolveRepairReport(decky: Decky, report: RepairReport): RepairTaken | undefined {
   if (report.outcome === undefined) return undefined;
-  const { failure, plan, receipt } = fromOutcomeMessage(report.outcome);
+  const { failure, plan, receipt, judged } = fromOutcomeMessage(report.outcome);
   const startedAt = dateOf(report.startedAt);
+  // A repair is known by what is seen afterwards.
+  const unhelped = judged === undefined || judged.state === "running" ? "" : `the repair did not help: ${judged.message}`;
+  const message = failure?.message ?? unhelped;
   const error: OperationError | null =
-    failure === undefined
-      ? null
-      : { reason: "APPLY_FAILED", message: failure.message, next: [], outputTail: failure.outputTail, undone: false };
+    message === "" ? null : { reason: "APPLY_FAILED", message, next: [], outputTail: failure?.outputTail ?? [], undone: false };
   const operation = makeOperation({
     kind: "repair",
     actor: "drift",
@@ -60,10 +62,9 @@ export function resolveRepairReport(decky: Decky, report: RepairReport): RepairT
     deckyName: decky.name,
     host: decky.host,
     revision: decky.desiredRevision,
-    onFailure: "keep",
     plan: toPlanRecord(plan, formatPlan(plan), decky.appliedRevision, []),
     receipt,
-    state: failure === undefined ? "succeeded" : "failed",
+    state: error === null ? "succeeded" : "failed",
     error,
     createdAt: startedAt,
     startedAt,

@@ -4,7 +4,7 @@ import type { Decky } from "../model/decky.ts";
 import { makeOperation, type NewOperation, type Operation } from "../model/operation.ts";
 import { formatResolution } from "./format-resolution.ts";
 import type { Resolution } from "./resolution.ts";
-import { refusesToWait, resolveBegin, resolveGiveUp, resolvePostponed, retryDelayMs } from "./resolve-waiting.ts";
+import { refusesToWait, resolveBegin, resolveGiveUp, resolvePostponed, resolveRetry, retryDelayMs } from "./resolve-waiting.ts";
 import type { Situation } from "./situation.ts";
 
 const now = new Date("2026-01-01T00:00:00Z");
@@ -16,6 +16,7 @@ const known: Partial<Decky> = {
   ...{ id: "web-id", scope: "fleet", name: "web", host: "edge-1", lastHost: "edge-1", pendingRemovals: [] },
   ...{ appliedRevision: 1, renderedRevision: 1, leaving: false, repairPaused: false },
   ...{ state: "running", message: "", failures: 0, lastOperation: null, version: 1 },
+  ...{ retryAt: null, retryCause: "", observed: { baseId: "b", services: [] }, appliedIdentity: null },
 };
 const web = known as Decky;
 
@@ -32,7 +33,7 @@ function situationOf(revisions: readonly string[], open: readonly Operation[], d
 }
 
 const op = (number: number, kind: Operation["kind"], revision: number, service = "", more: Partial<NewOperation> = {}) =>
-  makeOperation({ id: `op-${number}`, kind, actor: "ann", deckyName: "web", revision, service, ...more });
+  makeOperation({ id: `op-${number}`, kind, actor: "ann", deckyName: "web", host: "edge-1", revision, service, ...more });
 const running = { state: "running" } as const;
 const impatient = { ...running, whenAway: "refuse" } as const;
 const error = { reason: "APPLY_FAILED", message: "no", next: [], outputTail: [], undone: false } as const;
@@ -65,6 +66,32 @@ describe("an apply begins", () => {
   ])("%s", (_name, open, decky, text) => {
     const situation = situationOf(["ssh", "ssh redis"], open, decky);
     expect(tell(situation, resolveBegin(situation, context))).toBe(text);
+  });
+});
+
+describe("what is wanted and was never seen", () => {
+  const wanted = { retryAt: now, retryCause: "no such image" };
+  it.each<[name: string, decky: Partial<Decky>, open: Operation[], text: string]>([
+    ["is applied by a repair", wanted, [], "opens op-new pending · again"],
+    ["at once, when it was never tried", {}, [], "opens op-new pending · again"],
+    ["as a teardown that failed", { ...wanted, leaving: true, appliedRevision: 2 }, [], "opens op-new pending · again"],
+    ["not before its time", { retryAt: new Date(now.getTime() + 1) }, [], "nothing to store"],
+    ["not while a failure is kept", { ...wanted, repairPaused: true }, [], "nothing to store"],
+    ["not while somebody changes it", wanted, [op(1, "add_service", 2, "redis")], "nothing to store"],
+    ["not when all is there", { ...wanted, appliedRevision: 2 }, [], "nothing to store"],
+  ])("%s", (_name, decky, open, text) => {
+    const situation = situationOf(["ssh", "ssh redis"], open, decky);
+    expect(tell(situation, resolveRetry(situation, context))).toBe(text);
+  });
+
+  it("says why it is tried again", () => {
+    const reasonOf = (decky: Partial<Decky>) => {
+      const resolution = resolveRetry(situationOf(["ssh", "ssh"], [], decky), context);
+      return resolution?.opens[0]?.reason;
+    };
+    expect(reasonOf(wanted)).toBe("revision 2 again: no such image");
+    expect(reasonOf({ ...wanted, leaving: true })).toBe("the teardown again: no such image");
+    expect(reasonOf({})).toBe("revision 2 again");
   });
 });
 

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import type { Catalog } from "@decnet/engine/catalog/types";
 import type { Decky, DeckyPatch, StoredService } from "../model/decky.ts";
 import type { Operation } from "../model/operation.ts";
@@ -19,10 +20,10 @@ export interface Attempt {
  * - removed: it was the first deploy; nothing of the decky stays.
  * - stays: it was a teardown that was cancelled.
  * - back: it was a move; the decky goes to where it ran.
- * - reverted: services go back to how they were last seen running.
+ * - reverted: services and identity go back to how they were last seen running.
  * - kept: on_failure is KEEP.
  * - undo_failed: it was an undo already.
- * - nothing: what failed is what runs.
+ * - nothing: what failed is what is wanted: it is tried again.
  */
 export type Undo =
   | {
@@ -44,18 +45,22 @@ export function decideUndo(
   const fresh = culprits.filter((operation) => operation.error === null);
   if (fresh.some((operation) => operation.onFailure === "keep")) return { kind: "kept" };
   if (fresh.length === 0) return { kind: "undo_failed" };
+  // A repair asks for nothing new.
+  if (fresh.every(({ kind }) => kind === "repair")) return { kind: "nothing" };
   const desired = desiredServices(situation);
   const services = revertSlugs(desired, attempt.services, goodServices(situation), how.slugs, catalog);
   const isOf = (kind: Operation["kind"]) => fresh.some((operation) => operation.kind === kind);
-  const back = isOf("move_decky") ? moveBack(decky, attempt.decky.host) : undefined;
+  const place = isOf("move_decky") ? moveBack(decky, attempt.decky.host) : undefined;
+  const self = fresh.some(changesIdentity) ? identityBack(decky, attempt.decky) : undefined;
+  const back = place === undefined && self === undefined ? undefined : { ...place, ...self };
   if (decky.appliedRevision === 0 && !decky.leaving && isOf("deploy_decky"))
     return { kind: "removed", services: desired, patch: { leaving: true, ...back } };
   if (how.isInterrupted && decky.leaving && isOf("teardown_decky"))
     return { kind: "stays", services, patch: { leaving: false, ...back } };
-  if (back !== undefined) return { kind: "back", services, patch: { leaving: false, ...back } };
+  if (place !== undefined) return { kind: "back", services, patch: { leaving: false, ...back } };
   // A teardown that waits behind what failed goes on.
   const leaving = decky.leaving && !isOf("teardown_decky");
-  if (!sameServices(services, desired)) return { kind: "reverted", services, patch: { leaving } };
+  if (self !== undefined || !sameServices(services, desired)) return { kind: "reverted", services, patch: { leaving, ...self } };
   return { kind: "nothing" };
 }
 
@@ -82,6 +87,21 @@ export function revertService(
 ): StoredService[] {
   const find = (list: readonly StoredService[]) => list.find((service) => service.slug === slug);
   return sameService(find(desired), find(attempted)) ? restoreServices(desired, good, slug) : [...desired];
+}
+
+/** Whether an operation may make another machine of a decky. */
+export function changesIdentity({ kind }: Pick<Operation, "kind">): boolean {
+  return kind === "change_decky" || kind === "move_decky";
+}
+
+/** As what a decky ran before a redeploy that failed; undefined when it is that still, or something else by now. */
+export function identityBack(
+  { identity, ip, appliedIdentity }: Pick<Decky, "identity" | "ip" | "appliedIdentity">,
+  attempted: Pick<Decky, "identity" | "ip">,
+): Pick<Decky, "identity" | "ip"> | undefined {
+  const isAttempted = isDeepStrictEqual({ identity, ip }, { identity: attempted.identity, ip: attempted.ip });
+  if (appliedIdentity === null || !isAttempted || isDeepStrictEqual({ identity, ip }, appliedIdentity)) return undefined;
+  return { identity: appliedIdentity.identity, ip: appliedIdentity.ip };
 }
 
 /** Where a decky whose move failed goes: to where it ran. A host that is away is waited for. */

@@ -1,3 +1,4 @@
+import { AppError } from "@decnet/common/errors/app-error";
 import type { CheckedDecky, Engine, PreparedImage } from "@decnet/engine/engine";
 import type { LogEntry } from "@decnet/engine/observe/logs";
 import type { ObservedDecky } from "@decnet/engine/observe/observed";
@@ -36,6 +37,12 @@ export interface HostLink {
 /** The master's own host: the engine in this process. Nobody reports about it, so that the master looks itself. */
 export interface LocalHost extends HostLink {
   check(specs: readonly DeckySpec[]): Promise<{ deckies: ReadonlyMap<string, CheckedDecky>; strays: readonly ObservedDecky[] }>;
+}
+
+/** Whether a host could not be asked; of the master's own, its engine. */
+export function isAway(host: string, error: unknown): error is AppError {
+  if (!(error instanceof AppError)) return false;
+  return error.reason === "HOST_UNREACHABLE" || (host === "local" && error.reason === "ENGINE_UNAVAILABLE");
 }
 
 export function createLocalHost(engine: Engine): LocalHost {

@@ -5,6 +5,8 @@ export interface Caller {
   readonly tokenId: string;
   readonly name: string;
   readonly role: Role;
+  /** Null for a token without an end. */
+  readonly expiresAt: Date | null;
 }
 
 /** A bearer token; only a hash of its secret is kept. */

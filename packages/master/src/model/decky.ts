@@ -14,6 +14,11 @@ export interface Identity {
   readonly buildBase: string;
 }
 
+export interface SeenIdentity {
+  readonly identity: Identity;
+  readonly ip: string;
+}
+
 /** One service of a revision. `staged` is saved and not applied: stored and shown, never rendered. */
 export interface StoredService {
   readonly slug: string;
@@ -41,7 +46,7 @@ export interface Decky {
   /** Newest revision that its host applied; staged settings raise `appliedRevision` alone. */
   readonly renderedRevision: number;
   readonly leaving: boolean;
-  /** A failed change is kept for inspection: drift is not repaired. */
+  /** A failed change is kept, because its caller wanted to: nothing is repaired or tried again before the next change. */
   readonly repairPaused: boolean;
   /** After moves: where it still has to be removed, the newest last. */
   readonly pendingRemovals: readonly string[];
@@ -54,13 +59,28 @@ export interface Decky {
   readonly observedAt: Date | null;
   readonly lastOperation: string | null;
   readonly failures: number;
+  /** What failed, or was repaired, is not tried again before; null when nothing did lately. */
   readonly retryAt: Date | null;
+  /** Why the last try failed; empty when it did not. */
+  readonly retryCause: string;
+  /** As what it was last seen running, and where on the LAN: a redeploy that fails goes back to it. */
+  readonly appliedIdentity: SeenIdentity | null;
   readonly createdAt: Date;
   /** Rises with every change of the decky or of its open operations: a decision made from an older one is not stored. */
   readonly version: number;
 }
 
 export type DeckyPatch = Partial<Omit<Decky, "id" | "scope" | "name" | "createdAt" | "version">>;
+
+/** Something is wanted of it that was not seen yet: when nobody changes it, it is tried again. */
+export function isUnapplied(decky: Pick<Decky, "leaving" | "desiredRevision" | "appliedRevision" | "renderedRevision">): boolean {
+  return decky.leaving || decky.appliedRevision !== decky.desiredRevision || decky.renderedRevision === 0;
+}
+
+/** Its teardown failed: it is tried again by itself, and whoever wants it back, or gone at once, may say so. */
+export function isStuckLeaving({ leaving, retryAt }: Pick<Decky, "leaving" | "retryAt">): boolean {
+  return leaving && retryAt !== null;
+}
 
 /** One numbered list of a decky's services. It never changes. */
 export interface NewRevision {

@@ -1,3 +1,4 @@
+import type { Catalog } from "@decnet/engine/catalog/types";
 import { describe, expect, it } from "vitest";
 import { hostEvent, operationEvents, stateEvent } from "./events.ts";
 import { emptyPlan, makeOperation, type NewOperation } from "./operation.ts";
@@ -6,11 +7,17 @@ const field = { key: "port", action: "changed", before: "1", after: "2", secret:
 const plan = emptyPlan({ changes: [{ service: "ssh", action: "changed", fields: [field] }] });
 const error = { reason: "APPLY_FAILED", message: "no", next: [], outputTail: [], undone: true } as const;
 const services = [
-  { slug: "ssh", config: { password: "s3cret" } },
+  { slug: "ssh", config: { password: "s3cret", port: 22 } },
   { slug: "redis", config: {} },
 ];
 
-const eventsOf = (more: Partial<NewOperation>) =>
+const fields = [
+  { key: "port", secret: false },
+  { key: "password", secret: true },
+];
+const catalog = { services: new Map([["ssh", { fields }]]) } as unknown as Pick<Catalog, "services">;
+
+const eventsOf = (more: Partial<NewOperation>, known: typeof catalog | undefined = catalog) =>
   operationEvents(
     makeOperation({
       ...{
@@ -26,6 +33,7 @@ const eventsOf = (more: Partial<NewOperation>) =>
       ...more,
     }),
     services,
+    known,
   );
 
 describe("an operation that ended is told", () => {
@@ -47,11 +55,30 @@ it("events of one decky keep their order: they have one key", () => {
   expect(eventsOf({}).map(({ key }) => key)).toEqual(["web", "web"]);
 });
 
-it("who adds a service tells which there are, who changes one tells the keys; nobody tells settings", () => {
+it("who adds a service tells which there are, who changes one tells its settings; nobody tells secrets", () => {
   const common = { decky_name: "web", topology_id: null, operation: "op-1", actor: "ann", revision: 2, service_name: "ssh" };
   expect(eventsOf({})[0]?.payload).toEqual({ ...common, services: ["ssh", "redis"] });
-  expect(eventsOf({ kind: "update_service_config" })[0]?.payload).toEqual({ ...common, keys: ["port"] });
-  expect(JSON.stringify(eventsOf({}))).not.toContain("s3cret");
+  const changed = { ...common, keys: ["port"], recreated: false };
+  const kind = "update_service_config";
+  expect(eventsOf({ kind })[0]?.payload).toEqual({ ...changed, service_config: { password: "[redacted]", port: 22 } });
+  const unknown = eventsOf({ kind }, { services: new Map() })[0]?.payload;
+  expect(unknown).toEqual({ ...changed, service_config: { password: "[redacted]", port: "[redacted]" } });
+  expect(JSON.stringify([eventsOf({}), eventsOf({ kind })])).not.toContain("s3cret");
+});
+
+it.each([
+  ["recreated", true],
+  ["created", true],
+  ["restarted", false],
+  ["unchanged", false],
+] as const)("a container that is %s is a new one: %s", (verdict, isNew) => {
+  const facts = { id: "1", startedAt: "", restartCount: 0 };
+  const container = { name: "web-ssh", service: "ssh", before: facts, after: facts, verdict, planned: true };
+  const receipt = {
+    containers: [container, { ...container, service: "", verdict: "recreated" as const }],
+    othersUnchanged: true,
+  };
+  expect(eventsOf({ kind: "update_service_config", receipt })[0]?.payload).toMatchObject({ recreated: isNew });
 });
 
 it("an end tells its kind, its state, and why", () => {

@@ -1,3 +1,4 @@
+import type { Catalog } from "@decnet/engine/catalog/types";
 import type { Decky, DeckyState, StoredService } from "./decky.ts";
 import type { HostState } from "./host.ts";
 import type { Operation } from "./operation.ts";
@@ -22,8 +23,15 @@ const served = {
   update_service_config: "service_config_changed",
 } as const;
 
-/** Events of an operation that ended. Settings are not part of them: keys that changed are, values of secrets never. */
-export function operationEvents(operation: Operation, services: readonly StoredService[]): BusEvent[] {
+/**
+ * Events of an operation that ended, with the services as they are wanted then. Values of secrets are never part of them.
+ * Without a catalog, nothing is known to be no secret.
+ */
+export function operationEvents(
+  operation: Operation,
+  services: readonly StoredService[],
+  catalog?: Pick<Catalog, "services">,
+): BusEvent[] {
   const name = operation.deckyName;
   if (name === "") return [];
   const common = {
@@ -45,7 +53,11 @@ export function operationEvents(operation: Operation, services: readonly StoredS
               ...common,
               service_name: operation.service,
               ...(kind === "update_service_config"
-                ? { keys: operation.plan?.changes.flatMap((change) => change.fields.map((field) => field.key)) ?? [] }
+                ? {
+                    keys: operation.plan?.changes.flatMap((change) => change.fields.map((field) => field.key)) ?? [],
+                    service_config: shownConfig(services, operation.service, catalog),
+                    recreated: isRecreated(operation),
+                  }
                 : { services: services.map((each) => each.slug) }),
             },
           },
@@ -55,10 +67,35 @@ export function operationEvents(operation: Operation, services: readonly StoredS
     ...common,
     kind,
     state: operation.state,
-    reason: operation.error?.reason ?? "",
+    reason: operation.state === "cancelled" ? "OPERATION_CANCELLED" : (operation.error?.reason ?? ""),
     message: operation.error?.message ?? "",
   };
   return [...service, { topic: `decky.${name}.lifecycle`, key: name, payload: lifecycle }];
+}
+
+const redacted = "[redacted]";
+
+/** What was saved last, applied or not. */
+function shownConfig(
+  services: readonly StoredService[],
+  slug: string,
+  catalog: Pick<Catalog, "services"> | undefined,
+): Record<string, unknown> {
+  const service = services.find((each) => each.slug === slug);
+  const plain = new Set(
+    catalog?.services
+      .get(slug)
+      ?.fields.filter(({ secret }) => !secret)
+      .map(({ key }) => key),
+  );
+  const config = Object.entries(service?.staged ?? service?.config ?? {});
+  return Object.fromEntries(config.map(([key, value]) => [key, plain.has(key) ? value : redacted]));
+}
+
+/** Whether its containers are new ones; a change that is only saved leaves them as they are. */
+function isRecreated({ receipt, service }: Operation): boolean {
+  const verdicts = receipt?.containers.flatMap((each) => (each.service === service ? [each.verdict] : [])) ?? [];
+  return verdicts.includes("recreated") || verdicts.includes("created");
 }
 
 /** The event of a decky whose state changes; none when it stays. */

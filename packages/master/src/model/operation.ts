@@ -72,11 +72,24 @@ export interface PlanRecord {
 }
 
 export interface OperationError {
-  readonly reason: "APPLY_FAILED" | "PLAN_CHANGED" | "IMAGE_UNAVAILABLE" | "HOST_UNREACHABLE";
+  readonly reason:
+    | "APPLY_FAILED"
+    | "PLAN_CHANGED"
+    | "IMAGE_UNAVAILABLE"
+    | "HOST_UNREACHABLE"
+    | "NOT_OBSERVED"
+    | "OPERATION_CANCELLED";
   readonly message: string;
   readonly next: readonly string[];
   readonly outputTail: readonly string[];
   readonly undone: boolean;
+}
+
+/** Who cancelled an operation, and by which request. */
+export interface Canceller {
+  readonly actor: string;
+  readonly reason: string;
+  readonly requestId: string;
 }
 
 /** The durable record of one requested change. */
@@ -103,6 +116,8 @@ export interface Operation {
   /** Set as soon as the change failed; the operation ends when its undo has ended. */
   readonly error: OperationError | null;
   readonly cancelRequested: boolean;
+  /** Null unless a cancel was asked for. */
+  readonly cancelledBy: Canceller | null;
   /** What to do when the decky's host is away. */
   readonly whenAway: "queue" | "refuse";
   readonly createdAt: Date;
@@ -111,7 +126,10 @@ export interface Operation {
 }
 
 export type OperationPatch = Partial<
-  Pick<Operation, "state" | "host" | "revision" | "plan" | "receipt" | "error" | "cancelRequested" | "startedAt" | "finishedAt">
+  Pick<
+    Operation,
+    "state" | "host" | "revision" | "plan" | "receipt" | "error" | "cancelRequested" | "cancelledBy" | "startedAt" | "finishedAt"
+  >
 >;
 
 export type NewOperation = Pick<Operation, "kind" | "actor"> & Partial<Operation>;
@@ -165,6 +183,7 @@ export function makeOperation(operation: NewOperation): Operation {
     receipt: null,
     error: null,
     cancelRequested: false,
+    cancelledBy: null,
     whenAway: "queue",
     createdAt: new Date(),
     startedAt: null,

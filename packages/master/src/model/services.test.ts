@@ -116,6 +116,17 @@ describe("restoring services of an old revision", () => {
     expect(text(services.restoreServices(list(now), list(old), slug))).toBe(after);
   });
 
+  it.each([
+    ["it is there", "redis=1", "ssh=1", "redis", true],
+    ["it was there", "ssh=1", "redis=1", "redis", true],
+    ["all of them are", "", "", "", true],
+    ["it never was", "ssh=1", "ssh=1", "redis", false],
+  ])("can be asked for when %s", (_name, now, old, slug, isKnown) => {
+    const ask = () => services.requireRestorable(list(now), list(old), slug, "web");
+    if (isKnown) expect(ask).not.toThrow();
+    else expect(ask).toThrow(expect.objectContaining({ reason: "SERVICE_NOT_PRESENT" }));
+  });
+
   it("takes no staged settings back", () => {
     const old = [{ slug: "ssh", config: {}, staged: { v: "soon" } }];
     expect(services.restoreServices([], old, "")).toEqual([{ slug: "ssh", config: {} }]);

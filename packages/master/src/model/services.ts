@@ -129,6 +129,19 @@ export function restoreServices(
   return at < 0 ? [...others, back] : services.map((service) => (service.slug === slug ? back : service));
 }
 
+/** Refuses to restore a service that is not there now and was not then. Throws SERVICE_NOT_PRESENT. */
+export function requireRestorable(
+  services: readonly StoredService[],
+  old: readonly StoredService[],
+  slug: string,
+  decky: string,
+): void {
+  if (slug === "" || [...services, ...old].some((service) => service.slug === slug)) return;
+  throw new AppError("SERVICE_NOT_PRESENT", `${JSON.stringify(slug)} is not on ${decky}, and was not in that revision`, {
+    metadata: { decky, service: slug },
+  });
+}
+
 export function requirePresent(services: readonly StoredService[], slug: string, decky: string): StoredService {
   const present = services.find((service) => service.slug === slug);
   if (present === undefined)

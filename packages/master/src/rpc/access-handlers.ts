@@ -2,9 +2,10 @@ import { durationMs, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { type AccessService, Role } from "@decnet/contract/gen/decnet/v1/access_pb";
 import type { Role as RoleWord, Token } from "../model/access.ts";
-import { auditFilterKeys } from "../store/audit.ts";
+import { auditFilter, parseFilter } from "./filters.ts";
+import { createPageTokens } from "./page-tokens.ts";
 import type { MasterParts } from "./parts.ts";
-import { callerOf, invalid, parseFilter, parseId, parsePage } from "./requests.ts";
+import { callerOf, invalid, parseId } from "./requests.ts";
 
 const roles = { viewer: Role.VIEWER, operator: Role.OPERATOR, admin: Role.ADMIN } as const satisfies Record<RoleWord, Role>;
 const roleWords: Partial<Record<Role, RoleWord>> = {
@@ -14,7 +15,11 @@ const roleWords: Partial<Record<Role, RoleWord>> = {
 };
 const maxTtlMs = 10 * 365 * 86_400_000;
 
-export function createAccessHandlers({ store: { tokens, audit }, version }: MasterParts): ServiceImpl<typeof AccessService> {
+export function createAccessHandlers({
+  store: { tokens, audit },
+  version,
+  fingerprint,
+}: MasterParts): ServiceImpl<typeof AccessService> {
   return {
     whoAmI(_, context) {
       const caller = callerOf(context);
@@ -40,10 +45,11 @@ export function createAccessHandlers({ store: { tokens, audit }, version }: Mast
     listTokens: async () => ({ tokens: (await tokens.list()).map(toToken) }),
     revokeToken: async ({ id }) => ({ token: toToken(await tokens.revoke(parseId(id))) }),
     async listAudit(request) {
-      const terms = parseFilter(request.filter, auditFilterKeys);
-      const { rows, next } = await audit.list({ terms, page: parsePage(request, 100) });
+      const terms = parseFilter(request.filter, auditFilter);
+      const pages = createPageTokens(fingerprint, "audit", terms);
+      const { rows, next } = await audit.list({ terms, page: pages.parse(request, 100) });
       const entries = rows.map(({ operationId, at, ...row }) => ({ ...row, operation: operationId, at: timestampFromDate(at) }));
-      return { entries, nextPageToken: next === undefined ? "" : String(next) };
+      return { entries, nextPageToken: pages.make(next) };
     },
   };
 }

@@ -68,8 +68,9 @@ export function waitsForHost(row: WaitedFor, { hosts, converger }: Pick<MasterPa
   const missing = hosts.isReachable(row.host) ? converger.blockedOn(row.deckyId) : row.host;
   if (missing === undefined) return "";
   const since = hosts.lostAt(missing);
-  if (since !== undefined && Date.now() - since.getTime() < briefMs) return "";
-  return `host ${missing}, which is not connected${since === undefined ? "" : ` since ${since.toISOString()}`}`;
+  if (missing !== "local" && since !== undefined && Date.now() - since.getTime() < briefMs) return "";
+  const what = missing === "local" ? "whose engine does not answer" : "which is not connected";
+  return `host ${missing}, ${what}${since === undefined ? "" : ` since ${since.toISOString()}`}`;
 }
 
 /** The same for any operation: one with parts waits when everything that is left of it does. */

@@ -15,13 +15,13 @@ import {
 } from "@decnet/contract/gen/decnet/v1/mutation_pb";
 import type { Mutation } from "../decide/resolve-mutation.ts";
 import { hasEnded, type Operation, type OperationRecord } from "../model/operation.ts";
-import { deckyFilterKeys } from "../store/deckies.ts";
 import type { WaitedFor } from "../store/operations.ts";
 import { waitingFor, waitsForHost } from "./await-operation.ts";
+import { deckyFilter, parseFilter } from "./filters.ts";
 import { toOperationMessage } from "./messages.ts";
 import { hashRequest } from "./mutating-request.ts";
 import type { MasterParts } from "./parts.ts";
-import { callerOf, invalid, parseFilter, parseOptions, parseRef, waits } from "./requests.ts";
+import { callerOf, invalid, parseOptions, parseRef, waits } from "./requests.ts";
 import { parseAdd, parseRemove, parseUpdate, type ServiceChange } from "./service-changes.ts";
 
 /** The part of a result that the change itself tells. */
@@ -33,7 +33,6 @@ interface BatchItem {
 }
 
 const usualParallel = 16;
-const maxParallel = 256;
 const maxItems = 50_000;
 
 /**
@@ -43,7 +42,6 @@ const maxItems = 50_000;
  */
 export function createBatchHandler(parts: MasterParts): ServiceImpl<typeof MutationService>["batchMutate"] {
   return async function* batchMutate(request, context) {
-    if (request.parallel > maxParallel) throw invalid([{ field: "parallel", description: `is at most ${maxParallel}` }]);
     const options = parseOptions(request.options);
     if (options.expectedRevision !== undefined || options.expectedPlan !== "")
       throw invalid([{ field: "options", description: "expected_revision and expected_plan are for one decky" }]);
@@ -152,8 +150,8 @@ function toErrorMessage(error: AppError) {
 async function expand(parts: MasterParts, request: BatchMutateRequest): Promise<BatchItem[]> {
   if (request.changes.length === 0) throw invalid([{ field: "changes", description: "at least one is needed" }]);
   const changes = request.changes.map((change, index) => parseChange(parts, change, request.select !== "", index));
-  const terms = parseFilter(request.select, deckyFilterKeys);
-  const page = { size: maxItems + 1, offset: 0 };
+  const terms = parseFilter(request.select, deckyFilter, "select");
+  const page = { size: maxItems + 1 };
   const names = request.select === "" ? [] : await parts.store.deckies.names({ terms, page });
   const items = changes.flatMap(({ decky, change }) =>
     (decky === undefined ? names : [decky]).map((name) => ({ decky: name, change })),

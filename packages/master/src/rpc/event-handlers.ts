@@ -3,7 +3,6 @@ import { timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { type EventService, SubscribeResponseSchema } from "@decnet/contract/gen/decnet/v1/event_pb";
 import { isTopicPattern, matchesTopic } from "@decnet/contract/topics";
-import { parseCursor } from "../store/outbox.ts";
 import type { MasterParts } from "./parts.ts";
 import { invalid } from "./requests.ts";
 
@@ -20,7 +19,7 @@ export function createEventHandlers({ store: { events }, stopping }: MasterParts
       const patterns = request.patterns.length === 0 ? [">"] : request.patterns;
       const start =
         request.cursor !== ""
-          ? parseCursor(request.cursor)
+          ? await events.positionOf(request.cursor)
           : request.since === undefined
             ? await events.head()
             : await events.positionBefore(timestampDate(request.since));

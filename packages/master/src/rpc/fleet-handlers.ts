@@ -1,6 +1,8 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { create } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
+import { AppError } from "@decnet/common/errors/app-error";
 import { mergeStreams } from "@decnet/common/runtime/merge-streams";
 import {
   type ApplyFleetRequest,
@@ -20,19 +22,33 @@ import { expandFleet, type WantedFleetInput } from "../decide/expand-fleet.ts";
 import type { Placement } from "../decide/placement.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
 import type { Decky } from "../model/decky.ts";
-import { diffServices, refuseInvalid, requirePresent, restoreServices } from "../model/services.ts";
-import { deckyFilterKeys, type ShownDecky } from "../store/deckies.ts";
+import { diffServices, refuseInvalid, requirePresent, requireRestorable, restoreServices } from "../model/services.ts";
+import { messageOf } from "../model/standing.ts";
+import type { ShownDecky } from "../store/deckies.ts";
 import { awaitOperation } from "./await-operation.ts";
+import { deckyFilter, parseFilter } from "./filters.ts";
+import { toWantedFleet } from "./fleet-export.ts";
 import { toChangeMessage, toDeckyMessage } from "./messages.ts";
 import { common, hashRequest } from "./mutating-request.ts";
+import { createPageTokens } from "./page-tokens.ts";
 import type { MasterParts } from "./parts.ts";
-import { callerOf, invalid, parseFilter, parseOptions, parsePage, parseRef, parseSlug, waits } from "./requests.ts";
+import { callerOf, invalid, parseOptions, parseRef, parseSlug, waits } from "./requests.ts";
 
 export function createFleetHandlers(parts: MasterParts): ServiceImpl<typeof FleetService> {
   const { store, catalog, hosts, stopping } = parts;
   const warningsOf = (row: Decky) => (hosts.isReachable(row.host) ? hosts.link(row.host).warnings : []);
   const toMessage = ({ decky, services, seenAt }: ShownDecky) =>
-    toDeckyMessage(decky, services, lastSeen(decky, seenAt, hosts), catalog, warningsOf(decky));
+    toDeckyMessage(
+      { ...decky, message: messageOf(decky, around(decky)) },
+      services,
+      lastSeen(decky, seenAt, hosts),
+      catalog,
+      warningsOf(decky),
+    );
+  const around = ({ id }: Decky) => ({
+    isReachable: hosts.isReachable,
+    removalTrouble: (host: string) => parts.converger.removalTrouble(id, host),
+  });
   return {
     async applyFleet(request, context) {
       const fleet = expandFleet(parseFleet(request), catalog);
@@ -41,10 +57,15 @@ export function createFleetHandlers(parts: MasterParts): ServiceImpl<typeof Flee
       const record = await parts.fleet.apply({ actor, options: parseOptions(request.options), requestHash, fleet });
       return { operation: await awaitOperation(record, waits(request.options), parts, context) };
     },
+    async getFleet() {
+      const wanted = await parts.fleet.wanted();
+      return wanted === undefined ? {} : { fleet: toWantedFleet(wanted, catalog) };
+    },
     async listDeckies(request) {
-      const terms = parseFilter(request.filter, deckyFilterKeys);
-      const { rows, counts, next } = await store.deckies.list({ terms, page: parsePage(request, 100) });
-      return { deckies: rows.map(toMessage), counts, nextPageToken: next === undefined ? "" : String(next) };
+      const terms = parseFilter(request.filter, deckyFilter);
+      const pages = createPageTokens(parts.fingerprint, "deckies", terms);
+      const { rows, counts, next } = await store.deckies.list({ terms, page: pages.parse(request, 100) });
+      return { deckies: rows.map(toMessage), counts, nextPageToken: pages.make(next) };
     },
     async getDecky(request) {
       const { scope, name } = parseRef(request.decky);
@@ -52,8 +73,14 @@ export function createFleetHandlers(parts: MasterParts): ServiceImpl<typeof Flee
     },
     async listRevisions(request) {
       const { revision, compareTo } = request;
-      const page = parsePage(request, 50);
-      const { revisions, next } = await store.deckies.revisions({ ...parseRef(request.decky), revision, compareTo, page });
+      const ref = parseRef(request.decky);
+      const pages = createPageTokens(parts.fingerprint, "revisions", [ref, compareTo]);
+      const { revisions, next } = await store.deckies.revisions({
+        ...ref,
+        revision,
+        compareTo,
+        page: pages.parse(request, 50),
+      });
       return {
         revisions: revisions.map(({ revision: shown, before }) => ({
           number: shown.number,
@@ -64,17 +91,22 @@ export function createFleetHandlers(parts: MasterParts): ServiceImpl<typeof Flee
           services: shown.services.map((service) => service.slug),
           changes: diffServices(before, shown.services, catalog).map(toChangeMessage),
         })),
-        nextPageToken: next === undefined ? "" : String(next),
+        nextPageToken: pages.make(next),
       };
     },
     async restoreRevision(request, context) {
       if (request.revision === 0) throw invalid([{ field: "revision", description: "is needed" }]);
       const slug = request.service === "" ? "" : parseSlug(request.service);
+      const { name } = parseRef(request.decky);
       const record = await parts.mutations.submit({
         kind: "restore_revision",
         service: slug,
         revision: request.revision,
-        change: (services, at) => refuseInvalid(restoreServices(services, at(request.revision), slug), slug, catalog),
+        change(services, at) {
+          const old = at(request.revision);
+          requireRestorable(services, old, slug, name);
+          return refuseInvalid(restoreServices(services, old, slug), slug, catalog);
+        },
         ...common(parts, RestoreRevisionRequestSchema, request, context),
       });
       return { operation: await awaitOperation(record, waits(request.options), parts, context) };
@@ -102,17 +134,40 @@ export function createFleetHandlers(parts: MasterParts): ServiceImpl<typeof Flee
     },
     async *streamLogs(request, context) {
       const { scope, name } = parseRef(request.decky);
-      if (request.tail > 10_000) throw invalid([{ field: "tail", description: "is at most 10000" }]);
       const { decky, services } = await store.deckies.show(scope, name);
       if (request.service !== "") requirePresent(services, request.service, name);
       const slugs = request.service === "" ? services.map((service) => service.slug) : [request.service];
       const host = hosts.link(decky.host);
-      const signal = AbortSignal.any([context.signal, stopping]);
+      const removed = new AbortController();
+      const signal = AbortSignal.any([context.signal, stopping, removed.signal]);
       const options = { tail: request.tail || 100, follow: request.follow, signal };
+      if (request.follow) void waitForRemoval(store, { scope, name }, slugs, signal).then(() => removed.abort());
       for await (const entry of mergeStreams(slugs.map((slug) => host.logs({ scope, name }, slug, options))))
         yield create(StreamLogsResponseSchema, { lines: [toLogLine(entry)] });
     },
   };
+}
+
+const removalMs = 60_000;
+const lookMs = 2_000;
+
+/** Until the decky is gone, or all of the services for a while: what was removed may be added again. */
+async function waitForRemoval(
+  { deckies }: Pick<MasterParts["store"], "deckies">,
+  { scope, name }: { readonly scope: string; readonly name: string },
+  slugs: readonly string[],
+  signal: AbortSignal,
+): Promise<void> {
+  let presentAt = Date.now();
+  while (!signal.aborted && Date.now() - presentAt < removalMs) {
+    await delay(lookMs, undefined, { signal }).catch(() => undefined);
+    try {
+      const { services } = await deckies.show(scope, name);
+      if (services.some(({ slug }) => slugs.includes(slug))) presentAt = Date.now();
+    } catch (error) {
+      if (error instanceof AppError && error.reason === "DECKY_NOT_FOUND") return;
+    }
+  }
 }
 
 /** A worker says what changed, and how long ago it checked: what it does not speak of is as it was. */

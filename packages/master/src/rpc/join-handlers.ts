@@ -5,7 +5,7 @@ import { AppError } from "@decnet/common/errors/app-error";
 import type { JoinTokenSchema, SwarmService } from "@decnet/contract/gen/decnet/v1/swarm_pb";
 import type { JoinToken } from "../model/host.ts";
 import type { MasterParts } from "./parts.ts";
-import { callerOf, invalid, parseId, parsePage } from "./requests.ts";
+import { callerOf, invalid, parseId } from "./requests.ts";
 
 const usualTtlMs = 30 * 60_000;
 const maxTtlMs = 7 * 86_400_000;
@@ -51,8 +51,7 @@ export function createJoinHandlers({ store, hosts, swarm }: MasterParts): JoinHa
     listJoinTokens: async () => ({ tokens: (await store.joinTokens.list()).map(toJoinToken) }),
     revokeJoinToken: async ({ id }) => ({ token: toJoinToken(await store.joinTokens.revoke(parseId(id))) }),
     async listRefusedJoins(request) {
-      const { size } = parsePage({ pageSize: request.pageSize, pageToken: "" }, 100);
-      const rows = await swarm.enrollment.refused(size);
+      const rows = await swarm.enrollment.refused(request.pageSize || 100);
       return { refused: rows.map(({ at, id: _, ...row }) => ({ ...row, at: timestampFromDate(at) })) };
     },
   };

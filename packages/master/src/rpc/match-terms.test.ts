@@ -1,8 +1,8 @@
 import { expect, it } from "vitest";
+import { parseFilter } from "./filters.ts";
 import { matchesTerms } from "./match-terms.ts";
-import { parseFilter } from "./requests.ts";
 
-const keys = ["name", "state", "label"];
+const keys = { name: undefined, state: undefined, label: undefined };
 const values = { name: ["web-01"], state: ["running"], label: ["zone=a", "rack=7"] };
 
 it.each([

@@ -6,7 +6,7 @@ export function matchesTerms(terms: readonly FilterTerm[], values: Readonly<Reco
 }
 
 /** `*` stands for any text. No regular expression is built from what a caller sent. */
-function matchesGlob(glob: string, value: string): boolean {
+export function matchesGlob(glob: string, value: string): boolean {
   const [first = "", ...rest] = glob.split("*");
   const last = rest.pop();
   if (last === undefined) return value === glob;

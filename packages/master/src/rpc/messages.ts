@@ -26,7 +26,7 @@ import type {
 
 /** Our types as messages. Secrets stop here: they have no way into a message. */
 
-const operationStates = {
+export const operationStates = {
   pending: OperationState.PENDING,
   running: OperationState.RUNNING,
   succeeded: OperationState.SUCCEEDED,
@@ -35,7 +35,7 @@ const operationStates = {
   superseded: OperationState.SUPERSEDED,
 } as const satisfies Record<OperationStateWord, OperationState>;
 
-const operationKinds = {
+export const operationKinds = {
   add_service: OperationKind.ADD_SERVICE,
   remove_service: OperationKind.REMOVE_SERVICE,
   update_service_config: OperationKind.UPDATE_SERVICE_CONFIG,
@@ -52,7 +52,7 @@ const operationKinds = {
   batch: OperationKind.BATCH,
 } as const satisfies Record<KindWord, OperationKind>;
 
-const deckyStates = {
+export const deckyStates = {
   ...judgedStates,
   changing: DeckyState.CHANGING,
   unknown: DeckyState.UNKNOWN,
@@ -98,6 +98,8 @@ export function toOperationMessage(
     host: row.host,
     waitingFor,
     warnings: [...(row.plan?.warnings ?? [])],
+    cancelledBy: row.cancelledBy?.actor ?? "",
+    cancelReason: row.cancelledBy?.reason ?? "",
   };
 }
 
@@ -200,7 +202,11 @@ function toServiceMessage(row: Decky, service: StoredService, catalog: Catalog) 
   };
 }
 
-function plainConfig(config: ServiceConfig, secrets: ReadonlySet<string>): Record<string, string | number | boolean | string[]> {
+/** A service's settings without its secrets. */
+export function plainConfig(
+  config: ServiceConfig,
+  secrets: ReadonlySet<string>,
+): Record<string, string | number | boolean | string[]> {
   return Object.fromEntries(
     Object.entries(config)
       .filter(([key]) => !secrets.has(key))

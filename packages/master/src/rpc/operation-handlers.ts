@@ -7,24 +7,28 @@ import {
   OperationStepSchema,
   WatchOperationResponseSchema,
 } from "@decnet/contract/gen/decnet/v1/operation_pb";
+import { kAudit } from "../access/audit.ts";
 import { hasEnded } from "../model/operation.ts";
-import { operationFilterKeys, type WaitedFor } from "../store/operations.ts";
+import type { WaitedFor } from "../store/operations.ts";
 import { waitingFor, waitsForHost } from "./await-operation.ts";
+import { operationFilter, parseFilter } from "./filters.ts";
 import { toOperationMessage, toStepMessage } from "./messages.ts";
+import { createPageTokens } from "./page-tokens.ts";
 import type { MasterParts } from "./parts.ts";
-import { callerOf, parseFilter, parseId, parsePage, parseReason } from "./requests.ts";
+import { callerOf, parseId, parseReason, parseRequestId } from "./requests.ts";
 
 export function createOperationHandlers(parts: MasterParts): ServiceImpl<typeof OperationService> {
   const { store, board, cancellations, stopping } = parts;
   const waits = (id: string, row: WaitedFor) => waitingFor(id, row, parts);
   return {
     async listOperations(request) {
-      const terms = parseFilter(request.filter, operationFilterKeys);
-      const { rows, counts, next } = await store.operations.list({ terms, page: parsePage(request, 50) });
+      const terms = parseFilter(request.filter, operationFilter);
+      const pages = createPageTokens(parts.fingerprint, "operations", terms);
+      const { rows, counts, next } = await store.operations.list({ terms, page: pages.parse(request, 50) });
       return {
         operations: rows.map((row) => toOperationMessage({ row, steps: [], children: [] }, waitsForHost(row, parts))),
         counts,
-        nextPageToken: next === undefined ? "" : String(next),
+        nextPageToken: pages.make(next),
       };
     },
     async getOperation({ id }) {
@@ -55,8 +59,14 @@ export function createOperationHandlers(parts: MasterParts): ServiceImpl<typeof 
       context.signal.throwIfAborted();
       throw new AppError("SHUTTING_DOWN", "the master is shutting down", { retryAfterMs: 1_000 });
     },
-    async cancelOperation({ id, reason }, context) {
-      const request = { id: parseId(id), actor: callerOf(context).name, reason: parseReason(reason, "reason") };
+    async cancelOperation({ id, reason, requestId }, context) {
+      const request = {
+        id: parseId(id),
+        actor: callerOf(context).name,
+        reason: parseReason(reason, "reason"),
+        requestId: parseRequestId(requestId, "request_id"),
+        audit: context.values.get(kAudit),
+      };
       const record = await cancellations.cancel(request);
       return { operation: toOperationMessage(record, await waits(id, record.row)) };
     },

@@ -100,49 +100,8 @@ describe("the options of a change", () => {
   it("without options the caller waits", () => expect(requests.waits(undefined)).toBe(true));
 });
 
-describe("a page of a list", () => {
-  it.each([
-    [0, "", { size: 50, offset: 0 }],
-    [1_000, "", { size: 1_000, offset: 0 }],
-    [10, "30", { size: 10, offset: 30 }],
-  ])("of %i from %j", (pageSize, pageToken, page) => expect(requests.parsePage({ pageSize, pageToken }, 50)).toEqual(page));
-
-  it.each([
-    [1_001, "", "page_size"],
-    [0, "-1", "page_token"],
-    [0, "1e3", "page_token"],
-    [0, "1234567890", "page_token"],
-  ])("not of %i from %j", (pageSize, pageToken, field) => {
-    expect(() => requests.parsePage({ pageSize, pageToken }, 50)).toThrow(invalid(field));
-  });
-});
-
-describe("a filter", () => {
-  const parse = (filter: string) => requests.parseFilter(filter, ["state", "host"]);
-  it.each([
-    ["", []],
-    [" , ", []],
-    ["state=running", [{ key: "state", negated: false, glob: "running" }]],
-    [
-      "state != running , host=edge-*",
-      [
-        { key: "state", negated: true, glob: "running" },
-        { key: "host", negated: false, glob: "edge-*" },
-      ],
-    ],
-    ["host=", [{ key: "host", negated: false, glob: "" }]],
-  ])("%j", (filter, terms) => expect(parse(filter)).toEqual(terms));
-
-  it.each(["name=web", "state", "state==x", "STATE=x", "state=\u0000", "=x", `state=${"x".repeat(1_000)}`])(
-    "not %j",
-    (filter) => {
-      expect(() => parse(filter)).toThrow(invalid("filter"));
-    },
-  );
-});
-
 it("who calls is who authenticated; without that there is no call", () => {
-  const caller = { tokenId: "t", name: "ann", role: "operator" } as const;
+  const caller = { tokenId: "t", name: "ann", role: "operator", expiresAt: null } as const;
   const context = (values: HandlerContext["values"]) => ({ values }) as HandlerContext;
   expect(requests.callerOf(context(createContextValues().set(kCaller, caller)))).toBe(caller);
   expect(() => requests.callerOf(context(createContextValues()))).toThrow(expect.objectContaining({ reason: "UNAUTHENTICATED" }));

@@ -5,13 +5,13 @@ import { OnFailure, type MutationOptions as OptionsMessage, Wait, WhenAway } fro
 import { kCaller } from "../access/authenticate.ts";
 import type { MutationOptions } from "../decide/resolve-mutation.ts";
 import type { Caller } from "../model/access.ts";
-import type { FilterTerm } from "../store/list-rows.ts";
 
 /** Reads what every mutating request has. Refuses before anything is looked up. */
 
 const namePattern = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 const slugPattern = /^[a-z0-9][a-z0-9_-]{0,63}$/;
 const maxReason = 1_000;
+const maxRequestId = 128;
 /** Controls, halves of a pair and what is no character would be stored as something else. */
 const printable = /^[^\p{Cc}\p{Cs}\p{Noncharacter_Code_Point}]*$/u;
 
@@ -53,9 +53,18 @@ export function parseId(id: string): string {
 
 /** Why something is asked for, in the caller's words. */
 export function parseReason(reason: string, field: string): string {
-  if (reason.length > maxReason) throw invalid([{ field, description: `has at most ${maxReason} characters` }]);
-  if (!printable.test(reason)) throw invalid([{ field, description: "holds control characters" }]);
-  return reason;
+  return parsePrintable(reason, field, maxReason);
+}
+
+/** The id of a request that may come again. */
+export function parseRequestId(requestId: string, field: string): string {
+  return parsePrintable(requestId, field, maxRequestId);
+}
+
+function parsePrintable(value: string, field: string, max: number): string {
+  if (value.length > max) throw invalid([{ field, description: `has at most ${max} characters` }]);
+  if (!printable.test(value)) throw invalid([{ field, description: "holds control characters" }]);
+  return value;
 }
 
 export function parseOptions(options: OptionsMessage | undefined): MutationOptions {
@@ -66,7 +75,7 @@ export function parseOptions(options: OptionsMessage | undefined): MutationOptio
     return value;
   };
   const parsed: MutationOptions = {
-    requestId: text("request_id", options?.requestId ?? "", 128),
+    requestId: text("request_id", options?.requestId ?? "", maxRequestId),
     expectedRevision: options?.expectedRevision,
     expectedPlan: text("expected_plan", options?.expectedPlan ?? "", 64),
     dryRun: options?.dryRun ?? false,
@@ -85,33 +94,4 @@ export function parseOptions(options: OptionsMessage | undefined): MutationOptio
 
 export function waits(options: OptionsMessage | undefined): boolean {
   return options?.wait !== Wait.ACCEPTED && options?.dryRun !== true;
-}
-
-const maxPageSize = 1_000;
-
-export interface Page {
-  readonly size: number;
-  readonly offset: number;
-}
-
-export function parsePage(request: { readonly pageSize: number; readonly pageToken: string }, usual: number): Page {
-  if (request.pageSize > maxPageSize) throw invalid([{ field: "page_size", description: `is at most ${maxPageSize}` }]);
-  if (!/^\d{0,9}$/.test(request.pageToken))
-    throw invalid([{ field: "page_token", description: "is not one that this master gave" }]);
-  return { size: request.pageSize || usual, offset: Number(request.pageToken || "0") };
-}
-
-/** `state!=running,host=edge-*` → terms. Throws REQUEST_INVALID for an unknown key. */
-export function parseFilter(filter: string, keys: readonly string[]): FilterTerm[] {
-  if (filter.length > 1_000) throw invalid([{ field: "filter", description: "has at most 1000 characters" }]);
-  if (!printable.test(filter)) throw invalid([{ field: "filter", description: "holds control characters" }]);
-  return filter.split(",").flatMap((term): FilterTerm[] => {
-    if (term.trim() === "") return [];
-    const match = /^\s*([a-z_]+)\s*(!?=)\s*([^=]*?)\s*$/.exec(term);
-    const [, key = "", operator, glob = ""] = match ?? [];
-    if (match === null || !keys.includes(key)) {
-      throw invalid([{ field: "filter", description: `terms are key=value or key!=value with one of ${keys.join(", ")}` }]);
-    }
-    return [{ key, negated: operator === "!=", glob }];
-  });
 }

@@ -12,11 +12,13 @@ import {
 import { type Host, type HostState as HostStateWord, hostStateOf } from "../model/host.ts";
 import type { HostCounts } from "../store/host-deckies.ts";
 import { awaitOperation } from "./await-operation.ts";
+import { type FilterKeys, parseFilter } from "./filters.ts";
 import { createJoinHandlers } from "./join-handlers.ts";
 import { matchesTerms } from "./match-terms.ts";
 import { hashRequest } from "./mutating-request.ts";
+import { createPageTokens, pageOf } from "./page-tokens.ts";
 import type { MasterParts } from "./parts.ts";
-import { callerOf, parseFilter, parseOptions, parsePage, waits } from "./requests.ts";
+import { callerOf, parseOptions, waits } from "./requests.ts";
 
 const states = {
   enrolled: HostState.ENROLLED,
@@ -25,7 +27,12 @@ const states = {
   decommissioned: HostState.DECOMMISSIONED,
 } as const satisfies Record<HostStateWord, HostState>;
 
-const hostFilterKeys = ["name", "state", "draining", "label"];
+const hostFilter: FilterKeys = {
+  name: undefined,
+  state: { prefix: "HOST_STATE", words: Object.keys(states) },
+  draining: { prefix: "", words: ["true", "false"] },
+  label: undefined,
+};
 
 export function createSwarmHandlers(parts: MasterParts): ServiceImpl<typeof SwarmService> {
   const { store, hosts, swarm } = parts;
@@ -34,8 +41,9 @@ export function createSwarmHandlers(parts: MasterParts): ServiceImpl<typeof Swar
   return {
     ...createJoinHandlers(parts),
     async listHosts(request) {
-      const terms = parseFilter(request.filter, hostFilterKeys);
-      const page = parsePage(request, 100);
+      const terms = parseFilter(request.filter, hostFilter);
+      const pages = createPageTokens(parts.fingerprint, "hosts", terms);
+      const page = pages.parse(request, 100);
       const rows = await store.hosts.listAll();
       const fitting = rows.filter((row) => {
         const state = hostStateOf(row, hosts.connected(row.name) !== undefined);
@@ -54,12 +62,11 @@ export function createSwarmHandlers(parts: MasterParts): ServiceImpl<typeof Swar
         counts[state] = (counts[state] ?? 0) + 1;
       }
       const counted = await store.deckies.countByHost();
-      const shown = fitting.slice(page.offset, page.offset + page.size);
-      const next = page.offset + shown.length;
+      const { rows: shown, next } = pageOf(fitting, page, ({ name, id }) => [name, id]);
       return {
         hosts: shown.map((row) => toHost(row, counted)),
         counts,
-        nextPageToken: next < fitting.length ? String(next) : "",
+        nextPageToken: pages.make(next),
       };
     },
     getHost: async ({ name }) => ({ host: await getHost(name) }),

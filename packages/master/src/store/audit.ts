@@ -56,10 +56,15 @@ export function createAuditLog(database: Database, log: Logger): AuditLog {
     },
     list: (request) =>
       database.read((tx) =>
-        listRows(
-          managerOf(tx).getRepository(Audit).createQueryBuilder("entry").orderBy({ "entry.at": "DESC", "entry.id": "ASC" }),
-          { ...request, conditions, countBy: "entry.outcome" },
-        ),
+        listRows(managerOf(tx).getRepository(Audit).createQueryBuilder("entry"), {
+          ...request,
+          conditions,
+          countBy: "entry.outcome",
+          order: [
+            { column: "entry.at", direction: "DESC", value: ({ at }) => at.toISOString() },
+            { column: "entry.id", direction: "ASC", value: ({ id }) => id },
+          ],
+        }),
       ),
   };
 }

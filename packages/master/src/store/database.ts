@@ -9,6 +9,8 @@ import { Swarm1764200000000 } from "./migrations/1764200000000-swarm.ts";
 import { Moves1764350000000 } from "./migrations/1764350000000-moves.ts";
 import { Versions1764500000000 } from "./migrations/1764500000000-versions.ts";
 import { Receipts1764600000000 } from "./migrations/1764600000000-receipts.ts";
+import { Exits1764630000000 } from "./migrations/1764630000000-exits.ts";
+import { Cancellers1764680000000 } from "./migrations/1764680000000-cancellers.ts";
 import { SnakeCaseNames } from "./naming.ts";
 import { entities } from "./tables.ts";
 import { Transaction, type Tx } from "./transaction.ts";
@@ -79,6 +81,8 @@ export async function openDatabase(address: DatabaseAddress): Promise<Database> 
       Moves1764350000000,
       Versions1764500000000,
       Receipts1764600000000,
+      Exits1764630000000,
+      Cancellers1764680000000,
     ],
     poolSize: Object.values(connections).reduce((sum, count) => sum + count, 0),
     applicationName: "decnet-master",

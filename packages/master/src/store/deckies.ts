@@ -4,7 +4,7 @@ import { createCodec } from "./codec.ts";
 import { In } from "./conditions.ts";
 import type { Database, Tx } from "./database.ts";
 import { createHostDeckies, type HostDeckies } from "./host-deckies.ts";
-import { type FilterConditions, type ListedRows, type ListRequest, listRows } from "./list-rows.ts";
+import { type FilterConditions, type ListedRows, type ListRequest, listRows, type PageRange } from "./list-rows.ts";
 import type { SealedService, Sealing } from "./sealing.ts";
 import { Deckies, DriftChecks, type RevisionRow, Revisions } from "./tables.ts";
 import { managerOf } from "./transaction.ts";
@@ -33,7 +33,9 @@ export interface DeckyStore extends HostDeckies {
   /** Names of the deckies that fit, in order; `size` at most. */
   names(request: ListRequest): Promise<string[]>;
   /** Revisions of one decky, newest first: one, or a page. Throws DECKY_NOT_FOUND or REVISION_NOT_FOUND. */
-  revisions(request: RevisionsRequest): Promise<{ readonly revisions: ComparedRevision[]; readonly next: number | undefined }>;
+  revisions(
+    request: RevisionsRequest,
+  ): Promise<{ readonly revisions: ComparedRevision[]; readonly next: readonly string[] | undefined }>;
   /** Those of the given ids that are there. */
   showAll(ids: readonly string[]): Promise<ShownDecky[]>;
   /** Services of the desired revision of many deckies. */
@@ -49,7 +51,7 @@ export interface RevisionsRequest {
   readonly revision: number | undefined;
   /** Undefined: the one before each. */
   readonly compareTo: number | undefined;
-  readonly page: { readonly size: number; readonly offset: number };
+  readonly page: PageRange;
 }
 
 /** What a filter of deckies such as `state!=running,host=edge-*` can name. */
@@ -121,10 +123,15 @@ export function createDeckyStore(database: Database, sealing: Sealing): DeckySto
   };
 
   const listed = (tx: Tx, request: ListRequest) =>
-    listRows(
-      managerOf(tx).getRepository(Deckies).createQueryBuilder("decky").orderBy({ "decky.scope": "ASC", "decky.name": "ASC" }),
-      { ...request, conditions: deckyConditions, countBy: "decky.state" },
-    );
+    listRows(managerOf(tx).getRepository(Deckies).createQueryBuilder("decky"), {
+      ...request,
+      conditions: deckyConditions,
+      countBy: "decky.state",
+      order: [
+        { column: "decky.scope", direction: "ASC", value: ({ scope }) => scope },
+        { column: "decky.name", direction: "ASC", value: ({ name }) => name },
+      ],
+    });
 
   return {
     ...createHostDeckies(database),
@@ -153,7 +160,7 @@ export function createDeckyStore(database: Database, sealing: Sealing): DeckySto
     revisions: ({ scope, name, revision: single, compareTo, page }) =>
       database.read(async (tx) => {
         const decky = await find(tx, scope, name);
-        const newest = decky.desiredRevision - page.offset;
+        const newest = page.after === undefined ? decky.desiredRevision : Number(page.after[0]) - 1;
         const count = Math.max(0, Math.min(page.size, newest));
         const numbers = single === undefined ? Array.from({ length: count }, (_, at) => newest - at) : [single];
         const revisions = [];
@@ -162,8 +169,8 @@ export function createDeckyStore(database: Database, sealing: Sealing): DeckySto
           const before = other === 0 ? [] : (await revision(tx, decky, other)).services;
           revisions.push({ revision: await revision(tx, decky, number), before });
         }
-        const next = page.offset + numbers.length;
-        return { revisions, next: single === undefined && next < decky.desiredRevision ? next : undefined };
+        const oldest = numbers.at(-1) ?? 1;
+        return { revisions, next: single === undefined && oldest > 1 ? [String(oldest)] : undefined };
       }),
     async insertNew(tx, deckies, revisions) {
       const createdAt = new Date();

@@ -7,6 +7,8 @@ import { insertRows } from "./write.ts";
 /** What the fleet's deckies have in common: one row. */
 export interface FleetStore {
   driftPolicy(): Promise<DriftPolicy>;
+  /** Undefined when no fleet was ever applied. */
+  settings(tx: Tx): Promise<FleetSettings | undefined>;
   replace(tx: Tx, settings: Omit<FleetSettings, "id" | "updatedAt">): Promise<void>;
   /** Changes that choose addresses or hosts for deckies exclude each other until the transaction ends. */
   lockPlacement(tx: Tx): Promise<void>;
@@ -22,6 +24,9 @@ export function createFleetStore(database: Database): FleetStore {
         [],
       );
       return rows[0]?.drift_policy ?? "repair";
+    },
+    async settings(tx) {
+      return (await managerOf(tx).getRepository(Fleets).find())[0];
     },
     async replace(tx, settings) {
       await managerOf(tx).query("DELETE FROM fleet");

@@ -23,7 +23,10 @@ export interface HostDeckies {
   lockHost(tx: Tx, host: string): Promise<void>;
   /** Id and version of each decky of a host. */
   versions(host: string): Promise<{ readonly id: string; readonly version: number }[]>;
-  /** Deckies with open operations, or that have to be removed from a host; all, or those that a host has to do with. */
+  /**
+   * Deckies with open operations, of which something is wanted that is not there, or that have to be removed from a host; all, or
+   * those that a host has to do with.
+   */
   unfinished(host?: string): Promise<{ readonly id: string; readonly host: string }[]>;
   /** Those that still have to be removed from a host. */
   toRemoveFrom(tx: Tx, host: string): Promise<Decky[]>;
@@ -136,9 +139,13 @@ const lockNamed = {
     WHERE (decky.scope, decky.name) IN (SELECT scope, name FROM json_to_recordset($1) AS given (scope text, name text))
     ORDER BY decky.id FOR NO KEY UPDATE`,
 };
+/** What is wanted and is not there is tried again, unless a failure is kept: see isUnapplied. */
 const unfinished = {
   name: "decnet-unfinished",
-  text: `SELECT id, host FROM deckies WHERE pending_removals <> '{}' AND ($1::text IS NULL OR $1 = ANY (pending_removals))
+  text: `SELECT id, host FROM deckies
+      WHERE NOT repair_paused AND (leaving OR applied_revision <> desired_revision OR rendered_revision = 0)
+        AND ($1::text IS NULL OR host = $1)
+    UNION SELECT id, host FROM deckies WHERE pending_removals <> '{}' AND ($1::text IS NULL OR $1 = ANY (pending_removals))
     UNION SELECT decky.id, decky.host FROM deckies AS decky JOIN operations AS operation
       ON operation.decky_id = decky.id AND operation.state IN ('pending', 'running')
     WHERE $1::text IS NULL OR decky.host = $1`,

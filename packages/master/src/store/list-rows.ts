@@ -13,10 +13,25 @@ export type FilterConditions = Readonly<Record<string, (comparison: string) => s
 /** What of a list is asked for. */
 export interface ListRequest {
   readonly terms: readonly FilterTerm[];
-  readonly page: { readonly size: number; readonly offset: number };
+  readonly page: PageRange;
 }
 
-export interface ListOptions extends ListRequest {
+/** So many rows after the one with this key; from the first on when there is none. */
+export interface PageRange {
+  readonly size: number;
+  readonly after?: readonly string[] | undefined;
+}
+
+/** One column that a list is ordered by; together they tell its rows apart. */
+export interface OrderColumn<Row> {
+  readonly column: string;
+  readonly direction: "ASC" | "DESC";
+  /** As text that the database reads back as the same value. */
+  readonly value: (row: Row) => string;
+}
+
+export interface ListOptions<Row> extends ListRequest {
+  readonly order: readonly OrderColumn<Row>[];
   readonly conditions: FilterConditions;
   /** What the counts are about, for instance `operation.state`. */
   readonly countBy: string;
@@ -26,17 +41,17 @@ export interface ListedRows<Row> {
   readonly rows: Row[];
   /** Of all rows that match, not only of the page. */
   readonly counts: Record<string, number>;
-  /** Where the next page begins; undefined on the last one. */
-  readonly next: number | undefined;
+  /** The key of the last row, when more follow. */
+  readonly next: readonly string[] | undefined;
 }
 
 /**
- * One page of the rows of an ordered query that match every term, and how many match. The database does the work, not this
+ * One page of the rows of a query that match every term, in order, and how many match. The database does the work, not this
  * process.
  */
 export async function listRows<Row extends ObjectLiteral>(
   query: SelectQueryBuilder<Row>,
-  { terms, conditions, page, countBy }: ListOptions,
+  { terms, conditions, page, countBy, order }: ListOptions<Row>,
 ): Promise<ListedRows<Row>> {
   for (const [index, { key, negated, glob }] of terms.entries()) {
     const condition = conditions[key];
@@ -46,16 +61,32 @@ export async function listRows<Row extends ObjectLiteral>(
     const text = condition(`${isExact ? "=" : "LIKE"} :term${index}`);
     query.andWhere(negated ? `NOT (${text})` : `(${text})`, { [`term${index}`]: value });
   }
-  const counting = query.clone().orderBy().select(countBy, "value").addSelect("count(*)::int", "count").groupBy(countBy);
-  const [rows, counts] = await Promise.all([
-    query.offset(page.offset).limit(page.size).getMany(),
+  const counting = query.clone().select(countBy, "value").addSelect("count(*)::int", "count").groupBy(countBy);
+  if (page.after !== undefined) addStart(query, order, page.after);
+  query.orderBy(Object.fromEntries(order.map(({ column, direction }) => [column, direction])));
+  const [found, counts] = await Promise.all([
+    query.limit(page.size + 1).getMany(),
     counting.getRawMany<{ value: string; count: number }>(),
   ]);
-  const total = counts.reduce((sum, { count }) => sum + count, 0);
-  const next = page.offset + rows.length;
+  const rows = found.slice(0, page.size);
+  const last = rows.at(-1);
   return {
     rows,
     counts: Object.fromEntries(counts.map(({ value, count }) => [value, count])),
-    next: rows.length > 0 && next < total ? next : undefined,
+    next: last === undefined || found.length <= rows.length ? undefined : order.map(({ value }) => value(last)),
   };
+}
+
+/** Rows that come after the key: equal in the first columns, and further on in the next. */
+function addStart<Row extends ObjectLiteral>(
+  query: SelectQueryBuilder<Row>,
+  order: readonly OrderColumn<Row>[],
+  after: readonly string[],
+): void {
+  const ways = order.map(({ column, direction }, index) => {
+    const same = order.slice(0, index).map((each, at) => `${each.column} = :after${at}`);
+    return [...same, `${column} ${direction === "ASC" ? ">" : "<"} :after${index}`].join(" AND ");
+  });
+  const values = Object.fromEntries(order.map((_, index) => [`after${index}`, after[index] ?? ""]));
+  query.andWhere(`(${ways.map((way) => `(${way})`).join(" OR ")})`, values);
 }

@@ -19,6 +19,8 @@ export interface EventLog {
   follow(after: string, idleMs: number, signal: AbortSignal): AsyncGenerator<StoredEvent | undefined>;
   /** The newest position; "0" when there is none. */
   head(): Promise<string>;
+  /** The position that a cursor names. Throws CURSOR_INVALID for one that this master cannot have given. */
+  positionOf(cursor: string): Promise<string>;
   /** The last position before a time. */
   positionBefore(time: Date): Promise<string>;
 }
@@ -31,7 +33,7 @@ const codec = createCodec(Outbox);
 
 export function createEventLog(database: Database): EventLog {
   const bells = new Set<Bell>();
-  const positionOf = async (where: string, parameters: unknown[]): Promise<string> => {
+  const positionWhere = async (where: string, parameters: unknown[]): Promise<string> => {
     const rows: { position: string | null }[] = await database.read((tx) =>
       managerOf(tx).query(`SELECT max(position) AS position FROM outbox ${where}`, parameters),
     );
@@ -76,15 +78,16 @@ export function createEventLog(database: Database): EventLog {
         bells.delete(bell);
       }
     },
-    head: () => positionOf("", []),
-    positionBefore: (time) => positionOf("WHERE occurred_at < $1", [time]),
+    head: () => positionWhere("", []),
+    async positionOf(cursor) {
+      const refuse = (description: string) =>
+        new AppError("CURSOR_INVALID", `the cursor is not one that this master gave: ${description}`, {
+          violations: [{ field: "cursor", description }],
+        });
+      if (!/^(0|[1-9]\d{0,17})$/.test(cursor)) throw refuse("digits only");
+      if (BigInt(cursor) > BigInt(await positionWhere("", []))) throw refuse("it is after the newest event");
+      return cursor;
+    },
+    positionBefore: (time) => positionWhere("WHERE occurred_at < $1", [time]),
   };
-}
-
-export function parseCursor(cursor: string): string {
-  if (!/^\d{1,18}$/.test(cursor))
-    throw new AppError("CURSOR_INVALID", "the cursor is not one that this master gave", {
-      violations: [{ field: "cursor", description: "digits only" }],
-    });
-  return cursor;
 }

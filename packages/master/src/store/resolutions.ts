@@ -5,10 +5,11 @@ import { formatResolution } from "../decide/format-resolution.ts";
 import { applyResolution, type Resolution } from "../decide/resolution.ts";
 import type { AuditEntry } from "../model/access.ts";
 import type { Decky } from "../model/decky.ts";
-import type { OperationStep } from "../model/operation.ts";
+import type { OperationPatch, OperationStep } from "../model/operation.ts";
 import { createCodec } from "./codec.ts";
 import { type Database, runIn, type Statement, type Tx } from "./database.ts";
 import { isStorageFault } from "./database-errors.ts";
+import { snakeCase } from "./naming.ts";
 import { createOperationLog } from "./operation-log.ts";
 import { outboxLock } from "./outbox.ts";
 import type { Sealing } from "./sealing.ts";
@@ -42,17 +43,20 @@ const outbox = createCodec(Outbox);
 
 const fixed = new Set(["id", "scope", "name", "created_at"]);
 const deckyColumns = decky.columns.filter((column) => !fixed.has(column));
-const operationColumns = [
-  "state",
-  "host",
-  "revision",
-  "plan",
-  "receipt",
-  "error",
-  "cancel_requested",
-  "started_at",
-  "finished_at",
-];
+/** All that a patch may hold. */
+const patchable = {
+  state: true,
+  host: true,
+  revision: true,
+  plan: true,
+  receipt: true,
+  error: true,
+  cancelRequested: true,
+  cancelledBy: true,
+  startedAt: true,
+  finishedAt: true,
+} as const satisfies Record<keyof OperationPatch, true>;
+const operationColumns = Object.keys(patchable).map(snakeCase);
 const stepKey = ["operation_id", "attempt", "number"];
 const stepColumns = step.columns.filter((column) => !stepKey.includes(column));
 

@@ -19,8 +19,12 @@ export interface TokenStore {
   }): Promise<{ row: Token; secret: string }>;
   /** Undefined for a token that is unknown, revoked or expired. Always looked up, so that a revocation acts at once. */
   authenticate(secret: string): Promise<Caller | undefined>;
+  /** Those of the given tokens that are still good, by id. */
+  callers(ids: readonly string[]): Promise<ReadonlyMap<string, Caller>>;
   list(): Promise<Token[]>;
   revoke(id: string): Promise<Token>;
+  /** Called with the id of each token that this master revokes. */
+  onRevoked(listener: (id: string) => void): void;
 }
 
 const hash = (secret: string) => createHash("sha256").update(secret).digest("hex");
@@ -30,7 +34,17 @@ const bySecrets = {
   name: "decnet-tokens",
   text: "SELECT row_to_json(token) AS token FROM tokens AS token WHERE token.secret_hash = ANY ($1)",
 };
+const byIds = {
+  name: "decnet-tokens-by-id",
+  text: "SELECT row_to_json(token) AS token FROM tokens AS token WHERE token.id = ANY ($1)",
+};
 const most = 256;
+
+/** Undefined for a token that is revoked or expired. */
+function callerOf(row: Token): Caller | undefined {
+  if (row.revokedAt !== null || (row.expiresAt !== null && row.expiresAt <= new Date())) return undefined;
+  return { tokenId: row.id, name: row.name, role: row.role, expiresAt: row.expiresAt };
+}
 
 export function createTokenStore(database: Database): TokenStore {
   /** Calls that come together share a look-up; each sees what was there when it was made. */
@@ -42,6 +56,7 @@ export function createTokenStore(database: Database): TokenStore {
       return hashes.map((each) => found.get(each));
     },
   });
+  const listeners = new Set<(id: string) => void>();
   return {
     async create({ name, role, createdBy, ttlMs }) {
       const secret = `decnet_${randomBytes(32).toString("base64url")}`;
@@ -62,12 +77,17 @@ export function createTokenStore(database: Database): TokenStore {
     },
     async authenticate(secret) {
       const row = await find(hash(secret));
-      if (row === undefined || row.revokedAt !== null || (row.expiresAt !== null && row.expiresAt <= new Date()))
-        return undefined;
+      const caller = row === undefined ? undefined : callerOf(row);
+      if (row === undefined || caller === undefined) return undefined;
       // Once a minute is exact enough, and keeps reads from writing.
       if (row.lastUsedAt === null || Date.now() - row.lastUsedAt.getTime() > 60_000)
         await database.write((tx) => updateRows(tx, Tokens, { id: row.id }, { lastUsedAt: new Date() }));
-      return { tokenId: row.id, name: row.name, role: row.role };
+      return caller;
+    },
+    async callers(ids) {
+      const rows = await database.run<{ token: Record<string, unknown> }>(byIds, [ids]);
+      const callers = rows.flatMap(({ token }) => callerOf(codec.fromJson(token)) ?? []);
+      return new Map(callers.map((caller) => [caller.tokenId, caller]));
     },
     list: () =>
       database.read((tx) =>
@@ -75,8 +95,8 @@ export function createTokenStore(database: Database): TokenStore {
           .getRepository(Tokens)
           .find({ order: { createdAt: "ASC" } }),
       ),
-    revoke: (id) =>
-      database.write(async (tx) => {
+    async revoke(id) {
+      const revoked = await database.write(async (tx) => {
         await updateRows(tx, Tokens, { id, revokedAt: IsNull() }, { revokedAt: new Date() });
         const row = await managerOf(tx).getRepository(Tokens).findOneBy({ id });
         if (row === null)
@@ -84,6 +104,10 @@ export function createTokenStore(database: Database): TokenStore {
             resource: { type: "token", name: id },
           });
         return row;
-      }),
+      });
+      for (const listener of listeners) listener(id);
+      return revoked;
+    },
+    onRevoked: (listener) => void listeners.add(listener),
   };
 }

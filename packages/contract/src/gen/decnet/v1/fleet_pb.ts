@@ -10,6 +10,7 @@ import type { Decky, DeckyRef } from "./decky_pb.js";
 import { file_decnet_v1_decky } from "./decky_pb.js";
 import type { MutationOptions, Operation, ServiceChange } from "./operation_pb.js";
 import { file_decnet_v1_operation } from "./operation_pb.js";
+import { file_decnet_v1_range } from "./range_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_struct, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { JsonObject, Message } from "@bufbuild/protobuf";
@@ -18,7 +19,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file decnet/v1/fleet.proto.
  */
 export const file_decnet_v1_fleet: GenFile = /*@__PURE__*/
-  fileDesc("ChVkZWNuZXQvdjEvZmxlZXQucHJvdG8SCWRlY25ldC52MSKOAQoIRmxlZXRMYW4SJAoGZHJpdmVyGAEgASgOMhQuZGVjbmV0LnYxLkxhbkRyaXZlchIMCgRuYW1lGAIgASgJEg4KBnN1Ym5ldBgDIAEoCRIPCgdnYXRld2F5GAQgASgJEg4KBnBhcmVudBgFIAEoCRIQCghpcF9zdGFydBgGIAEoCRILCgNtdHUYByABKA0iRgoNV2FudGVkU2VydmljZRIMCgRzbHVnGAEgASgJEicKBmNvbmZpZxgCIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3Qi0wEKC1dhbnRlZERlY2t5EgwKBG5hbWUYASABKAkSDQoFY291bnQYAiABKA0SEQoJYXJjaGV0eXBlGAMgASgJEioKCHNlcnZpY2VzGAQgAygLMhguZGVjbmV0LnYxLldhbnRlZFNlcnZpY2USCgoCaXAYBSABKAkSDgoGZGlzdHJvGAYgASgJEhAKCGhvc3RuYW1lGAcgASgJEhEKCW9zX2ZhbWlseRgIIAEoCRInCglwbGFjZW1lbnQYCSABKAsyFC5kZWNuZXQudjEuUGxhY2VtZW50ImEKCVBsYWNlbWVudBIOCgRob3N0GAEgASgJSAASJwoGbGFiZWxzGAIgASgLMhUuZGVjbmV0LnYxLkhvc3RMYWJlbHNIABISCghiYWxhbmNlZBgDIAEoCEgAQgcKBXdoZXJlIm4KCkhvc3RMYWJlbHMSMQoGbGFiZWxzGAEgAygLMiEuZGVjbmV0LnYxLkhvc3RMYWJlbHMuTGFiZWxzRW50cnkaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASLjAQoLV2FudGVkRmxlZXQSIAoDbGFuGAEgASgLMhMuZGVjbmV0LnYxLkZsZWV0TGFuEiwKDGRyaWZ0X3BvbGljeRgCIAEoDjIWLmRlY25ldC52MS5EcmlmdFBvbGljeRInCgdkZWNraWVzGAMgAygLMhYuZGVjbmV0LnYxLldhbnRlZERlY2t5Ei8KEWRlZmF1bHRfcGxhY2VtZW50GAQgASgLMhQuZGVjbmV0LnYxLlBsYWNlbWVudBIqCgttb3ZlX3BvbGljeRgFIAEoDjIVLmRlY25ldC52MS5Nb3ZlUG9saWN5ImcKEUFwcGx5RmxlZXRSZXF1ZXN0EiUKBWZsZWV0GAEgASgLMhYuZGVjbmV0LnYxLldhbnRlZEZsZWV0EisKB29wdGlvbnMYAiABKAsyGi5kZWNuZXQudjEuTXV0YXRpb25PcHRpb25zIj0KEkFwcGx5RmxlZXRSZXNwb25zZRInCglvcGVyYXRpb24YASABKAsyFC5kZWNuZXQudjEuT3BlcmF0aW9uIksKEkxpc3REZWNraWVzUmVxdWVzdBIOCgZmaWx0ZXIYASABKAkSEQoJcGFnZV9zaXplGAIgASgNEhIKCnBhZ2VfdG9rZW4YAyABKAkivAEKE0xpc3REZWNraWVzUmVzcG9uc2USIQoHZGVja2llcxgBIAMoCzIQLmRlY25ldC52MS5EZWNreRI6CgZjb3VudHMYAiADKAsyKi5kZWNuZXQudjEuTGlzdERlY2tpZXNSZXNwb25zZS5Db3VudHNFbnRyeRIXCg9uZXh0X3BhZ2VfdG9rZW4YAyABKAkaLQoLQ291bnRzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgNOgI4ASI1Cg9HZXREZWNreVJlcXVlc3QSIgoFZGVja3kYASABKAsyEy5kZWNuZXQudjEuRGVja3lSZWYiMwoQR2V0RGVja3lSZXNwb25zZRIfCgVkZWNreRgBIAEoCzIQLmRlY25ldC52MS5EZWNreSK5AQoIUmV2aXNpb24SDgoGbnVtYmVyGAEgASgNEi4KCmNyZWF0ZWRfYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg0KBWFjdG9yGAMgASgJEg4KBnJlYXNvbhgEIAEoCRIRCglvcGVyYXRpb24YBSABKAkSEAoIc2VydmljZXMYBiADKAkSKQoHY2hhbmdlcxgHIAMoCzIYLmRlY25ldC52MS5TZXJ2aWNlQ2hhbmdlIq0BChRMaXN0UmV2aXNpb25zUmVxdWVzdBIiCgVkZWNreRgBIAEoCzITLmRlY25ldC52MS5EZWNreVJlZhIRCglwYWdlX3NpemUYAiABKA0SEgoKcGFnZV90b2tlbhgDIAEoCRIVCghyZXZpc2lvbhgEIAEoDUgAiAEBEhcKCmNvbXBhcmVfdG8YBSABKA1IAYgBAUILCglfcmV2aXNpb25CDQoLX2NvbXBhcmVfdG8iWAoVTGlzdFJldmlzaW9uc1Jlc3BvbnNlEiYKCXJldmlzaW9ucxgBIAMoCzITLmRlY25ldC52MS5SZXZpc2lvbhIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkijAEKFlJlc3RvcmVSZXZpc2lvblJlcXVlc3QSIgoFZGVja3kYASABKAsyEy5kZWNuZXQudjEuRGVja3lSZWYSEAoIcmV2aXNpb24YAiABKA0SDwoHc2VydmljZRgDIAEoCRIrCgdvcHRpb25zGAQgASgLMhouZGVjbmV0LnYxLk11dGF0aW9uT3B0aW9ucyJCChdSZXN0b3JlUmV2aXNpb25SZXNwb25zZRInCglvcGVyYXRpb24YASABKAsyFC5kZWNuZXQudjEuT3BlcmF0aW9uImcKFFRlYXJkb3duRGVja3lSZXF1ZXN0EiIKBWRlY2t5GAEgASgLMhMuZGVjbmV0LnYxLkRlY2t5UmVmEisKB29wdGlvbnMYAiABKAsyGi5kZWNuZXQudjEuTXV0YXRpb25PcHRpb25zIkAKFVRlYXJkb3duRGVja3lSZXNwb25zZRInCglvcGVyYXRpb24YASABKAsyFC5kZWNuZXQudjEuT3BlcmF0aW9uIkMKFFRlYXJkb3duRmxlZXRSZXF1ZXN0EisKB29wdGlvbnMYASABKAsyGi5kZWNuZXQudjEuTXV0YXRpb25PcHRpb25zIkAKFVRlYXJkb3duRmxlZXRSZXNwb25zZRInCglvcGVyYXRpb24YASABKAsyFC5kZWNuZXQudjEuT3BlcmF0aW9uImYKEVN0cmVhbUxvZ3NSZXF1ZXN0EiIKBWRlY2t5GAEgASgLMhMuZGVjbmV0LnYxLkRlY2t5UmVmEg8KB3NlcnZpY2UYAiABKAkSDgoGZm9sbG93GAMgASgIEgwKBHRhaWwYBCABKA0iNwoSU3RyZWFtTG9nc1Jlc3BvbnNlEiEKBWxpbmVzGAEgAygLMhIuZGVjbmV0LnYxLkxvZ0xpbmUiYAoHTG9nTGluZRImCgJhdBgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHc2VydmljZRgCIAEoCRIOCgZzdHJlYW0YAyABKAkSDAoEdGV4dBgEIAEoCSptCglMYW5Ecml2ZXISGgoWTEFOX0RSSVZFUl9VTlNQRUNJRklFRBAAEhUKEUxBTl9EUklWRVJfQlJJREdFEAESFgoSTEFOX0RSSVZFUl9NQUNWTEFOEAISFQoRTEFOX0RSSVZFUl9JUFZMQU4QAypdCgtEcmlmdFBvbGljeRIcChhEUklGVF9QT0xJQ1lfVU5TUEVDSUZJRUQQABIXChNEUklGVF9QT0xJQ1lfUkVQQUlSEAESFwoTRFJJRlRfUE9MSUNZX1JFUE9SVBACKmEKCk1vdmVQb2xpY3kSGwoXTU9WRV9QT0xJQ1lfVU5TUEVDSUZJRUQQABIcChhNT1ZFX1BPTElDWV9SRU1PVkVfRklSU1QQARIYChRNT1ZFX1BPTElDWV9LRUVQX09MRBACMp4FCgxGbGVldFNlcnZpY2USSQoKQXBwbHlGbGVldBIcLmRlY25ldC52MS5BcHBseUZsZWV0UmVxdWVzdBodLmRlY25ldC52MS5BcHBseUZsZWV0UmVzcG9uc2USUQoLTGlzdERlY2tpZXMSHS5kZWNuZXQudjEuTGlzdERlY2tpZXNSZXF1ZXN0Gh4uZGVjbmV0LnYxLkxpc3REZWNraWVzUmVzcG9uc2UiA5ACARJICghHZXREZWNreRIaLmRlY25ldC52MS5HZXREZWNreVJlcXVlc3QaGy5kZWNuZXQudjEuR2V0RGVja3lSZXNwb25zZSIDkAIBElcKDUxpc3RSZXZpc2lvbnMSHy5kZWNuZXQudjEuTGlzdFJldmlzaW9uc1JlcXVlc3QaIC5kZWNuZXQudjEuTGlzdFJldmlzaW9uc1Jlc3BvbnNlIgOQAgESWAoPUmVzdG9yZVJldmlzaW9uEiEuZGVjbmV0LnYxLlJlc3RvcmVSZXZpc2lvblJlcXVlc3QaIi5kZWNuZXQudjEuUmVzdG9yZVJldmlzaW9uUmVzcG9uc2USUgoNVGVhcmRvd25EZWNreRIfLmRlY25ldC52MS5UZWFyZG93bkRlY2t5UmVxdWVzdBogLmRlY25ldC52MS5UZWFyZG93bkRlY2t5UmVzcG9uc2USUgoNVGVhcmRvd25GbGVldBIfLmRlY25ldC52MS5UZWFyZG93bkZsZWV0UmVxdWVzdBogLmRlY25ldC52MS5UZWFyZG93bkZsZWV0UmVzcG9uc2USSwoKU3RyZWFtTG9ncxIcLmRlY25ldC52MS5TdHJlYW1Mb2dzUmVxdWVzdBodLmRlY25ldC52MS5TdHJlYW1Mb2dzUmVzcG9uc2UwAWIGcHJvdG8z", [file_decnet_v1_decky, file_decnet_v1_operation, file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("ChVkZWNuZXQvdjEvZmxlZXQucHJvdG8SCWRlY25ldC52MSKYAQoIRmxlZXRMYW4SJAoGZHJpdmVyGAEgASgOMhQuZGVjbmV0LnYxLkxhbkRyaXZlchIMCgRuYW1lGAIgASgJEg4KBnN1Ym5ldBgDIAEoCRIPCgdnYXRld2F5GAQgASgJEg4KBnBhcmVudBgFIAEoCRIQCghpcF9zdGFydBgGIAEoCRIVCgNtdHUYByABKA1CCKK7GAQQ//8DIkYKDVdhbnRlZFNlcnZpY2USDAoEc2x1ZxgBIAEoCRInCgZjb25maWcYAiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0ItwBCgtXYW50ZWREZWNreRIMCgRuYW1lGAEgASgJEhYKBWNvdW50GAIgASgNQgeiuxgDEOgHEhEKCWFyY2hldHlwZRgDIAEoCRIqCghzZXJ2aWNlcxgEIAMoCzIYLmRlY25ldC52MS5XYW50ZWRTZXJ2aWNlEgoKAmlwGAUgASgJEg4KBmRpc3RybxgGIAEoCRIQCghob3N0bmFtZRgHIAEoCRIRCglvc19mYW1pbHkYCCABKAkSJwoJcGxhY2VtZW50GAkgASgLMhQuZGVjbmV0LnYxLlBsYWNlbWVudCJhCglQbGFjZW1lbnQSDgoEaG9zdBgBIAEoCUgAEicKBmxhYmVscxgCIAEoCzIVLmRlY25ldC52MS5Ib3N0TGFiZWxzSAASEgoIYmFsYW5jZWQYAyABKAhIAEIHCgV3aGVyZSJuCgpIb3N0TGFiZWxzEjEKBmxhYmVscxgBIAMoCzIhLmRlY25ldC52MS5Ib3N0TGFiZWxzLkxhYmVsc0VudHJ5Gi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEi4wEKC1dhbnRlZEZsZWV0EiAKA2xhbhgBIAEoCzITLmRlY25ldC52MS5GbGVldExhbhIsCgxkcmlmdF9wb2xpY3kYAiABKA4yFi5kZWNuZXQudjEuRHJpZnRQb2xpY3kSJwoHZGVja2llcxgDIAMoCzIWLmRlY25ldC52MS5XYW50ZWREZWNreRIvChFkZWZhdWx0X3BsYWNlbWVudBgEIAEoCzIULmRlY25ldC52MS5QbGFjZW1lbnQSKgoLbW92ZV9wb2xpY3kYBSABKA4yFS5kZWNuZXQudjEuTW92ZVBvbGljeSJnChFBcHBseUZsZWV0UmVxdWVzdBIlCgVmbGVldBgBIAEoCzIWLmRlY25ldC52MS5XYW50ZWRGbGVldBIrCgdvcHRpb25zGAIgASgLMhouZGVjbmV0LnYxLk11dGF0aW9uT3B0aW9ucyI9ChJBcHBseUZsZWV0UmVzcG9uc2USJwoJb3BlcmF0aW9uGAEgASgLMhQuZGVjbmV0LnYxLk9wZXJhdGlvbiIRCg9HZXRGbGVldFJlcXVlc3QiOQoQR2V0RmxlZXRSZXNwb25zZRIlCgVmbGVldBgBIAEoCzIWLmRlY25ldC52MS5XYW50ZWRGbGVldCJUChJMaXN0RGVja2llc1JlcXVlc3QSDgoGZmlsdGVyGAEgASgJEhoKCXBhZ2Vfc2l6ZRgCIAEoDUIHorsYAxDoBxISCgpwYWdlX3Rva2VuGAMgASgJIrwBChNMaXN0RGVja2llc1Jlc3BvbnNlEiEKB2RlY2tpZXMYASADKAsyEC5kZWNuZXQudjEuRGVja3kSOgoGY291bnRzGAIgAygLMiouZGVjbmV0LnYxLkxpc3REZWNraWVzUmVzcG9uc2UuQ291bnRzRW50cnkSFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJGi0KC0NvdW50c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoDToCOAEiNQoPR2V0RGVja3lSZXF1ZXN0EiIKBWRlY2t5GAEgASgLMhMuZGVjbmV0LnYxLkRlY2t5UmVmIjMKEEdldERlY2t5UmVzcG9uc2USHwoFZGVja3kYASABKAsyEC5kZWNuZXQudjEuRGVja3kiuQEKCFJldmlzaW9uEg4KBm51bWJlchgBIAEoDRIuCgpjcmVhdGVkX2F0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVhY3RvchgDIAEoCRIOCgZyZWFzb24YBCABKAkSEQoJb3BlcmF0aW9uGAUgASgJEhAKCHNlcnZpY2VzGAYgAygJEikKB2NoYW5nZXMYByADKAsyGC5kZWNuZXQudjEuU2VydmljZUNoYW5nZSLOAQoUTGlzdFJldmlzaW9uc1JlcXVlc3QSIgoFZGVja3kYASABKAsyEy5kZWNuZXQudjEuRGVja3lSZWYSGgoJcGFnZV9zaXplGAIgASgNQgeiuxgDEOgHEhIKCnBhZ2VfdG9rZW4YAyABKAkSIQoIcmV2aXNpb24YBCABKA1CCqK7GAYQ/////wdIAIgBARIjCgpjb21wYXJlX3RvGAUgASgNQgqiuxgGEP////8HSAGIAQFCCwoJX3JldmlzaW9uQg0KC19jb21wYXJlX3RvIlgKFUxpc3RSZXZpc2lvbnNSZXNwb25zZRImCglyZXZpc2lvbnMYASADKAsyEy5kZWNuZXQudjEuUmV2aXNpb24SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIpgBChZSZXN0b3JlUmV2aXNpb25SZXF1ZXN0EiIKBWRlY2t5GAEgASgLMhMuZGVjbmV0LnYxLkRlY2t5UmVmEhwKCHJldmlzaW9uGAIgASgNQgqiuxgGEP////8HEg8KB3NlcnZpY2UYAyABKAkSKwoHb3B0aW9ucxgEIAEoCzIaLmRlY25ldC52MS5NdXRhdGlvbk9wdGlvbnMiQgoXUmVzdG9yZVJldmlzaW9uUmVzcG9uc2USJwoJb3BlcmF0aW9uGAEgASgLMhQuZGVjbmV0LnYxLk9wZXJhdGlvbiJnChRUZWFyZG93bkRlY2t5UmVxdWVzdBIiCgVkZWNreRgBIAEoCzITLmRlY25ldC52MS5EZWNreVJlZhIrCgdvcHRpb25zGAIgASgLMhouZGVjbmV0LnYxLk11dGF0aW9uT3B0aW9ucyJAChVUZWFyZG93bkRlY2t5UmVzcG9uc2USJwoJb3BlcmF0aW9uGAEgASgLMhQuZGVjbmV0LnYxLk9wZXJhdGlvbiJDChRUZWFyZG93bkZsZWV0UmVxdWVzdBIrCgdvcHRpb25zGAEgASgLMhouZGVjbmV0LnYxLk11dGF0aW9uT3B0aW9ucyJAChVUZWFyZG93bkZsZWV0UmVzcG9uc2USJwoJb3BlcmF0aW9uGAEgASgLMhQuZGVjbmV0LnYxLk9wZXJhdGlvbiJvChFTdHJlYW1Mb2dzUmVxdWVzdBIiCgVkZWNreRgBIAEoCzITLmRlY25ldC52MS5EZWNreVJlZhIPCgdzZXJ2aWNlGAIgASgJEg4KBmZvbGxvdxgDIAEoCBIVCgR0YWlsGAQgASgNQgeiuxgDEJBOIjcKElN0cmVhbUxvZ3NSZXNwb25zZRIhCgVsaW5lcxgBIAMoCzISLmRlY25ldC52MS5Mb2dMaW5lIo4BCgdMb2dMaW5lEiYKAmF0GAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdzZXJ2aWNlGAIgASgJEg4KBnN0cmVhbRgDIAEoCRIMCgR0ZXh0GAQgASgJEhEKCWNvbnRhaW5lchgFIAEoCRIZChFjb250YWluZXJfY2hhbmdlZBgGIAEoCCptCglMYW5Ecml2ZXISGgoWTEFOX0RSSVZFUl9VTlNQRUNJRklFRBAAEhUKEUxBTl9EUklWRVJfQlJJREdFEAESFgoSTEFOX0RSSVZFUl9NQUNWTEFOEAISFQoRTEFOX0RSSVZFUl9JUFZMQU4QAypdCgtEcmlmdFBvbGljeRIcChhEUklGVF9QT0xJQ1lfVU5TUEVDSUZJRUQQABIXChNEUklGVF9QT0xJQ1lfUkVQQUlSEAESFwoTRFJJRlRfUE9MSUNZX1JFUE9SVBACKmEKCk1vdmVQb2xpY3kSGwoXTU9WRV9QT0xJQ1lfVU5TUEVDSUZJRUQQABIcChhNT1ZFX1BPTElDWV9SRU1PVkVfRklSU1QQARIYChRNT1ZFX1BPTElDWV9LRUVQX09MRBACMugFCgxGbGVldFNlcnZpY2USSQoKQXBwbHlGbGVldBIcLmRlY25ldC52MS5BcHBseUZsZWV0UmVxdWVzdBodLmRlY25ldC52MS5BcHBseUZsZWV0UmVzcG9uc2USSAoIR2V0RmxlZXQSGi5kZWNuZXQudjEuR2V0RmxlZXRSZXF1ZXN0GhsuZGVjbmV0LnYxLkdldEZsZWV0UmVzcG9uc2UiA5ACARJRCgtMaXN0RGVja2llcxIdLmRlY25ldC52MS5MaXN0RGVja2llc1JlcXVlc3QaHi5kZWNuZXQudjEuTGlzdERlY2tpZXNSZXNwb25zZSIDkAIBEkgKCEdldERlY2t5EhouZGVjbmV0LnYxLkdldERlY2t5UmVxdWVzdBobLmRlY25ldC52MS5HZXREZWNreVJlc3BvbnNlIgOQAgESVwoNTGlzdFJldmlzaW9ucxIfLmRlY25ldC52MS5MaXN0UmV2aXNpb25zUmVxdWVzdBogLmRlY25ldC52MS5MaXN0UmV2aXNpb25zUmVzcG9uc2UiA5ACARJYCg9SZXN0b3JlUmV2aXNpb24SIS5kZWNuZXQudjEuUmVzdG9yZVJldmlzaW9uUmVxdWVzdBoiLmRlY25ldC52MS5SZXN0b3JlUmV2aXNpb25SZXNwb25zZRJSCg1UZWFyZG93bkRlY2t5Eh8uZGVjbmV0LnYxLlRlYXJkb3duRGVja3lSZXF1ZXN0GiAuZGVjbmV0LnYxLlRlYXJkb3duRGVja3lSZXNwb25zZRJSCg1UZWFyZG93bkZsZWV0Eh8uZGVjbmV0LnYxLlRlYXJkb3duRmxlZXRSZXF1ZXN0GiAuZGVjbmV0LnYxLlRlYXJkb3duRmxlZXRSZXNwb25zZRJLCgpTdHJlYW1Mb2dzEhwuZGVjbmV0LnYxLlN0cmVhbUxvZ3NSZXF1ZXN0Gh0uZGVjbmV0LnYxLlN0cmVhbUxvZ3NSZXNwb25zZTABYgZwcm90bzM", [file_decnet_v1_decky, file_decnet_v1_operation, file_decnet_v1_range, file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
  * The flat network of the fleet.
@@ -313,6 +314,38 @@ export const ApplyFleetResponseSchema: GenMessage<ApplyFleetResponse> = /*@__PUR
   messageDesc(file_decnet_v1_fleet, 7);
 
 /**
+ * @generated from message decnet.v1.GetFleetRequest
+ */
+export type GetFleetRequest = Message<"decnet.v1.GetFleetRequest"> & {
+};
+
+/**
+ * Describes the message decnet.v1.GetFleetRequest.
+ * Use `create(GetFleetRequestSchema)` to create a new message.
+ */
+export const GetFleetRequestSchema: GenMessage<GetFleetRequest> = /*@__PURE__*/
+  messageDesc(file_decnet_v1_fleet, 8);
+
+/**
+ * @generated from message decnet.v1.GetFleetResponse
+ */
+export type GetFleetResponse = Message<"decnet.v1.GetFleetResponse"> & {
+  /**
+   * Unset when no fleet was ever applied.
+   *
+   * @generated from field: decnet.v1.WantedFleet fleet = 1;
+   */
+  fleet?: WantedFleet | undefined;
+};
+
+/**
+ * Describes the message decnet.v1.GetFleetResponse.
+ * Use `create(GetFleetResponseSchema)` to create a new message.
+ */
+export const GetFleetResponseSchema: GenMessage<GetFleetResponse> = /*@__PURE__*/
+  messageDesc(file_decnet_v1_fleet, 9);
+
+/**
  * @generated from message decnet.v1.ListDeckiesRequest
  */
 export type ListDeckiesRequest = Message<"decnet.v1.ListDeckiesRequest"> & {
@@ -341,7 +374,7 @@ export type ListDeckiesRequest = Message<"decnet.v1.ListDeckiesRequest"> & {
  * Use `create(ListDeckiesRequestSchema)` to create a new message.
  */
 export const ListDeckiesRequestSchema: GenMessage<ListDeckiesRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 8);
+  messageDesc(file_decnet_v1_fleet, 10);
 
 /**
  * @generated from message decnet.v1.ListDeckiesResponse
@@ -370,7 +403,7 @@ export type ListDeckiesResponse = Message<"decnet.v1.ListDeckiesResponse"> & {
  * Use `create(ListDeckiesResponseSchema)` to create a new message.
  */
 export const ListDeckiesResponseSchema: GenMessage<ListDeckiesResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 9);
+  messageDesc(file_decnet_v1_fleet, 11);
 
 /**
  * @generated from message decnet.v1.GetDeckyRequest
@@ -387,7 +420,7 @@ export type GetDeckyRequest = Message<"decnet.v1.GetDeckyRequest"> & {
  * Use `create(GetDeckyRequestSchema)` to create a new message.
  */
 export const GetDeckyRequestSchema: GenMessage<GetDeckyRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 10);
+  messageDesc(file_decnet_v1_fleet, 12);
 
 /**
  * @generated from message decnet.v1.GetDeckyResponse
@@ -404,7 +437,7 @@ export type GetDeckyResponse = Message<"decnet.v1.GetDeckyResponse"> & {
  * Use `create(GetDeckyResponseSchema)` to create a new message.
  */
 export const GetDeckyResponseSchema: GenMessage<GetDeckyResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 11);
+  messageDesc(file_decnet_v1_fleet, 13);
 
 /**
  * @generated from message decnet.v1.Revision
@@ -455,7 +488,7 @@ export type Revision = Message<"decnet.v1.Revision"> & {
  * Use `create(RevisionSchema)` to create a new message.
  */
 export const RevisionSchema: GenMessage<Revision> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 12);
+  messageDesc(file_decnet_v1_fleet, 14);
 
 /**
  * @generated from message decnet.v1.ListRevisionsRequest
@@ -494,7 +527,7 @@ export type ListRevisionsRequest = Message<"decnet.v1.ListRevisionsRequest"> & {
  * Use `create(ListRevisionsRequestSchema)` to create a new message.
  */
 export const ListRevisionsRequestSchema: GenMessage<ListRevisionsRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 13);
+  messageDesc(file_decnet_v1_fleet, 15);
 
 /**
  * @generated from message decnet.v1.ListRevisionsResponse
@@ -516,7 +549,7 @@ export type ListRevisionsResponse = Message<"decnet.v1.ListRevisionsResponse"> &
  * Use `create(ListRevisionsResponseSchema)` to create a new message.
  */
 export const ListRevisionsResponseSchema: GenMessage<ListRevisionsResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 14);
+  messageDesc(file_decnet_v1_fleet, 16);
 
 /**
  * @generated from message decnet.v1.RestoreRevisionRequest
@@ -550,7 +583,7 @@ export type RestoreRevisionRequest = Message<"decnet.v1.RestoreRevisionRequest">
  * Use `create(RestoreRevisionRequestSchema)` to create a new message.
  */
 export const RestoreRevisionRequestSchema: GenMessage<RestoreRevisionRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 15);
+  messageDesc(file_decnet_v1_fleet, 17);
 
 /**
  * @generated from message decnet.v1.RestoreRevisionResponse
@@ -567,7 +600,7 @@ export type RestoreRevisionResponse = Message<"decnet.v1.RestoreRevisionResponse
  * Use `create(RestoreRevisionResponseSchema)` to create a new message.
  */
 export const RestoreRevisionResponseSchema: GenMessage<RestoreRevisionResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 16);
+  messageDesc(file_decnet_v1_fleet, 18);
 
 /**
  * @generated from message decnet.v1.TeardownDeckyRequest
@@ -589,7 +622,7 @@ export type TeardownDeckyRequest = Message<"decnet.v1.TeardownDeckyRequest"> & {
  * Use `create(TeardownDeckyRequestSchema)` to create a new message.
  */
 export const TeardownDeckyRequestSchema: GenMessage<TeardownDeckyRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 17);
+  messageDesc(file_decnet_v1_fleet, 19);
 
 /**
  * @generated from message decnet.v1.TeardownDeckyResponse
@@ -606,7 +639,7 @@ export type TeardownDeckyResponse = Message<"decnet.v1.TeardownDeckyResponse"> &
  * Use `create(TeardownDeckyResponseSchema)` to create a new message.
  */
 export const TeardownDeckyResponseSchema: GenMessage<TeardownDeckyResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 18);
+  messageDesc(file_decnet_v1_fleet, 20);
 
 /**
  * @generated from message decnet.v1.TeardownFleetRequest
@@ -623,7 +656,7 @@ export type TeardownFleetRequest = Message<"decnet.v1.TeardownFleetRequest"> & {
  * Use `create(TeardownFleetRequestSchema)` to create a new message.
  */
 export const TeardownFleetRequestSchema: GenMessage<TeardownFleetRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 19);
+  messageDesc(file_decnet_v1_fleet, 21);
 
 /**
  * @generated from message decnet.v1.TeardownFleetResponse
@@ -640,7 +673,7 @@ export type TeardownFleetResponse = Message<"decnet.v1.TeardownFleetResponse"> &
  * Use `create(TeardownFleetResponseSchema)` to create a new message.
  */
 export const TeardownFleetResponseSchema: GenMessage<TeardownFleetResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 20);
+  messageDesc(file_decnet_v1_fleet, 22);
 
 /**
  * @generated from message decnet.v1.StreamLogsRequest
@@ -659,6 +692,9 @@ export type StreamLogsRequest = Message<"decnet.v1.StreamLogsRequest"> & {
   service: string;
 
   /**
+   * Goes on when the service is restarted, created again, or removed and added again, without a gap. Ends a minute after the
+   * service was removed, and with the decky.
+   *
    * @generated from field: bool follow = 3;
    */
   follow: boolean;
@@ -676,7 +712,7 @@ export type StreamLogsRequest = Message<"decnet.v1.StreamLogsRequest"> & {
  * Use `create(StreamLogsRequestSchema)` to create a new message.
  */
 export const StreamLogsRequestSchema: GenMessage<StreamLogsRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 21);
+  messageDesc(file_decnet_v1_fleet, 23);
 
 /**
  * A heartbeat has no lines.
@@ -695,7 +731,7 @@ export type StreamLogsResponse = Message<"decnet.v1.StreamLogsResponse"> & {
  * Use `create(StreamLogsResponseSchema)` to create a new message.
  */
 export const StreamLogsResponseSchema: GenMessage<StreamLogsResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 22);
+  messageDesc(file_decnet_v1_fleet, 24);
 
 /**
  * @generated from message decnet.v1.LogLine
@@ -724,6 +760,21 @@ export type LogLine = Message<"decnet.v1.LogLine"> & {
    * @generated from field: string text = 4;
    */
   text: string;
+
+  /**
+   * The id of the container that wrote it.
+   *
+   * @generated from field: string container = 5;
+   */
+  container: string;
+
+  /**
+   * Not written by the service: from here on the lines come from another container, `container`, because the service was created
+   * again. `text` says so.
+   *
+   * @generated from field: bool container_changed = 6;
+   */
+  containerChanged: boolean;
 };
 
 /**
@@ -731,7 +782,7 @@ export type LogLine = Message<"decnet.v1.LogLine"> & {
  * Use `create(LogLineSchema)` to create a new message.
  */
 export const LogLineSchema: GenMessage<LogLine> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 23);
+  messageDesc(file_decnet_v1_fleet, 25);
 
 /**
  * @generated from enum decnet.v1.LanDriver
@@ -841,6 +892,16 @@ export const FleetService: GenService<{
     methodKind: "unary";
     input: typeof ApplyFleetRequestSchema;
     output: typeof ApplyFleetResponseSchema;
+  },
+  /**
+   * The fleet as it is wanted now, without secrets. Applied again it changes nothing: secrets that are not named stay.
+   *
+   * @generated from rpc decnet.v1.FleetService.GetFleet
+   */
+  getFleet: {
+    methodKind: "unary";
+    input: typeof GetFleetRequestSchema;
+    output: typeof GetFleetResponseSchema;
   },
   /**
    * @generated from rpc decnet.v1.FleetService.ListDeckies

@@ -1,0 +1,39 @@
+import { expect, it } from "vitest";
+import { isRested, mayRepairAt, paceAfter, type RepairPace } from "./repair-pace.ts";
+
+const now = new Date("2026-01-01T00:00:00Z");
+const later = (seconds: number) => new Date(now.getTime() + seconds * 1_000);
+const none: RepairPace = { failures: 0, retryAt: null };
+
+/** Seconds until the next repair after so many that ended alike. */
+function pauses(helped: boolean, count: number, random: number): number[] {
+  let pace: RepairPace = none;
+  return Array.from({ length: count }, () => {
+    pace = paceAfter(pace, helped, now, () => random);
+    return ((pace.retryAt?.getTime() ?? 0) - now.getTime()) / 1_000;
+  });
+}
+
+it("pauses ever longer after repairs that failed, up to some minutes", () => {
+  expect(pauses(false, 8, 1)).toEqual([10, 20, 40, 80, 160, 300, 300, 300]);
+});
+
+it("leaves half of a pause to chance", () => {
+  expect(pauses(false, 2, 0)).toEqual([5, 10]);
+});
+
+it("repairs again almost at once after a repair that helped, and ever more seldom what breaks again and again", () => {
+  expect(pauses(true, 11, 1)).toEqual([1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
+});
+
+it("allows a repair at any time before the first one, and when the pause is over", () => {
+  const { retryAt } = paceAfter(none, false, now, () => 1);
+  expect([none.retryAt, retryAt].map((at) => mayRepairAt({ retryAt: at }, later(9)))).toEqual([true, false]);
+  expect(mayRepairAt({ retryAt }, later(10))).toBe(true);
+});
+
+it("forgets what was repaired a minute after the pause was over", () => {
+  const pace = paceAfter(none, false, now, () => 1);
+  expect([69, 70].map((seconds) => isRested(pace, later(seconds)))).toEqual([false, true]);
+  expect(isRested(none, later(1_000))).toBe(false);
+});

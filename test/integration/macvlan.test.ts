@@ -142,7 +142,11 @@ describe("a macvlan LAN", () => {
     const answer = await failureOf(deploy(LanDriver.IPVLAN, ["a"]));
     if (probe.exitCode === 0) expect(answer).toBe("");
     else expect(answer).toContain("the kernel of this host has no ipvlan; choose another driver for the LAN");
-    expect(await failureOf(deploy(LanDriver.MACVLAN, ["a"], { ipStart: host }))).toContain(`${host} is this host's own address`);
+    const lan = { ...master.lan, driver: LanDriver.MACVLAN, parent };
+    const asked = { ...decky("a"), ip: host, services: [{ slug: "redis" }] };
+    expect(await failureOf(master.fleet.applyFleet({ fleet: { lan, deckies: [asked] } }))).toContain(
+      `wants ${host}, which this host, on ${parent} has`,
+    );
     await master.fleet.teardownFleet({});
     expect([await networks(), await links(), [...(await containersOf(master.prefix)).keys()]]).toEqual([[], [], []]);
     expect((await master.operations.listOperations({ filter: "state=running" })).operations).toEqual([]);

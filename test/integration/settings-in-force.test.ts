@@ -225,7 +225,7 @@ describe("between the catalog and the servers", () => {
       },
       {
         catalog: await loadCatalog([ownCatalog]),
-        ...{ instance: "i", projectDir: "/p", fingerprint: () => "f".repeat(64), pinMac: true, contents: new Map() },
+        ...{ instance: "i", projectDir: "/p", fingerprint: () => "f".repeat(64), pinMac: true, limits: {}, contents: new Map() },
       },
     );
     const input = rendered.files.find((file) => file.path === "compose.yaml")?.content ?? "";

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { loadCatalog } from "@decnet/engine/catalog/load";
 import type { EngineOptions } from "@decnet/engine/engine";
+import { observeHardLimits } from "@decnet/engine/observe/engine-limits";
 import { deckyNames } from "@decnet/engine/render/names";
 import type { RenderContext } from "@decnet/engine/render/render-decky";
 import type { DeckySpec, ServiceSpec } from "@decnet/engine/spec";
@@ -51,7 +52,13 @@ export async function engineOptions(place: Place): Promise<EngineOptions & { rea
 
 export async function renderContext(place: Place, pinMac: boolean): Promise<RenderContext> {
   const projectDir = join(place.dataDir, "deckies", deckyNames("fleet", `${place.prefix}-a`).base);
-  return { ...(await engineOptions(place)), projectDir, pinMac, contents: await baseContents() };
+  return {
+    ...(await engineOptions(place)),
+    projectDir,
+    pinMac,
+    limits: await observeHardLimits(),
+    contents: await baseContents(),
+  };
 }
 
 /**

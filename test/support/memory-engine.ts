@@ -150,6 +150,7 @@ export function createMemoryEngine({ catalog, instance, hooks = {} }: MemoryEngi
   return {
     counts,
     warnings: [],
+    inspectLan: async () => ({ trouble: "", taken: [], mtu: undefined }),
     alter: (key, change) => put(key, change(observe(key).containers)),
     async plan(target) {
       counts.plans += 1;

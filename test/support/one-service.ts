@@ -45,7 +45,7 @@ export async function withService<T>(
       name,
       "--network",
       "none",
-      ...flags(entry, settings.env, folder),
+      ...flags(entry, settings.env, Object.keys(settings.secrets).length === 0 ? undefined : folder),
       image?.tag ?? "",
     ]);
     const pid = (await execa("docker", ["inspect", "--format", "{{.State.Pid}}", name])).stdout;
@@ -66,7 +66,7 @@ export async function withService<T>(
   }
 }
 
-function flags(entry: ServiceDefinition, env: Readonly<Record<string, string>>, folder: string): string[] {
+function flags(entry: ServiceDefinition, env: Readonly<Record<string, string>>, folder: string | undefined): string[] {
   return [
     ...["--init", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--user", String(entry.user)],
     ...["--sysctl", "net.ipv4.ip_unprivileged_port_start=0", "--memory", `${entry.limits.memoryMb}m`],
@@ -78,7 +78,7 @@ function flags(entry: ServiceDefinition, env: Readonly<Record<string, string>>, 
       "-v",
       `t${process.env["DECNET_TEST_RUN"] ?? ""}-${entry.slug}-${each.name}:${each.path}`,
     ]),
-    ...["-v", `${folder}:/run/decnet/secrets:ro`],
+    ...(folder === undefined ? [] : ["-v", `${folder}:/run/decnet/secrets:ro`]),
     ...Object.entries(env).flatMap(([key, value]) => ["-e", `${key}=${value}`]),
   ];
 }
@@ -102,7 +102,7 @@ export async function removeSharedVolumes(slug: string): Promise<void> {
 }
 
 /** Telnet options are refused, all of them. */
-const conversation = `
+export const conversation = `
 const [port, turns] = [Number(process.argv[1]), JSON.parse(process.argv[2])];
 const socket = require("node:net").connect(port, "127.0.0.1");
 let seen = "", from = 0;

@@ -2,10 +2,12 @@ import { statfs } from "node:fs/promises";
 import { cpus, hostname, networkInterfaces, totalmem } from "node:os";
 import { create } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { AppError } from "@decnet/common/errors/app-error";
 import { protocolVersion } from "@decnet/common/protocol-version";
 import { type AgentFacts, AgentFactsSchema } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
 import { createComposeCli, dockerConfigOf } from "@decnet/engine/docker/compose";
 import { createEngineApi } from "@decnet/engine/docker/engine-api";
+import { userMappingOf } from "@decnet/engine/observe/user-mapping";
 
 /** What this worker is made of, read now. An engine or compose that cannot be used is a fact too, never an exception. */
 export async function readFacts(options: {
@@ -53,8 +55,12 @@ async function readEngine({
   let engine = "";
   let major = 0;
   try {
-    ({ version: engine, major } = await createEngineApi(socket).version());
+    const api = createEngineApi(socket);
+    ({ version: engine, major } = await api.version());
+    userMappingOf(await api.security());
   } catch (error) {
+    if (error instanceof AppError && error.reason === "ENGINE_UNUSABLE")
+      return { engine, compose: "", major, problem: error.message };
     return { engine, compose: "", major, problem: `no Docker engine answers on ${socket}: ${messageOf(error)}` };
   }
   try {

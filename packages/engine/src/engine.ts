@@ -3,12 +3,14 @@ import { type CheckedHost, checkDeckies } from "./host/check-deckies.ts";
 import { type EngineOptions, type HostParts, openHostParts } from "./host/host-parts.ts";
 import { type PreparedImage, prepareImages, pruneImages } from "./host/images.ts";
 import { preparePlan } from "./host/prepare-plan.ts";
+import type { ObservedLan } from "./observe/lan.ts";
 import type { LogEntry } from "./observe/logs.ts";
+import { observeLan } from "./observe/observe-lan.ts";
 import type { ObservedDecky } from "./observe/observed.ts";
 import { type LogOptions, streamServiceLogs } from "./observe/service-logs.ts";
 import type { Plan } from "./plan/plan.ts";
 import { deckyNames } from "./render/names.ts";
-import type { DeckySpec, DeckyTarget } from "./spec.ts";
+import type { DeckySpec, DeckyTarget, LanSpec } from "./spec.ts";
 
 export type { ApplyOptions, ApplyOutcome } from "./host/apply-decky.ts";
 export type { CheckedDecky } from "./host/check-deckies.ts";
@@ -28,6 +30,8 @@ export interface Engine {
   /** A drift check of all deckies, with one list call. */
   check(specs: readonly DeckySpec[]): Promise<CheckedHost>;
   logs(decky: Pick<DeckySpec, "scope" | "name">, slug: string, options: LogOptions): AsyncIterable<LogEntry>;
+  /** Whether this host can have a LAN, and who has addresses on it. */
+  inspectLan(lan: LanSpec): Promise<ObservedLan>;
   /** Builds or pulls what the specs need and is not there, so that no change has to wait for it. */
   prepareImages(specs: readonly DeckySpec[], signal: AbortSignal): Promise<PreparedImage[]>;
   /** Removes images of ours that nothing needs any more, and returns their tags. */
@@ -35,7 +39,7 @@ export interface Engine {
   ping(): Promise<void>;
 }
 
-/** Connects to the Docker engine once to learn what it can do. Throws ENGINE_UNAVAILABLE. */
+/** Connects to the Docker engine once to learn what it can do. Throws ENGINE_UNAVAILABLE or ENGINE_UNUSABLE. */
 export async function openEngine(options: EngineOptions): Promise<Engine> {
   const parts = await openHostParts(options);
   return {
@@ -47,6 +51,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     apply: (target, how) => applyDecky(parts, target, how),
     check: (specs) => checkDeckies(parts, specs),
     logs: ({ scope, name }, slug, how) => streamServiceLogs(parts.api, deckyNames(scope, name).service(slug), slug, how),
+    inspectLan: (lan) => observeLan(lan, parts),
     prepareImages: (specs, signal) => prepareImages(parts, specs, signal),
     pruneImages: () => pruneImages(parts),
     async ping() {

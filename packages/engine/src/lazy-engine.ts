@@ -37,6 +37,7 @@ export function createLazyEngine(
     async *logs(...given) {
       yield* (await opened()).logs(...given);
     },
+    inspectLan: async (...given) => (await opened()).inspectLan(...given),
     prepareImages: async (...given) => (await opened()).prepareImages(...given),
     pruneImages: async () => (await opened()).pruneImages(),
     ping: async () => (await opened()).ping(),

@@ -14,6 +14,8 @@ export interface LanSpec {
   readonly gateway: string;
   /** Host interface; only for macvlan and ipvlan. */
   readonly parent: string | undefined;
+  /** Undefined: as the parent interface has it, or the engine's own bridge. */
+  readonly mtu?: number | undefined;
 }
 
 export interface ServiceSpec {

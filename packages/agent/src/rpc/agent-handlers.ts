@@ -13,7 +13,7 @@ import type { Catalog } from "@decnet/engine/catalog/types";
 import type { Engine } from "@decnet/engine/engine";
 import { emptyReceipt } from "@decnet/engine/execute/receipt";
 import { deckyKey } from "@decnet/engine/spec";
-import { parseDeckyRef, parseSpecMessage, toRefMessage } from "@decnet/engine/wire/decky-spec";
+import { parseDeckyRef, parseLanMessage, parseSpecMessage, toRefMessage } from "@decnet/engine/wire/decky-spec";
 import { toLogLine } from "@decnet/engine/wire/logs";
 import { toObservationMessage, toOutcomeMessage, toPlanMessage, toStepMessage } from "@decnet/engine/wire/outcome";
 import type { Runner } from "../deckies/runner.ts";
@@ -123,6 +123,10 @@ export function createAgentHandlers(parts: AgentParts): ServiceImpl<typeof Agent
         AbortSignal.any([context.signal, parts.stopping]),
       );
       return { images: images.map((image) => ({ ...image, outputTail: [...image.outputTail] })) };
+    },
+    async inspectLan(request) {
+      const { trouble, taken } = await engine.inspectLan(parseLanMessage(request.lan));
+      return { trouble, taken: taken.map(({ address, holder }) => ({ address, holder })) };
     },
     async *streamLogs(request, context) {
       const decky = parseDeckyRef(request.decky);

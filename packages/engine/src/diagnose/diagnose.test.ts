@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { unseenLan } from "../observe/lan.ts";
 import {
   noLeavings,
   noSockets,
@@ -115,6 +116,7 @@ function see(situation: Situation) {
     networks,
     nameHolders: new Map(),
     project: { isThere: true, differing: [] },
+    lan: unseenLan,
     access: undefined,
     leaves: noLeavings,
   };

@@ -1,6 +1,7 @@
 import { statfs } from "node:fs/promises";
 import Docker from "dockerode";
 import { unlessAbsentLater } from "../observe/not-observed.ts";
+import type { EngineSecurity } from "../observe/user-mapping.ts";
 import { label } from "../render/names.ts";
 import { guarded, ignoring } from "./calls.ts";
 import { type ContainerCalls, createContainerCalls } from "./container-calls.ts";
@@ -19,6 +20,7 @@ export interface EngineVersion {
  */
 export interface EngineApi extends ContainerCalls, ImageCalls, LogCalls, NetworkCalls {
   version(): Promise<EngineVersion>;
+  security(): Promise<EngineSecurity>;
   /** Free bytes where the engine keeps images and containers; undefined when that cannot be seen from here. */
   freeDisk(): Promise<{ readonly folder: string; readonly bytes: number } | undefined>;
   removeVolumes(instance: string, decky: string): Promise<void>;
@@ -34,11 +36,19 @@ export function createEngineApi(socketPath: string): EngineApi {
     ...createContainerCalls({ docker, prompt, patient: new Docker({ socketPath }) }),
     ...createImageCalls(docker),
     ...createLogCalls(docker),
-    ...createNetworkCalls(docker),
+    ...createNetworkCalls(docker, prompt),
     version: () =>
       guarded(async () => {
         const { Version: version } = await prompt.version();
         return { version, major: Number.parseInt(version, 10) };
+      }),
+    security: () =>
+      guarded(async () => {
+        const { SecurityOptions: options, DockerRootDir: rootFolder } = (await prompt.info()) as {
+          SecurityOptions: string[] | null;
+          DockerRootDir: string;
+        };
+        return { options: options ?? [], rootFolder };
       }),
     freeDisk: () =>
       guarded(async () => {

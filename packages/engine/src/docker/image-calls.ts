@@ -9,6 +9,8 @@ export interface ImageCalls {
   listImages(prefix: string): Promise<StoredImage[]>;
   /** Takes the tag away, and the image with its last tag; one that a container uses stays. */
   removeImage(tag: string): Promise<void>;
+  /** Gives an image one more name; false when it is not there. */
+  tagImage(reference: string, name: string): Promise<boolean>;
   /** Hash of what an image consists of, the same on every host that has it; undefined when it is not there. */
   imageContent(reference: string): Promise<string | undefined>;
   pull(reference: string): Promise<void>;
@@ -28,6 +30,12 @@ export function createImageCalls(docker: Docker): ImageCalls {
         );
       }),
     removeImage: (tag) => guarded(() => ignoring(409, ignoring(404, docker.getImage(tag).remove()))),
+    tagImage: (reference, name) =>
+      guarded(async () => {
+        const at = name.lastIndexOf(":");
+        const tagged = docker.getImage(reference).tag({ repo: name.slice(0, at), tag: name.slice(at + 1) });
+        return (await absentIfGone(tagged.then(() => true))) ?? false;
+      }),
     imageContent: (reference) =>
       guarded(async () => {
         const info = await absentIfGone(docker.getImage(reference).inspect());

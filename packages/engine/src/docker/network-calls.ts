@@ -1,5 +1,5 @@
 import type Docker from "dockerode";
-import type { ObservedNetwork } from "../observe/observed.ts";
+import type { AddressHolder, EngineNetwork, Resident } from "../observe/lan.ts";
 import { label } from "../render/names.ts";
 import type { LanSpec } from "../spec.ts";
 import { guarded, ignoring } from "./calls.ts";
@@ -12,9 +12,11 @@ export interface OwnNetwork {
 
 export interface NetworkCalls {
   /** Every network of the engine by its name. */
-  networks(): Promise<Map<string, ObservedNetwork>>;
+  networks(): Promise<Map<string, EngineNetwork>>;
   /** Does nothing when the container is not on the network, or one of the two is gone. */
   leaveNetwork(network: string, container: string): Promise<void>;
+  /** Everybody on a network who has an address there, or would take it. */
+  residents(network: string, instance: string): Promise<Resident[]>;
   createNetwork(lan: LanSpec, instance: string): Promise<void>;
   /** Networks of this installation with the deckies of ours on them, running or not, and their addresses there. */
   ownNetworks(instance: string): Promise<OwnNetwork[]>;
@@ -24,18 +26,66 @@ export interface NetworkCalls {
   removeNetwork(name: string): Promise<void>;
 }
 
-export function createNetworkCalls(docker: Docker): NetworkCalls {
+const mtuOption = "com.docker.network.driver.mtu";
+
+/** What an engine may be configured to make of every bridge: deckies reach each other, and are routed like any machine. */
+const bridgeOptions = {
+  "com.docker.network.bridge.enable_icc": "true",
+  "com.docker.network.bridge.enable_ip_masquerade": "true",
+} as const;
+
+/** A container has its address from its start to its end. */
+function isUp(state: string): boolean {
+  return state !== "created" && state !== "exited" && state !== "dead";
+}
+
+function toNetwork({ Id: id, Name: name, Driver: driver, ...rest }: Docker.NetworkInspectInfo): EngineNetwork {
+  const { IPAM: ipam, Options: options } = rest;
+  const configs: NetworkConfig[] = ipam?.Config ?? [];
+  const mtu = Number(options?.[mtuOption]);
+  return {
+    id,
+    name,
+    driver,
+    subnet: configs[0]?.Subnet ?? "",
+    subnets: configs.flatMap(({ Subnet: subnet }) => (subnet === undefined ? [] : [subnet])),
+    kept: configs.flatMap(({ Gateway: gateway, AuxiliaryAddresses: others }): AddressHolder[] => [
+      ...(gateway === undefined ? [] : [{ address: gateway, holder: "the network's gateway" }]),
+      ...Object.entries(others ?? {}).map(([key, address = ""]) => ({ address, holder: `the network itself, for ${key}` })),
+    ]),
+    mtu: Number.isInteger(mtu) && mtu > 0 ? mtu : undefined,
+  };
+}
+
+interface NetworkConfig {
+  readonly Subnet?: string | undefined;
+  readonly Gateway?: string | undefined;
+  readonly AuxiliaryAddresses?: Readonly<Partial<Record<string, string>>> | null | undefined;
+}
+
+/** `prompt` has a short timeout: for calls that others wait for. */
+export function createNetworkCalls(docker: Docker, prompt: Docker): NetworkCalls {
   const creating = new Map<string, Promise<void>>();
   return {
     networks: () =>
       guarded(async () => {
-        const listed = await docker.listNetworks();
-        return new Map(
-          listed.map(({ Name, Id: id, IPAM }) => [Name, { id, subnet: IPAM?.Config?.[0]?.["Subnet"] ?? "" }] as const),
-        );
+        const listed = await prompt.listNetworks();
+        return new Map(listed.map((network) => [network.Name, toNetwork(network)] as const));
       }),
     leaveNetwork: (network, container) =>
       guarded(() => ignoring(403, ignoring(404, docker.getNetwork(network).disconnect({ Container: container, Force: true })))),
+    residents: (network, instance) =>
+      guarded(async () => {
+        const filters = JSON.stringify({ network: [network] });
+        const containers = await prompt.listContainers({ all: true, filters });
+        return containers.flatMap(({ Names: names, Labels: labels, State: state, NetworkSettings: { Networks: places } }) => {
+          const place = places[network];
+          const address = place?.IPAddress || place?.IPAMConfig?.IPv4Address || "";
+          if (address === "") return [];
+          const holder = `the container ${names[0]?.slice(1) ?? ""}`;
+          return [{ address, holder, isOurs: labels[label.instance] === instance, isUp: isUp(state) }];
+        });
+      }),
     createNetwork: (lan, instance) =>
       guarded(async () => {
         // Two deckies may want the network at the same moment: the second waits for the first.
@@ -50,6 +100,8 @@ export function createNetworkCalls(docker: Docker): NetworkCalls {
           Options: {
             ...(lan.parent === undefined ? {} : { parent: lan.parent }),
             ...(lan.driver === "ipvlan" ? { ipvlan_mode: "l2" } : {}),
+            ...(lan.driver === "bridge" ? bridgeOptions : {}),
+            ...(lan.mtu === undefined ? {} : { [mtuOption]: String(lan.mtu) }),
           },
           Labels: { [label.instance]: instance },
         });

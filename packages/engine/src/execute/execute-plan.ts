@@ -1,6 +1,7 @@
 import { AppError } from "@decnet/common/errors/app-error";
 import type { ComposeCli } from "../docker/compose.ts";
 import type { EngineApi } from "../docker/engine-api.ts";
+import type { UserMapping } from "../observe/user-mapping.ts";
 import type { Plan, Step, StepOf, StepVerb } from "../plan/plan.ts";
 import type { RenderedDecky } from "../render/render-decky.ts";
 import { deckyKey, type Scope } from "../spec.ts";
@@ -40,6 +41,7 @@ export interface ExecuteContext {
   readonly made: MadeStore;
   readonly decky: { readonly scope: Scope; readonly name: string };
   readonly folder: string;
+  readonly users: UserMapping;
   readonly rendered: RenderedDecky | undefined;
   readonly onStep: (event: StepEvent) => Promise<void> | void;
   readonly boundary: StepBoundary;
@@ -74,7 +76,7 @@ const executors: Executors = {
       if (owner !== "") await links.removeHelpers(owner, signal);
       await api.removeNetwork(target);
     }),
-  "write-project": (_, { folder, rendered }) => writeProject(folder, rendered?.files ?? []),
+  "write-project": (_, { folder, users, rendered }) => writeProject(folder, rendered?.files ?? [], users),
   rename: ({ id, target }, { api }) => api.rename(id, target),
   "leave-network": ({ id, target }, { api }) => api.leaveNetwork(target, id),
   create: ({ container }, context) => up(container, false, context),

@@ -1,8 +1,11 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { AppError } from "@decnet/common/errors/app-error";
 import { createExclusive } from "@decnet/common/runtime/exclusive";
 import type { ComposeCli } from "../docker/compose.ts";
 import type { EngineApi } from "../docker/engine-api.ts";
 import type { ImageRecipe } from "../render/images.ts";
+import { isOurs, namedImages, privateBase } from "../render/own-images.ts";
 import { StepFailed, throwUnlessDone } from "./step-failed.ts";
 
 /** Gets images onto this host: built from their recipe, or pulled by their reference. */
@@ -12,7 +15,7 @@ export interface ImageStore {
 }
 
 export interface ImageStoreOptions {
-  readonly api: Pick<EngineApi, "hasImage" | "pull" | "freeDisk">;
+  readonly api: Pick<EngineApi, "hasImage" | "pull" | "freeDisk" | "tagImage" | "removeImage">;
   readonly compose: Pick<ComposeCli, "build">;
   /** A build is not begun with less free disk than this. */
   readonly minFreeBytes: number;
@@ -23,7 +26,13 @@ export function createImageStore({ api, compose, minFreeBytes }: ImageStoreOptio
   const gate = createExclusive(Number.POSITIVE_INFINITY);
   const build = async ({ tag, context, buildBase }: ImageRecipe, signal: AbortSignal) => {
     if (!(await api.hasImage(buildBase))) await pull(buildBase, api);
-    const result = await compose.build({ tag, context, buildBase, signal, onLine: () => undefined });
+    await requireOwn(namedImages(await readFile(join(context, "Dockerfile"), "utf8")), api);
+    const base = isOurs(buildBase) ? privateBase(tag) : buildBase;
+    if (base !== buildBase && !(await api.tagImage(buildBase, base))) throw absent(buildBase);
+    const result = await compose.build({ tag, context, buildBase: base, signal, onLine: () => undefined });
+    if (base !== buildBase) await api.removeImage(base);
+    if (result.ended === "exit" && result.exitCode !== 0 && !(await api.hasImage(buildBase)))
+      throw absent(buildBase, result.tail);
     throwUnlessDone(result, `building ${tag}`);
   };
   return {
@@ -45,18 +54,17 @@ async function requireRoom(api: Pick<EngineApi, "freeDisk">, minFreeBytes: numbe
   throw new StepFailed(`${disk.folder} has ${free} MB free, and getting an image needs ${needed} MB: make room there`, []);
 }
 
-/** Anybody may own our names in a public registry. */
-function isOurs(reference: string): boolean {
-  return reference.startsWith("decnet/");
+async function requireOwn(references: readonly string[], api: Pick<EngineApi, "hasImage">): Promise<void> {
+  for (const reference of references) if (isOurs(reference) && !(await api.hasImage(reference))) throw absent(reference);
+}
+
+function absent(reference: string, outputTail: readonly string[] = []): StepFailed {
+  const cure = "it is never pulled; run scripts/setup/base-image.sh on this host, which makes it";
+  return new StepFailed(`the image ${reference} is not on this host: ${cure}`, outputTail, "IMAGE_UNAVAILABLE");
 }
 
 async function pull(reference: string, api: Pick<EngineApi, "pull">): Promise<void> {
-  if (isOurs(reference))
-    throw new StepFailed(
-      `the image ${reference} is not on this host; scripts/setup/base-image.sh makes it`,
-      [],
-      "IMAGE_UNAVAILABLE",
-    );
+  if (isOurs(reference)) throw absent(reference);
   try {
     await api.pull(reference);
   } catch (error) {

@@ -3,6 +3,7 @@ import { chmod, chown, lstat, mkdir, open, readdir, rename, rm, stat } from "nod
 import { dirname, join } from "node:path";
 import { unlessAbsentLater } from "../observe/not-observed.ts";
 import { folderOf, foldersOf, otherKinds, secretsFolder, surplusIn, unfinished } from "../observe/observe-project.ts";
+import { type HostOwner, hostOwner, plainUsers } from "../observe/user-mapping.ts";
 import type { ProjectFile } from "../render/render-decky.ts";
 
 /** Identifies the content of a project. */
@@ -17,23 +18,26 @@ export function projectDigest(files: readonly ProjectFile[]): string {
  * Writes a project so that a crash, a full disk or another writer at any moment leaves either the old compose file or the new
  * one, never a mixture: secrets go to folders named by content first, then compose.yaml is put in place by one rename.
  */
-export async function writeProject(folder: string, files: readonly ProjectFile[]): Promise<void> {
+export async function writeProject(folder: string, files: readonly ProjectFile[], users = plainUsers): Promise<void> {
   const folders = foldersOf(files);
-  for (const path of [...folders.keys()].sort()) await makeFolder(join(folder, path), folderOf(path, folders.get(path) ?? 0));
+  for (const path of [...folders.keys()].sort()) {
+    const { mode, owner } = folderOf(path, folders.get(path) ?? "host");
+    await makeFolder(join(folder, path), mode, hostOwner(owner, users));
+  }
   await removeUnfinished(folder);
-  for (const file of files) await writeAtomically(folder, file);
+  for (const file of files) await writeAtomically(folder, file, hostOwner(file.owner, users));
   // Secrets of an earlier project stay: until this one is seen running, a container may need them.
   for (const path of await surplusIn(folder, files))
     if (dirname(path) !== secretsFolder) await rm(join(folder, path), { recursive: true, force: true });
 }
 
 /** Whatever else has the place of the folder goes. */
-async function makeFolder(path: string, { mode, owner }: { readonly mode: number; readonly owner: number }): Promise<void> {
+async function makeFolder(path: string, mode: number, owner: HostOwner): Promise<void> {
   const found = await unlessAbsentLater(() => lstat(path), otherKinds);
   if (found !== undefined && !found.isDirectory()) await rm(path);
   await mkdir(path, { recursive: true, mode });
   await chmod(path, mode);
-  await chown(path, owner, owner);
+  await chown(path, owner.uid, owner.gid);
 }
 
 /** No writer takes that long for one file. */
@@ -62,7 +66,7 @@ export async function removeProject(folder: string): Promise<void> {
 }
 
 /** Writes beside the final place under a name of this writer's own, outside of what containers see, and renames. */
-async function writeAtomically(project: string, file: ProjectFile): Promise<void> {
+async function writeAtomically(project: string, file: ProjectFile, owner: HostOwner): Promise<void> {
   const path = join(project, file.path);
   const folder = dirname(path);
   const found = await unlessAbsentLater(() => lstat(path), otherKinds);
@@ -72,7 +76,7 @@ async function writeAtomically(project: string, file: ProjectFile): Promise<void
     const handle = await open(temporary, "wx", file.mode);
     try {
       await handle.writeFile(file.content);
-      await handle.chown(file.owner, file.owner);
+      await handle.chown(owner.uid, owner.gid);
       await handle.chmod(file.mode);
       await handle.sync();
     } finally {

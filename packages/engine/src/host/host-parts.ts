@@ -9,10 +9,12 @@ import { createImageStore, type ImageStore } from "../execute/image-store.ts";
 import { createLanUse, type LanUse } from "../execute/lan-use.ts";
 import { createMadeStore, type MadeStore } from "../execute/made-containers.ts";
 import { type BaseContents, createBaseContents } from "../observe/base-contents.ts";
+import { observeHardLimits } from "../observe/engine-limits.ts";
 import { createExhaustionWatch, type ExhaustionWatch } from "../observe/exhaustion.ts";
 import type { ObservedLinks } from "../observe/host-access.ts";
 import { createProjectObserver, type ProjectObserver } from "../observe/observe-project.ts";
 import { createSocketCache, type SocketCache } from "../observe/socket-cache.ts";
+import { type UserMapping, userMappingOf } from "../observe/user-mapping.ts";
 import { deckyNames } from "../render/names.ts";
 import { createRenderer, type Renderer } from "../render/renderer.ts";
 import type { Scope } from "../spec.ts";
@@ -43,6 +45,8 @@ export interface HostParts {
   readonly engineVersion: string;
   /** False below Engine 25, where compose cannot pin MAC addresses. */
   readonly pinMac: boolean;
+  /** Whom the engine's users are on this host. */
+  readonly users: UserMapping;
   readonly api: EngineApi;
   readonly compose: ComposeCli;
   readonly links: HostLinks;
@@ -71,7 +75,7 @@ const firstEngineThatPins = 25;
 /** For reading the host's own interfaces. */
 const linksMs = 10_000;
 
-/** Connects to the Docker engine once to learn what it can do. Throws ENGINE_UNAVAILABLE. */
+/** Connects to the Docker engine once to learn what it can do. Throws ENGINE_UNAVAILABLE or ENGINE_UNUSABLE. */
 export async function openHostParts(options: EngineOptions): Promise<HostParts> {
   const { instance, catalog, fingerprint, minFreeBytes = 1 << 30 } = options;
   const api = createEngineApi(options.socketPath);
@@ -82,6 +86,7 @@ export async function openHostParts(options: EngineOptions): Promise<HostParts> 
   });
   const links = createHostLinks();
   const { major, version } = await api.version();
+  const users = userMappingOf(await api.security());
   const pinMac = major >= firstEngineThatPins;
   const folderOf: HostParts["folderOf"] = ({ scope, name }) => join(options.dataDir, "deckies", deckyNames(scope, name).base);
   return {
@@ -89,6 +94,7 @@ export async function openHostParts(options: EngineOptions): Promise<HostParts> 
     catalog,
     engineVersion: version,
     pinMac,
+    users,
     api,
     compose,
     links,
@@ -98,10 +104,10 @@ export async function openHostParts(options: EngineOptions): Promise<HostParts> 
     exhaustion: createExhaustionWatch(),
     patience: { exhaustedMs: options.exhaustedRestartMs ?? defaultPatience.exhaustedMs },
     made: createMadeStore(join(options.dataDir, "made")),
-    projects: createProjectObserver(),
+    projects: createProjectObserver(users),
     images: createImageStore({ api, compose, minFreeBytes }),
     bases: createBaseContents((reference) => api.imageContent(reference)),
-    renderer: createRenderer({ catalog, instance, fingerprint, pinMac }, folderOf),
+    renderer: createRenderer({ catalog, instance, fingerprint, pinMac, limits: await observeHardLimits() }, folderOf),
     folderOf,
     portsOf: (slug) => catalog.services.get(slug)?.ports.map((port) => port.number) ?? [],
     boundary: options.boundary ?? (() => undefined),

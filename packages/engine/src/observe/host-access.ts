@@ -31,16 +31,25 @@ export interface ObservedLinks {
   readonly names: ReadonlySet<string>;
   /** IPv4 addresses by interface. */
   readonly addresses: ReadonlyMap<string, readonly string[]>;
+  /** What their addresses are in, as CIDR with the address; by interface, but for loopback. */
+  readonly subnets: ReadonlyMap<string, readonly string[]>;
+  /** Interfaces that others carry, with those. */
+  readonly parents: ReadonlyMap<string, string>;
+  readonly mtus: ReadonlyMap<string, number>;
+  /** But for the default one. */
+  readonly routes: readonly { readonly dst: string; readonly dev: string }[];
   readonly helpers: readonly ObservedHelper[];
 }
 
+const inet = z.object({ family: z.string().default(""), local: z.string().default(""), prefixlen: z.number().default(32) });
 const link = z.object({
   ifname: z.string().default(""),
   link: z.string().default(""),
   ifalias: z.string().default(""),
   flags: z.array(z.string()).default([]),
+  mtu: z.number().default(0),
   linkinfo: z.object({ info_kind: z.string().default("") }).default({ info_kind: "" }),
-  addr_info: z.array(z.object({ family: z.string().default(""), local: z.string().default("") })).default([]),
+  addr_info: z.array(inet).default([]),
 });
 const route = z.object({ dst: z.string(), dev: z.string().default("") });
 
@@ -53,11 +62,16 @@ export function helperOwner(instance: string, network: string): string {
 export function parseLinks(addressJson: string, routeJson: string): ObservedLinks {
   const links = z.array(link).parse(parseWhole("addresses", addressJson));
   const routes = z.array(route).parse(parseWhole("routes", routeJson));
-  const ipv4 = ({ addr_info: all }: z.infer<typeof link>) =>
-    all.filter(({ family }) => family === "inet").map(({ local }) => local);
+  const inets = ({ addr_info: all }: z.infer<typeof link>) => all.filter(({ family }) => family === "inet");
+  const ipv4 = (each: z.infer<typeof link>) => inets(each).map(({ local }) => local);
+  const own = links.filter(({ flags }) => !flags.includes("LOOPBACK"));
   return {
     names: new Set(links.map((each) => each.ifname)),
     addresses: new Map(links.map((each) => [each.ifname, ipv4(each)])),
+    subnets: new Map(own.map((each) => [each.ifname, inets(each).map(({ local, prefixlen }) => `${local}/${prefixlen}`)])),
+    parents: new Map(links.filter((each) => each.link !== "").map((each) => [each.ifname, each.link])),
+    mtus: new Map(links.filter(({ mtu }) => mtu > 0).map(({ ifname, mtu }) => [ifname, mtu])),
+    routes: routes.filter(({ dst }) => dst !== "default" && dst !== "0.0.0.0/0"),
     helpers: links
       .filter((each) => each.ifalias.startsWith("decnet "))
       .map((each) => ({

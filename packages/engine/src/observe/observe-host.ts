@@ -4,10 +4,15 @@ import type { NetworkCalls } from "../docker/network-calls.ts";
 import type { ProjectFile, RenderedDecky } from "../render/render-decky.ts";
 import { deckyKey, type Scope } from "../spec.ts";
 import { accessTo, helperOwner, type ObservedLinks } from "./host-access.ts";
+import { unseenLan } from "./lan.ts";
+import { observeLan } from "./observe-lan.ts";
 import { noLeavings, type ObservedHost, type ObservedLeavings, type ObservedProject } from "./observed.ts";
 
 export interface HostSources {
-  readonly api: Pick<ImageCalls & ContainerCalls & NetworkCalls, "hasImage" | "networks" | "nameHolders" | "ownNetworks">;
+  readonly api: Pick<
+    ImageCalls & ContainerCalls & NetworkCalls,
+    "hasImage" | "networks" | "nameHolders" | "ownNetworks" | "residents"
+  >;
   readonly instance: string;
   readonly observeLinks: () => Promise<ObservedLinks>;
   readonly observeProject: (files: readonly ProjectFile[]) => Promise<ObservedProject>;
@@ -19,18 +24,20 @@ export async function observeHostFor(rendered: RenderedDecky, sources: HostSourc
   const { lan } = rendered.spec;
   const tags = [...new Set([rendered.base.image, ...rendered.services.map((service) => service.image.tag)])];
   const names = [rendered.base.name, ...rendered.services.map((service) => service.name)];
-  const [images, networks, nameHolders, project, links] = await Promise.all([
+  const [images, networks, nameHolders, project, links, lanThere] = await Promise.all([
     Promise.all(tags.map(async (tag) => ((await api.hasImage(tag)) ? [tag] : []))),
     api.networks(),
     api.nameHolders(instance, names),
     observeProject(rendered.files),
     lan.driver === "bridge" ? undefined : observeLinks(),
+    observeLan(lan, { api, instance, observeLinks }),
   ]);
   return {
     images: new Set(images.flat()),
     networks,
     nameHolders,
     project,
+    lan: lanThere,
     access: links === undefined ? undefined : accessTo(lan, instance, links),
     leaves: noLeavings,
   };
@@ -42,7 +49,7 @@ export async function observeHostAfter(
   sources: HostSources,
 ): Promise<ObservedHost> {
   const [project, leaves] = await Promise.all([sources.observeProject([]), observeLeavings(deckyKey(decky), sources)]);
-  return { images: new Set(), networks: undefined, nameHolders: new Map(), project, access: undefined, leaves };
+  return { images: new Set(), networks: undefined, nameHolders: new Map(), project, lan: unseenLan, access: undefined, leaves };
 }
 
 /** Images and names are taken to be there and free: an apply looks at them itself. */
@@ -57,6 +64,7 @@ export function presumedHost(
     networks,
     nameHolders: new Map(),
     project,
+    lan: unseenLan,
     access: links === undefined ? undefined : accessTo(rendered.spec.lan, instance, links),
     leaves: noLeavings,
   };

@@ -5,6 +5,7 @@ import { dirname, join } from "node:path";
 import type { ProjectFile } from "../render/render-decky.ts";
 import { absentCodes, unlessAbsentLater } from "./not-observed.ts";
 import { noProject, type ObservedProject } from "./observed.ts";
+import { hostOwner, plainUsers, type UserMapping } from "./user-mapping.ts";
 
 /**
  * Compares a project on disk with its files. Content is read again only when the file system says that the file changed: a
@@ -22,11 +23,11 @@ export const secretsFolder = "secrets";
 export const otherKinds: ReadonlySet<string> = new Set([...absentCodes, "ENOTDIR", "EISDIR", "ELOOP"]);
 
 /** What each folder of a project may be used for, and by whom, as its writer makes it. */
-export function folderOf(path: string, owner: number): { readonly mode: number; readonly owner: number } {
-  return path.startsWith(`${secretsFolder}/`) ? { mode: 0o500, owner } : { mode: 0o700, owner: 0 };
+export function folderOf(path: string, owner: ProjectFile["owner"]): Pick<ProjectFile, "mode" | "owner"> {
+  return path.startsWith(`${secretsFolder}/`) ? { mode: 0o500, owner } : { mode: 0o700, owner: "host" };
 }
 
-export function createProjectObserver(): ProjectObserver {
+export function createProjectObserver(users: UserMapping = plainUsers): ProjectObserver {
   const read = new Map<string, { readonly stamp: string; readonly content: string }>();
   const hashOf = async (path: string, stats: BigIntStats): Promise<string> => {
     const stamp = [stats.ino, stats.size, stats.ctimeNs].join();
@@ -39,7 +40,7 @@ export function createProjectObserver(): ProjectObserver {
   const isAsWanted = async (project: string, file: ProjectFile): Promise<boolean> => {
     const path = join(project, file.path);
     const stats = await look(path);
-    if (stats === undefined || !stats.isFile() || !hasRights(stats, file)) return false;
+    if (stats === undefined || !stats.isFile() || !hasRights(stats, file, users)) return false;
     return (await ifThere(() => hashOf(path, stats))) === wantedHash(file);
   };
   return {
@@ -51,7 +52,7 @@ export function createProjectObserver(): ProjectObserver {
       const [flawed, differing, others] = await Promise.all([
         keepIf([...folders], async ([path, owner]) => {
           const found = path === "." ? stats : await look(join(folder, path));
-          return found === undefined || !found.isDirectory() || !hasRights(found, folderOf(path, owner));
+          return found === undefined || !found.isDirectory() || !hasRights(found, folderOf(path, owner), users);
         }),
         keepIf(files, async (file) => !(await isAsWanted(folder, file))),
         surplusIn(folder, files),
@@ -63,8 +64,8 @@ export function createProjectObserver(): ProjectObserver {
 }
 
 /** Folders of a project with the owner of what is in them. */
-export function foldersOf(files: readonly ProjectFile[]): Map<string, number> {
-  const folders = new Map<string, number>();
+export function foldersOf(files: readonly ProjectFile[]): Map<string, ProjectFile["owner"]> {
+  const folders = new Map<string, ProjectFile["owner"]>();
   for (const { path, owner } of files)
     for (let folder = dirname(path); ; folder = dirname(folder)) {
       if (!folders.has(folder)) folders.set(folder, owner);
@@ -86,8 +87,9 @@ export async function surplusIn(project: string, files: readonly ProjectFile[]):
   return found.flat().filter((path) => !wanted.has(path));
 }
 
-function hasRights(stats: BigIntStats, { mode, owner }: { readonly mode: number; readonly owner: number }): boolean {
-  return Number(stats.mode & 0o7777n) === mode && Number(stats.uid) === owner;
+function hasRights(stats: BigIntStats, { mode, owner }: Pick<ProjectFile, "mode" | "owner">, users: UserMapping): boolean {
+  const { uid, gid } = hostOwner(owner, users);
+  return Number(stats.mode & 0o7777n) === mode && Number(stats.uid) === uid && Number(stats.gid) === gid;
 }
 
 const wantedHashes = new WeakMap<ProjectFile, string>();

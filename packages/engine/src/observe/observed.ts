@@ -1,6 +1,7 @@
 import { deckyNames } from "../render/names.ts";
 import type { Scope } from "../spec.ts";
 import type { ObservedAccess } from "./host-access.ts";
+import type { ObservedLan } from "./lan.ts";
 import type { Traits } from "./traits.ts";
 
 export type ContainerStatus = "created" | "running" | "paused" | "restarting" | "removing" | "exited" | "dead";
@@ -145,6 +146,7 @@ export interface ObservedHost {
   /** Who has the names that the decky's containers are to have. */
   readonly nameHolders: ReadonlyMap<string, NameHolder>;
   readonly project: ObservedProject;
+  readonly lan: ObservedLan;
   /** The host's way to the decky's LAN; undefined when it needs none. */
   readonly access: ObservedAccess | undefined;
   /** What a decky that goes leaves behind on the host. */

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { diagnoseDecky } from "../diagnose/diagnose.ts";
+import { unseenLan } from "../observe/lan.ts";
 import { noLeavings, noProject, type ObservedContainer, type ObservedDecky, type ObservedHost } from "../observe/observed.ts";
 import type { RenderedDecky } from "../render/render-decky.ts";
 import { formatPlan } from "./plan.ts";
@@ -93,6 +94,7 @@ const plan = (
     networks: new Map([["lan", { id: "N", subnet: "" }]]),
     nameHolders: new Map(),
     project: { isThere: true, differing: [] },
+    lan: unseenLan,
     access: undefined,
     leaves: noLeavings,
     ...options.host,
@@ -261,7 +263,7 @@ describe("a plan", () => {
     expect(formatPlan(plan([base({ status: "exited" }), ssh()], { host: other }))).toContain(
       "recreate web (is on a network lan that is gone)",
     );
-    const wrong = { networks: new Map([["lan", { id: "M", subnet: "192.0.2.0/24" }]]) };
+    const wrong = { lan: { ...unseenLan, trouble: "the Docker network lan is there already; docker network rm lan" } };
     expect(plan([], { host: wrong }).steps.find(({ verb }) => verb === "blocked")?.cause).toContain("docker network rm lan");
   });
 

@@ -60,6 +60,7 @@ function planPresence(diagnosed: DiagnosedDecky, host: ObservedHost): Draft[] {
   const names = nameSteps(diagnosed, host);
   return [
     ...blockedNames([...names, ...acts], host),
+    ...lanSteps(wanted, base, host),
     ...services.flatMap((service) => service.blocked),
     ...imageSteps(wanted, acts, host),
     ...networkSteps(wanted, base, host),
@@ -179,6 +180,14 @@ function blockedNames(acts: readonly Draft[], host: ObservedHost): Draft[] {
     });
 }
 
+/** A LAN that this host cannot have, and an address that somebody else has there, keep the base from being started. */
+function lanSteps({ spec: { lan, ip } }: RenderedDecky, base: readonly Draft[], { lan: seen }: ObservedHost): Draft[] {
+  if (base.length === 0) return [];
+  if (seen.trouble !== "") return [{ verb: "blocked", target: lan.name, service: "", cause: seen.trouble }];
+  const holder = seen.taken.find(({ address, isUp }) => isUp && address === ip)?.holder;
+  return holder === undefined ? [] : [{ verb: "blocked", target: ip, service: "", cause: `${ip} is taken by ${holder}` }];
+}
+
 function imageSteps({ base, services }: RenderedDecky, acts: readonly Draft[], host: ObservedHost): Draft[] {
   const making = new Set(acts.filter(isMaking).map((act) => act.service));
   const cause = "image is absent";
@@ -193,13 +202,12 @@ function imageSteps({ base, services }: RenderedDecky, acts: readonly Draft[], h
 }
 
 function networkSteps({ spec: { lan } }: RenderedDecky, base: readonly Draft[], host: ObservedHost): Draft[] {
-  if (host.networks === undefined || base.length === 0) return [];
-  const found = host.networks.get(lan.name);
-  if (found === undefined) return [{ verb: "create-network", target: lan.name, service: "", cause: "network is absent", lan }];
-  if (found.subnet === lan.subnet || found.subnet === "") return [];
-  const flaw = `the network ${lan.name} has the subnet ${found.subnet} instead of ${lan.subnet}`;
-  const cause = `${flaw}; remove it: docker network rm ${lan.name}`;
-  return [{ verb: "blocked", target: lan.name, service: "", cause }];
+  if (host.networks === undefined || host.networks.has(lan.name) || base.length === 0) return [];
+  const { mtu } = host.lan;
+  // The usual one goes without saying.
+  const isUsual = mtu === undefined || (lan.mtu === undefined && mtu.value === 1_500);
+  const cause = isUsual ? "network is absent" : `network is absent; MTU ${mtu.value}, ${mtu.cause}`;
+  return [{ verb: "create-network", target: lan.name, service: "", cause, lan: { ...lan, mtu: mtu?.value } }];
 }
 
 function projectSteps({ project, spec }: RenderedDecky, host: ObservedHost): Draft[] {

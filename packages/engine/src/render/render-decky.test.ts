@@ -55,6 +55,7 @@ describe("a rendered decky", () => {
       // Readable, so that tests see what goes into it.
       fingerprint: (text) => Buffer.from(text).toString("hex"),
       pinMac: true,
+      limits: {},
       contents: new Map(),
       ...more,
     });
@@ -130,7 +131,7 @@ describe("a rendered decky", () => {
 
   describe("with a secret", () => {
     const secretOf = (config: ServiceSpec["config"]) =>
-      render(spec([{ slug: "ssh", config }])).files.filter((file) => file.path !== "compose.yaml");
+      render(spec([{ slug: "ssh", config }])).files.filter(({ path }) => path.startsWith("secrets/"));
 
     it("has it in a file that only the service's user reads, as it was given", () => {
       const file = secretOf(ssh.config).find(({ path }) => path.endsWith("/password"));
@@ -142,7 +143,7 @@ describe("a rendered decky", () => {
       const { volumes } = composeOf(render(spec([ssh]))).services["web-01-ssh"]!;
       const folder = dirname(secretOf(ssh.config)[0]!.path);
       const bind = { type: "bind", source: `/data/deckies/web-01/${folder}`, target: "/run/decnet/secrets", read_only: true };
-      expect(volumes).toContainEqual(bind);
+      expect(volumes).toContainEqual({ ...bind, bind: { create_host_path: false } });
     });
 
     it("has it nowhere in the compose file", () => {
@@ -150,6 +151,40 @@ describe("a rendered decky", () => {
       const text = render(spec([ssh]), { fingerprint }).files.find((file) => file.path === "compose.yaml")?.content;
       expect(text).not.toContain("pa$");
     });
+  });
+
+  it("has the files of a machine on its LAN in place of the engine's, in each container", () => {
+    const rendered = render(spec([redis, ssh]));
+    const contentOf = (name: string) => rendered.files.find(({ path }) => path === `machine/${name}`)?.content;
+    expect(contentOf("resolv.conf")).toBe("nameserver 10.9.8.1\n");
+    expect(contentOf("hosts")).toContain("127.0.0.1\tlocalhost\n127.0.1.1\tSRV-WEB-10\n");
+    for (const { volumes } of Object.values(composeOf(rendered).services))
+      for (const name of ["resolv.conf", "hosts"])
+        expect(volumes).toContainEqual({
+          type: "bind",
+          source: `/data/deckies/web-01/machine/${name}`,
+          target: `/etc/${name}`,
+          read_only: true,
+          bind: { create_host_path: false },
+        });
+  });
+
+  it("leaves nothing to what an engine is configured to fill in", () => {
+    const { services } = composeOf(render(spec([redis, ssh])));
+    for (const service of Object.values(services)) {
+      expect(service).toMatchObject({ ipc: "private", cgroup: "private", shm_size: "64m", logging: { driver: "json-file" } });
+      expect(service["ulimits"]).toMatchObject({
+        nofile: { soft: 1_024, hard: 524_288 },
+        nproc: { soft: -1, hard: -1 },
+        core: { soft: 0, hard: 0 },
+      });
+    }
+    const { services: bounded } = composeOf(render(spec([]), { limits: { nofile: 20_000, nproc: 96_365 } }));
+    expect(bounded["web-01"]?.["ulimits"]).toMatchObject({
+      nofile: { soft: 1_024, hard: 20_000 },
+      nproc: { soft: 96_365, hard: 96_365 },
+    });
+    expect(services["web-01"]).toMatchObject({ dns: ["10.9.8.1"], dns_search: ["."], dns_opt: ["ndots:0"] });
   });
 
   it("keeps a service's volumes under names that outlive the container", () => {
@@ -199,7 +234,11 @@ describe("a rendered decky", () => {
     const rendered = render(spec([]));
     expect(Object.keys(composeOf(rendered).services)).toEqual(["web-01"]);
     expect(composeOf(rendered)).not.toHaveProperty("volumes");
-    expect(rendered.files.map((file) => [file.path, file.mode])).toEqual([["compose.yaml", 0o600]]);
+    expect(rendered.files.map((file) => [file.path, file.mode])).toEqual([
+      ["machine/resolv.conf", 0o444],
+      ["machine/hosts", 0o444],
+      ["compose.yaml", 0o600],
+    ]);
   });
 
   it("refuses a service that the catalog does not have", () => {

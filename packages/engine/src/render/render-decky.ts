@@ -3,15 +3,18 @@ import type { Catalog, CatalogPort, ServiceDefinition } from "../catalog/types.t
 import type { DeckySpec, ServiceSpec } from "../spec.ts";
 import { deckyKey } from "../spec.ts";
 import { osFamilySysctls } from "../tables/os-families.ts";
+import type { HardLimits } from "./hard-limits.ts";
 import { type ImageContents, type ImageRecipe, serviceImage } from "./images.ts";
+import { machineFiles } from "./machine-files.ts";
 import { deckyNames, label } from "./names.ts";
+import { said, saidOfNames } from "./said.ts";
 
 /** A file of the decky's project, relative to the project folder. */
 export interface ProjectFile {
   readonly path: string;
   readonly content: string;
-  /** Numeric owner; secrets belong to the user that the service runs as. */
-  readonly owner: number;
+  /** A user as the decoy's containers count them, whom the engine may map to another one of the host; or the host's own root. */
+  readonly owner: number | "host";
   readonly mode: number;
 }
 
@@ -51,6 +54,8 @@ export interface RenderContext {
   readonly fingerprint: (text: string) => string;
   /** False below Engine 25, where compose cannot pin MAC addresses. */
   readonly pinMac: boolean;
+  /** What the host's engine can give to a process. */
+  readonly limits: HardLimits;
   /** Of the build bases. */
   readonly contents: ImageContents;
 }
@@ -75,7 +80,7 @@ export function renderDecky(spec: DeckySpec, context: RenderContext): RenderedDe
   const composeFile = {
     path: "compose.yaml",
     content: `${toYaml(escapeDollars(compose))}\n`,
-    owner: 0,
+    owner: "host" as const,
     mode: 0o600,
   };
   return {
@@ -90,7 +95,11 @@ export function renderDecky(spec: DeckySpec, context: RenderContext): RenderedDe
       mac: context.pinMac && spec.lan.driver !== "ipvlan" ? spec.mac : undefined,
     },
     services: rendered.map((service) => service.wanted),
-    files: [...rendered.flatMap((service) => service.secretFiles), composeFile],
+    files: [
+      ...rendered.flatMap((service) => service.secretFiles),
+      ...machineFiles(spec).map(({ path, content }) => ({ path, content, owner: 0, mode: 0o444 })),
+      composeFile,
+    ],
   };
 }
 
@@ -103,24 +112,16 @@ function renderBase(spec: DeckySpec, hash: string, context: RenderContext): Comp
     command: ["sleep", "infinity"],
     sysctls: osFamilySysctls(spec.osFamily),
     networks: { lan: { ipv4_address: spec.ip, ...(context.pinMac ? { mac_address: spec.mac } : {}) } },
+    ...saidOfNames(spec.lan.gateway),
+    volumes: [...machineMounts(spec, context)],
     mem_limit: "64m",
     pids_limit: 64,
     cpus: 0.5,
     stop_grace_period: "1s",
-    ...confined,
+    ...said(context.limits),
     labels: labelsOf(spec, context, { [label.role]: "base", [label.hash]: hash }),
   };
 }
-
-/** What every container of ours gets. */
-const confined = {
-  init: true,
-  // An engine that was killed holds what is to run `unless-stopped` for stopped by hand.
-  restart: "always",
-  cap_drop: ["ALL"],
-  security_opt: ["no-new-privileges:true"],
-  logging: { driver: "json-file", options: { "max-size": "10m", "max-file": "5" } },
-} as const;
 
 interface RenderedService {
   readonly wanted: WantedContainer;
@@ -155,15 +156,14 @@ function renderService(spec: DeckySpec, service: ServiceSpec, context: RenderCon
     tmpfs: [...entry.tmpfs],
     volumes: [
       ...volumes.map((volume) => ({ type: "volume", source: volume.key, target: volume.path })),
-      ...(hasSecrets
-        ? [{ type: "bind", source: `${context.projectDir}/${secretsFolder}`, target: "/run/decnet/secrets", read_only: true }]
-        : []),
+      ...machineMounts(spec, context),
+      ...(hasSecrets ? [mount(context, secretsFolder, "/run/decnet/secrets")] : []),
     ],
     mem_limit: `${entry.limits.memoryMb}m`,
     pids_limit: entry.limits.pids,
     cpus: entry.limits.cpus,
     stop_grace_period: `${entry.stopGraceSeconds}s`,
-    ...confined,
+    ...said(context.limits),
     labels: labelsOf(spec, context, {
       [label.role]: "service",
       [label.service]: service.slug,
@@ -195,6 +195,15 @@ function renderService(spec: DeckySpec, service: ServiceSpec, context: RenderCon
       mode: 0o400,
     })),
   };
+}
+
+/** Without its source a container does not start: an empty folder in its place would be an engine's guess. */
+function mount({ projectDir }: RenderContext, path: string, target: string): ComposeValue {
+  return { type: "bind", source: `${projectDir}/${path}`, target, read_only: true, bind: { create_host_path: false } };
+}
+
+function machineMounts(spec: DeckySpec, context: RenderContext): ComposeValue[] {
+  return machineFiles(spec).map(({ path, target }) => mount(context, path, target));
 }
 
 function entryOf(catalog: Catalog, slug: string): ServiceDefinition {

@@ -3,12 +3,13 @@ import { create, type JsonObject } from "@bufbuild/protobuf";
 import { AppError, type FieldViolation } from "@decnet/common/errors/app-error";
 import { type DeckySpec as DeckySpecMessage, DeckySpecSchema } from "@decnet/contract/gen/decnet/v1/agent_pb";
 import type { DeckyRef } from "@decnet/contract/gen/decnet/v1/decky_pb";
-import { LanDriver as DriverMessage } from "@decnet/contract/gen/decnet/v1/fleet_pb";
+import { LanDriver as DriverMessage, type FleetLan, FleetLanSchema } from "@decnet/contract/gen/decnet/v1/fleet_pb";
 import { coerceConfig } from "../catalog/coerce.ts";
 import type { Catalog } from "../catalog/types.ts";
 import type { DeckySpec, DeckyTarget, LanDriver, LanSpec, ServiceSpec } from "../spec.ts";
 import { findDistro } from "../tables/distros.ts";
 import { osFamilyNames } from "../tables/os-families.ts";
+import { isMtu, mtuRange, reservedUse } from "../tables/subnets.ts";
 
 /**
  * What a host is told about one decky. Images do not travel but the distro does: each host takes the images from its own tables.
@@ -48,17 +49,43 @@ export function toSpecMessage({ spec, id, distro }: PresentTarget): DeckySpecMes
     hostname: spec.hostname,
     distro,
     osFamily: spec.osFamily,
-    lan: {
-      driver: drivers[spec.lan.driver],
-      name: spec.lan.name,
-      subnet: spec.lan.subnet,
-      gateway: spec.lan.gateway,
-      parent: spec.lan.parent ?? "",
-    },
+    lan: toLanMessage(spec.lan),
     ip: spec.ip,
     mac: spec.mac,
     services: spec.services.map(({ slug, config }) => ({ slug, config: toStruct(config) })),
   });
+}
+
+export function toLanMessage({ driver, name, subnet, gateway, parent = "", mtu = 0 }: LanSpec): FleetLan {
+  return create(FleetLanSchema, { driver: drivers[driver], name, subnet, gateway, parent, mtu });
+}
+
+type Check = (field: string, isFine: boolean, description: string) => void;
+
+/** Undefined: the checks say why. */
+function readLan(lan: FleetLan | undefined, check: Check): LanSpec | undefined {
+  const driver = Object.entries(drivers).find(([, value]) => value === lan?.driver)?.[0] as LanDriver | undefined;
+  check("lan.driver", driver !== undefined, "unknown driver");
+  check("lan.name", networkPattern.test(lan?.name ?? ""), "is not a network name");
+  check("lan.name", !enginesOwn.has(lan?.name ?? ""), "is a network of the engine itself");
+  const subnet = parseNetwork(lan?.subnet ?? "");
+  check("lan.subnet", subnet !== undefined, "is not an IPv4 network of /16 to /29");
+  const use = reservedUse(lan?.subnet ?? "");
+  check("lan.subnet", use === undefined, use ?? "");
+  check("lan.gateway", subnet?.check(lan?.gateway ?? "") === true, "is not an address in lan.subnet");
+  check("lan.parent", /^([a-zA-Z0-9][a-zA-Z0-9_.-]{0,14})?$/.test(lan?.parent ?? ""), "is not an interface name");
+  const mtu = lan?.mtu || undefined;
+  check("lan.mtu", isMtu(mtu), `is not from ${mtuRange.least} to ${mtuRange.most}`);
+  if (lan === undefined || driver === undefined) return undefined;
+  return { name: lan.name, driver, subnet: lan.subnet, gateway: lan.gateway, parent: lan.parent || undefined, mtu };
+}
+
+/** Throws REQUEST_INVALID. */
+export function parseLanMessage(message: FleetLan | undefined): LanSpec {
+  const problems: FieldViolation[] = [];
+  const lan = readLan(message, (field, isFine, description) => void (isFine || problems.push({ field, description })));
+  if (problems.length > 0 || lan === undefined) throw refusal(problems);
+  return lan;
 }
 
 /**
@@ -72,21 +99,13 @@ export function parseSpecMessage(message: DeckySpecMessage, catalog: Catalog): P
   };
   const { scope, name } = parseDeckyRef(message.ref);
   const distro = findDistro(message.distro);
-  const lan = message.lan;
-  const driver = Object.entries(drivers).find(([, value]) => value === lan?.driver)?.[0] as LanDriver | undefined;
   check("id", /^[0-9a-f-]{1,64}$/.test(message.id), "is not the id of a decky");
   check("revision", message.revision > 0, "must be at least 1");
   check("hostname", hostnamePattern.test(message.hostname), "is not a hostname");
   check("distro", distro !== undefined, `${JSON.stringify(message.distro)} is not in this host's table of distros`);
   check("os_family", osFamilyNames.includes(message.osFamily), `must be one of ${osFamilyNames.join(", ")}`);
-  check("lan.driver", driver !== undefined, "unknown driver");
-  check("lan.name", networkPattern.test(lan?.name ?? ""), "is not a network name");
-  check("lan.name", !enginesOwn.has(lan?.name ?? ""), "is a network of the engine itself");
-  const subnet = parseNetwork(lan?.subnet ?? "");
-  check("lan.subnet", subnet !== undefined, "is not an IPv4 network of /16 to /29");
-  check("lan.gateway", subnet?.check(lan?.gateway ?? "") === true, "is not an address in lan.subnet");
-  check("lan.parent", /^([a-zA-Z0-9][a-zA-Z0-9_.-]{0,14})?$/.test(lan?.parent ?? ""), "is not an interface name");
-  check("ip", subnet?.check(message.ip) === true, "is not an address in lan.subnet");
+  const lan = readLan(message.lan, check);
+  check("ip", parseNetwork(message.lan?.subnet ?? "")?.check(message.ip) === true, "is not an address in lan.subnet");
   check("mac", /^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$/.test(message.mac), "is not the MAC address of one machine");
   const services = message.services.map((service, index): ServiceSpec => {
     const entry = catalog.services.get(service.slug);
@@ -99,8 +118,7 @@ export function parseSpecMessage(message: DeckySpecMessage, catalog: Catalog): P
     );
     return { slug: service.slug, config: entry === undefined ? {} : coerceConfig(entry, service.config) };
   });
-  if (problems.length > 0 || distro === undefined || lan === undefined || driver === undefined) throw refusal(problems);
-  const lanSpec: LanSpec = { name: lan.name, driver, subnet: lan.subnet, gateway: lan.gateway, parent: lan.parent || undefined };
+  if (problems.length > 0 || distro === undefined || lan === undefined) throw refusal(problems);
   return {
     kind: "present",
     id: message.id,
@@ -113,7 +131,7 @@ export function parseSpecMessage(message: DeckySpecMessage, catalog: Catalog): P
       baseImage: distro.image,
       buildBase: distro.buildBase,
       osFamily: message.osFamily,
-      lan: lanSpec,
+      lan,
       ip: message.ip,
       mac: message.mac,
       services,

@@ -7,9 +7,12 @@ import type { HostedTarget, ImagePreparation } from "../convergence/image-prepar
 import { type DeckyChange, wantedDecky } from "../decide/decky-change.ts";
 import type { ExpandedFleet } from "../decide/expand-fleet.ts";
 import { fleetDifference } from "../decide/fleet-difference.ts";
+import { takesPlace } from "../decide/lan-on-hosts.ts";
+import { askHosts } from "../links/ask-hosts.ts";
 import { isAway } from "../links/host-link.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
 import type { Decky, FleetSettings, StoredService } from "../model/decky.ts";
+import type { LanOnHosts } from "../model/lan.ts";
 import {
   emptyPlan,
   makeOperation,
@@ -66,18 +69,27 @@ const mostNamed = 500;
 
 export function createFleetChanges(options: FleetChangesOptions): FleetChanges {
   const { store, door, hosts, converger, images, catalog, onSettings } = options;
-  const difference = async (tx: Tx, fleet: ExpandedFleet | undefined): Promise<DeckyChange[]> => {
+  const difference = async (tx: Tx, fleet: ExpandedFleet | undefined, lans?: LanOnHosts): Promise<DeckyChange[]> => {
     const deckies = await store.deckies.ofScope(tx, "fleet");
     const present = {
       deckies,
       services: await store.deckies.desiredServices(tx, deckies),
       hosts: (await store.hosts.list(tx)).map((host) => ({ ...host, isReachable: hosts.isReachable(host.name) })),
+      ...(lans === undefined ? {} : { lans }),
     };
     const random = () => randomInt(1 << 30) / (1 << 30);
     return fleetDifference(present, fleet, { catalog, now: new Date(), makeId: randomUUID, random });
   };
 
-  const differenceNow = (fleet: ExpandedFleet | undefined) => store.transaction((tx) => difference(tx, fleet));
+  const differenceNow = (fleet: ExpandedFleet | undefined, lans?: LanOnHosts) =>
+    store.transaction((tx) => difference(tx, fleet, lans));
+
+  /** Asks the hosts that get deckies of the LAN, before anything is locked. */
+  const lansOf = async (fleet: ExpandedFleet | undefined): Promise<LanOnHosts> => {
+    if (fleet === undefined) return new Map();
+    const placed = (await differenceNow(fleet)).filter(takesPlace);
+    return askHosts(hosts, fleet.lan, new Set(placed.map(({ host }) => host)));
+  };
 
   const operationOf = (request: FleetRequest, plan: PlanRecord): Operation =>
     makeOperation({
@@ -87,7 +99,7 @@ export function createFleetChanges(options: FleetChangesOptions): FleetChanges {
     });
 
   const plan = async (request: FleetRequest): Promise<PlannedFleet> => {
-    const changes = await differenceNow(request.fleet);
+    const changes = await differenceNow(request.fleet, await lansOf(request.fleet));
     const parts: PlannedPart[] = [];
     for (const change of changes) if (change.action !== "keep") parts.push(await planPart(change));
     const record = planOf(changes, parts);
@@ -117,11 +129,12 @@ export function createFleetChanges(options: FleetChangesOptions): FleetChanges {
     }
   };
 
-  const storeFleet = (request: FleetRequest, planned: PlannedFleet | undefined) =>
-    store.transaction(async (tx) => {
+  const storeFleet = async (request: FleetRequest, planned: PlannedFleet | undefined) => {
+    const lans = await lansOf(request.fleet);
+    return store.transaction(async (tx) => {
       await store.fleets.lockPlacement(tx);
       await store.deckies.lockScope(tx, "fleet");
-      const all = await difference(tx, request.fleet);
+      const all = await difference(tx, request.fleet, lans);
       // What was agreed to is compared with what is stored, under its locks.
       if (planned !== undefined && digestOfDifference(all, catalog) !== planned.differenceDigest)
         throw planMoved("the fleet", planned.digest);
@@ -136,6 +149,7 @@ export function createFleetChanges(options: FleetChangesOptions): FleetChanges {
       const parts = await storeParts(tx, parent, agreedParts(changes, planned), { store, catalog });
       return { parent, parts, changes };
     });
+  };
 
   return {
     wanted: () =>

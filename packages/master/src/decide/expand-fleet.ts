@@ -5,6 +5,7 @@ import type { LanSpec } from "@decnet/engine/spec";
 import { archetypes, findArchetype } from "@decnet/engine/tables/archetypes";
 import { distros, findDistro } from "@decnet/engine/tables/distros";
 import { osFamilyNames } from "@decnet/engine/tables/os-families";
+import { isMtu, mtuRange, reservedUse } from "@decnet/engine/tables/subnets";
 import { enginesOwn } from "@decnet/engine/wire/decky-spec";
 import type { StoredService } from "../model/decky.ts";
 import { addService, findEntry } from "../model/services.ts";
@@ -31,6 +32,8 @@ export interface WantedFleetInput {
     readonly gateway: string;
     readonly parent: string;
     readonly ipStart: string;
+    /** 0: none of its own. */
+    readonly mtu: number;
   };
   readonly driftPolicy: "repair" | "report";
   readonly deckies: readonly WantedDeckyInput[];
@@ -75,6 +78,10 @@ export function expandFleet(input: WantedFleetInput, catalog: Catalog): Expanded
   const problem = (field: string, description: string) => void problems.push({ field, description });
   const subnet = parseSubnet(input.lan.subnet);
   if (subnet === undefined) problem("fleet.lan.subnet", "must be an IPv4 network such as 10.66.0.0/24, /16 to /29");
+  const use = subnet === undefined ? undefined : reservedUse(input.lan.subnet);
+  if (use !== undefined) problem("fleet.lan.subnet", `${input.lan.subnet} ${use}`);
+  const mtu = input.lan.mtu || undefined;
+  if (!isMtu(mtu)) problem("fleet.lan.mtu", `must be from ${mtuRange.least} to ${mtuRange.most}`);
   const gateway = input.lan.gateway === "" ? subnet?.firstHost : input.lan.gateway;
   for (const [field, address] of [
     ["gateway", input.lan.gateway],
@@ -116,6 +123,7 @@ export function expandFleet(input: WantedFleetInput, catalog: Catalog): Expanded
       subnet: input.lan.subnet,
       gateway,
       parent: input.lan.parent || undefined,
+      ...(mtu === undefined ? {} : { mtu }),
     },
     subnet,
     ipStart: input.lan.ipStart || undefined,

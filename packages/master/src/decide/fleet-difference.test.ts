@@ -2,6 +2,7 @@ import type { Catalog } from "@decnet/engine/catalog/types";
 import { debianBase } from "@decnet/engine/tables/distros";
 import { describe, expect, it } from "vitest";
 import type { Decky, StoredService } from "../model/decky.ts";
+import type { LanOnHost } from "../model/lan.ts";
 import { parseSubnet } from "./addresses.ts";
 import type { DeckyChange } from "./decky-change.ts";
 import type { ExpandedFleet, WantedDecky } from "./expand-fleet.ts";
@@ -68,6 +69,44 @@ const web = stored("web", "10.0.0.2");
 const db = stored("db", "10.0.0.3");
 const redis = { services: [{ slug: "redis", config: {} }] };
 const balanced = { placement: { kind: "balanced" } } as const;
+
+describe("a LAN on its hosts", () => {
+  const lans = (more: Record<string, Partial<LanOnHost>>) =>
+    new Map(Object.entries(more).map(([host, seen]) => [host, { trouble: "", taken: [], ...seen }]));
+  const camera = { address: "10.0.0.3", holder: "the container camera" };
+  const refused = (message: string) => expect.objectContaining({ reason: "FLEET_INVALID", message }) as Error;
+
+  it("leaves addresses alone that others have on any of them", () => {
+    const seen = lans({
+      local: { taken: [camera] },
+      "edge-1": { taken: [{ address: "10.0.0.4", holder: "this host, on eth0" }] },
+    });
+    const to = fleetOf([wanted("web"), wanted("new")]);
+    expect(tell(difference({ ...present([web]), lans: seen }, to))).toEqual([
+      "keep web on local 10.0.0.2 [ssh]",
+      "deploy new on local 10.0.0.5 [ssh]",
+    ]);
+  });
+
+  it("is refused with who has an address that is asked for", () => {
+    const to = fleetOf([wanted("web", { ip: "10.0.0.3" })]);
+    const message = "fleet.deckies: web wants 10.0.0.3, which the container camera, on edge-1 has";
+    for (const from of [present([]), present([web])])
+      expect(() => difference({ ...from, lans: lans({ "edge-1": { taken: [camera] } }) }, to)).toThrow(refused(message));
+  });
+
+  it("is refused where a decky would come to a host that cannot have it, and only there", () => {
+    const seen = lans({ "edge-1": { trouble: "it is full" } });
+    const on = (name: string) => fleetOf([wanted("web", { placement: { kind: "host", name } })]);
+    const message = "fleet.lan: host edge-1 cannot have this LAN: it is full";
+    expect(() => difference({ ...present([]), lans: seen }, on("edge-1"))).toThrow(refused(message));
+    expect(() => difference({ ...present([web]), lans: seen }, on("edge-1"))).toThrow(refused(message));
+    expect(tell(difference({ ...present([{ ...web, host: "edge-1" }]), lans: seen }, on("edge-1")))).toEqual([
+      "keep web on edge-1 10.0.0.2 [ssh]",
+    ]);
+    expect(tell(difference({ ...present([]), lans: seen }, on("edge-2")))).toEqual(["deploy web on edge-2 10.0.0.2 [ssh]"]);
+  });
+});
 
 describe("what becomes of each decky", () => {
   it.each<[name: string, from: PresentFleet, to: ExpandedFleet | undefined, changes: string[]]>([

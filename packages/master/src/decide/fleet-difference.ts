@@ -4,10 +4,12 @@ import type { Catalog } from "@decnet/engine/catalog/types";
 import { findDistro } from "@decnet/engine/tables/distros";
 import { makeHostname } from "@decnet/engine/tables/hostnames";
 import { type Decky, type Identity, isStuckLeaving, type StoredService } from "../model/decky.ts";
+import type { LanOnHosts } from "../model/lan.ts";
 import { sameServices } from "../model/services.ts";
 import { makeFreeMac } from "./addresses.ts";
 import type { DeckyChange } from "./decky-change.ts";
 import type { ExpandedFleet, WantedDecky } from "./expand-fleet.ts";
+import { addressHolders, refuseUnfitLan } from "./lan-on-hosts.ts";
 import { type PlaceableHost, type Placement, placeDecky } from "./placement.ts";
 
 /** The fleet as it is stored. */
@@ -16,6 +18,8 @@ export interface PresentFleet {
   /** Services of the desired revisions, by decky id. */
   readonly services: ReadonlyMap<string, readonly StoredService[]>;
   readonly hosts: readonly PlaceableHost[];
+  /** The wanted fleet's LAN on the hosts that were asked about it. */
+  readonly lans?: LanOnHosts;
 }
 
 export interface DifferenceContext {
@@ -44,10 +48,12 @@ export function fleetDifference(
   const servicesOf = ({ id }: Decky) => services.get(id) ?? [];
   const wantedNames = new Set(wanted.map((decky) => decky.name));
   const leaving = deckies.filter((decky) => !wantedNames.has(decky.name) && (!decky.leaving || isStuckLeaving(decky)));
-  return [
+  const changes = [
     ...leaving.map((decky) => unchanged(decky, "teardown", servicesOf(decky))),
     ...(fleet === undefined ? [] : wantedChanges(present, fleet, wantedNames, context)),
   ];
+  refuseUnfitLan(changes, present.lans ?? new Map());
+  return changes;
 }
 
 /** A decky that keeps its place and its services. */
@@ -57,13 +63,17 @@ export function unchanged(decky: Decky, action: DeckyChange["action"], services:
 }
 
 function wantedChanges(
-  { deckies, services, hosts }: PresentFleet,
+  { deckies, services, hosts, lans = new Map() }: PresentFleet,
   fleet: ExpandedFleet,
   wantedNames: ReadonlySet<string>,
   context: DifferenceContext,
 ): DeckyChange[] {
   // A decky that goes has its address until it is gone.
-  const used = new Set([...deckies.map((decky) => decky.ip), ...fleet.deckies.flatMap((decky) => decky.ip ?? [])]);
+  const used = new Set([
+    ...deckies.map((decky) => decky.ip),
+    ...fleet.deckies.flatMap((decky) => decky.ip ?? []),
+    ...addressHolders(lans).keys(),
+  ]);
   const free = freeAddresses(fleet, used);
   const macs = new Set(deckies.map((decky) => decky.mac));
   const byName = new Map(deckies.map((decky) => [decky.name, decky]));
@@ -187,7 +197,8 @@ function refuseOtherLan(deckies: readonly Decky[], fleet: ExpandedFleet): void {
     here.driver === fleet.lan.driver &&
     here.subnet === fleet.lan.subnet &&
     here.gateway === fleet.lan.gateway &&
-    (here.parent ?? "") === (fleet.lan.parent ?? "");
+    (here.parent ?? "") === (fleet.lan.parent ?? "") &&
+    (here.mtu ?? 0) === (fleet.lan.mtu ?? 0);
   if (isSame) return;
   throw new AppError(
     "FLEET_INVALID",

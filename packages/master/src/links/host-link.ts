@@ -3,9 +3,10 @@ import type { CheckedDecky, Engine, PreparedImage } from "@decnet/engine/engine"
 import type { LogEntry } from "@decnet/engine/observe/logs";
 import type { ObservedDecky } from "@decnet/engine/observe/observed";
 import type { PlanView } from "@decnet/engine/plan/plan";
-import type { DeckySpec } from "@decnet/engine/spec";
+import type { DeckySpec, LanSpec } from "@decnet/engine/spec";
 import type { HostTarget, PresentTarget } from "@decnet/engine/wire/decky-spec";
 import type { HostOutcome, StepReport } from "@decnet/engine/wire/outcome";
+import type { LanOnHost } from "../model/lan.ts";
 
 export interface HostApplyOptions {
   /** Refuse with PLAN_CHANGED unless the plan made now has this digest. Empty: any plan. */
@@ -28,6 +29,8 @@ export interface HostLink {
   ): AsyncIterable<LogEntry>;
   /** Gets images onto the host before anything needs them. Those that could not be had are in the result. */
   prepareImages(targets: readonly PresentTarget[], signal: AbortSignal): Promise<readonly PreparedImage[]>;
+  /** Whether the host can have a LAN, and who has addresses on it. Undefined: it does not tell. */
+  inspectLan(lan: LanSpec): Promise<LanOnHost | undefined>;
   ping(): Promise<void>;
 }
 

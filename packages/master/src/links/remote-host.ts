@@ -3,7 +3,7 @@ import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { AppError } from "@decnet/common/errors/app-error";
 import { fromConnectError } from "@decnet/common/rpc/errors";
 import { AgentService } from "@decnet/contract/gen/decnet/v1/agent_pb";
-import { toRefMessage, toSpecMessage } from "@decnet/engine/wire/decky-spec";
+import { toLanMessage, toRefMessage, toSpecMessage } from "@decnet/engine/wire/decky-spec";
 import { fromLogLine } from "@decnet/engine/wire/logs";
 import { fromOutcomeMessage, fromPlanMessage, fromStepMessage, type HostOutcome } from "@decnet/engine/wire/outcome";
 import type { HostLink } from "./host-link.ts";
@@ -77,6 +77,15 @@ export function createRemoteHost(name: string, transport: Transport, warnings: r
         const request = { deckies: targets.map(toSpecMessage) };
         return (await agent.prepareImages(request, { timeoutMs: imagesMs, signal })).images;
       }),
+    async inspectLan(lan) {
+      try {
+        return await agent.inspectLan({ lan: toLanMessage(lan) }, { timeoutMs: quickMs });
+      } catch (error) {
+        // An agent from before this call; its own plans say what is in the way.
+        if (ConnectError.from(error).code === Code.Unimplemented) return undefined;
+        throw translate(name, error);
+      }
+    },
     ping: () => guarded(undefined, async () => void (await agent.inspect({}, { timeoutMs: quickMs }))),
   };
 }

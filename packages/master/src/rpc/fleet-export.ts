@@ -11,7 +11,14 @@ const drivers = { bridge: LanDriver.BRIDGE, macvlan: LanDriver.MACVLAN, ipvlan: 
 export function toWantedFleet({ settings, deckies }: WantedNow, catalog: Catalog): WantedFleet {
   const { lan, driftPolicy, movePolicy } = settings;
   return create(WantedFleetSchema, {
-    lan: { name: lan.name, driver: drivers[lan.driver], subnet: lan.subnet, gateway: lan.gateway, parent: lan.parent ?? "" },
+    lan: {
+      name: lan.name,
+      driver: drivers[lan.driver],
+      subnet: lan.subnet,
+      gateway: lan.gateway,
+      parent: lan.parent ?? "",
+      mtu: lan.mtu ?? 0,
+    },
     driftPolicy: driftPolicy === "report" ? DriftPolicy.REPORT : DriftPolicy.REPAIR,
     movePolicy: movePolicy === "keep_old" ? MovePolicy.KEEP_OLD : MovePolicy.REMOVE_FIRST,
     deckies: deckies.map(({ decky, services }) => ({

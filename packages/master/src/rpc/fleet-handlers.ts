@@ -203,9 +203,9 @@ function parseFleet({ fleet }: ApplyFleetRequest): WantedFleetInput {
   if (driver === undefined) throw invalid([{ field: "fleet.lan.driver", description: "unknown value" }]);
   if (!(fleet.movePolicy in MovePolicy)) throw invalid([{ field: "fleet.move_policy", description: "unknown value" }]);
   if (!(fleet.driftPolicy in DriftPolicy)) throw invalid([{ field: "fleet.drift_policy", description: "unknown value" }]);
-  const { name, subnet, gateway, parent, ipStart } = fleet.lan;
+  const { name, subnet, gateway, parent, ipStart, mtu } = fleet.lan;
   return {
-    lan: { driver, name, subnet, gateway, parent, ipStart },
+    lan: { driver, name, subnet, gateway, parent, ipStart, mtu },
     driftPolicy: fleet.driftPolicy === DriftPolicy.REPORT ? "report" : "repair",
     defaultPlacement: toPlacement(fleet.defaultPlacement),
     movePolicy: fleet.movePolicy === MovePolicy.KEEP_OLD ? "keep_old" : "remove_first",

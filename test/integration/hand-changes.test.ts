@@ -367,7 +367,7 @@ describe("after a change by hand", () => {
       await stopAll();
       await docker("network", "rm", master.lan.name);
       await docker("network", "create", master.lan.name);
-      await expect(setMemory(48)).rejects.toThrow(`remove it: docker network rm ${master.lan.name}`);
+      await expect(setMemory(48)).rejects.toThrow(`docker network rm ${master.lan.name}, or choose another name`);
       await docker("network", "rm", master.lan.name);
       await applyFleet(DriftPolicy.REPAIR);
       await expectSuccess(setMemory(48));

@@ -81,6 +81,12 @@ describe("what a container is stays the same", () => {
     expect(differingTraits(traitsOf(made), traitsOf(seen))).toEqual([]);
   });
 
+  it("with its limits in another order", () => {
+    const limits = ["nofile", "core"].map((Name) => ({ Name, Hard: 1, Soft: 1 }));
+    const seen = host({ Ulimits: [...limits].reverse() });
+    expect(differingTraits(traitsOf(host({ Ulimits: limits })), traitsOf(seen))).toEqual([]);
+  });
+
   it("with another volume that has no name of its own", () => {
     const anonymous = (digit: string): Inspection => ({
       ...made,

@@ -35,8 +35,9 @@ const parts: Readonly<
     host: [
       ...["Memory", "MemorySwap", "MemoryReservation", "KernelMemory", "KernelMemoryTCP", "OomKillDisable", "OomScoreAdj"],
       ...["NanoCpus", "CpuShares", "CpuPeriod", "CpuQuota", "CpusetCpus", "CpusetMems", "CpuRealtimePeriod"],
-      ...["CpuRealtimeRuntime", "PidsLimit", "BlkioWeight", "ShmSize", "Ulimits"],
+      ...["CpuRealtimeRuntime", "PidsLimit", "BlkioWeight", "ShmSize"],
     ],
+    sorted: ["Ulimits"],
   },
   "restart policy": { host: ["RestartPolicy", "AutoRemove"] },
   ports: { own: ["ExposedPorts"], host: ["PortBindings", "PublishAllPorts"] },

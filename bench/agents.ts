@@ -9,7 +9,7 @@ import { runBounded } from "@decnet/common/runtime/run-bounded";
 import { FleetService } from "@decnet/contract/gen/decnet/v1/fleet_pb";
 import { SwarmService } from "@decnet/contract/gen/decnet/v1/swarm_pb";
 import { startAgentGroup } from "./support/agent-groups.ts";
-import { cpuSeconds, memoryMb } from "./support/process-figures.ts";
+import { cpuSeconds, describeMemory, memoryMb } from "./support/process-figures.ts";
 import { type Program, startProgram } from "./support/programs.ts";
 
 /**
@@ -118,6 +118,7 @@ async function bench(): Promise<void> {
   const settled = await since(beforeDeploy);
   say(`  with what the agents reported afterwards: ${(settled.masterMs / deckyCount).toFixed(2)} ms`);
   await rest(` and ${deckyCount} deckies`);
+  say(`memory of the master: ${await describeMemory(port)}`);
 }
 
 async function startMaster(): Promise<{ readonly program: Program; readonly port: number }> {

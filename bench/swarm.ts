@@ -19,7 +19,7 @@ import { registerLab } from "../test/support/lab/register.ts";
 import { removeLab } from "../test/support/lab/remove.ts";
 import { type AgentGroup, startAgentGroup } from "./support/agent-groups.ts";
 import { createTable, median, percentile } from "./support/figures.ts";
-import { cpuSeconds, memoryMb } from "./support/process-figures.ts";
+import { cpuSeconds, describeMemory, memoryMb } from "./support/process-figures.ts";
 import { type Program, startProgram } from "./support/programs.ts";
 
 /**
@@ -89,14 +89,13 @@ async function bench(): Promise<void> {
 
   const rest = agentCount - firstAgents;
   const enrollMs = await enroll(calls.swarm, [Math.ceil(rest / 2), Math.floor(rest / 2)]);
-  const enrolledMb = await memoryMb(now.program.pid);
   say(`${rest} more agents enrolled and connected: ${seconds(enrollMs)} s, ${((rest / enrollMs) * 1_000).toFixed(0)} per second`);
-  say(`memory of the master: ${idleMb.toFixed(0)} MB without agents, ${enrolledMb.toFixed(0)} MB with them`);
+  say(`memory of the master: ${idleMb.toFixed(0)} MB without agents, ${await describeMemory(now.port)} with them`);
   say(`cpu at rest, no deckies: ${await cpuAtRest(now)}`);
   const deployMs = await deploy(calls.fleet, deckyCount);
   say(`${deckyCount} deckies deployed: ${seconds(deployMs)} s`);
   say(`cpu at rest: ${await cpuAtRest(now)}`);
-  say(`memory of the master: ${(await memoryMb(now.program.pid)).toFixed(0)} MB`);
+  say(`memory of the master: ${await describeMemory(now.port)}`);
   const many = await mutate(calls, "of all agents");
 
   const row = createTable([

@@ -26,3 +26,15 @@ export async function cpuSeconds(pid: number): Promise<number> {
   }
   return ticks / ticksPerSecond;
 }
+
+/** Where the memory of a master is, from its own metrics: `412 MB (heap 190 of 240, buffers 31, outside of Node.js 141)`. */
+export async function describeMemory(port: number): Promise<string> {
+  const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+  const read = (name: string) => Number(new RegExp(`^${name} (\\S+)$`, "m").exec(text)?.[1]) / (1 << 20);
+  const all = read("process_resident_memory_bytes");
+  const [used, heap, external] = ["heap_size_used", "heap_size_total", "external_memory"].map((name) =>
+    read(`nodejs_${name}_bytes`),
+  );
+  const parts = [used, heap, external, all - (heap ?? 0) - (external ?? 0)].map((megabytes) => (megabytes ?? 0).toFixed(0));
+  return `${all.toFixed(0)} MB (heap ${parts[0]} of ${parts[1]}, buffers ${parts[2]}, outside of Node.js ${parts[3]})`;
+}

@@ -80,13 +80,16 @@ describe("after a change by hand", () => {
     await act();
     await applyFleet(DriftPolicy.REPAIR);
   };
-  /** Does something to decky a, and waits for its repair; returns all repairs that it took, the first one first. */
+  /**
+   * Does something to decky a, and waits for its repair; returns all repairs that it took, the first one first. The cause is of the
+   * whole change: a drift check in the middle of it would see another one, and its repair would be in the way of the rest.
+   */
   const expectRepair = async (act: () => Promise<unknown>, cause: string) => {
     await ready();
     const before = await identity();
     const others = await containersOf(names().other);
     const known = new Set((await repairs()).map(({ id }) => id));
-    await act();
+    await undisturbed(act);
     const fresh = async () => (await repairs()).filter(({ id }) => !known.has(id)).reverse();
     await eventually(async () => (await fresh()).some(({ plan }) => plan?.text.includes(cause)), noticedMs);
     await eventually(isWell, repairedMs);
@@ -239,7 +242,7 @@ describe("after a change by hand", () => {
           "600",
         );
       };
-      await expectRepair(() => undisturbed(act), "is not what was made here");
+      await expectRepair(act, "is not what was made here");
     });
 
     it("a copy of it beside it: the copy goes", async () => {

@@ -81,8 +81,8 @@ describe("after a change by hand", () => {
     await applyFleet(DriftPolicy.REPAIR);
   };
   /**
-   * Does something to decky a, and waits for its repair; returns all repairs that it took, the first one first. The cause is of the
-   * whole change: a drift check in the middle of it would see another one, and its repair would be in the way of the rest.
+   * Does something to decky a, and waits for its repair; returns all repairs that it took, the first one first. The cause is of
+   * the whole change: a drift check in the middle of it would see another one, and its repair would be in the way of the rest.
    */
   const expectRepair = async (act: () => Promise<unknown>, cause: string) => {
     await ready();

@@ -22,8 +22,8 @@ it("leaves half of a pause to chance", () => {
   expect(pauses(false, 2, 0)).toEqual([5, 10]);
 });
 
-it("repairs again almost at once after a repair that helped, and ever more seldom what breaks again and again", () => {
-  expect(pauses(true, 11, 1)).toEqual([1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
+it("repairs again almost at once after a repair that helped, and within half a minute what breaks again and again", () => {
+  expect(pauses(true, 8, 1)).toEqual([1, 2, 4, 8, 16, 30, 30, 30]);
 });
 
 it("allows a repair at any time before the first one, and when the pause is over", () => {

@@ -8,8 +8,8 @@ export interface RepairPace {
 
 /** A repair that failed, or did not help. */
 const failedBackoff = { baseMs: 5_000, maxMs: 300_000 };
-/** One that helped: what breaks again and again is repaired ever more seldom. */
-const helpedBackoff = { baseMs: 500, maxMs: 300_000 };
+/** One that helped: what breaks again and again is repaired less often, and a decoy is not gone for long. */
+const helpedBackoff = { baseMs: 500, maxMs: 30_000 };
 /** What was well for so long starts from the beginning. */
 const restMs = 60_000;
 

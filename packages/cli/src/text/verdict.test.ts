@@ -99,3 +99,17 @@ it("says aloud when a sibling changed", () => {
     "✖ receipt        1 sibling CHANGED",
   );
 });
+
+it("does not say of a change of many deckies that all went back because one part did", () => {
+  const failed = operation({
+    kind: OperationKind.APPLY_FLEET,
+    decky: undefined,
+    state: OperationState.FAILED,
+    children: ["op-1", "op-2"],
+    error: { reason: "APPLY_FAILED", message: "web-01: no", undone: true },
+  });
+  const text = formatVerdict(failed);
+  expect(text).toContain("is changed in part: what failed is not as asked for, the rest is");
+  expect(text).toContain("decnet op list --select parent=op-81bc");
+  expect(text).not.toContain("last good state");
+});

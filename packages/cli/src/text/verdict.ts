@@ -147,6 +147,11 @@ function failure(operation: Operation, name: string, { now }: VerdictContext): s
 
 function stateNow(operation: Operation, name: string, now: VerdictContext["now"]): string {
   if (operation.error?.reason === "PLAN_CHANGED") return "nothing was done: something changed after the plan was made";
+  // Its error is that of one part: it says nothing about the others.
+  if (operation.children.length > 0) {
+    const parts = `decnet op list --select parent=${operation.id}`;
+    return `${name} is changed in part: what failed is not as asked for, the rest is (${parts})`;
+  }
   if (operation.error?.undone !== true)
     return `${name} was NOT undone${now === undefined ? "" : ` and is ${now.state}`}; it needs attention`;
   const before = operation.plan?.baseRevision ?? 0;

@@ -1,7 +1,6 @@
 import { createClient, createRouterTransport } from "@connectrpc/connect";
 import { AgentService, type DeckyOutcome } from "@decnet/contract/gen/decnet/v1/agent_pb";
 import { beforeEach, expect, it } from "vitest";
-import type { Runner } from "../deckies/runner.ts";
 import { type AgentParts, createAgentHandlers } from "./agent-handlers.ts";
 
 const receipt = { othersUnchanged: true, containers: [] };
@@ -17,7 +16,10 @@ function client() {
   const finished = new Promise<void>((resolve) => {
     finish = resolve;
   });
-  const runner: Pick<Runner, "apply"> = {
+  const unused = () => expect.fail("nothing but an apply is asked for");
+  const runner: AgentParts["runner"] = {
+    plan: unused,
+    remove: unused,
     async apply(_, { onPlan }) {
       onPlan(plan);
       runs = finished;
@@ -27,7 +29,19 @@ function client() {
   };
   const note = (what: string) => (outcome: DeckyOutcome) => void told.push(`${what} ${outcome.decky?.name}`);
   const outcomes = { noteOutcome: note("told"), forgetOutcome: note("not told") };
-  const parts = { runner, outcomes, catalog: { services: new Map() } } as unknown as AgentParts;
+  const parts: AgentParts = {
+    runner,
+    outcomes,
+    catalog: { services: new Map(), digest: "" },
+    engine: { check: unused, prepareImages: unused, logs: unused, inspectLan: unused },
+    specs: { get: unused, list: unused },
+    hostId: "h",
+    hostName: unused,
+    engineVersions: unused,
+    isConnected: unused,
+    queuedReports: unused,
+    stopping: new AbortController().signal,
+  };
   return createClient(
     AgentService,
     createRouterTransport((router) => router.service(AgentService, createAgentHandlers(parts))),

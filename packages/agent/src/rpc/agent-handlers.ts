@@ -22,9 +22,9 @@ import type { Watch } from "../deckies/watch.ts";
 
 export interface AgentParts {
   readonly catalog: Catalog;
-  readonly engine: Engine;
-  readonly specs: SpecStore;
-  readonly runner: Runner;
+  readonly engine: Pick<Engine, "check" | "prepareImages" | "logs" | "inspectLan">;
+  readonly specs: Pick<SpecStore, "get" | "list">;
+  readonly runner: Pick<Runner, "plan" | "apply" | "remove">;
   readonly hostId: string;
   readonly hostName: () => string;
   readonly engineVersions: () => { readonly engine: string; readonly compose: string };

@@ -15,10 +15,7 @@ const failing = (error: unknown, lines: unknown[] = []) => {
         check() {
           throw error;
         },
-        // biome-ignore lint/correctness/useYield: it fails before its first message
-        async *watch() {
-          throw error;
-        },
+        watch: () => ({ [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(error) }) }),
       }),
     { router: { interceptors: [createErrorInterceptor(log)] } },
   );

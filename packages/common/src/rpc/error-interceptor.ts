@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import { AppError } from "../errors/app-error.ts";
 import type { Logger } from "../logging/logger.ts";
+import { catchStream } from "./catch-stream.ts";
 import { toConnectError, toInternalError } from "./errors.ts";
 
 /**
@@ -27,19 +28,11 @@ export function createErrorInterceptor(log: Logger): Interceptor {
     try {
       const response = await next(request);
       if (!response.stream) return response;
-      const messages = response.message;
-      return {
-        ...response,
-        message: (async function* () {
-          try {
-            yield* messages;
-          } catch (error) {
-            if (request.signal.aborted && !(error instanceof AppError))
-              throw ConnectError.from(request.signal.reason ?? error, Code.Canceled);
-            throw translate(error, method);
-          }
-        })(),
-      };
+      const onError = (error: unknown) =>
+        request.signal.aborted && !(error instanceof AppError)
+          ? ConnectError.from(request.signal.reason ?? error, Code.Canceled)
+          : translate(error, method);
+      return { ...response, message: catchStream(response.message, onError) };
     } catch (error) {
       // The end of the call itself, handed on by the handler: the caller went away, in whatever way.
       if (request.signal.aborted && error === request.signal.reason) throw ConnectError.from(error, Code.Canceled);

@@ -1,5 +1,4 @@
 import { EventEmitter } from "node:events";
-import type { Http2Session } from "node:http2";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { type KeepAliveOptions, keepAlive } from "./keep-alive.ts";
 import { formatLineNote } from "./line-note.ts";
@@ -39,7 +38,7 @@ describe("watching over a connection", () => {
   });
 
   const watch = (options: Pick<KeepAliveOptions, "ping" | "note" | "onNote">) =>
-    keepAlive(line as unknown as Http2Session, {
+    keepAlive(line, {
       ...options,
       onDead: () => {
         deaths += 1;

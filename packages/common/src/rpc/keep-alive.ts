@@ -1,4 +1,3 @@
-import type { Http2Session } from "node:http2";
 import { formatLineNote, type LineNote, parseLineNote } from "./line-note.ts";
 
 export interface KeepAliveOptions {
@@ -18,11 +17,24 @@ const pauses = { always: 4_000, "when-quiet": 5_000 } as const;
 /** Whatever is broken, and on whichever end: a connection is given up so long after the last word that came over it. */
 const deadMs = 10_000;
 
+/** What is needed of a session. */
+export interface WatchedSession {
+  readonly closed: boolean;
+  readonly destroyed: boolean;
+  ping(onAnswer: OnAnswer): unknown;
+  ping(bytes: Buffer, onAnswer: OnAnswer): unknown;
+  destroy(): void;
+  on(event: "ping", listener: (bytes: Buffer) => void): unknown;
+  once(event: "close", listener: () => void): unknown;
+}
+
+type OnAnswer = (error: Error | null) => void;
+
 /**
  * Watches over a session until it has closed; an end that does not answer is given up within ten seconds. So is a session that is
  * ending and does not come to its end: Node waits for its last bytes to be sent, also when nobody takes them any more.
  */
-export function keepAlive(session: Http2Session, { ping, onDead, note, onNote }: KeepAliveOptions): void {
+export function keepAlive(session: WatchedSession, { ping, onDead, note, onNote }: KeepAliveOptions): void {
   const pauseMs = pauses[ping];
   let heardAt = performance.now();
   let timer: NodeJS.Timeout | undefined;

@@ -1,6 +1,7 @@
 import { Code, ConnectError, type ContextValues, type Interceptor } from "@connectrpc/connect";
 import { AppError } from "../errors/app-error.ts";
 import type { Logger } from "../logging/logger.ts";
+import { catchStream } from "./catch-stream.ts";
 import { OperationFailed } from "./errors.ts";
 import { kPeer } from "./peer.ts";
 
@@ -14,9 +15,9 @@ const silent = new Set([Code.Canceled, Code.Internal]);
  */
 export function createRefusalLog(log: Logger, callerOf: (values: ContextValues) => string): Interceptor {
   return (next) => async (request) => {
-    const note = (error: unknown) => {
+    const noted = (error: unknown) => {
       const failure = ConnectError.from(error);
-      if (silent.has(failure.code) || failure.cause instanceof OperationFailed) return;
+      if (silent.has(failure.code) || failure.cause instanceof OperationFailed) return error;
       const caller = callerOf(request.contextValues);
       log.info("a call was refused", {
         method: `${request.service.typeName}/${request.method.name}`,
@@ -25,25 +26,14 @@ export function createRefusalLog(log: Logger, callerOf: (values: ContextValues) 
         ...(caller === "" ? {} : { caller }),
         address: request.contextValues.get(kPeer).address,
       });
+      return error;
     };
     try {
       const response = await next(request);
       if (!response.stream) return response;
-      const messages = response.message;
-      return {
-        ...response,
-        message: (async function* () {
-          try {
-            yield* messages;
-          } catch (error) {
-            note(error);
-            throw error;
-          }
-        })(),
-      };
+      return { ...response, message: catchStream(response.message, noted) };
     } catch (error) {
-      note(error);
-      throw error;
+      throw noted(error);
     }
   };
 }

@@ -64,16 +64,16 @@ export function findViolations(desc: DescMessage, message: Message, withTexts = 
   const checkValue = (path: string, field: DescField, value: unknown): void => {
     if (field.message !== undefined) {
       if (field.message.typeName === "google.protobuf.Struct") checkJson(path, value);
-      else checkMessage(path, field.message, value as Raw);
+      else if (typeof value === "object" && value !== null) checkMessage(path, field.message, value);
     } else if (field.enum !== undefined) {
       if (field.enum.value[value as number] === undefined) add(path, "unknown value");
     } else if (typeof value === "string") checkText(path, value, mostCharacters);
     else if (typeof value === "number" || typeof value === "bigint") add(path, problemOfNumber(field, value));
   };
-  const checkMessage = (path: string, of: DescMessage, raw: Raw): void => {
+  const checkMessage = (path: string, of: DescMessage, raw: object): void => {
     const { typeName } = of;
     if (typeName === "google.protobuf.Timestamp" || typeName === "google.protobuf.Duration") {
-      add(path, problemOfTime(typeName, raw as unknown as Time));
+      if (isTime(raw)) add(path, problemOfTime(typeName, raw));
       return;
     }
     for (const field of of.fields) {
@@ -90,22 +90,27 @@ export function findViolations(desc: DescMessage, message: Message, withTexts = 
       else checkValue(at, field, value);
     }
   };
-  checkMessage("", desc, message as unknown as Raw);
+  checkMessage("", desc, message);
   return found;
 }
 
-type Raw = Readonly<Record<string, unknown>>;
-
 /** Undefined when it is not set. */
-function setValue(raw: Raw, field: DescField): object | string | number | bigint | boolean | undefined {
-  if (field.oneof === undefined) return raw[field.localName] as ReturnType<typeof setValue>;
-  const chosen = raw[field.oneof.localName] as { readonly case?: string; readonly value?: ReturnType<typeof setValue> };
+function setValue(raw: object, field: DescField): object | string | number | bigint | boolean | undefined {
+  if (field.oneof === undefined) return Reflect.get(raw, field.localName) as ReturnType<typeof setValue>;
+  const chosen = Reflect.get(raw, field.oneof.localName) as {
+    readonly case?: string;
+    readonly value?: ReturnType<typeof setValue>;
+  };
   return chosen.case === field.localName ? chosen.value : undefined;
 }
 
 interface Time {
   readonly seconds: bigint;
   readonly nanos: number;
+}
+
+function isTime(raw: object): raw is Time {
+  return "seconds" in raw && typeof raw.seconds === "bigint" && "nanos" in raw && typeof raw.nanos === "number";
 }
 
 function problemOfTime(type: keyof typeof mostSeconds, { seconds, nanos }: Time): string | undefined {

@@ -31,7 +31,7 @@ const service = {
     field("colour", "enum"),
     field("colours", "multi_enum"),
   ],
-} as unknown as ServiceDefinition;
+} satisfies Pick<ServiceDefinition, "slug" | "fields">;
 
 describe("settings are coerced as declared", () => {
   it.each([

@@ -3,7 +3,7 @@ import type Docker from "dockerode";
 import { isNotObserved, notObserved } from "../observe/not-observed.ts";
 import type { Attachment, ContainerStatus, NameHolder, ObservedContainer } from "../observe/observed.ts";
 import { observeProcess } from "../observe/process.ts";
-import { type Inspection, traitsOf } from "../observe/traits.ts";
+import { traitsOf } from "../observe/traits.ts";
 import { label } from "../render/names.ts";
 import { absentIfGone, guarded, ignoring } from "./calls.ts";
 import { createInspectCache, type Inspected } from "./inspect-cache.ts";
@@ -151,7 +151,7 @@ async function toObserved(info: Docker.ContainerInspectInfo): Promise<Inspected>
     status: info.State.Status as ContainerStatus,
     exitCode: info.State.ExitCode,
     composedAs: [labels[label.composeProject], labels[label.composeService]].filter((each) => each !== undefined).join("/"),
-    traits: traitsOf(info as unknown as Inspection),
+    traits: traitsOf(info),
     attachments: attachmentsOf(info.NetworkSettings.Networks),
     startedAt: info.State.StartedAt,
     restartCount: info.RestartCount,

@@ -1,4 +1,4 @@
-import type { Socket } from "node:net";
+import { Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import type Docker from "dockerode";
 import type { InspectCache } from "./inspect-cache.ts";
@@ -24,7 +24,7 @@ export function createUpdateWatch(patient: Docker, cache: Pick<InspectCache, "fo
     const filters = JSON.stringify({ type: ["container"], event: ["update"] });
     const stream = await patient.getEvents({ filters });
     // A process may end while it listens.
-    if ("socket" in stream) (stream as unknown as { readonly socket: Socket }).socket.unref();
+    if ("socket" in stream && stream.socket instanceof Socket) stream.socket.unref();
     let rest = "";
     stream.on("data", (chunk: Buffer) => {
       const lines = (rest + chunk.toString("utf8")).split("\n");

@@ -10,9 +10,9 @@ export type MadeContainers = Readonly<Record<string, Traits>>;
 export interface Inspection {
   /** Its id. */
   readonly Image: string;
-  readonly Config: Readonly<Record<string, unknown>>;
-  readonly HostConfig: Readonly<Record<string, unknown>>;
-  readonly Mounts: readonly Readonly<Record<string, unknown>>[];
+  readonly Config: object;
+  readonly HostConfig: object;
+  readonly Mounts: readonly object[];
 }
 
 type Settings = Readonly<Record<string, unknown>>;
@@ -55,10 +55,11 @@ const known = new Set(Object.values(parts).flatMap(({ own = [], host = [], sorte
 
 /** Pure. What joins another container has its host name from there. */
 export function traitsOf(info: Inspection): Traits {
-  const { Config: own, HostConfig: host } = info;
+  const own: Settings = { ...info.Config };
+  const host: Settings = { ...info.HostConfig };
   const all: Settings = { ...host, ...own };
   const mode = String(host["NetworkMode"] ?? "");
-  const mounts = { mounts: sortedList(info.Mounts.map(mountOf)) };
+  const mounts = { mounts: sortedList(info.Mounts.map((mount) => mountOf({ ...mount }))) };
   const values: Record<string, Settings> = {
     image: { id: info.Image },
     hostname: mode.startsWith("container:") ? {} : pick(own, ["Hostname", "Domainname"]),

@@ -123,9 +123,9 @@ function admitQuery(request: Request, desc: DescMessage): Request {
   }
 }
 
-// biome-ignore lint/correctness/useYield: a body that fails before its first byte
-async function* failing(error: unknown): Bytes {
-  throw error;
+/** A body that fails before its first byte. */
+function failing(error: unknown): Bytes {
+  return { [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(error) }) };
 }
 
 function isStream(body: unknown): body is Bytes {

@@ -140,7 +140,7 @@ describe("decnet and the way to the master", () => {
       "a web server with HTTP/2 is there",
       async () => {
         const web = createHttp2((_, response) => response.writeHead(200, { "content-type": "text/html" }).end("hello"));
-        return `http://127.0.0.1:${await open(web as unknown as Server)}`;
+        return `http://127.0.0.1:${await open(web)}`;
       },
       /not as a decnet master does/,
     ],

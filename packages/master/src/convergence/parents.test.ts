@@ -1,5 +1,5 @@
 import { expect, it, vi } from "vitest";
-import type { Board, EndedOperation } from "./board.ts";
+import type { EndedOperation } from "./board.ts";
 import { createParents } from "./parents.ts";
 
 /** A store that ends what it is asked about, unless `end` says otherwise, and what the board was told of it. */
@@ -15,13 +15,7 @@ function useParents(end: (ids: readonly string[]) => Promise<string[]> = async (
     },
   };
   const board = { ended: (records: readonly EndedOperation[]) => void told.push(...records) };
-  const log = { error };
-  const parents = createParents(
-    store as Parameters<typeof createParents>[0],
-    board as Board,
-    log as unknown as Parameters<typeof createParents>[2],
-    stopping.signal,
-  );
+  const parents = createParents(store, board, { error }, stopping.signal);
   return { parents, asked, told, error, stopping };
 }
 

@@ -16,7 +16,12 @@ export interface Parents {
 const everyMs = 50;
 const retryMs = 1_000;
 
-export function createParents(store: ParentStore, board: Board, log: Logger, stopping: AbortSignal): Parents {
+export function createParents(
+  store: Pick<ParentStore, "end">,
+  board: Pick<Board, "ended">,
+  log: Pick<Logger, "error">,
+  stopping: AbortSignal,
+): Parents {
   const noted = new Set<string>();
   let working: Promise<void> | undefined;
 

@@ -23,7 +23,7 @@ function useProgress(more: Partial<ProgressOptions> = {}) {
   const written: { plans: [string, PlanRecord][]; steps: readonly OperationStep[] }[] = [];
   const warn = vi.fn();
   const progress = createProgress({
-    log: { warn } as unknown as ProgressOptions["log"],
+    log: { warn },
     open: [op("op-1")],
     appliedRevision: 4,
     attempt: 2,

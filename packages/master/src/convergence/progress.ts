@@ -4,7 +4,7 @@ import type { StepReport } from "@decnet/engine/wire/outcome";
 import { type Operation, type OperationStep, type PlanRecord, toPlanRecord, withWarnings } from "../model/operation.ts";
 
 export interface ProgressOptions {
-  readonly log: Logger;
+  readonly log: Pick<Logger, "warn">;
   /** The operations that the apply works for, oldest first; at least one. */
   readonly open: readonly Operation[];
   readonly appliedRevision: number;

@@ -43,7 +43,7 @@ export default defineConfig({
         test: {
           name: "e2e",
           include: ["test/e2e/**/*.test.ts"],
-          fileParallelism: false,
+          maxWorkers: 2,
           globalSetup: ["test/support/images.ts"],
           testTimeout: 300 * seconds,
           hookTimeout: 300 * seconds,

@@ -132,7 +132,7 @@ describe("a decky of our engine", () => {
     await execa("docker", ["rm", "-f", spec.name]);
     expect((await apply({ kind: "present", spec })).judged?.state).toBe("running");
     expect(engine.warnings.map((warning) => warning.split(":")[0])).toEqual(canPin ? [] : ["mac_not_pinned"]);
-    expect((await mac()) === spec.mac).toBe(canPin);
+    expect((await mac()) === spec.attachments[0].mac).toBe(canPin);
   });
 
   it("is removed by the ids of its containers, without its file", async () => {
@@ -149,7 +149,7 @@ it("a network that two deckies want at the same moment is made once, and found b
   const place = await usePlace();
   const { instance, socketPath } = await engineOptions(place);
   const api = createEngineApi(socketPath);
-  const { lan } = specIn(place, []);
+  const [{ lan }] = specIn(place, []).attachments;
   try {
     await Promise.all([api.createNetwork(lan, instance), api.createNetwork(lan, instance)]);
     await api.createNetwork(lan, instance);

@@ -32,9 +32,14 @@ it("a compose command that hangs is stopped with everything it started, and fail
       baseImage: debianBase,
       buildBase: debianBase,
       osFamily: "linux",
-      lan: { ...place.lan, driver: "bridge", gateway: place.lan.subnet.replace("0/24", "1"), parent: undefined },
-      ip: place.lan.subnet.replace("0/24", "2"),
-      mac: "00:50:56:00:00:01",
+      attachments: [
+        {
+          lan: { ...place.lan, driver: "bridge", gateway: place.lan.subnet.replace("0/24", "1"), parent: undefined },
+          ip: place.lan.subnet.replace("0/24", "2"),
+          mac: "00:50:56:00:00:01",
+        },
+      ],
+      forwards: false,
       services: [],
     };
     const steps: string[] = [];

@@ -95,7 +95,7 @@ describe("a decoy on an engine of somebody's making", () => {
     const [{ seen } = expect.fail()] = here;
     const { nofile = 524_288 } = await observeHardLimits();
     expect(seen).toMatch(new RegExp(`Max open files +1024 +${nofile}`));
-    expect(seen).toContain(`nameserver ${spec.lan.gateway}\n127.0.0.1\tlocalhost\n`);
+    expect(seen).toContain(`nameserver ${spec.attachments[0].lan.gateway}\n127.0.0.1\tlocalhost\n`);
     expect(seen).not.toMatch(/Docker|192\.0\.2\.53|elsewhere/);
   });
 

@@ -220,8 +220,14 @@ describe("between the catalog and the servers", () => {
     const rendered = renderDecky(
       {
         ...{ scope: "fleet", name: "a", revision: 1, hostname: "a", baseImage: "a", buildBase: "a", osFamily: "linux" },
-        lan: { name: "l", driver: "bridge", subnet: "10.9.8.0/24", gateway: "10.9.8.1", parent: undefined },
-        ...{ ip: "10.9.8.7", mac: "00:50:56:00:00:01", services: [{ slug: "ftp", config: { banner: all } }] },
+        attachments: [
+          {
+            lan: { name: "l", driver: "bridge", subnet: "10.9.8.0/24", gateway: "10.9.8.1", parent: undefined },
+            ...{ ip: "10.9.8.7", mac: "00:50:56:00:00:01" },
+          },
+        ],
+        forwards: false,
+        services: [{ slug: "ftp", config: { banner: all } }],
       },
       {
         catalog: await loadCatalog([ownCatalog]),

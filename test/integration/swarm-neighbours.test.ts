@@ -154,9 +154,14 @@ describe("on a worker with several deckies", () => {
         baseImage: debianBase,
         buildBase: debianBase,
         osFamily: "linux",
-        lan: { name: `${name}-lan`, driver: "bridge", subnet: "10.78.1.0/24", gateway: "10.78.1.1", parent: undefined },
-        ip: "10.78.1.9",
-        mac: "02:00:00:00:00:09",
+        attachments: [
+          {
+            lan: { name: `${name}-lan`, driver: "bridge", subnet: "10.78.1.0/24", gateway: "10.78.1.1", parent: undefined },
+            ip: "10.78.1.9",
+            mac: "02:00:00:00:00:09",
+          },
+        ],
+        forwards: false,
         services: slugs.map((slug) => ({ slug, config: {} })),
       },
     });

@@ -50,7 +50,7 @@ describe("a visitor who logs in", () => {
     const seen = await visit(
       "cat /etc/resolv.conf /etc/hosts /proc/self/cgroup; ulimit -n; ulimit -c; env; who; lastlog -u root",
     );
-    expect(seen).toContain(`nameserver ${spec.lan.gateway}\n127.0.0.1\tlocalhost\n127.0.1.1\tconformance\n`);
+    expect(seen).toContain(`nameserver ${spec.attachments[0].lan.gateway}\n127.0.0.1\tlocalhost\n127.0.1.1\tconformance\n`);
     expect(seen).toMatch(/^1024\n0\n/m);
     // Its own login is on record.
     expect(seen).toMatch(/^root +pts\/\d+ .*\n(.*\n)*root +pts\/\d+ +(127\.0\.0\.1|localhost)/m);

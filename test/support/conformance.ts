@@ -31,9 +31,14 @@ export function specIn(place: Place, services: readonly ServiceSpec[]): DeckySpe
     baseImage: debianBase,
     buildBase: debianBase,
     osFamily: "linux",
-    lan: { name, driver: "bridge", subnet, gateway: address(1), parent: undefined },
-    ip: address(7),
-    mac: "52:54:00:12:34:56",
+    attachments: [
+      {
+        lan: { name, driver: "bridge", subnet, gateway: address(1), parent: undefined },
+        ip: address(7),
+        mac: "52:54:00:12:34:56",
+      },
+    ],
+    forwards: false,
     services,
   };
 }

@@ -201,7 +201,7 @@ function wantedContainers(spec: DeckySpec): WantedContainer[] {
   const names = deckyNames(spec.scope, spec.name);
   const sorted = (config: Readonly<Record<string, unknown>>) => Object.entries(config).sort(([a], [b]) => (a < b ? -1 : 1));
   return [
-    { name: names.base, slug: "", hash: JSON.stringify([spec.hostname, spec.baseImage, spec.ip, spec.mac]) },
+    { name: names.base, slug: "", hash: JSON.stringify([spec.hostname, spec.baseImage, spec.attachments]) },
     ...spec.services.map(({ slug, config }) => ({ name: names.service(slug), slug, hash: JSON.stringify(sorted(config)) })),
   ];
 }

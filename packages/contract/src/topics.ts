@@ -8,6 +8,14 @@ export type DeckyEvent = (typeof deckyEvents)[number];
 export const hostEvents = ["state"] as const;
 export type HostEvent = (typeof hostEvents)[number];
 
+/** What happens to a topology: the last segment of `topology.<id>.<event>`. */
+export const topologyEvents = ["status"] as const;
+export type TopologyEventName = (typeof topologyEvents)[number];
+
+export function topologyTopic(id: string, event: TopologyEventName): string {
+  return `topology.${id}.${event}`;
+}
+
 export function deckyTopic(name: string, event: DeckyEvent): string {
   return `decky.${name}.${event}`;
 }

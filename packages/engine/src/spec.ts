@@ -16,7 +16,19 @@ export interface LanSpec {
   readonly parent: string | undefined;
   /** Undefined: as the parent interface has it, or the engine's own bridge. */
   readonly mtu?: number | undefined;
+  /** Cut off from the host's other networks; only for bridges. */
+  readonly internal?: boolean | undefined;
 }
+
+/** A decky's place on one LAN. */
+export interface AttachmentSpec {
+  readonly lan: LanSpec;
+  readonly ip: string;
+  readonly mac: string;
+}
+
+/** The first is the decky's home. */
+export type AttachmentSpecs = readonly [AttachmentSpec, ...AttachmentSpec[]];
 
 export interface ServiceSpec {
   readonly slug: string;
@@ -35,9 +47,9 @@ export interface DeckySpec {
   /** Image that service images are built from. */
   readonly buildBase: string;
   readonly osFamily: string;
-  readonly lan: LanSpec;
-  readonly ip: string;
-  readonly mac: string;
+  readonly attachments: AttachmentSpecs;
+  /** Routes between its LANs. */
+  readonly forwards: boolean;
   readonly services: readonly ServiceSpec[];
 }
 

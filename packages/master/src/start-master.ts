@@ -275,7 +275,7 @@ async function welcome(name: string, store: Store, { converger }: Convergence): 
 async function startBackground(
   { options, store, engine, local, presence, metrics, readiness, stopping }: Ground,
   { converger }: Convergence,
-  { hostChanges }: Changes,
+  { hostChanges, topologyStates }: Changes,
   hosts: HostRegistry,
 ): Promise<void> {
   const { log, config } = options;
@@ -295,5 +295,6 @@ async function startBackground(
       (error) => log.error("the drift check failed", { err: error }),
     ),
     keepImagesPruned(engine, signal, log),
+    topologyStates.run(),
   ]);
 }

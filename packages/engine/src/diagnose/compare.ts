@@ -1,6 +1,6 @@
 import type { ObservedContainer, ObservedInterfaces, ObservedNetwork } from "../observe/observed.ts";
 import { differingTraits, type Traits } from "../observe/traits.ts";
-import type { RenderedDecky } from "../render/render-decky.ts";
+import type { RenderedDecky, WantedPlace } from "../render/render-decky.ts";
 import type { Mend } from "./diagnosis.ts";
 
 /** Says in what a container is not what was made here; undefined when it is, or when that was never noted. Pure. */
@@ -9,14 +9,27 @@ export function alteration(made: Traits | undefined, seen: Traits): string | und
   return parts.length === 0 ? undefined : `is not what was made here: other ${parts.join(", ")}`;
 }
 
-/** Says what is wrong with a base's place on its LAN. What a base has only while it runs is looked at only then. Pure. */
+/** Says what is wrong with a base's places on its LANs. What a base has only while it runs is looked at only then. Pure. */
 export function attachmentFlaw(
   base: ObservedContainer,
-  { spec, base: wanted }: Pick<RenderedDecky, "spec" | "base">,
+  { base: { places } }: Pick<RenderedDecky, "base">,
   networks: ReadonlyMap<string, ObservedNetwork> | undefined,
   interfaces: ObservedInterfaces | undefined,
 ): string | undefined {
-  const { name } = spec.lan;
+  for (const place of places) {
+    const flaw = placeFlaw(base, place, networks, interfaces);
+    if (flaw !== undefined) return flaw;
+  }
+  return undefined;
+}
+
+function placeFlaw(
+  base: ObservedContainer,
+  wanted: WantedPlace,
+  networks: ReadonlyMap<string, ObservedNetwork> | undefined,
+  interfaces: ObservedInterfaces | undefined,
+): string | undefined {
+  const { network: name } = wanted;
   const place = base.attachments.find(({ network }) => network === name);
   if (place === undefined) return `is not on the network ${name}`;
   if (networks !== undefined && networks.get(name)?.id !== place.networkId) return `is on a network ${name} that is gone`;
@@ -43,9 +56,9 @@ function interfaceFlaw(
 }
 
 /** What can be mended while it runs. Pure. */
-export function mendsOf({ name, attachments }: ObservedContainer, wantedName: string, lan: string): Mend[] {
+export function mendsOf({ name, attachments }: ObservedContainer, wantedName: string, lans: readonly string[]): Mend[] {
   const rename: Mend[] = name === wantedName ? [] : [{ kind: "rename", sentence: `is called ${name} instead of ${wantedName}` }];
-  const others = attachments.filter(({ network }) => network !== lan);
+  const others = attachments.filter(({ network }) => !lans.includes(network));
   return [
     ...rename,
     ...others.map(({ network }): Mend => ({ kind: "leave_network", network, sentence: `is on the network ${network}, too` })),

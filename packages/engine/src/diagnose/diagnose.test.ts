@@ -1,5 +1,4 @@
 import { describe, expect, it } from "vitest";
-import { unseenLan } from "../observe/lan.ts";
 import {
   noLeavings,
   noSockets,
@@ -23,13 +22,12 @@ const wanted: RenderedDecky = {
     baseImage: "base",
     buildBase: "base",
     osFamily: "linux",
-    ip: "",
-    mac: "",
+    attachments: [{ lan: { name: "lan", driver: "bridge", subnet: "", gateway: "", parent: undefined }, ip: "", mac: "" }],
+    forwards: false,
     services: [],
-    lan: { name: "lan", driver: "bridge", subnet: "", gateway: "", parent: undefined },
   },
   project: "decnet-web",
-  base: { name: "web", hash: "b1", image: "base", address: "10.0.0.7", mac: "00:50:56:00:00:01" },
+  base: { name: "web", hash: "b1", image: "base", places: [{ network: "lan", address: "10.0.0.7", mac: "00:50:56:00:00:01" }] },
   services: [
     {
       name: "web-ssh",
@@ -116,7 +114,7 @@ function see(situation: Situation) {
     networks,
     nameHolders: new Map(),
     project: { isThere: true, differing: [] },
-    lan: unseenLan,
+    lans: new Map(),
     access: undefined,
     leaves: noLeavings,
   };
@@ -436,7 +434,7 @@ const baseRows: readonly Row[] = [
     { base: { attachments: [place, { ...place, network: "bridge" }] } },
     "outdated",
     "is on the network bridge, too",
-    "leave-network: the decky is on its LAN alone",
+    "leave-network: the decky is on no other LAN",
   ],
 ];
 

@@ -50,7 +50,7 @@ export function diagnoseDecky(wanted: RenderedDecky, observed: ObservedDecky, kn
   const base = baseOf(observed);
   const { containers, sockets } = observed;
   const offLan = base === undefined ? undefined : attachmentFlaw(base, wanted, knowledge.networks, observed.interfaces);
-  const common = { base, offLan, lan: wanted.spec.lan.name, containers, sockets, ...knowledge };
+  const common = { base, offLan, lans: wanted.base.places.map(({ network }) => network), containers, sockets, ...knowledge };
   const found = wanted.services.map((service) => {
     const same = containers.filter((container) => container.role === "service" && container.service === service.service);
     return { service, seen: containerCalled(service.name, same) };
@@ -76,7 +76,8 @@ interface Case extends Knowledge {
   readonly base: ObservedContainer | undefined;
   /** What is wrong with the base's place on the LAN. */
   readonly offLan: string | undefined;
-  readonly lan: string;
+  /** Networks that the base is to be on. */
+  readonly lans: readonly string[];
   /** Containers of the decky. */
   readonly containers: readonly ObservedContainer[];
   readonly sockets: ObservedSockets;
@@ -84,14 +85,14 @@ interface Case extends Knowledge {
 
 /** Pure. `running` is said only of a container that runs as wanted, where it can be reached, with every port its own. */
 export function diagnose(situation: Case): Diagnosis {
-  const { wanted, seen, base, offLan, lan, containers, sockets, now } = situation;
+  const { wanted, seen, base, offLan, lans, containers, sockets, now } = situation;
   const { taken, silent } = usesOf(wanted.ports, seen, sockets);
   if (seen === undefined) {
     const sentence = ["there is no container", ...takenSentences(taken, containers)].join("; ");
     return { word: "missing", sentence, unfit: undefined, mends: [], taken };
   }
   const unfit = unfitness(seen, situation);
-  const mends = mendsOf(seen, wanted.name, lan);
+  const mends = mendsOf(seen, wanted.name, lans);
   const common = { unfit, mends, taken };
   const { status, exitCode } = seen;
   if (status === "running" && (unfit?.why === "joined_old_base" || unfit?.why === "off_lan"))

@@ -39,7 +39,7 @@ function isUp(state: string): boolean {
   return state !== "created" && state !== "exited" && state !== "dead";
 }
 
-function toNetwork({ Id: id, Name: name, Driver: driver, ...rest }: Docker.NetworkInspectInfo): EngineNetwork {
+function toNetwork({ Id: id, Name: name, Driver: driver, Internal: internal, ...rest }: Docker.NetworkInspectInfo): EngineNetwork {
   const { IPAM: ipam, Options: options } = rest;
   const configs: NetworkConfig[] = ipam?.Config ?? [];
   const mtu = Number(options?.[mtuOption]);
@@ -47,6 +47,7 @@ function toNetwork({ Id: id, Name: name, Driver: driver, ...rest }: Docker.Netwo
     id,
     name,
     driver,
+    internal,
     subnet: configs[0]?.Subnet ?? "",
     subnets: configs.flatMap(({ Subnet: subnet }) => (subnet === undefined ? [] : [subnet])),
     kept: configs.flatMap(({ Gateway: gateway, AuxiliaryAddresses: others }): AddressHolder[] => [
@@ -96,6 +97,7 @@ export function createNetworkCalls(docker: Docker, prompt: Docker): NetworkCalls
           // Below Engine 25 a name that is taken is a conflict only when asked for.
           CheckDuplicate: true,
           Driver: lan.driver,
+          Internal: lan.internal ?? false,
           IPAM: { Driver: "default", Config: [{ Subnet: lan.subnet, Gateway: lan.gateway }] },
           Options: {
             ...(lan.parent === undefined ? {} : { parent: lan.parent }),

@@ -33,7 +33,10 @@ export interface ApplyOutcome {
 /** Observes, plans, executes, and observes again. */
 export function applyDecky(parts: HostParts, target: DeckyTarget, options: ApplyOptions): Promise<ApplyOutcome> {
   const apply = () => applyNow(parts, target, options);
-  return target.kind === "absent" ? apply() : parts.lanUse.during(target.spec.lan.name, options.signal, apply);
+  if (target.kind === "absent") return apply();
+  // In one order for all, so that no two wait for each other.
+  const lans = target.spec.attachments.map(({ lan }) => lan.name).sort();
+  return lans.reduceRight((work, lan) => () => parts.lanUse.during(lan, options.signal, work), apply)();
 }
 
 async function applyNow(parts: HostParts, target: DeckyTarget, options: ApplyOptions): Promise<ApplyOutcome> {

@@ -96,8 +96,8 @@ function unknownDecky({ message }: Error): CheckedDecky {
   return { observed: undefined, judged: { state: "unknown", message, baseId: "", services: [] }, plan };
 }
 
-function needsLinks({ lan }: DeckySpec): boolean {
-  return lan.driver !== "bridge";
+function needsLinks({ attachments }: DeckySpec): boolean {
+  return attachments.some(({ lan }) => lan.driver !== "bridge");
 }
 
 /** A host whose interfaces cannot be read may still tell everything about the deckies that need none. */

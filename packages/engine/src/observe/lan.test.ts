@@ -9,7 +9,7 @@ const macvlan: LanSpec = { ...lan, driver: "macvlan", parent: "eth0" };
 const network = (name: string, subnet: string, more: Partial<EngineNetwork> = {}): EngineNetwork => ({
   id: "N",
   subnet,
-  ...{ name, driver: "bridge", subnets: [subnet], kept: [], mtu: undefined },
+  ...{ name, driver: "bridge", internal: false, subnets: [subnet], kept: [], mtu: undefined },
   ...more,
 });
 const link = (ifname: string, cidr: string, more: object = {}) => {

@@ -9,6 +9,8 @@ export interface EngineNetwork {
   readonly subnet: string;
   readonly name: string;
   readonly driver: string;
+  /** Cut off from everything but the host. */
+  readonly internal: boolean;
   readonly subnets: readonly string[];
   /** Addresses that it keeps for itself, with what for. */
   readonly kept: readonly AddressHolder[];
@@ -72,11 +74,12 @@ function troubleOf(lan: LanSpec, { networks, links }: LanSurroundings): string |
 }
 
 /** A network of that name that was made by somebody else, or for another LAN. */
-function mismatch(lan: LanSpec, { driver, subnets, mtu }: EngineNetwork): string | undefined {
+function mismatch(lan: LanSpec, { driver, subnets, mtu, internal }: EngineNetwork): string | undefined {
   const is = (what: string) =>
     `the Docker network ${lan.name} is there already, with ${what}; docker network rm ${lan.name}, or choose another name`;
   if (driver !== lan.driver) return is(`the driver ${driver} in place of ${lan.driver}`);
   if (!subnets.includes(lan.subnet)) return is(`${subnets.join(", ") || "no subnet"} in place of ${lan.subnet}`);
+  if (internal !== (lan.internal ?? false)) return is(internal ? "cut off from everything else" : "a way to everything else");
   if (lan.mtu !== undefined && mtu !== undefined && mtu !== lan.mtu) return is(`an MTU of ${mtu} in place of ${lan.mtu}`);
   return undefined;
 }

@@ -4,7 +4,6 @@ import type { NetworkCalls } from "../docker/network-calls.ts";
 import type { ProjectFile, RenderedDecky } from "../render/render-decky.ts";
 import { deckyKey, type Scope } from "../spec.ts";
 import { accessTo, helperOwner, type ObservedLinks } from "./host-access.ts";
-import { unseenLan } from "./lan.ts";
 import { observeLan } from "./observe-lan.ts";
 import { noLeavings, type ObservedHost, type ObservedLeavings, type ObservedProject } from "./observed.ts";
 
@@ -21,24 +20,25 @@ export interface HostSources {
 /** What a decky that is to be there finds on the host. */
 export async function observeHostFor(rendered: RenderedDecky, sources: HostSources): Promise<ObservedHost> {
   const { api, instance, observeLinks, observeProject } = sources;
-  const { lan } = rendered.spec;
+  const lans = rendered.spec.attachments.map(({ lan }) => lan);
+  const [home] = rendered.spec.attachments;
   const tags = [...new Set([rendered.base.image, ...rendered.services.map((service) => service.image.tag)])];
   const names = [rendered.base.name, ...rendered.services.map((service) => service.name)];
-  const [images, networks, nameHolders, project, links, lanThere] = await Promise.all([
+  const [images, networks, nameHolders, project, links, lansThere] = await Promise.all([
     Promise.all(tags.map(async (tag) => ((await api.hasImage(tag)) ? [tag] : []))),
     api.networks(),
     api.nameHolders(instance, names),
     observeProject(rendered.files),
-    lan.driver === "bridge" ? undefined : observeLinks(),
-    observeLan(lan, { api, instance, observeLinks }),
+    home.lan.driver === "bridge" ? undefined : observeLinks(),
+    Promise.all(lans.map(async (lan) => [lan.name, await observeLan(lan, { api, instance, observeLinks })] as const)),
   ]);
   return {
     images: new Set(images.flat()),
     networks,
     nameHolders,
     project,
-    lan: lanThere,
-    access: links === undefined ? undefined : accessTo(lan, instance, links),
+    lans: new Map(lansThere),
+    access: links === undefined ? undefined : accessTo(home.lan, instance, links),
     leaves: noLeavings,
   };
 }
@@ -49,7 +49,7 @@ export async function observeHostAfter(
   sources: HostSources,
 ): Promise<ObservedHost> {
   const [project, leaves] = await Promise.all([sources.observeProject([]), observeLeavings(deckyKey(decky), sources)]);
-  return { images: new Set(), networks: undefined, nameHolders: new Map(), project, lan: unseenLan, access: undefined, leaves };
+  return { images: new Set(), networks: undefined, nameHolders: new Map(), project, lans: new Map(), access: undefined, leaves };
 }
 
 /** Images and names are taken to be there and free: an apply looks at them itself. */
@@ -64,8 +64,8 @@ export function presumedHost(
     networks,
     nameHolders: new Map(),
     project,
-    lan: unseenLan,
-    access: links === undefined ? undefined : accessTo(rendered.spec.lan, instance, links),
+    lans: new Map(),
+    access: links === undefined ? undefined : accessTo(rendered.spec.attachments[0].lan, instance, links),
     leaves: noLeavings,
   };
 }

@@ -146,7 +146,8 @@ export interface ObservedHost {
   /** Who has the names that the decky's containers are to have. */
   readonly nameHolders: ReadonlyMap<string, NameHolder>;
   readonly project: ObservedProject;
-  readonly lan: ObservedLan;
+  /** Each LAN of the decky, by name; one that is not in it was not looked at. */
+  readonly lans: ReadonlyMap<string, ObservedLan>;
   /** The host's way to the decky's LAN; undefined when it needs none. */
   readonly access: ObservedAccess | undefined;
   /** What a decky that goes leaves behind on the host. */

@@ -16,13 +16,12 @@ const wanted = (hash = "h1"): RenderedDecky => ({
     baseImage: "base",
     buildBase: "base",
     osFamily: "linux",
-    ip: "",
-    mac: "",
+    attachments: [{ lan: { name: "lan", driver: "bridge", subnet: "", gateway: "", parent: undefined }, ip: "", mac: "" }],
+    forwards: false,
     services: [],
-    lan: { name: "lan", driver: "bridge", subnet: "", gateway: "", parent: undefined },
   },
   project: "decnet-web",
-  base: { name: "web", hash: "b1", image: "base", address: "10.0.0.7", mac: undefined },
+  base: { name: "web", hash: "b1", image: "base", places: [{ network: "lan", address: "10.0.0.7", mac: undefined }] },
   services: [
     {
       name: "web-ssh",
@@ -94,7 +93,7 @@ const plan = (
     networks: new Map([["lan", { id: "N", subnet: "" }]]),
     nameHolders: new Map(),
     project: { isThere: true, differing: [] },
-    lan: unseenLan,
+    lans: new Map(),
     access: undefined,
     leaves: noLeavings,
     ...options.host,
@@ -263,7 +262,8 @@ describe("a plan", () => {
     expect(formatPlan(plan([base({ status: "exited" }), ssh()], { host: other }))).toContain(
       "recreate web (is on a network lan that is gone)",
     );
-    const wrong = { lan: { ...unseenLan, trouble: "the Docker network lan is there already; docker network rm lan" } };
+    const trouble = "the Docker network lan is there already; docker network rm lan";
+    const wrong = { lans: new Map([["lan", { ...unseenLan, trouble }]]) };
     expect(plan([], { host: wrong }).steps.find(({ verb }) => verb === "blocked")?.cause).toContain("docker network rm lan");
   });
 

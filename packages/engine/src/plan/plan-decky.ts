@@ -1,7 +1,9 @@
 import type { DiagnosedDecky, DiagnosedService } from "../diagnose/diagnose.ts";
 import { takenSentences } from "../diagnose/port-uses.ts";
+import { unseenLan } from "../observe/lan.ts";
 import type { ObservedContainer, ObservedDecky, ObservedHost } from "../observe/observed.ts";
 import type { RenderedDecky, WantedContainer } from "../render/render-decky.ts";
+import type { LanSpec } from "../spec.ts";
 import { type Cure, cureOfBase, cureOfService, freedBy, isFreedBy } from "./cures.ts";
 import { type Draft, digestOf, formatPlan, type Plan, plannedContainers, type Step } from "./plan.ts";
 import { planHostAccess } from "./plan-host-access.ts";
@@ -64,7 +66,7 @@ function planPresence(diagnosed: DiagnosedDecky, host: ObservedHost): Draft[] {
     ...services.flatMap((service) => service.blocked),
     ...imageSteps(wanted, acts, host),
     ...networkSteps(wanted, base, host),
-    ...planHostAccess(wanted.spec.lan, wanted.spec.ip, host.access),
+    ...planHostAccess(wanted.spec.attachments[0].lan, wanted.spec.attachments[0].ip, host.access),
     ...projectSteps(wanted, host),
     ...diagnosed.surplus.flatMap((container) => removalSteps(container, surplusCause(container, wanted))),
     ...names,
@@ -83,7 +85,7 @@ function leaveSteps({ seen, diagnosis }: DiagnosedDecky["base"]): Draft[] {
   if (seen === undefined) return [];
   return diagnosis.mends.flatMap((mend): Draft[] =>
     mend.kind === "leave_network"
-      ? [{ verb: "leave-network", target: mend.network, service: "", id: seen.id, cause: "the decky is on its LAN alone" }]
+      ? [{ verb: "leave-network", target: mend.network, service: "", id: seen.id, cause: "the decky is on no other LAN" }]
       : [],
   );
 }
@@ -181,11 +183,14 @@ function blockedNames(acts: readonly Draft[], host: ObservedHost): Draft[] {
 }
 
 /** A LAN that this host cannot have, and an address that somebody else has there, keep the base from being started. */
-function lanSteps({ spec: { lan, ip } }: RenderedDecky, base: readonly Draft[], { lan: seen }: ObservedHost): Draft[] {
+function lanSteps({ spec: { attachments } }: RenderedDecky, base: readonly Draft[], { lans }: ObservedHost): Draft[] {
   if (base.length === 0) return [];
-  if (seen.trouble !== "") return [{ verb: "blocked", target: lan.name, service: "", cause: seen.trouble }];
-  const holder = seen.taken.find(({ address, isUp }) => isUp && address === ip)?.holder;
-  return holder === undefined ? [] : [{ verb: "blocked", target: ip, service: "", cause: `${ip} is taken by ${holder}` }];
+  return attachments.flatMap(({ lan, ip }): Draft[] => {
+    const { trouble, taken } = lans.get(lan.name) ?? unseenLan;
+    if (trouble !== "") return [{ verb: "blocked", target: lan.name, service: "", cause: trouble }];
+    const holder = taken.find(({ address, isUp }) => isUp && address === ip)?.holder;
+    return holder === undefined ? [] : [{ verb: "blocked", target: ip, service: "", cause: `${ip} is taken by ${holder}` }];
+  });
 }
 
 function imageSteps({ base, services }: RenderedDecky, acts: readonly Draft[], host: ObservedHost): Draft[] {
@@ -201,9 +206,13 @@ function imageSteps({ base, services }: RenderedDecky, acts: readonly Draft[], h
   return [...new Map(absent.map((draft) => [draft.target, draft])).values()];
 }
 
-function networkSteps({ spec: { lan } }: RenderedDecky, base: readonly Draft[], host: ObservedHost): Draft[] {
-  if (host.networks === undefined || host.networks.has(lan.name) || base.length === 0) return [];
-  const { mtu } = host.lan;
+function networkSteps({ spec: { attachments } }: RenderedDecky, base: readonly Draft[], host: ObservedHost): Draft[] {
+  return base.length === 0 ? [] : attachments.flatMap(({ lan }) => networkStep(lan, host));
+}
+
+function networkStep(lan: LanSpec, host: ObservedHost): Draft[] {
+  if (host.networks === undefined || host.networks.has(lan.name)) return [];
+  const { mtu } = host.lans.get(lan.name) ?? unseenLan;
   // The usual one goes without saying.
   const isUsual = mtu === undefined || (lan.mtu === undefined && mtu.value === 1_500);
   const cause = isUsual ? "network is absent" : `network is absent; MTU ${mtu.value}, ${mtu.cause}`;

@@ -1,8 +1,8 @@
 import type { Scope } from "../spec.ts";
 
 /**
- * Every name that the engine sees, made in one place. A slug is used verbatim.
- * Source of the fleet form: container names are `<decky>` for the base and `<decky>-<slug>` for a service.
+ * Every name that the engine sees, made in one place. A slug is used verbatim. Container names are `<decky>` for the base and
+ * `<decky>-<slug>` for a service; in a topology they begin with its whole id, so that no two topologies can meet.
  */
 export interface DeckyNames {
   /** Compose project. */
@@ -14,13 +14,18 @@ export interface DeckyNames {
 }
 
 export function deckyNames(scope: Scope, name: string): DeckyNames {
-  const base = scope === "fleet" ? name : `${scope.slice(0, 8)}-${name}`;
+  const base = scope === "fleet" ? name : `${scope}-${name}`;
   return {
     project: `decnet-${base}`,
     base,
     service: (slug) => `${base}-${slug}`,
     volume: (slug, volume) => `decnet_${base}_${slug}_${volume}`,
   };
+}
+
+/** The engine's name for a LAN of a topology. */
+export function topologyNetwork(topologyId: string, lan: string): string {
+  return `decnet-${topologyId}-${lan}`;
 }
 
 /** Labels on everything that we make. Nothing without our instance label is ever touched. */

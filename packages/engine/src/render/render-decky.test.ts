@@ -23,6 +23,9 @@ interface ComposeFile {
 }
 
 const lan: LanSpec = { name: "decoys", driver: "bridge", subnet: "10.9.8.0/24", gateway: "10.9.8.1", parent: undefined };
+const on = (at: LanSpec, ip = "10.9.8.7", mac = "00:50:56:00:00:01"): Pick<DeckySpec, "attachments"> => ({
+  attachments: [{ lan: at, ip, mac }],
+});
 const spec = (services: readonly ServiceSpec[], more: Partial<DeckySpec> = {}): DeckySpec => ({
   scope: "fleet",
   name: "web-01",
@@ -31,9 +34,8 @@ const spec = (services: readonly ServiceSpec[], more: Partial<DeckySpec> = {}): 
   baseImage: "decnet/base-debian:bookworm",
   buildBase: "decnet/base-debian:bookworm",
   osFamily: "windows",
-  lan,
-  ip: "10.9.8.7",
-  mac: "00:50:56:00:00:01",
+  ...on(lan),
+  forwards: false,
   services,
   ...more,
 });
@@ -81,9 +83,9 @@ describe("a rendered decky", () => {
   it("of a topology has names that no decky of the fleet has", () => {
     const { project, base: own, services } = render(spec([redis], { scope: "0123456789ab" }));
     expect([project, own.name, services[0]?.name]).toEqual([
-      "decnet-01234567-web-01",
-      "01234567-web-01",
-      "01234567-web-01-redis",
+      "decnet-0123456789ab-web-01",
+      "0123456789ab-web-01",
+      "0123456789ab-web-01-redis",
     ]);
   });
 
@@ -112,7 +114,7 @@ describe("a rendered decky", () => {
     "on a %s LAN joins a network that is made elsewhere, by name alone",
     (driver) => {
       const parent = driver === "bridge" ? undefined : "eth0";
-      const rendered = render(spec([redis], { lan: { ...lan, driver, parent } }));
+      const rendered = render(spec([redis], on({ ...lan, driver, parent })));
       expect(composeOf(rendered).networks).toEqual({ lan: { external: true, name: "decoys" } });
       expect(rendered.files).toEqual(render(spec([redis])).files);
     },
@@ -218,8 +220,8 @@ describe("a rendered decky", () => {
       ["a setting", spec([{ slug: "redis", config: { maxmemory_mb: 64 } }, ssh]), ["redis"]],
       ["a secret", spec([redis, { slug: "ssh", config: { password: "other" } }]), ["ssh"]],
       ["the hostname, which all see", spec([redis, ssh], { hostname: "other" }), ["base", "redis", "ssh"]],
-      ["the address", spec([redis, ssh], { ip: "10.9.8.8" }), ["base"]],
-      ["the MAC address", spec([redis, ssh], { mac: "00:50:56:00:00:02" }), ["base"]],
+      ["the address", spec([redis, ssh], on(lan, "10.9.8.8")), ["base"]],
+      ["the MAC address", spec([redis, ssh], on(lan, "10.9.8.7", "00:50:56:00:00:02")), ["base"]],
       ["the OS family", spec([redis, ssh], { osFamily: "linux" }), ["base"]],
       ["the revision alone", spec([redis, ssh], { revision: 4 }), []],
       ["the order of services", spec([ssh, redis]), []],

@@ -28,6 +28,14 @@ export interface WantedContainer {
   readonly stopGraceSeconds: number;
 }
 
+/** Where a base is to be on one LAN. */
+export interface WantedPlace {
+  readonly network: string;
+  readonly address: string;
+  /** Undefined where it is not pinned. */
+  readonly mac: string | undefined;
+}
+
 /** One decky as compose will see it. */
 export interface RenderedDecky {
   readonly spec: DeckySpec;
@@ -36,9 +44,8 @@ export interface RenderedDecky {
     readonly name: string;
     readonly hash: string;
     readonly image: string;
-    readonly address: string;
-    /** Undefined where it is not pinned. */
-    readonly mac: string | undefined;
+    /** On each of its LANs, home first. */
+    readonly places: readonly WantedPlace[];
   };
   readonly services: readonly WantedContainer[];
   readonly files: readonly ProjectFile[];
@@ -74,7 +81,9 @@ export function renderDecky(spec: DeckySpec, context: RenderContext): RenderedDe
       [names.base]: renderBase(spec, baseHash, context),
       ...Object.fromEntries(rendered.map((service) => [service.wanted.name, service.compose])),
     },
-    networks: { lan: { external: true, name: spec.lan.name } },
+    networks: Object.fromEntries(
+      spec.attachments.map(({ lan }, index) => [networkKey(index), { external: true, name: lan.name }]),
+    ),
     ...(Object.keys(volumes).length > 0 ? { volumes } : {}),
   };
   const composeFile = {
@@ -90,9 +99,12 @@ export function renderDecky(spec: DeckySpec, context: RenderContext): RenderedDe
       name: names.base,
       hash: baseHash,
       image: spec.baseImage,
-      address: spec.ip,
-      // An ipvlan interface has its parent's.
-      mac: context.pinMac && spec.lan.driver !== "ipvlan" ? spec.mac : undefined,
+      places: spec.attachments.map(({ lan, ip, mac }) => ({
+        network: lan.name,
+        address: ip,
+        // An ipvlan interface has its parent's.
+        mac: context.pinMac && lan.driver !== "ipvlan" ? mac : undefined,
+      })),
     },
     services: rendered.map((service) => service.wanted),
     files: [
@@ -110,9 +122,19 @@ function renderBase(spec: DeckySpec, hash: string, context: RenderContext): Comp
     pull_policy: "never",
     hostname: spec.hostname,
     command: ["sleep", "infinity"],
-    sysctls: osFamilySysctls(spec.osFamily),
-    networks: { lan: { ipv4_address: spec.ip, ...(context.pinMac ? { mac_address: spec.mac } : {}) } },
-    ...saidOfNames(spec.lan.gateway),
+    sysctls: { ...osFamilySysctls(spec.osFamily), ...(spec.forwards ? { "net.ipv4.ip_forward": "1" } : {}) },
+    networks: Object.fromEntries(
+      spec.attachments.map(({ ip, mac }, index) => [
+        networkKey(index),
+        {
+          ipv4_address: ip,
+          ...(context.pinMac ? { mac_address: mac } : {}),
+          // The order of its interfaces.
+          ...(spec.attachments.length > 1 ? { priority: 1_000 - index } : {}),
+        },
+      ]),
+    ),
+    ...saidOfNames(spec.attachments[0].lan.gateway),
     volumes: [...machineMounts(spec, context)],
     mem_limit: "64m",
     pids_limit: 64,
@@ -212,8 +234,14 @@ function entryOf(catalog: Catalog, slug: string): ServiceDefinition {
   return entry;
 }
 
+/** The home's has no number, as in the projects of deckies with one LAN. */
+function networkKey(index: number): string {
+  return index === 0 ? "lan" : `lan-${index}`;
+}
+
 function hashBase(spec: DeckySpec, context: RenderContext): string {
-  const identity = [spec.hostname, spec.baseImage, spec.osFamily, spec.lan.name, spec.ip, spec.mac];
+  const places = spec.attachments.flatMap(({ lan, ip, mac }) => [lan.name, ip, mac]);
+  const identity = [spec.hostname, spec.baseImage, spec.osFamily, ...places, ...(spec.forwards ? ["forwards"] : [])];
   return context.fingerprint(JSON.stringify(["base", deckyKey(spec), identity]));
 }
 

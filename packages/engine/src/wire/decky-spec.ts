@@ -1,12 +1,16 @@
 import { BlockList, isIPv4 } from "node:net";
 import { create, type JsonObject } from "@bufbuild/protobuf";
 import { AppError, type FieldViolation } from "@decnet/common/errors/app-error";
-import { type DeckySpec as DeckySpecMessage, DeckySpecSchema } from "@decnet/contract/gen/decnet/v1/agent_pb";
+import {
+  type Attachment as AttachmentMessageShape,
+  type DeckySpec as DeckySpecMessage,
+  DeckySpecSchema,
+} from "@decnet/contract/gen/decnet/v1/agent_pb";
 import type { DeckyRef } from "@decnet/contract/gen/decnet/v1/decky_pb";
 import { LanDriver as DriverMessage, type FleetLan, FleetLanSchema } from "@decnet/contract/gen/decnet/v1/fleet_pb";
 import { coerceConfig } from "../catalog/coerce.ts";
 import type { Catalog } from "../catalog/types.ts";
-import type { DeckySpec, DeckyTarget, LanDriver, LanSpec, ServiceSpec } from "../spec.ts";
+import type { AttachmentSpec, AttachmentSpecs, DeckySpec, DeckyTarget, LanDriver, LanSpec, ServiceSpec } from "../spec.ts";
 import { findDistro } from "../tables/distros.ts";
 import { osFamilyNames } from "../tables/os-families.ts";
 import { isMtu, mtuRange, reservedUse } from "../tables/subnets.ts";
@@ -18,6 +22,9 @@ import { isMtu, mtuRange, reservedUse } from "../tables/subnets.ts";
 export type HostTarget =
   | { readonly kind: "present"; readonly spec: DeckySpec; readonly id: string; readonly distro: string }
   | Extract<DeckyTarget, { kind: "absent" }>;
+
+/** A decky's home and its other places are said with the same fields. */
+type AttachmentMessage = Pick<AttachmentMessageShape, "lan" | "ip" | "mac">;
 
 export type PresentTarget = Extract<HostTarget, { kind: "present" }>;
 
@@ -49,15 +56,17 @@ export function toSpecMessage({ spec, id, distro }: PresentTarget): DeckySpecMes
     hostname: spec.hostname,
     distro,
     osFamily: spec.osFamily,
-    lan: toLanMessage(spec.lan),
-    ip: spec.ip,
-    mac: spec.mac,
+    lan: toLanMessage(spec.attachments[0].lan),
+    ip: spec.attachments[0].ip,
+    mac: spec.attachments[0].mac,
+    otherAttachments: spec.attachments.slice(1).map(({ lan, ip, mac }) => ({ lan: toLanMessage(lan), ip, mac })),
+    forwards: spec.forwards,
     services: spec.services.map(({ slug, config }) => ({ slug, config: toStruct(config) })),
   });
 }
 
-export function toLanMessage({ driver, name, subnet, gateway, parent = "", mtu = 0 }: LanSpec): FleetLan {
-  return create(FleetLanSchema, { driver: drivers[driver], name, subnet, gateway, parent, mtu });
+export function toLanMessage({ driver, name, subnet, gateway, parent = "", mtu = 0, internal = false }: LanSpec): FleetLan {
+  return create(FleetLanSchema, { driver: drivers[driver], name, subnet, gateway, parent, mtu, internal });
 }
 
 type Check = (field: string, isFine: boolean, description: string) => void;
@@ -76,8 +85,36 @@ function readLan(lan: FleetLan | undefined, check: Check): LanSpec | undefined {
   check("lan.parent", /^([a-zA-Z0-9][a-zA-Z0-9_.-]{0,14})?$/.test(lan?.parent ?? ""), "is not an interface name");
   const mtu = lan?.mtu || undefined;
   check("lan.mtu", isMtu(mtu), `is not from ${mtuRange.least} to ${mtuRange.most}`);
+  check("lan.internal", lan?.internal !== true || driver === "bridge", "only a bridge can be internal");
   if (lan === undefined || driver === undefined) return undefined;
-  return { name: lan.name, driver, subnet: lan.subnet, gateway: lan.gateway, parent: lan.parent || undefined, mtu };
+  const { name, gateway, internal } = lan;
+  return { name, driver, subnet: lan.subnet, gateway, parent: lan.parent || undefined, mtu, ...(internal ? { internal } : {}) };
+}
+
+/** Undefined: the checks say why. */
+function readAttachment({ lan: message, ip, mac }: AttachmentMessage, check: Check): AttachmentSpec | undefined {
+  const lan = readLan(message, check);
+  check("ip", parseNetwork(message?.subnet ?? "")?.check(ip) === true, "is not an address in lan.subnet");
+  check("mac", /^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$/.test(mac), "is not the MAC address of one machine");
+  return lan === undefined ? undefined : { lan, ip, mac };
+}
+
+/** At most so many LANs of one decky. */
+const mostAttachments = 16;
+
+function readAttachments(message: DeckySpecMessage, check: Check): AttachmentSpecs | undefined {
+  const { otherAttachments: others } = message;
+  const home = readAttachment(message, check);
+  check("other_attachments", others.length < mostAttachments, `a decky has at most ${mostAttachments} LANs`);
+  const read = others
+    .slice(0, mostAttachments)
+    .map((each, index) =>
+      readAttachment(each, (field, isFine, description) => check(`other_attachments[${index}].${field}`, isFine, description)),
+    );
+  const names = [home, ...read].flatMap((each) => (each === undefined ? [] : [each.lan.name]));
+  check("other_attachments", new Set(names).size === names.length, "a LAN is a duplicate");
+  if (home === undefined || read.some((each) => each === undefined)) return undefined;
+  return [home, ...read.filter((each) => each !== undefined)];
 }
 
 /** Throws REQUEST_INVALID. */
@@ -104,9 +141,7 @@ export function parseSpecMessage(message: DeckySpecMessage, catalog: Catalog): P
   check("hostname", hostnamePattern.test(message.hostname), "is not a hostname");
   check("distro", distro !== undefined, `${JSON.stringify(message.distro)} is not in this host's table of distros`);
   check("os_family", osFamilyNames.includes(message.osFamily), `must be one of ${osFamilyNames.join(", ")}`);
-  const lan = readLan(message.lan, check);
-  check("ip", parseNetwork(message.lan?.subnet ?? "")?.check(message.ip) === true, "is not an address in lan.subnet");
-  check("mac", /^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$/.test(message.mac), "is not the MAC address of one machine");
+  const attachments = readAttachments(message, check);
   const services = message.services.map((service, index): ServiceSpec => {
     const entry = catalog.services.get(service.slug);
     check(`services[${index}].slug`, entry !== undefined, `${JSON.stringify(service.slug)} is not in this host's catalog`);
@@ -118,7 +153,7 @@ export function parseSpecMessage(message: DeckySpecMessage, catalog: Catalog): P
     );
     return { slug: service.slug, config: entry === undefined ? {} : coerceConfig(entry, service.config) };
   });
-  if (problems.length > 0 || distro === undefined || lan === undefined) throw refusal(problems);
+  if (problems.length > 0 || distro === undefined || attachments === undefined) throw refusal(problems);
   return {
     kind: "present",
     id: message.id,
@@ -131,9 +166,8 @@ export function parseSpecMessage(message: DeckySpecMessage, catalog: Catalog): P
       baseImage: distro.image,
       buildBase: distro.buildBase,
       osFamily: message.osFamily,
-      lan,
-      ip: message.ip,
-      mac: message.mac,
+      attachments,
+      forwards: message.forwards,
       services,
     },
   };

@@ -1,34 +1,21 @@
 import { randomInt, randomUUID } from "node:crypto";
 import type { Catalog } from "@decnet/engine/catalog/types";
-import { digestOf, formatPlan, type PlanView } from "@decnet/engine/plan/plan";
-import type { HostTarget } from "@decnet/engine/wire/decky-spec";
 import type { Converger } from "../convergence/converger.ts";
-import type { HostedTarget, ImagePreparation } from "../convergence/image-preparation.ts";
-import { type DeckyChange, wantedDecky } from "../decide/decky-change.ts";
+import type { ImagePreparation } from "../convergence/image-preparation.ts";
+import type { DeckyChange } from "../decide/decky-change.ts";
 import type { ExpandedFleet } from "../decide/expand-fleet.ts";
 import { fleetDifference } from "../decide/fleet-difference.ts";
 import { takesPlace } from "../decide/lan-on-hosts.ts";
 import { askHosts } from "../links/ask-hosts.ts";
-import { isAway } from "../links/host-link.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
 import type { Decky, FleetSettings, StoredService } from "../model/decky.ts";
 import type { LanOnHosts } from "../model/lan.ts";
-import {
-  emptyPlan,
-  makeOperation,
-  type Operation,
-  type OperationRecord,
-  type PlanRecord,
-  toPlanRecord,
-  unknownPlan,
-  withWarnings,
-} from "../model/operation.ts";
-import { diffServices } from "../model/services.ts";
-import { toTarget } from "../model/spec.ts";
+import { makeOperation, type Operation, type OperationRecord, type PlanRecord, withWarnings } from "../model/operation.ts";
 import type { Tx } from "../store/database.ts";
 import type { Store } from "../store/store.ts";
 import { type ChangeRequest, dryRunRecord, type FrontDoor, type PlannedChange, planMoved, requested } from "./accept.ts";
-import { type PartChange, storeParts } from "./store-parts.ts";
+import { agreedParts, createDeckyPlans, digestOfDifference, hostedTargets, planOf, summary } from "./decky-plans.ts";
+import { storeParts } from "./store-parts.ts";
 
 export interface FleetRequest extends ChangeRequest {
   /** Undefined: tear the whole fleet down. */
@@ -64,11 +51,9 @@ interface PlannedFleet extends PlannedChange {
   readonly differenceDigest: string;
 }
 
-/** A stored plan names so many deckies one by one. */
-const mostNamed = 500;
-
 export function createFleetChanges(options: FleetChangesOptions): FleetChanges {
   const { store, door, hosts, converger, images, catalog, onSettings } = options;
+  const plans = createDeckyPlans(hosts, catalog);
   const difference = async (tx: Tx, fleet: ExpandedFleet | undefined, lans?: LanOnHosts): Promise<DeckyChange[]> => {
     const deckies = await store.deckies.ofScope(tx, "fleet");
     const present = {
@@ -100,8 +85,7 @@ export function createFleetChanges(options: FleetChangesOptions): FleetChanges {
 
   const plan = async (request: FleetRequest): Promise<PlannedFleet> => {
     const changes = await differenceNow(request.fleet, await lansOf(request.fleet));
-    const parts: PlannedPart[] = [];
-    for (const change of changes) if (change.action !== "keep") parts.push(await planPart(change));
+    const parts = await plans.parts(changes);
     const record = planOf(changes, parts);
     return {
       plan: record,
@@ -109,24 +93,6 @@ export function createFleetChanges(options: FleetChangesOptions): FleetChanges {
       differenceDigest: digestOfDifference(changes, catalog),
       record: dryRunRecord(operationOf(request, record)),
     };
-  };
-
-  const planPart = async (change: DeckyChange): Promise<PlannedPart> => {
-    const { decky, host } = change;
-    const found = await planThere(host, targetOf(change));
-    const text =
-      found === undefined ? "  its host is away: what has to be done there is known when it is back" : formatPlan(found);
-    return { change, plan: toPlanRecord(found ?? unknownPlan, text, decky.desiredRevision, changesOf(change, catalog)) };
-  };
-
-  /** Undefined when the host is away, or turns out to be. */
-  const planThere = async (host: string, target: HostTarget): Promise<PlanView | undefined> => {
-    try {
-      return hosts.isReachable(host) ? await hosts.link(host).plan(target) : undefined;
-    } catch (error) {
-      if (isAway(host, error)) return undefined;
-      throw error;
-    }
   };
 
   const storeFleet = async (request: FleetRequest, planned: PlannedFleet | undefined) => {
@@ -146,7 +112,7 @@ export function createFleetChanges(options: FleetChangesOptions): FleetChanges {
       const now = new Date();
       const end = changes.length === 0 ? ({ state: "succeeded", finishedAt: now } as const) : ({ state: "running" } as const);
       const parent = { ...operationOf(request, planned?.plan ?? summary(all, catalog)), startedAt: now, ...end };
-      const parts = await storeParts(tx, parent, agreedParts(changes, planned), { store, catalog });
+      const parts = await storeParts(tx, parent, agreedParts(changes, planned?.plan), { store, catalog });
       return { parent, parts, changes };
     });
   };
@@ -183,101 +149,6 @@ export function createFleetChanges(options: FleetChangesOptions): FleetChanges {
   };
 }
 
-interface PlannedPart {
-  readonly change: DeckyChange;
-  readonly plan: PlanRecord;
-}
-
-function targetOf(change: DeckyChange): HostTarget {
-  const { action, decky, services } = change;
-  const revision = action === "deploy" ? 1 : decky.desiredRevision + 1;
-  return toTarget(wantedDecky(change), services, revision, action === "teardown");
-}
-
-/** What the changes put on hosts. */
-function hostedTargets(changes: readonly DeckyChange[]): HostedTarget[] {
-  return changes.flatMap((change) => {
-    const target = targetOf(change);
-    return target.kind === "present" ? [{ host: change.host, target }] : [];
-  });
-}
-
 function leftHosts(host: string, { host: from, pendingRemovals }: DeckyChange["decky"]): string[] {
   return [...pendingRemovals, ...(host === from ? [] : [from])].filter((other) => other !== host);
-}
-
-function changesOf({ action, before, services }: DeckyChange, catalog: Catalog) {
-  return diffServices(before, action === "teardown" ? [] : services, catalog);
-}
-
-/** Made-up identities of new deckies differ from plan to plan and are not part of what is agreed to. */
-function digestOfDifference(changes: readonly DeckyChange[], catalog: Catalog): string {
-  return digestOf(
-    changes.map((change) => [
-      change.decky.name,
-      change.host,
-      change.action,
-      changesOf(change, catalog),
-      change.decky.desiredRevision,
-    ]),
-  );
-}
-
-/** Each part is applied only as it was agreed to; of a new decky there was nothing to be seen. */
-function agreedParts(changes: readonly DeckyChange[], planned: PlannedFleet | undefined): PartChange[] {
-  const digests = new Map(planned?.plan.deckies?.map((part) => [part.name, part.plan.digest]));
-  return changes.map((change) => ({
-    change,
-    expectedPlan: change.action === "deploy" ? "" : (digests.get(change.decky.name) ?? ""),
-  }));
-}
-
-function planOf(changes: readonly DeckyChange[], parts: readonly PlannedPart[]): PlanRecord {
-  const agreed = parts.map(({ change, plan }) => [
-    change.decky.name,
-    change.host,
-    change.action,
-    plan.changes,
-    plan.baseRevision,
-    change.action === "deploy" ? "" : plan.digest,
-  ]);
-  return emptyPlan({
-    untouched: changes.filter((each) => each.action === "keep").map((each) => each.decky.name),
-    risks: parts.flatMap((part) => part.plan.risks),
-    digest: digestOf(agreed),
-    text: parts.map(({ change, plan }) => `${describe(change)}\n${plan.text}`).join("\n") || "nothing to do",
-    deckies: parts.map(({ change, plan }) => ({ name: change.decky.name, host: change.host, action: change.action, plan })),
-  });
-}
-
-/**
- * What was asked for without a plan: which deckies, and what of them changes; what their containers see is planned by their
- * hosts.
- */
-function summary(all: readonly DeckyChange[], catalog: Catalog): PlanRecord {
-  const changes = all.filter((each) => each.action !== "keep");
-  const parts = changes.slice(0, mostNamed).map((change) => ({
-    name: change.decky.name,
-    host: change.host,
-    action: change.action,
-    plan: emptyPlan({
-      baseRevision: change.decky.desiredRevision,
-      changes: changesOf(change, catalog),
-      text: describe(change),
-    }),
-  }));
-  const more = changes.length > mostNamed ? [`and ${changes.length - mostNamed} more`] : [];
-  return emptyPlan({
-    untouched: all
-      .filter((each) => each.action === "keep")
-      .slice(0, mostNamed)
-      .map((each) => each.decky.name),
-    text: [...parts.map((part) => part.plan.text), ...more].join("\n") || "nothing to do",
-    deckies: parts,
-  });
-}
-
-function describe({ action, host, decky }: DeckyChange): string {
-  if (action === "move") return `move ${decky.name} from ${decky.host} to ${host}`;
-  return `${action} ${decky.name}${host === "local" ? "" : ` on ${host}`}`;
 }

@@ -1,13 +1,16 @@
+import type { Logger } from "@decnet/common/logging/logger";
 import type { Catalog } from "@decnet/engine/catalog/types";
 import type { Convergence } from "../convergence/convergence.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
 import type { Store } from "../store/store.ts";
+import { createTopologyStates, type TopologyStates } from "../topologies/keep-states.ts";
 import { createFrontDoor } from "./accept.ts";
 import { createFleetChanges, type FleetChanges } from "./apply-fleet.ts";
 import { type Batches, createBatches } from "./batches.ts";
 import { type Cancellations, createCancellations } from "./cancel.ts";
 import { createHostChanges, type HostChanges } from "./host-changes.ts";
 import { createMutations, type Mutations } from "./mutate.ts";
+import { createTopologyChanges, type TopologyChanges } from "./topologies.ts";
 
 /** Everything that may be asked of the master to change. */
 export interface Changes {
@@ -16,6 +19,8 @@ export interface Changes {
   readonly batches: Batches;
   readonly cancellations: Cancellations;
   readonly hostChanges: HostChanges;
+  readonly topologies: TopologyChanges;
+  readonly topologyStates: TopologyStates;
 }
 
 export interface ChangesOptions {
@@ -29,6 +34,7 @@ export interface ChangesOptions {
   readonly onSettings: () => void;
   /** Cuts every connection that a host's certificates opened. */
   readonly disconnect: (hostId: string) => void;
+  readonly log: Logger;
   readonly stopping: AbortSignal;
 }
 
@@ -43,5 +49,7 @@ export function createChanges(options: ChangesOptions): Changes {
     batches: createBatches(store, door, board, master),
     cancellations: createCancellations(shared),
     hostChanges: createHostChanges(shared),
+    topologies: createTopologyChanges(shared),
+    topologyStates: createTopologyStates(store, options.log, options.stopping),
   };
 }

@@ -26,7 +26,7 @@ const parent = makeOperation({
 const waiting = makeOperation({ id: "op-2", kind: "add_service", actor: "bob", revision: 3, host: "edge-1" });
 
 function change(action: Exclude<Action, "keep">, more: Partial<DeckyChange> = {}) {
-  return { decky: web, host: web.host, identity, ip: web.ip, before: [ssh], services: [ssh, redis], ...more, action };
+  return { decky: web, host: web.host, identity, attachments: web.attachments, before: [ssh], services: [ssh, redis], ...more, action };
 }
 
 function tell(what: ReturnType<typeof change>, open: readonly Operation[] = []): string {
@@ -105,6 +105,8 @@ it("the change of a teardown is the removal of every service", () => {
 });
 
 it("a host is told of a decky as it is to be there", () => {
-  const what = change("move", { host: "edge-2", ip: "10.0.0.9", identity: { ...identity, hostname: "other" } });
-  expect(wantedDecky(what)).toMatchObject({ host: "edge-2", ip: "10.0.0.9", identity: { hostname: "other" } });
+  const lan = { name: "lan", driver: "bridge", subnet: "10.0.0.0/24", gateway: "10.0.0.1", parent: undefined } as const;
+  const attachments = [{ lan, ip: "10.0.0.9", mac: "00:50:56:00:00:01" }] as const;
+  const what = change("move", { host: "edge-2", attachments, identity: { ...identity, hostname: "other" } });
+  expect(wantedDecky(what)).toMatchObject({ host: "edge-2", attachments, identity: { hostname: "other" } });
 });

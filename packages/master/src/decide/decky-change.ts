@@ -1,4 +1,5 @@
 import type { Catalog } from "@decnet/engine/catalog/types";
+import type { AttachmentSpecs } from "@decnet/engine/spec";
 import type { Decky, DeckyPatch, Identity, NewRevision, StoredService } from "../model/decky.ts";
 import { type BusEvent, stateEvent } from "../model/events.ts";
 import { emptyPlan, makeOperation, type Operation, type OperationKind } from "../model/operation.ts";
@@ -16,7 +17,7 @@ export interface DeckyChange {
   /** Where it is to live, and as what. */
   readonly host: string;
   readonly identity: Identity;
-  readonly ip: string;
+  readonly attachments: AttachmentSpecs;
   readonly before: readonly StoredService[];
   readonly services: readonly StoredService[];
 }
@@ -41,8 +42,8 @@ export type DeckyPart =
     };
 
 /** The decky as its host is to be told of it. */
-export function wantedDecky({ decky, host, identity, ip }: DeckyChange): Decky {
-  return { ...decky, host, identity, ip };
+export function wantedDecky({ decky, host, identity, attachments }: DeckyChange): Decky {
+  return { ...decky, host, identity, attachments };
 }
 
 /**
@@ -85,7 +86,7 @@ export function decideDeckyPart(
     lastOperation: operation.id,
     state: "changing",
     identity: change.identity,
-    ip: change.ip,
+    attachments: change.attachments,
     ...(action === "move" ? moveWith(decky, change.host, open) : {}),
     repairPaused: false,
     retryAt: null,

@@ -26,9 +26,7 @@ function stored(name: string, ip: string, more: Partial<Decky> = {}): Decky {
     scope: "fleet",
     name,
     host: "local",
-    lan,
-    ip,
-    mac: `mac of ${name}`,
+    attachments: [{ lan, ip, mac: `mac of ${name}` }],
     leaving: false,
     retryAt: null,
   };
@@ -61,8 +59,8 @@ function difference(fleet: PresentFleet, to: ExpandedFleet | undefined): DeckyCh
 }
 
 const tell = (changes: readonly DeckyChange[]) =>
-  changes.map(({ action, decky, host, ip, services }) =>
-    [action, decky.name, "on", host, ip, `[${services.map(({ slug }) => slug).join(" ")}]`].join(" "),
+  changes.map(({ action, decky, host, attachments, services }) =>
+    [action, decky.name, "on", host, attachments[0].ip, `[${services.map(({ slug }) => slug).join(" ")}]`].join(" "),
   );
 
 const web = stored("web", "10.0.0.2");
@@ -237,9 +235,9 @@ it("a decky keeps the identity that was made up for it", () => {
 it("a new decky is what the file says, and the rest is made up", () => {
   const [change] = difference(present([]), fleetOf([wanted("web", { hostname: "bait", archetype: "web-server" })]));
   expect(change?.decky).toMatchObject({
-    ...{ id: "new-id", name: "web", host: "local", ip: "10.0.0.2", state: "pending", version: 1, lastHost: null },
+    ...{ id: "new-id", name: "web", host: "local", state: "pending", version: 1, lastHost: null },
     ...{ desiredRevision: 1, appliedRevision: 0, renderedRevision: 0 },
-    mac: expect.stringMatching(/^00:50:56:/),
+    attachments: [{ lan, ip: "10.0.0.2", mac: expect.stringMatching(/^00:50:56:/) }],
     identity: { hostname: "bait", archetype: "web-server", distro: "debian" },
   });
 });

@@ -1,9 +1,10 @@
 import { AppError } from "@decnet/common/errors/app-error";
 import { secretKeys } from "@decnet/engine/catalog/effective";
 import type { Catalog } from "@decnet/engine/catalog/types";
+import type { AttachmentSpecs } from "@decnet/engine/spec";
 import { findDistro } from "@decnet/engine/tables/distros";
 import { makeHostname } from "@decnet/engine/tables/hostnames";
-import { type Decky, type Identity, isStuckLeaving, type StoredService } from "../model/decky.ts";
+import { type Decky, homeOf, type Identity, isStuckLeaving, newDecky, type StoredService } from "../model/decky.ts";
 import type { LanOnHosts } from "../model/lan.ts";
 import { sameServices } from "../model/services.ts";
 import { makeFreeMac } from "./addresses.ts";
@@ -58,8 +59,8 @@ export function fleetDifference(
 
 /** A decky that keeps its place and its services. */
 export function unchanged(decky: Decky, action: DeckyChange["action"], services: readonly StoredService[]): DeckyChange {
-  const { host, identity, ip } = decky;
-  return { action, decky, host, identity, ip, before: services, services };
+  const { host, identity, attachments } = decky;
+  return { action, decky, host, identity, attachments, before: services, services };
 }
 
 function wantedChanges(
@@ -70,12 +71,12 @@ function wantedChanges(
 ): DeckyChange[] {
   // A decky that goes has its address until it is gone.
   const used = new Set([
-    ...deckies.map((decky) => decky.ip),
+    ...deckies.map((decky) => homeOf(decky).ip),
     ...fleet.deckies.flatMap((decky) => decky.ip ?? []),
     ...addressHolders(lans).keys(),
   ]);
   const free = freeAddresses(fleet, used);
-  const macs = new Set(deckies.map((decky) => decky.mac));
+  const macs = new Set(deckies.map((decky) => homeOf(decky).mac));
   const byName = new Map(deckies.map((decky) => [decky.name, decky]));
   const load = new Map<string, number>();
   const count = (host: string) => load.set(host, (load.get(host) ?? 0) + 1);
@@ -113,36 +114,10 @@ function deploy(
     buildBase: distro.buildBase,
   };
   const ip = wanted.ip ?? nextAddress(fleet, free);
-  const decky: Decky = {
-    id: makeId(),
-    scope: "fleet",
-    name: wanted.name,
-    host,
-    lan: fleet.lan,
-    lanName: fleet.lan.name,
-    ip,
-    mac: makeFreeMac(macs, () => Math.floor(random() * (1 << 24))),
-    identity,
-    desiredRevision: 1,
-    appliedRevision: 0,
-    renderedRevision: 0,
-    leaving: false,
-    repairPaused: false,
-    pendingRemovals: [],
-    lastHost: null,
-    state: "pending",
-    message: "",
-    observed: null,
-    observedAt: null,
-    lastOperation: null,
-    failures: 0,
-    retryAt: null,
-    retryCause: "",
-    appliedIdentity: null,
-    createdAt: now,
-    version: 1,
-  };
-  return { action: "deploy", decky, host, identity, ip, before: [], services: wanted.services };
+  const mac = makeFreeMac(macs, () => Math.floor(random() * (1 << 24)));
+  const attachments: AttachmentSpecs = [{ lan: fleet.lan, ip, mac }];
+  const decky = newDecky({ id: makeId(), scope: "fleet", name: wanted.name, host, attachments, identity, createdAt: now });
+  return { action: "deploy", decky, host, identity, attachments, before: [], services: wanted.services };
 }
 
 function change(
@@ -169,16 +144,18 @@ function change(
     baseImage: distro?.image ?? decky.identity.baseImage,
     buildBase: distro?.buildBase ?? decky.identity.buildBase,
   };
-  const ip = wanted.ip ?? decky.ip;
+  const home = homeOf(decky);
+  const ip = wanted.ip ?? home.ip;
+  const attachments: AttachmentSpecs = [{ ...home, ip }];
   const needsBase =
-    ip !== decky.ip ||
+    ip !== home.ip ||
     identity.hostname !== decky.identity.hostname ||
     identity.osFamily !== decky.identity.osFamily ||
     identity.baseImage !== decky.identity.baseImage;
   // One whose teardown failed is made whole again.
   const isKept = !decky.leaving && sameServices(before, services);
   const action = host !== decky.host ? "move" : needsBase ? "redeploy" : isKept ? "keep" : "change";
-  return { action, decky, host, identity, ip, before, services };
+  return { action, decky, host, identity, attachments, before, services };
 }
 
 /** Files seldom hold secrets: one that is not named is kept, as in every other change. */
@@ -190,7 +167,7 @@ function keepSecrets(wanted: StoredService, before: StoredService | undefined, c
 
 /** The fleet's LAN holds the addresses of all deckies: it changes only while there are none. */
 function refuseOtherLan(deckies: readonly Decky[], fleet: ExpandedFleet): void {
-  const here = deckies[0]?.lan;
+  const here = deckies[0]?.attachments[0].lan;
   if (here === undefined) return;
   const isSame =
     here.name === fleet.lan.name &&
@@ -209,7 +186,7 @@ function refuseOtherLan(deckies: readonly Decky[], fleet: ExpandedFleet): void {
 
 /** An address that is asked for by name must be free now, or be the decky's own. */
 function refuseTakenAddresses(deckies: readonly Decky[], fleet: ExpandedFleet): void {
-  const holders = new Map(deckies.map((decky) => [decky.ip, decky.name]));
+  const holders = new Map(deckies.map((decky) => [homeOf(decky).ip, decky.name]));
   const violations = fleet.deckies.flatMap(({ name, ip }) => {
     const holder = ip === undefined ? undefined : holders.get(ip);
     const description = `${name} wants ${ip}, which ${holder} has until it is gone`;

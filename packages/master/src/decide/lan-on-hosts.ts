@@ -1,4 +1,5 @@
 import { AppError, type FieldViolation } from "@decnet/common/errors/app-error";
+import { homeOf } from "../model/decky.ts";
 import type { LanOnHosts } from "../model/lan.ts";
 import type { DeckyChange } from "./decky-change.ts";
 
@@ -25,8 +26,9 @@ export function refuseUnfitLan(changes: readonly DeckyChange[], lans: LanOnHosts
       const trouble = lans.get(host)?.trouble ?? "";
       return trouble === "" ? [] : [{ field: "fleet.lan", description: `host ${host} cannot have this LAN: ${trouble}` }];
     }),
-    ...placed.flatMap(({ action, decky, ip }) => {
-      const holder = action === "deploy" || ip !== decky.ip ? holders.get(ip) : undefined;
+    ...placed.flatMap(({ action, decky, attachments }) => {
+      const { ip } = attachments[0];
+      const holder = action === "deploy" || ip !== homeOf(decky).ip ? holders.get(ip) : undefined;
       return holder === undefined
         ? []
         : [{ field: "fleet.deckies", description: `${decky.name} wants ${ip}, which ${holder} has` }];

@@ -17,10 +17,13 @@ const web: Decky = {
   scope: "fleet",
   name: "web",
   host: "local",
-  lan: { name: "lan", driver: "bridge", subnet: "10.0.0.0/24", gateway: "10.0.0.1", parent: undefined },
-  lanName: "lan",
-  ip: "10.0.0.2",
-  mac: "00:50:56:00:00:01",
+  attachments: [
+    {
+      lan: { name: "lan", driver: "bridge", subnet: "10.0.0.0/24", gateway: "10.0.0.1", parent: undefined },
+      ip: "10.0.0.2",
+      mac: "00:50:56:00:00:01",
+    },
+  ],
   identity: { hostname: "web", distro: "debian", osFamily: "linux", archetype: "", baseImage: "base", buildBase: "base" },
   desiredRevision: 1,
   appliedRevision: 1,
@@ -671,8 +674,9 @@ it.each([
 });
 
 describe("a redeploy that fails", () => {
-  const before = { identity: web.identity, ip: web.ip };
-  const after = { identity: { ...web.identity, hostname: "other" }, ip: "10.0.0.9" };
+  const at = (ip: string) => [{ ...web.attachments[0], ip }] as const;
+  const before = { identity: web.identity, attachments: web.attachments };
+  const after = { identity: { ...web.identity, hostname: "other" }, attachments: at("10.0.0.9") };
   const given = { decky: { ...after, appliedIdentity: before }, revisions: ["ssh", "ssh"], open: [op(1, "change_decky", 2)] };
   const patchOf = ({ decky }: Resolution) => (decky.kind === "patch" ? decky.patch : {});
 
@@ -687,7 +691,7 @@ describe("a redeploy that fails", () => {
 
   it("stays the new one when its failure is kept, and when it is another one by now", () => {
     expect(patchOf(resolve({ ...given, open: [op(1, "change_decky", 2, "", keep)] }, failed()))).not.toHaveProperty("identity");
-    expect(patchOf(resolve({ ...given, began: { ip: "10.0.0.7" } }, failed()))).not.toHaveProperty("identity");
+    expect(patchOf(resolve({ ...given, began: { attachments: at("10.0.0.7") } }, failed()))).not.toHaveProperty("identity");
   });
 
   it("goes back to what was seen last, which every apply says", () => {

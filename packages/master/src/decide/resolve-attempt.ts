@@ -1,7 +1,6 @@
-import { isDeepStrictEqual } from "node:util";
 import { paceAfter } from "@decnet/common/runtime/repair-pace";
 import type { HostOutcome } from "@decnet/engine/wire/outcome";
-import type { Decky, DeckyPatch } from "../model/decky.ts";
+import { type Decky, type DeckyPatch, isSameMachine } from "../model/decky.ts";
 import { operationEvents, stateEvent } from "../model/events.ts";
 import type { Operation, OperationError, OperationPatch } from "../model/operation.ts";
 import { sameServices } from "../model/services.ts";
@@ -93,17 +92,16 @@ function paceOf(decky: Decky, ends: readonly OperationChange[], { now, random }:
   return isDrift ? { ...paceAfter(decky, true, now, random), retryCause: "" } : { failures: 0, retryAt: null, retryCause: "" };
 }
 
-function seenAs({ decky: { identity, ip, host } }: Attempt): DeckyPatch {
-  return { lastHost: host, appliedIdentity: { identity, ip } };
+function seenAs({ decky: { identity, attachments, host } }: Attempt): DeckyPatch {
+  return { lastHost: host, appliedIdentity: { identity, attachments } };
 }
 
 /** A later revision that is the same again, and that nobody waits for: what was changed in between was cancelled. */
 function isAllThere(situation: Situation, attempt: Attempt, covered: readonly Operation[]): boolean {
-  const { identity, ip } = attempt.decky;
   return (
     covered.length === situation.open.length &&
     sameServices(desiredServices(situation), attempt.services) &&
-    isDeepStrictEqual({ identity, ip }, { identity: situation.decky.identity, ip: situation.decky.ip })
+    isSameMachine(attempt.decky, situation.decky)
   );
 }
 

@@ -158,8 +158,10 @@ it("what was to move along stays as well", () => {
 });
 
 it("a redeploy that had not begun leaves the machine what it is", () => {
-  const appliedIdentity = { identity: { hostname: "front" } as Decky["identity"], ip: "10.0.0.2" };
-  const wanted = { identity: { hostname: "back" } as Decky["identity"], ip: "10.0.0.9", appliedIdentity };
+  const lan = { name: "lan", driver: "bridge", subnet: "10.0.0.0/24", gateway: "10.0.0.1", parent: undefined } as const;
+  const at = (ip: string) => [{ lan, ip, mac: "00:50:56:00:00:01" }] as const;
+  const appliedIdentity = { identity: { hostname: "front" } as Decky["identity"], attachments: at("10.0.0.2") };
+  const wanted = { identity: { hostname: "back" } as Decky["identity"], attachments: at("10.0.0.9"), appliedIdentity };
   const resolution = cancel(situationOf(["ssh", "ssh"], [op(1, "change_decky", 2)], wanted));
   expect(resolution?.decky).toMatchObject({ patch: { ...appliedIdentity, appliedRevision: 3, state: "running" } });
 });

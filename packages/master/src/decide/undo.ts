@@ -1,6 +1,5 @@
-import { isDeepStrictEqual } from "node:util";
 import type { Catalog } from "@decnet/engine/catalog/types";
-import type { Decky, DeckyPatch, StoredService } from "../model/decky.ts";
+import { type Decky, type DeckyPatch, isSameMachine, type SeenIdentity, type StoredService } from "../model/decky.ts";
 import type { Operation } from "../model/operation.ts";
 import { diffServices, restoreServices, sameService, sameServices } from "../model/services.ts";
 import { moveTo } from "./move.ts";
@@ -96,12 +95,12 @@ export function changesIdentity({ kind }: Pick<Operation, "kind">): boolean {
 
 /** As what a decky ran before a redeploy that failed; undefined when it is that still, or something else by now. */
 export function identityBack(
-  { identity, ip, appliedIdentity }: Pick<Decky, "identity" | "ip" | "appliedIdentity">,
-  attempted: Pick<Decky, "identity" | "ip">,
-): Pick<Decky, "identity" | "ip"> | undefined {
-  const isAttempted = isDeepStrictEqual({ identity, ip }, { identity: attempted.identity, ip: attempted.ip });
-  if (appliedIdentity === null || !isAttempted || isDeepStrictEqual({ identity, ip }, appliedIdentity)) return undefined;
-  return { identity: appliedIdentity.identity, ip: appliedIdentity.ip };
+  decky: Pick<Decky, "identity" | "attachments" | "appliedIdentity">,
+  attempted: SeenIdentity,
+): SeenIdentity | undefined {
+  const { appliedIdentity } = decky;
+  if (appliedIdentity === null || !isSameMachine(decky, attempted) || isSameMachine(decky, appliedIdentity)) return undefined;
+  return { identity: appliedIdentity.identity, attachments: appliedIdentity.attachments };
 }
 
 /** Where a decky whose move failed goes: to where it ran. A host that is away is waited for. */

@@ -14,9 +14,14 @@ const target = (name: string, base: string, ...slugs: string[]): PresentTarget =
     baseImage: base,
     buildBase: base,
     osFamily: "linux",
-    lan: { name: "lan", driver: "bridge", subnet: "10.0.0.0/24", gateway: "10.0.0.1", parent: undefined },
-    ip: "10.0.0.2",
-    mac: "",
+    attachments: [
+      {
+        lan: { name: "lan", driver: "bridge", subnet: "10.0.0.0/24", gateway: "10.0.0.1", parent: undefined },
+        ip: "10.0.0.2",
+        mac: "",
+      },
+    ],
+    forwards: false,
     services: slugs.map((slug) => ({ slug, config: {} })),
   },
 });

@@ -1,6 +1,7 @@
+import { isDeepStrictEqual } from "node:util";
 import type { ServiceConfig } from "@decnet/engine/catalog/types";
 import type { JudgedDecky } from "@decnet/engine/diagnose/judge";
-import type { LanSpec } from "@decnet/engine/spec";
+import type { AttachmentSpec, AttachmentSpecs, LanSpec } from "@decnet/engine/spec";
 
 export type DeckyState = "pending" | "changing" | "running" | "degraded" | "detached" | "failed" | "unknown";
 
@@ -12,11 +13,14 @@ export interface Identity {
   readonly archetype: string;
   readonly baseImage: string;
   readonly buildBase: string;
+  /** Routes between its LANs. */
+  readonly forwards?: boolean;
 }
 
+/** As what a decky was seen running, and where. */
 export interface SeenIdentity {
   readonly identity: Identity;
-  readonly ip: string;
+  readonly attachments: AttachmentSpecs;
 }
 
 /** One service of a revision. `staged` is saved and not applied: stored and shown, never rendered. */
@@ -35,10 +39,8 @@ export interface Decky {
   readonly scope: string;
   readonly name: string;
   readonly host: string;
-  readonly lan: LanSpec;
-  readonly lanName: string;
-  readonly ip: string;
-  readonly mac: string;
+  /** Its places on LANs, home first. */
+  readonly attachments: AttachmentSpecs;
   readonly identity: Identity;
   readonly desiredRevision: number;
   /** Newest revision seen running; also the one that an undo goes back to. 0: none yet. */
@@ -70,7 +72,44 @@ export interface Decky {
   readonly version: number;
 }
 
+/** A decky of which nothing has been done yet. */
+export function newDecky(
+  decky: Pick<Decky, "id" | "scope" | "name" | "host" | "attachments" | "identity" | "createdAt">,
+): Decky {
+  return {
+    ...decky,
+    desiredRevision: 1,
+    appliedRevision: 0,
+    renderedRevision: 0,
+    leaving: false,
+    repairPaused: false,
+    pendingRemovals: [],
+    lastHost: null,
+    state: "pending",
+    message: "",
+    observed: null,
+    observedAt: null,
+    lastOperation: null,
+    failures: 0,
+    retryAt: null,
+    retryCause: "",
+    appliedIdentity: null,
+    version: 1,
+  };
+}
+
 export type DeckyPatch = Partial<Omit<Decky, "id" | "scope" | "name" | "createdAt" | "version">>;
+
+/** Where a decky is at home; of the fleet's it is the only place. */
+export function homeOf({ attachments }: Pick<Decky, "attachments">): AttachmentSpec {
+  return attachments[0];
+}
+
+/** Whether two deckies are the same machine in the same places. */
+export function isSameMachine(one: SeenIdentity, other: SeenIdentity): boolean {
+  const places = ({ attachments }: SeenIdentity) => attachments.map(({ lan, ip, mac }) => [lan.name, ip, mac]);
+  return isDeepStrictEqual(one.identity, other.identity) && isDeepStrictEqual(places(one), places(other));
+}
 
 /** Something is wanted of it that was not seen yet: when nobody changes it, it is tried again. */
 export function isUnapplied(decky: Pick<Decky, "leaving" | "desiredRevision" | "appliedRevision" | "renderedRevision">): boolean {

@@ -2,6 +2,7 @@ import type { Catalog } from "@decnet/engine/catalog/types";
 import type { Decky, DeckyState, StoredService } from "./decky.ts";
 import type { HostState } from "./host.ts";
 import type { Operation } from "./operation.ts";
+import type { Topology, TopologyEvent } from "./topology.ts";
 
 /** Something that happened, for the bus. Events with one key keep their order. */
 export interface BusEvent {
@@ -112,6 +113,12 @@ export function stateEvent(
       payload: { decky_name: decky.name, host: decky.host, state, previous_state: decky.state, message },
     },
   ];
+}
+
+export function topologyEvent({ id, name, host }: Pick<Topology, "id" | "name" | "host">, event: Omit<TopologyEvent, "topologyId" | "at">): BusEvent {
+  const { from, to, reason } = event;
+  const payload = { topology_id: id, topology: name, host, state: to, previous_state: from, reason };
+  return { topic: `topology.${id}.status`, key: `topology.${id}`, payload };
 }
 
 export function hostEvent(name: string, state: HostState, message: string): BusEvent[] {

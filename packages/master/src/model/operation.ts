@@ -16,7 +16,11 @@ export type OperationKind =
   | "move_decky"
   | "drain_host"
   | "decommission_host"
-  | "batch";
+  | "batch"
+  | "deploy_topology"
+  | "edit_topology"
+  | "resync_topology"
+  | "teardown_topology";
 
 /** pending: stored, nothing done. running: being applied. The others are ends and never change again. */
 export type OperationState = "pending" | "running" | "succeeded" | "failed" | "cancelled" | "superseded";
@@ -50,6 +54,8 @@ export interface BatchRecord {
 
 /** The part of one decky in a plan for many. */
 export interface PlanPart {
+  /** Not of the fleet, when it is given. */
+  readonly scope?: string;
   readonly name: string;
   readonly host: string;
   readonly action: string;

@@ -12,9 +12,8 @@ export function toSpec(decky: Decky, services: readonly StoredService[], revisio
     baseImage: decky.identity.baseImage,
     buildBase: decky.identity.buildBase,
     osFamily: decky.identity.osFamily,
-    lan: { ...decky.lan, parent: decky.lan.parent ?? undefined },
-    ip: decky.ip,
-    mac: decky.mac,
+    attachments: decky.attachments,
+    forwards: decky.identity.forwards ?? false,
     services: services.map(({ slug, config }) => ({ slug, config })),
   };
 }

@@ -3,9 +3,11 @@ import { auditFilterKeys } from "../store/audit.ts";
 import { deckyFilterKeys } from "../store/deckies.ts";
 import type { FilterTerm } from "../store/list-rows.ts";
 import { operationFilterKeys } from "../store/operations.ts";
+import { topologyFilterKeys } from "../store/topologies.ts";
 import { matchesGlob } from "./match-terms.ts";
 import { deckyStates, operationKinds, operationStates } from "./messages.ts";
 import { invalid } from "./requests.ts";
+import { topologyStates } from "./topology-messages.ts";
 
 /** What a filter can name, and what each can be: anything, or one of some words, which the contract names with a prefix. */
 export type FilterKeys = Readonly<Record<string, FilterWords | undefined>>;
@@ -25,6 +27,9 @@ export const deckyFilter = keysOf(deckyFilterKeys, { state: { prefix: "DECKY_STA
 export const operationFilter = keysOf(operationFilterKeys, {
   state: { prefix: "OPERATION_STATE", words: Object.keys(operationStates) },
   kind: { prefix: "OPERATION_KIND", words: Object.keys(operationKinds) },
+});
+export const topologyFilter = keysOf(topologyFilterKeys, {
+  state: { prefix: "TOPOLOGY_STATE", words: Object.keys(topologyStates) },
 });
 
 const mostCharacters = 1_000;

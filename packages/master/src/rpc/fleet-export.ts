@@ -3,6 +3,7 @@ import { DriftPolicy, LanDriver, MovePolicy, type WantedFleet, WantedFleetSchema
 import { secretKeys } from "@decnet/engine/catalog/effective";
 import type { Catalog } from "@decnet/engine/catalog/types";
 import type { WantedNow } from "../changes/apply-fleet.ts";
+import { homeOf } from "../model/decky.ts";
 import { plainConfig } from "./messages.ts";
 
 const drivers = { bridge: LanDriver.BRIDGE, macvlan: LanDriver.MACVLAN, ipvlan: LanDriver.IPVLAN } as const;
@@ -28,7 +29,7 @@ export function toWantedFleet({ settings, deckies }: WantedNow, catalog: Catalog
         const plain = plainConfig(config, secretKeys(catalog.services.get(slug)));
         return { slug, ...(Object.keys(plain).length === 0 ? {} : { config: plain }) };
       }),
-      ip: decky.ip,
+      ip: homeOf(decky).ip,
       distro: decky.identity.distro,
       hostname: decky.identity.hostname,
       osFamily: decky.identity.osFamily,

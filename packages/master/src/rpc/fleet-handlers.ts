@@ -20,35 +20,20 @@ import {
 import { toLogLine } from "@decnet/engine/wire/logs";
 import { expandFleet, type WantedFleetInput } from "../decide/expand-fleet.ts";
 import type { Placement } from "../decide/placement.ts";
-import type { HostRegistry } from "../links/host-registry.ts";
-import type { Decky } from "../model/decky.ts";
 import { diffServices, refuseInvalid, requirePresent, requireRestorable, restoreServices } from "../model/services.ts";
-import { messageOf } from "../model/standing.ts";
-import type { ShownDecky } from "../store/deckies.ts";
 import { awaitOperation } from "./await-operation.ts";
+import { createDeckyMessages } from "./decky-messages.ts";
 import { deckyFilter, parseFilter } from "./filters.ts";
 import { toWantedFleet } from "./fleet-export.ts";
-import { toChangeMessage, toDeckyMessage } from "./messages.ts";
-import { common, hashRequest } from "./mutating-request.ts";
+import { toChangeMessage } from "./messages.ts";
+import { common, hashRequest, knownRef } from "./mutating-request.ts";
 import { createPageTokens } from "./page-tokens.ts";
 import type { MasterParts } from "./parts.ts";
 import { callerOf, invalid, parseOptions, parseRef, parseSlug, waits } from "./requests.ts";
 
 export function createFleetHandlers(parts: MasterParts): ServiceImpl<typeof FleetService> {
   const { store, catalog, hosts, stopping } = parts;
-  const warningsOf = (row: Decky) => (hosts.isReachable(row.host) ? hosts.link(row.host).warnings : []);
-  const toMessage = ({ decky, services, seenAt }: ShownDecky) =>
-    toDeckyMessage(
-      { ...decky, message: messageOf(decky, around(decky)) },
-      services,
-      lastSeen(decky, seenAt, hosts),
-      catalog,
-      warningsOf(decky),
-    );
-  const around = ({ id }: Decky) => ({
-    isReachable: hosts.isReachable,
-    removalTrouble: (host: string) => parts.converger.removalTrouble(id, host),
-  });
+  const toMessage = createDeckyMessages(parts);
   return {
     async applyFleet(request, context) {
       const fleet = expandFleet(parseFleet(request), catalog);
@@ -68,12 +53,12 @@ export function createFleetHandlers(parts: MasterParts): ServiceImpl<typeof Flee
       return { deckies: rows.map(toMessage), counts, nextPageToken: pages.make(next) };
     },
     async getDecky(request) {
-      const { scope, name } = parseRef(request.decky);
+      const { scope, name } = await knownRef(request.decky, parts);
       return { decky: toMessage(await store.deckies.show(scope, name)) };
     },
     async listRevisions(request) {
       const { revision, compareTo } = request;
-      const ref = parseRef(request.decky);
+      const ref = await knownRef(request.decky, parts);
       const pages = createPageTokens(parts.fingerprint, "revisions", [ref, compareTo]);
       const { revisions, next } = await store.deckies.revisions({
         ...ref,
@@ -107,12 +92,12 @@ export function createFleetHandlers(parts: MasterParts): ServiceImpl<typeof Flee
           requireRestorable(services, old, slug, name);
           return refuseInvalid(restoreServices(services, old, slug), slug, catalog);
         },
-        ...common(parts, RestoreRevisionRequestSchema, request, context),
+        ...(await common(parts, RestoreRevisionRequestSchema, request, context)),
       });
       return { operation: await awaitOperation(record, waits(request.options), parts, context) };
     },
     async teardownDecky(request, context) {
-      const change = common(parts, TeardownDeckyRequestSchema, request, context);
+      const change = await common(parts, TeardownDeckyRequestSchema, request, context);
       const record = await parts.mutations.submit({
         kind: "teardown_decky",
         service: "",
@@ -133,7 +118,7 @@ export function createFleetHandlers(parts: MasterParts): ServiceImpl<typeof Flee
       return { operation: await awaitOperation(record, waits(request.options), parts, context) };
     },
     async *streamLogs(request, context) {
-      const { scope, name } = parseRef(request.decky);
+      const { scope, name } = await knownRef(request.decky, parts);
       const { decky, services } = await store.deckies.show(scope, name);
       if (request.service !== "") requirePresent(services, request.service, name);
       const slugs = request.service === "" ? services.map((service) => service.slug) : [request.service];
@@ -168,13 +153,6 @@ async function waitForRemoval(
       if (error instanceof AppError && error.reason === "DECKY_NOT_FOUND") return;
     }
   }
-}
-
-/** A worker says what changed, and how long ago it checked: what it does not speak of is as it was. */
-function lastSeen(decky: Decky, stored: Date | undefined, hosts: HostRegistry): Date | undefined {
-  const isKnown = decky.state !== "changing" && decky.state !== "unknown";
-  const checked = isKnown ? hosts.connected(decky.host)?.checkedAt() : undefined;
-  return stored !== undefined && checked !== undefined && checked > stored ? checked : stored;
 }
 
 const drivers = {

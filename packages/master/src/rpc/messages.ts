@@ -50,6 +50,10 @@ export const operationKinds = {
   drain_host: OperationKind.DRAIN_HOST,
   decommission_host: OperationKind.DECOMMISSION_HOST,
   batch: OperationKind.BATCH,
+  deploy_topology: OperationKind.DEPLOY_TOPOLOGY,
+  edit_topology: OperationKind.EDIT_TOPOLOGY,
+  resync_topology: OperationKind.RESYNC_TOPOLOGY,
+  teardown_topology: OperationKind.TEARDOWN_TOPOLOGY,
 } as const satisfies Record<KindWord, OperationKind>;
 
 export const deckyStates = {
@@ -128,7 +132,7 @@ export function toPlanMessage(plan: PlanRecord): MessageInitShape<typeof PlanSch
     text: plan.text,
     changes: plan.changes.map(toChangeMessage),
     deckies: (plan.deckies ?? []).map((part) => ({
-      decky: toRefMessage({ scope: "fleet", name: part.name }),
+      decky: toRefMessage({ scope: part.scope ?? "fleet", name: part.name }),
       host: part.host,
       action: part.action,
       plan: toPlanMessage(part.plan),
@@ -159,7 +163,7 @@ export function toDeckyMessage(
     ...(seenAt === undefined ? {} : { observedAt: timestampFromDate(seenAt) }),
     desiredRevision: row.desiredRevision,
     appliedRevision: row.appliedRevision,
-    addresses: [{ lan: row.lanName, ip: row.ip, mac: warnings.length > 0 ? "" : row.mac }],
+    addresses: row.attachments.map(({ lan, ip, mac }) => ({ lan: lan.name, ip, mac: warnings.length > 0 ? "" : mac })),
     services: services.map((service) => toServiceMessage(row, service, catalog)),
     identity: {
       hostname: row.identity.hostname,

@@ -11,16 +11,24 @@ export type MutatingRequest = {
 };
 
 /** What every mutation of one decky has in common. */
-export function common<Desc extends DescMessage>(
+export async function common<Desc extends DescMessage>(
   parts: MasterParts,
   schema: Desc,
   request: MessageShape<Desc> & MutatingRequest,
   context: HandlerContext,
-): Pick<MutationRequest, "scope" | "decky" | "actor" | "options" | "requestHash" | "audit"> {
+): Promise<Pick<MutationRequest, "scope" | "decky" | "actor" | "options" | "requestHash" | "audit">> {
   const { scope, name } = parseRef(request.decky);
   const options = parseOptions(request.options);
   const requestHash = hashRequest(parts, schema, request);
+  if (scope !== "fleet") await parts.topologies.requireLive(scope);
   return { scope, decky: name, actor: callerOf(context).name, options, requestHash, audit: context.values.get(kAudit) };
+}
+
+/** A decky of the fleet, or of a topology that is there. Throws TOPOLOGY_NOT_FOUND. */
+export async function knownRef(ref: MutatingRequest["decky"], { store }: Pick<MasterParts, "store">): Promise<ReturnType<typeof parseRef>> {
+  const parsed = parseRef(ref);
+  if (parsed.scope !== "fleet") await store.topologies.find(parsed.scope);
+  return parsed;
 }
 
 /** Keyed, because requests hold secrets. */

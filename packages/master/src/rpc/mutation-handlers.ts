@@ -23,7 +23,7 @@ export function createMutationHandlers(parts: MasterParts): ServiceImpl<typeof M
   ) => {
     const { name } = parseRef(request.decky);
     const { changeFor, ...what } = change(name);
-    const shared = common(parts, schema, request, context);
+    const shared = await common(parts, schema, request, context);
     const record = await parts.mutations.submit({ ...what, change: changeFor(name), ...shared });
     return { operation: await awaitOperation(record, waits(request.options), parts, context) };
   };

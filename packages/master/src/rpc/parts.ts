@@ -4,12 +4,14 @@ import type { Batches } from "../changes/batches.ts";
 import type { Cancellations } from "../changes/cancel.ts";
 import type { HostChanges } from "../changes/host-changes.ts";
 import type { Mutations } from "../changes/mutate.ts";
+import type { TopologyChanges } from "../changes/topologies.ts";
 import type { Board } from "../convergence/board.ts";
 import type { Converger } from "../convergence/converger.ts";
 import type { Enrollment } from "../hosts/enrollment.ts";
 import type { Registration } from "../hosts/registration.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
 import type { Store } from "../store/store.ts";
+import type { TopologyStates } from "../topologies/keep-states.ts";
 
 /** How workers join, report, and leave. */
 export interface Swarm {
@@ -31,6 +33,8 @@ export interface MasterParts {
   readonly fleet: FleetChanges;
   readonly batches: Batches;
   readonly cancellations: Cancellations;
+  readonly topologies: TopologyChanges;
+  readonly topologyStates: TopologyStates;
   readonly converger: Converger;
   readonly hosts: HostRegistry;
   readonly swarm: Swarm;

@@ -27,17 +27,20 @@ export function invalid(violations: readonly FieldViolation[]): AppError {
   });
 }
 
-export function parseRef(ref: DeckyRef | undefined): { scope: "fleet"; name: string } {
+export function parseRef(ref: DeckyRef | undefined): { scope: string; name: string } {
   if (ref === undefined || ref.name === "") throw invalid([{ field: "decky.name", description: "is needed" }]);
   if (!namePattern.test(ref.name))
     throw invalid([{ field: "decky.name", description: "lower-case letters, digits and inner hyphens, 1 to 63 characters" }]);
-  if (ref.topologyId !== "") {
+  if (ref.topologyId === "") return { scope: "fleet", name: ref.name };
+  // The id of a topology is never a word, such as the one for the fleet.
+  if (!/^t[0-9a-f]{12}$/.test(ref.topologyId)) {
     const name = ref.topologyId.slice(0, 64);
-    throw new AppError("TOPOLOGY_NOT_FOUND", `there is no topology ${JSON.stringify(name)}`, {
+    throw new AppError("TOPOLOGY_NOT_FOUND", `there is no topology with the id ${JSON.stringify(name)}`, {
+      metadata: { topology: name },
       resource: { type: "topology", name },
     });
   }
-  return { scope: "fleet", name: ref.name };
+  return { scope: ref.topologyId, name: ref.name };
 }
 
 export function parseSlug(slug: string, field = "service"): string {

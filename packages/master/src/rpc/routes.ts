@@ -9,6 +9,7 @@ import { FleetService } from "@decnet/contract/gen/decnet/v1/fleet_pb";
 import { MutationService } from "@decnet/contract/gen/decnet/v1/mutation_pb";
 import { OperationService } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { SwarmService } from "@decnet/contract/gen/decnet/v1/swarm_pb";
+import { TopologyService } from "@decnet/contract/gen/decnet/v1/topology_pb";
 import { createCatalogHandlers } from "@decnet/engine/wire/catalog-handlers";
 import { createAccessHandlers } from "./access-handlers.ts";
 import { createEnrollmentHandlers, createRegistrationHandlers } from "./agent-facing-handlers.ts";
@@ -18,10 +19,12 @@ import { createMutationHandlers } from "./mutation-handlers.ts";
 import { createOperationHandlers } from "./operation-handlers.ts";
 import type { MasterParts } from "./parts.ts";
 import { createSwarmHandlers } from "./swarm-handlers.ts";
+import { createTopologyHandlers } from "./topology-handlers.ts";
 
 export const masterServices = [
   MutationService,
   FleetService,
+  TopologyService,
   SwarmService,
   CatalogService,
   OperationService,
@@ -35,6 +38,7 @@ export function createRoutes(parts: MasterParts): (router: ConnectRouter) => voi
   return (router) => {
     router.service(MutationService, createMutationHandlers(parts));
     router.service(FleetService, createFleetHandlers(parts));
+    router.service(TopologyService, createTopologyHandlers(parts));
     router.service(CatalogService, createCatalogHandlers(parts));
     router.service(OperationService, createOperationHandlers(parts));
     router.service(EventService, createEventHandlers(parts));

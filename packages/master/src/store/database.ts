@@ -11,6 +11,8 @@ import { Versions1764500000000 } from "./migrations/1764500000000-versions.ts";
 import { Receipts1764600000000 } from "./migrations/1764600000000-receipts.ts";
 import { Exits1764630000000 } from "./migrations/1764630000000-exits.ts";
 import { Cancellers1764680000000 } from "./migrations/1764680000000-cancellers.ts";
+import { Attachments1764800000000 } from "./migrations/1764800000000-attachments.ts";
+import { Topologies1764800000001 } from "./migrations/1764800000001-topologies.ts";
 import { SnakeCaseNames } from "./naming.ts";
 import { entities } from "./tables.ts";
 import { Transaction, type Tx } from "./transaction.ts";
@@ -83,6 +85,8 @@ export async function openDatabase(address: DatabaseAddress): Promise<Database> 
       Receipts1764600000000,
       Exits1764630000000,
       Cancellers1764680000000,
+      Attachments1764800000000,
+      Topologies1764800000001,
     ],
     poolSize: Object.values(connections).reduce((sum, count) => sum + count, 0),
     applicationName: "decnet-master",

@@ -38,6 +38,8 @@ export interface DeckyStore extends HostDeckies {
   ): Promise<{ readonly revisions: ComparedRevision[]; readonly next: readonly string[] | undefined }>;
   /** Those of the given ids that are there. */
   showAll(ids: readonly string[]): Promise<ShownDecky[]>;
+  /** All of a scope, by name. */
+  showScope(scope: string): Promise<ShownDecky[]>;
   /** Services of the desired revision of many deckies. */
   desiredServices(tx: Tx, deckies: readonly Decky[]): Promise<Map<string, StoredService[]>>;
   /** Stores deckies that are new, with their first revisions. */
@@ -150,6 +152,10 @@ export function createDeckyStore(database: Database, sealing: Sealing): DeckySto
             .getRepository(Deckies)
             .findBy({ id: In([...ids]) }),
         ),
+      ),
+    showScope: (scope) =>
+      database.read(async (tx) =>
+        show(tx, await managerOf(tx).getRepository(Deckies).find({ where: { scope }, order: { name: "ASC" } })),
       ),
     list: (request) =>
       database.read(async (tx) => {

@@ -1,6 +1,7 @@
 import { secretKeys } from "@decnet/engine/catalog/effective";
 import type { Catalog, ServiceConfig } from "@decnet/engine/catalog/types";
 import type { StoredService } from "../model/decky.ts";
+import type { Design, TopologyDecky } from "../model/topology.ts";
 import type { SecretBox } from "./secret-box.ts";
 
 /** As in the database: values of secrets are replaced by their sealed form. */
@@ -8,6 +9,11 @@ export interface SealedService {
   readonly slug: string;
   readonly config: Record<string, unknown>;
   readonly staged?: Record<string, unknown>;
+}
+
+/** A design with its services sealed. */
+export interface SealedDesign extends Omit<Design, "deckies"> {
+  readonly deckies: readonly (Omit<TopologyDecky, "services"> & { readonly services: readonly SealedService[] })[];
 }
 
 /** Secrets are sealed on the way into the database and opened on the way out. */

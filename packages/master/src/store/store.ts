@@ -16,6 +16,7 @@ import { createSealing } from "./sealing.ts";
 import type { SecretBox } from "./secret-box.ts";
 import { createSituations, type Situations } from "./situations.ts";
 import { createTokenStore, type TokenStore } from "./tokens.ts";
+import { createTopologyStore, type TopologyStore } from "./topologies.ts";
 
 /** All that the master keeps. Nobody outside this room sees the database's own types. */
 export interface Store extends Pick<Database, "transaction" | "onReturn" | "close"> {
@@ -26,6 +27,7 @@ export interface Store extends Pick<Database, "transaction" | "onReturn" | "clos
   readonly operations: OperationStore;
   readonly parents: ParentStore;
   readonly fleets: FleetStore;
+  readonly topologies: TopologyStore;
   readonly events: EventLog;
   readonly hosts: HostStore;
   readonly joinTokens: JoinTokenStore;
@@ -39,6 +41,7 @@ export interface Store extends Pick<Database, "transaction" | "onReturn" | "clos
 export function createStore(database: Database, box: SecretBox, catalog: Catalog, log: Logger): Store {
   const sealing = createSealing(box, catalog);
   const situations = createSituations(database, sealing);
+  const events = createEventLog(database);
   const resolutions = createResolutions(database, sealing, log);
   return {
     transaction: database.transaction,
@@ -51,7 +54,8 @@ export function createStore(database: Database, box: SecretBox, catalog: Catalog
     operations: createOperationStore(database, log),
     parents: createParentStore(database, log),
     fleets: createFleetStore(database),
-    events: createEventLog(database),
+    topologies: createTopologyStore(database, sealing, events),
+    events,
     hosts: createHostStore(database),
     joinTokens: createJoinTokenStore(database),
     refusedJoins: createRefusedJoinStore(database),

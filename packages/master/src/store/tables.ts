@@ -4,7 +4,8 @@ import type { Decky, FleetSettings } from "../model/decky.ts";
 import type { StoredEvent } from "../model/events.ts";
 import type { Host, JoinToken, RefusedJoin } from "../model/host.ts";
 import type { Operation, OperationStep } from "../model/operation.ts";
-import type { SealedService } from "./sealing.ts";
+import type { Topology, TopologyEvent } from "../model/topology.ts";
+import type { SealedDesign, SealedService } from "./sealing.ts";
 
 /** Columns have the names of the properties in snake case: see naming.ts. */
 
@@ -51,10 +52,7 @@ export const Deckies = new EntitySchema<Decky>({
     scope: text,
     name: text,
     host: text,
-    lan: json,
-    lanName: text,
-    ip: text,
-    mac: text,
+    attachments: json,
     identity: json,
     desiredRevision: int,
     appliedRevision: int,
@@ -74,6 +72,42 @@ export const Deckies = new EntitySchema<Decky>({
     appliedIdentity: maybeJson,
     createdAt: time,
     version: int,
+  },
+});
+
+export interface TopologyRow extends Omit<Topology, "design"> {
+  design: SealedDesign;
+}
+export const Topologies = new EntitySchema<TopologyRow>({
+  name: "Topology",
+  tableName: "topologies",
+  columns: {
+    id: { ...text, primary: true, primaryKeyConstraintName: "topologies_pkey" },
+    name: text,
+    host: text,
+    state: text,
+    reason: text,
+    stateChangedAt: time,
+    version: int,
+    design: json,
+    generatedFrom: maybeJson,
+    createdAt: time,
+  },
+});
+
+export interface TopologyEventRow extends TopologyEvent {
+  readonly number: string;
+}
+export const TopologyEvents = new EntitySchema<TopologyEventRow>({
+  name: "TopologyEvent",
+  tableName: "topology_events",
+  columns: {
+    number: { type: "bigint", primary: true, generated: "increment", primaryKeyConstraintName: "topology_events_pkey" },
+    topologyId: text,
+    from: { ...text, name: "from_state" },
+    to: { ...text, name: "to_state" },
+    at: time,
+    reason: text,
   },
 });
 
@@ -279,4 +313,6 @@ export const entities = [
   Hosts,
   JoinTokens,
   RefusedJoins,
+  Topologies,
+  TopologyEvents,
 ];

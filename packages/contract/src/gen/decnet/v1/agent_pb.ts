@@ -21,7 +21,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file decnet/v1/agent.proto.
  */
 export const file_decnet_v1_agent: GenFile = /*@__PURE__*/
-  fileDesc("ChVkZWNuZXQvdjEvYWdlbnQucHJvdG8SCWRlY25ldC52MSJECgtTZXJ2aWNlU3BlYxIMCgRzbHVnGAEgASgJEicKBmNvbmZpZxgCIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3Qi8QEKCURlY2t5U3BlYxIgCgNyZWYYASABKAsyEy5kZWNuZXQudjEuRGVja3lSZWYSCgoCaWQYAiABKAkSHAoIcmV2aXNpb24YAyABKA1CCqK7GAYQ/////wcSEAoIaG9zdG5hbWUYBCABKAkSDgoGZGlzdHJvGAUgASgJEhEKCW9zX2ZhbWlseRgGIAEoCRIgCgNsYW4YByABKAsyEy5kZWNuZXQudjEuRmxlZXRMYW4SCgoCaXAYCCABKAkSCwoDbWFjGAkgASgJEigKCHNlcnZpY2VzGAogAygLMhYuZGVjbmV0LnYxLlNlcnZpY2VTcGVjImQKE0FwcGx5RGVja2llc1JlcXVlc3QSJQoHZGVja2llcxgBIAMoCzIULmRlY25ldC52MS5EZWNreVNwZWMSDwoHZHJ5X3J1bhgCIAEoCBIVCg1leHBlY3RlZF9wbGFuGAMgASgJIu8BCgxEZWNreU91dGNvbWUSIgoFZGVja3kYASABKAsyEy5kZWNuZXQudjEuRGVja3lSZWYSHAoIcmV2aXNpb24YAiABKA1CCqK7GAYQ/////wcSHQoEcGxhbhgDIAEoCzIPLmRlY25ldC52MS5QbGFuEiMKB3JlY2VpcHQYBCABKAsyEi5kZWNuZXQudjEuUmVjZWlwdBIwCgtvYnNlcnZhdGlvbhgFIAEoCzIbLmRlY25ldC52MS5EZWNreU9ic2VydmF0aW9uEicKB2ZhaWx1cmUYBiABKAsyFi5kZWNuZXQudjEuU3RlcEZhaWx1cmUiawoLU3RlcEZhaWx1cmUSJgoEc3RlcBgBIAEoCzIYLmRlY25ldC52MS5PcGVyYXRpb25TdGVwEg8KB21lc3NhZ2UYAiABKAkSEwoLb3V0cHV0X3RhaWwYAyADKAkSDgoGcmVhc29uGAQgASgJIrkBChRBcHBseURlY2tpZXNSZXNwb25zZRIiCgVkZWNreRgBIAEoCzITLmRlY25ldC52MS5EZWNreVJlZhIfCgRwbGFuGAIgASgLMg8uZGVjbmV0LnYxLlBsYW5IABIoCgRzdGVwGAMgASgLMhguZGVjbmV0LnYxLk9wZXJhdGlvblN0ZXBIABIqCgdvdXRjb21lGAQgASgLMhcuZGVjbmV0LnYxLkRlY2t5T3V0Y29tZUgAQgYKBGl0ZW0iTQoUUmVtb3ZlRGVja2llc1JlcXVlc3QSJAoHZGVja2llcxgBIAMoCzITLmRlY25ldC52MS5EZWNreVJlZhIPCgdkcnlfcnVuGAIgASgIIkIKFVJlbW92ZURlY2tpZXNSZXNwb25zZRIpCghvdXRjb21lcxgBIAMoCzIXLmRlY25ldC52MS5EZWNreU91dGNvbWUi9gEKElNlcnZpY2VPYnNlcnZhdGlvbhIMCgRzbHVnGAEgASgJEiYKBXN0YXRlGAIgASgOMhcuZGVjbmV0LnYxLlNlcnZpY2VTdGF0ZRIPCgdtZXNzYWdlGAMgASgJEhYKDmNvbnRhaW5lcl9uYW1lGAQgASgJEhQKDGNvbnRhaW5lcl9pZBgFIAEoCRISCgpzdGFydGVkX2F0GAYgASgJEiEKDXJlc3RhcnRfY291bnQYByABKA1CCqK7GAYQ/////wcSEQoJbGlzdGVuaW5nGAggAygJEiEKDW9wZW5fc2Vzc2lvbnMYCSABKA1CCqK7GAYQ/////wciiAIKEERlY2t5T2JzZXJ2YXRpb24SIgoFZGVja3kYASABKAsyEy5kZWNuZXQudjEuRGVja3lSZWYSHAoIcmV2aXNpb24YAiABKA1CCqK7GAYQ/////wcSJAoFc3RhdGUYAyABKA4yFS5kZWNuZXQudjEuRGVja3lTdGF0ZRIPCgdtZXNzYWdlGAQgASgJEhkKEWJhc2VfY29udGFpbmVyX2lkGAUgASgJEi8KCHNlcnZpY2VzGAYgAygLMh0uZGVjbmV0LnYxLlNlcnZpY2VPYnNlcnZhdGlvbhIvCgtvYnNlcnZlZF9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiNgoOSW5zcGVjdFJlcXVlc3QSJAoHZGVja2llcxgBIAMoCzITLmRlY25ldC52MS5EZWNreVJlZiLpAQoPSW5zcGVjdFJlc3BvbnNlEiwKB2RlY2tpZXMYASADKAsyGy5kZWNuZXQudjEuRGVja3lPYnNlcnZhdGlvbhIOCgZzdHJheXMYAiADKAkSDwoHaG9zdF9pZBgDIAEoCRIRCglob3N0X25hbWUYBCABKAkSFgoOZW5naW5lX3ZlcnNpb24YBSABKAkSFwoPY29tcG9zZV92ZXJzaW9uGAYgASgJEhgKEGNhdGFsb2d1ZV9kaWdlc3QYByABKAkSEQoJY29ubmVjdGVkGAggASgIEhYKDnF1ZXVlZF9yZXBvcnRzGAkgASgNIjUKEUluc3BlY3RMYW5SZXF1ZXN0EiAKA2xhbhgBIAEoCzITLmRlY25ldC52MS5GbGVldExhbiIwCg1BZGRyZXNzSG9sZGVyEg8KB2FkZHJlc3MYASABKAkSDgoGaG9sZGVyGAIgASgJIk4KEkluc3BlY3RMYW5SZXNwb25zZRIPCgd0cm91YmxlGAEgASgJEicKBXRha2VuGAIgAygLMhguZGVjbmV0LnYxLkFkZHJlc3NIb2xkZXIiPQoUUHJlcGFyZUltYWdlc1JlcXVlc3QSJQoHZGVja2llcxgBIAMoCzIULmRlY25ldC52MS5EZWNreVNwZWMiQgoNUHJlcGFyZWRJbWFnZRILCgN0YWcYASABKAkSDwoHcHJvYmxlbRgCIAEoCRITCgtvdXRwdXRfdGFpbBgDIAMoCSJBChVQcmVwYXJlSW1hZ2VzUmVzcG9uc2USKAoGaW1hZ2VzGAEgAygLMhguZGVjbmV0LnYxLlByZXBhcmVkSW1hZ2UiewodQWdlbnRTZXJ2aWNlU3RyZWFtTG9nc1JlcXVlc3QSIgoFZGVja3kYASABKAsyEy5kZWNuZXQudjEuRGVja3lSZWYSDwoHc2VydmljZRgCIAEoCRIOCgZmb2xsb3cYAyABKAgSFQoEdGFpbBgEIAEoDUIHorsYAxCQTiJDCh5BZ2VudFNlcnZpY2VTdHJlYW1Mb2dzUmVzcG9uc2USIQoFbGluZXMYASADKAsyEi5kZWNuZXQudjEuTG9nTGluZTKFBAoMQWdlbnRTZXJ2aWNlElEKDEFwcGx5RGVja2llcxIeLmRlY25ldC52MS5BcHBseURlY2tpZXNSZXF1ZXN0Gh8uZGVjbmV0LnYxLkFwcGx5RGVja2llc1Jlc3BvbnNlMAESUgoNUmVtb3ZlRGVja2llcxIfLmRlY25ldC52MS5SZW1vdmVEZWNraWVzUmVxdWVzdBogLmRlY25ldC52MS5SZW1vdmVEZWNraWVzUmVzcG9uc2USRQoHSW5zcGVjdBIZLmRlY25ldC52MS5JbnNwZWN0UmVxdWVzdBoaLmRlY25ldC52MS5JbnNwZWN0UmVzcG9uc2UiA5ACARJSCg1QcmVwYXJlSW1hZ2VzEh8uZGVjbmV0LnYxLlByZXBhcmVJbWFnZXNSZXF1ZXN0GiAuZGVjbmV0LnYxLlByZXBhcmVJbWFnZXNSZXNwb25zZRJOCgpJbnNwZWN0TGFuEhwuZGVjbmV0LnYxLkluc3BlY3RMYW5SZXF1ZXN0Gh0uZGVjbmV0LnYxLkluc3BlY3RMYW5SZXNwb25zZSIDkAIBEmMKClN0cmVhbUxvZ3MSKC5kZWNuZXQudjEuQWdlbnRTZXJ2aWNlU3RyZWFtTG9nc1JlcXVlc3QaKS5kZWNuZXQudjEuQWdlbnRTZXJ2aWNlU3RyZWFtTG9nc1Jlc3BvbnNlMAFiBnByb3RvMw", [file_decnet_v1_decky, file_decnet_v1_fleet, file_decnet_v1_operation, file_decnet_v1_range, file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("ChVkZWNuZXQvdjEvYWdlbnQucHJvdG8SCWRlY25ldC52MSJECgtTZXJ2aWNlU3BlYxIMCgRzbHVnGAEgASgJEicKBmNvbmZpZxgCIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QitQIKCURlY2t5U3BlYxIgCgNyZWYYASABKAsyEy5kZWNuZXQudjEuRGVja3lSZWYSCgoCaWQYAiABKAkSHAoIcmV2aXNpb24YAyABKA1CCqK7GAYQ/////wcSEAoIaG9zdG5hbWUYBCABKAkSDgoGZGlzdHJvGAUgASgJEhEKCW9zX2ZhbWlseRgGIAEoCRIgCgNsYW4YByABKAsyEy5kZWNuZXQudjEuRmxlZXRMYW4SCgoCaXAYCCABKAkSCwoDbWFjGAkgASgJEigKCHNlcnZpY2VzGAogAygLMhYuZGVjbmV0LnYxLlNlcnZpY2VTcGVjEjAKEW90aGVyX2F0dGFjaG1lbnRzGAsgAygLMhUuZGVjbmV0LnYxLkF0dGFjaG1lbnQSEAoIZm9yd2FyZHMYDCABKAgiRwoKQXR0YWNobWVudBIgCgNsYW4YASABKAsyEy5kZWNuZXQudjEuRmxlZXRMYW4SCgoCaXAYAiABKAkSCwoDbWFjGAMgASgJImQKE0FwcGx5RGVja2llc1JlcXVlc3QSJQoHZGVja2llcxgBIAMoCzIULmRlY25ldC52MS5EZWNreVNwZWMSDwoHZHJ5X3J1bhgCIAEoCBIVCg1leHBlY3RlZF9wbGFuGAMgASgJIu8BCgxEZWNreU91dGNvbWUSIgoFZGVja3kYASABKAsyEy5kZWNuZXQudjEuRGVja3lSZWYSHAoIcmV2aXNpb24YAiABKA1CCqK7GAYQ/////wcSHQoEcGxhbhgDIAEoCzIPLmRlY25ldC52MS5QbGFuEiMKB3JlY2VpcHQYBCABKAsyEi5kZWNuZXQudjEuUmVjZWlwdBIwCgtvYnNlcnZhdGlvbhgFIAEoCzIbLmRlY25ldC52MS5EZWNreU9ic2VydmF0aW9uEicKB2ZhaWx1cmUYBiABKAsyFi5kZWNuZXQudjEuU3RlcEZhaWx1cmUiawoLU3RlcEZhaWx1cmUSJgoEc3RlcBgBIAEoCzIYLmRlY25ldC52MS5PcGVyYXRpb25TdGVwEg8KB21lc3NhZ2UYAiABKAkSEwoLb3V0cHV0X3RhaWwYAyADKAkSDgoGcmVhc29uGAQgASgJIrkBChRBcHBseURlY2tpZXNSZXNwb25zZRIiCgVkZWNreRgBIAEoCzITLmRlY25ldC52MS5EZWNreVJlZhIfCgRwbGFuGAIgASgLMg8uZGVjbmV0LnYxLlBsYW5IABIoCgRzdGVwGAMgASgLMhguZGVjbmV0LnYxLk9wZXJhdGlvblN0ZXBIABIqCgdvdXRjb21lGAQgASgLMhcuZGVjbmV0LnYxLkRlY2t5T3V0Y29tZUgAQgYKBGl0ZW0iTQoUUmVtb3ZlRGVja2llc1JlcXVlc3QSJAoHZGVja2llcxgBIAMoCzITLmRlY25ldC52MS5EZWNreVJlZhIPCgdkcnlfcnVuGAIgASgIIkIKFVJlbW92ZURlY2tpZXNSZXNwb25zZRIpCghvdXRjb21lcxgBIAMoCzIXLmRlY25ldC52MS5EZWNreU91dGNvbWUi9gEKElNlcnZpY2VPYnNlcnZhdGlvbhIMCgRzbHVnGAEgASgJEiYKBXN0YXRlGAIgASgOMhcuZGVjbmV0LnYxLlNlcnZpY2VTdGF0ZRIPCgdtZXNzYWdlGAMgASgJEhYKDmNvbnRhaW5lcl9uYW1lGAQgASgJEhQKDGNvbnRhaW5lcl9pZBgFIAEoCRISCgpzdGFydGVkX2F0GAYgASgJEiEKDXJlc3RhcnRfY291bnQYByABKA1CCqK7GAYQ/////wcSEQoJbGlzdGVuaW5nGAggAygJEiEKDW9wZW5fc2Vzc2lvbnMYCSABKA1CCqK7GAYQ/////wciiAIKEERlY2t5T2JzZXJ2YXRpb24SIgoFZGVja3kYASABKAsyEy5kZWNuZXQudjEuRGVja3lSZWYSHAoIcmV2aXNpb24YAiABKA1CCqK7GAYQ/////wcSJAoFc3RhdGUYAyABKA4yFS5kZWNuZXQudjEuRGVja3lTdGF0ZRIPCgdtZXNzYWdlGAQgASgJEhkKEWJhc2VfY29udGFpbmVyX2lkGAUgASgJEi8KCHNlcnZpY2VzGAYgAygLMh0uZGVjbmV0LnYxLlNlcnZpY2VPYnNlcnZhdGlvbhIvCgtvYnNlcnZlZF9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiNgoOSW5zcGVjdFJlcXVlc3QSJAoHZGVja2llcxgBIAMoCzITLmRlY25ldC52MS5EZWNreVJlZiLpAQoPSW5zcGVjdFJlc3BvbnNlEiwKB2RlY2tpZXMYASADKAsyGy5kZWNuZXQudjEuRGVja3lPYnNlcnZhdGlvbhIOCgZzdHJheXMYAiADKAkSDwoHaG9zdF9pZBgDIAEoCRIRCglob3N0X25hbWUYBCABKAkSFgoOZW5naW5lX3ZlcnNpb24YBSABKAkSFwoPY29tcG9zZV92ZXJzaW9uGAYgASgJEhgKEGNhdGFsb2d1ZV9kaWdlc3QYByABKAkSEQoJY29ubmVjdGVkGAggASgIEhYKDnF1ZXVlZF9yZXBvcnRzGAkgASgNIjUKEUluc3BlY3RMYW5SZXF1ZXN0EiAKA2xhbhgBIAEoCzITLmRlY25ldC52MS5GbGVldExhbiIwCg1BZGRyZXNzSG9sZGVyEg8KB2FkZHJlc3MYASABKAkSDgoGaG9sZGVyGAIgASgJIk4KEkluc3BlY3RMYW5SZXNwb25zZRIPCgd0cm91YmxlGAEgASgJEicKBXRha2VuGAIgAygLMhguZGVjbmV0LnYxLkFkZHJlc3NIb2xkZXIiPQoUUHJlcGFyZUltYWdlc1JlcXVlc3QSJQoHZGVja2llcxgBIAMoCzIULmRlY25ldC52MS5EZWNreVNwZWMiQgoNUHJlcGFyZWRJbWFnZRILCgN0YWcYASABKAkSDwoHcHJvYmxlbRgCIAEoCRITCgtvdXRwdXRfdGFpbBgDIAMoCSJBChVQcmVwYXJlSW1hZ2VzUmVzcG9uc2USKAoGaW1hZ2VzGAEgAygLMhguZGVjbmV0LnYxLlByZXBhcmVkSW1hZ2UiewodQWdlbnRTZXJ2aWNlU3RyZWFtTG9nc1JlcXVlc3QSIgoFZGVja3kYASABKAsyEy5kZWNuZXQudjEuRGVja3lSZWYSDwoHc2VydmljZRgCIAEoCRIOCgZmb2xsb3cYAyABKAgSFQoEdGFpbBgEIAEoDUIHorsYAxCQTiJDCh5BZ2VudFNlcnZpY2VTdHJlYW1Mb2dzUmVzcG9uc2USIQoFbGluZXMYASADKAsyEi5kZWNuZXQudjEuTG9nTGluZTKFBAoMQWdlbnRTZXJ2aWNlElEKDEFwcGx5RGVja2llcxIeLmRlY25ldC52MS5BcHBseURlY2tpZXNSZXF1ZXN0Gh8uZGVjbmV0LnYxLkFwcGx5RGVja2llc1Jlc3BvbnNlMAESUgoNUmVtb3ZlRGVja2llcxIfLmRlY25ldC52MS5SZW1vdmVEZWNraWVzUmVxdWVzdBogLmRlY25ldC52MS5SZW1vdmVEZWNraWVzUmVzcG9uc2USRQoHSW5zcGVjdBIZLmRlY25ldC52MS5JbnNwZWN0UmVxdWVzdBoaLmRlY25ldC52MS5JbnNwZWN0UmVzcG9uc2UiA5ACARJSCg1QcmVwYXJlSW1hZ2VzEh8uZGVjbmV0LnYxLlByZXBhcmVJbWFnZXNSZXF1ZXN0GiAuZGVjbmV0LnYxLlByZXBhcmVJbWFnZXNSZXNwb25zZRJOCgpJbnNwZWN0TGFuEhwuZGVjbmV0LnYxLkluc3BlY3RMYW5SZXF1ZXN0Gh0uZGVjbmV0LnYxLkluc3BlY3RMYW5SZXNwb25zZSIDkAIBEmMKClN0cmVhbUxvZ3MSKC5kZWNuZXQudjEuQWdlbnRTZXJ2aWNlU3RyZWFtTG9nc1JlcXVlc3QaKS5kZWNuZXQudjEuQWdlbnRTZXJ2aWNlU3RyZWFtTG9nc1Jlc3BvbnNlMAFiBnByb3RvMw", [file_decnet_v1_decky, file_decnet_v1_fleet, file_decnet_v1_operation, file_decnet_v1_range, file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message decnet.v1.ServiceSpec
@@ -90,6 +90,8 @@ export type DeckySpec = Message<"decnet.v1.DeckySpec"> & {
   osFamily: string;
 
   /**
+   * Its home.
+   *
    * @generated from field: decnet.v1.FleetLan lan = 7;
    */
   lan?: FleetLan | undefined;
@@ -108,6 +110,20 @@ export type DeckySpec = Message<"decnet.v1.DeckySpec"> & {
    * @generated from field: repeated decnet.v1.ServiceSpec services = 10;
    */
   services: ServiceSpec[];
+
+  /**
+   * Only in a topology.
+   *
+   * @generated from field: repeated decnet.v1.Attachment other_attachments = 11;
+   */
+  otherAttachments: Attachment[];
+
+  /**
+   * Routes between its LANs.
+   *
+   * @generated from field: bool forwards = 12;
+   */
+  forwards: boolean;
 };
 
 /**
@@ -116,6 +132,35 @@ export type DeckySpec = Message<"decnet.v1.DeckySpec"> & {
  */
 export const DeckySpecSchema: GenMessage<DeckySpec> = /*@__PURE__*/
   messageDesc(file_decnet_v1_agent, 1);
+
+/**
+ * A place on one LAN.
+ *
+ * @generated from message decnet.v1.Attachment
+ */
+export type Attachment = Message<"decnet.v1.Attachment"> & {
+  /**
+   * @generated from field: decnet.v1.FleetLan lan = 1;
+   */
+  lan?: FleetLan | undefined;
+
+  /**
+   * @generated from field: string ip = 2;
+   */
+  ip: string;
+
+  /**
+   * @generated from field: string mac = 3;
+   */
+  mac: string;
+};
+
+/**
+ * Describes the message decnet.v1.Attachment.
+ * Use `create(AttachmentSchema)` to create a new message.
+ */
+export const AttachmentSchema: GenMessage<Attachment> = /*@__PURE__*/
+  messageDesc(file_decnet_v1_agent, 2);
 
 /**
  * @generated from message decnet.v1.ApplyDeckiesRequest
@@ -146,7 +191,7 @@ export type ApplyDeckiesRequest = Message<"decnet.v1.ApplyDeckiesRequest"> & {
  * Use `create(ApplyDeckiesRequestSchema)` to create a new message.
  */
 export const ApplyDeckiesRequestSchema: GenMessage<ApplyDeckiesRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 2);
+  messageDesc(file_decnet_v1_agent, 3);
 
 /**
  * @generated from message decnet.v1.DeckyOutcome
@@ -192,7 +237,7 @@ export type DeckyOutcome = Message<"decnet.v1.DeckyOutcome"> & {
  * Use `create(DeckyOutcomeSchema)` to create a new message.
  */
 export const DeckyOutcomeSchema: GenMessage<DeckyOutcome> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 3);
+  messageDesc(file_decnet_v1_agent, 4);
 
 /**
  * @generated from message decnet.v1.StepFailure
@@ -226,7 +271,7 @@ export type StepFailure = Message<"decnet.v1.StepFailure"> & {
  * Use `create(StepFailureSchema)` to create a new message.
  */
 export const StepFailureSchema: GenMessage<StepFailure> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 4);
+  messageDesc(file_decnet_v1_agent, 5);
 
 /**
  * @generated from message decnet.v1.ApplyDeckiesResponse
@@ -266,7 +311,7 @@ export type ApplyDeckiesResponse = Message<"decnet.v1.ApplyDeckiesResponse"> & {
  * Use `create(ApplyDeckiesResponseSchema)` to create a new message.
  */
 export const ApplyDeckiesResponseSchema: GenMessage<ApplyDeckiesResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 5);
+  messageDesc(file_decnet_v1_agent, 6);
 
 /**
  * @generated from message decnet.v1.RemoveDeckiesRequest
@@ -288,7 +333,7 @@ export type RemoveDeckiesRequest = Message<"decnet.v1.RemoveDeckiesRequest"> & {
  * Use `create(RemoveDeckiesRequestSchema)` to create a new message.
  */
 export const RemoveDeckiesRequestSchema: GenMessage<RemoveDeckiesRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 6);
+  messageDesc(file_decnet_v1_agent, 7);
 
 /**
  * @generated from message decnet.v1.RemoveDeckiesResponse
@@ -305,7 +350,7 @@ export type RemoveDeckiesResponse = Message<"decnet.v1.RemoveDeckiesResponse"> &
  * Use `create(RemoveDeckiesResponseSchema)` to create a new message.
  */
 export const RemoveDeckiesResponseSchema: GenMessage<RemoveDeckiesResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 7);
+  messageDesc(file_decnet_v1_agent, 8);
 
 /**
  * One service as it was seen.
@@ -368,7 +413,7 @@ export type ServiceObservation = Message<"decnet.v1.ServiceObservation"> & {
  * Use `create(ServiceObservationSchema)` to create a new message.
  */
 export const ServiceObservationSchema: GenMessage<ServiceObservation> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 8);
+  messageDesc(file_decnet_v1_agent, 9);
 
 /**
  * One decky as it was seen, against the accepted revision.
@@ -417,7 +462,7 @@ export type DeckyObservation = Message<"decnet.v1.DeckyObservation"> & {
  * Use `create(DeckyObservationSchema)` to create a new message.
  */
 export const DeckyObservationSchema: GenMessage<DeckyObservation> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 9);
+  messageDesc(file_decnet_v1_agent, 10);
 
 /**
  * @generated from message decnet.v1.InspectRequest
@@ -436,7 +481,7 @@ export type InspectRequest = Message<"decnet.v1.InspectRequest"> & {
  * Use `create(InspectRequestSchema)` to create a new message.
  */
 export const InspectRequestSchema: GenMessage<InspectRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 10);
+  messageDesc(file_decnet_v1_agent, 11);
 
 /**
  * @generated from message decnet.v1.InspectResponse
@@ -499,7 +544,7 @@ export type InspectResponse = Message<"decnet.v1.InspectResponse"> & {
  * Use `create(InspectResponseSchema)` to create a new message.
  */
 export const InspectResponseSchema: GenMessage<InspectResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 11);
+  messageDesc(file_decnet_v1_agent, 12);
 
 /**
  * @generated from message decnet.v1.InspectLanRequest
@@ -516,7 +561,7 @@ export type InspectLanRequest = Message<"decnet.v1.InspectLanRequest"> & {
  * Use `create(InspectLanRequestSchema)` to create a new message.
  */
 export const InspectLanRequestSchema: GenMessage<InspectLanRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 12);
+  messageDesc(file_decnet_v1_agent, 13);
 
 /**
  * An address that is not the fleet's to give.
@@ -542,7 +587,7 @@ export type AddressHolder = Message<"decnet.v1.AddressHolder"> & {
  * Use `create(AddressHolderSchema)` to create a new message.
  */
 export const AddressHolderSchema: GenMessage<AddressHolder> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 13);
+  messageDesc(file_decnet_v1_agent, 14);
 
 /**
  * @generated from message decnet.v1.InspectLanResponse
@@ -566,7 +611,7 @@ export type InspectLanResponse = Message<"decnet.v1.InspectLanResponse"> & {
  * Use `create(InspectLanResponseSchema)` to create a new message.
  */
 export const InspectLanResponseSchema: GenMessage<InspectLanResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 14);
+  messageDesc(file_decnet_v1_agent, 15);
 
 /**
  * @generated from message decnet.v1.PrepareImagesRequest
@@ -583,7 +628,7 @@ export type PrepareImagesRequest = Message<"decnet.v1.PrepareImagesRequest"> & {
  * Use `create(PrepareImagesRequestSchema)` to create a new message.
  */
 export const PrepareImagesRequestSchema: GenMessage<PrepareImagesRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 15);
+  messageDesc(file_decnet_v1_agent, 16);
 
 /**
  * @generated from message decnet.v1.PreparedImage
@@ -612,7 +657,7 @@ export type PreparedImage = Message<"decnet.v1.PreparedImage"> & {
  * Use `create(PreparedImageSchema)` to create a new message.
  */
 export const PreparedImageSchema: GenMessage<PreparedImage> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 16);
+  messageDesc(file_decnet_v1_agent, 17);
 
 /**
  * @generated from message decnet.v1.PrepareImagesResponse
@@ -629,7 +674,7 @@ export type PrepareImagesResponse = Message<"decnet.v1.PrepareImagesResponse"> &
  * Use `create(PrepareImagesResponseSchema)` to create a new message.
  */
 export const PrepareImagesResponseSchema: GenMessage<PrepareImagesResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 17);
+  messageDesc(file_decnet_v1_agent, 18);
 
 /**
  * @generated from message decnet.v1.AgentServiceStreamLogsRequest
@@ -665,7 +710,7 @@ export type AgentServiceStreamLogsRequest = Message<"decnet.v1.AgentServiceStrea
  * Use `create(AgentServiceStreamLogsRequestSchema)` to create a new message.
  */
 export const AgentServiceStreamLogsRequestSchema: GenMessage<AgentServiceStreamLogsRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 18);
+  messageDesc(file_decnet_v1_agent, 19);
 
 /**
  * @generated from message decnet.v1.AgentServiceStreamLogsResponse
@@ -682,7 +727,7 @@ export type AgentServiceStreamLogsResponse = Message<"decnet.v1.AgentServiceStre
  * Use `create(AgentServiceStreamLogsResponseSchema)` to create a new message.
  */
 export const AgentServiceStreamLogsResponseSchema: GenMessage<AgentServiceStreamLogsResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 19);
+  messageDesc(file_decnet_v1_agent, 20);
 
 /**
  * @generated from service decnet.v1.AgentService

@@ -1,0 +1,51 @@
+import { overlap, parseRange } from "@decnet/engine/tables/subnets";
+import { AppError } from "@decnet/common/errors/app-error";
+import type { Design, TopologyLan } from "../../model/topology.ts";
+import { formatIpv4, parseSubnet } from "../addresses.ts";
+
+/** Addresses of a LAN that a decky may get: all hosts but the first, which is the gateway's. */
+export function* freeAddresses({ subnet }: Pick<TopologyLan, "subnet">, used: ReadonlySet<string>): Generator<string> {
+  const network = parseSubnet(subnet);
+  if (network === undefined) return;
+  for (const address of network.hosts(undefined))
+    if (address !== network.firstHost && !used.has(address)) yield address;
+}
+
+/** The next free address of a LAN. Throws TOPOLOGY_INVALID when it is full. */
+export function nextAddress(design: Design, lan: TopologyLan, taken: ReadonlySet<string> = new Set()): string {
+  const used = new Set([...usedOn(design, lan.name), ...taken]);
+  const { value, done } = freeAddresses(lan, used).next();
+  if (done !== true) return value;
+  throw new AppError("TOPOLOGY_INVALID", `the LAN ${lan.name} (${lan.subnet}) has no free address left`, {
+    metadata: { lan: lan.name },
+    violations: [{ field: "lan", description: `${lan.subnet} is full` }],
+  });
+}
+
+export function usedOn(design: Design, lan: string): string[] {
+  return design.deckies.flatMap(({ attachments }) => attachments.filter((each) => each.lan === lan).map(({ ip }) => ip));
+}
+
+/** The /24 networks of a base in ascending order that overlap none of `used`. Empty for a base narrower than /24. */
+export function* freeSubnets(base: string, used: readonly string[]): Generator<string> {
+  const range = parseRange(base);
+  if (range === undefined || range.last - range.first < 255) return;
+  for (let first = range.first; first + 255 <= range.last; first += 256) {
+    const subnet = `${formatIpv4(first)}/24`;
+    if (!used.some((other) => overlap(subnet, other))) yield subnet;
+  }
+}
+
+/** The next free /24. Throws TOPOLOGY_INVALID when there is none. */
+export function nextSubnet(base: string, used: readonly string[]): string {
+  return takeSubnet(freeSubnets(base, used), base);
+}
+
+/** The next one of a base's free networks. Throws TOPOLOGY_INVALID when there is none. */
+export function takeSubnet(free: Iterator<string>, base: string): string {
+  const { value, done } = free.next();
+  if (done !== true) return value;
+  throw new AppError("TOPOLOGY_INVALID", `${base} has no free /24 network left`, {
+    violations: [{ field: "subnet_base", description: "is used up, or narrower than /24" }],
+  });
+}

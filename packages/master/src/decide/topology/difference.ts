@@ -1,0 +1,98 @@
+import type { AttachmentSpec, LanSpec } from "@decnet/engine/spec";
+import { topologyNetwork } from "@decnet/engine/render/names";
+import { findArchetype } from "@decnet/engine/tables/archetypes";
+import { findDistro } from "@decnet/engine/tables/distros";
+import { AppError } from "@decnet/common/errors/app-error";
+import { type Decky, type Identity, isSameMachine, isStuckLeaving, newDecky, type StoredService } from "../../model/decky.ts";
+import type { Topology, TopologyDecky, TopologyLan } from "../../model/topology.ts";
+import { parseSubnet } from "../addresses.ts";
+import type { DeckyChange } from "../decky-change.ts";
+import { unchanged } from "../fleet-difference.ts";
+
+/** A topology's deckies as they are stored. */
+export interface PresentDeckies {
+  readonly deckies: readonly Decky[];
+  /** Services of the desired revisions, by decky id. */
+  readonly services: ReadonlyMap<string, readonly StoredService[]>;
+}
+
+/**
+ * What has to become of each decky so that the topology is as designed. The services of one that is there are its own matter.
+ * Pure. Throws DECKY_LEAVING.
+ */
+export function topologyDifference(
+  topology: Pick<Topology, "id" | "host" | "design">,
+  { deckies, services }: PresentDeckies,
+  now: Date,
+): DeckyChange[] {
+  const { design } = topology;
+  const lans = new Map(design.lans.map((lan) => [lan.name, toLanSpec(topology.id, lan)]));
+  const wanted = new Set(design.deckies.map(({ id }) => id));
+  const present = new Map(deckies.map((decky) => [decky.id, decky]));
+  const leaving = deckies.filter((decky) => !wanted.has(decky.id) && (!decky.leaving || isStuckLeaving(decky)));
+  return [
+    ...leaving.map((decky) => unchanged(decky, "teardown", services.get(decky.id) ?? [])),
+    ...design.deckies.map((each) => changeOf(each, present.get(each.id), { topology, lans, services, now })),
+  ];
+}
+
+/** Every decky goes. */
+export function topologyTeardown({ deckies, services }: PresentDeckies): DeckyChange[] {
+  return deckies
+    .filter((decky) => !decky.leaving || isStuckLeaving(decky))
+    .map((decky) => unchanged(decky, "teardown", services.get(decky.id) ?? []));
+}
+
+interface DifferenceOf {
+  readonly topology: Pick<Topology, "id" | "host">;
+  readonly lans: ReadonlyMap<string, LanSpec>;
+  readonly services: PresentDeckies["services"];
+  readonly now: Date;
+}
+
+function changeOf(wanted: TopologyDecky, decky: Decky | undefined, { topology, lans, services, now }: DifferenceOf): DeckyChange {
+  const identity = identityOf(wanted);
+  const [home, ...others] = wanted.attachments.flatMap(({ lan, ip, mac }): AttachmentSpec[] => {
+    const spec = lans.get(lan);
+    return spec === undefined ? [] : [{ lan: spec, ip, mac }];
+  });
+  if (home === undefined) throw new Error(`${wanted.name} has no place in its topology`);
+  const attachments = [home, ...others] as const;
+  if (decky === undefined) {
+    const { id, name } = wanted;
+    const made = newDecky({ id, scope: topology.id, name, host: topology.host, attachments, identity, createdAt: now });
+    return { action: "deploy", decky: made, host: topology.host, identity, attachments, before: [], services: wanted.services };
+  }
+  if (decky.leaving && !isStuckLeaving(decky))
+    throw new AppError("DECKY_LEAVING", `${decky.name} is being torn down`, { metadata: { decky: decky.name } });
+  const own = services.get(decky.id) ?? [];
+  if (isSameMachine({ identity, attachments }, decky) && !decky.leaving) return unchanged(decky, "keep", own);
+  return { action: "redeploy", decky, host: decky.host, identity, attachments, before: own, services: own };
+}
+
+/** Every decky of a topology calls itself by its own name. */
+function identityOf({ name, archetype, forwards }: TopologyDecky): Identity {
+  const distro = findDistro("debian");
+  if (distro === undefined) throw new Error("no distro debian");
+  return {
+    hostname: name,
+    distro: distro.slug,
+    osFamily: findArchetype(archetype)?.osFamily ?? "linux",
+    archetype,
+    baseImage: distro.image,
+    buildBase: distro.buildBase,
+    ...(forwards ? { forwards } : {}),
+  };
+}
+
+/** A LAN as its host makes it: a bridge, cut off unless it is the DMZ. */
+export function toLanSpec(topologyId: string, { name, subnet, isDmz }: TopologyLan): LanSpec {
+  return {
+    name: topologyNetwork(topologyId, name),
+    driver: "bridge",
+    subnet,
+    gateway: parseSubnet(subnet)?.firstHost ?? "",
+    parent: undefined,
+    ...(isDmz ? {} : { internal: true }),
+  };
+}

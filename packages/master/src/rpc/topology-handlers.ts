@@ -1,0 +1,172 @@
+import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
+import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
+import {
+  AddDeckyRequestSchema,
+  AddLanRequestSchema,
+  AttachDeckyRequestSchema,
+  DeployTopologyRequestSchema,
+  DetachDeckyRequestSchema,
+  RemoveDeckyRequestSchema,
+  RemoveLanRequestSchema,
+  ResyncTopologyRequestSchema,
+  TeardownTopologyRequestSchema,
+  type TopologyService,
+  UpdateDeckyRequestSchema,
+  UpdateLanRequestSchema,
+  type WantedAttachment,
+} from "@decnet/contract/gen/decnet/v1/topology_pb";
+import type { TopologyAct } from "../changes/topologies.ts";
+import type { Edit, WantedPlace } from "../decide/topology/edit.ts";
+import { stateNow } from "../topologies/keep-states.ts";
+import { awaitOperation } from "./await-operation.ts";
+import { createDeckyMessages } from "./decky-messages.ts";
+import { parseFilter, topologyFilter } from "./filters.ts";
+import { hashRequest } from "./mutating-request.ts";
+import { createPageTokens } from "./page-tokens.ts";
+import type { MasterParts } from "./parts.ts";
+import { callerOf, invalid, parseOptions, waits } from "./requests.ts";
+import { parseGenerator, parseServices, toIssueMessage, toTopologyHead, toTopologyMessage } from "./topology-messages.ts";
+
+interface TopologyCall {
+  readonly topology: string;
+  readonly expectedVersion?: number | undefined;
+  readonly options?: Parameters<typeof parseOptions>[0];
+}
+
+const namePattern = /^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$/;
+const memberPattern = /^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$/;
+
+export function createTopologyHandlers(parts: MasterParts): ServiceImpl<typeof TopologyService> {
+  const { store, catalog, topologies } = parts;
+  const toDecky = createDeckyMessages(parts);
+
+  const show = async (idOrName: string) => {
+    const topology = await store.topologies.find(idOrName);
+    const [standing] = await store.topologies.standings(topology.id);
+    const [deckies, events] = await Promise.all([
+      store.deckies.showScope(topology.id),
+      store.topologies.events(topology.id),
+    ]);
+    const now = standing === undefined ? topology : { ...topology, ...stateNow(standing) };
+    return toTopologyMessage({ topology: now, deckies, events }, catalog, toDecky);
+  };
+
+  const change = async <Desc extends DescMessage>(
+    act: TopologyAct,
+    schema: Desc,
+    request: MessageShape<Desc> & TopologyCall,
+    context: HandlerContext,
+  ) => {
+    const record = await topologies.change({
+      topology: required(request.topology),
+      expectedVersion: request.expectedVersion,
+      act,
+      actor: callerOf(context).name,
+      options: parseOptions(request.options),
+      requestHash: hashRequest(parts, schema, request),
+    });
+    try {
+      const operation = await awaitOperation(record, waits(request.options), parts, context);
+      return { operation, topology: await show(request.topology) };
+    } finally {
+      if (record.row.id !== "") await parts.topologyStates.settle(record.row.scope);
+    }
+  };
+
+  const edit = <Desc extends DescMessage>(
+    what: Edit,
+    schema: Desc,
+    request: MessageShape<Desc> & TopologyCall,
+    context: HandlerContext,
+  ) => change({ kind: "edit", edit: what }, schema, request, context);
+
+  return {
+    async createTopology(request) {
+      const from = { kind: request.withDmz ? "dmz" : "empty" } as const;
+      const made = await topologies.create({ name: topologyName(request.name), host: request.host || "local", from });
+      return { topology: await show(made.id) };
+    },
+    async generateTopology(request) {
+      const settings = parseGenerator(request.settings);
+      for (const slug of settings.services) parseServices([{ $typeName: "decnet.v1.WantedService", slug }], "", "", catalog);
+      const made = await topologies.create({
+        name: topologyName(request.name),
+        host: request.host || "local",
+        from: { kind: "seed", settings },
+      });
+      return { topology: await show(made.id) };
+    },
+    getTopology: async (request) => ({ topology: await show(required(request.topology)) }),
+    async listTopologies(request) {
+      const terms = parseFilter(request.filter, topologyFilter);
+      const pages = createPageTokens(parts.fingerprint, "topologies", terms);
+      const { rows, counts, next } = await store.topologies.list({ terms, page: pages.parse(request, 100) });
+      return { topologies: rows.map(toTopologyHead), counts, nextPageToken: pages.make(next) };
+    },
+    addLan: (request, context) => {
+      const { subnet, isDmz } = request;
+      return edit({ kind: "add_lan", name: memberName(request.name), subnet, isDmz }, AddLanRequestSchema, request, context);
+    },
+    updateLan: (request, context) => {
+      const { name, subnet, isDmz } = request;
+      const newName = request.newName === undefined ? undefined : memberName(request.newName);
+      return edit({ kind: "update_lan", name, newName, subnet, isDmz }, UpdateLanRequestSchema, request, context);
+    },
+    removeLan: (request, context) => edit({ kind: "remove_lan", name: request.name }, RemoveLanRequestSchema, request, context),
+    addDecky: (request, context) => {
+      const { archetype, forwards } = request;
+      const name = memberName(request.name);
+      const services = parseServices(request.services, archetype, name, catalog);
+      const lans = request.attachments.map(toPlace);
+      return edit({ kind: "add_decky", name, archetype, services, lans, forwards }, AddDeckyRequestSchema, request, context);
+    },
+    updateDecky: (request, context) => {
+      const { name, archetype, forwards } = request;
+      const wanted = request.services?.services;
+      const services = wanted === undefined ? undefined : parseServices(wanted, archetype ?? "", name, catalog);
+      return edit({ kind: "update_decky", name, archetype, services, forwards }, UpdateDeckyRequestSchema, request, context);
+    },
+    removeDecky: (request, context) =>
+      edit({ kind: "remove_decky", name: request.name }, RemoveDeckyRequestSchema, request, context),
+    attachDecky: (request, context) => {
+      const place = toPlace(request.attachment);
+      return edit({ kind: "attach_decky", name: request.name, place }, AttachDeckyRequestSchema, request, context);
+    },
+    detachDecky: (request, context) =>
+      edit({ kind: "detach_decky", name: request.name, lan: request.lan }, DetachDeckyRequestSchema, request, context),
+    async validateTopology(request) {
+      const issues = await topologies.validate(required(request.topology));
+      return { valid: issues.every(({ severity }) => severity !== "error"), issues: issues.map(toIssueMessage) };
+    },
+    deployTopology: (request, context) => change({ kind: "deploy" }, DeployTopologyRequestSchema, request, context),
+    teardownTopology: (request, context) => change({ kind: "teardown" }, TeardownTopologyRequestSchema, request, context),
+    async deleteTopology(request) {
+      await topologies.remove(required(request.topology), request.expectedVersion);
+      return {};
+    },
+    resyncTopology: (request, context) => change({ kind: "resync" }, ResyncTopologyRequestSchema, request, context),
+  };
+}
+
+function required(topology: string): string {
+  if (topology === "" || topology.length > 64) throw invalid([{ field: "topology", description: "is the id or the name of one" }]);
+  return topology;
+}
+
+function topologyName(name: string): string {
+  if (!namePattern.test(name))
+    throw invalid([{ field: "name", description: "lower-case letters, digits and inner hyphens, 1 to 64 characters" }]);
+  return name;
+}
+
+/** Shorter than a decky's of the fleet: the names of containers and networks hold the topology's id as well. */
+function memberName(name: string): string {
+  if (!memberPattern.test(name))
+    throw invalid([{ field: "name", description: "lower-case letters, digits and inner hyphens, 1 to 32 characters" }]);
+  return name;
+}
+
+function toPlace(attachment: WantedAttachment | undefined): WantedPlace {
+  if (attachment === undefined || attachment.lan === "") throw invalid([{ field: "attachment.lan", description: "is needed" }]);
+  return { lan: attachment.lan, ip: attachment.ip };
+}

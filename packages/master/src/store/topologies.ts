@@ -1,0 +1,154 @@
+import { AppError } from "@decnet/common/errors/app-error";
+import type { Decky } from "../model/decky.ts";
+import { topologyEvent } from "../model/events.ts";
+import { type Design, isLegalTransition, type Topology, type TopologyEvent, type TopologyState } from "../model/topology.ts";
+import type { Database, Tx } from "./database.ts";
+import { type FilterConditions, type ListedRows, type ListRequest, listRows } from "./list-rows.ts";
+import type { EventLog } from "./outbox.ts";
+import type { SealedDesign, Sealing } from "./sealing.ts";
+import { Topologies, TopologyEvents, type TopologyRow } from "./tables.ts";
+import { managerOf } from "./transaction.ts";
+import { insertRows, updateRows } from "./write.ts";
+
+/** What decides how a topology stands. */
+export interface TopologyStanding {
+  readonly topology: Topology;
+  readonly deckies: readonly Pick<Decky, "name" | "state" | "message" | "leaving">[];
+  /** An operation about the whole of it has not ended. */
+  readonly isBusy: boolean;
+  /** What the newest operation about the whole of it failed with; empty when it did not. */
+  readonly failure: string;
+}
+
+/** Topologies, and every step of their lives. */
+export interface TopologyStore {
+  /** By id or name. Throws TOPOLOGY_NOT_FOUND. */
+  find(idOrName: string, tx?: Tx): Promise<Topology>;
+  /** Holds the row until the transaction ends. Throws TOPOLOGY_NOT_FOUND. */
+  lock(tx: Tx, idOrName: string): Promise<Topology>;
+  list(request: ListRequest): Promise<ListedRows<Topology>>;
+  /** All but those that are torn down. */
+  inUse(tx: Tx): Promise<Topology[]>;
+  events(id: string): Promise<TopologyEvent[]>;
+  /** Throws TOPOLOGY_INVALID when the name is taken. */
+  insert(tx: Tx, topology: Topology): Promise<void>;
+  /** A new design has the next version. */
+  redesign(tx: Tx, topology: Topology, design: Design): Promise<void>;
+  /** Takes one legal step, and tells of it. Throws TOPOLOGY_STATE for another one. */
+  step(tx: Tx, topology: Topology, to: TopologyState, reason: string): Promise<void>;
+  /** Says why it is in the state that it is in. */
+  explain(tx: Tx, topology: Topology, reason: string): Promise<void>;
+  remove(tx: Tx, id: string): Promise<void>;
+  /** Of those that somebody deployed and nobody tore down, or of one of them. */
+  standings(id?: string): Promise<TopologyStanding[]>;
+}
+
+const conditions: FilterConditions = {
+  name: (comparison) => `topology.name ${comparison}`,
+  state: (comparison) => `topology.state ${comparison}`,
+  host: (comparison) => `topology.host ${comparison}`,
+};
+
+/** What a filter of topologies can name. */
+export const topologyFilterKeys = Object.keys(conditions);
+
+const standings = {
+  name: "decnet-topology-standings",
+  text: `SELECT topology.id,
+      coalesce((SELECT json_agg(json_build_object('name', decky.name, 'state', decky.state, 'message', decky.message,
+          'leaving', decky.leaving) ORDER BY decky.name) FROM deckies AS decky WHERE decky.scope = topology.id), '[]') AS deckies,
+      EXISTS (SELECT FROM operations AS operation WHERE operation.scope = topology.id AND operation.decky_id IS NULL
+        AND operation.state IN ('pending', 'running')) AS busy,
+      coalesce((SELECT CASE WHEN operation.state = 'failed' THEN operation.error ->> 'message' END FROM operations AS operation
+        WHERE operation.scope = topology.id AND operation.decky_id IS NULL ORDER BY operation.created_at DESC LIMIT 1), '') AS failure
+    FROM topologies AS topology
+    WHERE topology.state IN ('deploying', 'active', 'degraded', 'tearing_down') AND ($1::text IS NULL OR topology.id = $1)`,
+};
+
+interface StandingRow extends Pick<TopologyStanding, "deckies" | "failure"> {
+  readonly id: string;
+  readonly busy: boolean;
+}
+
+export function createTopologyStore(database: Database, sealing: Sealing, events: Pick<EventLog, "append">): TopologyStore {
+  const repository = (tx: Tx) => managerOf(tx).getRepository(Topologies);
+  const seal = (design: Design): SealedDesign => ({
+    lans: design.lans,
+    deckies: design.deckies.map((decky) => ({ ...decky, services: sealing.seal(decky.id, decky.services) })),
+  });
+  const open = ({ design, ...row }: TopologyRow): Topology => ({
+    ...row,
+    design: {
+      lans: design.lans,
+      deckies: design.deckies.map((decky) => ({ ...decky, services: sealing.open(decky.id, decky.services) })),
+    },
+  });
+  const findIn = async (tx: Tx, idOrName: string, isLocked: boolean): Promise<Topology> => {
+    const lock = isLocked ? { lock: { mode: "for_no_key_update" } as const } : {};
+    const found = await repository(tx).findOne({ where: [{ id: idOrName }, { name: idOrName }], ...lock });
+    if (found === null) throw topologyNotFound(idOrName);
+    return open(found);
+  };
+  return {
+    find: (idOrName, tx) =>
+      tx === undefined
+        ? database.read((within) => findIn(within, idOrName, false))
+        : findIn(tx, idOrName, false),
+    lock: (tx, idOrName) => findIn(tx, idOrName, true),
+    list: (request) =>
+      database.read(async (tx) => {
+        const { rows, ...rest } = await listRows(repository(tx).createQueryBuilder("topology"), {
+          ...request,
+          conditions,
+          countBy: "topology.state",
+          order: [{ column: "topology.name", direction: "ASC", value: ({ name }) => name }],
+        });
+        return { ...rest, rows: rows.map(open) };
+      }),
+    async inUse(tx) {
+      const rows = await repository(tx).find({ order: { name: "ASC" } });
+      return rows.filter(({ state }) => state !== "torn_down").map(open);
+    },
+    events: (id) =>
+      database.read((tx) => managerOf(tx).getRepository(TopologyEvents).find({ where: { topologyId: id }, order: { number: "ASC" } })),
+    insert: (tx, topology) => insertRows(tx, Topologies, [{ ...topology, design: seal(topology.design) }]),
+    async redesign(tx, { id, version }, design) {
+      await updateRows(tx, Topologies, { id, version }, { design: seal(design), version: version + 1 });
+    },
+    async step(tx, topology, to, reason) {
+      const { id, state: from, name } = topology;
+      if (!isLegalTransition(from, to))
+        throw new AppError("TOPOLOGY_STATE", `${name} is ${from} and cannot become ${to}`, { metadata: { topology: name, state: from } });
+      const at = new Date();
+      const changed = await updateRows(tx, Topologies, { id, state: from }, { state: to, reason, stateChangedAt: at });
+      if (changed === 0) return;
+      await managerOf(tx).getRepository(TopologyEvents).insert({ topologyId: id, from, to, at, reason });
+      await events.append(tx, [topologyEvent(topology, { from, to, reason })]);
+    },
+    async explain(tx, { id, state }, reason) {
+      await updateRows(tx, Topologies, { id, state }, { reason });
+    },
+    async remove(tx, id) {
+      await repository(tx).delete({ id });
+    },
+    async standings(id) {
+      const rows = await database.run<StandingRow>(standings, [id ?? null]);
+      if (rows.length === 0) return [];
+      return database.read(async (tx) => {
+        const found: TopologyStanding[] = [];
+        for (const { id: each, busy, deckies, failure } of rows) {
+          const row = await repository(tx).findOneBy({ id: each });
+          if (row !== null) found.push({ topology: open(row), deckies, failure, isBusy: busy });
+        }
+        return found;
+      });
+    },
+  };
+}
+
+export function topologyNotFound(idOrName: string): AppError {
+  return new AppError("TOPOLOGY_NOT_FOUND", `there is no topology ${JSON.stringify(idOrName)}`, {
+    metadata: { topology: idOrName },
+    resource: { type: "topology", name: idOrName },
+  });
+}

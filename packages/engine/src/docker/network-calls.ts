@@ -39,7 +39,13 @@ function isUp(state: string): boolean {
   return state !== "created" && state !== "exited" && state !== "dead";
 }
 
-function toNetwork({ Id: id, Name: name, Driver: driver, Internal: internal, ...rest }: Docker.NetworkInspectInfo): EngineNetwork {
+function toNetwork({
+  Id: id,
+  Name: name,
+  Driver: driver,
+  Internal: internal,
+  ...rest
+}: Docker.NetworkInspectInfo): EngineNetwork {
   const { IPAM: ipam, Options: options } = rest;
   const configs: NetworkConfig[] = ipam?.Config ?? [];
   const mtu = Number(options?.[mtuOption]);

@@ -9,7 +9,10 @@ export interface MachineFile {
 }
 
 /** As an installer leaves them on a machine of this LAN. */
-export function machineFiles({ hostname, attachments: [{ lan }] }: Pick<DeckySpec, "hostname" | "attachments">): readonly MachineFile[] {
+export function machineFiles({
+  hostname,
+  attachments: [{ lan }],
+}: Pick<DeckySpec, "hostname" | "attachments">): readonly MachineFile[] {
   const names = hostname.includes(".") ? `${hostname} ${hostname.split(".")[0]}` : hostname;
   const hosts = [
     "127.0.0.1\tlocalhost",

@@ -11,8 +11,8 @@ import { type Issue, isDeployable, type TakenSubnet, validateDesign } from "../d
 import type { HostRegistry } from "../links/host-registry.ts";
 import { makeOperation, type Operation, type OperationRecord, type PlanRecord } from "../model/operation.ts";
 import { type Design, type GeneratorSettings, isLive, type Topology } from "../model/topology.ts";
-import { violatedConstraint } from "../store/database-errors.ts";
 import type { Tx } from "../store/database.ts";
+import { violatedConstraint } from "../store/database-errors.ts";
 import type { Store } from "../store/store.ts";
 import { type ChangeRequest, dryRunRecord, type FrontDoor, type PlannedChange, planMoved, requested } from "./accept.ts";
 import { agreedParts, createDeckyPlans, digestOfDifference, hostedTargets, planOf, summary } from "./decky-plans.ts";
@@ -36,7 +36,10 @@ export interface NewTopology {
   readonly name: string;
   readonly host: string;
   /** How its design begins. */
-  readonly from: { readonly kind: "empty" } | { readonly kind: "dmz" } | { readonly kind: "seed"; readonly settings: GeneratorSettings };
+  readonly from:
+    | { readonly kind: "empty" }
+    | { readonly kind: "dmz" }
+    | { readonly kind: "seed"; readonly settings: GeneratorSettings };
 }
 
 export interface TopologyChanges {
@@ -170,9 +173,17 @@ export function createTopologyChanges(options: TopologyChangesOptions): Topology
     }
     const blank: Design = { lans: [], deckies: [] };
     const context = { usedSubnets: used, subnetBase: defaultSubnetBase, makeId: randomUUID, random };
-    const withDmz = editDesign({ design: blank, state: "pending" }, { kind: "add_lan", name: "dmz", subnet: "", isDmz: true }, context);
+    const withDmz = editDesign(
+      { design: blank, state: "pending" },
+      { kind: "add_lan", name: "dmz", subnet: "", isDmz: true },
+      context,
+    );
     const gateway = { kind: "add_decky", name: "gateway", archetype: "", services: [{ slug: "ssh", config: {} }] } as const;
-    return editDesign({ design: withDmz, state: "pending" }, { ...gateway, lans: [{ lan: "dmz", ip: "" }], forwards: true }, context);
+    return editDesign(
+      { design: withDmz, state: "pending" },
+      { ...gateway, lans: [{ lan: "dmz", ip: "" }], forwards: true },
+      context,
+    );
   };
 
   return {
@@ -232,7 +243,8 @@ export function createTopologyChanges(options: TopologyChangesOptions): Topology
         requireVersion(topology, expectedVersion);
         const left = await store.deckies.ofScope(tx, topology.id);
         const isOver = topology.state === "pending" || topology.state === "torn_down" || topology.state === "failed";
-        if (!isOver || left.length > 0) throw wrongState(topology, "it can be deleted only before it is deployed, or when it is torn down");
+        if (!isOver || left.length > 0)
+          throw wrongState(topology, "it can be deleted only before it is deployed, or when it is torn down");
         await store.topologies.remove(tx, topology.id);
       }),
   };
@@ -257,9 +269,11 @@ function requireVersion({ name, version }: Topology, expected: number | undefine
 function requireState(topology: Topology, { kind }: TopologyAct): void {
   const { state } = topology;
   const live = isLive(topology);
-  if (kind === "deploy" && state !== "pending") throw wrongState(topology, live ? "it is deployed already" : "only a pending one can be deployed");
+  if (kind === "deploy" && state !== "pending")
+    throw wrongState(topology, live ? "it is deployed already" : "only a pending one can be deployed");
   if (kind === "resync" && !live) throw wrongState(topology, "only a live one can be made what its design says");
-  if (kind === "edit" && !live && state !== "pending") throw wrongState(topology, "it can be changed while it is pending or live");
+  if (kind === "edit" && !live && state !== "pending")
+    throw wrongState(topology, "it can be changed while it is pending or live");
   if (kind === "teardown" && state === "torn_down") throw wrongState(topology, "there is nothing left of it");
 }
 
@@ -273,8 +287,18 @@ function refuseIssues({ name }: Topology, issues: readonly Issue[]): void {
   if (isDeployable(issues)) return;
   const errors = issues.filter(({ severity }) => severity === "error");
   const shown = errors.slice(0, 50);
-  throw new AppError("TOPOLOGY_UNDEPLOYABLE", shown.map(({ code, message }) => `${code}: ${message}`).join("; ").slice(0, 4_000), {
-    metadata: { topology: name },
-    violations: shown.map(({ target, code, message, next }) => ({ field: target, description: `${code}: ${message}; ${next}` })),
-  });
+  throw new AppError(
+    "TOPOLOGY_UNDEPLOYABLE",
+    shown
+      .map(({ code, message }) => `${code}: ${message}`)
+      .join("; ")
+      .slice(0, 4_000),
+    {
+      metadata: { topology: name },
+      violations: shown.map(({ target, code, message, next }) => ({
+        field: target,
+        description: `${code}: ${message}; ${next}`,
+      })),
+    },
+  );
 }

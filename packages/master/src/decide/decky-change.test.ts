@@ -26,7 +26,16 @@ const parent = makeOperation({
 const waiting = makeOperation({ id: "op-2", kind: "add_service", actor: "bob", revision: 3, host: "edge-1" });
 
 function change(action: Exclude<Action, "keep">, more: Partial<DeckyChange> = {}) {
-  return { decky: web, host: web.host, identity, attachments: web.attachments, before: [ssh], services: [ssh, redis], ...more, action };
+  return {
+    decky: web,
+    host: web.host,
+    identity,
+    attachments: web.attachments,
+    before: [ssh],
+    services: [ssh, redis],
+    ...more,
+    action,
+  };
 }
 
 function tell(what: ReturnType<typeof change>, open: readonly Operation[] = []): string {

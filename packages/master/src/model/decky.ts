@@ -73,9 +73,7 @@ export interface Decky {
 }
 
 /** A decky of which nothing has been done yet. */
-export function newDecky(
-  decky: Pick<Decky, "id" | "scope" | "name" | "host" | "attachments" | "identity" | "createdAt">,
-): Decky {
+export function newDecky(decky: Pick<Decky, "id" | "scope" | "name" | "host" | "attachments" | "identity" | "createdAt">): Decky {
   return {
     ...decky,
     desiredRevision: 1,

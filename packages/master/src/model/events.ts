@@ -115,9 +115,12 @@ export function stateEvent(
   ];
 }
 
-export function topologyEvent({ id, name, host }: Pick<Topology, "id" | "name" | "host">, event: Omit<TopologyEvent, "topologyId" | "at">): BusEvent {
-  const { from, to, reason } = event;
-  const payload = { topology_id: id, topology: name, host, state: to, previous_state: from, reason };
+export function topologyEvent(
+  { id, name, host }: Pick<Topology, "id" | "name" | "host">,
+  event: Omit<TopologyEvent, "topologyId" | "at">,
+): BusEvent {
+  const { fromState, toState, reason } = event;
+  const payload = { topology_id: id, topology: name, host, state: toState, previous_state: fromState, reason };
   return { topic: `topology.${id}.status`, key: `topology.${id}`, payload };
 }
 

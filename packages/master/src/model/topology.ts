@@ -58,8 +58,8 @@ export interface Topology {
 /** One step of a topology's life. They are only ever added. */
 export interface TopologyEvent {
   readonly topologyId: string;
-  readonly from: TopologyState;
-  readonly to: TopologyState;
+  readonly fromState: TopologyState;
+  readonly toState: TopologyState;
   readonly at: Date;
   readonly reason: string;
 }

@@ -25,7 +25,10 @@ export async function common<Desc extends DescMessage>(
 }
 
 /** A decky of the fleet, or of a topology that is there. Throws TOPOLOGY_NOT_FOUND. */
-export async function knownRef(ref: MutatingRequest["decky"], { store }: Pick<MasterParts, "store">): Promise<ReturnType<typeof parseRef>> {
+export async function knownRef(
+  ref: MutatingRequest["decky"],
+  { store }: Pick<MasterParts, "store">,
+): Promise<ReturnType<typeof parseRef>> {
   const parsed = parseRef(ref);
   if (parsed.scope !== "fleet") await store.topologies.find(parsed.scope);
   return parsed;

@@ -43,10 +43,7 @@ export function createTopologyHandlers(parts: MasterParts): ServiceImpl<typeof T
   const show = async (idOrName: string) => {
     const topology = await store.topologies.find(idOrName);
     const [standing] = await store.topologies.standings(topology.id);
-    const [deckies, events] = await Promise.all([
-      store.deckies.showScope(topology.id),
-      store.topologies.events(topology.id),
-    ]);
+    const [deckies, events] = await Promise.all([store.deckies.showScope(topology.id), store.topologies.events(topology.id)]);
     const now = standing === undefined ? topology : { ...topology, ...stateNow(standing) };
     return toTopologyMessage({ topology: now, deckies, events }, catalog, toDecky);
   };
@@ -149,7 +146,8 @@ export function createTopologyHandlers(parts: MasterParts): ServiceImpl<typeof T
 }
 
 function required(topology: string): string {
-  if (topology === "" || topology.length > 64) throw invalid([{ field: "topology", description: "is the id or the name of one" }]);
+  if (topology === "" || topology.length > 64)
+    throw invalid([{ field: "topology", description: "is the id or the name of one" }]);
   return topology;
 }
 

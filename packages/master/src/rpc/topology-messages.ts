@@ -1,5 +1,6 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import type { WantedService } from "@decnet/contract/gen/decnet/v1/fleet_pb";
 import {
   type GeneratorSettings as GeneratorMessage,
   Severity,
@@ -7,15 +8,14 @@ import {
   type TopologySchema,
   TopologyState,
 } from "@decnet/contract/gen/decnet/v1/topology_pb";
-import type { WantedService } from "@decnet/contract/gen/decnet/v1/fleet_pb";
+import { coerceConfig } from "@decnet/engine/catalog/coerce";
 import { secretKeys } from "@decnet/engine/catalog/effective";
 import type { Catalog } from "@decnet/engine/catalog/types";
-import { coerceConfig } from "@decnet/engine/catalog/coerce";
 import { findArchetype } from "@decnet/engine/tables/archetypes";
 import type { Issue } from "../decide/topology/validate.ts";
 import type { StoredService } from "../model/decky.ts";
 import { addService, findEntry } from "../model/services.ts";
-import type { GeneratorSettings, Topology, TopologyEvent, TopologyState as StateWord } from "../model/topology.ts";
+import type { GeneratorSettings, TopologyState as StateWord, Topology, TopologyEvent } from "../model/topology.ts";
 import type { ShownDecky } from "../store/deckies.ts";
 import { plainConfig } from "./messages.ts";
 import { invalid } from "./requests.ts";
@@ -77,9 +77,9 @@ export function toTopologyMessage(
         ...(shown === undefined ? {} : { decky: toDecky(shown) }),
       };
     }),
-    events: events.map(({ from, to, at, reason }) => ({
-      from: topologyStates[from],
-      to: topologyStates[to],
+    events: events.map(({ fromState, toState, at, reason }) => ({
+      from: topologyStates[fromState],
+      to: topologyStates[toState],
       at: timestampFromDate(at),
       reason,
     })),
@@ -129,7 +129,12 @@ export function parseGenerator(message: GeneratorMessage | undefined): Generator
 }
 
 /** Services that are asked for, or those of the archetype. Throws what the catalog says against them. */
-export function parseServices(wanted: readonly WantedService[], archetype: string, decky: string, catalog: Catalog): StoredService[] {
+export function parseServices(
+  wanted: readonly WantedService[],
+  archetype: string,
+  decky: string,
+  catalog: Catalog,
+): StoredService[] {
   const found = findArchetype(archetype);
   if (archetype !== "" && found === undefined) throw invalid([{ field: "archetype", description: "unknown archetype" }]);
   const asked = wanted.length > 0 ? wanted : (found?.services ?? []).map((slug) => ({ slug, config: undefined }));

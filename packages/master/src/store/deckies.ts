@@ -155,7 +155,12 @@ export function createDeckyStore(database: Database, sealing: Sealing): DeckySto
       ),
     showScope: (scope) =>
       database.read(async (tx) =>
-        show(tx, await managerOf(tx).getRepository(Deckies).find({ where: { scope }, order: { name: "ASC" } })),
+        show(
+          tx,
+          await managerOf(tx)
+            .getRepository(Deckies)
+            .find({ where: { scope }, order: { name: "ASC" } }),
+        ),
       ),
     list: (request) =>
       database.read(async (tx) => {

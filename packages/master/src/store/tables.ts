@@ -104,8 +104,8 @@ export const TopologyEvents = new EntitySchema<TopologyEventRow>({
   columns: {
     number: { type: "bigint", primary: true, generated: "increment", primaryKeyConstraintName: "topology_events_pkey" },
     topologyId: text,
-    from: { ...text, name: "from_state" },
-    to: { ...text, name: "to_state" },
+    fromState: text,
+    toState: text,
     at: time,
     reason: text,
   },

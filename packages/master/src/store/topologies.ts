@@ -91,9 +91,7 @@ export function createTopologyStore(database: Database, sealing: Sealing, events
   };
   return {
     find: (idOrName, tx) =>
-      tx === undefined
-        ? database.read((within) => findIn(within, idOrName, false))
-        : findIn(tx, idOrName, false),
+      tx === undefined ? database.read((within) => findIn(within, idOrName, false)) : findIn(tx, idOrName, false),
     lock: (tx, idOrName) => findIn(tx, idOrName, true),
     list: (request) =>
       database.read(async (tx) => {
@@ -110,7 +108,11 @@ export function createTopologyStore(database: Database, sealing: Sealing, events
       return rows.filter(({ state }) => state !== "torn_down").map(open);
     },
     events: (id) =>
-      database.read((tx) => managerOf(tx).getRepository(TopologyEvents).find({ where: { topologyId: id }, order: { number: "ASC" } })),
+      database.read((tx) =>
+        managerOf(tx)
+          .getRepository(TopologyEvents)
+          .find({ where: { topologyId: id }, order: { number: "ASC" } }),
+      ),
     insert: (tx, topology) => insertRows(tx, Topologies, [{ ...topology, design: seal(topology.design) }]),
     async redesign(tx, { id, version }, design) {
       await updateRows(tx, Topologies, { id, version }, { design: seal(design), version: version + 1 });
@@ -118,12 +120,14 @@ export function createTopologyStore(database: Database, sealing: Sealing, events
     async step(tx, topology, to, reason) {
       const { id, state: from, name } = topology;
       if (!isLegalTransition(from, to))
-        throw new AppError("TOPOLOGY_STATE", `${name} is ${from} and cannot become ${to}`, { metadata: { topology: name, state: from } });
+        throw new AppError("TOPOLOGY_STATE", `${name} is ${from} and cannot become ${to}`, {
+          metadata: { topology: name, state: from },
+        });
       const at = new Date();
       const changed = await updateRows(tx, Topologies, { id, state: from }, { state: to, reason, stateChangedAt: at });
       if (changed === 0) return;
-      await managerOf(tx).getRepository(TopologyEvents).insert({ topologyId: id, from, to, at, reason });
-      await events.append(tx, [topologyEvent(topology, { from, to, reason })]);
+      await managerOf(tx).getRepository(TopologyEvents).insert({ topologyId: id, fromState: from, toState: to, at, reason });
+      await events.append(tx, [topologyEvent(topology, { fromState: from, toState: to, reason })]);
     },
     async explain(tx, { id, state }, reason) {
       await updateRows(tx, Topologies, { id, state }, { reason });

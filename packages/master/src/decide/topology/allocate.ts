@@ -1,5 +1,5 @@
-import { overlap, parseRange } from "@decnet/engine/tables/subnets";
 import { AppError } from "@decnet/common/errors/app-error";
+import { overlap, parseRange } from "@decnet/engine/tables/subnets";
 import type { Design, TopologyLan } from "../../model/topology.ts";
 import { formatIpv4, parseSubnet } from "../addresses.ts";
 
@@ -7,8 +7,7 @@ import { formatIpv4, parseSubnet } from "../addresses.ts";
 export function* freeAddresses({ subnet }: Pick<TopologyLan, "subnet">, used: ReadonlySet<string>): Generator<string> {
   const network = parseSubnet(subnet);
   if (network === undefined) return;
-  for (const address of network.hosts(undefined))
-    if (address !== network.firstHost && !used.has(address)) yield address;
+  for (const address of network.hosts(undefined)) if (address !== network.firstHost && !used.has(address)) yield address;
 }
 
 /** The next free address of a LAN. Throws TOPOLOGY_INVALID when it is full. */

@@ -1,8 +1,8 @@
-import type { AttachmentSpec, LanSpec } from "@decnet/engine/spec";
+import { AppError } from "@decnet/common/errors/app-error";
 import { topologyNetwork } from "@decnet/engine/render/names";
+import type { AttachmentSpec, LanSpec } from "@decnet/engine/spec";
 import { findArchetype } from "@decnet/engine/tables/archetypes";
 import { findDistro } from "@decnet/engine/tables/distros";
-import { AppError } from "@decnet/common/errors/app-error";
 import { type Decky, type Identity, isSameMachine, isStuckLeaving, newDecky, type StoredService } from "../../model/decky.ts";
 import type { Topology, TopologyDecky, TopologyLan } from "../../model/topology.ts";
 import { parseSubnet } from "../addresses.ts";

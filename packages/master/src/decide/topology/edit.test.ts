@@ -57,7 +57,13 @@ describe("an edit of a design", () => {
     expect(tell(edit({ kind: "add_lan", name: "far", subnet: "", isDmz: false }))).toContain("far 10.0.3.0/24");
   });
   it("adds a decky at the next free address of each LAN", () => {
-    const changed = edit({ ...decky, lans: [{ lan: "inner", ip: "" }, { lan: "dmz", ip: "10.0.0.77" }] });
+    const changed = edit({
+      ...decky,
+      lans: [
+        { lan: "inner", ip: "" },
+        { lan: "dmz", ip: "10.0.0.77" },
+      ],
+    });
     expect(tell(changed)).toContain("db: inner 10.0.1.4, dmz 10.0.0.77");
   });
   it("renumbers nobody when a decky goes", () => {
@@ -73,7 +79,10 @@ describe("an edit of a design", () => {
   });
   it("detaches everybody from a LAN that goes", () => {
     const bare = edit({ kind: "remove_decky", name: "web" });
-    expect(tell(edit({ kind: "remove_lan", name: "inner" }, "pending", bare))).toEqual(["dmz 10.0.0.0/24 dmz", "gateway: dmz 10.0.0.2"]);
+    expect(tell(edit({ kind: "remove_lan", name: "inner" }, "pending", bare))).toEqual([
+      "dmz 10.0.0.0/24 dmz",
+      "gateway: dmz 10.0.0.2",
+    ]);
   });
   it("attaches and detaches", () => {
     const attached = edit({ kind: "attach_decky", name: "web", place: { lan: "dmz", ip: "" } });
@@ -83,14 +92,24 @@ describe("an edit of a design", () => {
 
   const refused: readonly (readonly [what: string, edit: Edit, state: TopologyState, message: string])[] = [
     ["a LAN of a name that is taken", { kind: "add_lan", name: "dmz", subnet: "", isDmz: false }, "pending", "a LAN dmz already"],
-    ["a decky of a name that is taken", { ...decky, name: "web", lans: [{ lan: "dmz", ip: "" }] }, "pending", "a decky web already"],
+    [
+      "a decky of a name that is taken",
+      { ...decky, name: "web", lans: [{ lan: "dmz", ip: "" }] },
+      "pending",
+      "a decky web already",
+    ],
     ["a decky without a home", { ...decky, lans: [] }, "pending", "needs a LAN"],
     ["a LAN that is not there", { ...decky, lans: [{ lan: "far", ip: "" }] }, "pending", 'no LAN "far"'],
     ["a decky that is not there", { kind: "remove_decky", name: "db" }, "pending", 'no decky "db"'],
     ["the removal of somebody's home", { kind: "remove_lan", name: "inner" }, "active", "is the home of web"],
     ["to leave home", { kind: "detach_decky", name: "web", lan: "inner" }, "active", "is the home of web"],
     ["to leave where it is not", { kind: "detach_decky", name: "web", lan: "dmz" }, "active", "is not on dmz"],
-    ["to be on a LAN twice", { kind: "attach_decky", name: "web", place: { lan: "inner", ip: "" } }, "active", "is on inner already"],
+    [
+      "to be on a LAN twice",
+      { kind: "attach_decky", name: "web", place: { lan: "inner", ip: "" } },
+      "active",
+      "is on inner already",
+    ],
     [
       "another network while it is live",
       { kind: "update_lan", name: "inner", newName: undefined, subnet: "10.9.0.0/24", isDmz: undefined },
@@ -113,7 +132,10 @@ describe("an edit of a design", () => {
   it.each(refused)("is refused for %s", (_, what, state, message) => expect(() => edit(what, state)).toThrow(message));
 
   it("is refused when the LAN is full", () => {
-    const full = ["a", "b", "c"].reduce((from, name) => edit({ ...decky, name, lans: [{ lan: "inner", ip: "" }] }, "pending", from), design);
+    const full = ["a", "b", "c"].reduce(
+      (from, name) => edit({ ...decky, name, lans: [{ lan: "inner", ip: "" }] }, "pending", from),
+      design,
+    );
     expect(() => edit({ ...decky, lans: [{ lan: "inner", ip: "" }] }, "pending", full)).toThrow("no free address");
   });
 });

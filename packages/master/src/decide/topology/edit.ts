@@ -63,7 +63,8 @@ export function editDesign(topology: Pick<Topology, "design" | "state">, edit: E
   switch (edit.kind) {
     case "add_lan": {
       if (design.lans.some(({ name }) => name === edit.name)) throw taken("LAN", edit.name);
-      const subnet = edit.subnet || nextSubnet(context.subnetBase, [...context.usedSubnets, ...design.lans.map((lan) => lan.subnet)]);
+      const subnet =
+        edit.subnet || nextSubnet(context.subnetBase, [...context.usedSubnets, ...design.lans.map((lan) => lan.subnet)]);
       return { ...design, lans: [...design.lans, { name: edit.name, subnet, isDmz: edit.isDmz }] };
     }
     case "update_lan":
@@ -72,7 +73,13 @@ export function editDesign(topology: Pick<Topology, "design" | "state">, edit: E
       const lan = lanOf(design, edit.name);
       const homeless = design.deckies.filter(({ attachments }) => attachments[0]?.lan === lan.name);
       if (homeless.length > 0)
-        throw invalid("lan", `${lan.name} is the home of ${homeless.map(({ name }) => name).slice(0, 8).join(", ")}`);
+        throw invalid(
+          "lan",
+          `${lan.name} is the home of ${homeless
+            .map(({ name }) => name)
+            .slice(0, 8)
+            .join(", ")}`,
+        );
       const deckies = design.deckies.map((decky) => without(decky, lan.name));
       return { lans: design.lans.filter(({ name }) => name !== lan.name), deckies };
     }

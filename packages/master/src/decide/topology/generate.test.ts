@@ -89,7 +89,9 @@ describe("a topology that is drawn", () => {
 
   it("never routes when that is not wanted, but for its gateway", () => {
     const { deckies } = generate({ lans: 5, forwardProbability: 0 });
-    expect(deckies.filter(({ forwards }) => forwards).map(({ attachments }) => attachments.map(({ lan }) => lan))).toEqual([["dmz"]]);
+    expect(deckies.filter(({ forwards }) => forwards).map(({ attachments }) => attachments.map(({ lan }) => lan))).toEqual([
+      ["dmz"],
+    ]);
   });
 
   it("uses no network that somebody has", () => {

@@ -34,7 +34,12 @@ const cases: readonly (readonly [what: string, facts: TopologyFacts, state: Topo
   ],
   ["one whose host is away is degraded", facts("active", [decky("a"), decky("b", "unknown")]), "degraded", "b: unknown"],
   ["one that is being changed stays what it was", facts("active", [decky("a"), decky("b", "changing")]), "active", ""],
-  ["a degraded one that is being mended stays so", facts("degraded", [decky("a"), decky("b", "changing")], { reason: "b: failed" }), "degraded", "b: failed"],
+  [
+    "a degraded one that is being mended stays so",
+    facts("degraded", [decky("a"), decky("b", "changing")], { reason: "b: failed" }),
+    "degraded",
+    "b: failed",
+  ],
   ["a degraded one of which everything runs again is active", facts("degraded", both, { reason: "b: failed" }), "active", ""],
   ["a teardown that goes on is still tearing down", facts("tearing_down", both, { isBusy: true }), "tearing_down", ""],
   ["a teardown after which nothing is there is torn down", facts("tearing_down", []), "torn_down", ""],
@@ -67,7 +72,10 @@ describe("a topology's state", () => {
     "tearing_down>torn_down",
     "tearing_down>degraded",
   ];
-  it.each(states.flatMap((from) => states.map((to) => [from, to] as const)))("%s → %s is legal only as it is listed", (from, to) => {
-    expect(isLegalTransition(from, to)).toBe(legal.includes(`${from}>${to}`));
-  });
+  it.each(states.flatMap((from) => states.map((to) => [from, to] as const)))(
+    "%s → %s is legal only as it is listed",
+    (from, to) => {
+      expect(isLegalTransition(from, to)).toBe(legal.includes(`${from}>${to}`));
+    },
+  );
 });

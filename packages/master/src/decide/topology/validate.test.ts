@@ -48,9 +48,19 @@ const at = (lan: string, ip: string, mac = "00:50:56:00:00:09") => ({ attachment
 const cases: readonly (readonly [what: string, design: Design, code: IssueCode, target: string])[] = [
   ["no DMZ", { ...good, lans: good.lans.map((lan) => ({ ...lan, isDmz: false })) }, "DMZ_MISSING", "topology"],
   ["two DMZs", { ...good, lans: good.lans.map((lan) => ({ ...lan, isDmz: true })) }, "DMZ_MULTIPLE", "lan inner"],
-  ["a LAN that nothing leads to", { ...good, lans: [...good.lans, { name: "far", subnet: "10.0.2.0/24", isDmz: false }] }, "DMZ_ORPHAN", "lan far"],
+  [
+    "a LAN that nothing leads to",
+    { ...good, lans: [...good.lans, { name: "far", subnet: "10.0.2.0/24", isDmz: false }] },
+    "DMZ_ORPHAN",
+    "lan far",
+  ],
   ["a decky on no LAN", withDecky(decky("lost", { attachments: [] })), "DECKY_ORPHAN", "decky lost"],
-  ["two LANs of one name", lans(...good.lans, { name: "inner", subnet: "10.0.2.0/24", isDmz: false }), "LAN_NAME_DUP", "lan inner"],
+  [
+    "two LANs of one name",
+    lans(...good.lans, { name: "inner", subnet: "10.0.2.0/24", isDmz: false }),
+    "LAN_NAME_DUP",
+    "lan inner",
+  ],
   ["two deckies of one name", withDecky(decky("web", at("inner", "10.0.1.4"))), "DECKY_NAME_DUP", "decky web"],
   ["a LAN that is not there", withDecky(decky("a", at("nowhere", "10.0.9.2"))), "IP_UNKNOWN_LAN", "decky a"],
   ["an address of another network", withDecky(decky("a", at("inner", "10.0.2.2"))), "IP_OUT_OF_SUBNET", "decky a"],
@@ -61,22 +71,65 @@ const cases: readonly (readonly [what: string, design: Design, code: IssueCode, 
   ["a network for an address", withDecky(decky("a", at("inner", "10.0.1.8/30"))), "IP_MALFORMED", "decky a"],
   ["an address twice", withDecky(decky("a", at("inner", "10.0.1.3"))), "IP_COLLISION", "decky a"],
   ["a MAC address twice", withDecky(decky("a", at("inner", "10.0.1.4", "00:50:56:00:00:03"))), "MAC_COLLISION", "decky a"],
-  ["no subnet", lans(good.lans[0] as Design["lans"][0], { name: "inner", subnet: "inner", isDmz: false }), "SUBNET_MALFORMED", "lan inner"],
-  ["a subnet of loopback", lans(good.lans[0] as Design["lans"][0], { name: "inner", subnet: "127.0.1.0/24", isDmz: false }), "SUBNET_MALFORMED", "lan inner"],
-  ["a subnet with host bits", lans(good.lans[0] as Design["lans"][0], { name: "inner", subnet: "10.0.1.1/24", isDmz: false }), "SUBNET_MALFORMED", "lan inner"],
-  ["subnets that overlap", lans(good.lans[0] as Design["lans"][0], { name: "inner", subnet: "10.0.0.0/16", isDmz: false }), "SUBNET_OVERLAP", "lan inner"],
-  ["a service that nobody knows", withDecky(decky("a", { ...at("inner", "10.0.1.4"), services: [{ slug: "gopher", config: {} }] })), "UNKNOWN_SERVICE", "decky a"],
-  ["a service that runs once per host", withDecky(decky("a", { ...at("inner", "10.0.1.4"), services: [{ slug: "prober", config: {} }] })), "UNKNOWN_SERVICE", "decky a"],
+  [
+    "no subnet",
+    lans(good.lans[0] as Design["lans"][0], { name: "inner", subnet: "inner", isDmz: false }),
+    "SUBNET_MALFORMED",
+    "lan inner",
+  ],
+  [
+    "a subnet of loopback",
+    lans(good.lans[0] as Design["lans"][0], { name: "inner", subnet: "127.0.1.0/24", isDmz: false }),
+    "SUBNET_MALFORMED",
+    "lan inner",
+  ],
+  [
+    "a subnet with host bits",
+    lans(good.lans[0] as Design["lans"][0], { name: "inner", subnet: "10.0.1.1/24", isDmz: false }),
+    "SUBNET_MALFORMED",
+    "lan inner",
+  ],
+  [
+    "subnets that overlap",
+    lans(good.lans[0] as Design["lans"][0], { name: "inner", subnet: "10.0.0.0/16", isDmz: false }),
+    "SUBNET_OVERLAP",
+    "lan inner",
+  ],
+  [
+    "a service that nobody knows",
+    withDecky(decky("a", { ...at("inner", "10.0.1.4"), services: [{ slug: "gopher", config: {} }] })),
+    "UNKNOWN_SERVICE",
+    "decky a",
+  ],
+  [
+    "a service that runs once per host",
+    withDecky(decky("a", { ...at("inner", "10.0.1.4"), services: [{ slug: "prober", config: {} }] })),
+    "UNKNOWN_SERVICE",
+    "decky a",
+  ],
   [
     "a setting that its service does not have",
     withDecky(decky("a", { ...at("inner", "10.0.1.4"), services: [{ slug: "http", config: { colour: "red" } }] })),
     "SERVICE_CFG_UNDECLARED",
     "decky a",
   ],
-  ["a gateway apart from everything", withDecky(decky("a", { ...at("inner", "10.0.1.4"), forwards: true })), "GATEWAY_NOT_IN_DMZ", "decky a"],
+  [
+    "a gateway apart from everything",
+    withDecky(decky("a", { ...at("inner", "10.0.1.4"), forwards: true })),
+    "GATEWAY_NOT_IN_DMZ",
+    "decky a",
+  ],
   [
     "two services with one port",
-    withDecky(decky("a", { ...at("inner", "10.0.1.4"), services: [{ slug: "ssh", config: {} }, { slug: "other-ssh", config: {} }] })),
+    withDecky(
+      decky("a", {
+        ...at("inner", "10.0.1.4"),
+        services: [
+          { slug: "ssh", config: {} },
+          { slug: "other-ssh", config: {} },
+        ],
+      }),
+    ),
     "PORT_COLLISION",
     "decky a",
   ],
@@ -93,6 +146,8 @@ describe("a design", () => {
 
   it("may not have a network that somebody else has, who is named", () => {
     const takenSubnets = [{ subnet: "10.0.1.0/25", holder: "the fleet's LAN" }];
-    expect(validateDesign(good, { catalog, takenSubnets })[0]?.message).toBe("10.0.1.0/24 overlaps 10.0.1.0/25 of the fleet's LAN");
+    expect(validateDesign(good, { catalog, takenSubnets })[0]?.message).toBe(
+      "10.0.1.0/24 overlaps 10.0.1.0/25 of the fleet's LAN",
+    );
   });
 });

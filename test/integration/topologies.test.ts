@@ -1,27 +1,61 @@
-import { DeckyState } from "@decnet/contract/gen/decnet/v1/decky_pb";
+import { DeckyState, ServiceState } from "@decnet/contract/gen/decnet/v1/decky_pb";
 import { OperationState } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { TopologyState } from "@decnet/contract/gen/decnet/v1/topology_pb";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { containersOf, dockerLines, inside, type TestMaster, useMaster } from "../support/use-master.ts";
+import { containersOf, dockerLines, type TestMaster, useMaster } from "../support/use-master.ts";
+import { useSwarm } from "../support/use-swarm.ts";
+
+/** Where a topology is, and how the test looks at it there. */
+interface Site {
+  readonly host: string;
+  readonly master: TestMaster;
+  docker(...args: string[]): Promise<string[]>;
+  containers(prefix: string): Promise<Map<string, string>>;
+  dispose(): Promise<void>;
+}
+
+async function useThisHost(): Promise<Site> {
+  const master = await useMaster();
+  const docker = (...args: string[]) => dockerLines(args);
+  return { host: "local", master, docker, containers: containersOf, dispose: () => master.dispose() };
+}
+
+async function useWorker(): Promise<Site> {
+  const swarm = await useSwarm({ hosts: 1, slugs: ["redis", "http"] });
+  const [worker] = swarm.workers;
+  if (worker === undefined) throw new Error("no worker");
+  return {
+    host: worker.name,
+    master: swarm.master,
+    docker: (...args) => worker.host.docker(args),
+    containers: (prefix) => worker.containers(prefix),
+    dispose: () => swarm.dispose(),
+  };
+}
 
 /** Two LANs, a gateway between them, and a decky behind it. */
-describe("a topology on this host", () => {
+describe.each([
+  ["this host", useThisHost],
+  ["a worker", useWorker],
+])("a topology on %s", (_, useSite) => {
+  let site: Site;
   let master: TestMaster;
   let topology: string;
   let id: string;
   const network = (lan: string) => `decnet-${id}-${lan}`;
   const inner = () => ({ topologyId: id, name: "inner" });
-  const networks = () => dockerLines(["network", "ls", "-q", "--filter", `name=^decnet-${id}-`]);
+  const networks = () => site.docker("network", "ls", "-q", "--filter", `name=^decnet-${id}-`);
 
   beforeAll(async () => {
-    master = await useMaster();
+    site = await useSite();
+    master = site.master;
     topology = `${master.prefix}-corp`;
-    const made = await master.topologies.createTopology({ name: topology });
+    const made = await master.topologies.createTopology({ name: topology, host: site.host });
     id = made.topology?.id ?? expect.fail("no topology");
   });
   afterAll(async () => {
-    await master.topologies.teardownTopology({ topology }).catch(() => undefined);
-    await master.dispose();
+    await master?.topologies.teardownTopology({ topology }).catch(() => undefined);
+    await site.dispose();
   });
 
   it("is designed step by step, and says what is wrong until it can be deployed", async () => {
@@ -44,34 +78,37 @@ describe("a topology on this host", () => {
       ["gateway", "RUNNING"],
       ["inner", "RUNNING"],
     ]);
-    const seen = await dockerLines([
+    const seen = await site.docker(
       "inspect",
       "--format",
       "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}",
       `${id}-gateway`,
       `${id}-inner`,
-    ]);
+    );
     expect(seen.map((line) => line.trim())).toEqual([`${network("core")} ${network("dmz")}`, network("core")]);
-    const internal = await dockerLines(["network", "inspect", "--format", "{{.Internal}}", network("dmz"), network("core")]);
+    const internal = await site.docker("network", "inspect", "--format", "{{.Internal}}", network("dmz"), network("core"));
     expect(internal).toEqual(["false", "true"]);
   });
 
   it("has a service added to its inner decky, and nothing else is touched", async () => {
-    const before = await containersOf(id);
+    const before = await site.containers(id);
     const { operation } = await master.mutations.addService({ decky: inner(), service: "http" });
     expect(operation).toMatchObject({ state: OperationState.SUCCEEDED, receipt: { othersUnchanged: true } });
-    const after = await containersOf(id);
+    const after = await site.containers(id);
     for (const [name, facts] of before) expect(after.get(name)).toBe(facts);
     expect([...after.keys()].filter((name) => !before.has(name))).toEqual([`${id}-inner-http`]);
-    expect(
-      (await inside(`${id}-inner`, "curl", ["-s", "-o", "/dev/null", "-w", "%{http_code}", "http://127.0.0.1/"])).stdout,
-    ).toBe("200");
+    const { topology: seen } = await master.topologies.getTopology({ topology });
+    const services = seen?.deckies.find(({ name }) => name === "inner")?.decky?.services ?? [];
+    expect(services.map(({ slug, state }) => [slug, state])).toEqual([
+      ["redis", ServiceState.RUNNING],
+      ["http", ServiceState.RUNNING],
+    ]);
   });
 
   it("is torn down when everything of it is gone", async () => {
     const { topology: gone } = await master.topologies.teardownTopology({ topology });
     expect(gone?.state).toBe(TopologyState.TORN_DOWN);
-    expect([...(await containersOf(id)).keys()]).toEqual([]);
+    expect([...(await site.containers(id)).keys()]).toEqual([]);
     expect(await networks()).toEqual([]);
     await master.topologies.deleteTopology({ topology });
     await expect(master.topologies.getTopology({ topology })).rejects.toThrow("no topology");

@@ -49,6 +49,11 @@ export const reasons = {
     exit: 4,
     next: [{ command: ["topology", "validate", "{topology}"] }],
   },
+  HOST_HAS_TOPOLOGIES: {
+    code: Code.FailedPrecondition,
+    exit: 4,
+    next: [{ advice: "Tear them down first", command: ["topology", "list"] }],
+  },
   TOPOLOGY_STATE: { code: Code.FailedPrecondition, exit: 4, next: [{ command: ["topology", "show", "{topology}"] }] },
   VERSION_CONFLICT: { code: Code.Aborted, exit: 4, next: [{ command: ["topology", "show", "{topology}"] }] },
   OPERATION_NOT_FOUND: { code: Code.NotFound, exit: 3, next: [{ command: ["op", "list"] }] },

@@ -90,7 +90,9 @@ function drainOf(request: HostRequest, { store, hosts }: HostChangesOptions): Ho
         .filter((other) => other.id !== host.id)
         .map((other) => ({ ...other, isReachable: hosts.isReachable(other.name) }));
       const load = await store.deckies.countPerHost(tx);
-      const changes = (await deckiesOf(tx, host.name, store)).map((change): DeckyChange => {
+      const present = await deckiesOf(tx, host.name, store);
+      refuseTopologies(host, present);
+      const changes = present.map((change): DeckyChange => {
         const target = placeDecky({ kind: "balanced" }, undefined, others, load);
         load.set(target, (load.get(target) ?? 0) + 1);
         return { ...change, action: "move", host: target };
@@ -100,6 +102,15 @@ function drainOf(request: HostRequest, { store, hosts }: HostChangesOptions): Ho
     },
     finish: async () => undefined,
   };
+}
+
+/** The LANs of a topology are on its host: its deckies move only together, and nobody can move them yet. */
+function refuseTopologies({ name }: Host, present: readonly DeckyChange[]): void {
+  const pinned = present.filter(({ decky }) => decky.scope !== "fleet").length;
+  if (pinned === 0) return;
+  throw new AppError("HOST_HAS_TOPOLOGIES", `${pinned} deckies on ${name} belong to topologies, which stay on their host`, {
+    metadata: { host: name },
+  });
 }
 
 function decommissionOf(

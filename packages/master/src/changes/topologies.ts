@@ -1,5 +1,6 @@
 import { randomBytes, randomInt, randomUUID } from "node:crypto";
 import { AppError } from "@decnet/common/errors/app-error";
+import { topologyProtocolVersion } from "@decnet/common/protocol-version";
 import type { Catalog } from "@decnet/engine/catalog/types";
 import type { Converger } from "../convergence/converger.ts";
 import type { ImagePreparation } from "../convergence/image-preparation.ts";
@@ -9,6 +10,7 @@ import { defaultSubnetBase, describeEdit, type Edit, editDesign } from "../decid
 import { generateDesign } from "../decide/topology/generate.ts";
 import { type Issue, isDeployable, type TakenSubnet, validateDesign } from "../decide/topology/validate.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
+import { protocolOf } from "../model/host.ts";
 import { makeOperation, type Operation, type OperationRecord, type PlanRecord } from "../model/operation.ts";
 import { type Design, type GeneratorSettings, isLive, type Topology } from "../model/topology.ts";
 import type { Tx } from "../store/database.ts";
@@ -163,6 +165,16 @@ export function createTopologyChanges(options: TopologyChangesOptions): Topology
       return { parent, parts, changes };
     });
 
+  /** Throws HOST_NOT_FOUND or VERSION_SKEW. */
+  const requireAbleHost = async (name: string): Promise<void> => {
+    const host = name === "local" ? undefined : await store.hosts.find(name);
+    if (host === undefined || protocolOf(host) >= topologyProtocolVersion) return;
+    const actual = String(protocolOf(host));
+    throw new AppError("VERSION_SKEW", `the agent of ${name} is too old for topologies: update it`, {
+      metadata: { host: name, expected: String(topologyProtocolVersion), actual },
+    });
+  };
+
   const begin = async (wanted: NewTopology, tx: Tx): Promise<Design> => {
     const used = (await takenSubnets(tx, "")).map(({ subnet }) => subnet);
     if (wanted.from.kind === "empty") return { lans: [], deckies: [] };
@@ -188,7 +200,7 @@ export function createTopologyChanges(options: TopologyChangesOptions): Topology
 
   return {
     async create(wanted) {
-      if (wanted.host !== "local") await store.hosts.find(wanted.host);
+      await requireAbleHost(wanted.host);
       try {
         return await store.transaction(async (tx) => {
           await store.fleets.lockPlacement(tx);

@@ -1,7 +1,7 @@
 import { toBinary } from "@bufbuild/protobuf";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { AppError } from "@decnet/common/errors/app-error";
-import { protocolVersion } from "@decnet/common/protocol-version";
+import { oldestProtocolVersion, protocolVersion } from "@decnet/common/protocol-version";
 import { isInTime } from "@decnet/common/runtime/foreign-time";
 import { type AgentFacts, AgentFactsSchema } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
 
@@ -18,7 +18,7 @@ export function admit(
   if (!isInTime(facts.clock)) throw new AppError("REQUEST_INVALID", "facts.clock: is not a time");
   if (facts.interfaces.length > maxInterfaces || toBinary(AgentFactsSchema, facts).length > maxFactsBytes)
     throw new AppError("REQUEST_INVALID", `facts: are more than ${maxFactsBytes} bytes or ${maxInterfaces} interfaces`);
-  if (facts.protocolVersion !== protocolVersion)
+  if (facts.protocolVersion < oldestProtocolVersion || facts.protocolVersion > protocolVersion)
     throw new AppError(
       "VERSION_SKEW",
       `the worker (${facts.agentVersion || "unknown version"}) speaks protocol ${facts.protocolVersion}, ` +

@@ -39,6 +39,11 @@ export function hostStateOf(host: Pick<Host, "decommissionedAt" | "lastSeen">, i
   return host.lastSeen === null ? "enrolled" : "unreachable";
 }
 
+/** What its agent speaks; 0 when it never said so. */
+export function protocolOf({ agentInfo }: Pick<Host, "agentInfo">): number {
+  return Number(agentInfo?.["protocolVersion"] ?? 0);
+}
+
 export interface JoinToken {
   readonly id: string;
   readonly hostName: string;

@@ -3,9 +3,10 @@ import { type JudgedDecky, judgeDecky } from "../diagnose/judge.ts";
 import { executePlan, type StepEvent, type StepFailure } from "../execute/execute-plan.ts";
 import { makeReceipt, type Receipt } from "../execute/receipt.ts";
 import { observeDecky } from "../observe/observe-decky.ts";
-import type { ObservedDecky } from "../observe/observed.ts";
+import { networkIdOf, type ObservedDecky } from "../observe/observed.ts";
 import { formatPlan, type Plan } from "../plan/plan.ts";
-import type { DeckyTarget } from "../spec.ts";
+import { containmentTroubles } from "../policy/plan-containment.ts";
+import type { DeckySpec, DeckyTarget } from "../spec.ts";
 import { diagnoseFor } from "./diagnose-for.ts";
 import type { HostParts } from "./host-parts.ts";
 import { preparePlan } from "./prepare-plan.ts";
@@ -30,6 +31,11 @@ export interface ApplyOutcome {
   readonly failure: StepFailure | undefined;
 }
 
+async function containmentOf({ containment, observeLinks }: HostParts, { lan }: DeckySpec, observed: ObservedDecky) {
+  const links = lan.driver === "bridge" ? undefined : await observeLinks();
+  return containment.look().of(lan, { networkId: networkIdOf(observed, lan), links });
+}
+
 /** Observes, plans, executes, and observes again. */
 export function applyDecky(parts: HostParts, target: DeckyTarget, options: ApplyOptions): Promise<ApplyOutcome> {
   const apply = () => applyNow(parts, target, options);
@@ -51,5 +57,6 @@ async function applyNow(parts: HostParts, target: DeckyTarget, options: ApplyOpt
   const receipt = makeReceipt(plan, before, observed);
   if (rendered === undefined) return { plan, receipt, observed, judged: undefined, failure };
   const diagnosed = await diagnoseFor(parts, rendered, observed);
-  return { plan, receipt, observed, judged: judgeDecky(diagnosed), failure };
+  const troubles = containmentTroubles(await containmentOf(parts, rendered.spec, observed));
+  return { plan, receipt, observed, judged: judgeDecky(diagnosed, troubles), failure };
 }

@@ -4,7 +4,8 @@ import type { NetworkCalls } from "../docker/network-calls.ts";
 import type { ProjectFile, RenderedDecky } from "../render/render-decky.ts";
 import { deckyKey, type Scope } from "../spec.ts";
 import { accessTo, helperOwner, type ObservedLinks } from "./host-access.ts";
-import { unseenLan } from "./lan.ts";
+import { type LanRights, unseenLan } from "./lan.ts";
+import type { ContainmentObserver } from "./observe-containment.ts";
 import { observeLan } from "./observe-lan.ts";
 import { noLeavings, type ObservedHost, type ObservedLeavings, type ObservedProject } from "./observed.ts";
 
@@ -13,15 +14,17 @@ export interface HostSources {
     ImageCalls & ContainerCalls & NetworkCalls,
     "hasImage" | "networks" | "nameHolders" | "ownNetworks" | "residents"
   >;
-  readonly instance: string;
+  readonly rights: LanRights;
+  readonly containment: ContainmentObserver;
   readonly observeLinks: () => Promise<ObservedLinks>;
   readonly observeProject: (files: readonly ProjectFile[]) => Promise<ObservedProject>;
 }
 
 /** What a decky that is to be there finds on the host. */
 export async function observeHostFor(rendered: RenderedDecky, sources: HostSources): Promise<ObservedHost> {
-  const { api, instance, observeLinks, observeProject } = sources;
+  const { api, rights, containment, observeLinks, observeProject } = sources;
   const { lan } = rendered.spec;
+  const { instance } = rights;
   const tags = [...new Set([rendered.base.image, ...rendered.services.map((service) => service.image.tag)])];
   const names = [rendered.base.name, ...rendered.services.map((service) => service.name)];
   const [images, networks, nameHolders, project, links, lanThere] = await Promise.all([
@@ -30,7 +33,7 @@ export async function observeHostFor(rendered: RenderedDecky, sources: HostSourc
     api.nameHolders(instance, names),
     observeProject(rendered.files),
     lan.driver === "bridge" ? undefined : observeLinks(),
-    observeLan(lan, { api, instance, observeLinks }),
+    observeLan(lan, { api, ...rights, observeLinks }),
   ]);
   return {
     images: new Set(images.flat()),
@@ -39,6 +42,7 @@ export async function observeHostFor(rendered: RenderedDecky, sources: HostSourc
     project,
     lan: lanThere,
     access: links === undefined ? undefined : accessTo(lan, instance, links),
+    containment: await containment.look().of(lan, { links }),
     leaves: noLeavings,
   };
 }
@@ -56,9 +60,9 @@ export async function observeHostAfter(
 export function presumedHost(
   rendered: RenderedDecky,
   instance: string,
-  seen: Pick<ObservedHost, "networks" | "project"> & { readonly links: ObservedLinks | undefined },
+  seen: Pick<ObservedHost, "networks" | "project" | "containment"> & { readonly links: ObservedLinks | undefined },
 ): ObservedHost {
-  const { networks, project, links } = seen;
+  const { networks, project, containment, links } = seen;
   return {
     images: new Set([rendered.base.image, ...rendered.services.map((service) => service.image.tag)]),
     networks,
@@ -66,13 +70,15 @@ export function presumedHost(
     project,
     lan: unseenLan,
     access: links === undefined ? undefined : accessTo(rendered.spec.lan, instance, links),
+    containment,
     leaves: noLeavings,
   };
 }
 
-async function observeLeavings(decky: string, { api, instance, observeLinks }: HostSources): Promise<ObservedLeavings> {
-  const networks = (await api.ownNetworks(instance)).filter(
-    ({ members }) => members.length === 0 || members.some((member) => member.decky === decky),
+async function observeLeavings(decky: string, { api, rights, observeLinks }: HostSources): Promise<ObservedLeavings> {
+  const { instance } = rights;
+  const networks = (await api.ownNetworks(rights)).filter(
+    ({ isAdopted, members }) => (members.length === 0 && !isAdopted) || members.some((member) => member.decky === decky),
   );
   const isBridge = networks.every(({ driver }) => driver === "bridge");
   const helpers = isBridge ? [] : (await observeLinks()).helpers;
@@ -80,8 +86,9 @@ async function observeLeavings(decky: string, { api, instance, observeLinks }: H
     members.filter((member) => member.decky === decky).map(({ address }) => ({ owner: helperOwner(instance, name), address })),
   );
   return {
-    networks: networks.map(({ name, driver }) => ({
+    networks: networks.map(({ name, driver, isAdopted }) => ({
       network: name,
+      isAdopted,
       owner: driver === "bridge" ? "" : helperOwner(instance, name),
     })),
     routes: helpers.flatMap((helper) =>

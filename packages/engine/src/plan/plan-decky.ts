@@ -1,6 +1,7 @@
 import type { DiagnosedDecky, DiagnosedService } from "../diagnose/diagnose.ts";
 import { takenSentences } from "../diagnose/port-uses.ts";
 import type { ObservedContainer, ObservedDecky, ObservedHost } from "../observe/observed.ts";
+import { blockUncontained, planContainment } from "../policy/plan-containment.ts";
 import type { RenderedDecky, WantedContainer } from "../render/render-decky.ts";
 import { type Cure, cureOfBase, cureOfService, freedBy, isFreedBy } from "./cures.ts";
 import { type Draft, digestOf, formatPlan, type Plan, plannedContainers, type Step } from "./plan.ts";
@@ -61,10 +62,12 @@ function planPresence(diagnosed: DiagnosedDecky, host: ObservedHost): Draft[] {
   return [
     ...blockedNames([...names, ...acts], host),
     ...lanSteps(wanted, base, host),
+    ...blockUncontained(wanted.spec.lan, host.containment, base.length > 0),
     ...services.flatMap((service) => service.blocked),
     ...imageSteps(wanted, acts, host),
     ...networkSteps(wanted, base, host),
     ...planHostAccess(wanted.spec.lan, wanted.spec.ip, host.access),
+    ...planContainment(wanted.spec.lan, host.containment),
     ...projectSteps(wanted, host),
     ...diagnosed.surplus.flatMap((container) => removalSteps(container, surplusCause(container, wanted))),
     ...names,
@@ -120,7 +123,7 @@ function planService(
   return {
     blocked: isBlocked ? [{ verb: "blocked", target: wanted.name, service: wanted.service, cause }] : [],
     acts,
-    settle: cure.act === "nothing" ? [] : [settle],
+    settle: cure.act === "nothing" || cure.act === "stop" ? [] : [settle],
   };
 }
 
@@ -150,6 +153,8 @@ function actOn(
       return [{ verb: "start", ...common, id, cause: cure.cause }];
     case "restart":
       return [{ verb: "restart", ...common, id, graceSeconds: wanted.stopGraceSeconds, cause: cure.cause }];
+    case "stop":
+      return [{ verb: "stop", ...common, id, graceSeconds: wanted.stopGraceSeconds, cause: cure.cause }];
     default:
       return cure satisfies never;
   }

@@ -117,10 +117,13 @@ describe("a fleet's LAN on the master's own host", () => {
     expect(await dockerLines(["network", "inspect", "--format", "{{.Name}} {{len .Containers}}", whole])).toEqual([`${whole} 0`]);
   });
 
-  it.each(["bridge", "host", "none"])("is refused on the engine's own network %s, although it was adopted", async (name) => {
-    expect(await refusalOf(apply({ name, subnet: subnet() }, { dryRun: true }))).toMatch(
-      new RegExp(`the Docker network ${name} is the engine's own, which no decky can be on`),
-    );
+  it("is refused on the engine's own networks, also by a name that is the id of one", async () => {
+    for (const name of ["bridge", "host", "none"])
+      expect(await refusalOf(apply({ name, subnet: subnet() }, { dryRun: true }))).toBe(
+        "FLEET_INVALID fleet.lan.name: is a network of the engine itself",
+      );
+    const [id = ""] = await dockerLines(["network", "inspect", "--format", "{{.Id}}", "bridge"]);
+    expect(await refusalOf(apply({ name: id.slice(0, 63), subnet: subnet() }, { dryRun: true }))).toMatch(/is the id of|name/);
   });
 
   it("is refused by the apply when somebody makes a network of that name after the plan", async () => {

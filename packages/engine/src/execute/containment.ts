@@ -1,3 +1,4 @@
+import { AppError } from "@decnet/common/errors/app-error";
 import type { NetworkCalls, OwnNetwork } from "../docker/network-calls.ts";
 import { helperOwner } from "../observe/host-access.ts";
 import type { LanRights } from "../observe/lan.ts";
@@ -11,11 +12,10 @@ export interface Containment extends ContainmentObserver {
   begin(): Promise<void>;
   /** Says what is wrong here for all deckies, and what to do about it; undefined when nothing is. */
   warning(): string | undefined;
-  /**
-   * Puts the rules there for every network of ours, and for `lan`; where there is none any more, they are removed. Throws
-   * APPLY_FAILED.
-   */
-  lay(lan: string | undefined, signal: AbortSignal): Promise<void>;
+  /** Puts the rules there for every network of ours, and for `lan`. Throws APPLY_FAILED. */
+  lay(lan: string, signal: AbortSignal): Promise<void>;
+  /** The same after a network went; without any, the table goes. Where it cannot be there, nothing is left of it either. */
+  release(signal: AbortSignal): Promise<void>;
 }
 
 export interface ContainmentOptions {
@@ -57,7 +57,11 @@ export function createContainment({ api, links, rights, dataDir, isOn }: Contain
       return unable;
     },
     async lay(lan, signal) {
-      if (isOn) await rules.lay(() => interfaces(lan, signal), signal);
+      const why = isOn ? await rules.lay(() => interfaces(lan, signal), signal) : undefined;
+      if (why !== undefined) throw new AppError("APPLY_FAILED", why);
+    },
+    async release(signal) {
+      if (isOn) await rules.lay(() => interfaces(undefined, signal), signal);
     },
   };
 }

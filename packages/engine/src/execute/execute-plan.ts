@@ -82,7 +82,7 @@ const executors: Executors = {
         if (owner !== "") await links.removeHelpers(owner, signal);
         await api.removeNetwork(target);
       }
-      await containment.lay(undefined, signal);
+      await containment.release(signal);
     }),
   "write-project": (_, { folder, users, rendered }) => writeProject(folder, rendered?.files ?? [], users),
   rename: ({ id, target }, { api }) => api.rename(id, target),

@@ -21,8 +21,9 @@ export interface DiskWatch {
 const calmMs = 60_000;
 /** While it fills, and nobody knows who fills it. */
 const alarmMs = 2_000;
-/** By so much less free disk than at the last measurement it fills. */
+/** By so much less free disk than at the last measurement it fills, or by so many files. */
 const alarmBytes = 8 << 20;
+const alarmFiles = 4_000;
 /** Measuring takes no more than this part of the time. */
 const share = 0.05;
 /** How many descriptors of a container are looked at for files that were deleted and are still open. */
@@ -33,7 +34,12 @@ interface Measured {
   readonly use: readonly PlaceUse[] | undefined;
   readonly at: number;
   readonly tookMs: number;
-  readonly free: number;
+  readonly free: Free;
+}
+
+interface Free {
+  readonly bytes: number;
+  readonly files: number;
 }
 
 export function createDiskWatch(now: () => number = () => performance.now()): DiskWatch {
@@ -46,7 +52,7 @@ export function createDiskWatch(now: () => number = () => performance.now()): Di
     if (before === undefined || before.pid !== pid) return true;
     const age = now() - before.at;
     if (age < before.tookMs / share) return false;
-    return age > calmMs || (age > alarmMs && free(folder) < before.free - alarmBytes);
+    return age > calmMs || (age > alarmMs && isFilling(before.free, free(folder)));
   };
   const measure = async (container: ObservedContainer, places: readonly WritablePlace[]) => {
     const began = now();
@@ -73,20 +79,25 @@ export function createDiskWatch(now: () => number = () => performance.now()): Di
   };
 }
 
-/** Free bytes of a file system, as they were at most a second ago. */
-function createFreeGauge(now: () => number): (folder: string) => number {
-  let known = { at: Number.NEGATIVE_INFINITY, bytes: Number.POSITIVE_INFINITY };
+function isFilling(before: Free, now: Free): boolean {
+  return now.bytes < before.bytes - alarmBytes || now.files < before.files - alarmFiles;
+}
+
+/** What is free on a file system, as it was at most a second ago. */
+function createFreeGauge(now: () => number): (folder: string) => Free {
+  let free: Free = { bytes: Number.POSITIVE_INFINITY, files: Number.POSITIVE_INFINITY };
+  let at = Number.NEGATIVE_INFINITY;
   return (folder) => {
-    if (now() - known.at > 1_000) {
-      known = { ...known, at: now() };
+    if (now() - at > 1_000) {
+      at = now();
       void statfs(folder).then(
-        ({ bavail, bsize }) => {
-          known = { ...known, bytes: bavail * bsize };
+        ({ bavail, bsize, ffree }) => {
+          free = { bytes: bavail * bsize, files: ffree };
         },
         () => undefined,
       );
     }
-    return known.bytes;
+    return free;
   };
 }
 

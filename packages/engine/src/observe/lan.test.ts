@@ -92,6 +92,12 @@ describe("a host cannot have a LAN, which names what is in the way", () => {
       "10.1.0.0/24 overlaps 10.1.0.128/25 of the Docker network theirs",
     ],
     [
+      "the id of another network for its name",
+      { ...lan, name: "0123456789ab" },
+      { networks: [network("theirs", "10.9.0.0/24", { id: "0123456789abcdef" })] },
+      "0123456789ab is the id of the Docker network theirs; choose another name for the LAN",
+    ],
+    [
       "the engine's own bridge",
       { ...lan, subnet: "172.17.4.0/24" },
       {},
@@ -147,6 +153,12 @@ describe("a host cannot have a LAN, which names what is in the way", () => {
       { ...lan, name: "theirs" },
       { networks: [network("theirs", lan.subnet, { owner: "", isInternal: true })] },
       "the Docker network theirs is internal: nobody outside of it would reach its deckies; choose another name for the LAN",
+    ],
+    [
+      "the id of another network for its name",
+      { ...lan, name: "0123456789ab" },
+      { networks: [network("theirs", "10.9.0.0/24", { id: "0123456789abcdef" })] },
+      "0123456789ab is the id of the Docker network theirs; choose another name for the LAN",
     ],
     [
       "the engine's own bridge",

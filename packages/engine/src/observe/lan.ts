@@ -80,6 +80,9 @@ function troubleOf(lan: LanSpec, surroundings: LanSurroundings): string | undefi
   const { networks, links } = surroundings;
   if (predefined.has(lan.name))
     return `the Docker network ${lan.name} is the engine's own, which no decky can be on; choose another name for the LAN`;
+  // Engines take an id for a name.
+  const meant = networks.find(({ id, name }) => name !== lan.name && isIdOf(lan.name, id));
+  if (meant !== undefined) return `${lan.name} is the id of the Docker network ${meant.name}; choose another name for the LAN`;
   const own = networks.find(({ name }) => name === lan.name);
   if (own !== undefined) return foreignness(own, surroundings) ?? mismatch(lan, own);
   for (const { name, subnets } of networks)
@@ -87,6 +90,11 @@ function troubleOf(lan: LanSpec, surroundings: LanSurroundings): string | undefi
       if (overlap(subnet, lan.subnet)) return `${lan.subnet} overlaps ${subnet} of the Docker network ${name}`;
   if (links === undefined) return undefined;
   return parentless(lan, links) ?? heldByHost(lan, links) ?? tooLarge(lan, links);
+}
+
+/** Whole or in part, as engines show it. */
+function isIdOf(name: string, id: string): boolean {
+  return name.length >= 12 && id.startsWith(name);
 }
 
 /** Every engine has them, under these names. */

@@ -12,8 +12,11 @@ import { type ObservedRules, readListing, renderContainment, tableName } from ".
 export interface HostRules {
   /** Throws NOT_OBSERVED. */
   observe(): Promise<ObservedRules>;
-  /** Replaces the table by one for the interfaces that `find` names, and removes it when there are none. One call at a time. */
-  lay(find: () => Promise<readonly string[]>, signal: AbortSignal): Promise<void>;
+  /**
+   * Replaces the table by one for the interfaces that `find` names, and removes it when there are none. One call at a time.
+   * Returns why this host cannot have a table, if it cannot. Throws APPLY_FAILED.
+   */
+  lay(find: () => Promise<readonly string[]>, signal: AbortSignal): Promise<string | undefined>;
   /** Removes the table, if it was ever put there. */
   clear(): Promise<void>;
 }
@@ -41,13 +44,17 @@ export function createHostRules(instance: string, dataDir: string): HostRules {
       const interfaces = await find();
       const done = await nft([renderContainment(instance, interfaces)], signal);
       signal.throwIfAborted();
-      if ("unable" in done) throw new AppError("APPLY_FAILED", done.unable);
+      if ("unable" in done) return done.unable;
       if (done.exitCode !== 0)
         throw new AppError("APPLY_FAILED", `nft ended with exit code ${done.exitCode ?? "none"}`, { outputTail: done.tail });
-      if (interfaces.length === 0) return rm(note, { force: true });
+      if (interfaces.length === 0) {
+        await rm(note, { force: true });
+        return undefined;
+      }
       const made = await list(signal);
       if ("unable" in made || made.exitCode !== 0) throw new AppError("APPLY_FAILED", `the table ${table} is gone again`);
-      return writeFileAtomically(note, `${readListing(made.stdout).rules}\n`, 0o600);
+      await writeFileAtomically(note, `${readListing(made.stdout).rules}\n`, 0o600);
+      return undefined;
     });
   return {
     // Never in the middle of a change: what is noted of the table would be another one's.

@@ -161,9 +161,16 @@ module.exports = {
       name: "pure-decisions",
       comment: "diagnoses, plans and renderings are functions of their arguments: no files, no network, no engine",
       severity: "error",
-      from: { path: "^packages/engine/src/(diagnose|plan|render)/", pathNot: tests },
+      from: {
+        path: "^packages/engine/src/(diagnose|plan|policy|render)/",
+        pathNot: `${tests}|^packages/engine/src/policy/host-rules\\.ts$`,
+      },
       to: {
-        path: "^(fs|net|http|http2|https|tls|dgram|timers)(/|$)|^packages/engine/src/(docker|execute|host|observe)/",
+        path: [
+          "^(fs|net|http|http2|https|tls|dgram|timers)(/|$)",
+          "^packages/engine/src/(docker|execute|host|observe)/",
+          "^packages/engine/src/policy/host-rules\\.ts$",
+        ],
         pathNot: "^packages/engine/src/observe/(observed|host-access|traits)\\.ts$",
       },
     },

@@ -15,6 +15,11 @@ if master_pid > /dev/null; then
 elif [ -d "$DECNET_DATA_DIR" ]; then
   fail "the master does not run, so its deckies cannot be removed; start it first: npm run up"
 fi
+# The packet filter's table of this master, by the note about it: it went with the last LAN, unless that could not be removed.
+if [ -f "$DECNET_DATA_DIR/containment.nft" ] && command -v nft > /dev/null; then
+  read -r _ family table _ < "$DECNET_DATA_DIR/containment.nft"
+  case $table in decnet-*) nft delete table "$family" "$table" 2> /dev/null || true ;; esac
+fi
 images=$(docker images -q 'decnet/*' 2> /dev/null | sort -u)
 [ -z "$images" ] || docker image rm -f $images > /dev/null
 rm -rf "$DECNET_DATA_DIR" "$MASTER_PID" "$MASTER_LOG"

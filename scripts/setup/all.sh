@@ -5,7 +5,7 @@
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-steps=(engine postgres base-image node)
+steps=(engine firewall postgres base-image node)
 case ${1:-} in
   '') ;;
   --tests) steps+=(test-tools grpcurl) ;;

@@ -149,10 +149,11 @@ it("a network that two deckies want at the same moment is made once, and found b
   const place = await usePlace();
   const { instance, socketPath } = await engineOptions(place);
   const api = createEngineApi(socketPath);
+  const rights = { instance, adopted: new Set<string>() };
   const [{ lan }] = specIn(place, []).attachments;
   try {
-    await Promise.all([api.createNetwork(lan, instance), api.createNetwork(lan, instance)]);
-    await api.createNetwork(lan, instance);
+    await Promise.all([api.createNetwork(lan, rights), api.createNetwork(lan, rights)]);
+    await api.createNetwork(lan, rights);
     expect(await dockerLines(["network", "ls", "-q", "--filter", `name=^${lan.name}$`])).toHaveLength(1);
   } finally {
     await place.dispose();

@@ -5,7 +5,7 @@ import { debianBase } from "@decnet/engine/tables/distros";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ownCatalog } from "../support/catalogs.ts";
-import { useOwnEngine } from "../support/own-engine.ts";
+import { elsewhereEnv, useOwnEngine } from "../support/own-engine.ts";
 import { serviceImages } from "../support/service-images.ts";
 import { deploy, eventually, type TestMaster, useMaster } from "../support/use-master.ts";
 
@@ -33,7 +33,7 @@ describe("an engine that goes away and comes back", () => {
     const { services } = await loadCatalog([ownCatalog]);
     const entries = ["ssh", "redis", "http"].map((slug) => services.get(slug) ?? expect.fail(`no service ${slug}`));
     await engine.load([debianBase, ...(await serviceImages(entries)).map((image) => image.tag)]);
-    master = await useMaster({ env: { DECNET_DOCKER_SOCKET: engine.socketPath } });
+    master = await useMaster({ env: { ...elsewhereEnv, DECNET_DOCKER_SOCKET: engine.socketPath } });
     decky = { name: `${master.prefix}-a` };
     await deploy(master, { a: ["ssh", "redis"] });
   });

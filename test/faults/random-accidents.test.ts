@@ -5,7 +5,7 @@ import { debianBase } from "@decnet/engine/tables/distros";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type AccidentWorld, accidents, acts, clearTheWay, drawActs, namedCommand } from "../support/accidents.ts";
 import { ownCatalog, testCatalog } from "../support/catalogs.ts";
-import { useOwnEngine } from "../support/own-engine.ts";
+import { elsewhereEnv, useOwnEngine } from "../support/own-engine.ts";
 import { serviceImages } from "../support/service-images.ts";
 import { eventually, type TestMaster, useMaster } from "../support/use-master.ts";
 
@@ -45,7 +45,9 @@ describe("acts of operators and accidents, in any order", () => {
     const { services } = await loadCatalog([ownCatalog, testCatalog]);
     const entries = ["ssh", "redis", "http", "quits"].map((slug) => services.get(slug) ?? expect.fail(`no service ${slug}`));
     await engine.load([debianBase, ...(await serviceImages(entries)).map((image) => image.tag)]);
-    master = await useMaster({ env: { DECNET_DOCKER_SOCKET: engine.socketPath, DECNET_DRIFT_INTERVAL_MS: "500" } });
+    master = await useMaster({
+      env: { ...elsewhereEnv, DECNET_DOCKER_SOCKET: engine.socketPath, DECNET_DRIFT_INTERVAL_MS: "500" },
+    });
     deckies = ["a", "b"].map((name) => `${master.prefix}-${name}`);
   });
   afterAll(async () => {

@@ -7,7 +7,7 @@ import { execa } from "execa";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ownCatalog } from "../support/catalogs.ts";
 import { engineOptions, specIn } from "../support/conformance.ts";
-import { type OwnEngineOptions, useOwnEngine } from "../support/own-engine.ts";
+import { elsewhere, type OwnEngineOptions, useOwnEngine } from "../support/own-engine.ts";
 import { serviceImages } from "../support/service-images.ts";
 import { type Place, usePlace } from "../support/use-master.ts";
 
@@ -19,7 +19,7 @@ const services = [
 
 /** Deploys a decky, and returns what is to be done about it afterwards, which is nothing. */
 async function deployOn(place: Place, socketPath: string, spec: DeckySpec) {
-  const engine = await openEngine({ ...(await engineOptions(place)), socketPath });
+  const engine = await openEngine({ ...(await engineOptions(place)), ...elsewhere, socketPath });
   const target = { kind: "present", spec } as const;
   const nothing = () => undefined;
   const how = { expectedDigest: "", onPlan: nothing, onStep: nothing, signal: AbortSignal.timeout(60_000) };
@@ -117,7 +117,9 @@ describe("a decoy on an engine of somebody's making", () => {
     );
     // Files from before the engine mapped its users are made again.
     await execa("chown", ["-R", "0:0", place.dataDir]);
-    const { plan } = await (await openEngine({ ...(await engineOptions(place)), socketPath: engine.socketPath })).plan({
+    const { plan } = await (
+      await openEngine({ ...(await engineOptions(place)), ...elsewhere, socketPath: engine.socketPath })
+    ).plan({
       kind: "present",
       spec,
     });

@@ -19,6 +19,8 @@ describe("after a change by hand", () => {
   let decky: { name: string };
   let folder: string;
   let foreign: string;
+  /** What a network must say of itself for deckies to be on it. */
+  let ours: string[];
 
   beforeAll(async () => {
     master = await useMaster();
@@ -27,6 +29,8 @@ describe("after a change by hand", () => {
     foreign = `${master.prefix}-foreign`;
     await execa("docker", ["network", "create", foreign]);
     await deploy(master, deckies);
+    const [instance = ""] = await dockerLines(["inspect", "--format", '{{index .Config.Labels "decnet.instance"}}', decky.name]);
+    ours = ["--label", `decnet.instance=${instance}`];
   }, 120_000);
   afterAll(async () => {
     await master.dispose();
@@ -306,7 +310,7 @@ describe("after a change by hand", () => {
     const stopAll = () => docker("stop", "-t", "1", ...ids());
     const networkAgain = async () => {
       await docker("network", "rm", master.lan.name);
-      await docker("network", "create", "--subnet", master.lan.subnet, master.lan.name);
+      await docker("network", "create", ...ours, "--subnet", master.lan.subnet, master.lan.name);
     };
     const expectSuccess = async (call: Promise<{ operation?: Operation | undefined }>) => {
       const { operation } = await call;
@@ -369,8 +373,11 @@ describe("after a change by hand", () => {
       await applyFleet(DriftPolicy.REPORT);
       await stopAll();
       await docker("network", "rm", master.lan.name);
-      await docker("network", "create", master.lan.name);
+      await docker("network", "create", ...ours, master.lan.name);
       await expect(setMemory(48)).rejects.toThrow(`docker network rm ${master.lan.name}, or choose another name`);
+      await docker("network", "rm", master.lan.name);
+      await docker("network", "create", "--subnet", master.lan.subnet, master.lan.name);
+      await expect(setMemory(48)).rejects.toThrow(/was made by somebody else; .* docker network rm/);
       await docker("network", "rm", master.lan.name);
       await applyFleet(DriftPolicy.REPAIR);
       await expectSuccess(setMemory(48));

@@ -4,7 +4,7 @@ import { type FleetLanSchema, LanDriver } from "@decnet/contract/gen/decnet/v1/f
 import { debianBase } from "@decnet/engine/tables/distros";
 import { execa } from "execa";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { dockerLines, inside, type TestMaster, useMaster } from "../support/use-master.ts";
+import { dockerLines, inside, type TestMaster, useMaster, usePlace } from "../support/use-master.ts";
 import { joinWorker, type Swarm, useSwarm } from "../support/use-swarm.ts";
 
 type Lan = MessageInitShape<typeof FleetLanSchema>;
@@ -40,7 +40,9 @@ describe("a fleet's LAN on the master's own host", () => {
   };
 
   beforeAll(async () => {
-    master = await useMaster();
+    const place = await usePlace();
+    const named = [place.lan.name, `${place.prefix}-cut`, "bridge", "host"];
+    master = await useMaster({ place, env: { DECNET_ADOPTED_NETWORKS: named.join(", ") } });
     link = `${master.prefix}p`;
     others = [];
     await ip("link", "add", link, "mtu", "1380", "type", "veth", "peer", "name", `${master.prefix}q`);
@@ -90,6 +92,48 @@ describe("a fleet's LAN on the master's own host", () => {
     await ip("route", "flush", "dev", link);
   });
 
+  it.each<readonly [string, string, string[], RegExp]>([
+    ["somebody else made", "theirs", [], /was made by somebody else; .* DECNET_ADOPTED_NETWORKS on this host/],
+    [
+      "another installation made",
+      "other",
+      ["--label", "decnet.instance=somebody"],
+      /belongs to another installation \(somebody\); .* DECNET_ADOPTED_NETWORKS/,
+    ],
+    [
+      "is cut off by the engine, adopted or not",
+      "cut",
+      ["--internal"],
+      /is internal: nobody outside of it would reach its deckies/,
+    ],
+  ])("is refused on a network that %s, and nothing of it is touched", async (_, name, flags, why) => {
+    const whole = `${master.prefix}-${name}`;
+    await network(whole, "--subnet", subnet(), ...flags);
+    for (const dryRun of [true, false]) {
+      const refusal = await refusalOf(apply({ name: whole, subnet: subnet() }, { dryRun }));
+      expect(refusal).toMatch(/^FLEET_INVALID fleet\.lan: host local cannot have this LAN: the Docker network /);
+      expect(refusal).toMatch(why);
+    }
+    expect(await dockerLines(["network", "inspect", "--format", "{{.Name}} {{len .Containers}}", whole])).toEqual([`${whole} 0`]);
+  });
+
+  it("is refused on the engine's own networks, also by a name that is the id of one", async () => {
+    for (const name of ["bridge", "host", "none"])
+      expect(await refusalOf(apply({ name, subnet: subnet() }, { dryRun: true }))).toBe(
+        "FLEET_INVALID fleet.lan.name: is a network of the engine itself",
+      );
+    const [id = ""] = await dockerLines(["network", "inspect", "--format", "{{.Id}}", "bridge"]);
+    expect(await refusalOf(apply({ name: id.slice(0, 63), subnet: subnet() }, { dryRun: true }))).toMatch(/is the id of|name/);
+  });
+
+  it("is refused by the apply when somebody makes a network of that name after the plan", async () => {
+    await apply({ subnet: subnet() }, { dryRun: true });
+    const rival = `${master.prefix}-rival`;
+    await apply({ name: rival, subnet: subnet() }, { dryRun: true });
+    await network(rival, "--subnet", subnet());
+    expect(await refusalOf(apply({ name: rival, subnet: subnet() }))).toContain("was made by somebody else");
+  });
+
   it.each(["127.66.0.0/24", "224.66.0.0/24", "0.66.0.0/24", "240.66.0.0/24", "169.254.66.0/24"])(
     "is refused on %s, which is nobody's to have",
     async (reserved) => {
@@ -125,6 +169,10 @@ describe("a fleet's LAN on the master's own host", () => {
       );
     await apply({ subnet: subnet() });
     expect((await master.fleet.listDeckies({})).deckies.map((decky) => decky.addresses[0]?.ip)).toEqual([subnet("4")]);
+    // A network that was adopted stays when its last decky goes.
+    const { operation } = await master.fleet.teardownDecky({ decky: { name: `${master.prefix}-a` } });
+    expect(operation?.plan?.text).toContain(`release-network ${master.lan.name} (its rule goes with the last decky on it)`);
+    expect(await dockerLines(["network", "ls", "-q", "--filter", `name=^${master.lan.name}$`])).toHaveLength(1);
   });
 
   it("says in the plan who took a decky's address meanwhile, and touches nothing", async () => {
@@ -178,7 +226,7 @@ describe("a fleet's LAN on a worker", () => {
   beforeAll(async () => {
     swarm = await useSwarm({ hosts: 1, slugs: ["redis"], join: false });
     const [worker] = swarm.workers;
-    if (worker !== undefined) await joinWorker(swarm.master, worker);
+    if (worker !== undefined) await joinWorker(swarm.master, worker, { env: { DECNET_ADOPTED_NETWORKS: "theirs" } });
   });
   afterAll(() => swarm?.dispose());
 
@@ -199,6 +247,10 @@ describe("a fleet's LAN on a worker", () => {
     expect(await refusalOf(apply({ ...master.lan, subnet: "10.75.0.0/16" }))).toBe(
       "FLEET_INVALID fleet.lan: host edge-1 cannot have this LAN: " +
         "10.75.0.0/16 overlaps 10.75.1.0/24 of the Docker network theirs",
+    );
+    await host.docker(["network", "create", "--subnet", "10.75.2.0/24", "secret"]);
+    expect(await refusalOf(apply({ name: "secret", subnet: "10.75.2.0/24" }))).toMatch(
+      /^FLEET_INVALID fleet.lan: host edge-1 cannot have this LAN: the Docker network secret was made by somebody else; /,
     );
     await host.docker(["run", "-d", "--name", "camera", "--network", "theirs", "--ip", "10.75.1.2", debianBase, "sleep", "60"]);
     const lan = { name: "theirs", subnet: "10.75.1.0/24" };

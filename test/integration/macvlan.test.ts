@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { createServer } from "node:net";
 import { fromConnectError } from "@decnet/common/rpc/errors";
 import { DeckyState } from "@decnet/contract/gen/decnet/v1/decky_pb";
 import { LanDriver } from "@decnet/contract/gen/decnet/v1/fleet_pb";
@@ -64,6 +66,35 @@ describe("a macvlan LAN", () => {
     ).toEqual([address(10), address(11)].map((to) => `${to} scope link src ${host}`));
     // Deckies reach each other without the host.
     expect((await inside(decky("a").name, "redis-cli", ["-h", address(11), "ping"])).stdout).toBe("PONG");
+  });
+
+  it("lets nobody inside reach the host's own ports through that interface", async () => {
+    const server = createServer((socket) => socket.on("error", () => undefined).end()).listen(0, "0.0.0.0");
+    await once(server, "listening");
+    const bound = server.address();
+    const port = String(typeof bound === "object" && bound !== null ? bound.port : 0);
+    const reached = async () => (await inside(decky("a").name, "nc", ["-z", "-w", "2", host, port])).exitCode === 0;
+    try {
+      expect(await reached()).toBe(false);
+      const { stdout } = await execa("nft", ["list", "tables"]);
+      const own = await Promise.all(
+        (stdout.match(/decnet-\S+/g) ?? []).map(async (table) => [
+          table,
+          (await execa("nft", ["list", "table", "inet", table])).stdout,
+        ]),
+      );
+      const name = await helperName();
+      const [table = ""] = own.find(([, text = ""]) => text.includes(`"${name}"`)) ?? [];
+      // It is the rule that keeps it away.
+      await eventually(async () => {
+        await execa("nft", ["delete", "element", "inet", table, "lans", `{ "${name}" }`], { reject: false });
+        return reached();
+      });
+      await eventually(async () => !(await reached()));
+      expect([await ping(address(10)), await ping(address(11))]).toEqual(["PONG", "PONG"]);
+    } finally {
+      server.close();
+    }
   });
 
   it("carries live mutations like any other", async () => {

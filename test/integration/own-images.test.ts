@@ -13,7 +13,7 @@ import { debianBase } from "@decnet/engine/tables/distros";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { testCatalog } from "../support/catalogs.ts";
 import { engineOptions, specIn } from "../support/conformance.ts";
-import { useOwnEngine } from "../support/own-engine.ts";
+import { elsewhere, useOwnEngine } from "../support/own-engine.ts";
 import { eventually, type Place, usePlace } from "../support/use-master.ts";
 
 /** Writes down what it is asked, and has nothing. */
@@ -65,7 +65,7 @@ describe("an image of ours that is not on the host", () => {
   it("is not asked for anywhere by a deploy, which says how it is made", async () => {
     await removeBase();
     const before = await asked();
-    const decoys = await openEngine({ ...(await engineOptions(place)), socketPath: engine.socketPath });
+    const decoys = await openEngine({ ...(await engineOptions(place)), ...elsewhere, socketPath: engine.socketPath });
     const spec = specIn(place, [{ slug: "silent", config: {} }]);
     const nothing = () => undefined;
     const how = { expectedDigest: "", onPlan: nothing, onStep: nothing, signal: AbortSignal.timeout(60_000) };

@@ -5,6 +5,7 @@ import { coerceConfig } from "@decnet/engine/catalog/coerce";
 import { containerSettings } from "@decnet/engine/catalog/effective";
 import { loadCatalog } from "@decnet/engine/catalog/load";
 import type { ServiceDefinition } from "@decnet/engine/catalog/types";
+import { sized } from "@decnet/engine/render/said";
 import { execa } from "execa";
 import { ownCatalog } from "./catalogs.ts";
 import { serviceImages } from "./service-images.ts";
@@ -71,7 +72,7 @@ function flags(entry: ServiceDefinition, env: Readonly<Record<string, string>>, 
     ...["--init", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--user", String(entry.user)],
     ...["--sysctl", "net.ipv4.ip_unprivileged_port_start=0", "--memory", `${entry.limits.memoryMb}m`],
     ...entry.capabilities.flatMap((each) => ["--cap-add", each]),
-    ...entry.tmpfs.flatMap((each) => ["--tmpfs", each]),
+    ...entry.tmpfs.flatMap((each) => ["--tmpfs", sized(each)]),
     ...(entry.readOnlyRoot ? ["--read-only"] : []),
     // Keys that are made once are enough for all cases.
     ...entry.volumes.flatMap((each) => [

@@ -15,6 +15,10 @@ export interface OwnEngineOptions {
   readonly subordinates?: string;
 }
 
+/** For an engine in another network namespace than the test: nothing that is done here could contain its deckies. */
+export const elsewhere = { isContaining: false } as const;
+export const elsewhereEnv = { DECNET_CONTAINMENT: "off" } as const;
+
 /** A Docker engine of the test's own, in a network namespace of its own, that may be stopped, killed and started again. */
 export async function useOwnEngine({ settings = {}, subordinates }: OwnEngineOptions = {}) {
   const folder = await mkdtemp(join(tmpdir(), "decnet-test-"));

@@ -1,6 +1,7 @@
 import { closeSync, openSync } from "node:fs";
 import { createEngineApi } from "@decnet/engine/docker/engine-api";
 import { createMadeStore } from "@decnet/engine/execute/made-containers";
+import { createDiskWatch } from "@decnet/engine/observe/disk-use";
 import { createExhaustionWatch } from "@decnet/engine/observe/exhaustion";
 import { observeInterfaces } from "@decnet/engine/observe/interfaces";
 import { observeDeckies } from "@decnet/engine/observe/observe-decky";
@@ -18,6 +19,7 @@ const sources = {
   instance,
   sockets: createSocketCache(new Set(["6379/tcp"])),
   exhaustion: createExhaustionWatch(),
+  disk: createDiskWatch(),
 };
 
 async function said(observe: () => Promise<unknown>): Promise<string> {

@@ -64,11 +64,18 @@ export async function usePlace(): Promise<Place> {
     const volumes = await dockerLines(["volume", "ls", "-q", "--filter", `name=decnet_${prefix}`]);
     if (volumes.length > 0) await execa("docker", ["volume", "rm", "-f", ...volumes]);
     await execa("docker", ["network", "rm", lan.name], { reject: false });
+    await removeRules(dataDir);
     await rm(dataDir, { recursive: true, force: true });
     expect(await dockerLines(["ps", "-aq", "--filter", `name=^/${prefix}`])).toEqual([]);
     expect(await dockerLines(["volume", "ls", "-q", "--filter", `name=decnet_${prefix}`])).toEqual([]);
   };
   return { dataDir, prefix, lan, dispose };
+}
+
+/** The table of the packet filter that a daemon with this data folder made; the note about it begins with its name. */
+async function removeRules(dataDir: string): Promise<void> {
+  const [, family = "", table] = (await readFile(join(dataDir, "containment.nft"), "utf8").catch(() => "")).split(" ");
+  if (table !== undefined) await execa("nft", ["delete", "table", family, table], { reject: false });
 }
 
 const subnets = 250;

@@ -12,6 +12,8 @@ export async function leaveHost(config: AgentConfig, identity: AgentIdentity, on
     fingerprint: (text) => text,
     socketPath: config.dockerSocket,
     composePath: config.composePath,
+    adoptedNetworks: config.adoptedNetworks,
+    isContaining: config.isContaining,
   });
   const { strays } = await engine.check([]);
   for (const { scope, name } of strays) {

@@ -10,7 +10,7 @@ import { lockFolder } from "@decnet/common/runtime/folder-lock";
 import { version } from "@decnet/common/version";
 import { reasons } from "@decnet/contract/reasons";
 import { loadCatalog } from "@decnet/engine/catalog/load";
-import { unknownSettings } from "@decnet/engine/settings";
+import { hostSettingsHelp, unknownSettings } from "@decnet/engine/settings";
 import { Command, CommanderError } from "commander";
 import { z } from "zod";
 import { type AgentConfig, parseAgentConfig } from "./config.ts";
@@ -60,6 +60,7 @@ program
 program
   .command("run")
   .description("Run the agent: connect to the master, keep this host's deckies as they should be.")
+  .addHelpText("after", hostSettingsHelp)
   .action(() => run(parseAgentConfig(process.env, ownCatalog)));
 
 program

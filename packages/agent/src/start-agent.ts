@@ -77,6 +77,9 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
         composePath: config.composePath,
         minFreeBytes: config.minFreeBytes,
         exhaustedRestartMs: config.exhaustedRestartMs,
+        adoptedNetworks: config.adoptedNetworks,
+        isContaining: config.isContaining,
+        disk: config.disk,
         ...(boundary === undefined ? {} : { boundary }),
       },
       { open: options.openHostEngine },
@@ -110,7 +113,9 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       instanceId: randomUUID(),
       async facts() {
         facts = await readOwnFacts();
-        return facts;
+        // Known only once the engine was opened: the first registration may come before that.
+        const lacks = engine.warnings.filter((warning) => !facts.warnings.some((known) => warning.startsWith(known)));
+        return { ...facts, warnings: [...facts.warnings, ...lacks] };
       },
       specs,
       runner,

@@ -24,6 +24,7 @@ export interface PlannedDecky {
 
 /** One host's deckies: observe, diagnose, plan, execute. The same engine serves the master's own host and every worker. */
 export interface Engine {
+  /** What this host lacks now. */
   readonly warnings: readonly string[];
   plan(target: DeckyTarget): Promise<PlannedDecky>;
   apply(target: DeckyTarget, options: ApplyOptions): Promise<ApplyOutcome>;
@@ -43,7 +44,9 @@ export interface Engine {
 export async function openEngine(options: EngineOptions): Promise<Engine> {
   const parts = await openHostParts(options);
   return {
-    warnings: warningsOf(parts),
+    get warnings() {
+      return warningsOf(parts);
+    },
     async plan(target) {
       const { plan, observed } = await preparePlan(parts, target);
       return { plan, observed };
@@ -51,7 +54,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     apply: (target, how) => applyDecky(parts, target, how),
     check: (specs) => checkDeckies(parts, specs),
     logs: ({ scope, name }, slug, how) => streamServiceLogs(parts.api, deckyNames(scope, name).service(slug), slug, how),
-    inspectLan: (lan) => observeLan(lan, parts),
+    inspectLan: (lan) => observeLan(lan, { ...parts, ...parts.rights }),
     prepareImages: (specs, signal) => prepareImages(parts, specs, signal),
     pruneImages: () => pruneImages(parts),
     async ping() {
@@ -60,7 +63,10 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
   };
 }
 
-function warningsOf({ pinMac, engineVersion }: HostParts): string[] {
-  if (pinMac) return [];
-  return [`mac_not_pinned: Engine ${engineVersion} cannot pin MAC addresses; install Engine 25 or newer`];
+function warningsOf({ pinMac, engineVersion, containment }: HostParts): string[] {
+  const uncontained = containment.warning();
+  return [
+    ...(pinMac ? [] : [`mac_not_pinned: Engine ${engineVersion} cannot pin MAC addresses; install Engine 25 or newer`]),
+    ...(uncontained === undefined ? [] : [`not_contained: ${uncontained}`]),
+  ];
 }

@@ -12,11 +12,11 @@ export function createLazyEngine(
   { open = openEngine, onOpened = () => undefined }: { open?: OpenEngine | undefined; onOpened?: (engine: Engine) => void } = {},
 ): Engine {
   let opening: Promise<Engine> | undefined;
-  let warnings: readonly string[] = [];
+  let there: Engine | undefined;
   const opened = (): Promise<Engine> => {
     opening ??= open(options).then(
       (engine) => {
-        warnings = engine.warnings;
+        there = engine;
         onOpened(engine);
         return engine;
       },
@@ -29,7 +29,7 @@ export function createLazyEngine(
   };
   return {
     get warnings() {
-      return warnings;
+      return there?.warnings ?? [];
     },
     plan: async (...given) => (await opened()).plan(...given),
     apply: async (...given) => (await opened()).apply(...given),

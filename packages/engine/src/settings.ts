@@ -1,5 +1,6 @@
 import { AppError } from "@decnet/common/errors/app-error";
 import { z } from "zod";
+import type { DiskPolicy } from "./diagnose/disk.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -13,6 +14,15 @@ export function wholeNumber(min: number, max: number) {
     .refine((value) => value >= min && value <= max, range);
 }
 
+/** As the engine allows them for networks. */
+const networkName = /^[A-Za-z0-9][A-Za-z0-9_.-]*$/;
+
+const networkNames = z
+  .string()
+  .default("")
+  .transform((text) => text.split(",").flatMap((name) => (name.trim() === "" ? [] : [name.trim()])))
+  .refine((names) => names.every((name) => networkName.test(name)), "names of Docker networks, separated by commas");
+
 /** Settings of every daemon that runs deckies on its own host. */
 export const hostSettings = {
   DECNET_DOCKER_SOCKET: z.string().startsWith("/").default("/var/run/docker.sock"),
@@ -22,12 +32,38 @@ export const hostSettings = {
   /** Megabytes of free disk below which no image is built or pulled. */
   DECNET_MIN_FREE_MB: wholeNumber(0, 1 << 30).default(1_024),
   DECNET_LOG_LEVEL: z.enum(["debug", "info", "warn", "error"]).default("info"),
+  /** Networks of the engine, by name and separated by commas, that deckies may be on although they were not made by us. */
+  DECNET_ADOPTED_NETWORKS: networkNames,
+  /** Whether deckies are kept from the ports of the host; `required`: no decky is started where they cannot be. */
+  DECNET_CONTAINMENT: z.enum(["required", "off"]).default("required"),
+  /** Megabytes that a service may take of the disk in each place where it can write; 0: as the catalog says. */
+  DECNET_DISK_MB: wholeNumber(0, 1 << 20).default(0),
+  /** What is done about a service that takes more. */
+  DECNET_DISK_POLICY: z.enum(["say", "stop", "recreate"]).default("recreate"),
   DECNET_PARALLEL: wholeNumber(1, 64).default(4),
   /** Seconds after which a service is restarted that stays out of processes or memory; 0: it is said, and left alone. */
   DECNET_EXHAUSTED_SECONDS: wholeNumber(0, 86_400).default(60),
   /** Milliseconds between two drift checks of the host. */
   DECNET_DRIFT_INTERVAL_MS: wholeNumber(100, 86_400_000).default(3_000),
 };
+
+/** For `--help`; the README says more. */
+export const hostSettingsHelp = `
+Settings of the environment about this host and its deckies:
+  DECNET_DOCKER_SOCKET      the engine's socket
+  DECNET_COMPOSE            the docker-compose program, instead of the installed plugin
+  DECNET_CATALOGUE          more folders with decoy services, separated by colons
+  DECNET_ADOPTED_NETWORKS   Docker networks, by name and separated by commas, that deckies may be on although
+                            somebody else made them
+  DECNET_CONTAINMENT        required (no decky is started where it could reach this host's own ports) or off
+  DECNET_DISK_MB            disk for each place where a service can write; 0: as the catalog says
+  DECNET_DISK_POLICY        say, stop or recreate: what is done about a service that takes more
+  DECNET_EXHAUSTED_SECONDS  a service that stays out of processes or memory for so long is restarted; 0: never
+  DECNET_MIN_FREE_MB        free disk below which no image is built or pulled
+  DECNET_PARALLEL           deckies that change at the same time
+  DECNET_DRIFT_INTERVAL_MS  between two drift checks
+  DECNET_LOG_LEVEL          debug, info, warn or error
+`;
 
 export interface HostConfig {
   readonly dockerSocket: string;
@@ -38,6 +74,9 @@ export interface HostConfig {
   readonly logLevel: string;
   readonly parallel: number;
   readonly driftIntervalMs: number;
+  readonly adoptedNetworks: readonly string[];
+  readonly isContaining: boolean;
+  readonly disk: DiskPolicy;
   /** 0: never. */
   readonly exhaustedRestartMs: number;
 }
@@ -83,6 +122,9 @@ export function toHostConfig(settings: z.infer<z.ZodObject<typeof hostSettings>>
     minFreeBytes: settings.DECNET_MIN_FREE_MB * (1 << 20),
     logLevel: settings.DECNET_LOG_LEVEL,
     parallel: settings.DECNET_PARALLEL,
+    adoptedNetworks: settings.DECNET_ADOPTED_NETWORKS,
+    disk: { diskAct: settings.DECNET_DISK_POLICY, diskBytes: settings.DECNET_DISK_MB * (1 << 20) },
+    isContaining: settings.DECNET_CONTAINMENT === "required",
     driftIntervalMs: settings.DECNET_DRIFT_INTERVAL_MS,
     exhaustedRestartMs: settings.DECNET_EXHAUSTED_SECONDS * 1_000,
   };

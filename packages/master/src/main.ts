@@ -4,7 +4,7 @@ import { AppError } from "@decnet/common/errors/app-error";
 import { createLogger } from "@decnet/common/logging/logger";
 import { version } from "@decnet/common/version";
 import { reasons } from "@decnet/contract/reasons";
-import { unknownSettings } from "@decnet/engine/settings";
+import { hostSettingsHelp, unknownSettings } from "@decnet/engine/settings";
 import { Command, CommanderError } from "commander";
 import { parseMasterConfig } from "./config.ts";
 import { startMaster } from "./start-master.ts";
@@ -24,6 +24,7 @@ const program = new Command("decnet-master")
   .version(version)
   .allowExcessArguments(false)
   .exitOverride()
+  .addHelpText("after", hostSettingsHelp)
   .action(run);
 try {
   await program.parseAsync();

@@ -5,7 +5,12 @@ export interface ReadinessState {
   /** Whether calls can be served: the database takes what they want stored. */
   readonly isReady: boolean;
   /** The engine of the master's own host: without it its deckies wait, and workers have their control plane all the same. */
-  readonly parts: { readonly database: string; readonly engine: string };
+  readonly parts: {
+    readonly database: string;
+    readonly engine: string;
+    /** Whether deckies of this host are kept from its own ports; no reason to serve nobody. */
+    readonly containment: string;
+  };
 }
 
 /** The one verdict for `/readyz` and the health service. */
@@ -21,6 +26,8 @@ export interface Readiness {
 export interface ReadinessOptions {
   readonly database: () => Promise<unknown>;
   readonly engine: () => Promise<unknown>;
+  /** What is wrong about it, if anything is. */
+  readonly containment: () => string | undefined;
   readonly isStopping: () => boolean;
 }
 
@@ -28,14 +35,17 @@ const freshMs = 1_000;
 const patienceMs = 3_000;
 const everyMs = 2_000;
 
-export function createReadiness({ database, engine, isStopping }: ReadinessOptions): Readiness {
+export function createReadiness({ database, engine, containment, isStopping }: ReadinessOptions): Readiness {
   let looking: Promise<ReadinessState> | undefined;
   let lookedAt = Number.NEGATIVE_INFINITY;
   let wasReady = true;
   const look = async (): Promise<ReadinessState> => {
     const [ofDatabase, ofEngine] = await Promise.all([judge(database), judge(engine)]);
     wasReady = ofDatabase === "ok";
-    return { isReady: wasReady && !isStopping(), parts: { database: ofDatabase, engine: ofEngine } };
+    return {
+      isReady: wasReady && !isStopping(),
+      parts: { database: ofDatabase, engine: ofEngine, containment: containment() ?? "ok" },
+    };
   };
   const now = (): Promise<ReadinessState> => {
     if (looking === undefined || performance.now() - lookedAt > freshMs) {

@@ -139,6 +139,9 @@ async function prepare(options: MasterOptions, releasers: Releasers): Promise<Gr
       composePath: config.composePath,
       minFreeBytes: config.minFreeBytes,
       exhaustedRestartMs: config.exhaustedRestartMs,
+      adoptedNetworks: config.adoptedNetworks,
+      isContaining: config.isContaining,
+      disk: config.disk,
       ...(boundary === undefined ? {} : { boundary }),
     },
     {
@@ -166,9 +169,19 @@ async function prepare(options: MasterOptions, releasers: Releasers): Promise<Gr
     local: presence.host,
     presence,
     metrics: createMetrics(options.version),
-    readiness: createReadiness({ database: database.ping, engine: () => engine.ping(), isStopping }),
+    readiness: createReadiness({
+      database: database.ping,
+      engine: () => engine.ping(),
+      // Without its cause, which anybody could read here.
+      containment: () => (lacks(engine, "not_contained") ? "not contained" : undefined),
+      isStopping,
+    }),
     stopping,
   };
+}
+
+function lacks({ warnings }: Pick<Engine, "warnings">, code: string): boolean {
+  return warnings.some((warning) => warning.startsWith(`${code}: `));
 }
 
 interface Listening {

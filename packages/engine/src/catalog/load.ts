@@ -48,8 +48,13 @@ const service = z.strictObject({
   tmpfs: z.array(z.string().startsWith("/")).default([]),
   volumes: z.array(z.strictObject({ name: z.string(), path: z.string().startsWith("/") })).default([]),
   limits: z
-    .strictObject({ pids: z.number().int().positive(), memory_mb: z.number().int().positive(), cpus: z.number().positive() })
-    .default({ pids: 128, memory_mb: 128, cpus: 1 }),
+    .strictObject({
+      pids: z.number().int().positive(),
+      memory_mb: z.number().int().positive(),
+      cpus: z.number().positive(),
+      disk_mb: z.number().int().positive().default(256),
+    })
+    .default({ pids: 128, memory_mb: 128, cpus: 1, disk_mb: 256 }),
   stop_grace_seconds: z.number().positive().default(2),
   settle_seconds: z.number().positive().default(15),
   fields: z.array(field).default([]),
@@ -130,12 +135,16 @@ async function loadService(
     readOnlyRoot: value.read_only_root,
     tmpfs: value.tmpfs,
     volumes: value.volumes,
-    limits: { pids: value.limits.pids, memoryMb: value.limits.memory_mb, cpus: value.limits.cpus },
+    limits: limitsOf(value.limits),
     stopGraceSeconds: value.stop_grace_seconds,
     settleSeconds: value.settle_seconds,
     image: { context, contextHash: await hashContext(context, problems) },
     fields,
   };
+}
+
+function limitsOf({ pids, memory_mb, cpus, disk_mb }: z.infer<typeof service>["limits"]): ServiceDefinition["limits"] {
+  return { pids, memoryMb: memory_mb, cpus, diskMb: disk_mb };
 }
 
 function toField({

@@ -12,11 +12,12 @@ export interface ServiceDefinition {
   /** The numeric user that the server's main process runs as inside the container; owns the mounted secret files. */
   readonly user: number;
   readonly readOnlyRoot: boolean;
-  /** Folders that are writable memory, for instance `/run`. */
+  /** Folders that are writable memory, for instance `/run`, or `/run:size=64m`; without a size they have 32 megabytes. */
   readonly tmpfs: readonly string[];
   /** Named volumes that outlive the container, so that identity (host keys, certificates) stays. */
   readonly volumes: readonly CatalogVolume[];
-  readonly limits: { readonly pids: number; readonly memoryMb: number; readonly cpus: number };
+  /** `diskMb`: of each place that it may write to on the host's disk, watched rather than enforced. */
+  readonly limits: { readonly pids: number; readonly memoryMb: number; readonly cpus: number; readonly diskMb: number };
   /** Seconds between SIGTERM and SIGKILL. */
   readonly stopGraceSeconds: number;
   /** Seconds within which every port must listen. */

@@ -115,6 +115,7 @@ function see(situation: Situation) {
     nameHolders: new Map(),
     project: { isThere: true, differing: [] },
     lans: new Map(),
+    containments: new Map(),
     access: undefined,
     leaves: noLeavings,
   };
@@ -526,7 +527,7 @@ it("a container that is no longer wanted gives up the ports that it has", () => 
 it("a limit that stays used up is left alone where that is wanted", () => {
   const observed = observe({ ssh: { exhaustion: { sentence: "all is in use", since: 0 } } });
   const { services } = diagnoseDecky(wanted, observed, { made: {}, now: Date.parse(startedAt) + 60_000, exhaustedMs: 0 });
-  expect(services[0]?.diagnosis).toMatchObject({ word: "exhausted", isOverdue: false });
+  expect(services[0]?.diagnosis).toMatchObject({ word: "exhausted", remedy: "wait" });
 });
 
 it("a base whose limit is used up is said to be so, and its services go on", () => {

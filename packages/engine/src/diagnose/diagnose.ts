@@ -11,15 +11,16 @@ import type { RenderedDecky, WantedContainer } from "../render/render-decky.ts";
 import { alteration, attachmentFlaw, mendsOf } from "./compare.ts";
 import { crashSentence, isCrashing, isLasting } from "./crashes.ts";
 import type { Diagnosis, DiagnosisOf, Unfit } from "./diagnosis.ts";
+import { type DiskPolicy, defaultDiskPolicy, fullDisk } from "./disk.ts";
 import { takenSentences, usesOf } from "./port-uses.ts";
 
 /** What is a matter of policy. */
-export interface Patience {
+export interface Patience extends DiskPolicy {
   /** A service that stays out of processes or memory for so long is restarted; 0: never. */
   readonly exhaustedMs: number;
 }
 
-export const defaultPatience: Patience = { exhaustedMs: 60_000 };
+export const defaultPatience: Patience = { exhaustedMs: 60_000, ...defaultDiskPolicy };
 
 export interface Knowledge extends Partial<Patience> {
   /** What each container was when it was made here, by name. One that is not in it counts as it is. */
@@ -70,7 +71,7 @@ export function diagnoseDecky(wanted: RenderedDecky, observed: ObservedDecky, kn
 }
 
 interface Case extends Knowledge {
-  readonly wanted: Pick<WantedContainer, "name" | "hash" | "ports" | "settleMs">;
+  readonly wanted: Pick<WantedContainer, "name" | "hash" | "ports" | "settleMs" | "diskBytes">;
   readonly seen: ObservedContainer | undefined;
   /** The decky's base as it is now; for the base itself, the same container. */
   readonly base: ObservedContainer | undefined;
@@ -95,6 +96,9 @@ export function diagnose(situation: Case): Diagnosis {
   const mends = mendsOf(seen, wanted.name, lans);
   const common = { unfit, mends, taken };
   const { status, exitCode } = seen;
+  const filled = fullDisk(seen, wanted, situation);
+  if (filled !== undefined && (status === "running" || filled.remedy === "none"))
+    return { word: "exhausted", sentence: filled.sentence, ...common, remedy: filled.remedy };
   if (status === "running" && (unfit?.why === "joined_old_base" || unfit?.why === "off_lan"))
     return { word: "detached", sentence: unfit.sentence, ...common };
   if (status === "running" && isDetached(seen, base))
@@ -114,7 +118,8 @@ export function diagnose(situation: Case): Diagnosis {
   if (exhaustion !== undefined && seen.role === "service") {
     const { exhaustedMs = defaultPatience.exhaustedMs } = situation;
     const isOverdue = isSilentTooLong || (exhaustedMs > 0 && now - exhaustion.since > exhaustedMs);
-    return { word: "exhausted", sentence: [exhaustion.sentence, ...silence].join("; "), ...common, isOverdue };
+    const sentence = [exhaustion.sentence, ...silence].join("; ");
+    return { word: "exhausted", sentence, ...common, remedy: isOverdue ? "restart" : "wait" };
   }
   if (silent.length > 0)
     return { word: "not_listening", sentence: silence.join(), ...common, ports: silent, isOverdue: isSilentTooLong };

@@ -27,8 +27,8 @@ interface Findings {
   readonly restarting: { readonly exitCode: number; readonly isLasting: boolean };
   /** Does not run, or not as wanted, because others have its ports. No repair of it helps before they are gone. */
   readonly port_taken: Record<never, never>;
-  /** Runs, and a limit of its container is used up. `isOverdue`: for longer than is waited for. */
-  readonly exhausted: { readonly isOverdue: boolean };
+  /** A limit of its container is used up; what helps, and is allowed: `none` when it was stopped for it. */
+  readonly exhausted: { readonly remedy: "wait" | "restart" | "recreate" | "stop" | "none" };
   /** Is there and does not run. */
   readonly exited: { readonly status: Exclude<ContainerStatus, "running" | "restarting">; readonly exitCode: number };
   /** Runs where nobody can reach it: in a network namespace that is not the present base's, or not as it should on the LAN. */

@@ -26,8 +26,8 @@ export interface JudgedDecky {
   readonly services: readonly JudgedService[];
 }
 
-/** The state of a decky is the words of its diagnoses, in one. Pure. */
-export function judgeDecky(decky: DiagnosedDecky): JudgedDecky {
+/** The state of a decky is the words of its diagnoses, in one; `more`: what is wrong around it on its host. Pure. */
+export function judgeDecky(decky: DiagnosedDecky, more: readonly string[] = []): JudgedDecky {
   const { base, observed } = decky;
   const services = decky.services.map((service) => judgeService(service, observed));
   const common = { baseId: base.seen?.id ?? "", services };
@@ -39,6 +39,7 @@ export function judgeDecky(decky: DiagnosedDecky): JudgedDecky {
     ...decky.surplus.map(({ service, role, name }) => surplusSentence(role === "base" ? "base" : service, name, decky)),
     // Nothing that serves anybody runs in a base: it is said, and the services are not cut off for it.
     ...(base.seen?.exhaustion === undefined ? [] : [`base: ${base.seen.exhaustion.sentence}`]),
+    ...more,
   ];
   if (troubles.length === 0) return { state: "running", message: "", ...common };
   const isDetached = services.some((service) => service.state === "detached");

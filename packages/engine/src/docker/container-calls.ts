@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type Docker from "dockerode";
 import { isNotObserved, notObserved } from "../observe/not-observed.ts";
-import type { Attachment, ContainerStatus, NameHolder, ObservedContainer } from "../observe/observed.ts";
+import type { Attachment, ContainerStatus, NameHolder, ObservedContainer, WritablePlace } from "../observe/observed.ts";
 import { observeProcess } from "../observe/process.ts";
 import { traitsOf } from "../observe/traits.ts";
 import { label } from "../render/names.ts";
@@ -157,9 +157,21 @@ async function toObserved(info: Docker.ContainerInspectInfo): Promise<Inspected>
     restartCount: info.RestartCount,
     pid: running ? info.State.Pid : 0,
     netns: process?.netns,
+    writable: writablePlaces(info),
     joined: mode.startsWith("container:") ? mode.slice("container:".length) : undefined,
   };
   return { decky: labels[label.decky] ?? "", container, process };
+}
+
+/** Of the engine's own kinds: what a container writes through a bind mount is none of ours. */
+function writablePlaces({ GraphDriver: driver, Mounts: mounts }: Docker.ContainerInspectInfo): WritablePlace[] {
+  const layer = (driver as { Data?: Readonly<Record<string, string>> | null } | undefined)?.Data?.["UpperDir"];
+  return [
+    ...(layer === undefined ? [] : [{ kind: "layer", name: "", folder: layer } as const]),
+    ...mounts
+      .filter(({ Type: type, RW: isWritable }) => type === "volume" && isWritable)
+      .map(({ Name: name = "", Source: folder }) => ({ kind: "volume", name, folder }) as const),
+  ];
 }
 
 interface Place {

@@ -1,5 +1,6 @@
+import { AppError } from "@decnet/common/errors/app-error";
 import type Docker from "dockerode";
-import type { AddressHolder, EngineNetwork, Resident } from "../observe/lan.ts";
+import { type AddressHolder, type EngineNetwork, foreignness, type LanRights, type Resident } from "../observe/lan.ts";
 import { label } from "../render/names.ts";
 import type { LanSpec } from "../spec.ts";
 import { guarded, ignoring } from "./calls.ts";
@@ -7,6 +8,10 @@ import { guarded, ignoring } from "./calls.ts";
 export interface OwnNetwork {
   readonly name: string;
   readonly driver: string;
+  /** It has no label of ours: an operator made it, and adopted it. */
+  readonly isAdopted: boolean;
+  /** Of a bridge: the interface by which it reaches the host. */
+  readonly bridge: string;
   readonly members: readonly { readonly decky: string; readonly address: string }[];
 }
 
@@ -17,9 +22,10 @@ export interface NetworkCalls {
   leaveNetwork(network: string, container: string): Promise<void>;
   /** Everybody on a network who has an address there, or would take it. */
   residents(network: string, instance: string): Promise<Resident[]>;
-  createNetwork(lan: LanSpec, instance: string): Promise<void>;
-  /** Networks of this installation with the deckies of ours on them, running or not, and their addresses there. */
-  ownNetworks(instance: string): Promise<OwnNetwork[]>;
+  /** One that is there already is taken as it is if it is ours, or adopted; throws APPLY_FAILED otherwise. */
+  createNetwork(lan: LanSpec, rights: LanRights): Promise<void>;
+  /** Networks of this installation and adopted ones, with the deckies of ours on them, running or not, and their addresses. */
+  ownNetworks(rights: LanRights): Promise<OwnNetwork[]>;
   /** Whether any container is on exactly this network, also a foreign or a stopped one. */
   hasContainersOn(network: string): Promise<boolean>;
   /** One that a container uses stays. */
@@ -27,6 +33,7 @@ export interface NetworkCalls {
 }
 
 const mtuOption = "com.docker.network.driver.mtu";
+const bridgeOption = "com.docker.network.bridge.name";
 
 /** What an engine may be configured to make of every bridge: deckies reach each other, and are routed like any machine. */
 const bridgeOptions = {
@@ -39,21 +46,14 @@ function isUp(state: string): boolean {
   return state !== "created" && state !== "exited" && state !== "dead";
 }
 
-function toNetwork({
-  Id: id,
-  Name: name,
-  Driver: driver,
-  Internal: internal,
-  ...rest
-}: Docker.NetworkInspectInfo): EngineNetwork {
-  const { IPAM: ipam, Options: options } = rest;
+function toNetwork({ Id: id, Name: name, Driver: driver, ...rest }: Docker.NetworkInspectInfo): EngineNetwork {
+  const { IPAM: ipam, Options: options, Labels: labels } = rest;
   const configs: NetworkConfig[] = ipam?.Config ?? [];
   const mtu = Number(options?.[mtuOption]);
   return {
     id,
     name,
     driver,
-    internal,
     subnet: configs[0]?.Subnet ?? "",
     subnets: configs.flatMap(({ Subnet: subnet }) => (subnet === undefined ? [] : [subnet])),
     kept: configs.flatMap(({ Gateway: gateway, AuxiliaryAddresses: others }): AddressHolder[] => [
@@ -61,13 +61,30 @@ function toNetwork({
       ...Object.entries(others ?? {}).map(([key, address = ""]) => ({ address, holder: `the network itself, for ${key}` })),
     ]),
     mtu: Number.isInteger(mtu) && mtu > 0 ? mtu : undefined,
+    owner: labels?.[label.instance] ?? "",
+    isInternal: rest.Internal,
+    bridge: driver === "bridge" ? (options?.[bridgeOption] ?? `br-${id.slice(0, 12)}`) : "",
+    parent: options?.["parent"] ?? "",
   };
+}
+
+function isOurs({ owner, name }: EngineNetwork, { instance, adopted }: LanRights): boolean {
+  return owner === instance || adopted.has(name);
 }
 
 interface NetworkConfig {
   readonly Subnet?: string | undefined;
   readonly Gateway?: string | undefined;
   readonly AuxiliaryAddresses?: Readonly<Partial<Record<string, string>>> | null | undefined;
+}
+
+/** Somebody may have made a network of that name since the plan was made. */
+async function refuseForeign(docker: Docker, lan: LanSpec, rights: LanRights): Promise<void> {
+  const { name } = lan;
+  const listed = await docker.listNetworks({ filters: JSON.stringify({ name: [name] }) });
+  const made = listed.map(toNetwork).find((network) => network.name === name);
+  const trouble = made === undefined ? `the Docker network ${name} is gone again` : foreignness(made, lan, rights);
+  if (trouble !== undefined) throw new AppError("APPLY_FAILED", trouble);
 }
 
 /** `prompt` has a short timeout: for calls that others wait for. */
@@ -93,7 +110,7 @@ export function createNetworkCalls(docker: Docker, prompt: Docker): NetworkCalls
           return [{ address, holder, isOurs: labels[label.instance] === instance, isUp: isUp(state) }];
         });
       }),
-    createNetwork: (lan, instance) =>
+    createNetwork: (lan, rights) =>
       guarded(async () => {
         // Two deckies may want the network at the same moment: the second waits for the first.
         const other = creating.get(lan.name);
@@ -111,22 +128,27 @@ export function createNetworkCalls(docker: Docker, prompt: Docker): NetworkCalls
             ...(lan.driver === "bridge" ? bridgeOptions : {}),
             ...(lan.mtu === undefined ? {} : { [mtuOption]: String(lan.mtu) }),
           },
-          Labels: { [label.instance]: instance },
+          Labels: { [label.instance]: rights.instance },
         });
-        const done = ignoring(409, created).finally(() => creating.delete(lan.name));
+        const done = ignoring(409, created)
+          .then(() => refuseForeign(docker, lan, rights))
+          .finally(() => creating.delete(lan.name));
         creating.set(lan.name, done);
         return done;
       }),
-    ownNetworks: (instance) =>
+    ownNetworks: (rights) =>
       guarded(async () => {
-        const filters = JSON.stringify({ label: [`${label.instance}=${instance}`] });
+        const filters = JSON.stringify({ label: [`${label.instance}=${rights.instance}`] });
         const [networks, containers] = await Promise.all([
-          docker.listNetworks({ filters }),
+          docker.listNetworks(rights.adopted.size === 0 ? { filters } : {}),
           docker.listContainers({ all: true, filters }),
         ]);
-        return networks.map(({ Name: name, Driver: driver }) => ({
+        const own = networks.map(toNetwork).filter((network) => isOurs(network, rights));
+        return own.map(({ name, driver, owner, bridge }) => ({
           name,
           driver,
+          isAdopted: owner !== rights.instance,
+          bridge,
           members: containers.flatMap((container) => {
             const place = container.NetworkSettings.Networks[name];
             if (place === undefined) return [];

@@ -1,10 +1,12 @@
 import { AppError } from "@decnet/common/errors/app-error";
 import type { ComposeCli } from "../docker/compose.ts";
 import type { EngineApi } from "../docker/engine-api.ts";
+import type { LanRights } from "../observe/lan.ts";
 import type { UserMapping } from "../observe/user-mapping.ts";
 import type { Plan, Step, StepOf, StepVerb } from "../plan/plan.ts";
 import type { RenderedDecky } from "../render/render-decky.ts";
 import { deckyKey, type Scope } from "../spec.ts";
+import type { Containment } from "./containment.ts";
 import type { HostLinks } from "./host-links.ts";
 import type { ImageStore } from "./image-store.ts";
 import type { LanUse } from "./lan-use.ts";
@@ -38,6 +40,8 @@ export interface ExecuteContext {
   readonly links: HostLinks;
   readonly lanUse: LanUse;
   readonly instance: string;
+  readonly rights: LanRights;
+  readonly containment: Containment;
   readonly made: MadeStore;
   readonly decky: { readonly scope: Scope; readonly name: string };
   readonly folder: string;
@@ -63,18 +67,22 @@ const executors: Executors = {
     throw new StepFailed(cause, []);
   },
   "prepare-image": ({ image }, { images, signal }) => images.prepare(image, signal),
-  "create-network": async ({ lan }, { api, links, instance, signal }) => {
+  "create-network": async ({ lan }, { api, links, rights, signal }) => {
     if (lan.driver !== "bridge") await links.requireDriver(lan, signal);
-    await api.createNetwork(lan, instance);
+    await api.createNetwork(lan, rights);
   },
   "create-helper": ({ helper }, { links, signal }) => links.ensureHelper(helper, signal),
   "add-route": ({ helper, target, from }, { links, signal }) => links.addRoute(helper, target, from, signal),
   "remove-route": ({ helper, target }, { links, signal }) => links.removeRoute(helper, target, signal),
-  "release-network": ({ target, owner }, { api, links, lanUse, signal }) =>
+  contain: ({ lan }, { containment, signal }) => containment.lay(lan, signal),
+  "release-network": ({ target, owner, isAdopted }, { api, links, lanUse, containment, signal }) =>
     lanUse.unlessUsed(target, signal, async () => {
-      if (await api.hasContainersOn(target)) return;
-      if (owner !== "") await links.removeHelpers(owner, signal);
-      await api.removeNetwork(target);
+      if (!isAdopted) {
+        if (await api.hasContainersOn(target)) return;
+        if (owner !== "") await links.removeHelpers(owner, signal);
+        await api.removeNetwork(target);
+      }
+      await containment.release(signal);
     }),
   "write-project": (_, { folder, users, rendered }) => writeProject(folder, rendered?.files ?? [], users),
   rename: ({ id, target }, { api }) => api.rename(id, target),

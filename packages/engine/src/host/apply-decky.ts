@@ -3,9 +3,11 @@ import { type JudgedDecky, judgeDecky } from "../diagnose/judge.ts";
 import { executePlan, type StepEvent, type StepFailure } from "../execute/execute-plan.ts";
 import { makeReceipt, type Receipt } from "../execute/receipt.ts";
 import { observeDecky } from "../observe/observe-decky.ts";
+import { observeContainments } from "../observe/observe-containment.ts";
 import type { ObservedDecky } from "../observe/observed.ts";
 import { formatPlan, type Plan } from "../plan/plan.ts";
-import type { DeckyTarget } from "../spec.ts";
+import { containmentTroubles } from "../policy/plan-containment.ts";
+import type { DeckySpec, DeckyTarget } from "../spec.ts";
 import { diagnoseFor } from "./diagnose-for.ts";
 import type { HostParts } from "./host-parts.ts";
 import { preparePlan } from "./prepare-plan.ts";
@@ -28,6 +30,11 @@ export interface ApplyOutcome {
   readonly judged: JudgedDecky | undefined;
   /** Undefined when the decky is as wanted. */
   readonly failure: StepFailure | undefined;
+}
+
+async function containmentsOf({ containment, observeLinks }: HostParts, spec: DeckySpec, observed: ObservedDecky) {
+  const links = spec.attachments.every(({ lan }) => lan.driver === "bridge") ? undefined : await observeLinks();
+  return observeContainments(containment.look(), spec, { observed, links });
 }
 
 /** Observes, plans, executes, and observes again. */
@@ -54,5 +61,6 @@ async function applyNow(parts: HostParts, target: DeckyTarget, options: ApplyOpt
   const receipt = makeReceipt(plan, before, observed);
   if (rendered === undefined) return { plan, receipt, observed, judged: undefined, failure };
   const diagnosed = await diagnoseFor(parts, rendered, observed);
-  return { plan, receipt, observed, judged: judgeDecky(diagnosed), failure };
+  const troubles = containmentTroubles(await containmentsOf(parts, rendered.spec, observed));
+  return { plan, receipt, observed, judged: judgeDecky(diagnosed, troubles), failure };
 }

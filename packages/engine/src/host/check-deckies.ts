@@ -1,11 +1,13 @@
 import { type JudgedDecky, judgeDecky } from "../diagnose/judge.ts";
 import type { ObservedLinks } from "../observe/host-access.ts";
 import { isNotObserved } from "../observe/not-observed.ts";
+import { type ContainmentLook, observeContainments } from "../observe/observe-containment.ts";
 import { observeDeckies } from "../observe/observe-decky.ts";
 import { presumedHost } from "../observe/observe-host.ts";
 import { baseOf, type ObservedDecky, type ObservedNetwork } from "../observe/observed.ts";
 import type { Plan } from "../plan/plan.ts";
 import { planDecky } from "../plan/plan-decky.ts";
+import { containmentTroubles } from "../policy/plan-containment.ts";
 import type { RenderedDecky } from "../render/render-decky.ts";
 import { type DeckySpec, deckyKey } from "../spec.ts";
 import { diagnoseFor } from "./diagnose-for.ts";
@@ -37,6 +39,7 @@ export async function checkDeckies(parts: HostParts, specs: readonly DeckySpec[]
       asked ??= parts.api.networks();
       return asked;
     },
+    containment: parts.containment.look(),
   };
   const deckies = new Map<string, CheckedDecky>();
   const strays: ObservedDecky[] = [];
@@ -57,6 +60,7 @@ type Networks = ReadonlyMap<string, ObservedNetwork>;
 interface HostLook {
   readonly links: ObservedLinks | undefined;
   readonly networks: () => Promise<Networks>;
+  readonly containment: ContainmentLook;
 }
 
 async function compareOrSay(
@@ -78,16 +82,17 @@ async function compare(
   parts: HostParts,
   observed: ObservedDecky,
   rendered: RenderedDecky,
-  { links, networks }: HostLook,
+  { links, networks, containment: look }: HostLook,
 ): Promise<CheckedDecky> {
   const { instance, portsOf, projects, folderOf } = parts;
   // A network that a running base is on is there.
   const known = baseOf(observed)?.status === "running" ? undefined : await networks();
   const project = await projects.observe(folderOf(rendered.spec), rendered.files);
   const diagnosed = await diagnoseFor(parts, rendered, observed, known);
-  const host = presumedHost(rendered, instance, { networks: known, project, links });
+  const containments = await observeContainments(look, rendered.spec, { observed, links });
+  const host = presumedHost(rendered, instance, { networks: known, project, containments, links });
   const plan = planDecky({ observed, diagnosed, projectDigest: "", host, portsOf });
-  return { observed, judged: judgeDecky(diagnosed), plan };
+  return { observed, judged: judgeDecky(diagnosed, containmentTroubles(containments)), plan };
 }
 
 /** Nothing is planned on an observation that failed. */

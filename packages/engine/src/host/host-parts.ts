@@ -1,17 +1,21 @@
 import { join } from "node:path";
 import type { Catalog } from "../catalog/types.ts";
 import { defaultPatience, type Patience } from "../diagnose/diagnose.ts";
+import type { DiskPolicy } from "../diagnose/disk.ts";
 import { type CommandTimeouts, type ComposeCli, createComposeCli, dockerConfigOf } from "../docker/compose.ts";
 import { createEngineApi, type EngineApi } from "../docker/engine-api.ts";
+import { type Containment, createContainment } from "../execute/containment.ts";
 import type { StepBoundary } from "../execute/execute-plan.ts";
 import { createHostLinks, type HostLinks } from "../execute/host-links.ts";
 import { createImageStore, type ImageStore } from "../execute/image-store.ts";
 import { createLanUse, type LanUse } from "../execute/lan-use.ts";
 import { createMadeStore, type MadeStore } from "../execute/made-containers.ts";
 import { type BaseContents, createBaseContents } from "../observe/base-contents.ts";
+import { createDiskWatch, type DiskWatch } from "../observe/disk-use.ts";
 import { observeHardLimits } from "../observe/engine-limits.ts";
 import { createExhaustionWatch, type ExhaustionWatch } from "../observe/exhaustion.ts";
 import type { ObservedLinks } from "../observe/host-access.ts";
+import type { LanRights } from "../observe/lan.ts";
 import { createProjectObserver, type ProjectObserver } from "../observe/observe-project.ts";
 import { createSocketCache, type SocketCache } from "../observe/socket-cache.ts";
 import { type UserMapping, userMappingOf } from "../observe/user-mapping.ts";
@@ -35,6 +39,12 @@ export interface EngineOptions {
   readonly minFreeBytes?: number;
   /** A service that stays out of processes or memory for so long is restarted; 0: never. */
   readonly exhaustedRestartMs?: number;
+  /** Names of networks of this host that deckies may be on although somebody else made them. */
+  readonly adoptedNetworks?: readonly string[];
+  /** Whether deckies are kept from the ports of this host; they are when it is not said. */
+  readonly isContaining?: boolean;
+  /** What is done about services that take more of the disk than they may. */
+  readonly disk?: DiskPolicy;
   readonly boundary?: StepBoundary;
 }
 
@@ -52,10 +62,13 @@ export interface HostParts {
   readonly links: HostLinks;
   readonly observeLinks: () => Promise<ObservedLinks>;
   readonly lanUse: LanUse;
+  readonly rights: LanRights;
+  readonly containment: Containment;
   readonly sockets: SocketCache;
   readonly made: MadeStore;
   readonly projects: ProjectObserver;
   readonly exhaustion: ExhaustionWatch;
+  readonly disk: DiskWatch;
   /** What the diagnoses here are made with besides what was observed. */
   readonly patience: Patience;
   readonly images: ImageStore;
@@ -85,7 +98,10 @@ export async function openHostParts(options: EngineOptions): Promise<HostParts> 
     timeouts: options.timeouts,
   });
   const links = createHostLinks();
+  const rights: LanRights = { instance, adopted: new Set(options.adoptedNetworks) };
+  const containment = createContainment({ api, links, rights, dataDir: options.dataDir, isOn: options.isContaining !== false });
   const { major, version } = await api.version();
+  await containment.begin();
   const users = userMappingOf(await api.security());
   const pinMac = major >= firstEngineThatPins;
   const folderOf: HostParts["folderOf"] = ({ scope, name }) => join(options.dataDir, "deckies", deckyNames(scope, name).base);
@@ -100,9 +116,12 @@ export async function openHostParts(options: EngineOptions): Promise<HostParts> 
     links,
     observeLinks: () => links.observe(AbortSignal.timeout(linksMs)),
     lanUse: createLanUse(),
+    rights,
+    containment,
     sockets: createSocketCache(portsIn(catalog)),
     exhaustion: createExhaustionWatch(),
-    patience: { exhaustedMs: options.exhaustedRestartMs ?? defaultPatience.exhaustedMs },
+    disk: createDiskWatch(),
+    patience: { ...defaultPatience, ...options.disk, exhaustedMs: options.exhaustedRestartMs ?? defaultPatience.exhaustedMs },
     made: createMadeStore(join(options.dataDir, "made")),
     projects: createProjectObserver(users),
     images: createImageStore({ api, compose, minFreeBytes }),

@@ -9,7 +9,17 @@ const macvlan: LanSpec = { ...lan, driver: "macvlan", parent: "eth0" };
 const network = (name: string, subnet: string, more: Partial<EngineNetwork> = {}): EngineNetwork => ({
   id: "N",
   subnet,
-  ...{ name, driver: "bridge", internal: false, subnets: [subnet], kept: [], mtu: undefined },
+  ...{
+    name,
+    driver: "bridge",
+    subnets: [subnet],
+    kept: [],
+    mtu: undefined,
+    owner: "me",
+    isInternal: false,
+    bridge: "",
+    parent: "",
+  },
   ...more,
 });
 const link = (ifname: string, cidr: string, more: object = {}) => {
@@ -21,12 +31,24 @@ const lo = link("lo", "127.0.0.1/8", { flags: ["LOOPBACK", "UP"], mtu: 65_536 })
 const eth0 = link("eth0", "10.1.0.9/24");
 const elsewhere = host([lo, link("eth0", "192.0.2.2/24")], [{ dst: "default", gateway: "192.0.2.1", dev: "eth0" }]);
 
+const rights = { instance: "me", adopted: new Set(["theirs"]) };
 const judge = (of: LanSpec, more: Partial<LanSurroundings>) =>
-  judgeLan(of, { networks: [network("bridge", "172.17.0.0/16", { mtu: 1_500 })], residents: [], links: elsewhere, ...more });
+  judgeLan(of, {
+    ...rights,
+    networks: [network("bridge", "172.17.0.0/16", { mtu: 1_500 })],
+    residents: [],
+    links: elsewhere,
+    ...more,
+  });
 
 describe("a host can have a LAN", () => {
   it.each<[string, LanSpec, Partial<LanSurroundings>]>([
     ["that nothing of it overlaps", lan, {}],
+    [
+      "whose network was adopted",
+      { ...lan, name: "theirs" },
+      { networks: [network("theirs", lan.subnet, { owner: "" })], links: undefined },
+    ],
     ["whose network is there", lan, { networks: [network("decoys", lan.subnet)], links: undefined }],
     [
       "of its parent interface, which is its own subnet",
@@ -70,6 +92,12 @@ describe("a host cannot have a LAN, which names what is in the way", () => {
       "10.1.0.0/24 overlaps 10.1.0.128/25 of the Docker network theirs",
     ],
     [
+      "the id of another network for its name",
+      { ...lan, name: "0123456789ab" },
+      { networks: [network("theirs", "10.9.0.0/24", { id: "0123456789abcdef" })] },
+      "0123456789ab is the id of the Docker network theirs; choose another name for the LAN",
+    ],
+    [
       "the engine's own bridge",
       { ...lan, subnet: "172.17.4.0/24" },
       {},
@@ -105,6 +133,44 @@ describe("a host cannot have a LAN, which names what is in the way", () => {
       { ...lan, mtu: 9_000 },
       { networks: [network("decoys", lan.subnet, { mtu: 1_500 })] },
       `${is} an MTU of 1500 in place of 9000${cure}`,
+    ],
+    [
+      "a network of its name that somebody else made",
+      lan,
+      { networks: [network("decoys", lan.subnet, { owner: "" })] },
+      "the Docker network decoys was made by somebody else; choose another name for the LAN, or docker network rm decoys, or " +
+        "adopt it: name it in DECNET_ADOPTED_NETWORKS on this host and start the daemon again",
+    ],
+    [
+      "a network of its name of another installation",
+      lan,
+      { networks: [network("decoys", lan.subnet, { owner: "you" })] },
+      "the Docker network decoys belongs to another installation (you); choose another name for the LAN, or docker network rm " +
+        "decoys, or adopt it: name it in DECNET_ADOPTED_NETWORKS on this host and start the daemon again",
+    ],
+    [
+      "an internal network of its name, adopted or not",
+      { ...lan, name: "theirs" },
+      { networks: [network("theirs", lan.subnet, { owner: "", isInternal: true })] },
+      "the Docker network theirs is internal: nobody outside of it would reach its deckies; choose another name for the LAN",
+    ],
+    [
+      "the id of another network for its name",
+      { ...lan, name: "0123456789ab" },
+      { networks: [network("theirs", "10.9.0.0/24", { id: "0123456789abcdef" })] },
+      "0123456789ab is the id of the Docker network theirs; choose another name for the LAN",
+    ],
+    [
+      "the engine's own bridge",
+      { ...lan, name: "bridge" },
+      {},
+      "the Docker network bridge is the engine's own, which no decky can be on; choose another name for the LAN",
+    ],
+    [
+      "a network of its name on another parent",
+      macvlan,
+      { networks: [network("decoys", lan.subnet, { driver: "macvlan", parent: "eth7" })], links: host([lo, eth0]) },
+      `${is} the parent interface eth7 in place of eth0${cure}`,
     ],
     [
       "no parent",

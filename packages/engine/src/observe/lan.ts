@@ -9,13 +9,26 @@ export interface EngineNetwork {
   readonly subnet: string;
   readonly name: string;
   readonly driver: string;
-  /** Cut off from everything but the host. */
-  readonly internal: boolean;
   readonly subnets: readonly string[];
   /** Addresses that it keeps for itself, with what for. */
   readonly kept: readonly AddressHolder[];
   /** Undefined: the engine does not tell. */
   readonly mtu: number | undefined;
+  /** The installation whose label it has; empty when it has none. */
+  readonly owner: string;
+  /** Cut off from everything outside by the engine. */
+  readonly isInternal: boolean;
+  /** Of a bridge: the interface by which it reaches the host. */
+  readonly bridge: string;
+  /** Of a macvlan or ipvlan network; empty when the engine does not tell. */
+  readonly parent: string;
+}
+
+/** Whose networks deckies may be on: this installation's, and those that the operator named. */
+export interface LanRights {
+  readonly instance: string;
+  /** Names of networks. */
+  readonly adopted: ReadonlySet<string>;
 }
 
 export interface AddressHolder {
@@ -32,7 +45,7 @@ export interface Resident extends AddressHolder {
 }
 
 /** What decides on a host whether it can have a LAN. */
-export interface LanSurroundings {
+export interface LanSurroundings extends LanRights {
   readonly networks: readonly EngineNetwork[];
   readonly residents: readonly Resident[];
   /** Undefined: they were not asked for, since the LAN's network is there. */
@@ -63,9 +76,15 @@ export function judgeLan(lan: LanSpec, surroundings: LanSurroundings): ObservedL
   return { trouble: troubleOf(lan, surroundings) ?? "", taken: takenOn(lan, surroundings), mtu };
 }
 
-function troubleOf(lan: LanSpec, { networks, links }: LanSurroundings): string | undefined {
+function troubleOf(lan: LanSpec, surroundings: LanSurroundings): string | undefined {
+  const { networks, links } = surroundings;
+  if (predefined.has(lan.name))
+    return `the Docker network ${lan.name} is the engine's own, which no decky can be on; choose another name for the LAN`;
+  // Engines take an id for a name.
+  const meant = networks.find(({ id, name }) => name !== lan.name && isIdOf(lan.name, id));
+  if (meant !== undefined) return `${lan.name} is the id of the Docker network ${meant.name}; choose another name for the LAN`;
   const own = networks.find(({ name }) => name === lan.name);
-  if (own !== undefined) return mismatch(lan, own);
+  if (own !== undefined) return foreignness(own, lan, surroundings) ?? mismatch(lan, own);
   for (const { name, subnets } of networks)
     for (const subnet of subnets)
       if (overlap(subnet, lan.subnet)) return `${lan.subnet} overlaps ${subnet} of the Docker network ${name}`;
@@ -73,13 +92,41 @@ function troubleOf(lan: LanSpec, { networks, links }: LanSurroundings): string |
   return parentless(lan, links) ?? heldByHost(lan, links) ?? tooLarge(lan, links);
 }
 
-/** A network of that name that was made by somebody else, or for another LAN. */
-function mismatch(lan: LanSpec, { driver, subnets, mtu, internal }: EngineNetwork): string | undefined {
+/** Whole or in part, as engines show it. */
+function isIdOf(name: string, id: string): boolean {
+  return name.length >= 12 && id.startsWith(name);
+}
+
+/** Every engine has them, under these names. */
+const predefined: ReadonlySet<string> = new Set(["bridge", "host", "none", "default"]);
+
+/** Says why no decky may be on a network that is there; undefined when it is ours, or was adopted. */
+export function foreignness(
+  { name, owner, isInternal }: EngineNetwork,
+  { internal }: Pick<LanSpec, "internal">,
+  { instance, adopted }: LanRights,
+): string | undefined {
+  if (predefined.has(name)) return `the Docker network ${name} is the engine's own, which no decky can be on`;
+  if (owner !== instance && !adopted.has(name)) {
+    const whose = owner === "" ? "was made by somebody else" : `belongs to another installation (${owner})`;
+    return (
+      `the Docker network ${name} ${whose}; choose another name for the LAN, or docker network rm ${name}, or adopt it: name it ` +
+      "in DECNET_ADOPTED_NETWORKS on this host and start the daemon again"
+    );
+  }
+  if (!isInternal || internal === true) return undefined;
+  return `the Docker network ${name} is internal: nobody outside of it would reach its deckies; choose another name for the LAN`;
+}
+
+/** A network of that name that was made for another LAN. */
+function mismatch(lan: LanSpec, { driver, subnets, mtu, parent, isInternal }: EngineNetwork): string | undefined {
   const is = (what: string) =>
     `the Docker network ${lan.name} is there already, with ${what}; docker network rm ${lan.name}, or choose another name`;
   if (driver !== lan.driver) return is(`the driver ${driver} in place of ${lan.driver}`);
   if (!subnets.includes(lan.subnet)) return is(`${subnets.join(", ") || "no subnet"} in place of ${lan.subnet}`);
-  if (internal !== (lan.internal ?? false)) return is(internal ? "cut off from everything else" : "a way to everything else");
+  if (lan.parent !== undefined && parent !== "" && parent !== lan.parent)
+    return is(`the parent interface ${parent} in place of ${lan.parent}`);
+  if (lan.internal === true && !isInternal) return is("a way to everything else");
   if (lan.mtu !== undefined && mtu !== undefined && mtu !== lan.mtu) return is(`an MTU of ${mtu} in place of ${lan.mtu}`);
   return undefined;
 }

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { ContainerCalls } from "../docker/container-calls.ts";
 import { deckyKey, type Scope } from "../spec.ts";
+import type { DiskWatch } from "./disk-use.ts";
 import type { ExhaustionWatch } from "./exhaustion.ts";
 import { observeInterfaces } from "./interfaces.ts";
 import { isNotObserved, notObserved } from "./not-observed.ts";
@@ -13,6 +14,7 @@ export interface DeckySources {
   readonly instance: string;
   readonly sockets: SocketCache;
   readonly exhaustion: ExhaustionWatch;
+  readonly disk: DiskWatch;
 }
 
 /** How old the sockets of a decky may be in a drift check, while the number of them stays. */
@@ -58,7 +60,9 @@ export async function* observeDeckies(
   }
   const all = [...found.values()].flat();
   sources.sockets.retain(new Set(all.map(({ pid }) => pid)));
-  sources.exhaustion.retain(new Set(all.map(({ id }) => id)));
+  const ids = new Set(all.map(({ id }) => id));
+  sources.exhaustion.retain(ids);
+  sources.disk.retain(ids);
 }
 
 async function observeOrSay(
@@ -81,13 +85,13 @@ async function lookInside(
   containers: readonly ObservedContainer[],
   maxAgeMs: number,
   search: HolderSearch,
-  { sockets: cache, exhaustion: watch }: DeckySources,
+  { sockets: cache, exhaustion: watch, disk }: DeckySources,
 ): Promise<ObservedDecky | undefined> {
   const decky: ObservedDecky = {
     ...partsOf(key),
     containers: containers.map((container) => {
-      const exhaustion = watch.observe(container);
-      return exhaustion === undefined ? container : { ...container, exhaustion };
+      const [exhaustion, use] = [watch.observe(container), disk.observe(container)];
+      return exhaustion === undefined && use === undefined ? container : { ...container, exhaustion, disk: use };
     }),
     sockets: noSockets,
   };

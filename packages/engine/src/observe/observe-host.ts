@@ -4,6 +4,8 @@ import type { NetworkCalls } from "../docker/network-calls.ts";
 import type { ProjectFile, RenderedDecky } from "../render/render-decky.ts";
 import { deckyKey, type Scope } from "../spec.ts";
 import { accessTo, helperOwner, type ObservedLinks } from "./host-access.ts";
+import type { LanRights } from "./lan.ts";
+import { type ContainmentObserver, observeContainments } from "./observe-containment.ts";
 import { observeLan } from "./observe-lan.ts";
 import { noLeavings, type ObservedHost, type ObservedLeavings, type ObservedProject } from "./observed.ts";
 
@@ -12,16 +14,18 @@ export interface HostSources {
     ImageCalls & ContainerCalls & NetworkCalls,
     "hasImage" | "networks" | "nameHolders" | "ownNetworks" | "residents"
   >;
-  readonly instance: string;
+  readonly rights: LanRights;
+  readonly containment: ContainmentObserver;
   readonly observeLinks: () => Promise<ObservedLinks>;
   readonly observeProject: (files: readonly ProjectFile[]) => Promise<ObservedProject>;
 }
 
 /** What a decky that is to be there finds on the host. */
 export async function observeHostFor(rendered: RenderedDecky, sources: HostSources): Promise<ObservedHost> {
-  const { api, instance, observeLinks, observeProject } = sources;
+  const { api, rights, containment, observeLinks, observeProject } = sources;
   const lans = rendered.spec.attachments.map(({ lan }) => lan);
   const [home] = rendered.spec.attachments;
+  const { instance } = rights;
   const tags = [...new Set([rendered.base.image, ...rendered.services.map((service) => service.image.tag)])];
   const names = [rendered.base.name, ...rendered.services.map((service) => service.name)];
   const [images, networks, nameHolders, project, links, lansThere] = await Promise.all([
@@ -30,7 +34,7 @@ export async function observeHostFor(rendered: RenderedDecky, sources: HostSourc
     api.nameHolders(instance, names),
     observeProject(rendered.files),
     home.lan.driver === "bridge" ? undefined : observeLinks(),
-    Promise.all(lans.map(async (lan) => [lan.name, await observeLan(lan, { api, instance, observeLinks })] as const)),
+    Promise.all(lans.map(async (lan) => [lan.name, await observeLan(lan, { api, ...rights, observeLinks })] as const)),
   ]);
   return {
     images: new Set(images.flat()),
@@ -39,6 +43,7 @@ export async function observeHostFor(rendered: RenderedDecky, sources: HostSourc
     project,
     lans: new Map(lansThere),
     access: links === undefined ? undefined : accessTo(home.lan, instance, links),
+    containments: await observeContainments(containment.look(), rendered.spec, { links }),
     leaves: noLeavings,
   };
 }
@@ -49,16 +54,25 @@ export async function observeHostAfter(
   sources: HostSources,
 ): Promise<ObservedHost> {
   const [project, leaves] = await Promise.all([sources.observeProject([]), observeLeavings(deckyKey(decky), sources)]);
-  return { images: new Set(), networks: undefined, nameHolders: new Map(), project, lans: new Map(), access: undefined, leaves };
+  return {
+    images: new Set(),
+    networks: undefined,
+    nameHolders: new Map(),
+    project,
+    lans: new Map(),
+    access: undefined,
+    containments: new Map(),
+    leaves,
+  };
 }
 
 /** Images and names are taken to be there and free: an apply looks at them itself. */
 export function presumedHost(
   rendered: RenderedDecky,
   instance: string,
-  seen: Pick<ObservedHost, "networks" | "project"> & { readonly links: ObservedLinks | undefined },
+  seen: Pick<ObservedHost, "networks" | "project" | "containments"> & { readonly links: ObservedLinks | undefined },
 ): ObservedHost {
-  const { networks, project, links } = seen;
+  const { networks, project, containments, links } = seen;
   return {
     images: new Set([rendered.base.image, ...rendered.services.map((service) => service.image.tag)]),
     networks,
@@ -66,13 +80,15 @@ export function presumedHost(
     project,
     lans: new Map(),
     access: links === undefined ? undefined : accessTo(rendered.spec.attachments[0].lan, instance, links),
+    containments,
     leaves: noLeavings,
   };
 }
 
-async function observeLeavings(decky: string, { api, instance, observeLinks }: HostSources): Promise<ObservedLeavings> {
-  const networks = (await api.ownNetworks(instance)).filter(
-    ({ members }) => members.length === 0 || members.some((member) => member.decky === decky),
+async function observeLeavings(decky: string, { api, rights, observeLinks }: HostSources): Promise<ObservedLeavings> {
+  const { instance } = rights;
+  const networks = (await api.ownNetworks(rights)).filter(
+    ({ isAdopted, members }) => (members.length === 0 && !isAdopted) || members.some((member) => member.decky === decky),
   );
   const isBridge = networks.every(({ driver }) => driver === "bridge");
   const helpers = isBridge ? [] : (await observeLinks()).helpers;
@@ -80,8 +96,9 @@ async function observeLeavings(decky: string, { api, instance, observeLinks }: H
     members.filter((member) => member.decky === decky).map(({ address }) => ({ owner: helperOwner(instance, name), address })),
   );
   return {
-    networks: networks.map(({ name, driver }) => ({
+    networks: networks.map(({ name, driver, isAdopted }) => ({
       network: name,
+      isAdopted,
       owner: driver === "bridge" ? "" : helperOwner(instance, name),
     })),
     routes: helpers.flatMap((helper) =>

@@ -1,7 +1,8 @@
 import { deckyNames } from "../render/names.ts";
-import type { Scope } from "../spec.ts";
+import type { LanSpec, Scope } from "../spec.ts";
 import type { ObservedAccess } from "./host-access.ts";
 import type { ObservedLan } from "./lan.ts";
+import type { Containments } from "./observe-containment.ts";
 import type { Traits } from "./traits.ts";
 
 export type ContainerStatus = "created" | "running" | "paused" | "restarting" | "removing" | "exited" | "dead";
@@ -15,6 +16,23 @@ export interface Attachment {
   readonly pinned: string;
   readonly address: string;
   readonly mac: string;
+}
+
+/** Where a container writes to the host's disk. */
+export interface WritablePlace {
+  readonly kind: "layer" | "volume";
+  /** Of a volume. */
+  readonly name: string;
+  /** On the host. */
+  readonly folder: string;
+}
+
+/** So many files are as much trouble as too many bytes: nobody counts further. */
+export const mostFiles = 20_000;
+
+export interface PlaceUse extends WritablePlace {
+  readonly bytes: number;
+  readonly files: number;
 }
 
 /** One container of ours, as the engine reported it. */
@@ -46,6 +64,9 @@ export interface ObservedContainer {
   readonly joined: string | undefined;
   /** Of the last end that was seen, while it runs again: the engine forgets it then. */
   readonly lastExitCode?: number | undefined;
+  readonly writable?: readonly WritablePlace[];
+  /** Undefined: not measured. */
+  readonly disk?: readonly PlaceUse[] | undefined;
   /** Undefined when none of its limits is used up. */
   readonly exhaustion?: Exhaustion | undefined;
 }
@@ -150,13 +171,15 @@ export interface ObservedHost {
   readonly lans: ReadonlyMap<string, ObservedLan>;
   /** The host's way to the decky's LAN; undefined when it needs none. */
   readonly access: ObservedAccess | undefined;
+  /** Whether the decky reaches the host's own ports, by each of its LANs. */
+  readonly containments: Containments;
   /** What a decky that goes leaves behind on the host. */
   readonly leaves: ObservedLeavings;
 }
 
 export interface ObservedLeavings {
   /** Networks of ours that it is on, or nobody. */
-  readonly networks: readonly { readonly network: string; readonly owner: string }[];
+  readonly networks: readonly { readonly network: string; readonly owner: string; readonly isAdopted?: boolean }[];
   /** The host's routes to it. */
   readonly routes: readonly { readonly to: string; readonly helper: string }[];
 }
@@ -167,6 +190,11 @@ export const noLeavings: ObservedLeavings = { networks: [], routes: [] };
 export function baseOf({ scope, name, containers }: ObservedDecky): ObservedContainer | undefined {
   const bases = containers.filter((container) => container.role === "base");
   return containerCalled(deckyNames(scope, name).base, bases);
+}
+
+/** Of the network that the decky's base is on; undefined when it is on none of that name. */
+export function networkIdOf(decky: ObservedDecky, { name }: Pick<LanSpec, "name">): string | undefined {
+  return baseOf(decky)?.attachments.find(({ network }) => network === name)?.networkId;
 }
 
 export function containerCalled(name: string, candidates: readonly ObservedContainer[]): ObservedContainer | undefined {

@@ -3,7 +3,7 @@ import type { Diagnosis, DiagnosisOf, DiagnosisWord, Unfit } from "../diagnose/d
 /** What is done about a diagnosis. `wait`: nothing but wait until the ports listen. */
 export type Cure =
   | { readonly act: "nothing" | "wait" }
-  | { readonly act: "create" | "recreate" | "start" | "restart"; readonly cause: string };
+  | { readonly act: "create" | "recreate" | "start" | "restart" | "stop"; readonly cause: string };
 
 type Cures = { readonly [Word in DiagnosisWord]: (diagnosis: DiagnosisOf<Word>) => Cure };
 /** What is not here is said in the words of the diagnosis. */
@@ -15,7 +15,10 @@ const serviceCures: Cures = {
   restarting: ({ isLasting }) => (isLasting ? { act: "recreate", cause: "restarts again and again" } : { act: "wait" }),
   // Nothing that is done to it helps while others have its ports; see `freedBy`.
   port_taken: () => ({ act: "wait" }),
-  exhausted: ({ sentence, isOverdue }) => (isOverdue ? { act: "restart", cause: sentence } : { act: "wait" }),
+  exhausted: ({ sentence, remedy }) => {
+    if (remedy === "wait") return { act: "wait" };
+    return remedy === "none" ? { act: "nothing" } : { act: remedy, cause: sentence };
+  },
   exited: ({ status, sentence }) => ({ act: exitedActs[status], cause: status === "created" ? "never started" : sentence }),
   detached: () => ({ act: "restart", cause: "detached from the base" }),
   // What only a new one helps is handled before, and what can be mended has its own steps.
@@ -78,5 +81,5 @@ export function cureOfService(diagnosis: Diagnosis, base: Cure): Cure {
   const own = cureFrom(serviceCures, serviceCauses, diagnosis);
   if (own.act === "create" || own.act === "recreate" || base.act === "nothing" || base.act === "wait") return own;
   if (base.act === "create" || base.act === "recreate") return { act: "recreate", cause: rejoin };
-  return own.act === "start" ? own : { act: "restart", cause: "detached from the base" };
+  return own.act === "start" || own.act === "stop" ? own : { act: "restart", cause: "detached from the base" };
 }

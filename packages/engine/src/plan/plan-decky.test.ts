@@ -94,6 +94,7 @@ const plan = (
     nameHolders: new Map(),
     project: { isThere: true, differing: [] },
     lans: new Map(),
+    containments: new Map(),
     access: undefined,
     leaves: noLeavings,
     ...options.host,

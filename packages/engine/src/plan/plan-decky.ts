@@ -2,6 +2,7 @@ import type { DiagnosedDecky, DiagnosedService } from "../diagnose/diagnose.ts";
 import { takenSentences } from "../diagnose/port-uses.ts";
 import { unseenLan } from "../observe/lan.ts";
 import type { ObservedContainer, ObservedDecky, ObservedHost } from "../observe/observed.ts";
+import { blockUncontained, planContainment } from "../policy/plan-containment.ts";
 import type { RenderedDecky, WantedContainer } from "../render/render-decky.ts";
 import type { LanSpec } from "../spec.ts";
 import { type Cure, cureOfBase, cureOfService, freedBy, isFreedBy } from "./cures.ts";
@@ -63,10 +64,14 @@ function planPresence(diagnosed: DiagnosedDecky, host: ObservedHost): Draft[] {
   return [
     ...blockedNames([...names, ...acts], host),
     ...lanSteps(wanted, base, host),
+    ...wanted.spec.attachments.flatMap(({ lan }) =>
+      blockUncontained(lan, host.containments.get(lan.name), base.length > 0),
+    ),
     ...services.flatMap((service) => service.blocked),
     ...imageSteps(wanted, acts, host),
     ...networkSteps(wanted, base, host),
     ...planHostAccess(wanted.spec.attachments[0].lan, wanted.spec.attachments[0].ip, host.access),
+    ...wanted.spec.attachments.flatMap(({ lan }) => planContainment(lan, host.containments.get(lan.name))),
     ...projectSteps(wanted, host),
     ...diagnosed.surplus.flatMap((container) => removalSteps(container, surplusCause(container, wanted))),
     ...names,
@@ -122,7 +127,7 @@ function planService(
   return {
     blocked: isBlocked ? [{ verb: "blocked", target: wanted.name, service: wanted.service, cause }] : [],
     acts,
-    settle: cure.act === "nothing" ? [] : [settle],
+    settle: cure.act === "nothing" || cure.act === "stop" ? [] : [settle],
   };
 }
 
@@ -152,6 +157,8 @@ function actOn(
       return [{ verb: "start", ...common, id, cause: cure.cause }];
     case "restart":
       return [{ verb: "restart", ...common, id, graceSeconds: wanted.stopGraceSeconds, cause: cure.cause }];
+    case "stop":
+      return [{ verb: "stop", ...common, id, graceSeconds: wanted.stopGraceSeconds, cause: cure.cause }];
     default:
       return cure satisfies never;
   }

@@ -18,9 +18,9 @@ export function planRemoval({ name, containers }: ObservedDecky, host: ObservedH
   return [
     ...[...services, ...bases].flatMap((container) => removalSteps(container, "teardown")),
     ...routes.map(({ to, helper }): Draft => ({ verb: "remove-route", target: to, service: "", cause: "teardown", helper })),
-    ...networks.map(({ network, owner }): Draft => {
-      const cause = "goes with the last decky on it";
-      return { verb: "release-network", target: network, service: "", cause, owner };
+    ...networks.map(({ network, owner, isAdopted = false }): Draft => {
+      const cause = isAdopted ? "its rule goes with the last decky on it" : "goes with the last decky on it";
+      return { verb: "release-network", target: network, service: "", cause, owner, isAdopted };
     }),
     ...(isThere ? [{ verb: "remove-project" as const, target: name, service: "", cause: "teardown" }] : []),
   ];

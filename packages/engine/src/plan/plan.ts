@@ -22,8 +22,10 @@ export interface StepFields {
   "create-helper": { readonly helper: HelperSpec };
   "add-route": { readonly helper: string; readonly from: string };
   "remove-route": { readonly helper: string };
-  /** Removes a network with its helper once nobody is on it. */
-  "release-network": { readonly owner: string };
+  /** Keeps the deckies of a LAN from the ports of their host. */
+  contain: { readonly lan: string };
+  /** Removes a network with its helper and its rule once nobody is on it; of one that was adopted, only the latter. */
+  "release-network": { readonly owner: string; readonly isAdopted: boolean };
   "write-project": Record<never, never>;
   /** Gives a container another name. */
   rename: { readonly container: string; readonly id: string };

@@ -8,7 +8,7 @@ export interface MachineFile {
   readonly content: string;
 }
 
-/** As an installer leaves them on a machine of this LAN. */
+/** As an installer leaves them on a machine of this LAN. The engine's own would be writable, and on the host's disk. */
 export function machineFiles({
   hostname,
   attachments: [{ lan }],
@@ -25,6 +25,7 @@ export function machineFiles({
   ];
   return [
     { path: "machine/resolv.conf", target: "/etc/resolv.conf", content: `nameserver ${lan.gateway}\n` },
+    { path: "machine/hostname", target: "/etc/hostname", content: `${hostname}\n` },
     { path: "machine/hosts", target: "/etc/hosts", content: `${hosts.join("\n")}\n` },
   ];
 }

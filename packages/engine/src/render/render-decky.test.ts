@@ -238,6 +238,7 @@ describe("a rendered decky", () => {
     expect(composeOf(rendered)).not.toHaveProperty("volumes");
     expect(rendered.files.map((file) => [file.path, file.mode])).toEqual([
       ["machine/resolv.conf", 0o444],
+      ["machine/hostname", 0o444],
       ["machine/hosts", 0o444],
       ["compose.yaml", 0o600],
     ]);

@@ -7,7 +7,7 @@ import type { HardLimits } from "./hard-limits.ts";
 import { type ImageContents, type ImageRecipe, serviceImage } from "./images.ts";
 import { machineFiles } from "./machine-files.ts";
 import { deckyNames, label } from "./names.ts";
-import { said, saidOfNames } from "./said.ts";
+import { said, saidOfNames, sized } from "./said.ts";
 
 /** A file of the decky's project, relative to the project folder. */
 export interface ProjectFile {
@@ -26,6 +26,8 @@ export interface WantedContainer {
   readonly ports: readonly CatalogPort[];
   readonly settleMs: number;
   readonly stopGraceSeconds: number;
+  /** Bytes that it may take of the host's disk in each place where it can write; undefined: it is not asked. */
+  readonly diskBytes?: number;
 }
 
 /** Where a base is to be on one LAN. */
@@ -175,7 +177,7 @@ function renderService(spec: DeckySpec, service: ServiceSpec, context: RenderCon
     environment: { NODE_NAME: spec.name, HOSTNAME: spec.hostname, ...settings.env },
     cap_add: [...entry.capabilities],
     read_only: entry.readOnlyRoot,
-    tmpfs: [...entry.tmpfs],
+    tmpfs: entry.tmpfs.map(sized),
     volumes: [
       ...volumes.map((volume) => ({ type: "volume", source: volume.key, target: volume.path })),
       ...machineMounts(spec, context),
@@ -202,6 +204,7 @@ function renderService(spec: DeckySpec, service: ServiceSpec, context: RenderCon
       ports: entry.ports,
       settleMs: entry.settleSeconds * 1000,
       stopGraceSeconds: entry.stopGraceSeconds,
+      diskBytes: entry.limits.diskMb * (1 << 20),
     },
     compose,
     volumes: Object.fromEntries(

@@ -53,6 +53,12 @@ const alike = {
   shm_size: "64m",
 } as const;
 
+/** A folder in memory without a size could have half of the host's. */
+export function sized(tmpfs: string): string {
+  if (/[:,]size=/.test(tmpfs)) return tmpfs;
+  return `${tmpfs}${tmpfs.includes(":") ? "," : ":"}size=32m`;
+}
+
 export function said(reach: HardLimits) {
   return { ...alike, ulimits: withinReach(reach) } as const;
 }

@@ -58,7 +58,10 @@ export const serviceExits: ExitTable<ServiceState | "unknown"> = {
   running: good,
   not_listening: repaired,
   port_taken: exits("the process that has its port ends, or is removed with a container too many", "service remove NAME SERVICE"),
-  exhausted: exits("its load ends, or it is restarted after DECNET_EXHAUSTED_SECONDS", "service remove NAME SERVICE"),
+  exhausted: exits(
+    "its load ends, it is restarted after DECNET_EXHAUSTED_SECONDS, or DECNET_DISK_POLICY is done",
+    "service remove NAME SERVICE",
+  ),
   exited: repaired,
   restarting: repaired,
   missing: repaired,

@@ -1,0 +1,88 @@
+import type { NetworkCalls } from "../docker/network-calls.ts";
+import { judgeContainment, type LanEntry, type ObservedContainment, type ObservedRules } from "../policy/containment.ts";
+import type { HostRules } from "../policy/host-rules.ts";
+import { presentInterfaces } from "../policy/host-rules.ts";
+import type { DeckySpec, LanSpec } from "../spec.ts";
+import { accessTo, type ObservedLinks } from "./host-access.ts";
+import { networkIdOf, type ObservedDecky } from "./observed.ts";
+import { type EngineNetwork, foreignness, type LanRights } from "./lan.ts";
+
+export interface ContainmentSources {
+  readonly api: Pick<NetworkCalls, "networks">;
+  /** Undefined: this host was told not to contain its deckies. */
+  readonly rules: Pick<HostRules, "observe"> | undefined;
+  readonly rights: LanRights;
+}
+
+/** Looks at several LANs of a host at one moment. */
+export interface ContainmentLook {
+  /**
+   * Undefined: deckies are not contained here, and are not meant to be. `networkId`: of the network that the decky is on, as far
+   * as that is known; `links`: needed for LANs that are not bridges. Throws NOT_OBSERVED.
+   */
+  of(
+    lan: LanSpec,
+    seen: { readonly networkId?: string | undefined; readonly links: ObservedLinks | undefined },
+  ): Promise<ObservedContainment | undefined>;
+}
+
+/** How each LAN of a decky is kept from the host, by name; undefined where nobody looked, or it is not meant to be. */
+export type Containments = ReadonlyMap<string, ObservedContainment | undefined>;
+
+/** `observed`: where the decky is now; undefined: not known. Throws NOT_OBSERVED. */
+export async function observeContainments(
+  look: ContainmentLook,
+  { attachments }: Pick<DeckySpec, "attachments">,
+  { observed, links }: { readonly observed?: ObservedDecky | undefined; readonly links: ObservedLinks | undefined },
+): Promise<Containments> {
+  const found = new Map<string, ObservedContainment | undefined>();
+  for (const { lan } of attachments) {
+    const networkId = observed === undefined ? undefined : networkIdOf(observed, lan);
+    found.set(lan.name, await look.of(lan, { networkId, links }));
+  }
+  return found;
+}
+
+export interface ContainmentObserver {
+  look(): ContainmentLook;
+}
+
+export function createContainmentObserver({ api, rules, rights }: ContainmentSources): ContainmentObserver {
+  /** By id: what is read here of a network never changes. */
+  const known = new Map<string, EngineNetwork>();
+  const networkOf = async (name: string, id: string | undefined): Promise<EngineNetwork | undefined> => {
+    const before = id === undefined ? undefined : known.get(id);
+    if (before?.name === name) return before;
+    const now = await api.networks();
+    known.clear();
+    for (const network of now.values()) known.set(network.id, network);
+    return now.get(name);
+  };
+  const entryOf = async (lan: LanSpec, id: string | undefined, links: ObservedLinks | undefined): Promise<LanEntry> => {
+    const network = await networkOf(lan.name, id);
+    const why = network === undefined ? undefined : foreignness(network, lan, rights);
+    if (why !== undefined) return { kind: "foreign", why };
+    if (lan.driver !== "bridge") return helperEntry(lan, links, rights);
+    return network === undefined ? { kind: "missing" } : { kind: "interface", name: network.bridge };
+  };
+  return {
+    look() {
+      let observed: Promise<ObservedRules> | undefined;
+      return {
+        async of(lan, { networkId, links }) {
+          if (rules === undefined) return undefined;
+          const entry = await entryOf(lan, networkId, links);
+          observed ??= rules.observe();
+          return judgeContainment(entry, await observed, presentInterfaces());
+        },
+      };
+    },
+  };
+}
+
+/** Without an address on the parent interface the host has no place on such a LAN, and so no port that could be reached there. */
+function helperEntry(lan: LanSpec, links: ObservedLinks | undefined, { instance }: LanRights): LanEntry {
+  const access = links === undefined ? undefined : accessTo(lan, instance, links);
+  if (access === undefined) return { kind: "none" };
+  return access.helper === undefined ? { kind: "missing" } : { kind: "interface", name: access.helper.name };
+}

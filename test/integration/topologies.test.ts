@@ -1,9 +1,10 @@
 import { DeckyState, ServiceState } from "@decnet/contract/gen/decnet/v1/decky_pb";
 import { OperationState } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { TopologyState } from "@decnet/contract/gen/decnet/v1/topology_pb";
+import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { containersOf, dockerLines, type TestMaster, useMaster } from "../support/use-master.ts";
-import { useSwarm } from "../support/use-swarm.ts";
+import { containersOf, dockerLines, eventually, type TestMaster, useMaster } from "../support/use-master.ts";
+import { type Swarm, useSwarm } from "../support/use-swarm.ts";
 
 /** Where a topology is, and how the test looks at it there. */
 interface Site {
@@ -32,6 +33,85 @@ async function useWorker(): Promise<Site> {
     dispose: () => swarm.dispose(),
   };
 }
+
+/** A worker is a host of its own: this machine is outside of it, and sees of it what an attacker sees. */
+describe("the gateway of a topology on a worker", () => {
+  let swarm: Swarm;
+  let id: string;
+  const gateway = () => ({ topologyId: id, name: "gateway" });
+  const worker = () => swarm.workers[0] ?? expect.fail("no worker");
+  const fetchStatus = async (address: string) =>
+    (await execa("curl", ["-s", "-m", "3", "-o", "/dev/null", "-w", "%{http_code}", `http://${address}/`], { reject: false })).stdout;
+
+  beforeAll(async () => {
+    swarm = await useSwarm({ hosts: 1, slugs: ["http", "redis", "ssh"] });
+    const { topologies } = swarm.master;
+    const [{ name: host, host: machine }] = [worker()];
+    const made = await topologies.createTopology({ name: "corp", host, publishOn: machine.address });
+    id = made.topology?.id ?? expect.fail("no topology");
+    await topologies.addLan({ topology: id, name: "dmz", isDmz: true });
+    await topologies.addDecky({
+      topology: id,
+      name: "gateway",
+      services: [{ slug: "redis" }],
+      attachments: [{ lan: "dmz" }],
+      forwards: true,
+    });
+    await topologies.deployTopology({ topology: id });
+  });
+  afterAll(async () => {
+    await swarm?.master.topologies.teardownTopology({ topology: id }).catch(() => undefined);
+    await swarm?.dispose();
+  });
+
+  it("answers on an address of its host as soon as a service is added, which sees the visitor's own address", async () => {
+    const { address } = worker().host;
+    expect(await fetchStatus(address)).toBe("000");
+    const before = await worker().containers(id);
+    const { operation } = await swarm.master.mutations.addService({ decky: gateway(), service: "http" });
+    expect(operation?.plan?.steps.map(({ verb }) => verb)).toEqual(["write-project", "create", "settle", "publish"]);
+    expect(await fetchStatus(address)).toBe("200");
+    const after = await worker().containers(id);
+    for (const [name, facts] of before) expect(after.get(name)).toBe(facts);
+    const log = await worker().host.docker(["logs", `${id}-gateway-http`]);
+    expect(log.join("\n")).toContain(swarm.lab.masterAddress);
+  });
+
+  it("is published again, with its cause, after its rules were removed by hand", async () => {
+    const { address } = worker().host;
+    const tables = (await worker().host.run("nft", ["list", "tables", "ip"])).stdout;
+    const [, table = ""] = /table ip (decnet-published-\S+)/.exec(tables) ?? [];
+    await worker().host.run("nft", ["delete", "table", "ip", table]);
+    expect(await fetchStatus(address)).toBe("000");
+    await eventually(async () => (await fetchStatus(address)) === "200", 30_000);
+    const cause = await eventually(async () => {
+      const { operations } = await swarm.master.operations.listOperations({ filter: "kind=repair" });
+      return operations[0]?.plan?.text;
+    });
+    expect(cause).toContain("publish");
+  });
+
+  it("is closed again when the service is removed", async () => {
+    const { operation } = await swarm.master.mutations.removeService({ decky: gateway(), service: "http" });
+    expect(operation?.plan?.steps[0]?.verb).toBe("unpublish");
+    expect(await fetchStatus(worker().host.address)).toBe("000");
+  });
+
+  it("takes no port that its host uses itself", async () => {
+    const listener = worker().host.spawn("python3", ["-m", "http.server", "80"]);
+    await eventually(async () => (await fetchStatus(worker().host.address)) === "200", 10_000);
+    await expect(swarm.master.mutations.addService({ decky: gateway(), service: "http" })).rejects.toThrow("PORT_CONFLICT");
+    expect(await fetchStatus(worker().host.address)).toBe("200");
+    listener.kill("SIGKILL");
+  });
+
+  it("leaves no rule behind", async () => {
+    await swarm.master.topologies.teardownTopology({ topology: id });
+    const rules = await worker().host.run("nft", ["list", "ruleset"]);
+    expect(rules.stdout).not.toContain("decnet-published");
+    expect((await worker().host.run("iptables", ["-S"])).stdout).not.toContain("decnet-");
+  });
+});
 
 /** Two LANs, a gateway between them, and a decky behind it. */
 describe.each([

@@ -50,6 +50,8 @@ export interface DeckySpec {
   readonly attachments: AttachmentSpecs;
   /** Routes between its LANs. */
   readonly forwards: boolean;
+  /** An address of the host on which the ports of its services are published; undefined: none. */
+  readonly publishOn?: string | undefined;
   readonly services: readonly ServiceSpec[];
 }
 

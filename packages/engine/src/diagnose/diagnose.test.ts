@@ -28,6 +28,7 @@ const wanted: RenderedDecky = {
   },
   project: "decnet-web",
   base: { name: "web", hash: "b1", image: "base", places: [{ network: "lan", address: "10.0.0.7", mac: "00:50:56:00:00:01" }] },
+  publications: [],
   services: [
     {
       name: "web-ssh",

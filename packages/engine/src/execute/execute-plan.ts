@@ -11,6 +11,7 @@ import type { HostLinks } from "./host-links.ts";
 import type { ImageStore } from "./image-store.ts";
 import type { LanUse } from "./lan-use.ts";
 import type { MadeStore } from "./made-containers.ts";
+import type { Publisher } from "./publisher.ts";
 import { pruneSecrets, removeProject, writeProject } from "./project-files.ts";
 import { settle } from "./settle.ts";
 import { type FailureReason, StepFailed, throwUnlessDone } from "./step-failed.ts";
@@ -39,6 +40,7 @@ export interface ExecuteContext {
   readonly images: ImageStore;
   readonly links: HostLinks;
   readonly lanUse: LanUse;
+  readonly publisher: Publisher;
   readonly instance: string;
   readonly rights: LanRights;
   readonly containment: Containment;
@@ -94,6 +96,8 @@ const executors: Executors = {
   stop: ({ id, graceSeconds }, { api }) => api.stop(id, graceSeconds),
   remove: ({ id }, { api }) => api.remove(id),
   settle: settleService,
+  publish: ({ publications }, { publisher, signal }) => publisher.change({ add: publications, remove: [] }, signal),
+  unpublish: ({ publications }, { publisher, signal }) => publisher.change({ add: [], remove: publications }, signal),
   "remove-project": async (_, { api, made, instance, decky, folder }) => {
     await api.removeVolumes(instance, deckyKey(decky));
     await made.forget(decky);

@@ -6,11 +6,11 @@ import { observeDecky } from "../observe/observe-decky.ts";
 import { observeContainments } from "../observe/observe-containment.ts";
 import type { ObservedDecky } from "../observe/observed.ts";
 import { formatPlan, type Plan } from "../plan/plan.ts";
-import { containmentTroubles } from "../policy/plan-containment.ts";
 import type { DeckySpec, DeckyTarget } from "../spec.ts";
 import { diagnoseFor } from "./diagnose-for.ts";
 import type { HostParts } from "./host-parts.ts";
-import { preparePlan } from "./prepare-plan.ts";
+import { preparePlan, publicationsObserver } from "./prepare-plan.ts";
+import { troublesOf } from "./troubles.ts";
 
 export interface ApplyOptions {
   /** Refuse with PLAN_CHANGED unless the plan made now has this digest. Empty: any plan. */
@@ -61,6 +61,8 @@ async function applyNow(parts: HostParts, target: DeckyTarget, options: ApplyOpt
   const receipt = makeReceipt(plan, before, observed);
   if (rendered === undefined) return { plan, receipt, observed, judged: undefined, failure };
   const diagnosed = await diagnoseFor(parts, rendered, observed);
-  const troubles = containmentTroubles(await containmentsOf(parts, rendered.spec, observed));
+  const containments = await containmentsOf(parts, rendered.spec, observed);
+  const published = await publicationsObserver(parts)(rendered.spec, rendered.publications);
+  const troubles = troublesOf(rendered, { containments, published });
   return { plan, receipt, observed, judged: judgeDecky(diagnosed, troubles), failure };
 }

@@ -7,10 +7,11 @@ import { presumedHost } from "../observe/observe-host.ts";
 import { baseOf, type ObservedDecky, type ObservedNetwork } from "../observe/observed.ts";
 import type { Plan } from "../plan/plan.ts";
 import { planDecky } from "../plan/plan-decky.ts";
-import { containmentTroubles } from "../policy/plan-containment.ts";
 import type { RenderedDecky } from "../render/render-decky.ts";
 import { type DeckySpec, deckyKey } from "../spec.ts";
 import { diagnoseFor } from "./diagnose-for.ts";
+import { publicationsObserver } from "./prepare-plan.ts";
+import { troublesOf } from "./troubles.ts";
 import type { HostParts } from "./host-parts.ts";
 
 export interface CheckedDecky {
@@ -90,9 +91,10 @@ async function compare(
   const project = await projects.observe(folderOf(rendered.spec), rendered.files);
   const diagnosed = await diagnoseFor(parts, rendered, observed, known);
   const containments = await observeContainments(look, rendered.spec, { observed, links });
-  const host = presumedHost(rendered, instance, { networks: known, project, containments, links });
+  const published = await publicationsObserver(parts)(rendered.spec, rendered.publications);
+  const host = presumedHost(rendered, instance, { networks: known, project, containments, published, links });
   const plan = planDecky({ observed, diagnosed, projectDigest: "", host, portsOf });
-  return { observed, judged: judgeDecky(diagnosed, containmentTroubles(containments)), plan };
+  return { observed, judged: judgeDecky(diagnosed, troublesOf(rendered, { containments, published })), plan };
 }
 
 /** Nothing is planned on an observation that failed. */

@@ -10,6 +10,7 @@ import { createHostLinks, type HostLinks } from "../execute/host-links.ts";
 import { createImageStore, type ImageStore } from "../execute/image-store.ts";
 import { createLanUse, type LanUse } from "../execute/lan-use.ts";
 import { createMadeStore, type MadeStore } from "../execute/made-containers.ts";
+import { createPublisher, type Publisher } from "../execute/publisher.ts";
 import { type BaseContents, createBaseContents } from "../observe/base-contents.ts";
 import { createDiskWatch, type DiskWatch } from "../observe/disk-use.ts";
 import { observeHardLimits } from "../observe/engine-limits.ts";
@@ -64,6 +65,7 @@ export interface HostParts {
   readonly lanUse: LanUse;
   readonly rights: LanRights;
   readonly containment: Containment;
+  readonly publisher: Publisher;
   readonly sockets: SocketCache;
   readonly made: MadeStore;
   readonly projects: ProjectObserver;
@@ -118,6 +120,7 @@ export async function openHostParts(options: EngineOptions): Promise<HostParts> 
     lanUse: createLanUse(),
     rights,
     containment,
+    publisher: createPublisher(instance),
     sockets: createSocketCache(portsIn(catalog)),
     exhaustion: createExhaustionWatch(),
     disk: createDiskWatch(),

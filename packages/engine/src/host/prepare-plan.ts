@@ -1,7 +1,7 @@
 import type { DiagnosedDecky } from "../diagnose/diagnose.ts";
 import { projectDigest } from "../execute/project-files.ts";
 import { observeDecky } from "../observe/observe-decky.ts";
-import { type HostSources, observeHostAfter, observeHostFor } from "../observe/observe-host.ts";
+import { type HostSources, observeHostAfter, observeHostFor, type PublicationsObserver } from "../observe/observe-host.ts";
 import type { ObservedDecky } from "../observe/observed.ts";
 import type { Plan } from "../plan/plan.ts";
 import { planDecky } from "../plan/plan-decky.ts";
@@ -30,6 +30,14 @@ export async function preparePlan(parts: HostParts, target: DeckyTarget): Promis
   return { plan, observed, rendered, diagnosed, folder };
 }
 
+/** What is published on this host, for a decky that may have to do with it. */
+export function publicationsObserver({ publisher, observeLinks }: HostParts): PublicationsObserver {
+  return async ({ scope }, wanted) => {
+    if (scope === "fleet") return undefined;
+    return publisher.observe(await observeLinks(), new Set(wanted.map(({ port, protocol }) => `${port}/${protocol}`)));
+  };
+}
+
 async function observeHost(parts: HostParts, target: DeckyTarget, folder: string) {
   const { api, rights, containment, observeLinks } = parts;
   const sources: HostSources = {
@@ -37,6 +45,7 @@ async function observeHost(parts: HostParts, target: DeckyTarget, folder: string
     rights,
     containment,
     observeLinks,
+    observePublications: publicationsObserver(parts),
     observeProject: (files) => parts.projects.observe(folder, files),
   };
   if (target.kind === "absent") return { rendered: undefined, host: await observeHostAfter(target, sources) };

@@ -2,12 +2,19 @@ import type { ContainerCalls } from "../docker/container-calls.ts";
 import type { ImageCalls } from "../docker/image-calls.ts";
 import type { NetworkCalls } from "../docker/network-calls.ts";
 import type { ProjectFile, RenderedDecky } from "../render/render-decky.ts";
+import type { ObservedPublications, Publication } from "../policy/published.ts";
 import { deckyKey, type Scope } from "../spec.ts";
 import { accessTo, helperOwner, type ObservedLinks } from "./host-access.ts";
 import type { LanRights } from "./lan.ts";
 import { type ContainmentObserver, observeContainments } from "./observe-containment.ts";
 import { observeLan } from "./observe-lan.ts";
 import { noLeavings, type ObservedHost, type ObservedLeavings, type ObservedProject } from "./observed.ts";
+
+/** Undefined for a decky of the fleet, which publishes nothing. */
+export type PublicationsObserver = (
+  decky: { readonly scope: Scope },
+  wanted: readonly Publication[],
+) => Promise<ObservedPublications | undefined>;
 
 export interface HostSources {
   readonly api: Pick<
@@ -16,6 +23,7 @@ export interface HostSources {
   >;
   readonly rights: LanRights;
   readonly containment: ContainmentObserver;
+  readonly observePublications: PublicationsObserver;
   readonly observeLinks: () => Promise<ObservedLinks>;
   readonly observeProject: (files: readonly ProjectFile[]) => Promise<ObservedProject>;
 }
@@ -44,6 +52,7 @@ export async function observeHostFor(rendered: RenderedDecky, sources: HostSourc
     lans: new Map(lansThere),
     access: links === undefined ? undefined : accessTo(home.lan, instance, links),
     containments: await observeContainments(containment.look(), rendered.spec, { links }),
+    published: await sources.observePublications(rendered.spec, rendered.publications),
     leaves: noLeavings,
   };
 }
@@ -62,6 +71,7 @@ export async function observeHostAfter(
     lans: new Map(),
     access: undefined,
     containments: new Map(),
+    published: await sources.observePublications(decky, []),
     leaves,
   };
 }
@@ -70,9 +80,9 @@ export async function observeHostAfter(
 export function presumedHost(
   rendered: RenderedDecky,
   instance: string,
-  seen: Pick<ObservedHost, "networks" | "project" | "containments"> & { readonly links: ObservedLinks | undefined },
+  seen: Pick<ObservedHost, "networks" | "project" | "containments" | "published"> & { readonly links: ObservedLinks | undefined },
 ): ObservedHost {
-  const { networks, project, containments, links } = seen;
+  const { networks, project, containments, published, links } = seen;
   return {
     images: new Set([rendered.base.image, ...rendered.services.map((service) => service.image.tag)]),
     networks,
@@ -81,6 +91,7 @@ export function presumedHost(
     lans: new Map(),
     access: links === undefined ? undefined : accessTo(rendered.spec.attachments[0].lan, instance, links),
     containments,
+    published,
     leaves: noLeavings,
   };
 }

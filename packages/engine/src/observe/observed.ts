@@ -3,6 +3,7 @@ import type { LanSpec, Scope } from "../spec.ts";
 import type { ObservedAccess } from "./host-access.ts";
 import type { ObservedLan } from "./lan.ts";
 import type { Containments } from "./observe-containment.ts";
+import type { ObservedPublications } from "../policy/published.ts";
 import type { Traits } from "./traits.ts";
 
 export type ContainerStatus = "created" | "running" | "paused" | "restarting" | "removing" | "exited" | "dead";
@@ -173,6 +174,8 @@ export interface ObservedHost {
   readonly access: ObservedAccess | undefined;
   /** Whether the decky reaches the host's own ports, by each of its LANs. */
   readonly containments: Containments;
+  /** Ports that are published on the host; undefined for a decky that has nothing to do with that. */
+  readonly published?: ObservedPublications | undefined;
   /** What a decky that goes leaves behind on the host. */
   readonly leaves: ObservedLeavings;
 }

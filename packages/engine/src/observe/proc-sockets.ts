@@ -14,6 +14,8 @@ const udpBound = "07";
 export interface Listener {
   /** `22/tcp` */
   readonly port: string;
+  /** Empty: every address. */
+  readonly address: string;
   /** Bound to an address that only the decky itself reaches. */
   readonly isLocal: boolean;
   readonly inode: string;
@@ -51,10 +53,17 @@ export function parseSocketTable(table: Table, text: string | undefined): { list
     const port = Number.parseInt(local.slice(local.lastIndexOf(":") + 1), 16);
     if (Number.isNaN(port) || inode === undefined) throw notObserved(`the table of ${table} sockets is cut off`);
     if (protocol === "tcp" ? state === tcpListen : state === udpBound)
-      listeners.push({ port: `${port}/${protocol}`, isLocal: isLoopback(local), inode });
+      listeners.push({ port: `${port}/${protocol}`, address: addressOf(local), isLocal: isLoopback(local), inode });
     else if (protocol === "tcp" && state === tcpEstablished) sessions.push({ protocol, port, peer: parsePeer(remote) });
   }
   return { listeners, sessions };
+}
+
+/** Empty for every address. */
+function addressOf(local: string): string {
+  const peer = parsePeer(local);
+  const address = peer.slice(0, peer.lastIndexOf(":"));
+  return address === "0.0.0.0" || address === "[::]" ? "" : address;
 }
 
 /** 127.0.0.0/8, also as an IPv6 address, and ::1. */

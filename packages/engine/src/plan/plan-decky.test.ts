@@ -22,6 +22,7 @@ const wanted = (hash = "h1"): RenderedDecky => ({
   },
   project: "decnet-web",
   base: { name: "web", hash: "b1", image: "base", places: [{ network: "lan", address: "10.0.0.7", mac: undefined }] },
+  publications: [],
   services: [
     {
       name: "web-ssh",

@@ -3,8 +3,9 @@ import { takenSentences } from "../diagnose/port-uses.ts";
 import { unseenLan } from "../observe/lan.ts";
 import type { ObservedContainer, ObservedDecky, ObservedHost } from "../observe/observed.ts";
 import { blockUncontained, planContainment } from "../policy/plan-containment.ts";
+import { blockPublications, differPublications, planClosing, planOpening } from "../policy/published.ts";
 import type { RenderedDecky, WantedContainer } from "../render/render-decky.ts";
-import type { LanSpec } from "../spec.ts";
+import { deckyKey, type LanSpec } from "../spec.ts";
 import { type Cure, cureOfBase, cureOfService, freedBy, isFreedBy } from "./cures.ts";
 import { type Draft, digestOf, formatPlan, type Plan, plannedContainers, type Step } from "./plan.ts";
 import { planHostAccess } from "./plan-host-access.ts";
@@ -61,23 +62,27 @@ function planPresence(diagnosed: DiagnosedDecky, host: ObservedHost): Draft[] {
   const services = diagnosed.services.map((service) => planService(service, baseCure, ended, diagnosed));
   const acts = [...base, ...services.flatMap((service) => service.acts)];
   const names = nameSteps(diagnosed, host);
+  const publications = differPublications(wanted.publications, deckyKey(wanted.spec), host.published);
   return [
     ...blockedNames([...names, ...acts], host),
     ...lanSteps(wanted, base, host),
     ...wanted.spec.attachments.flatMap(({ lan }) =>
       blockUncontained(lan, host.containments.get(lan.name), base.length > 0),
     ),
+    ...blockPublications(publications, host.published),
     ...services.flatMap((service) => service.blocked),
     ...imageSteps(wanted, acts, host),
     ...networkSteps(wanted, base, host),
     ...planHostAccess(wanted.spec.attachments[0].lan, wanted.spec.attachments[0].ip, host.access),
     ...wanted.spec.attachments.flatMap(({ lan }) => planContainment(lan, host.containments.get(lan.name))),
+    ...planClosing(publications, "no longer wanted"),
     ...projectSteps(wanted, host),
     ...diagnosed.surplus.flatMap((container) => removalSteps(container, surplusCause(container, wanted))),
     ...names,
     ...(isMade(base) ? [] : leaveSteps(diagnosed.base)),
     ...acts,
     ...services.flatMap((service) => service.settle),
+    ...planOpening(publications),
   ];
 }
 

@@ -1,4 +1,6 @@
 import type { ObservedContainer, ObservedDecky, ObservedHost } from "../observe/observed.ts";
+import { differPublications, planClosing } from "../policy/published.ts";
+import { deckyKey } from "../spec.ts";
 import type { Draft } from "./plan.ts";
 
 /** Stops what runs, and removes it by its id. */
@@ -10,12 +12,15 @@ export function removalSteps(container: ObservedContainer, cause: string): Draft
 }
 
 /** Services before their base, then what the decky had on the host, and its files last. */
-export function planRemoval({ name, containers }: ObservedDecky, host: ObservedHost): Draft[] {
+export function planRemoval(decky: ObservedDecky, host: ObservedHost): Draft[] {
+  const { name, containers } = decky;
+  const publications = differPublications([], deckyKey(decky), host.published);
   const services = containers.filter((container) => container.role === "service");
   const bases = containers.filter((container) => container.role === "base");
   const { routes, networks } = host.leaves;
   const isThere = containers.length > 0 || host.project.isThere;
   return [
+    ...planClosing(publications, "teardown"),
     ...[...services, ...bases].flatMap((container) => removalSteps(container, "teardown")),
     ...routes.map(({ to, helper }): Draft => ({ verb: "remove-route", target: to, service: "", cause: "teardown", helper })),
     ...networks.map(({ network, owner, isAdopted = false }): Draft => {

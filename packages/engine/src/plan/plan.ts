@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import type { ImageRecipe } from "../render/images.ts";
+import type { Publication } from "../policy/published.ts";
 import type { LanSpec } from "../spec.ts";
 
 /** A helper interface as it should be. */
@@ -37,6 +38,9 @@ export interface StepFields {
   stop: { readonly container: string; readonly id: string; readonly graceSeconds: number };
   remove: { readonly container: string; readonly id: string };
   settle: { readonly container: string };
+  /** Ports of the decky on its host. */
+  publish: { readonly publications: readonly Publication[] };
+  unpublish: { readonly publications: readonly Publication[] };
   "remove-project": Record<never, never>;
 }
 

@@ -1,5 +1,6 @@
 import { containerSettings } from "../catalog/effective.ts";
 import type { Catalog, CatalogPort, ServiceDefinition } from "../catalog/types.ts";
+import type { Publication } from "../policy/published.ts";
 import type { DeckySpec, ServiceSpec } from "../spec.ts";
 import { deckyKey } from "../spec.ts";
 import { osFamilySysctls } from "../tables/os-families.ts";
@@ -50,6 +51,7 @@ export interface RenderedDecky {
     readonly places: readonly WantedPlace[];
   };
   readonly services: readonly WantedContainer[];
+  readonly publications: readonly Publication[];
   readonly files: readonly ProjectFile[];
 }
 
@@ -109,6 +111,7 @@ export function renderDecky(spec: DeckySpec, context: RenderContext): RenderedDe
       })),
     },
     services: rendered.map((service) => service.wanted),
+    publications: publicationsOf(spec, rendered.map(({ wanted }) => wanted)),
     files: [
       ...rendered.flatMap((service) => service.secretFiles),
       ...machineFiles(spec).map(({ path, content }) => ({ path, content, owner: 0, mode: 0o444 })),
@@ -235,6 +238,13 @@ function entryOf(catalog: Catalog, slug: string): ServiceDefinition {
   const entry = catalog.services.get(slug);
   if (entry === undefined) throw new Error(`service ${slug} is not in the catalog of this host`);
   return entry;
+}
+
+function publicationsOf(spec: DeckySpec, services: readonly WantedContainer[]): Publication[] {
+  const { publishOn: address, attachments } = spec;
+  if (address === undefined) return [];
+  const common = { address, to: attachments[0].ip, decky: deckyKey(spec) };
+  return services.flatMap(({ ports }) => ports.map(({ number, protocol }) => ({ ...common, port: number, protocol })));
 }
 
 /** The home's has no number, as in the projects of deckies with one LAN. */

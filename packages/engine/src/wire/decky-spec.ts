@@ -61,6 +61,7 @@ export function toSpecMessage({ spec, id, distro }: PresentTarget): DeckySpecMes
     mac: spec.attachments[0].mac,
     otherAttachments: spec.attachments.slice(1).map(({ lan, ip, mac }) => ({ lan: toLanMessage(lan), ip, mac })),
     forwards: spec.forwards,
+    publishOn: spec.publishOn ?? "",
     services: spec.services.map(({ slug, config }) => ({ slug, config: toStruct(config) })),
   });
 }
@@ -141,6 +142,7 @@ export function parseSpecMessage(message: DeckySpecMessage, catalog: Catalog): P
   check("hostname", hostnamePattern.test(message.hostname), "is not a hostname");
   check("distro", distro !== undefined, `${JSON.stringify(message.distro)} is not in this host's table of distros`);
   check("os_family", osFamilyNames.includes(message.osFamily), `must be one of ${osFamilyNames.join(", ")}`);
+  check("publish_on", message.publishOn === "" || isIPv4(message.publishOn), "is not an IPv4 address");
   const attachments = readAttachments(message, check);
   const services = message.services.map((service, index): ServiceSpec => {
     const entry = catalog.services.get(service.slug);
@@ -168,6 +170,7 @@ export function parseSpecMessage(message: DeckySpecMessage, catalog: Catalog): P
       osFamily: message.osFamily,
       attachments,
       forwards: message.forwards,
+      ...(message.publishOn === "" ? {} : { publishOn: message.publishOn }),
       services,
     },
   };

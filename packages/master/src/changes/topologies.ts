@@ -37,6 +37,8 @@ export interface TopologyRequest extends ChangeRequest {
 export interface NewTopology {
   readonly name: string;
   readonly host: string;
+  /** Empty: nothing is published. */
+  readonly publishOn: string;
   /** How its design begins. */
   readonly from:
     | { readonly kind: "empty" }
@@ -209,6 +211,7 @@ export function createTopologyChanges(options: TopologyChangesOptions): Topology
             id: makeTopologyId(),
             name: wanted.name,
             host: wanted.host,
+            publishOn: wanted.publishOn,
             state: "pending",
             reason: "",
             stateChangedAt: now,

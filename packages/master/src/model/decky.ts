@@ -15,6 +15,8 @@ export interface Identity {
   readonly buildBase: string;
   /** Routes between its LANs. */
   readonly forwards?: boolean;
+  /** An address of its host on which the ports of its services are published. */
+  readonly publishOn?: string;
 }
 
 /** As what a decky was seen running, and where. */

@@ -14,6 +14,7 @@ export function toSpec(decky: Decky, services: readonly StoredService[], revisio
     osFamily: decky.identity.osFamily,
     attachments: decky.attachments,
     forwards: decky.identity.forwards ?? false,
+    ...(decky.identity.publishOn === undefined ? {} : { publishOn: decky.identity.publishOn }),
     services: services.map(({ slug, config }) => ({ slug, config })),
   };
 }

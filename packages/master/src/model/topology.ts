@@ -43,6 +43,8 @@ export interface Topology {
   readonly name: string;
   /** Where all of its deckies live. */
   readonly host: string;
+  /** The address of its host on which gateways in the DMZ publish their ports; empty: they do not. */
+  readonly publishOn: string;
   readonly state: TopologyState;
   /** Why it is in this state; empty when that goes without saying. */
   readonly reason: string;

@@ -1,9 +1,11 @@
+import { isIPv4 } from "node:net";
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import {
   AddDeckyRequestSchema,
   AddLanRequestSchema,
   AttachDeckyRequestSchema,
+  type CreateTopologyRequest,
   DeployTopologyRequestSchema,
   DetachDeckyRequestSchema,
   RemoveDeckyRequestSchema,
@@ -80,17 +82,13 @@ export function createTopologyHandlers(parts: MasterParts): ServiceImpl<typeof T
   return {
     async createTopology(request) {
       const from = { kind: request.withDmz ? "dmz" : "empty" } as const;
-      const made = await topologies.create({ name: topologyName(request.name), host: request.host || "local", from });
+      const made = await topologies.create({ ...placeOf(request), from });
       return { topology: await show(made.id) };
     },
     async generateTopology(request) {
       const settings = parseGenerator(request.settings);
       for (const slug of settings.services) parseServices([{ $typeName: "decnet.v1.WantedService", slug }], "", "", catalog);
-      const made = await topologies.create({
-        name: topologyName(request.name),
-        host: request.host || "local",
-        from: { kind: "seed", settings },
-      });
+      const made = await topologies.create({ ...placeOf(request), from: { kind: "seed", settings } });
       return { topology: await show(made.id) };
     },
     getTopology: async (request) => ({ topology: await show(required(request.topology)) }),
@@ -143,6 +141,11 @@ export function createTopologyHandlers(parts: MasterParts): ServiceImpl<typeof T
     },
     resyncTopology: (request, context) => change({ kind: "resync" }, ResyncTopologyRequestSchema, request, context),
   };
+}
+
+function placeOf({ name, host, publishOn }: Pick<CreateTopologyRequest, "name" | "host" | "publishOn">) {
+  if (publishOn !== "" && !isIPv4(publishOn)) throw invalid([{ field: "publish_on", description: "is not an IPv4 address" }]);
+  return { name: topologyName(name), host: host || "local", publishOn };
 }
 
 function required(topology: string): string {

@@ -43,11 +43,12 @@ export interface ShownTopology {
 
 /** A topology without its design, as in lists. */
 export function toTopologyHead(topology: Topology) {
-  const { id, name, host, reason, version, stateChangedAt, createdAt } = topology;
+  const { id, name, host, publishOn, reason, version, stateChangedAt, createdAt } = topology;
   return {
     id,
     name,
     host,
+    publishOn,
     state: topologyStates[topology.state],
     reason,
     version,

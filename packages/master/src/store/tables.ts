@@ -85,6 +85,7 @@ export const Topologies = new EntitySchema<TopologyRow>({
     id: { ...text, primary: true, primaryKeyConstraintName: "topologies_pkey" },
     name: text,
     host: text,
+    publishOn: text,
     state: text,
     reason: text,
     stateChangedAt: time,

@@ -21,7 +21,7 @@ export interface PresentDeckies {
  * Pure. Throws DECKY_LEAVING.
  */
 export function topologyDifference(
-  topology: Pick<Topology, "id" | "host" | "design">,
+  topology: Pick<Topology, "id" | "host" | "publishOn" | "design">,
   { deckies, services }: PresentDeckies,
   now: Date,
 ): DeckyChange[] {
@@ -44,14 +44,14 @@ export function topologyTeardown({ deckies, services }: PresentDeckies): DeckyCh
 }
 
 interface DifferenceOf {
-  readonly topology: Pick<Topology, "id" | "host">;
+  readonly topology: Pick<Topology, "id" | "host" | "publishOn" | "design">;
   readonly lans: ReadonlyMap<string, LanSpec>;
   readonly services: PresentDeckies["services"];
   readonly now: Date;
 }
 
 function changeOf(wanted: TopologyDecky, decky: Decky | undefined, { topology, lans, services, now }: DifferenceOf): DeckyChange {
-  const identity = identityOf(wanted);
+  const identity = identityOf(wanted, topology);
   const [home, ...others] = wanted.attachments.flatMap(({ lan, ip, mac }): AttachmentSpec[] => {
     const spec = lans.get(lan);
     return spec === undefined ? [] : [{ lan: spec, ip, mac }];
@@ -71,7 +71,11 @@ function changeOf(wanted: TopologyDecky, decky: Decky | undefined, { topology, l
 }
 
 /** Every decky of a topology calls itself by its own name. */
-function identityOf({ name, archetype, forwards }: TopologyDecky): Identity {
+function identityOf(
+  { name, archetype, forwards, attachments }: TopologyDecky,
+  { publishOn, design }: Pick<Topology, "publishOn" | "design">,
+): Identity {
+  const isInDmz = design.lans.some((lan) => lan.isDmz && lan.name === attachments[0]?.lan);
   const distro = findDistro("debian");
   if (distro === undefined) throw new Error("no distro debian");
   return {
@@ -82,6 +86,7 @@ function identityOf({ name, archetype, forwards }: TopologyDecky): Identity {
     baseImage: distro.image,
     buildBase: distro.buildBase,
     ...(forwards ? { forwards } : {}),
+    ...(forwards && isInDmz && publishOn !== "" ? { publishOn } : {}),
   };
 }
 

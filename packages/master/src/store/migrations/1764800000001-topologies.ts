@@ -8,6 +8,7 @@ const statements = [
      id text NOT NULL CONSTRAINT topologies_pkey PRIMARY KEY,
      name text NOT NULL CONSTRAINT topologies_name UNIQUE,
      host text NOT NULL,
+     publish_on text NOT NULL,
      state text NOT NULL CONSTRAINT topologies_state CHECK (state IN (${oneOf})),
      reason text NOT NULL,
      state_changed_at timestamptz NOT NULL,

@@ -96,7 +96,7 @@ export type PlanStep = Message<"decnet.v1.PlanStep"> & {
 
   /**
    * prepare-image, create-network, create-helper, add-route, contain, write-project, create, recreate, start, restart, stop,
-   * remove, settle, remove-route, release-network, remove-project.
+   * remove, settle, publish, unpublish, remove-route, release-network, remove-project.
    *
    * @generated from field: string verb = 2;
    */

@@ -1,0 +1,111 @@
+import { AppError } from "@decnet/common/errors/app-error";
+import { createExclusive } from "@decnet/common/runtime/exclusive";
+import { type CommandResult, runCommand } from "../docker/run-command.ts";
+import { codeOf, notObserved } from "../observe/not-observed.ts";
+import { observeHostListeners } from "../observe/host-listeners.ts";
+import type { ObservedLinks } from "../observe/host-access.ts";
+import {
+  type ObservedPublications,
+  type Publication,
+  type PublicationsToDo,
+  publicationTable,
+  readPublications,
+  renderPublications,
+} from "../policy/published.ts";
+
+/** Ports of gateways on the host, through `nft` and `iptables`. Every change may be repeated. */
+export interface Publisher {
+  /** Throws NOT_OBSERVED. */
+  observe(links: ObservedLinks, ports: ReadonlySet<string>): Promise<ObservedPublications>;
+  /** Throws APPLY_FAILED. */
+  change(todo: PublicationsToDo, signal: AbortSignal): Promise<void>;
+}
+
+const commandMs = 10_000;
+/** The engine's chain for rules of others. */
+const userChain = "DOCKER-USER";
+
+export function createPublisher(instance: string): Publisher {
+  const oneByOne = createExclusive(1);
+  const table = publicationTable(instance);
+  const comment = `decnet-${instance}`;
+
+  const list = async (signal: AbortSignal) => {
+    const listed = await run("nft", ["-n", "list", "table", "ip", table], signal);
+    if (listed === undefined) return undefined;
+    if (listed.exitCode === 0) return readPublications(listed.stdout);
+    if (/No such file or directory/.test(listed.tail.join(" "))) return { there: [], isAsMade: false };
+    throw notObserved(`the table ${table} of nftables: ${listed.tail.join(" ")}`);
+  };
+
+  /** Undefined: the engine has no such chain. */
+  const passed = async (signal: AbortSignal): Promise<Set<string> | undefined> => {
+    const listed = await run("iptables", ["-w", "5", "-S", userChain], signal);
+    if (listed === undefined || listed.exitCode !== 0) return undefined;
+    const own = listed.stdout.split("\n").filter((line) => line.includes(`"${comment}"`) || line.includes(`--comment ${comment} `));
+    return new Set(own.flatMap((line) => /--ctorigdst ([\d.]+)/.exec(line)?.[1] ?? []));
+  };
+
+  const pass = async (verb: "-I" | "-D", address: string, signal: AbortSignal): Promise<void> => {
+    const match = ["-m", "conntrack", "--ctstate", "DNAT", "--ctorigdst", address, "-m", "comment", "--comment", comment];
+    const result = await run("iptables", ["-w", "5", verb, userChain, ...match, "-j", "ACCEPT"], signal);
+    if (result?.exitCode !== 0) throw failed("iptables", result);
+  };
+
+  const observe = async (links: ObservedLinks, ports: ReadonlySet<string>, signal: AbortSignal): Promise<ObservedPublications> => {
+    const [listed, passing] = [await list(signal), await passed(signal)];
+    const unable =
+      listed === undefined
+        ? "nft, which publishes ports of gateways, is not on this host: install it (apt-get install nftables)"
+        : passing === undefined
+          ? `the engine of this host has no chain ${userChain}: its firewall is not iptables, and ports cannot be published`
+          : "";
+    return {
+      unable,
+      there: listed?.there ?? [],
+      isAsMade: listed?.isAsMade ?? false,
+      passed: passing ?? new Set(),
+      addresses: new Set([...links.addresses.values()].flat()),
+      listeners: await observeHostListeners(ports),
+    };
+  };
+
+  return {
+    observe: (links, ports) => {
+      const signal = AbortSignal.timeout(2 * commandMs);
+      return oneByOne.run("", signal, () => observe(links, ports, signal));
+    },
+    change: ({ add, remove }, signal) =>
+      oneByOne.run("", signal, async () => {
+        // What went meanwhile cannot be deleted once more.
+        const before = (await list(signal))?.there ?? [];
+        const has = (each: Publication) => before.some((known) => JSON.stringify(known) === JSON.stringify(each));
+        const done = await run("nft", [renderPublications(instance, { add, remove: remove.filter(has) })], signal);
+        if (done?.exitCode !== 0) throw failed("nft", done);
+        const left = (await list(signal))?.there ?? [];
+        const wanted = new Set(left.map(({ address }) => address));
+        const there = (await passed(signal)) ?? new Set<string>();
+        for (const address of wanted) if (!there.has(address)) await pass("-I", address, signal);
+        for (const address of there) if (!wanted.has(address)) await pass("-D", address, signal);
+        if (left.length === 0) await run("nft", ["delete", "table", "ip", table], signal);
+      }),
+  };
+}
+
+/** Undefined: there is no such program here. */
+async function run(file: string, args: readonly string[], signal: AbortSignal): Promise<CommandResult | undefined> {
+  try {
+    const result = await runCommand(file, args, { timeoutMs: commandMs, signal });
+    signal.throwIfAborted();
+    return result;
+  } catch (error) {
+    if (codeOf(error instanceof Error ? error.cause : undefined) === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+function failed(program: string, result: CommandResult | undefined): AppError {
+  return new AppError("APPLY_FAILED", `${program} ended with exit code ${result?.exitCode ?? "none"}`, {
+    outputTail: result?.tail ?? [],
+  });
+}

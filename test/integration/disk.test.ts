@@ -8,7 +8,6 @@ import { deploy, dockerLines, eventually, type TestMaster, useMaster } from "../
 const fill = (path: string) => `dd if=/dev/urandom of=${path} bs=1M count=48 2>/dev/null`;
 /** The same without a name, by somebody who keeps it open. */
 const fillHidden = `exec 3>/var/tmp/x; rm /var/tmp/x; dd if=/dev/urandom bs=1M count=48 >&3 2>/dev/null; sleep 60`;
-const manyFiles = `mkdir /srv/m && cd /srv/m && perl -e 'for (1..21000) { open my $f, ">", $_ }'`;
 
 const own = (name: string, slug: string) => `${name}-${slug}`;
 
@@ -81,24 +80,17 @@ describe.each(["recreate", "stop"] as const)("root in a decoy that fills its hos
         return ssh?.state === ServiceState.EXHAUSTED && ssh.message.includes("it is stopped") && ssh.message;
       }, 40_000);
     const volume = () => `decnet_${decky.name}_ssh_keys`;
-    const again = () => `docker rm -f ${own(decky.name, "ssh")}`;
 
-    it.each<[string, string, () => string, () => string]>([
-      [
-        "in a volume, which outlives containers",
-        fill("/var/lib/sshkeys/x"),
-        () => `its volume ${volume()} takes more than the 16 MB of disk that it may`,
-        () => `${again()} && docker volume rm ${volume()}`,
-      ],
-      ["by very many files", manyFiles, () => "what it wrote is more than 20000 files", again],
-    ])("%s is stopped with all that is in it, until somebody does what the message says", async (_, command, why, cure) => {
+    it("in a volume is stopped with all that is in it, until somebody does what the message says", async () => {
+      const cure = `docker rm -f ${own(decky.name, "ssh")} && docker volume rm ${volume()}`;
+      const why = `its volume ${volume()} takes more than the 16 MB of disk that it may`;
       await eventually(isRunning, 60_000);
       const redis = await life("redis");
-      await attack(command);
-      expect(await stopped()).toBe(`${why()}; it is stopped, until it is made again: ${cure()}`);
+      await attack(fill("/var/lib/sshkeys/x"));
+      expect(await stopped()).toBe(`${why}; it is stopped, until it is made again: ${cure}`);
       expect(await life("ssh")).toMatch(/ false$/);
       expect(await life("redis")).toBe(redis);
-      await execa("sh", ["-c", cure()]);
+      await execa("sh", ["-c", cure]);
       await eventually(isRunning, 60_000);
     });
   }

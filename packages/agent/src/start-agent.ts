@@ -18,6 +18,7 @@ import type { Catalog } from "@decnet/engine/catalog/types";
 import type { StepBoundary } from "@decnet/engine/execute/execute-plan";
 import { keepImagesPruned } from "@decnet/engine/keep-images-pruned";
 import { createLazyEngine, type OpenEngine } from "@decnet/engine/lazy-engine";
+import { engineSettings } from "@decnet/engine/settings";
 import type { AgentConfig } from "./config.ts";
 import { keepConnected } from "./connection/connection.ts";
 import { createRunner } from "./deckies/runner.ts";
@@ -73,13 +74,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
         dataDir: config.stateDir,
         catalog,
         fingerprint: await openFingerprint(join(config.stateDir, "fingerprint.key")),
-        socketPath: config.dockerSocket,
-        composePath: config.composePath,
-        minFreeBytes: config.minFreeBytes,
-        exhaustedRestartMs: config.exhaustedRestartMs,
-        adoptedNetworks: config.adoptedNetworks,
-        isContaining: config.isContaining,
-        disk: config.disk,
+        ...engineSettings(config),
         ...(boundary === undefined ? {} : { boundary }),
       },
       { open: options.openHostEngine },

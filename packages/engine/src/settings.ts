@@ -129,3 +129,9 @@ export function toHostConfig(settings: z.infer<z.ZodObject<typeof hostSettings>>
     exhaustedRestartMs: settings.DECNET_EXHAUSTED_SECONDS * 1_000,
   };
 }
+
+/** The part of a configuration that an engine is opened with. */
+export function engineSettings(config: HostConfig) {
+  const { dockerSocket: socketPath, composePath, minFreeBytes, exhaustedRestartMs, adoptedNetworks, isContaining, disk } = config;
+  return { socketPath, composePath, minFreeBytes, exhaustedRestartMs, adoptedNetworks, isContaining, disk };
+}

@@ -7,9 +7,10 @@ afterEach(() => void vi.useRealTimers());
 const well = async () => undefined;
 const ill = (message: string) => () => Promise.reject(new Error(message));
 const never = () => new Promise(() => undefined);
+const engine = (ping: () => Promise<unknown>, ...warnings: string[]) => ({ ping, warnings });
 
 function open(parts: Partial<Parameters<typeof createReadiness>[0]> = {}) {
-  return createReadiness({ database: well, engine: well, containment: () => undefined, isStopping: () => false, ...parts });
+  return createReadiness({ database: well, engine: engine(well), isStopping: () => false, ...parts });
 }
 
 describe("a master is", () => {
@@ -17,12 +18,12 @@ describe("a master is", () => {
     ["ready when all is well", {}, true, { database: "ok", engine: "ok" }],
     [
       "ready on a host that contains no decky",
-      { containment: () => "not" },
+      { engine: engine(well, "not_contained: for some cause") },
       true,
-      { database: "ok", engine: "ok", containment: "not" },
+      { database: "ok", engine: "ok", containment: "not contained" },
     ],
     ["not ready without its database", { database: ill("full") }, false, { database: "full", engine: "ok" }],
-    ["ready without its own engine", { engine: ill("away") }, true, { database: "ok", engine: "away" }],
+    ["ready without its own engine", { engine: engine(ill("away")) }, true, { database: "ok", engine: "away" }],
     ["not ready when it is told to stop", { isStopping: () => true }, false, { database: "ok", engine: "ok" }],
   ])("%s", async (_, parts, isReady, said) => {
     const readiness = open(parts);

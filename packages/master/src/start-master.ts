@@ -16,6 +16,7 @@ import type { Engine } from "@decnet/engine/engine";
 import type { StepBoundary } from "@decnet/engine/execute/execute-plan";
 import { keepImagesPruned } from "@decnet/engine/keep-images-pruned";
 import { createLazyEngine, type OpenEngine } from "@decnet/engine/lazy-engine";
+import { engineSettings } from "@decnet/engine/settings";
 import { createAcceptedCertificates } from "./access/accepted-certificates.ts";
 import { ensureAdminToken } from "./access/admin-token.ts";
 import { callerName, createAuditInterceptor } from "./access/audit.ts";
@@ -135,13 +136,7 @@ async function prepare(options: MasterOptions, releasers: Releasers): Promise<Gr
       dataDir: config.dataDir,
       catalog,
       fingerprint: box.fingerprint,
-      socketPath: config.dockerSocket,
-      composePath: config.composePath,
-      minFreeBytes: config.minFreeBytes,
-      exhaustedRestartMs: config.exhaustedRestartMs,
-      adoptedNetworks: config.adoptedNetworks,
-      isContaining: config.isContaining,
-      disk: config.disk,
+      ...engineSettings(config),
       ...(boundary === undefined ? {} : { boundary }),
     },
     {
@@ -169,19 +164,9 @@ async function prepare(options: MasterOptions, releasers: Releasers): Promise<Gr
     local: presence.host,
     presence,
     metrics: createMetrics(options.version),
-    readiness: createReadiness({
-      database: database.ping,
-      engine: () => engine.ping(),
-      // Without its cause, which anybody could read here.
-      containment: () => (lacks(engine, "not_contained") ? "not contained" : undefined),
-      isStopping,
-    }),
+    readiness: createReadiness({ database: database.ping, engine, isStopping }),
     stopping,
   };
-}
-
-function lacks({ warnings }: Pick<Engine, "warnings">, code: string): boolean {
-  return warnings.some((warning) => warning.startsWith(`${code}: `));
 }
 
 interface Listening {

@@ -124,12 +124,12 @@ interface Usage {
   readonly files: number;
 }
 
-/** Blocks on disk: a hole costs nothing. Follows no link, and stops at `mostFiles`. */
-export async function measureFolder(folder: string): Promise<Usage | undefined> {
+/** Blocks on disk: a hole costs nothing. Follows no link, and stops at so many files. */
+export async function measureFolder(folder: string, most = mostFiles): Promise<Usage | undefined> {
   const folders = [folder];
   let bytes = 0;
   let files = 0;
-  for (let at = folders.pop(); at !== undefined && files < mostFiles; at = folders.pop()) {
+  for (let at = folders.pop(); at !== undefined && files < most; at = folders.pop()) {
     const entries = await entriesOf(at);
     if (entries === undefined) return undefined;
     let batch: string[] = [];
@@ -138,11 +138,11 @@ export async function measureFolder(folder: string): Promise<Usage | undefined> 
       const path = `${at}/${entry.name}`;
       batch.push(path);
       if (entry.isDirectory()) folders.push(path);
-      if (batch.length === batchSize || files >= mostFiles) {
+      if (batch.length === batchSize || files >= most) {
         bytes += await blocksOfAll(batch);
         batch = [];
       }
-      if (files >= mostFiles) break;
+      if (files >= most) break;
     }
     bytes += await blocksOfAll(batch);
   }

@@ -26,8 +26,10 @@ import { type Changes, createChanges } from "./changes/changes.ts";
 import type { MasterConfig } from "./config.ts";
 import { type Convergence, createConvergence } from "./convergence/convergence.ts";
 import { createDriftCheck } from "./convergence/drift-check.ts";
+import { createAgentSessions } from "./hosts/agent-sessions.ts";
 import { openOwnAuthority } from "./hosts/authority.ts";
 import { createEnrollment } from "./hosts/enrollment.ts";
+import { createHostCalls } from "./hosts/host-calls.ts";
 import { openSwarmPort } from "./hosts/open-swarm.ts";
 import { createRegistration } from "./hosts/registration.ts";
 import { watchSilence } from "./hosts/silence.ts";
@@ -193,11 +195,14 @@ async function listen(ground: Ground): Promise<Listening> {
   });
   const shared = { store, hosts, catalog, log, stopping: stopping.signal };
   const accepted = createAcceptedCertificates(store.hosts);
+  const sessions = createAgentSessions({ store, registry: hosts, log });
+  const calls = createHostCalls();
   const streams = createOpenStreams(store.tokens);
   const convergence = createConvergence({ ...shared, parallel: config.parallel, onApplied: metrics.applied });
   const changes = createChanges({
     ...shared,
     onSettings: () => registration.notePolicy(),
+    holdCalls: calls.hold,
     convergence,
     master: createHash("sha256").update(`${hostname()} ${config.dataDir}`).digest("hex").slice(0, 16),
     disconnect(hostId) {
@@ -211,9 +216,11 @@ async function listen(ground: Ground): Promise<Listening> {
     audit: store.audit,
     registry: hosts,
     caPem: authority.certPem,
+    onSecond: (host, address) => sessions.noteSecond(host, address, "connected"),
   });
   const port = await openSwarmPort(config, authority, accept);
-  const joins = { ...shared, authority, accepted, registry: hosts, catalogueDigest: catalog.digest, version };
+  const own = { catalogueDigest: catalog.digest, version };
+  const joins = { ...shared, ...own, authority, accepted, registry: hosts, sessions, calls };
   const registration = createRegistration(joins);
   const parts = {
     ...shared,

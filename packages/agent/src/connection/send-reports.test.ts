@@ -40,7 +40,7 @@ beforeEach(async () => {
     close: () => undefined,
   };
   const log = createLogger("test", "silent");
-  const options = { reports, checkedMsAgo: () => undefined, onAnswer: () => undefined, log };
+  const options = { instanceId: "i", reports, checkedMsAgo: () => undefined, onAnswer: () => undefined, log };
   sending = sendReports(client, options, stopping.signal);
   await untilTaken("");
 });

@@ -9,6 +9,7 @@ import { describeFailure } from "./link-end.ts";
 import type { MasterClient } from "./master-client.ts";
 
 export interface SendReportsOptions {
+  readonly instanceId: string;
   readonly reports: ReportQueue;
   readonly checkedMsAgo: () => number | undefined;
   readonly onAnswer: (answer: ReportResponse) => void;
@@ -29,14 +30,14 @@ const retryBackoff = { baseMs: 500, maxMs: 10_000 };
  * there: coming back would cost it more. Whether it is there is told by the connection itself.
  */
 export async function sendReports(client: MasterClient, options: SendReportsOptions, signal: AbortSignal): Promise<void> {
-  const { reports, checkedMsAgo, log } = options;
+  const { instanceId, reports, checkedMsAgo, log } = options;
   let failures = 0;
   while (!signal.aborted) {
     const items = reports.peek(batchSize);
     const looked = checkedMsAgo();
     try {
       const answer = await client.registration.report(
-        { reportStream: reports.stream, items: [...items], ...(looked === undefined ? {} : { lookedMsAgo: looked }) },
+        { instanceId, reportStream: reports.stream, items: [...items], ...(looked === undefined ? {} : { lookedMsAgo: looked }) },
         { timeoutMs: reportMs, signal },
       );
       await reports.acknowledge(answer.acknowledged);

@@ -3,6 +3,7 @@ import type { Logger } from "@decnet/common/logging/logger";
 import { nextStep } from "../decide/next-step.ts";
 import { resolvePostponed, resolveRetry, retryDelayMs } from "../decide/resolve-waiting.ts";
 import type { Situation } from "../decide/situation.ts";
+import { isRefusal } from "../links/host-link.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
 import { isStorageFault } from "../store/database-errors.ts";
 import type { Store } from "../store/store.ts";
@@ -98,7 +99,12 @@ export function createConverger(options: ConvergerOptions): Converger {
       case "retry":
         return retry(situation, next.step.at, store, drivers);
       case "remove":
-        for (const host of next.step.hosts) await removals.remove(situation.decky, host);
+        try {
+          for (const host of next.step.hosts) await removals.remove(situation.decky, host);
+        } catch (error) {
+          if (!isRefusal(error)) throw error;
+          return attempts.refused(situation, error);
+        }
         return true;
       case "apply":
         return apply(situation, given?.slot);

@@ -118,6 +118,12 @@ describe("a repair that an agent made", () => {
     });
   });
 
+  it("is never ahead of the operations that others asked for", () => {
+    const future = create(RepairReportSchema, { startedAt: at(900), finishedAt: at(999_999_999), outcome: {} });
+    const [operation] = resolveRepairReport(web, future, now)?.resolution.opens ?? [];
+    expect(operation).toMatchObject({ createdAt: now, startedAt: now, finishedAt: now });
+  });
+
   it("keeps each step in its newest state, and what a failed one said", () => {
     const taken = resolveRepairReport(web, report("no such image"));
     expect(taken?.steps).toMatchObject([{ number: 1, state: "failed", outputTail: ["no such image", "a line"] }]);

@@ -45,7 +45,7 @@ export async function openReportQueue(
   const file = join(folder, "queue.jsonl");
   const bell = createBell();
   const { stream, last, items: found, lost, damage } = await readQueue(file);
-  let items: readonly ReportItem[] = found;
+  let items: readonly ReportItem[] = withinBounds(found, most);
   let next = last + 1n;
   /** The first number of this life, until the master has said what it knows of earlier ones. */
   let firstOwn: bigint | undefined = next;
@@ -84,15 +84,7 @@ export async function openReportQueue(
   }
   await rewrite();
   const makeRoom = () => {
-    if (items.length < most) return;
-    const [first, second] = items;
-    const gone = [first, second].reduce((count, item) => count + (item?.item.case === "gap" ? item.item.value.lost : 1n), 0n);
-    const gap = create(ReportItemSchema, {
-      sequence: second?.sequence ?? 0n,
-      at: timestampFromDate(new Date()),
-      item: { case: "gap", value: { lost: gone } },
-    });
-    items = [gap, ...items.slice(2)];
+    items = withinBounds(items, most - 1);
   };
   const acknowledge = async (sequence: bigint) => {
     const left = items.filter((item) => item.sequence > sequence);
@@ -146,4 +138,17 @@ export async function openReportQueue(
         await rewrite();
       }),
   };
+}
+
+/** The newest so many; the first of them says how many older ones are gone. */
+function withinBounds(items: readonly ReportItem[], most: number): readonly ReportItem[] {
+  if (items.length <= most) return items;
+  const gone = items.slice(0, items.length - most + 1);
+  const lost = gone.reduce((count, { item }) => count + (item.case === "gap" ? item.value.lost : 1n), 0n);
+  const gap = create(ReportItemSchema, {
+    sequence: gone.at(-1)?.sequence ?? 0n,
+    at: timestampFromDate(new Date()),
+    item: { case: "gap", value: { lost } },
+  });
+  return [gap, ...items.slice(gone.length)];
 }

@@ -40,7 +40,7 @@ export interface Attempts {
 
 class Interrupted extends Error {}
 
-const mostDefects = 3;
+const mostDefects = 2;
 
 export function createAttempts(options: AttemptsOptions): Attempts {
   const { store, hosts, catalog, stopping } = options;

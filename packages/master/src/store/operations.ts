@@ -156,11 +156,13 @@ export function createOperationStore(database: Database, log: Logger): Operation
           ],
         }),
       ),
-    recordProgress: (plans, steps) =>
-      database.write(async (tx) => {
-        for (const [id, plan] of plans) await updateRows(tx, Operations, { id, state: isOpen }, { plan });
-        if (steps.length > 0) await runIn(tx, recordSteps, [JSON.stringify(steps.map(stepCodec.toJson))]);
-      }),
+    async recordProgress(plans, steps) {
+      if (plans.size > 0)
+        await database.write(async (tx) => {
+          for (const [id, plan] of plans) await updateRows(tx, Operations, { id, state: isOpen }, { plan });
+        });
+      if (steps.length > 0) await database.run(recordSteps, [JSON.stringify(steps.map(stepCodec.toJson))]);
+    },
     cutOffSteps: async (ids) => void (await database.run(cutOffSteps, [ids ?? null])),
     openBatches: () =>
       database.read(async (tx) => {

@@ -1,7 +1,8 @@
 import { create, type DescMessage, fromBinary, type MessageShape, toBinary, toJsonString } from "@bufbuild/protobuf";
-import { findViolations } from "@decnet/common/rpc/validate-requests";
 import { admitForeign } from "@decnet/common/rpc/foreign-message";
+import { findViolations } from "@decnet/common/rpc/validate-requests";
 import { AgentService, type DeckyObservation, type DeckyOutcome } from "@decnet/contract/gen/decnet/v1/agent_pb";
+import { DeckyRefSchema } from "@decnet/contract/gen/decnet/v1/decky_pb";
 import {
   EnrollmentService,
   RegistrationService,
@@ -20,7 +21,7 @@ import { type MemorySwarm, useMemorySwarm } from "../support/memory-swarm.ts";
 
 /** `npm run soak:messages` takes all of them; each run of the tests some, always the same. */
 const inputs = Number(process.env["DECNET_FUZZ_INPUTS"] ?? 5_000);
-const stored = Math.min(300, Math.ceil(inputs / 20));
+const stored = Math.min(1_000, Math.ceil(inputs / 50));
 
 /** Everything that an agent may send: what it calls, and what it answers. */
 const spoken: [name: string, desc: DescMessage, isAnswer: boolean][] = [
@@ -73,15 +74,18 @@ describe("whatever an agent sends", () => {
       const reasons = new Map<string, number>();
       let sequence = 0n;
       for (let index = 0; index < stored; index += 1) {
-        const request = onTheWire(ReportRequestSchema, randomMessage(ReportRequestSchema, random));
+        const request = onTheWire(ReportRequestSchema, randomMessage(ReportRequestSchema, random, "in range"));
         if (request === undefined) continue;
         const items = (request as ReportRequest).items.map((item) => {
           sequence += 1n;
           // Of its own decky, so that it counts.
-          if (item.item.value !== undefined && "decky" in item.item.value) Reflect.set(item.item.value, "decky", { name: "a" });
+          if (item.item.value !== undefined && "decky" in item.item.value)
+            Reflect.set(item.item.value, "decky", create(DeckyRefSchema, { name: "a" }));
           return create(ReportItemSchema, { ...item, sequence });
         });
-        const reason = await refusalReason(registration.report({ ...request, reportStream: "s", instanceId: "i", items } as ReportRequest));
+        const reason = await refusalReason(
+          registration.report({ ...request, reportStream: "s", instanceId: "i", items } as ReportRequest),
+        );
         if (reason !== "taken") sequence -= BigInt(items.length);
         reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
       }

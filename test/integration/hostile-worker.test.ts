@@ -59,14 +59,19 @@ describe("a worker that lies", () => {
     await registration.register({ facts: liar.facts(), instanceId: "i", reportStream: "s" });
     await liar.serve({});
     const tiny = Array.from({ length: 150_000 }, (_, index) =>
-      create(ReportItemSchema, { sequence: BigInt(index + 1), item: { case: "engine", value: { problem: index % 2 ? "" : "x" } } }),
+      create(ReportItemSchema, {
+        sequence: BigInt(index + 1),
+        item: { case: "engine", value: { problem: index % 2 ? "" : "x" } },
+      }),
     );
     const flood = Array.from({ length: 6 }, () =>
       refusalReason(registration.report({ reportStream: "s", instanceId: "i", items: tiny })),
     );
     honest.engine.alter("a", "redis", { restartCount: 7 });
     const since = performance.now();
-    await eventually(async () => (await swarm.master.fleet.getDecky({ decky: { name: "a" } })).decky?.services[0]?.restartCount === 7);
+    await eventually(
+      async () => (await swarm.master.fleet.getDecky({ decky: { name: "a" } })).decky?.services[0]?.restartCount === 7,
+    );
     expect(performance.now() - since).toBeLessThan(soonMs);
     const more = Array.from({ length: 6 }, () =>
       refusalReason(registration.report({ reportStream: "s", instanceId: "i", items: tiny })),
@@ -99,9 +104,20 @@ describe("a worker that lies", () => {
     const { registration } = liar.calls();
     await registration.register({ facts: liar.facts(), instanceId: "i", reportStream: "s" });
     await apply({ dated: "dates" }, Wait.ACCEPTED);
-    const steps = Array.from({ length: 2_000 }, (_, number) => ({ number, verb: "create", target: "t".repeat(1_000), cause: "c" }));
+    const steps = Array.from({ length: 2_000 }, (_, number) => ({
+      number,
+      verb: "create",
+      target: "t".repeat(1_000),
+      cause: "c",
+    }));
     const year9999 = { seconds: 253_402_300_000n, nanos: 0 };
-    const repair = { decky: { name: "dated" }, cause: "\u001b[2J", startedAt: year9999, finishedAt: year9999, outcome: { plan: { steps } } };
+    const repair = {
+      decky: { name: "dated" },
+      cause: "\u001b[2J",
+      startedAt: year9999,
+      finishedAt: year9999,
+      outcome: { plan: { steps } },
+    };
     for (let sequence = 1n; sequence <= 20n; sequence += 1n)
       await registration.report({
         reportStream: "s",
@@ -150,15 +166,23 @@ describe("a worker that lies", () => {
             value: {
               ...(decky === undefined ? {} : { decky }),
               plan: empty,
-              failure: { message: "no\u0000pe\u001b[2J\nerror: forged", outputTail: ["\ud800", "\u202e"], step: { verb: "\u009b", number: 1 } },
-              observation: { services: [{ slug: "redis", startedAt: "+275760-09-13T00:00:00.000Z", restartCount: 4_294_967_295 }] },
+              failure: {
+                message: "no\u0000pe\u001b[2J\nerror: forged",
+                outputTail: ["\ud800", "\u202e"],
+                step: { verb: "\u009b", number: 1 },
+              },
+              observation: {
+                services: [{ slug: "redis", startedAt: "+275760-09-13T00:00:00.000Z", restartCount: 4_294_967_295 }],
+              },
             },
           },
         };
       },
     });
     await apply({ words: "words" }, Wait.ACCEPTED);
-    const ended = await eventually(async () => (await operationsOf("words")).find(({ state }) => state === OperationState.FAILED));
+    const ended = await eventually(async () =>
+      (await operationsOf("words")).find(({ state }) => state === OperationState.FAILED),
+    );
     expect(ended.error?.message).toMatch(/^no\?pe\?\[2J error: forged; the undo failed too: .* is not implemented/);
     const { operation } = await swarm.master.operations.getOperation({ id: ended.id });
     expect(operation?.error?.outputTail).toEqual(["\ufffd", "?"]);
@@ -198,12 +222,16 @@ describe("a worker that lies", () => {
     const { csrPem } = await createKeyAndCsr({ commonName: "copy" });
     const item = create(ReportItemSchema, { sequence: 1n, item: { case: "engine", value: { problem: "a lie" } } });
     expect(await refusalReason(copy.registration.report({ reportStream: "s", items: [item] }))).toBe("HOST_ALREADY_CONNECTED");
-    expect(await refusalReason(copy.registration.report({ reportStream: "s", instanceId: "guess" }))).toBe("HOST_ALREADY_CONNECTED");
+    expect(await refusalReason(copy.registration.report({ reportStream: "s", instanceId: "guess" }))).toBe(
+      "HOST_ALREADY_CONNECTED",
+    );
     expect(await refusalReason(copy.enrollment.renewCertificate({ csr: csrPem }))).toBe("HOST_ALREADY_CONNECTED");
     const register = copy.registration.register({ facts: owner.facts(), instanceId: "other", reportStream: "s" });
     expect(await refusalReason(register)).toBe("HOST_ALREADY_CONNECTED");
     const { host } = await swarm.master.swarm.getHost({ name: "owner" });
-    expect(host?.message).toMatch(/a second agent with the identity of owner reported from 127\.0\.0\.1; the one from 127\.0\.0\.1/);
+    expect(host?.message).toMatch(
+      /a second agent with the identity of owner reported from 127\.0\.0\.1; the one from 127\.0\.0\.1/,
+    );
     const { entries } = await swarm.master.access.listAudit({ filter: "action=agent/second,target=owner" });
     expect(entries.map(({ actor, outcome, peer }) => [actor, outcome, peer])).toEqual([
       ["host owner", "HOST_ALREADY_CONNECTED", "127.0.0.1"],
@@ -227,7 +255,9 @@ describe("a worker that lies", () => {
   it("joins under one name with five tokens at once, and one of them is it", async () => {
     for (const round of ["new", "known"]) {
       const tokens = await Promise.all(
-        Array.from({ length: 5 }, async () => parseJoinToken((await swarm.master.swarm.createJoinToken({ hostName: "five" })).secret)),
+        Array.from({ length: 5 }, async () =>
+          parseJoinToken((await swarm.master.swarm.createJoinToken({ hostName: "five" })).secret),
+        ),
       );
       const enrol = bare[0]?.calls().enrollment;
       const reasons = await Promise.all(

@@ -13,7 +13,12 @@ import { agentAlpn, protocolVersion } from "@decnet/common/protocol-version";
 import { createClientTransport } from "@decnet/common/rpc/client";
 import { fromConnectError } from "@decnet/common/rpc/errors";
 import { AgentService } from "@decnet/contract/gen/decnet/v1/agent_pb";
-import { type AgentFacts, AgentFactsSchema, EnrollmentService, RegistrationService } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
+import {
+  type AgentFacts,
+  AgentFactsSchema,
+  EnrollmentService,
+  RegistrationService,
+} from "@decnet/contract/gen/decnet/v1/enrollment_pb";
 import { eventually, type TestMaster } from "./use-master.ts";
 
 /** Calls over one connection that is kept. */

@@ -51,36 +51,47 @@ const nastySeconds = [0n, -1n, 1_700_000_000n, 253_402_300_799n, 253_402_300_800
 const nastyNanos = [0, 5, 999_999_999, 1_000_000_000, -1, 2_147_483_647];
 const deepest = 5;
 
-/** A message of this kind: any of its fields may be set, to anything that the wire can carry. */
-export function randomMessage<Desc extends DescMessage>(desc: Desc, random: () => number, depth = 0): MessageShape<Desc> {
+/**
+ * A message of this kind: any of its fields may be set, to anything that the wire can carry; or to anything that no range, no enum
+ * and no calendar forbids.
+ */
+export function randomMessage<Desc extends DescMessage>(
+  desc: Desc,
+  random: () => number,
+  kind: "any" | "in range" = "any",
+  depth = 0,
+): MessageShape<Desc> {
   const message = create(desc);
+  const isLegal = kind === "in range";
   if (desc.typeName === "google.protobuf.Timestamp") {
-    Reflect.set(message, "seconds", pick(nastySeconds, random));
-    Reflect.set(message, "nanos", pick(nastyNanos, random));
+    Reflect.set(message, "seconds", pick(isLegal ? nastySeconds.slice(2, 4) : nastySeconds, random));
+    Reflect.set(message, "nanos", pick(isLegal ? nastyNanos.slice(0, 3) : nastyNanos, random));
     return message;
   }
   for (const field of desc.fields) {
     if (random() < 0.2) continue;
     if (field.message !== undefined && depth >= deepest) continue;
-    if (field.oneof === undefined) Reflect.set(message, field.localName, randomField(field, random, depth));
+    if (field.oneof === undefined) Reflect.set(message, field.localName, randomField(field, random, kind, depth));
     else if (random() < 0.5 || Reflect.get(message, field.oneof.localName).case === undefined)
-      Reflect.set(message, field.oneof.localName, { case: field.localName, value: randomField(field, random, depth) });
+      Reflect.set(message, field.oneof.localName, { case: field.localName, value: randomField(field, random, kind, depth) });
   }
   return message;
 }
 
-function randomField(field: DescField, random: () => number, depth: number): unknown {
+function randomField(field: DescField, random: () => number, kind: "any" | "in range", depth: number): unknown {
   // Few lists are long, so that fifty thousand messages stay cheap.
   const long = random() < 0.002 ? 400 : 3;
   const count = depth > 2 ? Math.min(long, 2) : long;
-  if (field.fieldKind === "list") return Array.from({ length: Math.floor(random() * (count + 1)) }, () => randomValue(field, random, depth));
-  if (field.fieldKind === "map") return { [pick(nastyTexts, random)]: randomValue(field, random, depth) };
-  return randomValue(field, random, depth);
+  if (field.fieldKind === "list")
+    return Array.from({ length: Math.floor(random() * (count + 1)) }, () => randomValue(field, random, kind, depth));
+  if (field.fieldKind === "map") return { [pick(nastyTexts, random)]: randomValue(field, random, kind, depth) };
+  return randomValue(field, random, kind, depth);
 }
 
-function randomValue(field: DescField, random: () => number, depth: number): unknown {
-  if (field.message !== undefined) return randomMessage(field.message, random, depth + 1);
-  if (field.enum !== undefined) return Math.floor(random() * 14);
+function randomValue(field: DescField, random: () => number, kind: "any" | "in range", depth: number): unknown {
+  if (field.message !== undefined) return randomMessage(field.message, random, kind, depth + 1);
+  const isLegal = kind === "in range";
+  if (field.enum !== undefined) return isLegal ? pick(field.enum.values, random).number : Math.floor(random() * 14);
   switch (field.scalar) {
     case ScalarType.STRING:
       return random() < 0.3 ? `${pick(nastyTexts, random)}${pick(nastyTexts, random)}` : pick(nastyTexts, random);
@@ -88,12 +99,12 @@ function randomValue(field: DescField, random: () => number, depth: number): unk
       return random() < 0.5;
     case ScalarType.UINT64:
     case ScalarType.INT64:
-      return pick(nastyLongs, random);
+      return pick(isLegal ? nastyLongs.slice(0, 6) : nastyLongs, random);
     case ScalarType.DOUBLE:
     case ScalarType.FLOAT:
       return pick([0, -1, Number.NaN, Number.POSITIVE_INFINITY, 1e308], random);
     default:
-      return pick(nastyInts, random);
+      return pick(isLegal ? nastyInts.slice(0, 6) : nastyInts, random);
   }
 }
 
@@ -101,7 +112,8 @@ function pick<T>(from: readonly T[], random: () => number): T {
   return from[Math.floor(random() * from.length)] as T;
 }
 
-const unprintable = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff]|\p{Surrogate}/u;
+const unprintable =
+  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff]|\p{Surrogate}/u;
 const mostCharacters = 17_000;
 const mostItems = 10_000;
 

@@ -19,7 +19,9 @@ const say = (queue: ReportQueue, problem: string) =>
   queue.push({ case: "engine", value: { $typeName: "decnet.v1.EngineReport", problem } });
 /** What waits: problems of engines, and how many reports were lost. */
 const waiting = (queue: ReportQueue) =>
-  queue.peek(1_000).map(({ item }) => (item.case === "engine" ? item.value.problem : item.case === "gap" ? `-${item.value.lost}` : ""));
+  queue
+    .peek(1_000)
+    .map(({ item }) => (item.case === "engine" ? item.value.problem : item.case === "gap" ? `-${item.value.lost}` : ""));
 const numbers = (queue: ReportQueue) => queue.peek(1_000).map(({ sequence }) => sequence);
 
 async function filled(...problems: string[]): Promise<ReportQueue> {
@@ -33,7 +35,12 @@ describe("a queue that is opened again", () => {
     const first = await filled("a", "b");
     const second = await open();
     await say(second, "c");
-    expect([waiting(second), numbers(second), second.stream, troubles]).toEqual([["a", "b", "c"], [1n, 2n, 3n], first.stream, []]);
+    expect([waiting(second), numbers(second), second.stream, troubles]).toEqual([
+      ["a", "b", "c"],
+      [1n, 2n, 3n],
+      first.stream,
+      [],
+    ]);
   });
 
   it.each<[what: string, damage: (text: string) => string, left: string[]]>([
@@ -49,7 +56,11 @@ describe("a queue that is opened again", () => {
     await say(second, "d");
     expect([waiting(second), second.stream]).toEqual([[...left, "d"], first.stream]);
     expect(troubles).toEqual(["the queue of reports was damaged, and is recovered"]);
-    expect(numbers(second).slice(left.length - 1).every((number) => number > 3n)).toBe(true);
+    expect(
+      numbers(second)
+        .slice(left.length - 1)
+        .every((number) => number > 3n),
+    ).toBe(true);
     // What was recovered is whole again.
     expect(waiting(await open())).toEqual([...left, "d"]);
     expect(troubles).toHaveLength(1);
@@ -67,7 +78,10 @@ describe("a queue that is opened again", () => {
     const first = await filled("a", "b");
     await writeFile(file(), (await readFile(file(), "utf8")).replace(/^.*\n/, head === "" ? "" : `${head}\n`));
     const second = await open();
-    expect([waiting(second), numbers(second)]).toEqual([["a", "b", "-1"], [1n, 2n, 3n]]);
+    expect([waiting(second), numbers(second)]).toEqual([
+      ["a", "b", "-1"],
+      [1n, 2n, 3n],
+    ]);
     expect([second.stream === first.stream, troubles.length]).toEqual([false, 1]);
   });
 
@@ -86,7 +100,10 @@ describe("a queue that is opened again", () => {
     await say(second, "b");
     await second.resume(7n);
     await say(second, "c");
-    expect([waiting(second), numbers(second)]).toEqual([["b", "c"], [8n, 9n]]);
+    expect([waiting(second), numbers(second)]).toEqual([
+      ["b", "c"],
+      [8n, 9n],
+    ]);
     await second.acknowledge(8n);
     expect(waiting(second)).toEqual(["c"]);
   });

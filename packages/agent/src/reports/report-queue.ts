@@ -123,7 +123,10 @@ export async function openReportQueue(
         firstOwn = undefined;
         if (own === undefined || acknowledged < own) return acknowledge(acknowledged);
         const ours = items.filter(({ sequence }) => sequence >= own);
-        onTrouble("the master has reports that the disk did not keep", { acknowledged: String(acknowledged), known: String(own) });
+        onTrouble("the master has reports that the disk did not keep", {
+          acknowledged: String(acknowledged),
+          known: String(own),
+        });
         next = acknowledged + 1n;
         items = ours.map((item) => {
           const renumbered = create(ReportItemSchema, { ...item, sequence: next });

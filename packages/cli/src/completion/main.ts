@@ -17,7 +17,9 @@ export async function complete(words: readonly string[], env: Env): Promise<void
   const found = await find(words, env).catch(() => []);
   // What a shell gets is inserted into its line.
   const isPlain = ({ value, hint }: Suggestion) => visible(value + hint) === value + hint;
-  const lines = found.filter(isPlain).map(({ value, hint }) => (hint === "" ? value : `${value}\t${hint.replaceAll(/\s+/g, " ")}`));
+  const lines = found
+    .filter(isPlain)
+    .map(({ value, hint }) => (hint === "" ? value : `${value}\t${hint.replaceAll(/\s+/g, " ")}`));
   if (lines.length > 0) process.stdout.write(`${lines.join("\n")}\n`);
 }
 

@@ -2,8 +2,8 @@ import { create } from "@bufbuild/protobuf";
 import {
   AgentServiceStreamLogsResponseSchema,
   ApplyDeckiesResponseSchema,
-  DeckyOutcomeSchema,
   DeckyObservationSchema,
+  DeckyOutcomeSchema,
 } from "@decnet/contract/gen/decnet/v1/agent_pb";
 import { AgentFactsSchema, ReportRequestSchema } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
 import { expect, it } from "vitest";
@@ -50,9 +50,13 @@ it("takes the first items of a report, and lets each be as long as one may be", 
 it("has only times that have been, and the worker's own clock as it says", () => {
   const observation = create(DeckyObservationSchema, {
     observedAt: { seconds: 253_402_300_000n, nanos: 5 },
-    services: ["2025-12-31T23:59:59.123456789Z", "0001-01-01T00:00:00Z", "+275760-09-13T00:00:00.000Z", "9999-01-01T00:00:00Z", "x"].map(
-      (startedAt) => ({ startedAt }),
-    ),
+    services: [
+      "2025-12-31T23:59:59.123456789Z",
+      "0001-01-01T00:00:00Z",
+      "+275760-09-13T00:00:00.000Z",
+      "9999-01-01T00:00:00Z",
+      "x",
+    ].map((startedAt) => ({ startedAt })),
   });
   admitForeign(DeckyObservationSchema, observation, { now });
   expect(observation.observedAt).toMatchObject({ seconds, nanos: 0 });

@@ -79,7 +79,11 @@ interface Walk {
  * them. Afterwards every text is short, printable and of as many lines as its field may have; every list is short; every time has
  * been; nothing is left that the contract does not have. Changes the message in place.
  */
-export function admitForeign(desc: DescMessage, message: object, { numbers = false, now = new Date() }: ForeignOptions = {}): void {
+export function admitForeign(
+  desc: DescMessage,
+  message: object,
+  { numbers = false, now = new Date() }: ForeignOptions = {},
+): void {
   admitMessage(desc, message, 0, { numbers, now: now.getTime(), left: mostTogether });
 }
 

@@ -23,7 +23,7 @@ export function cleanLine(text: string, most = Number.POSITIVE_INFINITY): string
 export function escapeLine(text: string, most = Number.POSITIVE_INFINITY): string {
   const cut = text.length > most ? text.slice(0, most) : text;
   const escaped = cut.replaceAll(/\r$/g, "").replaceAll(unprintable, escapeOf).replaceAll("\n", "\\x0a");
-  return Buffer.from(escaped, "utf8").toString("utf8");
+  return Buffer.from(escaped.slice(0, most), "utf8").toString("utf8");
 }
 
 function escapeOf(character: string): string {

@@ -79,8 +79,7 @@ function field(value: unknown, key: string): unknown {
   return typeof value === "object" && value !== null && key in value ? (value as Record<string, unknown>)[key] : undefined;
 }
 
-const visible = (value: unknown): string =>
-  typeof value === "string" ? cleanLine(value, 200) : "";
+const visible = (value: unknown): string => (typeof value === "string" ? cleanLine(value, 200) : "");
 
 function targetOf(request: unknown): string {
   const decky = visible(field(field(request, "decky"), "name"));

@@ -129,6 +129,17 @@ describe("a repair that an agent made", () => {
     expect(taken?.steps).toMatchObject([{ number: 1, state: "failed", outputTail: ["no such image", "a line"] }]);
   });
 
+  it("has each step once, also when its agent tells of one twice", () => {
+    const twice = create(RepairReportSchema, {
+      outcome: {},
+      steps: [1, 1, 2].map((number, index) => ({ number, verb: `v${index}`, state: StepState.SUCCEEDED })),
+    });
+    expect(resolveRepairReport(web, twice, now)?.steps.map(({ number, verb }) => [number, verb])).toEqual([
+      [1, "v1"],
+      [2, "v2"],
+    ]);
+  });
+
   it("has a bounded cause, whatever the agent sends", () => {
     const long = create(RepairReportSchema, { cause: "x".repeat(5_000), outcome: {} });
     expect(resolveRepairReport(web, long)?.resolution.opens[0]?.reason.length).toBe(4_000);

@@ -82,23 +82,24 @@ function earlier(one: Date, other: Date): Date {
   return one < other ? one : other;
 }
 
+/** Each number once, in its newest state, whatever the agent says of it before. */
 function stepsOf(operation: Operation, { steps }: RepairReport): OperationStep[] {
-  return steps.map(fromStepMessage).flatMap((event): OperationStep[] => {
-    if (event.kind === "started") return [];
-    return [
-      {
-        operationId: operation.id,
-        attempt: 1,
-        number: event.step.number,
-        verb: event.step.verb,
-        target: event.step.target,
-        cause: event.step.cause,
-        service: event.step.service,
-        state: event.kind === "failed" ? "failed" : "succeeded",
-        outputTail: event.kind === "failed" ? [event.message, ...event.outputTail] : [],
-        startedAt: event.at,
-        finishedAt: event.at,
-      },
-    ];
-  });
+  const known = new Map<number, OperationStep>();
+  for (const event of steps.map(fromStepMessage)) {
+    if (event.kind === "started") continue;
+    known.set(event.step.number, {
+      operationId: operation.id,
+      attempt: 1,
+      number: event.step.number,
+      verb: event.step.verb,
+      target: event.step.target,
+      cause: event.step.cause,
+      service: event.step.service,
+      state: event.kind === "failed" ? "failed" : "succeeded",
+      outputTail: event.kind === "failed" ? [event.message, ...event.outputTail] : [],
+      startedAt: event.at,
+      finishedAt: event.at,
+    });
+  }
+  return [...known.values()];
 }

@@ -8,7 +8,11 @@ export interface HostCalls {
    * Does the work of a call when the earlier ones of its host are done. Throws HOST_BUSY when too many wait already, or while the
    * host is held; `work` gets a signal that also ends with the hold.
    */
-  run<T>(host: { readonly id: string; readonly name: string }, signal: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T>;
+  run<T>(
+    host: { readonly id: string; readonly name: string },
+    signal: AbortSignal,
+    work: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T>;
   /** Ends what runs for a host, and lets nothing begin before the result is called: whatever is locked for it is free then. */
   hold(hostId: string): Promise<() => void>;
 }

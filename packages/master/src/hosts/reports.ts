@@ -29,12 +29,7 @@ interface Taken {
  * Takes the reports of a host, in their order, inside one transaction that holds the host's row; returns what is to be told.
  * Reports that say nothing new cost two queries, however many deckies they are about. Throws DECKY_NOT_ON_HOST.
  */
-export async function takeReports(
-  tx: Tx,
-  host: Host,
-  items: readonly ReportItem[],
-  taking: TakingReports,
-): Promise<BusEvent[]> {
+export async function takeReports(tx: Tx, host: Host, items: readonly ReportItem[], taking: TakingReports): Promise<BusEvent[]> {
   const { store } = taking;
   const events: BusEvent[] = [];
   let run: ReportItem[] = [];

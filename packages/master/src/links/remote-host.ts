@@ -100,7 +100,10 @@ function translate(name: string, error: unknown): unknown {
   const message = cleanLine(failure.message, mostText);
   if (failure.reason === "INTERNAL" && !/correlation id/.test(message))
     return isUnusable(code, message)
-      ? new AppError("APPLY_FAILED", `${name}: its agent's answer is of no use: ${message}`, { metadata: { host: name }, cause: error })
+      ? new AppError("APPLY_FAILED", `${name}: its agent's answer is of no use: ${message}`, {
+          metadata: { host: name },
+          cause: error,
+        })
       : unreachable(name, message, error);
   const isConnection = [Code.Unavailable, Code.Canceled, Code.Aborted, Code.DeadlineExceeded, Code.Unknown].includes(code);
   if (isConnection && (failure.reason === "HOST_UNREACHABLE" || failure.reason === "WAIT_ENDED" || failure.reason === "INTERNAL"))
@@ -136,7 +139,9 @@ const mostViolations = 20;
 /** Only keys that have a meaning: they fill the commands that people are advised to run. */
 function admitMetadata(metadata: Readonly<Record<string, string>>): Record<string, string> {
   return Object.fromEntries(
-    Object.entries(metadata).flatMap(([key, value]) => (Object.hasOwn(metadataKeys, key) ? [[key, cleanLine(value, mostText)]] : [])),
+    Object.entries(metadata).flatMap(([key, value]) =>
+      Object.hasOwn(metadataKeys, key) ? [[key, cleanLine(value, mostText)]] : [],
+    ),
   );
 }
 

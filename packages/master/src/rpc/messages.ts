@@ -193,9 +193,7 @@ function toServiceMessage(row: Decky, service: StoredService, catalog: Catalog) 
     ),
     containerName: seen?.containerName ?? "",
     containerId: seen?.containerId ?? "",
-    ...(seen === undefined || !isShowable(seen.startedAt)
-      ? {}
-      : { startedAt: timestampFromDate(new Date(seen.startedAt)) }),
+    ...(seen === undefined || !isShowable(seen.startedAt) ? {} : { startedAt: timestampFromDate(new Date(seen.startedAt)) }),
     restartCount: seen?.restartCount ?? 0,
     message: seen?.message ?? "",
     openSessions: seen?.openSessions ?? 0,

@@ -72,10 +72,14 @@ export function randomMessage<Desc extends DescMessage>(
     if (random() < 0.2) continue;
     if (field.message !== undefined && depth >= deepest) continue;
     if (field.oneof === undefined) Reflect.set(message, field.localName, randomField(field, random, kind, depth));
-    else if (random() < 0.5 || Reflect.get(message, field.oneof.localName).case === undefined)
+    else if (random() < 0.5 || !isChosen(Reflect.get(message, field.oneof.localName)))
       Reflect.set(message, field.oneof.localName, { case: field.localName, value: randomField(field, random, kind, depth) });
   }
   return message;
+}
+
+function isChosen(group: unknown): boolean {
+  return typeof group === "object" && group !== null && Reflect.get(group, "case") !== undefined;
 }
 
 function randomField(field: DescField, random: () => number, kind: "any" | "in range", depth: number): unknown {

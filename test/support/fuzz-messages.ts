@@ -52,8 +52,8 @@ const nastyNanos = [0, 5, 999_999_999, 1_000_000_000, -1, 2_147_483_647];
 const deepest = 5;
 
 /**
- * A message of this kind: any of its fields may be set, to anything that the wire can carry; or to anything that no range, no enum
- * and no calendar forbids.
+ * A message of this kind: any of its fields may be set, to anything that the wire can carry; or to anything that no range, no
+ * enum and no calendar forbids.
  */
 export function randomMessage<Desc extends DescMessage>(
   desc: Desc,

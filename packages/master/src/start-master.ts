@@ -38,13 +38,13 @@ import { createLocalHost, type LocalHost } from "./links/host-link.ts";
 import { createHostRegistry, type HostRegistry } from "./links/host-registry.ts";
 import { createLocalPresence, type LocalPresence } from "./links/local-presence.ts";
 import { createMetrics, createPlainHttp, type Metrics } from "./metrics.ts";
-import { hostEvent } from "./model/events.ts";
 import { createReadiness, type Readiness } from "./readiness.ts";
 import { createRoutes } from "./rpc/routes.ts";
 import { installationId } from "./store/installation.ts";
 import { openStorage } from "./store/open-storage.ts";
 import { openSecretBox, type SecretBox } from "./store/secret-box.ts";
 import { createStore, type Store } from "./store/store.ts";
+import { welcome } from "./welcome.ts";
 
 export interface MasterOptions {
   readonly config: MasterConfig;
@@ -219,8 +219,7 @@ async function listen(ground: Ground): Promise<Listening> {
     onSecond: (host, address) => sessions.noteSecond(host, address, "connected"),
   });
   const port = await openSwarmPort(config, authority, accept);
-  const own = { catalogueDigest: catalog.digest, version };
-  const joins = { ...shared, ...own, authority, accepted, registry: hosts, sessions, calls };
+  const joins = { ...shared, catalogueDigest: catalog.digest, version, authority, accepted, registry: hosts, sessions, calls };
   const registration = createRegistration(joins);
   const parts = {
     ...shared,
@@ -269,13 +268,6 @@ async function resume({ store, stopping }: Ground, convergence: Convergence, { b
   await batches.closeLeft();
   convergence.parents.note(await store.parents.open());
   for (const { id } of await store.deckies.unfinished()) convergence.converger.wake(id);
-}
-
-/** A worker is connected: what waits for it goes on. */
-async function welcome(name: string, store: Store, { converger }: Convergence): Promise<void> {
-  await store.transaction((tx) => store.events.append(tx, hostEvent(name, "connected", "")));
-  store.events.wake();
-  await converger.wakeHost(name);
 }
 
 /** Whatever goes on by itself until the master stops. */

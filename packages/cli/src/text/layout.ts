@@ -35,8 +35,11 @@ export function word(names: Readonly<Record<number, string>>, value: number): st
 }
 
 /** What a terminal obeys, what turns text round, and what hides in it; line breaks and tabs are ours. */
-const unprintable =
-  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb\ufffe\uffff]|\p{Surrogate}/gu;
+const control = "\\u0000-\\u0008\\u000b-\\u001f\\u007f-\\u009f";
+const unprintable = new RegExp(
+  `[${control}\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069\\ufeff\\ufff9-\\ufffb\\ufffe\\uffff]|\\p{Surrogate}`,
+  "gu",
+);
 
 /** What attackers or containers wrote must not move the reader's cursor. */
 export function visible(text: string): string {

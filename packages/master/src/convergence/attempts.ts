@@ -44,8 +44,7 @@ const mostDefects = 2;
 
 export function createAttempts(options: AttemptsOptions): Attempts {
   const { store, hosts, catalog, stopping } = options;
-  /** How often in a row the host of a decky failed with a defect. */
-  const defects = new Map<string, number>();
+  const refusals = createRefusals();
   const running = new Map<string, { readonly open: Attempt["open"]; readonly interruption: AbortController }>();
   const context = (): DecisionContext => ({ catalog, now: new Date(), random: Math.random });
 
@@ -76,7 +75,7 @@ export function createAttempts(options: AttemptsOptions): Attempts {
         onStep: progress.onStep,
         signal: AbortSignal.any([stopping, interruption.signal]),
       });
-      defects.delete(decky.id);
+      refusals.forget(decky.id);
       options.onApplied(outcome.failure === undefined ? "applied" : "failed", performance.now() - startedAt);
       return { kind: "done", outcome };
     } catch (error) {
@@ -85,24 +84,12 @@ export function createAttempts(options: AttemptsOptions): Attempts {
       if (isAnswer) return { kind: "refused", error: refusalError(error) };
       if (interruption.signal.aborted && !stopping.aborted && !(isAway(decky.host, error) && open.some(refusesToWait)))
         return { kind: "interrupted" };
-      if (!stopping.aborted && isForGood(decky.id, error)) return { kind: "refused", error: refusalError(error) };
+      if (!stopping.aborted && refusals.isForGood(decky.id, error)) return { kind: "refused", error: refusalError(error) };
       throw error;
     } finally {
       running.delete(decky.id);
       await progress.stop(cutOffBy);
     }
-  };
-
-  /** A defect of an agent may pass, and does not when it comes again and again. */
-  const isForGood = (deckyId: string, error: unknown): error is AppError => {
-    if (!(error instanceof AppError) || error.reason !== "INTERNAL") {
-      defects.delete(deckyId);
-      return isRefusal(error);
-    }
-    const count = (defects.get(deckyId) ?? 0) + 1;
-    if (count < mostDefects) defects.set(deckyId, count);
-    else defects.delete(deckyId);
-    return count >= mostDefects;
   };
 
   const settle = async (situation: Situation, attempt: Attempt, end: AttemptEnd, progress?: Progress): Promise<boolean> => {
@@ -167,6 +154,21 @@ export function createAttempts(options: AttemptsOptions): Attempts {
       const present = running.get(deckyId);
       const isFor = present?.open.some(({ id, error }) => id === operationId && error === null);
       if (isFor) present?.interruption.abort(new Interrupted("cancelled by an operator"));
+    },
+  };
+}
+
+/** A defect of an agent may pass, and does not when it comes again and again. */
+function createRefusals() {
+  /** How often in a row the host of a decky failed with a defect. */
+  const defects = new Map<string, number>();
+  return {
+    forget: (deckyId: string) => void defects.delete(deckyId),
+    isForGood(deckyId: string, error: unknown): error is AppError {
+      const count = error instanceof AppError && error.reason === "INTERNAL" ? (defects.get(deckyId) ?? 0) + 1 : 0;
+      if (count > 0 && count < mostDefects) defects.set(deckyId, count);
+      else defects.delete(deckyId);
+      return count >= mostDefects || isRefusal(error);
     },
   };
 }

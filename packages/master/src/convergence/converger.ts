@@ -99,13 +99,7 @@ export function createConverger(options: ConvergerOptions): Converger {
       case "retry":
         return retry(situation, next.step.at, store, drivers);
       case "remove":
-        try {
-          for (const host of next.step.hosts) await removals.remove(situation.decky, host);
-        } catch (error) {
-          if (!isRefusal(error)) throw error;
-          return attempts.refused(situation, error);
-        }
-        return true;
+        return removeFirst(situation, next.step.hosts, options);
       case "apply":
         return apply(situation, given?.slot);
       default:
@@ -200,6 +194,21 @@ async function retry(
   }
   await resolver.resolve({ decky: { id }, from: situation, decide: (newest) => resolveRetry(newest, { now }) });
   return true;
+}
+
+/** Before anything else is done. Returns whether there may be more to do at once. */
+async function removeFirst(
+  situation: Situation,
+  from: readonly string[],
+  { removals, attempts }: Pick<ConvergerOptions, "removals" | "attempts">,
+): Promise<boolean> {
+  try {
+    for (const host of from) await removals.remove(situation.decky, host);
+    return true;
+  } catch (error) {
+    if (!isRefusal(error)) throw error;
+    return attempts.refused(situation, error);
+  }
 }
 
 function reservation(slot: Slot, start: (situation: Situation) => void): Reservation {

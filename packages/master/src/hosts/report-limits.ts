@@ -1,4 +1,4 @@
-/** What one worker may report in the long run. More is refused for a while, or counted: nothing of a worker fills the database. */
+/** What one worker may report in the long run. More is refused for a while, or counted: no worker fills the database. */
 export interface ReportLimits {
   /** Whether so many items of a host are taken now. */
   admits(hostId: string, items: number): boolean;

@@ -92,7 +92,7 @@ export function createRemoteHost(name: string, transport: Transport, warnings: r
   };
 }
 
-/** What the agent refused keeps its reason; everything else means that it did not answer. Its words are as foreign as its answers. */
+/** What the agent refused keeps its reason; all else means that it did not answer. Its words are as foreign as its answers. */
 function translate(name: string, error: unknown): unknown {
   if (error instanceof AppError) return error;
   const failure = fromConnectError(error);

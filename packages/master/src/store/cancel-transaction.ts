@@ -1,11 +1,10 @@
 import { AppError } from "@decnet/common/errors/app-error";
 import type { EntityManager } from "typeorm";
-import type { Statement } from "./database.ts";
 
 /** Ends the statement that a connection of ours is in the middle of. */
 export type CancelBackend = (pid: number) => Promise<unknown>;
 
-export const cancelBackend: Statement = { name: "decnet-cancel", text: "SELECT pg_cancel_backend($1)" };
+export const cancelBackend = { name: "decnet-cancel", text: "SELECT pg_cancel_backend($1)" };
 
 /**
  * Does the work of a transaction until the signal ends it: then the statement that runs is cancelled, no other one is begun, and

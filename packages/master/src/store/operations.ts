@@ -201,7 +201,8 @@ const recordSteps = {
       ORDER BY id FOR NO KEY UPDATE
     )
     INSERT INTO operation_steps (${stepCodec.columns.join(", ")})
-      SELECT ${stepCodec.columns.map((column) => `given.${column}`).join(", ")} FROM given JOIN open ON open.id = given.operation_id
+      SELECT ${stepCodec.columns.map((column) => `given.${column}`).join(", ")}
+      FROM given JOIN open ON open.id = given.operation_id
     ON CONFLICT (operation_id, attempt, number) DO UPDATE
       SET ${stepCodec.columns.map((column) => `${column} = excluded.${column}`).join(", ")}`,
 };
@@ -211,7 +212,8 @@ const ifSmall = (column: string): string =>
   `CASE WHEN pg_column_size(operation.${column}) > 8192 OR octet_length(operation.${column}::text) > 32768
      THEN NULL ELSE operation.${column} END`;
 const shortError = `CASE WHEN operation.error IS NULL THEN NULL ELSE jsonb_build_object(
-    'reason', operation.error -> 'reason', 'message', left(operation.error ->> 'message', 4000), 'undone', operation.error -> 'undone',
+    'reason', operation.error -> 'reason', 'message', left(operation.error ->> 'message', 4000),
+    'undone', operation.error -> 'undone',
     'next', operation.error -> 'next', 'outputTail', CASE WHEN pg_column_size(operation.error) > 8192 THEN '[]'::jsonb
       ELSE operation.error -> 'outputTail' END) END`;
 

@@ -110,7 +110,8 @@ const commit: Statement = {
       FROM ${rowsOf(operation, 5)}
       WHERE step.operation_id = row.id AND step.state = 'running' AND row.state NOT IN ('pending', 'running')
         AND NOT EXISTS (
-          SELECT FROM json_array_elements($6) AS item (value), json_populate_record(NULL::operation_steps, item.value -> 'row') AS given
+          SELECT FROM json_array_elements($6) AS item (value),
+            json_populate_record(NULL::operation_steps, item.value -> 'row') AS given
           WHERE (given.operation_id, given.attempt, given.number) = (step.operation_id, step.attempt, step.number))
       RETURNING step.number
     ), audited AS (

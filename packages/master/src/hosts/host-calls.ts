@@ -59,7 +59,11 @@ export function createHostCalls(): HostCalls {
       signal.addEventListener("abort", onAbort, { once: true });
       if (signal.aborted) onAbort();
       place.waiting += 1;
-      const running = place.enter(() => work(ending.signal), ending.signal);
+      const begin = async () => {
+        ending.signal.throwIfAborted();
+        return work(ending.signal);
+      };
+      const running = place.enter(begin, ending.signal);
       place.running.set(ending, running);
       try {
         return await running;

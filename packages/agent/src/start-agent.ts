@@ -82,7 +82,9 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     const specs = await openSpecStore(join(config.stateDir, "specs"), catalog, (file, error) =>
       log.error("an accepted spec cannot be read and is left alone", { file, err: error }),
     );
-    const reports = await openReportQueue(join(config.stateDir, "reports"), config.reportQueue);
+    const reports = await openReportQueue(join(config.stateDir, "reports"), config.reportQueue, (trouble, fields) =>
+      log.warn(trouble, fields),
+    );
     const runner = createRunner({ engine, specs, parallel: config.parallel, stopping: stopping.signal, log });
     const policy = await openPolicy(join(config.stateDir, "drift-policy"));
     const watch = createWatch({ engine, specs, runner, reports, policy: policy.get, log });

@@ -95,6 +95,11 @@ export const reasons = {
     exit: 4,
     next: [{ command: ["host", "activate", "{host}"] }, { advice: "Choose another host", command: ["host", "list"] }],
   },
+  HOST_BUSY: {
+    code: Code.ResourceExhausted,
+    exit: 6,
+    next: [{ advice: "Try again in a moment: calls of one worker are served one after another." }],
+  },
   NO_HOST_FITS: {
     code: Code.FailedPrecondition,
     exit: 4,

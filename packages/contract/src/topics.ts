@@ -5,7 +5,7 @@ export const deckyEvents = ["state", "lifecycle", "service_added", "service_remo
 export type DeckyEvent = (typeof deckyEvents)[number];
 
 /** What happens to a host: the last segment of `host.<name>.<event>`. */
-export const hostEvents = ["state"] as const;
+export const hostEvents = ["state", "second_agent"] as const;
 export type HostEvent = (typeof hostEvents)[number];
 
 export function deckyTopic(name: string, event: DeckyEvent): string {

@@ -27,8 +27,10 @@ import { type Changes, createChanges } from "./changes/changes.ts";
 import type { MasterConfig } from "./config.ts";
 import { type Convergence, createConvergence } from "./convergence/convergence.ts";
 import { createDriftCheck } from "./convergence/drift-check.ts";
+import { createAgentSessions } from "./hosts/agent-sessions.ts";
 import { openOwnAuthority } from "./hosts/authority.ts";
 import { createEnrollment } from "./hosts/enrollment.ts";
+import { createHostCalls } from "./hosts/host-calls.ts";
 import { openSwarmPort } from "./hosts/open-swarm.ts";
 import { createRegistration } from "./hosts/registration.ts";
 import { watchSilence } from "./hosts/silence.ts";
@@ -37,13 +39,13 @@ import { createLocalHost, type LocalHost } from "./links/host-link.ts";
 import { createHostRegistry, type HostRegistry } from "./links/host-registry.ts";
 import { createLocalPresence, type LocalPresence } from "./links/local-presence.ts";
 import { createMetrics, createPlainHttp, type Metrics } from "./metrics.ts";
-import { hostEvent } from "./model/events.ts";
 import { createReadiness, type Readiness } from "./readiness.ts";
 import { createRoutes } from "./rpc/routes.ts";
 import { installationId } from "./store/installation.ts";
 import { openStorage } from "./store/open-storage.ts";
 import { openSecretBox, type SecretBox } from "./store/secret-box.ts";
 import { createStore, type Store } from "./store/store.ts";
+import { welcome } from "./welcome.ts";
 
 export interface MasterOptions {
   readonly config: MasterConfig;
@@ -191,11 +193,14 @@ async function listen(ground: Ground): Promise<Listening> {
   });
   const shared = { store, hosts, catalog, log, stopping: stopping.signal };
   const accepted = createAcceptedCertificates(store.hosts);
+  const sessions = createAgentSessions({ store, registry: hosts, log });
+  const calls = createHostCalls();
   const streams = createOpenStreams(store.tokens);
   const convergence = createConvergence({ ...shared, parallel: config.parallel, onApplied: metrics.applied });
   const changes = createChanges({
     ...shared,
     onSettings: () => registration.notePolicy(),
+    holdCalls: calls.hold,
     convergence,
     master: createHash("sha256").update(`${hostname()} ${config.dataDir}`).digest("hex").slice(0, 16),
     disconnect(hostId) {
@@ -209,9 +214,10 @@ async function listen(ground: Ground): Promise<Listening> {
     audit: store.audit,
     registry: hosts,
     caPem: authority.certPem,
+    onSecond: (host, address) => sessions.noteSecond(host, address, "connected"),
   });
   const port = await openSwarmPort(config, authority, accept);
-  const joins = { ...shared, authority, accepted, registry: hosts, catalogueDigest: catalog.digest, version };
+  const joins = { ...shared, catalogueDigest: catalog.digest, version, authority, accepted, registry: hosts, sessions, calls };
   const registration = createRegistration(joins);
   const parts = {
     ...shared,
@@ -260,13 +266,6 @@ async function resume({ store, stopping }: Ground, convergence: Convergence, { b
   await batches.closeLeft();
   convergence.parents.note(await store.parents.open());
   for (const { id } of await store.deckies.unfinished()) convergence.converger.wake(id);
-}
-
-/** A worker is connected: what waits for it goes on. */
-async function welcome(name: string, store: Store, { converger }: Convergence): Promise<void> {
-  await store.transaction((tx) => store.events.append(tx, hostEvent(name, "connected", "")));
-  store.events.wake();
-  await converger.wakeHost(name);
 }
 
 /** Whatever goes on by itself until the master stops. */

@@ -3,6 +3,7 @@ import { type ContextValues, createContextKey, type Interceptor } from "@connect
 import { AppError } from "@decnet/common/errors/app-error";
 import { OperationFailed } from "@decnet/common/rpc/errors";
 import { kPeer } from "@decnet/common/rpc/peer";
+import { cleanLine } from "@decnet/common/runtime/foreign-text";
 import { EnrollmentService } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
 import type { AuditTicket } from "../model/access.ts";
 import type { AuditDraft, AuditLog } from "../store/audit.ts";
@@ -30,7 +31,7 @@ export function createAuditInterceptor(audit: AuditLog): Interceptor {
       outcome,
       operationId,
       reason: reasonOf(request.message),
-      peer: [request.contextValues.get(kPeer).address, request.header.get("user-agent") ?? ""].join(" ").trim().slice(0, 200),
+      peer: visible([request.contextValues.get(kPeer).address, request.header.get("user-agent") ?? ""].join(" ").trim()),
     });
     const id = randomUUID();
     // Who calls is known only further in: the entry is made when it is asked for.
@@ -78,8 +79,7 @@ function field(value: unknown, key: string): unknown {
   return typeof value === "object" && value !== null && key in value ? (value as Record<string, unknown>)[key] : undefined;
 }
 
-const visible = (value: unknown): string =>
-  typeof value === "string" ? value.replaceAll(/[\u0000-\u001f\u007f]/g, "?").slice(0, 200) : "";
+const visible = (value: unknown): string => (typeof value === "string" ? cleanLine(value, 200) : "");
 
 function targetOf(request: unknown): string {
   const decky = visible(field(field(request, "decky"), "name"));

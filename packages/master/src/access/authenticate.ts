@@ -1,7 +1,7 @@
 import { type ContextValues, createContextKey, type Interceptor } from "@connectrpc/connect";
 import { AppError } from "@decnet/common/errors/app-error";
+import { admitForeign } from "@decnet/common/rpc/foreign-message";
 import { kPeer } from "@decnet/common/rpc/peer";
-import { cleanTexts } from "@decnet/common/runtime/foreign-text";
 import type { Caller } from "../model/access.ts";
 import type { HostStore } from "../store/hosts.ts";
 import type { TokenStore } from "../store/tokens.ts";
@@ -41,7 +41,7 @@ export function createAuthInterceptor(
         await note(request);
         throw error;
       }
-      cleanTexts(request.message);
+      if (!request.stream) admitForeign(request.method.input, request.message);
       return next(request);
     }
     const header = request.header.get("authorization") ?? "";

@@ -29,6 +29,8 @@ export interface ChangesOptions {
   readonly onSettings: () => void;
   /** Cuts every connection that a host's certificates opened. */
   readonly disconnect: (hostId: string) => void;
+  /** Ends what a host's calls are doing, and lets none begin before the result is called. */
+  readonly holdCalls: (hostId: string) => Promise<() => void>;
   readonly stopping: AbortSignal;
 }
 

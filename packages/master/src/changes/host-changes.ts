@@ -25,6 +25,8 @@ export interface HostChanges {
 export interface HostChangesOptions extends HostChangeOptions {
   /** Cuts every connection that the host's certificates opened. */
   readonly disconnect: (hostId: string) => void;
+  /** Ends what a host's calls are doing, and lets none begin before the result is called: they lock the same rows. */
+  readonly holdCalls: (hostId: string) => Promise<() => void>;
   readonly stopping: AbortSignal;
 }
 
@@ -48,6 +50,12 @@ export function createHostChanges(options: HostChangesOptions): HostChanges {
     await finishOne(host.id);
   };
 
+  /** Whatever a worker does, it does not keep its own end waiting. */
+  const holdCalls = async (name: string) => {
+    const host = await store.hosts.findLast(name);
+    return host === undefined ? undefined : options.holdCalls(host.id);
+  };
+
   const finishOne = async (id: string): Promise<void> => {
     const done = await store.transaction((tx) => finishDecommission(tx, id, options));
     if (done?.gone !== undefined) hangUp(done.gone);
@@ -64,7 +72,8 @@ export function createHostChanges(options: HostChangesOptions): HostChanges {
         await store.hosts.update(tx, host.id, { draining: false, message: "" });
       }),
     async decommission(request) {
-      const { record, finished } = await submitHostChange(request, decommissionOf(request, options), options);
+      const release = request.options.dryRun ? undefined : await holdCalls(request.name);
+      const { record, finished } = await submitHostChange(request, decommissionOf(request, options), options).finally(release);
       if (finished === undefined) return record;
       if (finished.kind === "going") void finishAfter(finished.host, record).catch(() => undefined);
       else hangUp(finished.host);

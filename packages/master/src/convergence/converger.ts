@@ -3,6 +3,7 @@ import type { Logger } from "@decnet/common/logging/logger";
 import { nextStep } from "../decide/next-step.ts";
 import { resolvePostponed, resolveRetry, retryDelayMs } from "../decide/resolve-waiting.ts";
 import type { Situation } from "../decide/situation.ts";
+import { isRefusal } from "../links/host-link.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
 import { isStorageFault } from "../store/database-errors.ts";
 import type { Store } from "../store/store.ts";
@@ -98,8 +99,7 @@ export function createConverger(options: ConvergerOptions): Converger {
       case "retry":
         return retry(situation, next.step.at, store, drivers);
       case "remove":
-        for (const host of next.step.hosts) await removals.remove(situation.decky, host);
-        return true;
+        return removeFirst(situation, next.step.hosts, options);
       case "apply":
         return apply(situation, given?.slot);
       default:
@@ -194,6 +194,21 @@ async function retry(
   }
   await resolver.resolve({ decky: { id }, from: situation, decide: (newest) => resolveRetry(newest, { now }) });
   return true;
+}
+
+/** Before anything else is done. Returns whether there may be more to do at once. */
+async function removeFirst(
+  situation: Situation,
+  from: readonly string[],
+  { removals, attempts }: Pick<ConvergerOptions, "removals" | "attempts">,
+): Promise<boolean> {
+  try {
+    for (const host of from) await removals.remove(situation.decky, host);
+    return true;
+  } catch (error) {
+    if (!isRefusal(error)) throw error;
+    return attempts.refused(situation, error);
+  }
 }
 
 function reservation(slot: Slot, start: (situation: Situation) => void): Reservation {

@@ -118,9 +118,26 @@ describe("a repair that an agent made", () => {
     });
   });
 
+  it("is never ahead of the operations that others asked for", () => {
+    const future = create(RepairReportSchema, { startedAt: at(900), finishedAt: at(999_999_999), outcome: {} });
+    const [operation] = resolveRepairReport(web, future, now)?.resolution.opens ?? [];
+    expect(operation).toMatchObject({ createdAt: now, startedAt: now, finishedAt: now });
+  });
+
   it("keeps each step in its newest state, and what a failed one said", () => {
     const taken = resolveRepairReport(web, report("no such image"));
     expect(taken?.steps).toMatchObject([{ number: 1, state: "failed", outputTail: ["no such image", "a line"] }]);
+  });
+
+  it("has each step once, also when its agent tells of one twice", () => {
+    const twice = create(RepairReportSchema, {
+      outcome: {},
+      steps: [1, 1, 2].map((number, index) => ({ number, verb: `v${index}`, state: StepState.SUCCEEDED })),
+    });
+    expect(resolveRepairReport(web, twice, now)?.steps.map(({ number, verb }) => [number, verb])).toEqual([
+      [1, "v1"],
+      [2, "v2"],
+    ]);
   });
 
   it("has a bounded cause, whatever the agent sends", () => {

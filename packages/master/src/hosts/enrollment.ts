@@ -8,14 +8,17 @@ import { type AgentFacts, AgentFactsSchema } from "@decnet/contract/gen/decnet/v
 import { admit, admitEngine } from "../decide/admission.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
 import { hostEvent } from "../model/events.ts";
-import type { Host, RefusedJoin } from "../model/host.ts";
+import type { Host, JoinToken, RefusedJoin } from "../model/host.ts";
 import type { Tx } from "../store/database.ts";
+import { violatedConstraint } from "../store/database-errors.ts";
 import type { Store } from "../store/store.ts";
+import type { AgentCaller, AgentSessions } from "./agent-sessions.ts";
 
 export interface EnrollmentOptions {
   readonly store: Store;
   readonly authority: CertificateAuthority;
   readonly registry: HostRegistry;
+  readonly sessions: AgentSessions;
   /** Told after every change of a host's certificates. */
   readonly accepted: { forget(hostId: string): void };
   readonly catalogueDigest: string;
@@ -36,7 +39,7 @@ export interface Enrollment {
    * A new certificate; the one that asked for it stays valid until it ends. While the host is connected, only the certificate
    * that it is connected with is renewed: a copy of an older one leads nowhere.
    */
-  renew(host: Pick<Host, "id" | "name">, serial: string, csrPem: string): Promise<IssuedCertificate>;
+  renew(host: Pick<Host, "id" | "name">, serial: string, csrPem: string, caller: AgentCaller): Promise<IssuedCertificate>;
   refused(most: number): Promise<RefusedJoin[]>;
 }
 
@@ -50,11 +53,12 @@ export function createEnrollment(options: EnrollmentOptions): Enrollment {
    * A name that is known and whose worker is away may join again: a lost disk, an expired certificate. Its old certificates
    * end there.
    */
-  const takeHost = async (tx: Tx, name: string, labels: Record<string, string>, known: string | null): Promise<Host> => {
-    const present = await store.hosts.lockByName(tx, name);
+  const takeHost = (present: Host | undefined, { hostName: name, labels, hostId }: JoinToken, since: Date): Host => {
     if (present !== undefined) {
-      if (present.id !== known && registry.isReachable(name))
+      if (present.id !== hostId && registry.isReachable(name))
         throw new AppError("HOST_EXISTS", `a worker is connected as ${name} already`, { metadata: { host: name } });
+      // Of several that join at once, the first one has the name.
+      if (present.id !== hostId && present.enrolledAt >= since) throw joinedFirst(name);
       return { ...present, labels: { ...present.labels, ...labels } };
     }
     return {
@@ -79,12 +83,17 @@ export function createEnrollment(options: EnrollmentOptions): Enrollment {
 
   const enroll: Enrollment["enroll"] = async ({ tokenId, tokenSecret, csrPem, facts, address }) => {
     const key = createHash("sha256").update(readPublicKey(csrPem)).digest("hex");
-    const done = await store.transaction(async (tx) => {
+    const since = new Date();
+    let hostName = "";
+    const work = async (tx: Tx) => {
+      // The host before its tokens: a decommission, which locks both in this order, and a join do not wait for each other.
+      hostName = (await store.joinTokens.hostOf(tx, { id: tokenId, secret: tokenSecret })) ?? "";
+      const present = hostName === "" ? undefined : await store.hosts.lockByName(tx, hostName);
       const token = await store.joinTokens.use(tx, { id: tokenId, secret: tokenSecret, key });
       // Only who holds a token learns what does not fit; the token stays unused then.
       admit(facts, { catalogueDigest: options.catalogueDigest, version: options.version, now: new Date() });
       admitEngine(facts);
-      const taken = await takeHost(tx, token.hostName, token.labels, token.hostId);
+      const taken = takeHost(present, token, since);
       const certificate = await issue(taken, csrPem);
       const isRepeated = token.hostId === taken.id;
       const host: Host = {
@@ -101,11 +110,17 @@ export function createEnrollment(options: EnrollmentOptions): Enrollment {
       await store.joinTokens.spend(tx, host.id, tokenId);
       await store.events.append(tx, hostEvent(host.name, "enrolled", "joined"));
       return { host, certificate };
+    };
+    const done = await store.transaction(work).catch((error: unknown) => {
+      throw violatedConstraint(error) === "hosts_active_name" ? joinedFirst(hostName) : error;
     });
     accepted.forget(done.host.id);
     store.events.wake();
     return done;
   };
+
+  const joinedFirst = (name: string) =>
+    new AppError("HOST_EXISTS", `another worker joined as ${name} at the same time`, { metadata: { host: name } });
 
   return {
     async enroll(request) {
@@ -116,7 +131,8 @@ export function createEnrollment(options: EnrollmentOptions): Enrollment {
         throw error;
       }
     },
-    async renew(host, serial, csrPem) {
+    async renew(host, serial, csrPem, caller) {
+      await options.sessions.requireOwn(host, caller, "asked for a certificate");
       const connected = registry.connected(host.name);
       if (connected !== undefined && connected.id === host.id && connected.serial !== serial)
         throw new AppError("HOST_ALREADY_CONNECTED", `${host.name} is connected with another certificate`, {

@@ -3,9 +3,9 @@ import type { Interceptor } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import type { Logger } from "@decnet/common/logging/logger";
 import { agentAlpn } from "@decnet/common/protocol-version";
+import { admitForeign } from "@decnet/common/rpc/foreign-message";
 import { peerOf } from "@decnet/common/rpc/peer";
 import { openSocketSession } from "@decnet/common/rpc/socket-session";
-import { cleanTexts } from "@decnet/common/runtime/foreign-text";
 import type { Reason } from "@decnet/contract/reasons";
 import type { Host } from "../model/host.ts";
 import type { AuditLog } from "../store/audit.ts";
@@ -18,6 +18,8 @@ export interface AcceptAgentsOptions {
   readonly registry: HostRegistry;
   readonly audit: AuditLog;
   readonly caPem: string;
+  /** Told of a second agent that wanted to serve a host. */
+  readonly onSecond: (host: Pick<Host, "id" | "name">, address: string) => Promise<void>;
   readonly log: Logger;
   readonly stopping: AbortSignal;
 }
@@ -34,6 +36,7 @@ export function createAgentAcceptor({
   registry,
   audit,
   caPem,
+  onSecond,
   log,
   stopping,
 }: AcceptAgentsOptions): (socket: tls.TLSSocket) => void {
@@ -56,7 +59,10 @@ export function createAgentAcceptor({
     if (row === undefined) return refuse(await store.nameOf(named), "CERTIFICATE_REFUSED", "its certificate is revoked");
     const present = registry.connected(row.name);
     if (present !== undefined) {
-      if (await present.answers()) return refuse(row.name, "HOST_ALREADY_CONNECTED", "another agent is connected");
+      if (await present.answers()) {
+        await refuse(row.name, "HOST_ALREADY_CONNECTED", "another agent is connected");
+        return onSecond(row, address);
+      }
       present.close();
       registry.detach(row.name, present);
     }
@@ -111,7 +117,7 @@ function connectBack(
     baseUrl,
     sessionManager: session.manager,
     readMaxBytes: 16 << 20,
-    interceptors: [cleanAnswers],
+    interceptors: [admitAnswers],
   });
   return {
     id,
@@ -127,17 +133,18 @@ function connectBack(
   };
 }
 
-/** Messages of a worker end in the database and on terminals. Log lines stay as the decoy wrote them. */
-const cleanAnswers: Interceptor = (next) => async (request) => {
+/** What a worker answers ends in the database and on terminals. */
+const admitAnswers: Interceptor = (next) => async (request) => {
   const response = await next(request);
-  if (!response.stream) cleanTexts(response.message);
-  else if (request.method.name !== "StreamLogs") return { ...response, message: cleanAll(response.message) };
+  const admit = (message: object) => admitForeign(request.method.output, message, { numbers: true });
+  if (response.stream) return { ...response, message: admitAll(response.message, admit) };
+  admit(response.message);
   return response;
 };
 
-async function* cleanAll<Message>(messages: AsyncIterable<Message>): AsyncGenerator<Message> {
+async function* admitAll<T extends object>(messages: AsyncIterable<T>, admit: (message: T) => void): AsyncGenerator<T> {
   for await (const message of messages) {
-    cleanTexts(message);
+    admit(message);
     yield message;
   }
 }

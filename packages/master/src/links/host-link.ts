@@ -1,4 +1,6 @@
+import { Code } from "@connectrpc/connect";
 import { AppError } from "@decnet/common/errors/app-error";
+import { reasons } from "@decnet/contract/reasons";
 import type { CheckedDecky, Engine, PreparedImage } from "@decnet/engine/engine";
 import type { LogEntry } from "@decnet/engine/observe/logs";
 import type { ObservedDecky } from "@decnet/engine/observe/observed";
@@ -43,6 +45,18 @@ export interface LocalHost extends HostLink {
 export function isAway(host: string, error: unknown): error is AppError {
   if (!(error instanceof AppError)) return false;
   return error.reason === "HOST_UNREACHABLE" || (host === "local" && error.reason === "ENGINE_UNAVAILABLE");
+}
+
+/** Codes of what may be otherwise when it is asked again. */
+const passing: ReadonlySet<Code> = new Set([Code.Unavailable, Code.ResourceExhausted, Code.DeadlineExceeded, Code.Internal]);
+
+/**
+ * Whether a host that could be asked refused for good: the same question would get the same answer for ever. What a host cannot
+ * observe is such an answer, too: nothing is done on it.
+ */
+export function isRefusal(error: unknown): error is AppError {
+  if (!(error instanceof AppError)) return false;
+  return error.reason === "NOT_OBSERVED" || !passing.has(reasons[error.reason].code);
 }
 
 export function createLocalHost(engine: Engine): LocalHost {

@@ -117,3 +117,9 @@ export function stateEvent(
 export function hostEvent(name: string, state: HostState, message: string): BusEvent[] {
   return [{ topic: `host.${name}.state`, key: `host.${name}`, payload: { host: name, state, message } }];
 }
+
+/** Somebody else used a worker's key beside the agent that is connected with it. */
+export function secondAgentEvent(name: string, address: string, firstAddress: string, message: string): BusEvent[] {
+  const payload = { host: name, address, first_address: firstAddress, message };
+  return [{ topic: `host.${name}.second_agent`, key: `host.${name}`, payload }];
+}

@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import type { AppError } from "@decnet/common/errors/app-error";
 import type { Receipt } from "@decnet/engine/execute/receipt";
 import type { PlanView, Risk } from "@decnet/engine/plan/plan";
 
@@ -83,6 +84,22 @@ export interface OperationError {
   readonly next: readonly string[];
   readonly outputTail: readonly string[];
   readonly undone: boolean;
+}
+
+const errorReasons: readonly OperationError["reason"][] = [
+  "APPLY_FAILED",
+  "PLAN_CHANGED",
+  "IMAGE_UNAVAILABLE",
+  "HOST_UNREACHABLE",
+  "NOT_OBSERVED",
+  "OPERATION_CANCELLED",
+];
+
+/** Why an operation ended that its host refused; a reason that operations do not have is told by the message. */
+export function refusalError({ reason, message, next }: Pick<AppError, "reason" | "message" | "next">): OperationError {
+  const known = errorReasons.find((each) => each === reason);
+  const told = known === undefined ? `${message} (${reason})` : message;
+  return { reason: known ?? "APPLY_FAILED", message: told, next, outputTail: [], undone: false };
 }
 
 /** Who cancelled an operation, and by which request. */

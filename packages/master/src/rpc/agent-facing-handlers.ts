@@ -31,8 +31,9 @@ export function createEnrollmentHandlers({ swarm, installation }: MasterParts): 
       };
     },
     async renewCertificate(request, context) {
-      const serial = context.values.get(kPeer).certificate?.serial ?? "";
-      const certificate = await swarm.enrollment.renew(hostOf(context), serial, request.csr);
+      const from = context.values.get(kPeer);
+      const caller = { from, instanceId: request.instanceId };
+      const certificate = await swarm.enrollment.renew(hostOf(context), from.certificate?.serial ?? "", request.csr, caller);
       return { certificate: certificate.certPem, expiresAt: timestampFromDate(certificate.notAfter) };
     },
   };
@@ -45,7 +46,7 @@ export function createRegistrationHandlers({ swarm }: MasterParts): ServiceImpl<
       const { acknowledged, remove, driftPolicy } = await swarm.registration.register(
         host,
         request,
-        context.values.get(kPeer).address,
+        context.values.get(kPeer),
         context.signal,
       );
       return {
@@ -57,7 +58,8 @@ export function createRegistrationHandlers({ swarm }: MasterParts): ServiceImpl<
       };
     },
     async report(request, context) {
-      const { driftPolicy, ...answer } = await swarm.registration.report(hostOf(context), request, context.signal);
+      const from = context.values.get(kPeer);
+      const { driftPolicy, ...answer } = await swarm.registration.report(hostOf(context), request, from, context.signal);
       return { ...answer, driftPolicy: policies[driftPolicy] };
     },
   };

@@ -31,6 +31,9 @@ export const masterServices = [
   RegistrationService,
 ];
 
+/** What an agent says at once is less; it is refused before anybody reads it. */
+const mostOfAgents = 1 << 20;
+
 export function createRoutes(parts: MasterParts): (router: ConnectRouter) => void {
   return (router) => {
     router.service(MutationService, createMutationHandlers(parts));
@@ -40,8 +43,8 @@ export function createRoutes(parts: MasterParts): (router: ConnectRouter) => voi
     router.service(EventService, createEventHandlers(parts));
     router.service(AccessService, createAccessHandlers(parts));
     router.service(SwarmService, createSwarmHandlers(parts));
-    router.service(EnrollmentService, createEnrollmentHandlers(parts));
-    router.service(RegistrationService, createRegistrationHandlers(parts));
+    router.service(EnrollmentService, createEnrollmentHandlers(parts), { readMaxBytes: mostOfAgents });
+    router.service(RegistrationService, createRegistrationHandlers(parts), { readMaxBytes: mostOfAgents });
     registerHealth(
       router,
       masterServices.map((service) => service.typeName),

@@ -2,6 +2,7 @@ import { AppError } from "@decnet/common/errors/app-error";
 import { createBounded } from "@decnet/common/runtime/bounded";
 import type { ClientBase } from "pg";
 import { DataSource, type EntityManager } from "typeorm";
+import { type CancelBackend, cancelBackend, endWith, withinTime } from "./cancel-transaction.ts";
 import { guarded, isStorageUnavailable, sqlStateOf } from "./database-errors.ts";
 import { Initial1764000000000 } from "./migrations/1764000000000-initial.ts";
 import { FleetSize1764100000000 } from "./migrations/1764100000000-fleet-size.ts";
@@ -21,7 +22,7 @@ export type { Tx } from "./transaction.ts";
 export interface Turn {
   /** Agents have places of their own. */
   readonly of: "agents";
-  /** A call that nobody waits for any more gives its turn up. */
+  /** A call that nobody waits for any more gives its turn up, also in the middle: its statement is cancelled, and all undone. */
   readonly signal: AbortSignal;
 }
 
@@ -62,8 +63,10 @@ const retries = 5;
  * and for rounds of prepared statements. Each kind waits for its own, outside the pool: thousands of deckies that change at once
  * keep no report and no heartbeat waiting, and a wait for a turn is not taken for a database that is away.
  */
-const connections = { transactions: 10, agents: 4, reads: 6, statements: 4 };
+const connections = { transactions: 10, agents: 4, reads: 6, statements: 4, cancels: 2 };
 const patienceMs = 60_000;
+/** What an agent's call may take of the database, however long it waits for its answer. */
+const agentsMs = 10_000;
 
 /** Connects and brings the schema up to date. Errors: STORAGE_UNAVAILABLE, STORAGE_UNSUITABLE, and what its disk says. */
 export async function openDatabase(address: DatabaseAddress): Promise<Database> {
@@ -103,21 +106,26 @@ export async function openDatabase(address: DatabaseAddress): Promise<Database> 
     for (const listener of listeners) listener();
   });
   const retried = <T>(work: () => Promise<T>) => retry(() => guard(work));
-  const transact = <T>(work: (tx: Tx) => Promise<T>) =>
+  const cancels = createBounded(connections.cancels, patienceMs, late);
+  const cancel: CancelBackend = (pid) => cancels(() => guard(() => runAlone(source, cancelBackend, [pid])));
+  const transact = <T>(work: (tx: Tx) => Promise<T>, signal?: AbortSignal) =>
     retried(async () => {
       let tx: Transaction | undefined;
       const result = await source.transaction((manager: EntityManager) => {
-        tx = new Transaction(manager);
-        return work(tx);
+        tx = new Transaction(manager, { signal });
+        const begun = tx;
+        return signal === undefined ? work(begun) : endWith(signal, manager, cancel, () => work(begun));
       });
       wrote();
       if (tx !== undefined) Transaction.committed(tx);
       return result;
     });
-  const alone = new Transaction(source.manager, true);
+  const alone = new Transaction(source.manager, { isAlone: true });
   return {
     transaction: (work, turn) =>
-      turn === undefined ? transactions(() => transact(work)) : agents(() => transact(work), turn.signal),
+      turn === undefined
+        ? transactions(() => transact(work))
+        : agents(() => withinTime(agentsMs, turn.signal, (signal) => transact(work, signal)), turn.signal),
     read: (work) => reads(() => guard(() => work(alone))),
     write: (work) => reads(() => retried(() => work(alone))),
     run: (statement, values) => statements(() => retried(() => runAlone(source, statement, values))),

@@ -10,12 +10,13 @@ import {
 } from "../model/operation.ts";
 import { createCodec } from "./codec.ts";
 import { In } from "./conditions.ts";
-import type { Database, Tx } from "./database.ts";
+import { type Database, runIn, type Tx } from "./database.ts";
 import { type FilterConditions, type ListedRows, type ListRequest, listRows } from "./list-rows.ts";
 import { createOperationLog } from "./operation-log.ts";
+import { unseenEnd } from "./resolutions.ts";
 import { Operations, Steps } from "./tables.ts";
 import { managerOf } from "./transaction.ts";
-import { insertJson, updateRows, upsertRows } from "./write.ts";
+import { insertJson, updateRows } from "./write.ts";
 
 /** What those who wait for an operation are shown of it meanwhile. */
 export type WaitedFor = Pick<Operation, "state" | "deckyId" | "host">;
@@ -72,6 +73,7 @@ const conditions: FilterConditions = {
 export const operationFilterKeys = Object.keys(conditions);
 
 const codec = createCodec(Operations);
+const stepCodec = createCodec(Steps);
 const isOpen = In([...openStates]);
 const waitedFor = { state: true, deckyId: true, host: true } as const satisfies Record<keyof WaitedFor, true>;
 
@@ -89,6 +91,7 @@ export function createOperationStore(database: Database, log: Logger): Operation
       const where = { id: In([...ids]), state: isOpen };
       const ending = patch.finishedAt === undefined ? [] : await repository(tx).findBy(where);
       await updateRows(tx, Operations, where, patch);
+      if (patch.finishedAt !== undefined) await runIn(tx, endSteps, [ids, JSON.stringify([unseenEnd])]);
       tx.afterwards(() => ending.forEach((row) => void journal.ended({ ...row, ...patch })));
     },
     add: (row) => database.transaction((tx) => insert(tx, [row])),
@@ -146,17 +149,20 @@ export function createOperationStore(database: Database, log: Logger): Operation
           ...request,
           conditions,
           countBy: "operation.state",
+          light: { plan: ifSmall("plan"), receipt: ifSmall("receipt"), error: shortError },
           order: [
             { column: "operation.createdAt", direction: "DESC", value: ({ createdAt }) => createdAt.toISOString() },
             { column: "operation.id", direction: "ASC", value: ({ id }) => id },
           ],
         }),
       ),
-    recordProgress: (plans, steps) =>
-      database.write(async (tx) => {
-        for (const [id, plan] of plans) await updateRows(tx, Operations, { id, state: isOpen }, { plan });
-        if (steps.length > 0) await upsertRows(tx, Steps, steps, ["operationId", "attempt", "number"]);
-      }),
+    async recordProgress(plans, steps) {
+      if (plans.size > 0)
+        await database.write(async (tx) => {
+          for (const [id, plan] of plans) await updateRows(tx, Operations, { id, state: isOpen }, { plan });
+        });
+      if (steps.length > 0) await database.run(recordSteps, [JSON.stringify(steps.map(stepCodec.toJson))]);
+    },
     cutOffSteps: async (ids) => void (await database.run(cutOffSteps, [ids ?? null])),
     openBatches: () =>
       database.read(async (tx) => {
@@ -179,6 +185,37 @@ const cutOffSteps = {
       output_tail = '["cut off: the master ended in the middle; how far it got was seen afterwards"]'
     WHERE state = 'running' AND ($1::text[] IS NULL OR operation_id = ANY ($1))`,
 };
+
+const endSteps = {
+  name: "decnet-end-steps",
+  text: `UPDATE operation_steps SET state = 'failed', finished_at = now(), output_tail = $2::jsonb
+    WHERE state = 'running' AND operation_id = ANY ($1)`,
+};
+
+/** Of operations that are open still: what comes behind the end of one would never be ended by anybody. */
+const recordSteps = {
+  name: "decnet-record-steps",
+  text: `WITH given AS MATERIALIZED (SELECT * FROM json_populate_recordset(NULL::operation_steps, $1)
+    ), open AS MATERIALIZED (
+      SELECT id FROM operations WHERE id IN (SELECT operation_id FROM given) AND state IN ('pending', 'running')
+      ORDER BY id FOR NO KEY UPDATE
+    )
+    INSERT INTO operation_steps (${stepCodec.columns.join(", ")})
+      SELECT ${stepCodec.columns.map((column) => `given.${column}`).join(", ")}
+      FROM given JOIN open ON open.id = given.operation_id
+    ON CONFLICT (operation_id, attempt, number) DO UPDATE
+      SET ${stepCodec.columns.map((column) => `${column} = excluded.${column}`).join(", ")}`,
+};
+
+/** A list leaves out what is long, and does not read it either: first what is stored of it is measured, then what it is. */
+const ifSmall = (column: string): string =>
+  `CASE WHEN pg_column_size(operation.${column}) > 8192 OR octet_length(operation.${column}::text) > 32768
+     THEN NULL ELSE operation.${column} END`;
+const shortError = `CASE WHEN operation.error IS NULL THEN NULL ELSE jsonb_build_object(
+    'reason', operation.error -> 'reason', 'message', left(operation.error ->> 'message', 4000),
+    'undone', operation.error -> 'undone',
+    'next', operation.error -> 'next', 'outputTail', CASE WHEN pg_column_size(operation.error) > 8192 THEN '[]'::jsonb
+      ELSE operation.error -> 'outputTail' END) END`;
 
 const countParts = `SELECT count(*) FILTER (WHERE state IN ('succeeded', 'superseded'))::int AS done,
     count(*) FILTER (WHERE state IN ('failed', 'cancelled'))::int AS failed,

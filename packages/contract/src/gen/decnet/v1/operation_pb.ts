@@ -727,6 +727,8 @@ export const ListOperationsRequestSchema: GenMessage<ListOperationsRequest> = /*
  */
 export type ListOperationsResponse = Message<"decnet.v1.ListOperationsResponse"> & {
   /**
+   * Without steps; without a plan, a receipt or an output that is long: GetOperation has all of them.
+   *
    * @generated from field: repeated decnet.v1.Operation operations = 1;
    */
   operations: Operation[];

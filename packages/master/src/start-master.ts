@@ -31,6 +31,7 @@ import { createEnrollment } from "./hosts/enrollment.ts";
 import { openSwarmPort } from "./hosts/open-swarm.ts";
 import { createRegistration } from "./hosts/registration.ts";
 import { watchSilence } from "./hosts/silence.ts";
+import { keepWithin } from "./keep-within.ts";
 import { createAgentAcceptor } from "./links/accept-agents.ts";
 import { createLocalHost, type LocalHost } from "./links/host-link.ts";
 import { createHostRegistry, type HostRegistry } from "./links/host-registry.ts";
@@ -98,7 +99,7 @@ export async function startMaster(options: MasterOptions): Promise<Master> {
     releasers.add(async () => {
       stopping.abort(new Error("the master is shutting down"));
       for (const name of hosts.names) hosts.connected(name)?.close();
-      await server.close();
+      await server.close().finally(store.flush);
     });
     store.onReturn(
       () =>
@@ -154,7 +155,6 @@ async function prepare(options: MasterOptions, releasers: Releasers): Promise<Gr
   setMaxListeners(0, stopping.signal);
   // Also when starting fails half way: nothing goes on by itself while the database is closed.
   releasers.add(() => stopping.abort(new Error("the master is shutting down")));
-  const isStopping = () => stopping.signal.aborted;
   return {
     options,
     lock,
@@ -166,7 +166,11 @@ async function prepare(options: MasterOptions, releasers: Releasers): Promise<Gr
     local: presence.host,
     presence,
     metrics: createMetrics(options.version),
-    readiness: createReadiness({ database: database.ping, engine: () => engine.ping(), isStopping }),
+    readiness: createReadiness({
+      database: database.ping,
+      engine: () => engine.ping(),
+      isStopping: () => stopping.signal.aborted,
+    }),
     stopping,
   };
 }
@@ -295,5 +299,6 @@ async function startBackground(
       (error) => log.error("the drift check failed", { err: error }),
     ),
     keepImagesPruned(engine, signal, log),
+    keepWithin(store.retention, config.keep, log, signal),
   ]);
 }

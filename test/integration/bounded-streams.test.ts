@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { createClient } from "@connectrpc/connect";
 import { createClientTransport } from "@decnet/common/rpc/client";
 import { fromConnectError } from "@decnet/common/rpc/errors";
@@ -45,10 +46,11 @@ describe("streams that somebody opens and does not read", () => {
     return times.sort((one, other) => one - other)[6] ?? 0;
   };
 
-  it("are a hundred of one token, and one reader of the database feeds them all", { timeout: 60_000 }, async () => {
+  it("are sixty-four of one token, and one reader of the database feeds them all", { timeout: 60_000 }, async () => {
     const quiet = await median();
     const events = await viewer("greedy");
     const stop = new AbortController();
+    setMaxListeners(0, stop.signal);
     const seen = new Map<number, string[]>();
     const refused: string[] = [];
     const follow = async (index: number) => {
@@ -62,10 +64,10 @@ describe("streams that somebody opens and does not read", () => {
         if (!stop.signal.aborted) refused.push(fromConnectError(error).reason);
       }
     };
-    const followers = Array.from({ length: 400 }, (_, index) => follow(index));
-    await eventually(async () => seen.size + refused.length === 400);
+    const followers = Array.from({ length: 200 }, (_, index) => follow(index));
+    await eventually(async () => seen.size + refused.length === 200);
     expect(new Set(refused)).toEqual(new Set(["TOO_MANY_STREAMS"]));
-    expect(seen.size).toBe(100);
+    expect(seen.size).toBe(64);
 
     const other = await viewer("modest");
     const ofOther = new AbortController();
@@ -73,7 +75,8 @@ describe("streams that somebody opens and does not read", () => {
     ofOther.abort();
 
     const crowded = await median();
-    expect(crowded).toBeLessThan(Math.max(quiet * 4, 150));
+    // Their messages are read in this process as well.
+    expect(crowded).toBeLessThan(Math.max(quiet * 8, 500));
     await eventually(async () => new Set([...seen.values()].map((cursors) => cursors.length)).size === 1);
     const [first] = seen.values();
     expect(first?.length).toBeGreaterThan(12);

@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -122,6 +122,7 @@ describe("while a hostile request is served, everybody else has a turn", () => {
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), "decnet-loop-"));
+    await chmod(folder, 0o711);
     target = await startHostileTarget(folder);
   });
   afterAll(async () => {

@@ -43,7 +43,7 @@ const others = "";
 export function createTally<Entry>(options: TallyOptions<Entry>): Tally<Entry> {
   const { store, add, pooled, windowMs, mostSources, free } = options;
   const sources = new Map<string, Source>();
-  let timer: NodeJS.Timeout | undefined;
+  let isScheduled = false;
 
   const flush = async (): Promise<void> => {
     const now = Date.now();
@@ -56,13 +56,14 @@ export function createTally<Entry>(options: TallyOptions<Entry>): Tally<Entry> {
     }
   };
   const tick = () => {
-    timer = undefined;
+    isScheduled = false;
     void flush().then(() => {
       if (sources.size > 0) schedule();
     });
   };
   const schedule = () => {
-    timer ??= setTimeout(tick, flushMs).unref();
+    if (!isScheduled) setTimeout(tick, flushMs).unref();
+    isScheduled = true;
   };
   const sourceOf = (name: string): Source => {
     const known = sources.get(name);

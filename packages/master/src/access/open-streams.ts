@@ -23,8 +23,8 @@ interface OpenStream {
 
 /** Well under the two seconds within which a stream has to end. */
 const lookMs = 500;
-const mostOfOne = 100;
-const mostOfAll = 1_000;
+const mostOfOne = 64;
+const mostOfAll = 512;
 
 export function createOpenStreams(tokens: Pick<TokenStore, "callers" | "onRevoked">): OpenStreams {
   const open = new Set<OpenStream>();

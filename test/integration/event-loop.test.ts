@@ -4,7 +4,17 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type HostileTarget, startHostileTarget } from "../support/hostile-target.ts";
 
+/** On a machine that does nothing else; one that is busy or slow takes longer for everything, and so does the measure. */
 const mostMs = 50;
+/** What the work below takes on such a machine. */
+const workMs = 20;
+
+function slowness(): number {
+  const begun = performance.now();
+  let sum = 0;
+  for (let at = 0; at < 300; at += 1) sum += JSON.stringify(JSON.parse(`[${"1,".repeat(4_000)}1]`)).length;
+  return sum > 0 ? Math.max(1, (performance.now() - begun) / workMs) : 1;
+}
 const fill = <T>(count: number, make: (at: number) => T): T[] => Array.from({ length: count }, (_, at) => make(at));
 
 const lan = { subnet: "10.66.0.0/16" };
@@ -56,11 +66,7 @@ const inputs: [name: string, method: string, body: () => unknown][] = [
   [
     "a deep setting",
     "MutationService/AddService",
-    () => ({
-      decky: { name: "d0" },
-      service: "redis",
-      config: { a: JSON.parse(`${"[".repeat(900_000)}${"]".repeat(900_000)}`) as unknown },
-    }),
+    () => `{"decky":{"name":"d0"},"service":"redis","config":{"a":${"[".repeat(900_000)}${"]".repeat(900_000)}}}`,
   ],
   [
     "a setting of many values",
@@ -135,8 +141,11 @@ describe("while a hostile request is served, everybody else has a turn", () => {
     const text = Buffer.from(typeof made === "string" ? made : JSON.stringify(made));
     const delays: number[] = [];
     // What blocks does so each time; a busy machine is late once.
-    for (let attempt = 0; attempt < 3 && (delays.length === 0 || Math.min(...delays) > mostMs); attempt += 1)
-      delays.push(await target.delayWhile(() => target.post(method, text)));
+    for (let attempt = 0; attempt < 3 && (delays.length === 0 || Math.min(...delays) > mostMs); attempt += 1) {
+      const before = slowness();
+      const delay = await target.delayWhile(() => target.post(method, text));
+      delays.push(delay / Math.max(before, slowness()));
+    }
     expect(Math.min(...delays), `ms for ${text.length} bytes`).toBeLessThanOrEqual(mostMs);
   });
 });

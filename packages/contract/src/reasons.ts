@@ -22,7 +22,7 @@ export const reasons = {
   REQUEST_TOO_LARGE: {
     code: Code.ResourceExhausted,
     exit: 2,
-    next: [{ advice: "Send less at once: a request has at most 4 MiB." }],
+    next: [{ advice: "Send less at once: a request has at most 4 MiB, and so many values as its message says." }],
   },
   CONFIG_INVALID: { code: Code.InvalidArgument, exit: 2, next: [{ command: ["catalog", "get", "{service}"] }] },
   SERVICE_UNKNOWN: { code: Code.InvalidArgument, exit: 2, next: [{ command: ["catalog", "list"] }] },

@@ -39,7 +39,7 @@ import { createLocalPresence, type LocalPresence } from "./links/local-presence.
 import { createMetrics, createPlainHttp, type Metrics } from "./metrics.ts";
 import { hostEvent } from "./model/events.ts";
 import { createReadiness, type Readiness } from "./readiness.ts";
-import { createRoutes } from "./rpc/routes.ts";
+import { createRoutes, requestLimits } from "./rpc/routes.ts";
 import { installationId } from "./store/installation.ts";
 import { openStorage } from "./store/open-storage.ts";
 import { openSecretBox, type SecretBox } from "./store/secret-box.ts";
@@ -155,6 +155,7 @@ async function prepare(options: MasterOptions, releasers: Releasers): Promise<Gr
   setMaxListeners(0, stopping.signal);
   // Also when starting fails half way: nothing goes on by itself while the database is closed.
   releasers.add(() => stopping.abort(new Error("the master is shutting down")));
+  const isStopping = () => stopping.signal.aborted;
   return {
     options,
     lock,
@@ -166,11 +167,7 @@ async function prepare(options: MasterOptions, releasers: Releasers): Promise<Gr
     local: presence.host,
     presence,
     metrics: createMetrics(options.version),
-    readiness: createReadiness({
-      database: database.ping,
-      engine: () => engine.ping(),
-      isStopping: () => stopping.signal.aborted,
-    }),
+    readiness: createReadiness({ database: database.ping, engine: () => engine.ping(), isStopping }),
     stopping,
   };
 }
@@ -253,7 +250,7 @@ async function listen(ground: Ground): Promise<Listening> {
     ],
     fallback: createPlainHttp(metrics, readiness),
     onDefect: (error) => log.error("a request could not be handled", { err: error }),
-    maxRequestBytes: 4 << 20,
+    ...requestLimits,
     ...(port.tls === undefined ? {} : { tls: port.tls }),
   });
   const background = Promise.all([port.keepCertificate(server, stopping.signal, log), streams.watch(stopping.signal)]);
@@ -277,13 +274,11 @@ async function welcome(name: string, store: Store, { converger }: Convergence): 
 
 /** Whatever goes on by itself until the master stops. */
 async function startBackground(
-  { options, store, engine, local, presence, metrics, readiness, stopping }: Ground,
+  { options: { log, config }, store, engine, local, presence, metrics, readiness, stopping: { signal } }: Ground,
   { converger }: Convergence,
   { hostChanges }: Changes,
   hosts: HostRegistry,
 ): Promise<void> {
-  const { log, config } = options;
-  const { signal } = stopping;
   const check = createDriftCheck(local, { store, converger, log, onDrift: metrics.drift });
   presence.onReturn(
     () => void converger.wakeHost(local.name).catch((error: unknown) => log.error("a host was not woken", { err: error })),

@@ -145,6 +145,7 @@ export function* expandFleet(input: WantedFleetInput, catalog: Catalog): Sliced<
 
 /** How many deckies are asked for is told by the numbers alone. */
 function refuseTooMany(deckies: readonly WantedDeckyInput[]): void {
+  // Nothing is made of entries that are too many even when each of them is wrong.
   const total = deckies.reduce((sum, { name, count }) => sum + Math.max(1, countNames(name, count)), 0);
   if (total <= maxDeckies) return;
   const description = `at most ${maxDeckies} deckies`;
@@ -202,6 +203,10 @@ function expandDecky(
   if (!osFamilyNames.includes(osFamily)) problem(`${at}.os_family`, `must be one of ${osFamilyNames.join(", ")}`);
   const asked = wanted.services.length > 0 ? wanted.services : (archetype?.services ?? []).map((slug) => ({ slug, config: {} }));
   if (asked.length === 0) problem(`${at}.services`, "name services or an archetype");
+  if (asked.length > catalog.services.size) {
+    problem(`${at}.services`, `the catalog has ${catalog.services.size} services, and each is there once at most`);
+    return [];
+  }
   const services = asked.reduce<StoredService[]>((list, service, index) => {
     try {
       const entry = findEntry(catalog, service.slug);

@@ -31,6 +31,17 @@ export const masterServices = [
   RegistrationService,
 ];
 
+const large: Readonly<Record<string, number>> = {
+  "decnet.v1.FleetService/ApplyFleet": 300_000,
+  "decnet.v1.MutationService/BatchMutate": 500_000,
+};
+
+/** Of most requests, and of those that are about thousands of deckies. */
+export const requestLimits = {
+  maxRequestBytes: 4 << 20,
+  maxValues: (method: string): number | undefined => large[method],
+} as const;
+
 export function createRoutes(parts: MasterParts): (router: ConnectRouter) => void {
   return (router) => {
     router.service(MutationService, createMutationHandlers(parts));

@@ -71,10 +71,7 @@ it("tells everybody what reading threw, and begins again with the next", async (
 });
 
 it("positions are whole numbers of any length", () => {
-  expect([isAfter("10", "9"), isAfter("9", "10"), isAfter("9", "9"), isAfter("123456789012345678", "99999999999999999")]).toEqual([
-    true,
-    false,
-    false,
-    true,
-  ]);
+  expect([isAfter("10", "9"), isAfter("9", "10"), isAfter("9", "9"), isAfter("123456789012345678", "99999999999999999")]).toEqual(
+    [true, false, false, true],
+  );
 });

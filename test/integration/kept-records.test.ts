@@ -102,12 +102,14 @@ describe("what is kept of what happened", () => {
     const retention = createRetention(database);
     const old = new Date(Date.now() - 10 * dayMs).toISOString();
     await sql(
-      `INSERT INTO audit SELECT gen_random_uuid(), $1::timestamptz + number * interval '1 ms', 'ann', 'a', '', 'accepted', '', '', '', 1
+      `INSERT INTO audit SELECT gen_random_uuid(), $1::timestamptz + number * interval '1 ms', 'ann', 'a', '', 'accepted',
+         '', '', '', 1
        FROM generate_series(1, 3000) AS each (number)`,
       [old],
     );
     await sql(
-      `INSERT INTO operations SELECT 'op-old-' || number, 'add_service', CASE WHEN number % 10 = 0 THEN 'running' ELSE 'failed' END,
+      `INSERT INTO operations SELECT 'op-old-' || number, 'add_service',
+         CASE WHEN number % 10 = 0 THEN 'running' ELSE 'failed' END,
          NULL, 'fleet', 'gone', 'local', '', 1, 'ann', '', NULL, '', 'undo', '', NULL, NULL, NULL, NULL, false,
          $1::timestamptz, NULL, CASE WHEN number % 10 = 0 THEN NULL ELSE $1::timestamptz END, 'queue'
        FROM generate_series(1, 1000) AS each (number)`,

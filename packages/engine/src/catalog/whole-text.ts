@@ -30,8 +30,8 @@ const mostMs = 25;
 const plainCharacters = 4_096;
 
 /**
- * Whether a whole text fits a pattern of the catalog. Patterns are an operator's, texts anybody's: undefined when the two together
- * take too long, as the wrong kind of pattern does with the wrong text.
+ * Whether a whole text fits a pattern of the catalog. Patterns are an operator's, texts anybody's: undefined when the two
+ * together take too long, as the wrong kind of pattern does with the wrong text.
  */
 export function fitsWhole(pattern: string, text: string): boolean | undefined {
   const { regex, isPlain } = wholeText(pattern);
@@ -55,7 +55,9 @@ function testWithin(regex: RegExp, text: string): boolean | undefined {
   try {
     return script.runInContext(context, { timeout: mostMs }) as boolean;
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ERR_SCRIPT_EXECUTION_TIMEOUT") return undefined;
+    // It is of the other context, and no Error of this one.
+    const { code } = error as { code?: unknown };
+    if (code === "ERR_SCRIPT_EXECUTION_TIMEOUT") return undefined;
     throw error;
   }
 }

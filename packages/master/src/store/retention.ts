@@ -95,7 +95,8 @@ const subjects: Readonly<Record<keyof RetentionLimits, Subject>> = {
         WHERE operation.parent IS NULL AND operation.state NOT IN ('pending', 'running')
           AND (operation.created_at < $1 AND operation.finished_at < $1
             OR operation.created_at <= $2::timestamptz AND operation.finished_at <= now() - interval '${requestsMs} ms')
-          AND NOT EXISTS (SELECT FROM operations AS part WHERE part.parent = operation.id AND part.state IN ('pending', 'running'))
+          AND NOT EXISTS (SELECT FROM operations AS part
+            WHERE part.parent = operation.id AND part.state IN ('pending', 'running'))
           AND operation.id NOT IN (SELECT last_operation FROM deckies WHERE last_operation IS NOT NULL)
           AND NOT EXISTS (SELECT FROM operations AS part JOIN deckies ON deckies.last_operation = part.id
             WHERE part.parent = operation.id)

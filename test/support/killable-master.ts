@@ -20,6 +20,9 @@ export interface Clients {
 export interface KillableMaster {
   /** To the master that runs now; their calls fail while there is none. */
   readonly clients: Clients;
+  /** Of the master that runs now. */
+  readonly port: number;
+  readonly token: string;
   /** What the masters had to say, one JSON object a line. */
   readonly log: string;
   /** Ends the master without a word and starts another one in its place. */
@@ -36,6 +39,8 @@ export async function startKillableMaster(dataDir: string, env: Readonly<Record<
   let child: ChildProcess;
   let log = "";
   let clients: Clients;
+  let port = 0;
+  let token = "";
   let close: () => void = () => undefined;
 
   const start = async () => {
@@ -46,11 +51,11 @@ export async function startKillableMaster(dataDir: string, env: Readonly<Record<
     child.stderr?.on("data", (chunk: Buffer) => {
       log += chunk.toString();
     });
-    const port = await new Promise<number>((resolve, reject) => {
+    port = await new Promise<number>((resolve, reject) => {
       child.stdout?.once("data", (chunk: Buffer) => resolve((JSON.parse(chunk.toString()) as { port: number }).port));
       child.once("exit", () => reject(new Error(`the master ended before it listened: ${log.slice(-2_000)}`)));
     });
-    const token = (await readFile(`${dataDir}/admin.token`, "utf8")).trim();
+    token = (await readFile(`${dataDir}/admin.token`, "utf8")).trim();
     const client = createClientTransport({ address: `http://127.0.0.1:${port}`, token });
     close = client.close;
     clients = {
@@ -71,6 +76,12 @@ export async function startKillableMaster(dataDir: string, env: Readonly<Record<
   return {
     get clients() {
       return clients;
+    },
+    get port() {
+      return port;
+    },
+    get token() {
+      return token;
     },
     get log() {
       return log;

@@ -22,7 +22,7 @@ export const reasons = {
   REQUEST_TOO_LARGE: {
     code: Code.ResourceExhausted,
     exit: 2,
-    next: [{ advice: "Send less at once: a request has at most 4 MiB." }],
+    next: [{ advice: "Send less at once: a request has at most 4 MiB, and so many values as its message says." }],
   },
   CONFIG_INVALID: { code: Code.InvalidArgument, exit: 2, next: [{ command: ["catalog", "get", "{service}"] }] },
   SERVICE_UNKNOWN: { code: Code.InvalidArgument, exit: 2, next: [{ command: ["catalog", "list"] }] },
@@ -252,6 +252,16 @@ export const reasons = {
     next: [{ advice: "The operation goes on", command: ["op", "watch", "{operation}"] }],
   },
   CURSOR_INVALID: { code: Code.InvalidArgument, exit: 2, next: [{ advice: "Start without a cursor." }] },
+  CURSOR_EXPIRED: {
+    code: Code.OutOfRange,
+    exit: 4,
+    next: [{ advice: "What is kept begins after {oldest}: read on from there, or start from the beginning." }],
+  },
+  TOO_MANY_STREAMS: {
+    code: Code.ResourceExhausted,
+    exit: 6,
+    next: [{ advice: "End some of the streams that this token has open; one stream can follow many topics." }],
+  },
   UNAUTHENTICATED: {
     code: Code.Unauthenticated,
     exit: 5,
@@ -285,6 +295,7 @@ export const metadataKeys = {
   holder: "the service that has the port already",
   host: "the name of the host",
   needed: "the role that the call needs",
+  oldest: "where that begins which is kept: the cursor or the time before it",
   operation: "the id of the operation",
   pid: "the id of the process that has it",
   port: "the port that both services want",

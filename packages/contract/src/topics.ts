@@ -18,13 +18,25 @@ export function hostTopic(name: string, event: HostEvent): string {
 
 /** Whether a topic matches a pattern: `*` is exactly one segment, a last `>` is one or more. */
 export function matchesTopic(pattern: string, topic: string): boolean {
-  const wanted = pattern.split(".");
-  const given = topic.split(".");
+  return matchesSegments(pattern.split("."), topic.split("."));
+}
+
+function matchesSegments(wanted: readonly string[], given: readonly string[]): boolean {
   for (const [index, segment] of wanted.entries()) {
     if (segment === ">") return index === wanted.length - 1 && given.length > index;
     if (given[index] === undefined || (segment !== "*" && segment !== given[index])) return false;
   }
   return wanted.length === given.length;
+}
+
+/** The same for many topics: the patterns are read once. */
+export function topicMatcher(patterns: readonly string[]): (topic: string) => boolean {
+  if (patterns.length === 0 || patterns.includes(">")) return () => true;
+  const wanted = [...new Set(patterns)].map((pattern) => pattern.split("."));
+  return (topic) => {
+    const given = topic.split(".");
+    return wanted.some((segments) => matchesSegments(segments, given));
+  };
 }
 
 const longestPattern = 256;

@@ -10,8 +10,15 @@ import {
   wholeNumber,
 } from "@decnet/engine/settings";
 import { z } from "zod";
+import type { RetentionLimits } from "./store/retention.ts";
 
 const host = z.string().refine(isHost, "an IP address without brackets, or a host name");
+
+const days = wholeNumber(1, 36_500);
+const rows = wholeNumber(1_000, 1_000_000_000);
+const dayMs = 86_400_000;
+/** As many as a list returns at most. */
+const refusedJoins = { ms: 30 * dayMs, rows: 1_000 };
 
 const schema = z
   .object({
@@ -39,6 +46,13 @@ const schema = z
       ),
     /** Seconds that an agent's certificate lives; it is renewed after two thirds. */
     DECNET_AGENT_CERTIFICATE_SECONDS: wholeNumber(10, 366 * 86_400).default(86_400),
+    /** What is kept of what happened, in days and in rows, whichever is less. */
+    DECNET_KEEP_EVENTS_DAYS: days.default(30),
+    DECNET_KEEP_EVENTS: rows.default(1_000_000),
+    DECNET_KEEP_AUDIT_DAYS: days.default(365),
+    DECNET_KEEP_AUDIT: rows.default(1_000_000),
+    DECNET_KEEP_OPERATIONS_DAYS: days.default(90),
+    DECNET_KEEP_OPERATIONS: rows.default(500_000),
     DECNET_DATABASE_URL: z
       .string()
       .refine(
@@ -75,6 +89,7 @@ export interface MasterConfig extends HostConfig {
   /** Undefined: the master runs a private PostgreSQL for itself. */
   readonly databaseUrl: string | undefined;
   readonly adminTokenFile: string;
+  readonly keep: RetentionLimits;
 }
 
 /** Reads the environment once. Errors: SETTINGS_INVALID. */
@@ -95,6 +110,12 @@ export function parseMasterConfig(env: Environment, ownCatalog: string): MasterC
           },
     agentCertificateMs: settings.DECNET_AGENT_CERTIFICATE_SECONDS * 1000,
     databaseUrl: settings.DECNET_DATABASE_URL,
+    keep: {
+      events: { ms: settings.DECNET_KEEP_EVENTS_DAYS * dayMs, rows: settings.DECNET_KEEP_EVENTS },
+      audit: { ms: settings.DECNET_KEEP_AUDIT_DAYS * dayMs, rows: settings.DECNET_KEEP_AUDIT },
+      operations: { ms: settings.DECNET_KEEP_OPERATIONS_DAYS * dayMs, rows: settings.DECNET_KEEP_OPERATIONS },
+      refusedJoins,
+    },
     adminTokenFile: join(settings.DECNET_DATA_DIR, "admin.token"),
   };
 }

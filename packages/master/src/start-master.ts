@@ -34,13 +34,14 @@ import { createHostCalls } from "./hosts/host-calls.ts";
 import { openSwarmPort } from "./hosts/open-swarm.ts";
 import { createRegistration } from "./hosts/registration.ts";
 import { watchSilence } from "./hosts/silence.ts";
+import { keepWithin } from "./keep-within.ts";
 import { createAgentAcceptor } from "./links/accept-agents.ts";
 import { createLocalHost, type LocalHost } from "./links/host-link.ts";
 import { createHostRegistry, type HostRegistry } from "./links/host-registry.ts";
 import { createLocalPresence, type LocalPresence } from "./links/local-presence.ts";
 import { createMetrics, createPlainHttp, type Metrics } from "./metrics.ts";
 import { createReadiness, type Readiness } from "./readiness.ts";
-import { createRoutes } from "./rpc/routes.ts";
+import { createRoutes, requestLimits } from "./rpc/routes.ts";
 import { installationId } from "./store/installation.ts";
 import { openStorage } from "./store/open-storage.ts";
 import { openSecretBox, type SecretBox } from "./store/secret-box.ts";
@@ -101,7 +102,7 @@ export async function startMaster(options: MasterOptions): Promise<Master> {
     releasers.add(async () => {
       stopping.abort(new Error("the master is shutting down"));
       for (const name of hosts.names) hosts.connected(name)?.close();
-      await server.close();
+      await server.close().finally(store.flush);
     });
     store.onReturn(
       () =>
@@ -253,7 +254,7 @@ async function listen(ground: Ground): Promise<Listening> {
     ],
     fallback: createPlainHttp(metrics, readiness),
     onDefect: (error) => log.error("a request could not be handled", { err: error }),
-    maxRequestBytes: 4 << 20,
+    ...requestLimits,
     ...(port.tls === undefined ? {} : { tls: port.tls }),
   });
   const background = Promise.all([port.keepCertificate(server, stopping.signal, log), streams.watch(stopping.signal)]);
@@ -270,13 +271,11 @@ async function resume({ store, stopping }: Ground, convergence: Convergence, { b
 
 /** Whatever goes on by itself until the master stops. */
 async function startBackground(
-  { options, store, engine, local, presence, metrics, readiness, stopping }: Ground,
+  { options: { log, config }, store, engine, local, presence, metrics, readiness, stopping: { signal } }: Ground,
   { converger }: Convergence,
   { hostChanges }: Changes,
   hosts: HostRegistry,
 ): Promise<void> {
-  const { log, config } = options;
-  const { signal } = stopping;
   const check = createDriftCheck(local, { store, converger, log, onDrift: metrics.drift });
   presence.onReturn(
     () => void converger.wakeHost(local.name).catch((error: unknown) => log.error("a host was not woken", { err: error })),
@@ -292,5 +291,6 @@ async function startBackground(
       (error) => log.error("the drift check failed", { err: error }),
     ),
     keepImagesPruned(engine, signal, log),
+    keepWithin(store.retention, config.keep, log, signal),
   ]);
 }

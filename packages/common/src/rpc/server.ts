@@ -6,7 +6,8 @@ import { AppError } from "../errors/app-error.ts";
 import { completeErrors } from "./complete-errors.ts";
 import { toConnectError } from "./errors.ts";
 import { createHttpServers } from "./http-servers.ts";
-import { refuseUnknownJson } from "./json/strict-json.ts";
+import { admitMessages } from "./json/strict-json.ts";
+import { takeDecoded } from "./large/decoded.ts";
 import type { Listener } from "./listener.ts";
 import { createPeerContext, type Peer } from "./peer.ts";
 import { listenPlaintext } from "./plaintext-listener.ts";
@@ -23,6 +24,8 @@ export interface RpcServerOptions {
   /** Plain HTTP beside the RPCs: health, metrics. */
   readonly fallback: (request: http.IncomingMessage, response: http.ServerResponse) => unknown;
   readonly maxRequestBytes?: number;
+  /** How many values a request of a method may hold, when it is not the usual number. */
+  readonly maxValues?: (method: string) => number | undefined;
   /** Hears of what no caller may hear: a defect outside of any call. */
   readonly onDefect?: (error: unknown) => void;
   /** How long calls may finish after close() began. */
@@ -56,10 +59,10 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
     connectNodeAdapter({
       routes: (router) => {
         options.routes(router);
-        refuseUnknownJson(router, readMaxBytes);
+        admitMessages(router, { maxBytes: readMaxBytes, maxValues: options.maxValues });
         completeErrors(router);
       },
-      interceptors: options.interceptors,
+      interceptors: [takeDecoded, ...options.interceptors],
       readMaxBytes,
       // What the check above should miss.
       jsonOptions: { ignoreUnknownFields: false },

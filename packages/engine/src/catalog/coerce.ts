@@ -2,7 +2,7 @@ import { AppError, type FieldViolation } from "@decnet/common/errors/app-error";
 import { nearestName } from "@decnet/common/runtime/nearest";
 import { checkPairs } from "./pairs.ts";
 import type { ConfigField, ConfigValue, ServiceConfig, ServiceDefinition } from "./types.ts";
-import { wholeText } from "./whole-text.ts";
+import { fitsWhole } from "./whole-text.ts";
 
 /**
  * Turns foreign settings into settings of the service: every value gets the type that the catalog declares. An unknown key is
@@ -83,12 +83,13 @@ const unwritable = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f\p{Cs}]/u;
 function coerceText(field: ConfigField, value: unknown, forbidden: RegExp): string {
   if (typeof value === "object" && field.type !== "textarea") throw new Refusal("must be text");
   const text = typeof value === "object" ? JSON.stringify(value) : String(value);
-  if (forbidden.test(text)) throw new Refusal("must not hold control characters");
   if (text.length > field.maxLength) throw new Refusal(`must have at most ${field.maxLength} characters`);
+  if (forbidden.test(text)) throw new Refusal("must not hold control characters");
   if (field.maxBytes !== undefined && Buffer.byteLength(text) > field.maxBytes)
     throw new Refusal(`must have at most ${field.maxBytes} bytes`);
-  if (field.pattern !== undefined && !wholeText(field.pattern).test(text))
-    throw new Refusal(`must be ${field.expects ?? `like ${field.pattern}`}`);
+  const fits = field.pattern === undefined || fitsWhole(field.pattern, text);
+  if (fits === undefined) throw new Refusal("takes too long to compare with the pattern of this setting");
+  if (!fits) throw new Refusal(`must be ${field.expects ?? `like ${field.pattern}`}`);
   const problem = field.pairs === undefined ? undefined : checkPairs(text, field.pairs);
   if (problem !== undefined) throw new Refusal(problem);
   refuseForbidden(field, text);

@@ -24,6 +24,7 @@ export function createAuditInterceptor(audit: AuditLog): Interceptor {
     const isAgents = agentCalls[action] !== undefined;
     const isRead = !isAgents && (needed === undefined || needed === "viewer" || /^List/.test(request.method.name));
     if (isRead || (request.stream && !isBatch(request))) return next(request);
+    const { address } = request.contextValues.get(kPeer);
     const entry = (outcome: string, operationId: string): AuditDraft => ({
       actor: callerName(request.contextValues),
       action,
@@ -31,20 +32,21 @@ export function createAuditInterceptor(audit: AuditLog): Interceptor {
       outcome,
       operationId,
       reason: reasonOf(request.message),
-      peer: visible([request.contextValues.get(kPeer).address, request.header.get("user-agent") ?? ""].join(" ").trim()),
+      peer: visible([address, request.header.get("user-agent") ?? ""].join(" ").trim()),
     });
     const id = randomUUID();
     // Who calls is known only further in: the entry is made when it is asked for.
     const ticket: AuditTicket = {
       isStored: false,
-      entryFor: (operationId) => ({ ...entry("accepted", operationId), id, at: new Date() }),
+      entryFor: (operationId) => ({ ...entry("accepted", operationId), id, at: new Date(), times: 1 }),
     };
     request.contextValues.set(kAudit, ticket);
     try {
       const response = await next(request);
       // What agents do all the time is no news; joining and renewing is.
       const isNews = !isAgents || request.service.typeName === EnrollmentService.typeName;
-      if (isNews && !ticket.isStored) await audit.record(entry("accepted", operationOf(response.message)));
+      if (isNews && !ticket.isStored)
+        await audit[isDryRun(request.message) ? "recordOften" : "record"](entry("accepted", operationOf(response.message)));
       return response;
     } catch (error) {
       await recordFailure(error, request.contextValues.get(kRefusedHost) === "");
@@ -55,9 +57,17 @@ export function createAuditInterceptor(audit: AuditLog): Interceptor {
       const outcome = error instanceof AppError ? error.reason : "INTERNAL";
       if (ticket.isStored) return audit.setOutcome(id, outcome);
       if (!isAgents && isAnonymous && outcome === "UNAUTHENTICATED") return;
-      await audit[isAgents ? "recordOnce" : "record"](entry(outcome, error instanceof OperationFailed ? error.operation.id : ""));
+      const failed = entry(outcome, error instanceof OperationFailed ? error.operation.id : "");
+      const isKnown = request.contextValues.get(kCaller) !== undefined;
+      if (failed.operationId !== "") await audit.record(failed);
+      else if (isKnown) await audit.recordOften(failed);
+      else await audit.recordStranger(address, failed);
     }
   };
+}
+
+function isDryRun(request: unknown): boolean {
+  return field(field(request, "options"), "dryRun") === true;
 }
 
 function isBatch(request: { readonly method: { readonly name: string } }): boolean {

@@ -1,4 +1,5 @@
 import { randomInt, randomUUID } from "node:crypto";
+import { createPace, inSlices, mapSliced } from "@decnet/common/runtime/slices";
 import type { Catalog } from "@decnet/engine/catalog/types";
 import { digestOf, formatPlan, type PlanView } from "@decnet/engine/plan/plan";
 import type { HostTarget } from "@decnet/engine/wire/decky-spec";
@@ -78,7 +79,7 @@ export function createFleetChanges(options: FleetChangesOptions): FleetChanges {
       ...(lans === undefined ? {} : { lans }),
     };
     const random = () => randomInt(1 << 30) / (1 << 30);
-    return fleetDifference(present, fleet, { catalog, now: new Date(), makeId: randomUUID, random });
+    return inSlices(fleetDifference(present, fleet, { catalog, now: new Date(), makeId: randomUUID, random }));
   };
 
   const differenceNow = (fleet: ExpandedFleet | undefined, lans?: LanOnHosts) =>
@@ -101,12 +102,16 @@ export function createFleetChanges(options: FleetChangesOptions): FleetChanges {
   const plan = async (request: FleetRequest): Promise<PlannedFleet> => {
     const changes = await differenceNow(request.fleet, await lansOf(request.fleet));
     const parts: PlannedPart[] = [];
-    for (const change of changes) if (change.action !== "keep") parts.push(await planPart(change));
+    const pace = createPace();
+    for (const change of changes) {
+      if (change.action !== "keep") parts.push(await planPart(change));
+      await pace();
+    }
     const record = planOf(changes, parts);
     return {
       plan: record,
       digest: record.digest,
-      differenceDigest: digestOfDifference(changes, catalog),
+      differenceDigest: await digestOfDifference(changes, catalog),
       record: dryRunRecord(operationOf(request, record)),
     };
   };
@@ -136,7 +141,7 @@ export function createFleetChanges(options: FleetChangesOptions): FleetChanges {
       await store.deckies.lockScope(tx, "fleet");
       const all = await difference(tx, request.fleet, lans);
       // What was agreed to is compared with what is stored, under its locks.
-      if (planned !== undefined && digestOfDifference(all, catalog) !== planned.differenceDigest)
+      if (planned !== undefined && (await digestOfDifference(all, catalog)) !== planned.differenceDigest)
         throw planMoved("the fleet", planned.digest);
       const changes = all.filter((change) => change.action !== "keep");
       if (request.fleet !== undefined) {
@@ -211,16 +216,15 @@ function changesOf({ action, before, services }: DeckyChange, catalog: Catalog) 
 }
 
 /** Made-up identities of new deckies differ from plan to plan and are not part of what is agreed to. */
-function digestOfDifference(changes: readonly DeckyChange[], catalog: Catalog): string {
-  return digestOf(
-    changes.map((change) => [
-      change.decky.name,
-      change.host,
-      change.action,
-      changesOf(change, catalog),
-      change.decky.desiredRevision,
-    ]),
-  );
+async function digestOfDifference(changes: readonly DeckyChange[], catalog: Catalog): Promise<string> {
+  const agreed = mapSliced(changes, (change) => [
+    change.decky.name,
+    change.host,
+    change.action,
+    changesOf(change, catalog),
+    change.decky.desiredRevision,
+  ]);
+  return digestOf(await inSlices(agreed));
 }
 
 /** Each part is applied only as it was agreed to; of a new decky there was nothing to be seen. */

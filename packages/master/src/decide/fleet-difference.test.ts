@@ -1,3 +1,4 @@
+import { atOnce } from "@decnet/common/runtime/slices";
 import type { Catalog } from "@decnet/engine/catalog/types";
 import { debianBase } from "@decnet/engine/tables/distros";
 import { describe, expect, it } from "vitest";
@@ -57,7 +58,7 @@ function present(deckies: readonly Decky[], services: readonly StoredService[] =
 function difference(fleet: PresentFleet, to: ExpandedFleet | undefined): DeckyChange[] {
   const numbers = Array.from({ length: 100 }, (_, index) => index / 100).values();
   const random = () => numbers.next().value ?? 0;
-  return fleetDifference(fleet, to, { catalog, now, makeId: () => "new-id", random });
+  return atOnce(fleetDifference(fleet, to, { catalog, now, makeId: () => "new-id", random }));
 }
 
 const tell = (changes: readonly DeckyChange[]) =>

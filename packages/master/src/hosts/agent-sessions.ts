@@ -54,7 +54,7 @@ export function createAgentSessions({ store, registry, log }: AgentSessionsOptio
     told.set(key, Date.now());
     log.warn("a second agent with one identity", { host: host.name, address, connectedFrom: first, what });
     await store.hosts.note(host.id, { message });
-    await store.audit.recordOnce({
+    await store.audit.recordOften({
       actor: `host ${host.name}`,
       action: "agent/second",
       target: host.name,

@@ -46,7 +46,15 @@ export function createAgentAcceptor({
       socket.destroy();
       log.warn("an agent's connection was refused", { address, host, why });
       const actor = host === "" ? "" : `host ${host}`;
-      await audit.recordOnce({ actor, action: agentAlpn, target: host, outcome, operationId: "", reason: why, peer: address });
+      await audit.recordStranger(address, {
+        actor,
+        action: agentAlpn,
+        target: host,
+        outcome,
+        operationId: "",
+        reason: why,
+        peer: address,
+      });
     };
     const { certificate, expired, certificateProblem } = peerOf(socket, caPem);
     const identity = (certificate ?? expired)?.identity;

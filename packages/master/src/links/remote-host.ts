@@ -11,6 +11,8 @@ import { fromOutcomeMessage, fromPlanMessage, fromStepMessage, type HostOutcome 
 import type { HostLink } from "./host-link.ts";
 
 const quickMs = 10_000;
+/** Of one apply: no plan has so many steps. */
+const mostTold = 10_000;
 /** Many images may have to be built, one after another. */
 const imagesMs = 60 * 60_000;
 
@@ -56,8 +58,11 @@ export function createRemoteHost(name: string, transport: Transport, warnings: r
           return outcome;
         }
         let outcome: HostOutcome | undefined;
+        let told = 0;
         const request = { deckies: [toSpecMessage(target)], expectedPlan: expectedDigest };
         for await (const { item } of agent.applyDeckies(request, { signal })) {
+          told += 1;
+          if (told > mostTold) throw unreachable(name, `its agent told more than ${mostTold} steps of one apply`);
           if (item.case === "plan") await onPlan(fromPlanMessage(item.value));
           else if (item.case === "step") await onStep(fromStepMessage(item.value));
           else if (item.case === "outcome") outcome = fromOutcomeMessage(item.value);

@@ -63,4 +63,6 @@ export interface RefusedJoin {
   readonly address: string;
   readonly reason: string;
   readonly message: string;
+  /** How often the same came from there; repetitions are counted. */
+  readonly times: number;
 }

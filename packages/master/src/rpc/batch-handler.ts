@@ -3,6 +3,7 @@ import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import { AppError } from "@decnet/common/errors/app-error";
 import { createChannel } from "@decnet/common/runtime/channel";
 import { runBounded } from "@decnet/common/runtime/run-bounded";
+import { createPace } from "@decnet/common/runtime/slices";
 import {
   type BatchChange,
   type BatchMutateRequest,
@@ -34,6 +35,8 @@ interface BatchItem {
 
 const usualParallel = 16;
 const maxItems = 50_000;
+/** So many results wait for their reader as they are. */
+const mostWhole = 500;
 
 /**
  * Many changes as one operation with a part for each. Everything that can be refused beforehand is refused before the first
@@ -50,7 +53,7 @@ export function createBatchHandler(parts: MasterParts): ServiceImpl<typeof Mutat
     const asked = { actor, options, requestHash };
     const earlier = await parts.batches.find(asked);
     if (earlier !== undefined) return yield* tellAgain(parts, earlier, waits(request.options), context);
-    const items = await expand(parts, request);
+    const items = await expand(parts, request, context.signal);
     const { row: parent, isRepeated } = await parts.batches.begin(asked, items.length);
     if (isRepeated) return yield* tellAgain(parts, parent, waits(request.options), context);
     const counts = { done: 0, failed: 0, queued: 0 };
@@ -79,7 +82,9 @@ export function createBatchHandler(parts: MasterParts): ServiceImpl<typeof Mutat
         item.decky,
         stored.catch(() => undefined),
       );
-      const result = await follow(parts, stored, waits(request.options), context);
+      // A reader who does not keep up gets the rest without plans and steps: GetOperation has them.
+      const asShown = (record: OperationRecord) => (progress.length < mostWhole ? record : withoutDetails(record));
+      const result = await follow(parts, stored, waits(request.options), asShown, context);
       if (result.error !== undefined) counts.failed += 1;
       else if (result.isQueued) counts.queued += 1;
       else counts.done += 1;
@@ -116,6 +121,7 @@ async function follow(
   parts: MasterParts,
   submitted: Promise<OperationRecord>,
   isWaiting: boolean,
+  asShown: (record: OperationRecord) => OperationRecord,
   context: HandlerContext,
 ): Promise<{ message: ResultInit; error?: AppError; isQueued: boolean }> {
   try {
@@ -126,7 +132,7 @@ async function follow(
       isDryRun || !isWaiting
         ? stored
         : await parts.board.waitForEnd(stored, AbortSignal.any([context.signal, parts.stopping]), (row) => away(row) !== "");
-    const operation = toOperationMessage(last, away(last.row));
+    const operation = toOperationMessage(asShown(last), away(last.row));
     const isFailed = last.row.state === "failed" || last.row.state === "cancelled";
     const error = isFailed
       ? new AppError(last.row.error?.reason ?? "OPERATION_CANCELLED", last.row.error?.message ?? "the operation was cancelled")
@@ -142,22 +148,33 @@ async function follow(
   }
 }
 
+/** Who it is and how it ended. */
+function withoutDetails({ row }: OperationRecord): OperationRecord {
+  return { row: { ...row, plan: null, receipt: null }, steps: [], children: [] };
+}
+
 function toErrorMessage(error: AppError) {
   return { reason: error.reason, message: error.message, next: error.next, outputTail: [...error.outputTail] };
 }
 
 /** One item for each change of each decky. Throws when anything of the request cannot be. */
-async function expand(parts: MasterParts, request: BatchMutateRequest): Promise<BatchItem[]> {
+async function expand(parts: MasterParts, request: BatchMutateRequest, signal: AbortSignal): Promise<BatchItem[]> {
   if (request.changes.length === 0) throw invalid([{ field: "changes", description: "at least one is needed" }]);
-  const changes = request.changes.map((change, index) => parseChange(parts, change, request.select !== "", index));
+  const tooMany = () => invalid([{ field: "select", description: `at most ${maxItems} changes in one batch` }]);
+  if (request.changes.length > maxItems) throw tooMany();
+  const pace = createPace(signal);
+  const changes: ReturnType<typeof parseChange>[] = [];
+  for (const [index, change] of request.changes.entries()) {
+    changes.push(parseChange(parts, change, request.select !== "", index));
+    await pace();
+  }
   const terms = parseFilter(request.select, deckyFilter, "select");
   const page = { size: maxItems + 1 };
   const names = request.select === "" ? [] : await parts.store.deckies.names({ terms, page });
-  const items = changes.flatMap(({ decky, change }) =>
-    (decky === undefined ? names : [decky]).map((name) => ({ decky: name, change })),
-  );
-  if (items.length > maxItems) throw invalid([{ field: "select", description: `at most ${maxItems} changes in one batch` }]);
-  return items;
+  // Counted before it is made.
+  const total = changes.reduce((sum, { decky }) => sum + (decky === undefined ? names.length : 1), 0);
+  if (total > maxItems) throw tooMany();
+  return changes.flatMap(({ decky, change }) => (decky === undefined ? names : [decky]).map((name) => ({ decky: name, change })));
 }
 
 function parseChange(

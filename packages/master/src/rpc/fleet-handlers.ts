@@ -4,6 +4,7 @@ import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { AppError } from "@decnet/common/errors/app-error";
 import { mergeStreams } from "@decnet/common/runtime/merge-streams";
+import { inSlices } from "@decnet/common/runtime/slices";
 import {
   type ApplyFleetRequest,
   ApplyFleetRequestSchema,
@@ -51,7 +52,7 @@ export function createFleetHandlers(parts: MasterParts): ServiceImpl<typeof Flee
   });
   return {
     async applyFleet(request, context) {
-      const fleet = expandFleet(parseFleet(request), catalog);
+      const fleet = await inSlices(expandFleet(parseFleet(request), catalog), context.signal);
       const actor = callerOf(context).name;
       const requestHash = hashRequest(parts, ApplyFleetRequestSchema, request);
       const record = await parts.fleet.apply({ actor, options: parseOptions(request.options), requestHash, fleet });

@@ -33,6 +33,16 @@ export const masterServices = [
 
 /** What an agent says at once is less; it is refused before anybody reads it. */
 const mostOfAgents = 1 << 20;
+const large: Readonly<Record<string, number>> = {
+  "decnet.v1.FleetService/ApplyFleet": 300_000,
+  "decnet.v1.MutationService/BatchMutate": 500_000,
+};
+
+/** Of most requests, and of those that are about thousands of deckies. */
+export const requestLimits = {
+  maxRequestBytes: 4 << 20,
+  maxValues: (method: string): number | undefined => large[method],
+} as const;
 
 export function createRoutes(parts: MasterParts): (router: ConnectRouter) => void {
   return (router) => {

@@ -12,6 +12,7 @@ import { Versions1764500000000 } from "./migrations/1764500000000-versions.ts";
 import { Receipts1764600000000 } from "./migrations/1764600000000-receipts.ts";
 import { Exits1764630000000 } from "./migrations/1764630000000-exits.ts";
 import { Cancellers1764680000000 } from "./migrations/1764680000000-cancellers.ts";
+import { Retention1764710000000 } from "./migrations/1764710000000-retention.ts";
 import { SnakeCaseNames } from "./naming.ts";
 import { entities } from "./tables.ts";
 import { Transaction, type Tx } from "./transaction.ts";
@@ -86,6 +87,7 @@ export async function openDatabase(address: DatabaseAddress): Promise<Database> 
       Receipts1764600000000,
       Exits1764630000000,
       Cancellers1764680000000,
+      Retention1764710000000,
     ],
     poolSize: Object.values(connections).reduce((sum, count) => sum + count, 0),
     applicationName: "decnet-master",

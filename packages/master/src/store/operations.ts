@@ -11,6 +11,7 @@ import {
 import { createCodec } from "./codec.ts";
 import { In } from "./conditions.ts";
 import { type Database, runIn, type Tx } from "./database.ts";
+import { forgottenOf, refuseForgottenPage } from "./forgotten.ts";
 import { type FilterConditions, type ListedRows, type ListRequest, listRows } from "./list-rows.ts";
 import { createOperationLog } from "./operation-log.ts";
 import { unseenEnd } from "./resolutions.ts";
@@ -28,7 +29,10 @@ export interface PartCounts {
   readonly open: number;
 }
 
-/** Operations are kept for good; a row that has ended never changes again. Those of deckies are changed by Resolutions alone. */
+/**
+ * Operations are kept for as long as the settings say, and at least until they have ended; a row that has ended never changes
+ * again. Those of deckies are changed by Resolutions alone.
+ */
 export interface OperationStore {
   insert(tx: Tx, rows: readonly Operation[]): Promise<void>;
   /** Changes an operation of many deckies, or open ones of deckies that are locked. */
@@ -84,6 +88,14 @@ export function createOperationStore(database: Database, log: Logger): Operation
     await insertJson(tx, codec, rows);
     tx.afterwards(() => rows.forEach(journal.accepted));
   };
+  const operationNotFound = async (id: string): Promise<AppError> => {
+    const gone = await database.read((tx) => forgottenOf(tx, "operations"));
+    const why = gone === undefined ? "" : `; those from before ${gone.until.toISOString()} are not kept`;
+    return new AppError("OPERATION_NOT_FOUND", `there is no operation ${JSON.stringify(id)}${why}`, {
+      metadata: { operation: id },
+      resource: { type: "operation", name: id },
+    });
+  };
   return {
     insert,
     async update(tx, ids, patch) {
@@ -134,17 +146,14 @@ export function createOperationStore(database: Database, log: Logger): Operation
           repository(tx).find({ where: { parent: id }, order: { deckyName: "ASC" }, select: { id: true } }),
         ]),
       );
-      if (row === null)
-        throw new AppError("OPERATION_NOT_FOUND", `there is no operation ${JSON.stringify(id)}`, {
-          metadata: { operation: id },
-          resource: { type: "operation", name: id },
-        });
+      if (row === null) throw await operationNotFound(id);
       return { row, steps, children: children.map((child) => child.id) };
     },
     waitedFor: (id) =>
       database.read(async (tx) => (await repository(tx).findOne({ where: { id }, select: waitedFor })) ?? undefined),
-    list: (request) =>
-      database.read((tx) =>
+    async list(request) {
+      await refuseForgottenPage(database, "operations", request.page.after);
+      return database.read((tx) =>
         listRows(repository(tx).createQueryBuilder("operation"), {
           ...request,
           conditions,
@@ -155,7 +164,8 @@ export function createOperationStore(database: Database, log: Logger): Operation
             { column: "operation.id", direction: "ASC", value: ({ id }) => id },
           ],
         }),
-      ),
+      );
+    },
     async recordProgress(plans, steps) {
       if (plans.size > 0)
         await database.write(async (tx) => {

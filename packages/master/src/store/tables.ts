@@ -206,6 +206,7 @@ export const Audit = new EntitySchema<AuditEntry>({
     operationId: text,
     reason: text,
     peer: text,
+    times: int,
   },
 });
 
@@ -262,6 +263,7 @@ export const RefusedJoins = new EntitySchema<RefusedJoin>({
     address: text,
     reason: text,
     message: text,
+    times: int,
   },
 });
 

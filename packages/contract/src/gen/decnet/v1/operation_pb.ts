@@ -95,8 +95,8 @@ export type PlanStep = Message<"decnet.v1.PlanStep"> & {
   number: number;
 
   /**
-   * prepare-image, create-network, create-helper, add-route, write-project, create, recreate, start, restart, stop, remove,
-   * settle, remove-route, release-network, remove-project.
+   * prepare-image, create-network, create-helper, add-route, contain, write-project, create, recreate, start, restart, stop,
+   * remove, settle, remove-route, release-network, remove-project.
    *
    * @generated from field: string verb = 2;
    */

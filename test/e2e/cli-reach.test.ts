@@ -163,9 +163,7 @@ describe("decnet and the way to the master", () => {
 
   it.each([301, 302, 307, 308])("follows no redirect with a token (%i)", async (status) => {
     const heard: string[] = [];
-    const target = await open(
-      createServer((socket) => void socket.on("data", (chunk) => heard.push(chunk.toString("latin1")))),
-    );
+    const target = await open(createServer((socket) => void socket.on("data", (chunk) => heard.push(chunk.toString("latin1")))));
     const location = `http://127.0.0.1:${target}/`;
     const web = createWeb((_, response) => response.writeHead(status, { location }).end());
     const web2 = createHttp2((_, response) => response.writeHead(status, { location }).end());

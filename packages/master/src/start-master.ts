@@ -166,7 +166,7 @@ async function prepare(options: MasterOptions, releasers: Releasers): Promise<Gr
     local: presence.host,
     presence,
     metrics: createMetrics(options.version),
-    readiness: createReadiness({ database: database.ping, engine: () => engine.ping(), isStopping }),
+    readiness: createReadiness({ database: database.ping, engine: presence.require, isStopping }),
     stopping,
   };
 }

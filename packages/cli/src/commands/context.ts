@@ -132,7 +132,11 @@ function registerReads(context: Command, cli: Cli): void {
 
 function traits(context: Context): string {
   const { insecure, isProtected } = context;
-  return [isProtected ? "protected" : "", insecure ? "token in clear" : "", context.confirm === undefined ? "" : `confirm ${context.confirm}`]
+  return [
+    isProtected ? "protected" : "",
+    insecure ? "token in clear" : "",
+    context.confirm === undefined ? "" : `confirm ${context.confirm}`,
+  ]
     .filter(Boolean)
     .join(", ");
 }

@@ -50,7 +50,9 @@ describe("the chosen master", () => {
     expect(insecure({ context: "far", address: "http://near:1" }, {}, far)).toBe(false);
     expect(insecure({}, { address: "http://far:1" }, far)).toBe(false);
     expect(insecure({ context: "far", address: "http://near:1", insecure: true }, {}, far)).toBe(true);
-    expect(insecure({}, {}, parseContextFile({ contexts: [{ name: "local", address: "http://x:1", insecure: "yes" }] }))).toBe(false);
+    expect(insecure({}, {}, parseContextFile({ contexts: [{ name: "local", address: "http://x:1", insecure: "yes" }] }))).toBe(
+      false,
+    );
   });
 
   it("names the line that adds an unknown one", () => {

@@ -78,7 +78,8 @@ function coerceValue(field: ConfigField, value: unknown): ConfigValue {
 
 function coerceText(field: ConfigField, value: unknown, forbidden: RegExp): string {
   if (typeof value === "object" && field.type !== "textarea") throw new Refusal("must be text");
-  const text = typeof value === "object" ? JSON.stringify(value) : typeof value === "number" ? numberAsText(value) : String(value);
+  const text =
+    typeof value === "object" ? JSON.stringify(value) : typeof value === "number" ? numberAsText(value) : String(value);
   if (text === undefined) throw new Refusal("must be text: write this number in quotes");
   if (forbidden.test(text)) throw new Refusal("must not hold control characters");
   if (text.length > field.maxLength) throw new Refusal(`must have at most ${field.maxLength} characters`);
@@ -94,6 +95,19 @@ function coerceText(field: ConfigField, value: unknown, forbidden: RegExp): stri
 
 function refuseForbidden({ forbidden }: ConfigField, value: string | number): void {
   if (forbidden?.values.includes(value) === true) throw new Refusal(`cannot be ${value}: ${forbidden.because}`);
+}
+
+/** Settings as a caller has to give them to get them: a text that begins like an encoded one is encoded itself. */
+export function asGiven<Value>(
+  config: Readonly<Record<string, Value>>,
+  service: Pick<ServiceDefinition, "fields"> | undefined,
+): Record<string, Value | string> {
+  const areas = new Set(service?.fields.filter(({ type }) => type === "textarea").map(({ key }) => key));
+  const given = (key: string, value: Value) =>
+    areas.has(key) && typeof value === "string" && value.startsWith("b64:")
+      ? `b64:${Buffer.from(value).toString("base64")}`
+      : value;
+  return Object.fromEntries(Object.entries(config).map(([key, value]) => [key, given(key, value)]));
 }
 
 function decodeTextarea(value: unknown): unknown {

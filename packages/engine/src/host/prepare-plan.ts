@@ -31,8 +31,11 @@ export async function preparePlan(parts: HostParts, target: DeckyTarget): Promis
 }
 
 async function observeHost(parts: HostParts, target: DeckyTarget, folder: string) {
-  const { api, instance, observeLinks } = parts;
-  const sources: HostSources = { api, instance, observeLinks, observeProject: (files) => parts.projects.observe(folder, files) };
+  const { api, instance, built, observeLinks } = parts;
+  const sources: HostSources = {
+    ...{ api, instance, builtAs: built.of, observeLinks },
+    observeProject: (files) => parts.projects.observe(folder, files),
+  };
   if (target.kind === "absent") return { rendered: undefined, host: await observeHostAfter(target, sources) };
   const { spec } = target;
   const rendered = parts.renderer.render(spec, await parts.bases.observe([spec.buildBase]));

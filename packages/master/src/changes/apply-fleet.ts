@@ -4,7 +4,7 @@ import { digestOf, formatPlan, type PlanView } from "@decnet/engine/plan/plan";
 import type { HostTarget } from "@decnet/engine/wire/decky-spec";
 import type { Converger } from "../convergence/converger.ts";
 import type { HostedTarget, ImagePreparation } from "../convergence/image-preparation.ts";
-import { type DeckyChange, wantedDecky } from "../decide/decky-change.ts";
+import { type DeckyChange, hostsNeededBy, wantedDecky } from "../decide/decky-change.ts";
 import type { ExpandedFleet } from "../decide/expand-fleet.ts";
 import { fleetDifference } from "../decide/fleet-difference.ts";
 import { takesPlace } from "../decide/lan-on-hosts.ts";
@@ -116,7 +116,8 @@ export function createFleetChanges(options: FleetChangesOptions): FleetChanges {
     const found = await planThere(host, targetOf(change));
     const text =
       found === undefined ? "  its host is away: what has to be done there is known when it is back" : formatPlan(found);
-    return { change, plan: toPlanRecord(found ?? unknownPlan, text, decky.desiredRevision, changesOf(change, catalog)) };
+    const plan = toPlanRecord(found ?? unknownPlan, text, decky.desiredRevision, changesOf(change, catalog));
+    return { change, plan: { ...plan, observed: found?.observed ?? [] } };
   };
 
   /** Undefined when the host is away, or turns out to be. */
@@ -165,11 +166,8 @@ export function createFleetChanges(options: FleetChangesOptions): FleetChanges {
         what: "the fleet",
         plan: () => plan(request),
         async hostsNeeded() {
-          const changes = (await differenceNow(request.fleet)).filter((change) => change.action !== "keep");
-          return changes.flatMap(({ host, decky }) => [
-            host,
-            ...(request.fleet?.movePolicy === "remove_first" ? leftHosts(host, decky) : []),
-          ]);
+          const movePolicy = request.fleet?.movePolicy ?? "keep_old";
+          return (await differenceNow(request.fleet)).flatMap((change) => hostsNeededBy(change, movePolicy));
         },
         async store(planned) {
           const { parent, parts, changes } = await storeFleet(request, planned);
@@ -200,10 +198,6 @@ function hostedTargets(changes: readonly DeckyChange[]): HostedTarget[] {
     const target = targetOf(change);
     return target.kind === "present" ? [{ host: change.host, target }] : [];
   });
-}
-
-function leftHosts(host: string, { host: from, pendingRemovals }: DeckyChange["decky"]): string[] {
-  return [...pendingRemovals, ...(host === from ? [] : [from])].filter((other) => other !== host);
 }
 
 function changesOf({ action, before, services }: DeckyChange, catalog: Catalog) {

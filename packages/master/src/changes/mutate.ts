@@ -14,7 +14,15 @@ import { type Situation, servicesAt } from "../decide/situation.ts";
 import { isAway } from "../links/host-link.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
 import type { AuditTicket } from "../model/access.ts";
-import { hasEnded, type Operation, type OperationRecord, toPlanRecord, unknownPlan, withWarnings } from "../model/operation.ts";
+import {
+  hasEnded,
+  makeOperationId,
+  type Operation,
+  type OperationRecord,
+  toPlanRecord,
+  unknownPlan,
+  withWarnings,
+} from "../model/operation.ts";
 import { diffServices } from "../model/services.ts";
 import { toTarget } from "../model/spec.ts";
 import { deckyNotFound, revisionNotFound } from "../store/deckies.ts";
@@ -70,7 +78,10 @@ export function createMutations({ store, door, hosts, converger, catalog }: Muta
       decky.desiredRevision,
       diffServices(before, mutation.leaves ? [] : after, catalog),
     );
-    const row = { ...newOperation(situation, mutation, new Date()), plan: withWarnings(record, mutation.warnings) };
+    const row = {
+      ...newOperation(situation, mutation, { now: new Date(), makeId: makeOperationId }),
+      plan: { ...withWarnings(record, mutation.warnings), observed: found?.observed ?? [] },
+    };
     return { situation, digest: record.digest, record: dryRunRecord(row) };
   };
 
@@ -89,6 +100,7 @@ export function createMutations({ store, door, hosts, converger, catalog }: Muta
     resolveMutation(situation, mutation, changed(situation, mutation), {
       catalog,
       now: new Date(),
+      makeId: makeOperationId,
       isReachable: hosts.isReachable(situation.decky.host),
       begins,
     });
@@ -144,6 +156,7 @@ export function createMutations({ store, door, hosts, converger, catalog }: Muta
       const fresh = firstThen(found, () => store.situations.load(queryOf(mutation)));
       return door.accept<PlannedMutation>(mutation, {
         what: mutation.decky,
+        decky: mutation.decky,
         earlier: { found: found.earlier },
         plan: async () => plan(situationOf(await fresh(), mutation), mutation),
         async hostsNeeded() {

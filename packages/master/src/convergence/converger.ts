@@ -1,9 +1,11 @@
 import { AppError } from "@decnet/common/errors/app-error";
 import type { Logger } from "@decnet/common/logging/logger";
 import { nextStep } from "../decide/next-step.ts";
-import { resolvePostponed, resolveRetry, retryDelayMs } from "../decide/resolve-waiting.ts";
+import { refusesToWait, resolvePostponed, resolveRetry, retryDelayMs } from "../decide/resolve-waiting.ts";
 import type { Situation } from "../decide/situation.ts";
+import { isAway } from "../links/host-link.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
+import { makeOperationId } from "../model/operation.ts";
 import { isStorageFault } from "../store/database-errors.ts";
 import type { Store } from "../store/store.ts";
 import type { Attempts } from "./attempts.ts";
@@ -93,8 +95,9 @@ export function createConverger(options: ConvergerOptions): Converger {
       removals.removeAside(situation.decky, host, (delayMs) => drivers.wakeLater(deckyId, delayMs));
     switch (next.step.kind) {
       case "idle":
-      case "blocked":
         return false;
+      case "blocked":
+        return endImpatient(situation, next.step.host);
       case "retry":
         return retry(situation, next.step.at, store, drivers);
       case "remove":
@@ -105,6 +108,18 @@ export function createConverger(options: ConvergerOptions): Converger {
       default:
         return next.step satisfies never;
     }
+  };
+
+  /** A host that was never here in this master's life may only be slow to come back: that is waited for. */
+  const endImpatient = async (situation: Situation, host: string): Promise<boolean> => {
+    if (hosts.lostAt(host) === undefined || !situation.open.some(refusesToWait)) return false;
+    try {
+      hosts.link(host);
+    } catch (error) {
+      if (!isAway(host, error)) throw error;
+      await attempts.giveUp(situation, error);
+    }
+    return true;
   };
 
   const apply = async (situation: Situation, given: Slot | undefined): Promise<boolean> => {
@@ -192,7 +207,8 @@ async function retry(
     drivers.wakeLater(id, at.getTime() - now.getTime());
     return false;
   }
-  await resolver.resolve({ decky: { id }, from: situation, decide: (newest) => resolveRetry(newest, { now }) });
+  const context = { now, makeId: makeOperationId };
+  await resolver.resolve({ decky: { id }, from: situation, decide: (newest) => resolveRetry(newest, context) });
   return true;
 }
 

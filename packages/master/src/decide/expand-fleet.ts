@@ -22,6 +22,8 @@ export interface WantedDeckyInput {
   readonly hostname: string;
   readonly osFamily: string;
   readonly placement: Placement | undefined;
+  /** None, also not those of the archetype. */
+  readonly noServices: boolean;
 }
 
 export interface WantedFleetInput {
@@ -172,8 +174,10 @@ function expandDecky(
   if (findDistro(distro) === undefined) problem(`${at}.distro`, `must be one of ${distros.map(({ slug }) => slug).join(", ")}`);
   const osFamily = wanted.osFamily || archetype?.osFamily || "linux";
   if (!osFamilyNames.includes(osFamily)) problem(`${at}.os_family`, `must be one of ${osFamilyNames.join(", ")}`);
-  const asked = wanted.services.length > 0 ? wanted.services : (archetype?.services ?? []).map((slug) => ({ slug, config: {} }));
-  if (asked.length === 0) problem(`${at}.services`, "name services or an archetype");
+  if (wanted.noServices && wanted.services.length > 0) problem(`${at}.no_services`, "cannot be together with services");
+  const usual = wanted.noServices ? [] : (archetype?.services ?? []).map((slug) => ({ slug, config: {} }));
+  const asked = wanted.services.length > 0 ? wanted.services : usual;
+  if (asked.length === 0 && !wanted.noServices) problem(`${at}.services`, "name services or an archetype, or set no_services");
   const services = asked.reduce<StoredService[]>((list, service, index) => {
     try {
       const entry = findEntry(catalog, service.slug);

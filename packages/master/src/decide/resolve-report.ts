@@ -44,7 +44,7 @@ export interface RepairTaken {
 }
 
 /** A repair that an agent made of its own accord becomes an operation that has ended. Pure. */
-export function resolveRepairReport(decky: Decky, report: RepairReport): RepairTaken | undefined {
+export function resolveRepairReport(decky: Decky, report: RepairReport, makeId: () => string): RepairTaken | undefined {
   if (report.outcome === undefined) return undefined;
   const { failure, plan, receipt, judged } = fromOutcomeMessage(report.outcome);
   const startedAt = dateOf(report.startedAt);
@@ -54,6 +54,7 @@ export function resolveRepairReport(decky: Decky, report: RepairReport): RepairT
   const error: OperationError | null =
     message === "" ? null : { reason: "APPLY_FAILED", message, next: [], outputTail: failure?.outputTail ?? [], undone: false };
   const operation = makeOperation({
+    id: makeId(),
     kind: "repair",
     actor: "drift",
     reason: report.cause.slice(0, maxCause),

@@ -6,7 +6,7 @@ import { reportedDecky, resolveRepairReport, resolveReport } from "../decide/res
 import type { Decky } from "../model/decky.ts";
 import { type BusEvent, hostEvent, stateEvent } from "../model/events.ts";
 import type { Host } from "../model/host.ts";
-import type { OperationStep } from "../model/operation.ts";
+import { makeOperationId, type OperationStep } from "../model/operation.ts";
 import type { Tx } from "../store/database.ts";
 import type { Store } from "../store/store.ts";
 
@@ -72,7 +72,7 @@ async function takeDeckies(tx: Tx, host: Host, items: readonly ReportItem[], sto
       const seen = resolveReport(decky, open.has(decky.id), item.value, new Date());
       taken.set(key, add(present, seen, []));
     } else {
-      const repair = resolveRepairReport(decky, item.value);
+      const repair = resolveRepairReport(decky, item.value, makeOperationId);
       taken.set(key, add(present, repair?.resolution, repair?.steps ?? []));
     }
   }

@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { debianBase } from "@decnet/engine/tables/distros";
 import { execa } from "execa";
-import { expect, it } from "vitest";
+import { expect, it, onTestFinished } from "vitest";
 import { removeLeftEngines } from "../support/own-engine.ts";
 import { processesWith } from "../support/processes.ts";
 
@@ -13,24 +13,21 @@ const program = fileURLToPath(new URL("../support/hold-engine.ts", import.meta.u
 const namespaces = async () => (await execa("ip", ["netns", "list"])).stdout;
 const mounts = () => readFile("/proc/self/mounts", "utf8");
 
-it.each(["SIGTERM", "SIGINT", "SIGKILL"] as const)(
-  "an engine of a test command that got %s is removed by the next",
-  async (signal) => {
-    const child = spawn(process.execPath, ["--import", "tsx", "--conditions=source", program, debianBase], {
-      stdio: ["ignore", "pipe", "inherit"],
-    });
-    const [line] = (await once(child.stdout, "data")) as [Buffer];
-    const { netns } = JSON.parse(line.toString()) as { netns: string };
-    const folder = (await processesWith(netns))[0]?.match(/--data-root (\S+)\/data/)?.[1] ?? expect.fail("no engine");
-    // While its command lives, it is nobody else's.
-    await removeLeftEngines();
-    expect(await namespaces()).toContain(netns);
-    child.kill(signal);
-    await once(child, "exit");
-    expect(await namespaces()).toContain(netns);
-    await removeLeftEngines();
-    expect(await namespaces()).not.toContain(netns);
-    expect(await mounts()).not.toContain(folder);
-    expect(await processesWith(folder)).toEqual([]);
-  },
-);
+it.each(["SIGTERM", "SIGINT"] as const)("an engine of a test command that got %s is removed by the next", async (signal) => {
+  const child = spawn(process.execPath, ["--import", "tsx", "--conditions=source", program, debianBase], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const [line] = (await once(child.stdout, "data")) as [Buffer];
+  const { netns, folder } = JSON.parse(line.toString()) as { netns: string; folder: string };
+  onTestFinished(() => void child.kill("SIGKILL"));
+  // While its command lives, it is nobody else's.
+  await removeLeftEngines();
+  expect(await namespaces()).toContain(netns);
+  child.kill(signal);
+  await once(child, "exit");
+  expect(await namespaces()).toContain(netns);
+  await removeLeftEngines();
+  expect(await namespaces()).not.toContain(netns);
+  expect(await mounts()).not.toContain(folder);
+  expect(await processesWith(folder)).toEqual([]);
+});

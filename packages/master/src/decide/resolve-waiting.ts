@@ -78,11 +78,9 @@ export function refusesToWait(operation: Operation): boolean {
 export function resolveGiveUp(situation: Situation, attempt: Attempt, error: AppError, context: DecisionContext): Resolution {
   const { decky, open } = situation;
   const quitters = open.filter(refusesToWait);
-  const isBegun = quitters.some(({ state }) => state === "running");
-  const made = isBegun
-    ? "what it made of the change is not known, and it is taken back"
-    : "nothing was begun, and it is taken back";
-  const message = `${error.message}; ${made} when the host is here again`;
+  const isUntouched = quitters.every(({ state }) => state === "pending") && decky.pendingRemovals.length === 0;
+  const made = isUntouched ? "nothing was begun" : "what it made of the change is not known";
+  const message = `${error.message}; ${made}, and it is taken back when the host is here again`;
   const record: OperationError = { reason: "HOST_UNREACHABLE", message, next: error.next, outputTail: [], undone: false };
   const operations = quitters.map(
     (operation): OperationChange => ({ operation, patch: { state: "failed", error: record, finishedAt: context.now } }),

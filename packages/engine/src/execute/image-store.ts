@@ -11,7 +11,10 @@ import { StepFailed, throwUnlessDone } from "./step-failed.ts";
 
 /** Gets images onto this host: built from their recipe, or pulled by their reference. */
 export interface ImageStore {
-  /** Does nothing when the image is there, as it was built here. Callers that want the same image share one build. Throws StepFailed. */
+  /**
+   * Does nothing when the image is there, as it was built here. Callers that want the same image share one build. Throws
+   * StepFailed.
+   */
   prepare(image: ImageRecipe | string, signal: AbortSignal): Promise<void>;
   /** A container is about to be made of it. Throws StepFailed when it is not the one that was built here. */
   confirm(image: ImageRecipe): Promise<void>;

@@ -71,29 +71,16 @@ export function createMutations({ store, door, hosts, converger, catalog }: Muta
     const { decky } = situation;
     const { before, after } = changed(situation, mutation);
     const target = toTarget(decky, after, decky.desiredRevision + 1, mutation.leaves === true);
-    const found = await planThere(decky.host, target, mutation);
+    const found = await planThere(hosts, decky.host, target, mutation);
     const record = toPlanRecord(
       found ?? unknownPlan,
       found === undefined ? `host ${decky.host} is away: what has to be done there is known when it is back` : formatPlan(found),
       decky.desiredRevision,
       diffServices(before, mutation.leaves ? [] : after, catalog),
     );
-    const row = {
-      ...newOperation(situation, mutation, { now: new Date(), makeId: makeOperationId }),
-      plan: { ...withWarnings(record, mutation.warnings), observed: found?.observed ?? [] },
-    };
+    const shown = { ...withWarnings(record, mutation.warnings), observed: found?.observed ?? [] };
+    const row = { ...newOperation(situation, mutation, { now: new Date(), makeId: makeOperationId }), plan: shown };
     return { situation, digest: record.digest, record: dryRunRecord(row) };
-  };
-
-  /** Undefined for a change that may wait for its host, while that is away. */
-  const planThere = async (host: string, target: HostTarget, { options }: Mutation): Promise<PlanView | undefined> => {
-    try {
-      return await hosts.link(host).plan(target);
-    } catch (error) {
-      const mayWait = options.whenAway === "queue" && options.expectedPlan === "";
-      if (mayWait && isAway(host, error)) return undefined;
-      throw error;
-    }
   };
 
   const resolve = (situation: Situation, mutation: Mutation, begins: boolean) =>
@@ -191,4 +178,20 @@ function isSameBase({ decky: planned }: Situation, { decky }: Situation): boolea
 
 function auditOf(ticket: AuditTicket | undefined, operation: Operation) {
   return ticket === undefined ? {} : { audit: ticket.entryFor(operation.id) };
+}
+
+/** Undefined for a change that may wait for its host, while that is away. */
+async function planThere(
+  hosts: Pick<HostRegistry, "link">,
+  host: string,
+  target: HostTarget,
+  { options }: Mutation,
+): Promise<PlanView | undefined> {
+  try {
+    return await hosts.link(host).plan(target);
+  } catch (error) {
+    const mayWait = options.whenAway === "queue" && options.expectedPlan === "";
+    if (mayWait && isAway(host, error)) return undefined;
+    throw error;
+  }
 }

@@ -97,7 +97,7 @@ export function createConverger(options: ConvergerOptions): Converger {
       case "idle":
         return false;
       case "blocked":
-        return endImpatient(situation, next.step.host);
+        return endImpatient(situation, next.step.host, options);
       case "retry":
         return retry(situation, next.step.at, store, drivers);
       case "remove":
@@ -108,18 +108,6 @@ export function createConverger(options: ConvergerOptions): Converger {
       default:
         return next.step satisfies never;
     }
-  };
-
-  /** A host that was never here in this master's life may only be slow to come back: that is waited for. */
-  const endImpatient = async (situation: Situation, host: string): Promise<boolean> => {
-    if (hosts.lostAt(host) === undefined || !situation.open.some(refusesToWait)) return false;
-    try {
-      hosts.link(host);
-    } catch (error) {
-      if (!isAway(host, error)) throw error;
-      await attempts.giveUp(situation, error);
-    }
-    return true;
   };
 
   const apply = async (situation: Situation, given: Slot | undefined): Promise<boolean> => {
@@ -192,6 +180,22 @@ export function createConverger(options: ConvergerOptions): Converger {
     removalTrouble: removals.troubleWith,
     idle: () => drivers.idle().then(removals.idle),
   };
+}
+
+/** A host that was never here in this master's life may only be slow to come back: that is waited for. */
+async function endImpatient(
+  situation: Situation,
+  host: string,
+  { hosts, attempts }: Pick<ConvergerOptions, "hosts" | "attempts">,
+): Promise<boolean> {
+  if (hosts.lostAt(host) === undefined || !situation.open.some(refusesToWait)) return false;
+  try {
+    hosts.link(host);
+  } catch (error) {
+    if (!isAway(host, error)) throw error;
+    await attempts.giveUp(situation, error);
+  }
+  return true;
 }
 
 /** What is wanted and is not there is applied by a repair, as soon as it may be tried again. */

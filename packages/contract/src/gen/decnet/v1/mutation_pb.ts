@@ -254,7 +254,8 @@ export type BatchMutateRequest = Message<"decnet.v1.BatchMutateRequest"> & {
 
   /**
    * For all changes. In the options of one change stand only expected_plan and expected_revision, of a decky that is named and
-   * has no other change here. dry_run returns the plan of each change. request_id makes the whole batch one operation; the same id again returns its state.
+   * has no other change here. dry_run returns the plan of each change. request_id makes the whole batch one operation; the same
+   * id again returns its state.
    *
    * @generated from field: decnet.v1.MutationOptions options = 5;
    */

@@ -7,7 +7,7 @@ afterEach(() => void vi.useRealTimers());
 const well = async () => undefined;
 const ill = (message: string) => () => Promise.reject(new Error(message));
 const never = () => new Promise(() => undefined);
-const engine = (ping: () => Promise<unknown>, ...warnings: string[]) => ({ ping, warnings });
+const engine = (ping: () => Promise<unknown>, ...warnings: string[]) => ({ ping, warnings: () => warnings });
 
 function open(parts: Partial<Parameters<typeof createReadiness>[0]> = {}) {
   return createReadiness({ database: well, engine: engine(well), isStopping: () => false, ...parts });

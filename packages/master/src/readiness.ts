@@ -25,7 +25,7 @@ export interface Readiness {
 
 export interface ReadinessOptions {
   readonly database: () => Promise<unknown>;
-  readonly engine: { readonly warnings: readonly string[]; ping(): Promise<unknown> };
+  readonly engine: { warnings(): readonly string[]; ping(): Promise<unknown> };
   readonly isStopping: () => boolean;
 }
 
@@ -42,7 +42,7 @@ export function createReadiness({ database, engine, isStopping }: ReadinessOptio
     wasReady = ofDatabase === "ok";
     return {
       isReady: wasReady && !isStopping(),
-      parts: { database: ofDatabase, engine: ofEngine, containment: containmentOf(engine) },
+      parts: { database: ofDatabase, engine: ofEngine, containment: containmentOf(engine.warnings()) },
     };
   };
   const now = (): Promise<ReadinessState> => {
@@ -75,6 +75,6 @@ async function judge(ask: () => Promise<unknown>): Promise<string> {
 }
 
 /** Without its cause, which anybody could read here. */
-function containmentOf({ warnings }: ReadinessOptions["engine"]): string {
+function containmentOf(warnings: readonly string[]): string {
   return warnings.some((warning) => warning.startsWith("not_contained: ")) ? "not contained" : "ok";
 }

@@ -167,7 +167,11 @@ async function prepare(options: MasterOptions, releasers: Releasers): Promise<Gr
     local: presence.host,
     presence,
     metrics: createMetrics(options.version),
-    readiness: createReadiness({ database: database.ping, engine, isStopping }),
+    readiness: createReadiness({
+      database: database.ping,
+      engine: { warnings: () => engine.warnings, ping: presence.require },
+      isStopping,
+    }),
     stopping,
   };
 }

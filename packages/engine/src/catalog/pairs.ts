@@ -1,4 +1,5 @@
 import { duplicateKeys } from "@decnet/common/rpc/json/duplicate-keys";
+import { numberAsText, unprintable } from "./characters.ts";
 import type { PairsRule } from "./types.ts";
 import { fitsWhole } from "./whole-text.ts";
 
@@ -27,12 +28,14 @@ export function checkPairs(text: string, rule: PairsRule): string | undefined {
   const seen = new Set<string>();
   for (const [name, value] of pairs) {
     const shown = JSON.stringify(name.slice(0, 64));
-    if (name.length > mostCharacters || !fitsWhole(rule.name, name)) return `${shown} is not a name that can be here`;
+    if (name.length > mostCharacters || unprintable.test(name) || !fitsWhole(rule.name, name))
+      return `${shown} is not a name that can be here`;
     if (seen.has(name.toLowerCase())) return `${shown} is there twice`;
     seen.add(name.toLowerCase());
     if (rule.forbidden?.values.some((each) => String(each).toLowerCase() === name.toLowerCase()) === true)
       return `${shown} cannot be here: ${rule.forbidden.because}`;
-    if (!fitsWhole(rule.value, value)) return `the value of ${shown} cannot be sent`;
+    // Containers get one pair a line, whatever else a rule allows.
+    if (unprintable.test(value) || !fitsWhole(rule.value, value)) return `the value of ${shown} cannot be sent`;
   }
   return undefined;
 }
@@ -47,9 +50,17 @@ function fromJson(text: string): readonly Pair[] | string {
   const [twice] = duplicateKeys(text);
   if (twice !== undefined) return `${JSON.stringify(twice.join(".").slice(0, 64))} is there twice`;
   const entries = Object.entries(document as Record<string, unknown>);
-  const wrong = entries.find(([, value]) => !["string", "number", "boolean"].includes(typeof value));
-  if (wrong !== undefined) return `the value of ${JSON.stringify(wrong[0].slice(0, 64))} is not text`;
-  return entries.map(([name, value]) => [name, String(value)]);
+  const pairs: Pair[] = [];
+  for (const [name, value] of entries) {
+    const known = typeof value === "number" ? numberAsText(value) : isPlain(value) ? String(value) : undefined;
+    if (known === undefined) return `the value of ${JSON.stringify(name.slice(0, 64))} is not text`;
+    pairs.push([name, known]);
+  }
+  return pairs;
+}
+
+function isPlain(value: unknown): value is string | boolean {
+  return typeof value === "string" || typeof value === "boolean";
 }
 
 function fromLines(text: string): readonly Pair[] | string {

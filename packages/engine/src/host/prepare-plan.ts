@@ -31,12 +31,9 @@ export async function preparePlan(parts: HostParts, target: DeckyTarget): Promis
 }
 
 async function observeHost(parts: HostParts, target: DeckyTarget, folder: string) {
-  const { api, rights, containment, observeLinks } = parts;
+  const { api, rights, built, containment, observeLinks } = parts;
   const sources: HostSources = {
-    api,
-    rights,
-    containment,
-    observeLinks,
+    ...{ api, rights, builtAs: built.of, containment, observeLinks },
     observeProject: (files) => parts.projects.observe(folder, files),
   };
   if (target.kind === "absent") return { rendered: undefined, host: await observeHostAfter(target, sources) };

@@ -12,31 +12,37 @@ import { noLeavings, type ObservedHost, type ObservedLeavings, type ObservedProj
 export interface HostSources {
   readonly api: Pick<
     ImageCalls & ContainerCalls & NetworkCalls,
-    "hasImage" | "networks" | "nameHolders" | "ownNetworks" | "residents"
+    "imageId" | "networks" | "nameHolders" | "ownNetworks" | "residents"
   >;
   readonly rights: LanRights;
   readonly containment: ContainmentObserver;
+  /** The id of an image that was built here. */
+  readonly builtAs: (tag: string) => Promise<string | undefined>;
   readonly observeLinks: () => Promise<ObservedLinks>;
   readonly observeProject: (files: readonly ProjectFile[]) => Promise<ObservedProject>;
 }
 
 /** What a decky that is to be there finds on the host. */
 export async function observeHostFor(rendered: RenderedDecky, sources: HostSources): Promise<ObservedHost> {
-  const { api, rights, containment, observeLinks, observeProject } = sources;
+  const { api, rights, builtAs, containment, observeLinks, observeProject } = sources;
   const { lan } = rendered.spec;
   const { instance } = rights;
   const tags = [...new Set([rendered.base.image, ...rendered.services.map((service) => service.image.tag)])];
   const names = [rendered.base.name, ...rendered.services.map((service) => service.name)];
   const [images, networks, nameHolders, project, links, lanThere] = await Promise.all([
-    Promise.all(tags.map(async (tag) => ((await api.hasImage(tag)) ? [tag] : []))),
+    Promise.all(tags.map(async (tag) => ({ tag, id: await api.imageId(tag), builtAs: await builtAs(tag) }))),
     api.networks(),
     api.nameHolders(instance, names),
     observeProject(rendered.files),
     lan.driver === "bridge" ? undefined : observeLinks(),
     observeLan(lan, { api, ...rights, observeLinks }),
   ]);
+  const there = images.filter(({ id }) => id !== undefined);
+  const foreign = there.filter(({ id, builtAs: known }) => known !== undefined && id !== known);
+  const tagsOf = (some: typeof there) => new Set(some.map(({ tag }) => tag));
   return {
-    images: new Set(images.flat()),
+    images: tagsOf(there.filter((image) => !foreign.includes(image))),
+    foreignImages: tagsOf(foreign),
     networks,
     nameHolders,
     project,

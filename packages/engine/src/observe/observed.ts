@@ -161,7 +161,10 @@ export interface NameHolder {
 
 /** What the planner needs to know of the host besides the decky. */
 export interface ObservedHost {
+  /** Those that are there as they were built. */
   readonly images: ReadonlySet<string>;
+  /** Tags of ours that somebody gave to other images. */
+  readonly foreignImages?: ReadonlySet<string>;
   /** By name; undefined: not known, and taken to be there. */
   readonly networks: ReadonlyMap<string, ObservedNetwork> | undefined;
   /** Who has the names that the decky's containers are to have. */

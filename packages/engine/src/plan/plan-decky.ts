@@ -2,6 +2,7 @@ import type { DiagnosedDecky, DiagnosedService } from "../diagnose/diagnose.ts";
 import { takenSentences } from "../diagnose/port-uses.ts";
 import type { ObservedContainer, ObservedDecky, ObservedHost } from "../observe/observed.ts";
 import { blockUncontained, planContainment } from "../policy/plan-containment.ts";
+import { otherImage } from "../render/own-images.ts";
 import type { RenderedDecky, WantedContainer } from "../render/render-decky.ts";
 import { type Cure, cureOfBase, cureOfService, freedBy, isFreedBy } from "./cures.ts";
 import { type Draft, digestOf, formatPlan, type Plan, plannedContainers, type Step } from "./plan.ts";
@@ -38,6 +39,9 @@ export function planDecky({ observed, diagnosed, projectDigest, host, portsOf }:
       wanted: projectDigest,
       observed: observed.containers.map((container) => [container.name, container.id, container.hash, ...lifeOf(container)]),
     }),
+    observed: observed.containers.map((container) =>
+      [container.name, container.id.slice(0, 12), lifeOf(container).join(" since ")].join(" "),
+    ),
   };
 }
 
@@ -202,7 +206,11 @@ function imageSteps({ base, services }: RenderedDecky, acts: readonly Draft[], h
       .filter(({ service }) => making.has(service))
       .map(({ service, image }) => ({ verb: "prepare-image" as const, target: image.tag, service, cause, image })),
   ];
-  const absent = drafts.filter((draft) => !host.images.has(draft.target));
+  const absent = drafts
+    .filter((draft) => !host.images.has(draft.target))
+    .map((draft) =>
+      host.foreignImages?.has(draft.target) === true ? { ...draft, cause: `the image of that name ${otherImage}` } : draft,
+    );
   return [...new Map(absent.map((draft) => [draft.target, draft])).values()];
 }
 

@@ -79,6 +79,8 @@ export interface Plan {
   readonly risks: readonly Risk[];
   /** Identifies the plan together with the state of the world it was made for. */
   readonly digest: string;
+  /** That state as people read it: `web-ssh 0123456789ab running since …` for each container. */
+  readonly observed?: readonly string[];
 }
 
 /** A plan without the arguments of its steps. */

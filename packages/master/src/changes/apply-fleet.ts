@@ -5,9 +5,9 @@ import { digestOf, formatPlan, type PlanView } from "@decnet/engine/plan/plan";
 import type { HostTarget } from "@decnet/engine/wire/decky-spec";
 import type { Converger } from "../convergence/converger.ts";
 import type { HostedTarget, ImagePreparation } from "../convergence/image-preparation.ts";
-import { type DeckyChange, wantedDecky } from "../decide/decky-change.ts";
+import { type DeckyChange, hostsNeededBy, wantedDecky } from "../decide/decky-change.ts";
 import type { ExpandedFleet } from "../decide/expand-fleet.ts";
-import { fleetDifference } from "../decide/fleet-difference.ts";
+import { fleetDifference, type PresentFleet } from "../decide/fleet-difference.ts";
 import { takesPlace } from "../decide/lan-on-hosts.ts";
 import { askHosts } from "../links/ask-hosts.ts";
 import { isAway } from "../links/host-link.ts";
@@ -59,8 +59,14 @@ export interface FleetChangesOptions {
   readonly catalog: Catalog;
 }
 
+interface FoundDifference {
+  readonly changes: readonly DeckyChange[];
+  readonly lans: LanOnHosts;
+}
+
 interface PlannedFleet extends PlannedChange {
   readonly plan: PlanRecord;
+  readonly lans: LanOnHosts;
   /** What was agreed to, without what the hosts said. */
   readonly differenceDigest: string;
 }
@@ -70,26 +76,29 @@ const mostNamed = 500;
 
 export function createFleetChanges(options: FleetChangesOptions): FleetChanges {
   const { store, door, hosts, converger, images, catalog, onSettings } = options;
-  const difference = async (tx: Tx, fleet: ExpandedFleet | undefined, lans?: LanOnHosts): Promise<DeckyChange[]> => {
+  /** A large fleet takes a while to read. */
+  const read = async (tx: Tx): Promise<PresentFleet> => {
     const deckies = await store.deckies.ofScope(tx, "fleet");
-    const present = {
+    return {
       deckies,
       services: await store.deckies.desiredServices(tx, deckies),
       hosts: (await store.hosts.list(tx)).map((host) => ({ ...host, isReachable: hosts.isReachable(host.name) })),
-      ...(lans === undefined ? {} : { lans }),
     };
+  };
+
+  const difference = (present: PresentFleet, fleet: ExpandedFleet | undefined): Promise<DeckyChange[]> => {
     const random = () => randomInt(1 << 30) / (1 << 30);
     return inSlices(fleetDifference(present, fleet, { catalog, now: new Date(), makeId: randomUUID, random }));
   };
 
-  const differenceNow = (fleet: ExpandedFleet | undefined, lans?: LanOnHosts) =>
-    store.transaction((tx) => difference(tx, fleet, lans));
-
-  /** Asks the hosts that get deckies of the LAN, before anything is locked. */
-  const lansOf = async (fleet: ExpandedFleet | undefined): Promise<LanOnHosts> => {
-    if (fleet === undefined) return new Map();
-    const placed = (await differenceNow(fleet)).filter(takesPlace);
-    return askHosts(hosts, fleet.lan, new Set(placed.map(({ host }) => host)));
+  /** What is to be done now, and what the hosts that get deckies said of the LAN: they are asked before anything is locked. */
+  const differenceNow = async (fleet: ExpandedFleet | undefined): Promise<FoundDifference> => {
+    const present = await store.transaction(read);
+    const changes = await difference(present, fleet);
+    const placed = new Set(changes.filter(takesPlace).map(({ host }) => host));
+    if (fleet === undefined || placed.size === 0) return { changes, lans: new Map() };
+    const lans = await askHosts(hosts, fleet.lan, placed);
+    return { changes: await difference({ ...present, lans }, fleet), lans };
   };
 
   const operationOf = (request: FleetRequest, plan: PlanRecord): Operation =>
@@ -100,7 +109,7 @@ export function createFleetChanges(options: FleetChangesOptions): FleetChanges {
     });
 
   const plan = async (request: FleetRequest): Promise<PlannedFleet> => {
-    const changes = await differenceNow(request.fleet, await lansOf(request.fleet));
+    const { changes, lans } = await differenceNow(request.fleet);
     const parts: PlannedPart[] = [];
     const pace = createPace();
     for (const change of changes) {
@@ -110,6 +119,7 @@ export function createFleetChanges(options: FleetChangesOptions): FleetChanges {
     const record = planOf(changes, parts);
     return {
       plan: record,
+      lans,
       digest: record.digest,
       differenceDigest: await digestOfDifference(changes, catalog),
       record: dryRunRecord(operationOf(request, record)),
@@ -121,7 +131,8 @@ export function createFleetChanges(options: FleetChangesOptions): FleetChanges {
     const found = await planThere(host, targetOf(change));
     const text =
       found === undefined ? "  its host is away: what has to be done there is known when it is back" : formatPlan(found);
-    return { change, plan: toPlanRecord(found ?? unknownPlan, text, decky.desiredRevision, changesOf(change, catalog)) };
+    const plan = toPlanRecord(found ?? unknownPlan, text, decky.desiredRevision, changesOf(change, catalog));
+    return { change, plan: { ...plan, observed: found?.observed ?? [] } };
   };
 
   /** Undefined when the host is away, or turns out to be. */
@@ -135,11 +146,11 @@ export function createFleetChanges(options: FleetChangesOptions): FleetChanges {
   };
 
   const storeFleet = async (request: FleetRequest, planned: PlannedFleet | undefined) => {
-    const lans = await lansOf(request.fleet);
+    const { lans } = planned ?? (await differenceNow(request.fleet));
     return store.transaction(async (tx) => {
       await store.fleets.lockPlacement(tx);
       await store.deckies.lockScope(tx, "fleet");
-      const all = await difference(tx, request.fleet, lans);
+      const all = await difference({ ...(await read(tx)), lans }, request.fleet);
       // What was agreed to is compared with what is stored, under its locks.
       if (planned !== undefined && (await digestOfDifference(all, catalog)) !== planned.differenceDigest)
         throw planMoved("the fleet", planned.digest);
@@ -170,11 +181,9 @@ export function createFleetChanges(options: FleetChangesOptions): FleetChanges {
         what: "the fleet",
         plan: () => plan(request),
         async hostsNeeded() {
-          const changes = (await differenceNow(request.fleet)).filter((change) => change.action !== "keep");
-          return changes.flatMap(({ host, decky }) => [
-            host,
-            ...(request.fleet?.movePolicy === "remove_first" ? leftHosts(host, decky) : []),
-          ]);
+          const movePolicy = request.fleet?.movePolicy ?? "keep_old";
+          const changes = await difference(await store.transaction(read), request.fleet);
+          return changes.flatMap((change) => hostsNeededBy(change, movePolicy));
         },
         async store(planned) {
           const { parent, parts, changes } = await storeFleet(request, planned);
@@ -205,10 +214,6 @@ function hostedTargets(changes: readonly DeckyChange[]): HostedTarget[] {
     const target = targetOf(change);
     return target.kind === "present" ? [{ host: change.host, target }] : [];
   });
-}
-
-function leftHosts(host: string, { host: from, pendingRemovals }: DeckyChange["decky"]): string[] {
-  return [...pendingRemovals, ...(host === from ? [] : [from])].filter((other) => other !== host);
 }
 
 function changesOf({ action, before, services }: DeckyChange, catalog: Catalog) {

@@ -63,7 +63,7 @@ export function createHostChanges(options: HostChangesOptions): HostChanges {
   };
 
   return {
-    drain: async (request) => (await submitHostChange(request, drainOf(request, options), options)).record,
+    drain: async (request) => (await submitHostChange(request, drainOf(options), options)).record,
     activate: (name) =>
       store.transaction(async (tx) => {
         const host = await store.hosts.find(name, tx);
@@ -90,11 +90,11 @@ export function createHostChanges(options: HostChangesOptions): HostChanges {
   };
 }
 
-function drainOf(request: HostRequest, { store, hosts }: HostChangesOptions): HostChange<undefined> {
+function drainOf({ store, hosts }: HostChangesOptions): HostChange<undefined> {
   return {
     kind: "drain_host",
+    mayWait: true,
     async prepare(tx, host) {
-      if (request.options.whenAway === "refuse") hosts.link(host.name);
       const others = (await store.hosts.list(tx))
         .filter((other) => other.id !== host.id)
         .map((other) => ({ ...other, isReachable: hosts.isReachable(other.name) }));
@@ -120,6 +120,7 @@ function decommissionOf(
   const isForgotten = (host: Host) => isAway || (request.force && host.decommissioning);
   return {
     kind: "decommission_host",
+    mayWait: false,
     async prepare(tx, host) {
       if (isAway && !request.force) hosts.link(host.name);
       const changes = await deckiesOf(tx, host.name, store);

@@ -9,7 +9,7 @@ import { desiredServices, type Situation } from "../decide/situation.ts";
 import type { Attempt } from "../decide/undo.ts";
 import { isAway, isRefusal } from "../links/host-link.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
-import { type PlanRecord, refusalError } from "../model/operation.ts";
+import { makeOperationId, type PlanRecord, refusalError } from "../model/operation.ts";
 import { toTarget } from "../model/spec.ts";
 import type { Committed } from "../store/resolver.ts";
 import type { Store } from "../store/store.ts";
@@ -34,6 +34,8 @@ export interface Attempts {
   make(situation: Situation): Promise<boolean>;
   /** What has to be done before the apply was refused for good. Returns whether there may be more to do at once. */
   refused(situation: Situation, error: AppError): Promise<boolean>;
+  /** Nothing goes on before a host is back that is away: ends the operations whose callers do not want to wait for it. */
+  giveUp(situation: Situation, error: AppError): Promise<void>;
   /** Ends the step that runs now for the decky, when it is made for this operation; an undo of it goes on. */
   interrupt(deckyId: string, operationId: string): void;
 }
@@ -46,7 +48,12 @@ export function createAttempts(options: AttemptsOptions): Attempts {
   const { store, hosts, catalog, stopping } = options;
   const refusals = createRefusals();
   const running = new Map<string, { readonly open: Attempt["open"]; readonly interruption: AbortController }>();
-  const context = (): DecisionContext => ({ catalog, now: new Date(), random: Math.random });
+  const context = (): DecisionContext => ({
+    catalog,
+    now: new Date(),
+    makeId: makeOperationId,
+    random: Math.random,
+  });
 
   /** Undefined when there is nothing to do any more. */
   const begin = async (situation: Situation): Promise<Situation | undefined> => {
@@ -106,12 +113,12 @@ export function createAttempts(options: AttemptsOptions): Attempts {
   };
 
   /** The host went away under somebody who does not want to wait for it. */
-  const giveUp = async (situation: Situation, attempt: Attempt, error: AppError, progress: Progress): Promise<void> => {
+  const giveUp = async (situation: Situation, attempt: Attempt, error: AppError, progress?: Progress): Promise<void> => {
     const committed = await store.resolver.resolve({
       decky: { id: situation.decky.id },
       from: situation,
-      decide: (now) => withPlans(now, resolveGiveUp(now, attempt, error, context()), progress.plans),
-      steps: progress.steps,
+      decide: (now) => withPlans(now, resolveGiveUp(now, attempt, error, context()), progress?.plans),
+      steps: progress?.steps ?? [],
     });
     tellEnds(committed, situation, progress, options);
   };
@@ -121,7 +128,7 @@ export function createAttempts(options: AttemptsOptions): Attempts {
       const situation = await begin(found);
       if (situation === undefined) return true;
       const { decky, open } = situation;
-      const attempt: Attempt = { decky, revision: decky.desiredRevision, services: desiredServices(situation), open };
+      const attempt = attemptOf(situation);
       // Cancelled while nothing ran for it, such as while its host was away: it is not applied once more, but undone.
       if (open.some((operation) => operation.cancelRequested && operation.error === null))
         return settle(situation, attempt, { kind: "interrupted" });
@@ -145,17 +152,19 @@ export function createAttempts(options: AttemptsOptions): Attempts {
         throw error;
       }
     },
-    async refused(situation, error) {
-      const { decky, open } = situation;
-      const attempt: Attempt = { decky, revision: decky.desiredRevision, services: desiredServices(situation), open };
-      return settle(situation, attempt, { kind: "refused", error: refusalError(error) });
-    },
+    refused: (situation, error) => settle(situation, attemptOf(situation), { kind: "refused", error: refusalError(error) }),
+    giveUp: (situation, error) => giveUp(situation, attemptOf(situation), error),
     interrupt(deckyId, operationId) {
       const present = running.get(deckyId);
       const isFor = present?.open.some(({ id, error }) => id === operationId && error === null);
       if (isFor) present?.interruption.abort(new Interrupted("cancelled by an operator"));
     },
   };
+}
+
+function attemptOf(situation: Situation): Attempt {
+  const { decky, open } = situation;
+  return { decky, revision: decky.desiredRevision, services: desiredServices(situation), open };
 }
 
 /** A defect of an agent may pass, and does not when it comes again and again. */

@@ -23,6 +23,8 @@ export interface WantedDeckyInput {
   readonly hostname: string;
   readonly osFamily: string;
   readonly placement: Placement | undefined;
+  /** None, also not those of the archetype. */
+  readonly noServices: boolean;
 }
 
 export interface WantedFleetInput {
@@ -201,8 +203,10 @@ function expandDecky(
   if (findDistro(distro) === undefined) problem(`${at}.distro`, `must be one of ${distros.map(({ slug }) => slug).join(", ")}`);
   const osFamily = wanted.osFamily || archetype?.osFamily || "linux";
   if (!osFamilyNames.includes(osFamily)) problem(`${at}.os_family`, `must be one of ${osFamilyNames.join(", ")}`);
-  const asked = wanted.services.length > 0 ? wanted.services : (archetype?.services ?? []).map((slug) => ({ slug, config: {} }));
-  if (asked.length === 0) problem(`${at}.services`, "name services or an archetype");
+  if (wanted.noServices && wanted.services.length > 0) problem(`${at}.no_services`, "cannot be together with services");
+  const usual = wanted.noServices ? [] : (archetype?.services ?? []).map((slug) => ({ slug, config: {} }));
+  const asked = wanted.services.length > 0 ? wanted.services : usual;
+  if (asked.length === 0 && !wanted.noServices) problem(`${at}.services`, "name services or an archetype, or set no_services");
   if (asked.length > catalog.services.size) {
     problem(`${at}.services`, `the catalog has ${catalog.services.size} services, and each is there once at most`);
     return [];

@@ -1,5 +1,4 @@
 import { atOnce } from "@decnet/common/runtime/slices";
-import type { Catalog } from "@decnet/engine/catalog/types";
 import { debianBase } from "@decnet/engine/tables/distros";
 import { describe, expect, it } from "vitest";
 import type { Decky, StoredService } from "../model/decky.ts";
@@ -12,28 +11,20 @@ import { fleetDifference, type PresentFleet } from "./fleet-difference.ts";
 const lan = { name: "lan", driver: "bridge", subnet: "10.0.0.0/29", gateway: "10.0.0.1", parent: undefined } as const;
 const now = new Date("2026-01-01T00:00:00Z");
 const password = { key: "password", secret: true };
-const catalog = {
-  services: new Map([["ssh", { slug: "ssh", fields: [password] }]]),
-  digest: "",
-} as unknown as Catalog;
+const catalog = { services: new Map([["ssh", { fields: [password] }]]) };
 const identity = {
   ...{ hostname: "web", distro: "debian", osFamily: "linux", archetype: "" },
   ...{ baseImage: debianBase, buildBase: debianBase },
 };
 
 function stored(name: string, ip: string, more: Partial<Decky> = {}): Decky {
-  const known: Partial<Decky> = {
-    id: name,
-    scope: "fleet",
-    name,
-    host: "local",
-    lan,
-    ip,
-    mac: `mac of ${name}`,
-    leaving: false,
-    retryAt: null,
+  return {
+    ...{ id: name, scope: "fleet", name, host: "local", lan, lanName: lan.name, ip, mac: `mac of ${name}`, identity },
+    ...{ desiredRevision: 1, appliedRevision: 1, renderedRevision: 1, leaving: false, repairPaused: false },
+    ...{ pendingRemovals: [], lastHost: null, state: "running", message: "", observed: null, observedAt: null },
+    ...{ lastOperation: null, failures: 0, retryAt: null, retryCause: "", appliedIdentity: null, createdAt: now, version: 1 },
+    ...more,
   };
-  return { ...known, identity, ...more } as Decky;
 }
 
 function wanted(name: string, more: Partial<WantedDecky> = {}): WantedDecky {
@@ -75,7 +66,7 @@ describe("a LAN on its hosts", () => {
   const lans = (more: Record<string, Partial<LanOnHost>>) =>
     new Map(Object.entries(more).map(([host, seen]) => [host, { trouble: "", taken: [], ...seen }]));
   const camera = { address: "10.0.0.3", holder: "the container camera" };
-  const refused = (message: string) => expect.objectContaining({ reason: "FLEET_INVALID", message }) as Error;
+  const refused = (message: string) => expect.objectContaining({ reason: "FLEET_INVALID", message });
 
   it("leaves addresses alone that others have on any of them", () => {
     const seen = lans({

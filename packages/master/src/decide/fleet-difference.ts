@@ -1,7 +1,6 @@
 import { AppError } from "@decnet/common/errors/app-error";
 import { mapSliced, type Sliced } from "@decnet/common/runtime/slices";
-import { secretKeys } from "@decnet/engine/catalog/effective";
-import type { Catalog } from "@decnet/engine/catalog/types";
+import { type SecretCatalog, secretKeys } from "@decnet/engine/catalog/effective";
 import { findDistro } from "@decnet/engine/tables/distros";
 import { makeHostname } from "@decnet/engine/tables/hostnames";
 import { type Decky, type Identity, isStuckLeaving, type StoredService } from "../model/decky.ts";
@@ -24,7 +23,7 @@ export interface PresentFleet {
 }
 
 export interface DifferenceContext {
-  readonly catalog: Catalog;
+  readonly catalog: SecretCatalog;
   readonly now: Date;
   readonly makeId: () => string;
   /** In [0, 1). */
@@ -151,7 +150,7 @@ function change(
   host: string,
   before: readonly StoredService[],
   wanted: WantedDecky,
-  catalog: Catalog,
+  catalog: SecretCatalog,
 ): DeckyChange {
   const services = wanted.services.map((service) =>
     keepSecrets(
@@ -183,7 +182,7 @@ function change(
 }
 
 /** Files seldom hold secrets: one that is not named is kept, as in every other change. */
-function keepSecrets(wanted: StoredService, before: StoredService | undefined, catalog: Catalog): StoredService {
+function keepSecrets(wanted: StoredService, before: StoredService | undefined, catalog: SecretCatalog): StoredService {
   const secrets = secretKeys(catalog.services.get(wanted.slug));
   const kept = Object.entries(before?.config ?? {}).filter(([key]) => secrets.has(key));
   return { slug: wanted.slug, config: { ...Object.fromEntries(kept), ...wanted.config } };

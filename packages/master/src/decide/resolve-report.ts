@@ -8,6 +8,7 @@ import { fromObservationMessage, fromOutcomeMessage, fromStepMessage } from "@de
 import type { Decky } from "../model/decky.ts";
 import { operationEvents, stateEvent } from "../model/events.ts";
 import { makeOperation, type Operation, type OperationError, type OperationStep, toPlanRecord } from "../model/operation.ts";
+import type { DecisionContext } from "./context.ts";
 import { type Resolution, resolution } from "./resolution.ts";
 
 const maxCause = 4_000;
@@ -44,7 +45,11 @@ export interface RepairTaken {
 }
 
 /** A repair that an agent made of its own accord becomes an operation that has ended. Pure. */
-export function resolveRepairReport(decky: Decky, report: RepairReport, now = new Date()): RepairTaken | undefined {
+export function resolveRepairReport(
+  decky: Decky,
+  report: RepairReport,
+  { makeId, now }: Pick<DecisionContext, "makeId" | "now">,
+): RepairTaken | undefined {
   if (report.outcome === undefined) return undefined;
   const { failure, plan, receipt, judged } = fromOutcomeMessage(report.outcome);
   // The lists of operations are in the order of these times: nobody is ahead of everybody.
@@ -56,6 +61,7 @@ export function resolveRepairReport(decky: Decky, report: RepairReport, now = ne
   const error: OperationError | null =
     message === "" ? null : { reason: "APPLY_FAILED", message, next: [], outputTail: failure?.outputTail ?? [], undone: false };
   const operation = makeOperation({
+    id: makeId(),
     kind: "repair",
     actor: "drift",
     reason: report.cause.slice(0, maxCause),

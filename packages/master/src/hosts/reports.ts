@@ -6,7 +6,7 @@ import { reportedDecky, resolveRepairReport, resolveReport } from "../decide/res
 import type { Decky } from "../model/decky.ts";
 import { type BusEvent, hostEvent, stateEvent } from "../model/events.ts";
 import type { Host } from "../model/host.ts";
-import type { OperationStep } from "../model/operation.ts";
+import { makeOperationId, type OperationStep } from "../model/operation.ts";
 import type { Tx } from "../store/database.ts";
 import type { Store } from "../store/store.ts";
 import type { ReportLimits } from "./report-limits.ts";
@@ -87,7 +87,7 @@ async function takeDeckies(
       taken.set(key, add(present, seen, []));
     } else if (!limits.recordsRepair(decky.id)) unrecorded += 1;
     else {
-      const repair = resolveRepairReport(decky, item.value, now);
+      const repair = resolveRepairReport(decky, item.value, { makeId: makeOperationId, now });
       taken.set(key, add(present, repair?.resolution, repair?.steps ?? []));
     }
   }

@@ -1,4 +1,4 @@
-import type { Catalog } from "@decnet/engine/catalog/types";
+import type { SecretCatalog } from "@decnet/engine/catalog/effective";
 import type { Decky, DeckyState, StoredService } from "./decky.ts";
 import type { HostState } from "./host.ts";
 import type { Operation } from "./operation.ts";
@@ -27,11 +27,7 @@ const served = {
  * Events of an operation that ended, with the services as they are wanted then. Values of secrets are never part of them.
  * Without a catalog, nothing is known to be no secret.
  */
-export function operationEvents(
-  operation: Operation,
-  services: readonly StoredService[],
-  catalog?: Pick<Catalog, "services">,
-): BusEvent[] {
+export function operationEvents(operation: Operation, services: readonly StoredService[], catalog?: SecretCatalog): BusEvent[] {
   const name = operation.deckyName;
   if (name === "") return [];
   const common = {
@@ -79,7 +75,7 @@ const redacted = "[redacted]";
 function shownConfig(
   services: readonly StoredService[],
   slug: string,
-  catalog: Pick<Catalog, "services"> | undefined,
+  catalog: SecretCatalog | undefined,
 ): Record<string, unknown> {
   const service = services.find((each) => each.slug === slug);
   const plain = new Set(

@@ -70,6 +70,8 @@ export interface PlanRecord {
   readonly batch?: BatchRecord;
   /** What the caller should know although it refuses nothing. */
   readonly warnings?: readonly string[];
+  /** Of a plan that was only shown: the containers as they were found. */
+  readonly observed?: readonly string[];
 }
 
 export interface OperationError {
@@ -149,7 +151,7 @@ export type OperationPatch = Partial<
   >
 >;
 
-export type NewOperation = Pick<Operation, "kind" | "actor"> & Partial<Operation>;
+export type NewOperation = Pick<Operation, "id" | "kind" | "actor" | "createdAt"> & Partial<Operation>;
 
 /** One step of one attempt at an operation. */
 export interface OperationStep {
@@ -180,9 +182,13 @@ export function hasEnded({ state }: Pick<Operation, "state">): boolean {
   return state !== "pending" && state !== "running";
 }
 
+/** A new name for an operation: what decides is given a maker of them, and makes none up itself. */
+export function makeOperationId(): string {
+  return `op-${randomBytes(5).toString("hex")}`;
+}
+
 export function makeOperation(operation: NewOperation): Operation {
   return {
-    id: `op-${randomBytes(5).toString("hex")}`,
     state: "pending",
     deckyId: null,
     scope: "fleet",
@@ -202,7 +208,6 @@ export function makeOperation(operation: NewOperation): Operation {
     cancelRequested: false,
     cancelledBy: null,
     whenAway: "queue",
-    createdAt: new Date(),
     startedAt: null,
     finishedAt: null,
     ...operation,

@@ -1,4 +1,4 @@
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { create, equals, type MessageInitShape } from "@bufbuild/protobuf";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import { AppError } from "@decnet/common/errors/app-error";
 import { createChannel } from "@decnet/common/runtime/channel";
@@ -14,7 +14,8 @@ import {
   type BatchResultSchema,
   type MutationService,
 } from "@decnet/contract/gen/decnet/v1/mutation_pb";
-import type { Mutation } from "../decide/resolve-mutation.ts";
+import { MutationOptionsSchema, type MutationOptions as OptionsMessage } from "@decnet/contract/gen/decnet/v1/operation_pb";
+import type { Mutation, MutationOptions } from "../decide/resolve-mutation.ts";
 import { hasEnded, type Operation, type OperationRecord } from "../model/operation.ts";
 import type { WaitedFor } from "../store/operations.ts";
 import { waitingFor, waitsForHost } from "./await-operation.ts";
@@ -28,15 +29,20 @@ import { parseAdd, parseRemove, parseUpdate, type ServiceChange } from "./servic
 /** The part of a result that the change itself tells. */
 type ResultInit = Pick<Exclude<MessageInitShape<typeof BatchResultSchema>, BatchResult>, "operation" | "error">;
 
+/** What one change may expect of its decky. */
+type Expected = Pick<MutationOptions, "expectedPlan" | "expectedRevision">;
+
 interface BatchItem {
   readonly decky: string;
   readonly change: ServiceChange;
+  readonly expected: Expected;
 }
 
 const usualParallel = 16;
 const maxItems = 50_000;
 /** So many results wait for their reader as they are. */
 const mostWhole = 500;
+const mostViolations = 50;
 
 /**
  * Many changes as one operation with a part for each. Everything that can be refused beforehand is refused before the first
@@ -47,7 +53,7 @@ export function createBatchHandler(parts: MasterParts): ServiceImpl<typeof Mutat
   return async function* batchMutate(request, context) {
     const options = parseOptions(request.options);
     if (options.expectedRevision !== undefined || options.expectedPlan !== "")
-      throw invalid([{ field: "options", description: "expected_revision and expected_plan are for one decky" }]);
+      throw invalid([{ field: "options", description: "expected_revision and expected_plan go with each change" }]);
     const actor = callerOf(context).name;
     const requestHash = hashRequest(parts, BatchMutateRequestSchema, request);
     const asked = { actor, options, requestHash };
@@ -73,7 +79,7 @@ export function createBatchHandler(parts: MasterParts): ServiceImpl<typeof Mutat
         decky: item.decky,
         change: changeFor(item.decky),
         // One id is the whole batch's: its parts are found through their parent.
-        options: { ...options, requestId: "" },
+        options: { ...options, ...item.expected, requestId: "" },
         ...(parent.id === "" ? {} : { parent: parent.id }),
       };
       // Changes of one decky are stored in the order in which they stand in the request.
@@ -174,7 +180,11 @@ async function expand(parts: MasterParts, request: BatchMutateRequest, signal: A
   // Counted before it is made.
   const total = changes.reduce((sum, { decky }) => sum + (decky === undefined ? names.length : 1), 0);
   if (total > maxItems) throw tooMany();
-  return changes.flatMap(({ decky, change }) => (decky === undefined ? names : [decky]).map((name) => ({ decky: name, change })));
+  const items = changes.flatMap(({ decky, ...each }) =>
+    (decky === undefined ? names : [decky]).map((name) => ({ decky: name, ...each })),
+  );
+  refuseOutlived(items);
+  return items;
 }
 
 function parseChange(
@@ -182,21 +192,52 @@ function parseChange(
   { change }: BatchChange,
   isSelecting: boolean,
   index: number,
-): { decky: string | undefined; change: ServiceChange } {
+): { decky: string | undefined; change: ServiceChange; expected: Expected } {
   if (change.case === undefined) throw invalid([{ field: `changes[${index}]`, description: "add, remove or update" }]);
   if (isSelecting && change.value.decky !== undefined)
     throw invalid([{ field: `changes[${index}].decky`, description: "is chosen by select" }]);
   const decky = isSelecting ? undefined : parseRef(change.value.decky).name;
+  const expected = parseExpected(change.value.options, `changes[${index}].${change.case}.options`, isSelecting);
   switch (change.case) {
     case "add":
-      return { decky, change: parseAdd(change.value, catalog) };
+      return { decky, expected, change: parseAdd(change.value, catalog) };
     case "remove":
-      return { decky, change: parseRemove(change.value) };
+      return { decky, expected, change: parseRemove(change.value) };
     case "update":
-      return { decky, change: parseUpdate(change.value, catalog) };
+      return { decky, expected, change: parseUpdate(change.value, catalog) };
     default:
       return change satisfies never;
   }
+}
+
+/** Of the options of one change, the batch takes what is about its decky alone. */
+function parseExpected(given: OptionsMessage | undefined, field: string, isSelecting: boolean): Expected {
+  const { expectedPlan, expectedRevision } = parseOptions(given);
+  if (given === undefined) return { expectedPlan, expectedRevision };
+  const own = { expectedPlan: given.expectedPlan, expectedRevision: given.expectedRevision };
+  if (!equals(MutationOptionsSchema, given, create(MutationOptionsSchema, own)))
+    throw invalid([
+      { field, description: "only expected_plan and expected_revision; the rest is said once, in the batch's options" },
+    ]);
+  if (isSelecting && isExpecting({ expectedPlan, expectedRevision }))
+    throw invalid([{ field, description: "expected_plan and expected_revision are for one decky, and select chooses several" }]);
+  return { expectedPlan, expectedRevision };
+}
+
+function isExpecting({ expectedPlan, expectedRevision }: Expected): boolean {
+  return expectedPlan !== "" || expectedRevision !== undefined;
+}
+
+/** Another change of the same decky would make another plan of what was agreed to, and another revision. */
+function refuseOutlived(items: readonly BatchItem[]): void {
+  const times = new Map<string, number>();
+  for (const { decky } of items) times.set(decky, (times.get(decky) ?? 0) + 1);
+  const violations = items.flatMap(({ decky, expected }, index) =>
+    isExpecting(expected) && (times.get(decky) ?? 0) > 1
+      ? [{ field: `changes[${index}]`, description: `${decky} has another change in this batch: no expected plan would hold` }]
+      : [],
+  );
+  if (violations.length > 0) throw invalid(violations.slice(0, mostViolations));
 }
 
 function summary(value: {

@@ -134,6 +134,7 @@ export function toPlanMessage(plan: PlanRecord): MessageInitShape<typeof PlanSch
       plan: toPlanMessage(part.plan),
     })),
     warnings: [...(plan.warnings ?? [])],
+    observed: [...(plan.observed ?? [])],
   };
 }
 

@@ -1,10 +1,10 @@
-import { mkdtemp, chmod, readFile, rm } from "node:fs/promises";
+import { chmod, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { attacks, type Target } from "../test/support/attacks.ts";
-import { callAsOperator, readMetric, startAttack } from "../test/support/under-attack.ts";
+import { callAsOperator, readMetric, startAttacks } from "../test/support/under-attack.ts";
 import { createTable } from "./support/figures.ts";
 import { memoryMb } from "./support/process-figures.ts";
 import { type Program, startProgram } from "./support/programs.ts";
@@ -46,7 +46,7 @@ try {
     const before = await callAsOperator(target, token, 2 * roundOfCalls);
     // Each look begins the master's figures of its loop anew.
     await loopDelay();
-    const running = await startAttack(attack, target);
+    const running = await startAttacks([attack], target);
     const waits = await callFor(Number(options.seconds) * 1_000, token);
     memory.push(await memoryMb(master.pid));
     const loop = await loopDelay();

@@ -24,7 +24,8 @@ const check = "/grpc.health.v1.Health/Check";
 /** A connection of an attacker: whatever happens to it is no news. */
 function hold<Socket extends net.Socket>(socket: Socket, stopping: AbortSignal): Socket {
   const end = () => socket.destroy();
-  socket.on("error", () => undefined);
+  // It waits for its end in each turn in which it cannot write.
+  socket.setMaxListeners(0).on("error", () => undefined);
   stopping.addEventListener("abort", end, { once: true });
   socket.once("close", () => stopping.removeEventListener("abort", end));
   return socket;

@@ -8,11 +8,11 @@ import { AccessService } from "@decnet/contract/gen/decnet/v1/access_pb";
 import { FleetService } from "@decnet/contract/gen/decnet/v1/fleet_pb";
 import type { Attack, Target } from "./attacks.ts";
 
-/** Starts an attack in a process of its own; resolves once it is under way. */
-export async function startAttack(attack: Attack, { port, tlsPort }: Target): Promise<{ end(): Promise<void> }> {
+/** Starts attacks in a process of their own; resolves once they are under way. */
+export async function startAttacks(attacks: readonly Attack[], { port, tlsPort }: Target): Promise<{ end(): Promise<void> }> {
   const program = fileURLToPath(new URL("attacker.ts", import.meta.url));
-  const words = ["--import", "tsx", "--conditions=source", program, attack.name, String(port), String(tlsPort)];
-  const child = spawn(process.execPath, words, { stdio: ["ignore", "pipe", "inherit"] });
+  const words = ["--import", "tsx", "--conditions=source", program, String(port), String(tlsPort)];
+  const child = spawn(process.execPath, [...words, ...attacks.map(({ name }) => name)], { stdio: ["ignore", "pipe", "inherit"] });
   const ended = once(child, "exit");
   const said = once(createInterface({ input: child.stdout }), "line");
   await Promise.race([said, ended]);

@@ -12,7 +12,9 @@ const script = `
   const timer = setInterval(() => log.info(\`line \${(line += 1)}\`), 10);
   setTimeout(() => { clearInterval(timer); console.log("alive"); }, 300);`;
 
-it("a log that cannot be written, for want of room or of a reader, costs lines and not the process", async () => {
+const patienceMs = 30_000;
+
+it("a log that cannot be written, for want of room or of a reader, costs lines and not the process", { timeout: patienceMs }, async () => {
   const full = await open("/dev/full", "w");
   const start = (stderr: number | "pipe") =>
     spawn(process.execPath, ["--import", "tsx", "--conditions=source", "--input-type=module", "--eval", script], {

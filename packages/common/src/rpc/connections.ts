@@ -1,6 +1,6 @@
 import type net from "node:net";
 import { type ContextKey, createContextKey } from "@connectrpc/connect";
-import { createBucket } from "../runtime/bucket.ts";
+import { type Bucket, createBucket } from "../runtime/bucket.ts";
 import type { OnPressure, RpcLimits } from "./limits.ts";
 
 /** One connection, as far as the limits go. Whoever has not proved who he is makes room for others. */
@@ -12,14 +12,17 @@ export interface Connection {
   prove(who: string, most: number): void;
   /** A call begins; call what is returned when it has ended. */
   begin(): () => void;
-  /** Whether a stranger may make one more call on it, or one that costs as much as so many. */
-  takesCall(cost?: number): boolean;
+  /** Whether a call may be made on it that shows no credential: of strangers there are only so many in a second. */
+  takesBareCall(): boolean;
+  /** A credential was refused on it: one that goes on trying is cut. */
+  wasRefused(): void;
   /** The handshake is over, and it can be ended in the way of its protocol. */
   opened(end: () => void): void;
   onProven(listener: () => void): void;
   /** Somebody else looks after it from now on: it is never idle. */
   handOver(): void;
-  destroy(): void;
+  /** Cuts it for what was done on it. */
+  expel(): void;
 }
 
 export interface ConnectionCounts {
@@ -34,8 +37,13 @@ export interface Connections {
   close(): void;
 }
 
-/** A stranger may call so often on one connection. */
-const callsOfStranger = { burst: 1_000, perSecond: 200 };
+/** Calls without a credential, of one address and of all: one that is new on a connection shows his before he is known. */
+const bareCallsOfAddress = { burst: 200, perSecond: 100 };
+const bareCalls = { burst: 1_000, perSecond: 300 };
+/** A stranger may try so many credentials on one connection. */
+const mostRefusals = 20;
+/** What an address used up is remembered for so long after its last connection. */
+const rememberedMs = 10_000;
 const strangerIdleMs = 15_000;
 const sweepMs = 1_000;
 /** One that was opened a moment ago is not idle yet. */
@@ -55,10 +63,16 @@ interface Entry {
   end: () => void;
 }
 
-export function createConnections(limits: RpcLimits, onPressure: OnPressure): Connections {
+export function createConnections(
+  limits: RpcLimits,
+  onPressure: OnPressure,
+  onExpelled: (address: string) => void = () => undefined,
+): Connections {
   const all = new Set<Entry>();
   /** By address; the oldest first. */
   const strangers = new Map<string, Set<Entry>>();
+  const buckets = new Map<string, { readonly bucket: Bucket; usedAt: number }>();
+  const ofAll = createBucket(bareCalls);
   const known = new Map<string, number>();
   const mostStrangers = Math.max(8, Math.floor(limits.connections / partOfStrangers));
   let strangerCount = 0;
@@ -117,8 +131,16 @@ export function createConnections(limits: RpcLimits, onPressure: OnPressure): Co
     return true;
   };
 
+  const bucketOf = (address: string): Bucket => {
+    const known = buckets.get(address) ?? { bucket: createBucket(bareCallsOfAddress), usedAt: 0 };
+    known.usedAt = performance.now();
+    buckets.set(address, known);
+    return known.bucket;
+  };
+
   const sweep = () => {
     const now = performance.now();
+    for (const [address, { usedAt }] of buckets) if (now - usedAt > rememberedMs) buckets.delete(address);
     for (const entry of all) {
       const idleMs = entry.who === undefined ? Math.min(strangerIdleMs, limits.idleMs) : limits.idleMs;
       if (entry.calls > 0 || entry.isHandedOver || now - entry.quietSince < idleMs) continue;
@@ -133,7 +155,11 @@ export function createConnections(limits: RpcLimits, onPressure: OnPressure): Co
 
   const wrap = (entry: Entry): Connection => {
     const listeners: (() => void)[] = [];
-    const bucket = createBucket(callsOfStranger);
+    let refusals = 0;
+    const expel = () => {
+      cut(entry);
+      if (entry.isBounded) onExpelled(entry.address);
+    };
     return {
       address: entry.address,
       isProven: () => entry.who !== undefined,
@@ -154,7 +180,11 @@ export function createConnections(limits: RpcLimits, onPressure: OnPressure): Co
           entry.quietSince = performance.now();
         };
       },
-      takesCall: (cost) => entry.who !== undefined || bucket.take(cost),
+      takesBareCall: () => entry.who !== undefined || (bucketOf(entry.address).take() && ofAll.take()),
+      wasRefused() {
+        refusals += 1;
+        if (entry.who === undefined && refusals > mostRefusals) expel();
+      },
       opened(end) {
         entry.end = end;
       },
@@ -162,7 +192,7 @@ export function createConnections(limits: RpcLimits, onPressure: OnPressure): Co
       handOver() {
         entry.isHandedOver = true;
       },
-      destroy: () => cut(entry),
+      expel,
     };
   };
 
@@ -202,12 +232,16 @@ const anyConnection: Connection = {
   isProven: () => true,
   prove: () => undefined,
   begin: () => () => undefined,
-  takesCall: () => true,
+  takesBareCall: () => true,
+  wasRefused: () => undefined,
   opened: () => undefined,
   onProven: () => undefined,
   handOver: () => undefined,
-  destroy: () => undefined,
+  expel: () => undefined,
 };
 
 /** Set for every call by the server. */
 export const kConnection: ContextKey<Connection> = createContextKey(anyConnection, { description: "the caller's connection" });
+
+/** Set for calls that are to be refused because strangers call too often. */
+export const kTooOften: ContextKey<boolean> = createContextKey<boolean>(false, { description: "strangers call too often" });

@@ -1,6 +1,6 @@
-import { type ConnectRouter, type ContextValues, createContextValues } from "@connectrpc/connect";
+import { Code, ConnectError, type ConnectRouter, type ContextValues, createContextValues } from "@connectrpc/connect";
 import { AppError } from "../errors/app-error.ts";
-import { type Connection, kConnection } from "./connections.ts";
+import { type Connection, kConnection, kTooOften } from "./connections.ts";
 import { toConnectError } from "./errors.ts";
 import { overloaded } from "./overloaded.ts";
 import type { PendingBytes } from "./pending-bytes.ts";
@@ -37,8 +37,6 @@ export interface CallGuard {
 
 /** A body of somebody who has proved nothing. */
 const mostOfStranger = 64 << 10;
-/** What a refused token costs its connection, in calls. */
-const costOfRefusal = 5;
 
 /** The gate before every handler of the router: who has proved nothing takes from what strangers have, and from nothing else. */
 export function guardCalls(router: ConnectRouter, mostBytes: number, guard: CallGuard): void {
@@ -65,8 +63,7 @@ async function serve(incoming: Request, { handler, method, isStream, mostBytes, 
   const { strangers, pending } = guard;
   const kind = guard.kindOf(method);
   const isStranger = !connection.isProven();
-  if (isStranger && kind === "anyone" && !strangers.takesCall())
-    return handler(failing(request, overloaded("too many calls without a token at once")));
+  if (contextValues.get(kTooOften)) return handler(failing(request, overloaded("too many calls without a token")));
   const place = kind === "joiner" ? "join" : kind === "anyone" && isStream ? "stream" : "call";
   const leave = isStranger || kind === "joiner" ? strangers.enter(place, connection) : () => undefined;
   if (leave instanceof AppError) return handler(failing(request, leave));
@@ -75,7 +72,7 @@ async function serve(incoming: Request, { handler, method, isStream, mostBytes, 
   // Who is waited for is known now: the place is for those who are not.
   if (standing === "caller" || standing === "agent") leave();
   if (standing === "refused") {
-    if (!connection.takesCall(costOfRefusal)) connection.destroy();
+    connection.wasRefused();
     return handler(withoutBody(request));
   }
   const isAnyone = standing === "anyone" || standing === "joiner";
@@ -113,7 +110,10 @@ function meter(body: Bytes, add: (bytes: number) => AppError | undefined): Bytes
       const iterator = body[Symbol.asyncIterator]();
       return {
         async next() {
-          const next = await iterator.next();
+          const next = await iterator.next().catch((error: unknown) => {
+            // Whatever it is, it came from the caller's side.
+            throw ConnectError.from(error, Code.Canceled);
+          });
           const problem = next.done === true ? undefined : add(next.value.byteLength);
           if (problem !== undefined) throw toConnectError(problem);
           return next;

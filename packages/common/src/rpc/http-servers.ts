@@ -13,6 +13,8 @@ export interface HttpServers {
   serve(socket: net.Socket, protocol: "http/1.1" | "h2", connection: Connection): void;
   /** Undefined for one that is gone already. */
   connectionOf(request: NodeRequest): Connection | undefined;
+  /** Strangers call too often: it is to be refused. */
+  isTooOften(request: NodeRequest): boolean;
   /** Ends each connection as soon as no call runs on it. */
   drain(): void;
 }
@@ -29,8 +31,8 @@ const timeouts = { requestTimeout: 30_000, headersTimeout: 10_000, connectionsCh
 const noTunnel = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 /** Clients of HTTP/2 take so many for granted before they were told: of fewer, honest ones would have calls refused. */
 const streamsOfStranger = 100;
-/** So many calls that came too often, and the connection is cut. */
-const patience = 100;
+/** So many calls that came too often are refused with all that there is to say, the next in a word; then the connection is cut. */
+const patience = { withReasons: 5, atAll: 20 };
 /** Headers of one request. */
 const maxHeaderListSize = 16 << 10;
 
@@ -46,24 +48,28 @@ export function createHttpServers({ adapter, limits, onDefect, onPressure }: Htt
     if (connection === undefined) return void response.destroy();
     response.once("close", connection.begin());
     watchBody(request, response, limits.bodyMs, () => onPressure("a body that is late"));
-    if (connection.takesCall()) return admitted(request, response);
-    onPressure("calls of a stranger");
-    refuse(request, response, connection);
+    if (request.headers.authorization !== undefined || connection.takesBareCall()) return admitted(request, response);
+    onPressure("calls of strangers");
+    const times = (timesTooOften.get(connection) ?? 0) + 1;
+    timesTooOften.set(connection, times);
+    if (times > patience.withReasons) return refuse(request, response, connection, times);
+    tooOften.add(request);
+    admitted(request, response);
   };
-  const tooOften = new WeakMap<Connection, number>();
-  const refuse = (request: NodeRequest, response: NodeResponse, connection: Connection) => {
-    const times = (tooOften.get(connection) ?? 0) + 1;
-    tooOften.set(connection, times);
-    if (times > patience) return connection.destroy();
+  const tooOften = new WeakSet<NodeRequest>();
+  const timesTooOften = new WeakMap<Connection, number>();
+  const refuse = (request: NodeRequest, response: NodeResponse, connection: Connection, times: number) => {
+    if (times > patience.atAll) return connection.expel();
     request.on("error", () => undefined);
     response.on("error", () => undefined);
     if ("stream" in request) return request.stream.close(http2.constants.NGHTTP2_ENHANCE_YOUR_CALM);
-    return sendText(response, 429, "too many calls on this connection", { "retry-after": `${retryAfterMs / 1_000}` });
+    return sendText(response, 429, "too many calls without a token", { "retry-after": `${retryAfterMs / 1_000}` });
   };
   const http1 = createHttp1(handler, Math.max(timeouts.requestTimeout, limits.bodyMs));
   const http2Servers = createHttp2(handler, limits.streams, connections);
   return {
     connectionOf,
+    isTooOften: (request) => tooOften.has(request),
     serve(socket, protocol, connection) {
       socket.on("error", () => socket.destroy());
       // A connection that is just ending has no handle to be served on.

@@ -30,7 +30,6 @@ export type Pressure =
   | "connections"
   | "connections of strangers"
   | "connections of an address"
-  | "calls of a stranger"
   | "calls of strangers"
   | "streams of strangers"
   | "joins"

@@ -1,34 +1,64 @@
-/** Runs work that is costly all at once, a little in each turn of the event loop. */
-export type Pace = (of: string, work: () => void) => void;
+import { type Bucket, type BucketOptions, createBucket } from "../runtime/bucket.ts";
 
-/** A handshake takes about a millisecond. */
+/** Begins work on new connections a little at a time. `of` says whose it is. */
+export interface Pace {
+  begin(of: string, work: () => void): void;
+  /** Whoever had to be cut waits longer the next time, as if it had come so often. */
+  charge(of: string, times: number): void;
+}
+
+/** A handshake takes about a millisecond: whoever is connected already waits no longer than for a few. */
 const inOneTurn = 4;
+const retryMs = 10;
+/** Lines that are remembered although nobody waits in them. */
+const mostEmpty = 1_000;
 
-/** Who has much to do waits for those that have little: everybody's first comes before anybody's second. */
-export function createPace(): Pace {
-  const waiting = new Map<string, (() => void)[]>();
+interface Line {
+  readonly waiting: (() => void)[];
+  readonly bucket: Bucket;
+}
+
+/**
+ * Who has much to do waits for those that have little. Of one line the newest comes first: under a flood the oldest are given up
+ * by their callers, or cut, before their turn comes.
+ */
+export function createPace(ofOne: BucketOptions): Pace {
+  const lines = new Map<string, Line>();
   let isRunning = false;
   const turn = () => {
-    for (let done = 0; done < inOneTurn; done += 1) {
-      const [next] = waiting;
-      if (next === undefined) {
-        isRunning = false;
-        return;
+    let left = inOneTurn;
+    let isLate = false;
+    for (const [of, line] of lines) {
+      if (left === 0) break;
+      if (line.waiting.length === 0) continue;
+      if (!line.bucket.take()) {
+        isLate = true;
+        continue;
       }
-      const [of, [work, ...rest]] = next;
+      line.waiting.pop()?.();
+      left -= 1;
       // The others come before the rest of its own.
-      waiting.delete(of);
-      if (rest.length > 0) waiting.set(of, rest);
-      work?.();
+      lines.delete(of);
+      lines.set(of, line);
     }
-    setImmediate(turn);
+    const isDone = [...lines.values()].every(({ waiting }) => waiting.length === 0);
+    if (isDone) isRunning = false;
+    else if (isLate && left === inOneTurn) setTimeout(turn, retryMs);
+    else setImmediate(turn);
   };
-  return (of, work) => {
-    const same = waiting.get(of);
-    if (same === undefined) waiting.set(of, [work]);
-    else same.push(work);
-    if (isRunning) return;
-    isRunning = true;
-    setImmediate(turn);
+  const lineOf = (of: string): Line => {
+    if (lines.size > mostEmpty) for (const [other, { waiting }] of lines) if (waiting.length === 0) lines.delete(other);
+    const line = lines.get(of) ?? { waiting: [], bucket: createBucket(ofOne) };
+    lines.set(of, line);
+    return line;
+  };
+  return {
+    begin(of, work) {
+      lineOf(of).waiting.push(work);
+      if (isRunning) return;
+      isRunning = true;
+      setImmediate(turn);
+    },
+    charge: (of, times) => lineOf(of).bucket.charge(times),
   };
 }

@@ -4,6 +4,7 @@ import type { Connection, Connections } from "./connections.ts";
 import type { HttpServers } from "./http-servers.ts";
 import { type Listener, listen } from "./listener.ts";
 import { isLoopback } from "./loopback.ts";
+import type { Pace } from "./pace.ts";
 
 const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 const firstBytesMs = 10_000;
@@ -13,6 +14,7 @@ export async function listenPlaintext(
   options: { host: string; port: number },
   http: HttpServers,
   connections: Connections,
+  pace: Pace,
 ): Promise<Listener> {
   if (!isLoopback(options.host))
     throw new AppError(
@@ -20,9 +22,9 @@ export async function listenPlaintext(
       `DECNET_HOST: refusing to listen on ${options.host} without TLS; use a loopback address such as 127.0.0.1`,
     );
   return listen(
-    net.createServer((socket) => {
+    net.createServer({ pauseOnConnect: true }, (socket) => {
       const connection = connections.admit(socket, "plaintext");
-      if (connection !== undefined) dispatch(socket, http, connection);
+      if (connection !== undefined) pace.begin("plaintext", () => dispatch(socket, http, connection));
     }),
     options,
   );
@@ -30,6 +32,7 @@ export async function listenPlaintext(
 
 /** HTTP/2 with prior knowledge begins with a fixed text; everything else is HTTP/1.1. */
 function dispatch(socket: net.Socket, http: HttpServers, connection: Connection): void {
+  if (socket.destroyed) return;
   let seen = Buffer.alloc(0);
   const timer = setTimeout(() => socket.destroy(), firstBytesMs);
   socket.on("error", () => socket.destroy()).once("close", () => clearTimeout(timer));

@@ -4,7 +4,7 @@ import type { ConnectRouter, Interceptor } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { AppError } from "../errors/app-error.ts";
 import { completeErrors } from "./complete-errors.ts";
-import { type ConnectionCounts, createConnections, kConnection } from "./connections.ts";
+import { type ConnectionCounts, createConnections, kConnection, kTooOften } from "./connections.ts";
 import { toConnectError } from "./errors.ts";
 import { type CallGuard, guardCalls } from "./guard-calls.ts";
 import { createHttpServers } from "./http-servers.ts";
@@ -13,6 +13,7 @@ import { connectionsWithin, defaultLimits, descriptorLimit, type OnPressure, typ
 import type { Listener } from "./listener.ts";
 import { type NodeRequest, type NodeResponse, sendText } from "./node-calls.ts";
 import { retryAfterMs } from "./overloaded.ts";
+import { createPace } from "./pace.ts";
 import { createPeerContext, type Peer } from "./peer.ts";
 import { createPendingBytes } from "./pending-bytes.ts";
 import { listenPlaintext } from "./plaintext-listener.ts";
@@ -64,6 +65,13 @@ export interface ServerLoad {
   readonly pendingBytes: number;
 }
 
+/** A thousand workers behind one address are back within seconds; a flood of connections takes a part of one core. */
+const handshakes = { burst: 200, perSecond: 150 };
+/** Whoever had to be cut comes back as slowly as if he had come so often. */
+const expelled = 20;
+/** Of the plaintext port, where all have one address. */
+const opened = { burst: 400, perSecond: 400 };
+
 const everybody: Admission = {
   kindOf: () => "proved",
   admit: async ({ connection }) => {
@@ -83,16 +91,18 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
   const onDefect = options.onDefect ?? (() => undefined);
   const readMaxBytes = options.maxRequestBytes ?? 1 << 20;
   const { limits = defaultLimits, onPressure = () => undefined, admission = everybody } = options;
+  const shaking = createPace(handshakes);
   const connections = createConnections(
     { ...limits, connections: connectionsWithin(limits.connections, descriptorLimit()) },
     onPressure,
+    (address) => shaking.charge(address, expelled),
   );
   const strangers = createStrangers(onPressure);
   const pending = createPendingBytes(limits.pendingBytes, () => onPressure("bytes under way"));
   const contextOf = createPeerContext(options.tls?.caPem);
   const plain = (request: NodeRequest, response: NodeResponse) => {
-    if (servers.connectionOf(request)?.isProven() !== true && !strangers.takesCall())
-      return sendText(response, 429, "too many calls without a token at once", { "retry-after": `${retryAfterMs / 1_000}` });
+    if (servers.isTooOften(request))
+      return sendText(response, 429, "too many calls without a token", { "retry-after": `${retryAfterMs / 1_000}` });
     const fail = (error: unknown) => {
       onDefect(error);
       response.destroy();
@@ -117,15 +127,15 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
     shutdownSignal: stopping.signal,
     contextValues(request) {
       const connection = servers.connectionOf(request);
-      const values = contextOf(request);
+      const values = contextOf(request).set(kTooOften, servers.isTooOften(request));
       return connection === undefined ? values : values.set(kConnection, connection);
     },
     fallback: plain,
   });
   const servers = createHttpServers({ adapter, limits, onDefect, onPressure });
-  const plaintext = await listenPlaintext(options, servers, connections);
+  const plaintext = await listenPlaintext(options, servers, connections, createPace(opened));
   const secure =
-    options.tls === undefined ? undefined : await listenTls(options.tls, servers, connections).catch(closing(plaintext));
+    options.tls === undefined ? undefined : await listenTls(options.tls, servers, connections, shaking).catch(closing(plaintext));
   const listeners = secure === undefined ? [plaintext] : [plaintext, secure];
   return {
     port: plaintext.port,

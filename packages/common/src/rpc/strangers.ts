@@ -1,14 +1,11 @@
 import type { AppError } from "../errors/app-error.ts";
 import { createBounded } from "../runtime/bounded.ts";
-import { createBucket } from "../runtime/bucket.ts";
 import type { Connection } from "./connections.ts";
 import type { Pressure } from "./limits.ts";
 import { overloaded } from "./overloaded.ts";
 
 /** What everybody who has proved nothing has in common with all others like him. */
 export interface Strangers {
-  /** One more call that costs no more than its own handling. */
-  takesCall(): boolean;
   /** A place for a call; what is returned gives it back. */
   enter(kind: PlaceKind, connection: Connection): (() => void) | AppError;
   /** Joins are worked on a few at a time. */
@@ -18,7 +15,6 @@ export interface Strangers {
 /** Streams last; joins cost the database; every other call waits for its caller's token to be looked at. */
 export type PlaceKind = "call" | "stream" | "join";
 
-const calls = { burst: 2_000, perSecond: 1_000 };
 const places: Readonly<Record<PlaceKind, { total: number; ofAddress: number; ofConnection: number; pressure: Pressure }>> = {
   call: { total: 512, ofAddress: 256, ofConnection: 100, pressure: "calls of strangers" },
   stream: { total: 128, ofAddress: 32, ofConnection: 4, pressure: "streams of strangers" },
@@ -28,7 +24,6 @@ const joinsAtOnce = 8;
 const joinPatienceMs = 5_000;
 
 export function createStrangers(onPressure: (what: Pressure) => void): Strangers {
-  const bucket = createBucket(calls);
   const taken = new Map<string, number>();
   const ofConnection = new WeakMap<Connection, Map<PlaceKind, number>>();
   const line = createBounded(joinsAtOnce, joinPatienceMs, () => {
@@ -46,11 +41,6 @@ export function createStrangers(onPressure: (what: Pressure) => void): Strangers
     else counts.set(key, next);
   };
   return {
-    takesCall() {
-      const isTaken = bucket.take();
-      if (!isTaken) onPressure("calls of strangers");
-      return isTaken;
-    },
     enter(kind, connection) {
       const most = places[kind];
       const own = countsOf(connection);

@@ -4,7 +4,7 @@ import tls from "node:tls";
 import type { Connection, Connections } from "./connections.ts";
 import type { HttpServers } from "./http-servers.ts";
 import { type Listener, listen } from "./listener.ts";
-import { createPace } from "./pace.ts";
+import type { Pace } from "./pace.ts";
 import { type Peer, peerOf } from "./peer.ts";
 
 export interface TlsOptions {
@@ -40,7 +40,12 @@ const connectionsOfHost = 8;
  * Clients may come with a certificate, with a foreign one or with none: the handshake refuses nobody, so that callers get an
  * answer and not a broken connection. Who may do what is decided for each call, by its Peer.
  */
-export async function listenTls(options: TlsOptions, http: HttpServers, connections: Connections): Promise<TlsListener> {
+export async function listenTls(
+  options: TlsOptions,
+  http: HttpServers,
+  connections: Connections,
+  pace: Pace,
+): Promise<TlsListener> {
   const { takeover } = options;
   const server = tls.createServer({
     ...contextOf(options.caPem, options),
@@ -52,14 +57,13 @@ export async function listenTls(options: TlsOptions, http: HttpServers, connecti
   const peers = new Map<tls.TLSSocket, Peer>();
   /** Connections whose handshake is not over, by both ends: a TLS socket does not tell which one it stands on. */
   const shaking = new Map<string, Connection>();
-  const pace = createPace();
   const accepting = net.createServer({ pauseOnConnect: true }, (socket) => {
     const connection = connections.admit(socket, "tls");
     if (connection === undefined) return;
     const ends = endsOf(socket);
     shaking.set(ends, connection);
     socket.once("close", () => shaking.delete(ends));
-    pace(connection.address, () => {
+    pace.begin(connection.address, () => {
       if (!socket.destroyed) server.emit("connection", socket);
     });
   });

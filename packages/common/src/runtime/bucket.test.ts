@@ -12,3 +12,13 @@ it("gives so much at once and so much in each second, and never more than it hol
   expect(bucket.take(4)).toBe(false);
   expect(takes(4)).toEqual([true, true, true, false]);
 });
+
+it("can be charged with more than there is, and not without end", () => {
+  let now = 0;
+  const bucket = createBucket({ burst: 3, perSecond: 1 }, () => now);
+  bucket.charge(100);
+  now = 3_900;
+  expect(bucket.take()).toBe(false);
+  now = 4_000;
+  expect(bucket.take()).toBe(true);
+});

@@ -57,7 +57,9 @@ try {
     row([
       attack.name,
       ...memory.map((megabytes) => megabytes.toFixed(0)),
-      ...[loop.p99, loop.max, before.p50, worst(({ p50 }) => p50), before.p99, worst(({ p99 }) => p99)].map((ms) => ms.toFixed(1)),
+      ...[loop.p99, loop.max, before.p50, worst(({ p50 }) => p50), before.p99, worst(({ p99 }) => p99)].map((ms) =>
+        ms.toFixed(1),
+      ),
       String(waits.reduce((sum, { failures }) => sum + failures.length, 0)),
     ]);
   }

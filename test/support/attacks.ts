@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import net from "node:net";
-import tls from "node:tls";
 import { setTimeout as delay } from "node:timers/promises";
+import tls from "node:tls";
 import { encodeFields, frame, greeting } from "./odd-openings.ts";
 
 /** Where a master listens. */
@@ -67,22 +67,17 @@ const message = (payload: Buffer) => {
 };
 const range = (count: number) => Array.from({ length: count }, (_, index) => index);
 
-/** Connections that come back whenever they are cut, so many at once, until it is over. */
-function keepBusy(count: number, stopping: AbortSignal, once: (index: number) => Promise<unknown>): Promise<void> {
-  let started = 0;
-  return new Promise((resolve) => {
-    const work = async (index: number) => {
-      while (!stopping.aborted) {
-        await once(index).catch(() => undefined);
-        started += 1;
-        if (started >= count) resolve();
-        // One that is refused at once is tried again a little later: an attacker has two cores, too.
-        await delay(20);
-      }
-      resolve();
-    };
-    for (const index of range(count)) void work(index);
-  });
+/** Connections that come back whenever they are cut, so many at once, until it is over. It is under way after a second. */
+async function keepBusy(count: number, stopping: AbortSignal, once: (index: number) => Promise<unknown>): Promise<void> {
+  const work = async (index: number) => {
+    while (!stopping.aborted) {
+      await once(index).catch(() => undefined);
+      // One that is refused at once is tried again a little later: an attacker has two cores, too.
+      await delay(20);
+    }
+  };
+  for (const index of range(count)) void work(index);
+  await delay(1_000);
 }
 
 const closed = (socket: net.Socket) => new Promise((resolve) => socket.once("close", resolve));
@@ -132,7 +127,10 @@ const streams: Attack = {
       for (const index of range(5_000)) {
         if (socket.destroyed || stopping.aborted) return;
         const stream = 2 * index + 1;
-        const bytes = Buffer.concat([head("/grpc.health.v1.Health/Watch", stream), frame(0, 1, stream, message(Buffer.alloc(0)))]);
+        const bytes = Buffer.concat([
+          head("/grpc.health.v1.Health/Watch", stream),
+          frame(0, 1, stream, message(Buffer.alloc(0))),
+        ]);
         if (!socket.write(bytes)) await Promise.race([delay(50), closed(socket)]);
       }
       await closed(socket);
@@ -225,7 +223,9 @@ const headers: Attack = {
       const protocol = index % 2 === 0 ? "h2" : "http/1.1";
       const socket = await dialTls(target, protocol, stopping);
       // A head that lacks its end, and one that comes letter by letter.
-      socket.write(protocol === "h2" ? Buffer.concat([greeting, frame(1, 0, 1, encodeFields([["x", "y"]]))]) : "GET / HTTP/1.1\r\n");
+      socket.write(
+        protocol === "h2" ? Buffer.concat([greeting, frame(1, 0, 1, encodeFields([["x", "y"]]))]) : "GET / HTTP/1.1\r\n",
+      );
       while (!socket.destroyed && !stopping.aborted) {
         socket.write(protocol === "h2" ? frame(9, 0, 1, encodeFields([["x", "y".repeat(200)]])) : "x");
         await Promise.race([delay(500), closed(socket)]);

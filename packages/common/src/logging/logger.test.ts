@@ -14,7 +14,9 @@ const script = `
 
 const patienceMs = 30_000;
 
-it("a log that cannot be written, for want of room or of a reader, costs lines and not the process", { timeout: patienceMs }, async () => {
+it("a log that cannot be written, for want of room or of a reader, costs lines and not the process", {
+  timeout: patienceMs,
+}, async () => {
   const full = await open("/dev/full", "w");
   const start = (stderr: number | "pipe") =>
     spawn(process.execPath, ["--import", "tsx", "--conditions=source", "--input-type=module", "--eval", script], {

@@ -111,7 +111,10 @@ export function createConnections(
     if (victim !== undefined) cut(victim);
   };
   const largest = () =>
-    [...strangers.values()].reduce<Set<Entry> | undefined>((most, each) => (each.size > (most?.size ?? 0) ? each : most), undefined);
+    [...strangers.values()].reduce<Set<Entry> | undefined>(
+      (most, each) => (each.size > (most?.size ?? 0) ? each : most),
+      undefined,
+    );
 
   const makeRoom = (entry: Entry): boolean => {
     if (all.size >= limits.connections) {

@@ -15,29 +15,33 @@ export function registerHealth(
   const statusOf = (service: string) =>
     service === "" || services.includes(service) ? (isServing() ? Status.SERVING : Status.NOT_SERVING) : undefined;
   const changes = watchChanges(isServing);
-  router.service(Health, {
-    check({ service }) {
-      const status = statusOf(service);
-      if (status === undefined) throw new ConnectError(`unknown service ${service}`, Code.NotFound);
-      return { status };
+  router.service(
+    Health,
+    {
+      check({ service }) {
+        const status = statusOf(service);
+        if (status === undefined) throw new ConnectError(`unknown service ${service}`, Code.NotFound);
+        return { status };
+      },
+      async *watch({ service }, context) {
+        const signal = AbortSignal.any([context.signal, stopping]);
+        let last: Status | undefined;
+        while (!signal.aborted) {
+          const seen = isServing();
+          const status = statusOf(service) ?? Status.SERVICE_UNKNOWN;
+          if (status !== last) yield { status };
+          last = status;
+          await changes.next(seen, signal);
+        }
+      },
+      list: () => ({
+        statuses: Object.fromEntries(
+          ["", ...services].map((service) => [service, { status: statusOf(service) ?? Status.UNKNOWN }]),
+        ),
+      }),
     },
-    async *watch({ service }, context) {
-      const signal = AbortSignal.any([context.signal, stopping]);
-      let last: Status | undefined;
-      while (!signal.aborted) {
-        const seen = isServing();
-        const status = statusOf(service) ?? Status.SERVICE_UNKNOWN;
-        if (status !== last) yield { status };
-        last = status;
-        await changes.next(seen, signal);
-      }
-    },
-    list: () => ({
-      statuses: Object.fromEntries(
-        ["", ...services].map((service) => [service, { status: statusOf(service) ?? Status.UNKNOWN }]),
-      ),
-    }),
-  }, { readMaxBytes });
+    { readMaxBytes },
+  );
 }
 
 /** One look for all that watch, however many they are; nobody looks while nobody watches. */

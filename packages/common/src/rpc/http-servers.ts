@@ -156,7 +156,8 @@ function createHttp2(
     connections.set(session, connection);
     connection.opened(() => session.close());
     connection.onProven(() => {
-      if (streams > streamsOfStranger && !session.closed && !session.destroyed) session.settings({ maxConcurrentStreams: streams });
+      if (streams > streamsOfStranger && !session.closed && !session.destroyed)
+        session.settings({ maxConcurrentStreams: streams });
     });
   };
   return {

@@ -59,5 +59,8 @@ export function createPendingBytes(most: number, onFull: () => void): PendingByt
 }
 
 function tooLarge(most: number): AppError {
-  return new AppError("REQUEST_TOO_LARGE", `the request is larger than ${most >> 10} KiB, which is the most that this call may be`);
+  return new AppError(
+    "REQUEST_TOO_LARGE",
+    `the request is larger than ${most >> 10} KiB, which is the most that this call may be`,
+  );
 }

@@ -5,7 +5,10 @@ import { expect, it } from "vitest";
 import { runProgram, startProgram } from "./start-program.ts";
 
 it("tells how a program ended and what it wrote last", async () => {
-  expect(await runProgram("sh", ["-c", "echo a; echo b >&2; exit 3"])).toEqual({ exitCode: 3, output: expect.stringMatching(/a|b/) });
+  expect(await runProgram("sh", ["-c", "echo a; echo b >&2; exit 3"])).toEqual({
+    exitCode: 3,
+    output: expect.stringMatching(/a|b/),
+  });
   expect(await runProgram("sh", ["-c", "kill -9 $$"])).toMatchObject({ exitCode: undefined });
 });
 

@@ -64,8 +64,7 @@ export function createAdmission(
     contextValues.set(kCaller, caller);
     const needed = leastRole[method];
     // Who is known may be heard, for the record, before he is refused.
-    if (needed === undefined || !mayCall(caller.role, needed))
-      refuse(call, notAllowed(caller.role, needed ?? "admin", method));
+    if (needed === undefined || !mayCall(caller.role, needed)) refuse(call, notAllowed(caller.role, needed ?? "admin", method));
     return "caller";
   };
   const agentCallOf = (method: string) => agentCalls[method];

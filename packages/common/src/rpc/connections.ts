@@ -110,11 +110,17 @@ export function createConnections(
     const victim = [first, ...rest].find((entry) => entry !== undefined && idle(entry)) ?? first;
     if (victim !== undefined) cut(victim);
   };
-  const largest = () =>
-    [...strangers.values()].reduce<Set<Entry> | undefined>(
-      (most, each) => (each.size > (most?.size ?? 0) ? each : most),
-      undefined,
-    );
+  /** Of the TLS port alone, if there are any: whoever comes to the other one is on this machine. */
+  const largest = () => {
+    const remote = [...strangers.values()].map((each) => new Set([...each].filter(({ isBounded }) => isBounded)));
+    const most = largestOf(remote);
+    return most ?? largestOf([...strangers.values()]);
+  };
+  const largestOf = (sets: readonly Set<Entry>[]) =>
+    sets.reduce<Set<Entry> | undefined>((most, each) => (each.size > (most?.size ?? 0) ? each : most), undefined);
+
+  const remoteCount = () =>
+    [...strangers.values()].reduce((sum, each) => sum + [...each].filter(({ isBounded }) => isBounded).length, 0);
 
   const makeRoom = (entry: Entry): boolean => {
     if (all.size >= limits.connections) {
@@ -127,7 +133,7 @@ export function createConnections(
     if (entry.isBounded && same.length >= limits.strangersPerAddress) {
       onPressure("connections of an address");
       cutOneOf(same);
-    } else if (strangerCount >= mostStrangers) {
+    } else if (entry.isBounded && remoteCount() >= mostStrangers) {
       onPressure("connections of strangers");
       cutOneOf(largest() ?? []);
     }

@@ -13,16 +13,20 @@ const retryMs = 10;
 /** Lines that are remembered although nobody waits in them. */
 const mostEmpty = 1_000;
 
+export interface PaceOptions extends BucketOptions {
+  readonly order: "newest first" | "oldest first";
+}
+
 interface Line {
   readonly waiting: (() => void)[];
   readonly bucket: Bucket;
 }
 
 /**
- * Who has much to do waits for those that have little. Of one line the newest comes first: under a flood the oldest are given up
- * by their callers, or cut, before their turn comes.
+ * Who has much to do waits for those that have little. Where a line has a rate, its newest comes first: under a flood the oldest
+ * are given up by their callers, or cut, before their turn comes.
  */
-export function createPace(ofOne: BucketOptions): Pace {
+export function createPace({ order, ...ofOne }: PaceOptions): Pace {
   const lines = new Map<string, Line>();
   let isRunning = false;
   const turn = () => {
@@ -35,7 +39,8 @@ export function createPace(ofOne: BucketOptions): Pace {
         isLate = true;
         continue;
       }
-      line.waiting.pop()?.();
+      const work = order === "newest first" ? line.waiting.pop() : line.waiting.shift();
+      work?.();
       left -= 1;
       // The others come before the rest of its own.
       lines.delete(of);

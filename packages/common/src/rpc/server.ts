@@ -13,7 +13,7 @@ import { connectionsWithin, defaultLimits, descriptorLimit, type OnPressure, typ
 import type { Listener } from "./listener.ts";
 import { type NodeRequest, type NodeResponse, sendText } from "./node-calls.ts";
 import { retryAfterMs } from "./overloaded.ts";
-import { createPace } from "./pace.ts";
+import { createPace, type PaceOptions } from "./pace.ts";
 import { createPeerContext, type Peer } from "./peer.ts";
 import { createPendingBytes } from "./pending-bytes.ts";
 import { listenPlaintext } from "./plaintext-listener.ts";
@@ -66,11 +66,11 @@ export interface ServerLoad {
 }
 
 /** A thousand workers behind one address are back within seconds; a flood of connections takes a part of one core. */
-const handshakes = { burst: 200, perSecond: 150 };
+const handshakes: PaceOptions = { burst: 200, perSecond: 150, order: "newest first" };
 /** Whoever had to be cut comes back as slowly as if he had come so often. */
 const expelled = 20;
-/** Of the plaintext port, where all have one address. */
-const opened = { burst: 400, perSecond: 400 };
+/** Of the plaintext port, where operators come from the same address as everybody, there is only so much in one turn. */
+const opened: PaceOptions = { burst: Number.POSITIVE_INFINITY, perSecond: 0, order: "oldest first" };
 
 const everybody: Admission = {
   kindOf: () => "proved",

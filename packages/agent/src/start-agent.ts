@@ -133,6 +133,9 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       routes: createAgentRoutes(parts),
       interceptors: [createRefusalLog(log, () => ""), errors, createLocalGate(), validation],
       onDefect: (error) => log.error("a request could not be handled", { err: error }),
+      // Anybody on this machine may read, and proves nothing.
+      admission: { kindOf: () => "anyone", admit: async () => "anyone" },
+      onPressure: (what) => log.warn("too much at once: something was refused or cut", { what }),
       fallback: (_, response) => {
         const { connected, message } = connection.state();
         response.writeHead(200, { "content-type": "application/json" }).end(`${JSON.stringify({ connected, message })}\n`);

@@ -22,7 +22,17 @@ export const reasons = {
   REQUEST_TOO_LARGE: {
     code: Code.ResourceExhausted,
     exit: 2,
-    next: [{ advice: "Send less at once: a request has at most 4 MiB, and so many values as its message says." }],
+    next: [
+      { advice: "Send less at once: a request has at most 4 MiB (64 KiB without a token), and so many values as its message says." },
+    ],
+  },
+  OVERLOADED: {
+    code: Code.ResourceExhausted,
+    exit: 6,
+    next: [
+      { advice: "Try again in a moment; calls with a token come before those without." },
+      { advice: "If it stays so, see which limit was met (decnet_refused_total in /metrics) and raise it: README, settings." },
+    ],
   },
   CONFIG_INVALID: { code: Code.InvalidArgument, exit: 2, next: [{ command: ["catalog", "get", "{service}"] }] },
   SERVICE_UNKNOWN: { code: Code.InvalidArgument, exit: 2, next: [{ command: ["catalog", "list"] }] },

@@ -1,5 +1,6 @@
 import net from "node:net";
 import { join } from "node:path";
+import { defaultLimits, type RpcLimits } from "@decnet/common/rpc/limits";
 import { isLoopback } from "@decnet/common/rpc/loopback";
 import {
   type Environment,
@@ -53,6 +54,18 @@ const schema = z
     DECNET_KEEP_AUDIT: rows.default(1_000_000),
     DECNET_KEEP_OPERATIONS_DAYS: days.default(90),
     DECNET_KEEP_OPERATIONS: rows.default(500_000),
+    /** Connections to both ports together; fewer when the process may not have so many open files and a reserve. */
+    DECNET_CONNECTIONS: wholeNumber(32, 1 << 20).default(defaultLimits.connections),
+    /** Connections to the TLS port from one address on which nobody has proved who it is. */
+    DECNET_CONNECTIONS_PER_ADDRESS: wholeNumber(8, 1 << 20).default(defaultLimits.strangersPerAddress),
+    /** Calls that run on one connection at once. */
+    DECNET_STREAMS: wholeNumber(10, 100_000).default(defaultLimits.streams),
+    /** Megabytes of the requests of all callers, and as many of all workers, that are being read or worked on. */
+    DECNET_PENDING_MB: wholeNumber(16, 1 << 20).default(defaultLimits.pendingBytes >> 20),
+    /** Seconds within which the body of a request arrives. */
+    DECNET_BODY_SECONDS: wholeNumber(1, 3_600).default(defaultLimits.bodyMs / 1_000),
+    /** Seconds after which a connection without a call is closed; one on which nobody proved who it is, after 15 at most. */
+    DECNET_IDLE_SECONDS: wholeNumber(1, 86_400).default(defaultLimits.idleMs / 1_000),
     DECNET_DATABASE_URL: z
       .string()
       .refine(
@@ -86,6 +99,7 @@ export interface MasterConfig extends HostConfig {
   /** Undefined: no TLS port, and so no workers. */
   readonly tls: { readonly host: string; readonly port: number; readonly advertise: readonly string[] } | undefined;
   readonly agentCertificateMs: number;
+  readonly limits: RpcLimits;
   /** Undefined: the master runs a private PostgreSQL for itself. */
   readonly databaseUrl: string | undefined;
   readonly adminTokenFile: string;
@@ -109,6 +123,14 @@ export function parseMasterConfig(env: Environment, ownCatalog: string): MasterC
             advertise: settings.DECNET_ADVERTISE.filter((name) => name !== ""),
           },
     agentCertificateMs: settings.DECNET_AGENT_CERTIFICATE_SECONDS * 1000,
+    limits: {
+      connections: settings.DECNET_CONNECTIONS,
+      strangersPerAddress: settings.DECNET_CONNECTIONS_PER_ADDRESS,
+      streams: settings.DECNET_STREAMS,
+      pendingBytes: settings.DECNET_PENDING_MB * (1 << 20),
+      bodyMs: settings.DECNET_BODY_SECONDS * 1_000,
+      idleMs: settings.DECNET_IDLE_SECONDS * 1_000,
+    },
     databaseUrl: settings.DECNET_DATABASE_URL,
     keep: {
       events: { ms: settings.DECNET_KEEP_EVENTS_DAYS * dayMs, rows: settings.DECNET_KEEP_EVENTS },

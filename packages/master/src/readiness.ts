@@ -36,6 +36,7 @@ const everyMs = 2_000;
 export function createReadiness({ database, engine, isStopping }: ReadinessOptions): Readiness {
   let looking: Promise<ReadinessState> | undefined;
   let lookedAt = Number.NEGATIVE_INFINITY;
+  let isLooking = false;
   let wasReady = true;
   const look = async (): Promise<ReadinessState> => {
     const [ofDatabase, ofEngine] = await Promise.all([judge(database), judge(() => engine.ping())]);
@@ -46,9 +47,10 @@ export function createReadiness({ database, engine, isStopping }: ReadinessOptio
     };
   };
   const now = (): Promise<ReadinessState> => {
-    if (looking === undefined || performance.now() - lookedAt > freshMs) {
+    if (looking === undefined || (!isLooking && performance.now() - lookedAt > freshMs)) {
       lookedAt = performance.now();
-      looking = look();
+      isLooking = true;
+      looking = look().finally(() => (isLooking = false));
     }
     return looking;
   };

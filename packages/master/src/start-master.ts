@@ -3,10 +3,7 @@ import { setMaxListeners } from "node:events";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import type { Logger } from "@decnet/common/logging/logger";
-import { createErrorInterceptor } from "@decnet/common/rpc/error-interceptor";
-import { createRefusalLog } from "@decnet/common/rpc/log-refusals";
-import { type RpcServer, startRpcServer } from "@decnet/common/rpc/server";
-import { createValidationInterceptor } from "@decnet/common/rpc/validate-requests";
+import type { RpcServer } from "@decnet/common/rpc/server";
 import { type FolderLock, lockFolder } from "@decnet/common/runtime/folder-lock";
 import { createReleasers, type Releasers } from "@decnet/common/runtime/releasers";
 import { repeatUntilAborted } from "@decnet/common/runtime/repeat";
@@ -19,10 +16,7 @@ import { createLazyEngine, type OpenEngine } from "@decnet/engine/lazy-engine";
 import { engineSettings } from "@decnet/engine/settings";
 import { createAcceptedCertificates } from "./access/accepted-certificates.ts";
 import { ensureAdminToken } from "./access/admin-token.ts";
-import { callerName, createAuditInterceptor } from "./access/audit.ts";
-import { createAuthInterceptor } from "./access/authenticate.ts";
 import { createOpenStreams } from "./access/open-streams.ts";
-import { agentCalls } from "./access/roles.ts";
 import { type Changes, createChanges } from "./changes/changes.ts";
 import type { MasterConfig } from "./config.ts";
 import { type Convergence, createConvergence } from "./convergence/convergence.ts";
@@ -39,9 +33,10 @@ import { createAgentAcceptor } from "./links/accept-agents.ts";
 import { createLocalHost, type LocalHost } from "./links/host-link.ts";
 import { createHostRegistry, type HostRegistry } from "./links/host-registry.ts";
 import { createLocalPresence, type LocalPresence } from "./links/local-presence.ts";
-import { createMetrics, createPlainHttp, type Metrics } from "./metrics.ts";
+import { createMetrics, type Metrics } from "./metrics.ts";
 import { createReadiness, type Readiness } from "./readiness.ts";
-import { createRoutes, requestLimits } from "./rpc/routes.ts";
+import { createRoutes } from "./rpc/routes.ts";
+import { serveCalls } from "./serve-calls.ts";
 import { installationId } from "./store/installation.ts";
 import { openStorage } from "./store/open-storage.ts";
 import { openSecretBox, type SecretBox } from "./store/secret-box.ts";
@@ -243,23 +238,10 @@ async function listen(ground: Ground): Promise<Listening> {
   };
   // Before anybody can begin one: what is open now was left by the last start.
   await changes.batches.closeOrphans();
-  const server = await startRpcServer({
-    program: "master",
-    host: config.host,
-    port: config.port,
+  const server = await serveCalls({
+    ...{ config, log, store, accepted, streams, metrics, readiness },
     routes: createRoutes(parts),
-    interceptors: [
-      metrics.interceptor,
-      createRefusalLog(log, callerName),
-      createErrorInterceptor(log),
-      createAuditInterceptor(store.audit),
-      createAuthInterceptor(store.tokens, store.hosts, accepted, streams),
-      createValidationInterceptor({ refusesTexts: (method) => agentCalls[method] === undefined }),
-    ],
-    fallback: createPlainHttp(metrics, readiness),
-    onDefect: (error) => log.error("a request could not be handled", { err: error }),
-    ...requestLimits,
-    ...(port.tls === undefined ? {} : { tls: port.tls }),
+    tls: port.tls,
   });
   const background = Promise.all([port.keepCertificate(server, stopping.signal, log), streams.watch(stopping.signal)]);
   return { server, hosts, convergence, changes, background };

@@ -68,6 +68,8 @@ const connections = { transactions: 10, agents: 4, reads: 6, statements: 4, canc
 const patienceMs = 60_000;
 /** What an agent's call may take of the database, however long it waits for its answer. */
 const agentsMs = 10_000;
+/** So often, whatever else is written, ping() finds out by itself whether there is room. */
+const probeEveryMs = 30_000;
 
 /** Connects and brings the schema up to date. Errors: STORAGE_UNAVAILABLE, STORAGE_UNSUITABLE, and what its disk says. */
 export async function openDatabase(address: DatabaseAddress): Promise<Database> {
@@ -123,6 +125,7 @@ export async function openDatabase(address: DatabaseAddress): Promise<Database> 
       return result;
     });
   const alone = new Transaction(source.manager, { isAlone: true });
+  let probedAt = performance.now();
   return {
     transaction: (work, turn) =>
       turn === undefined
@@ -135,8 +138,10 @@ export async function openDatabase(address: DatabaseAddress): Promise<Database> 
       const [state] = await statements(() => guard(() => runAlone<{ is_read_only: boolean }>(source, ping, [])));
       if (state?.is_read_only === true)
         throw new AppError("STORAGE_READ_ONLY", "the database takes no writes: it is read-only", { retryAfterMs: 1_000 });
-      // Whether there is room again, only a write can tell.
-      if (isFull()) await transactions(() => transact((tx) => runIn(tx, probe, [])));
+      // Whether there is room, only a write can tell.
+      if (!isFull() && performance.now() - probedAt < probeEveryMs) return;
+      await transactions(() => transact((tx) => runIn(tx, probe, [])));
+      probedAt = performance.now();
     },
     onReturn: (listener) => void listeners.add(listener),
     close: () => source.destroy(),

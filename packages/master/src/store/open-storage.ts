@@ -1,4 +1,7 @@
 import { once } from "node:events";
+import { statfs } from "node:fs/promises";
+import { join } from "node:path";
+import { AppError } from "@decnet/common/errors/app-error";
 import { type Database, openDatabase } from "./database.ts";
 import { openPrivatePostgres } from "./private-postgres.ts";
 
@@ -30,7 +33,23 @@ export async function openStorage({ dataDir, databaseUrl, giveUp, onRelease, onR
   });
   const database = await unlessAborted(openDatabase(server), giveUp);
   onRelease(() => database.close());
-  return database;
+  return {
+    ...database,
+    async ping() {
+      await refuseFullDisk(join(dataDir, "postgres"));
+      await database.ping();
+    },
+  };
+}
+
+/** A row may still find room in a page that is there; the next page would not. */
+const leastBytes = 1 << 20;
+
+/** Where the private database lives, this is known before a write fails. */
+async function refuseFullDisk(folder: string): Promise<void> {
+  const { bavail, bsize, files, ffree } = await statfs(folder);
+  if (bavail * bsize >= leastBytes && (files === 0 || ffree > 0)) return;
+  throw new AppError("STORAGE_FULL", "the disk of the database is full", { retryAfterMs: 1_000 });
 }
 
 /** For work that cannot be broken off: it is not waited for any longer. */

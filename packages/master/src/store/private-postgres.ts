@@ -1,11 +1,12 @@
 import { createHash } from "node:crypto";
 import { access, chmod, chown, mkdir, open, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { userInfo } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { AppError } from "@decnet/common/errors/app-error";
 import { backoffMs } from "@decnet/common/runtime/backoff";
 import { repeatUntilAborted } from "@decnet/common/runtime/repeat";
-import { execa } from "execa";
+import { type ProgramResult, runProgram } from "@decnet/common/runtime/start-program";
 
 export interface PrivatePostgres {
   /** Folder of the Unix socket: the `host` of a connection. */
@@ -46,10 +47,10 @@ export async function openPrivatePostgres(
     // A crash in the middle of making the cluster leaves a folder without a finished marker; it holds nothing yet.
     if (!(await exists(join(cluster, "made")))) await rm(data, { recursive: true, force: true });
     const made = await run(join(bin, "initdb"), ["-D", data, "-U", role, "-A", "peer", "-E", "UTF8", "--locale=C"]);
-    if (made.exitCode !== 0) throw storage(`making the database failed: ${String(made.all)}`);
+    if (made.exitCode !== 0) throw storage(`making the database failed: ${made.output}`);
     await writeFile(join(cluster, "made"), "");
   }
-  const me = isRoot ? "root" : (await execa("id", ["-un"])).stdout.trim();
+  const me = isRoot ? "root" : userInfo().username;
   await writeFile(join(data, "pg_hba.conf"), "local all all peer map=decnet\n");
   await writeFile(join(data, "pg_ident.conf"), [...new Set([me, "postgres"])].map((user) => `decnet ${user} ${role}\n`).join(""));
 
@@ -83,7 +84,7 @@ interface Place {
   readonly socketFolder: string;
   readonly isRoot: boolean;
   /** Runs a program as the owner of the cluster, who is never root; an aborted one is ended. */
-  run(file: string, args: readonly string[], signal?: AbortSignal): Promise<{ exitCode?: number | undefined; all?: unknown }>;
+  run(file: string, args: readonly string[], signal?: AbortSignal): Promise<ProgramResult>;
   makeFolders(): Promise<void>;
 }
 
@@ -101,8 +102,7 @@ async function openPlace(dataDir: string): Promise<Place> {
     async run(file, args, signal) {
       const prefix = owner === undefined ? [] : ["setpriv", `--reuid=${owner.uid}`, `--regid=${owner.gid}`, "--clear-groups"];
       const [program = file, ...rest] = [...prefix, file, ...args];
-      const options = { cwd: "/", reject: false, all: true, stdin: "ignore" } as const;
-      return execa(program, rest, signal === undefined ? options : { ...options, cancelSignal: signal });
+      return runProgram(program, rest, { cwd: "/", ...(signal === undefined ? {} : { signal }) });
     },
     async makeFolders() {
       for (const folder of [cluster, socketFolder]) {
@@ -173,8 +173,10 @@ async function readState({ data, socketFolder }: Place): Promise<ServerState> {
   let lines: string[];
   try {
     lines = (await readFile(lock, "utf8")).split("\n");
-  } catch {
-    return "gone";
+  } catch (error) {
+    // Only then is it not there: what cannot be read is not started a second time.
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return "gone";
+    throw error;
   }
   const [pid = "", , , , socketIn = ""] = lines;
   if (!(await worksIn(pid, data))) {
@@ -216,8 +218,9 @@ async function findBinaries(): Promise<string> {
 }
 
 async function userIds(name: string): Promise<{ uid: number; gid: number }> {
-  const [uid, gid] = await Promise.all([execa("id", ["-u", name]), execa("id", ["-g", name])]);
-  return { uid: Number(uid.stdout), gid: Number(gid.stdout) };
+  const [uid, gid] = await Promise.all([runProgram("id", ["-u", name]), runProgram("id", ["-g", name])]);
+  if (uid.exitCode !== 0 || gid.exitCode !== 0) throw storage(`there is no user ${name}: ${uid.output}`);
+  return { uid: Number(uid.output), gid: Number(gid.output) };
 }
 
 async function exists(path: string): Promise<boolean> {

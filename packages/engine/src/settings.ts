@@ -61,7 +61,7 @@ export function parseSettings<Settings>(schema: z.ZodType<Settings>, env: Enviro
 export const settingNames: ReadonlySet<string> = new Set([
   ...Object.keys(hostSettings),
   ...["DECNET_DATA_DIR", "DECNET_HOST", "DECNET_PORT", "DECNET_TLS_HOST", "DECNET_TLS_PORT", "DECNET_ADVERTISE"],
-  ...["DECNET_AGENT_CERTIFICATE_SECONDS", "DECNET_DATABASE_URL"],
+  ...["DECNET_AGENT_CERTIFICATE_SECONDS", "DECNET_DATABASE_URL", "DECNET_WHEN_BEHIND"],
   ...["DECNET_AGENT_DIR", "DECNET_AGENT_PORT", "DECNET_REPORT_QUEUE"],
   ...["DECNET_ADDRESS", "DECNET_CONFIG", "DECNET_CONTEXT", "DECNET_TOKEN", "DECNET_TOKEN_FILE"],
   ...["DECNET_CA", "DECNET_PROGRAM", "DECNET_BIN_DIR"],

@@ -39,6 +39,8 @@ const schema = z
       ),
     /** Seconds that an agent's certificate lives; it is renewed after two thirds. */
     DECNET_AGENT_CERTIFICATE_SECONDS: wholeNumber(10, 366 * 86_400).default(86_400),
+    /** What is done about deckies of workers that have a later revision than this database, which is of a backup, knows of. */
+    DECNET_WHEN_BEHIND: z.enum(["hold", "adopt", "overwrite"]).default("hold"),
     DECNET_DATABASE_URL: z
       .string()
       .refine(
@@ -72,6 +74,7 @@ export interface MasterConfig extends HostConfig {
   /** Undefined: no TLS port, and so no workers. */
   readonly tls: { readonly host: string; readonly port: number; readonly advertise: readonly string[] } | undefined;
   readonly agentCertificateMs: number;
+  readonly whenBehind: "hold" | "adopt" | "overwrite";
   /** Undefined: the master runs a private PostgreSQL for itself. */
   readonly databaseUrl: string | undefined;
   readonly adminTokenFile: string;
@@ -94,6 +97,7 @@ export function parseMasterConfig(env: Environment, ownCatalog: string): MasterC
             advertise: settings.DECNET_ADVERTISE.filter((name) => name !== ""),
           },
     agentCertificateMs: settings.DECNET_AGENT_CERTIFICATE_SECONDS * 1000,
+    whenBehind: settings.DECNET_WHEN_BEHIND,
     databaseUrl: settings.DECNET_DATABASE_URL,
     adminTokenFile: join(settings.DECNET_DATA_DIR, "admin.token"),
   };

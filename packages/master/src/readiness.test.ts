@@ -9,15 +9,21 @@ const ill = (message: string) => () => Promise.reject(new Error(message));
 const never = () => new Promise(() => undefined);
 
 function open(parts: Partial<Parameters<typeof createReadiness>[0]> = {}) {
-  return createReadiness({ database: well, engine: well, isStopping: () => false, ...parts });
+  return createReadiness({ database: well, engine: well, keys: well, isStopping: () => false, ...parts });
 }
 
 describe("a master is", () => {
   it.each([
-    ["ready when all is well", {}, true, { database: "ok", engine: "ok" }],
-    ["not ready without its database", { database: ill("full") }, false, { database: "full", engine: "ok" }],
-    ["ready without its own engine", { engine: ill("away") }, true, { database: "ok", engine: "away" }],
-    ["not ready when it is told to stop", { isStopping: () => true }, false, { database: "ok", engine: "ok" }],
+    ["ready when all is well", {}, true, { database: "ok", engine: "ok", keys: "ok" }],
+    ["not ready without its database", { database: ill("full") }, false, { database: "full", engine: "ok", keys: "ok" }],
+    ["ready without its own engine", { engine: ill("away") }, true, { database: "ok", engine: "away", keys: "ok" }],
+    [
+      "ready while the files of its keys are not what they were",
+      { keys: ill("gone") },
+      true,
+      { database: "ok", engine: "ok", keys: "gone" },
+    ],
+    ["not ready when it is told to stop", { isStopping: () => true }, false, { database: "ok", engine: "ok", keys: "ok" }],
   ])("%s", async (_, parts, isReady, said) => {
     const readiness = open(parts);
     expect(await readiness.now()).toEqual({ isReady, parts: said });
@@ -28,7 +34,7 @@ describe("a master is", () => {
     const readiness = open({ database: never });
     const asked = readiness.now();
     await vi.advanceTimersByTimeAsync(3_000);
-    expect(await asked).toEqual({ isReady: false, parts: { database: "no answer within 3 s", engine: "ok" } });
+    expect(await asked).toEqual({ isReady: false, parts: { database: "no answer within 3 s", engine: "ok", keys: "ok" } });
   });
 });
 

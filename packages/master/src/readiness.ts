@@ -5,7 +5,12 @@ export interface ReadinessState {
   /** Whether calls can be served: the database takes what they want stored. */
   readonly isReady: boolean;
   /** The engine of the master's own host: without it its deckies wait, and workers have their control plane all the same. */
-  readonly parts: { readonly database: string; readonly engine: string };
+  readonly parts: {
+    readonly database: string;
+    readonly engine: string;
+    /** The files of the keys, as the next start needs them: this master has them in memory. */
+    readonly keys: string;
+  };
 }
 
 /** The one verdict for `/readyz` and the health service. */
@@ -21,6 +26,7 @@ export interface Readiness {
 export interface ReadinessOptions {
   readonly database: () => Promise<unknown>;
   readonly engine: () => Promise<unknown>;
+  readonly keys: () => Promise<unknown>;
   readonly isStopping: () => boolean;
 }
 
@@ -28,14 +34,14 @@ const freshMs = 1_000;
 const patienceMs = 3_000;
 const everyMs = 2_000;
 
-export function createReadiness({ database, engine, isStopping }: ReadinessOptions): Readiness {
+export function createReadiness({ database, engine, keys, isStopping }: ReadinessOptions): Readiness {
   let looking: Promise<ReadinessState> | undefined;
   let lookedAt = Number.NEGATIVE_INFINITY;
   let wasReady = true;
   const look = async (): Promise<ReadinessState> => {
-    const [ofDatabase, ofEngine] = await Promise.all([judge(database), judge(engine)]);
+    const [ofDatabase, ofEngine, ofKeys] = await Promise.all([judge(database), judge(engine), judge(keys)]);
     wasReady = ofDatabase === "ok";
-    return { isReady: wasReady && !isStopping(), parts: { database: ofDatabase, engine: ofEngine } };
+    return { isReady: wasReady && !isStopping(), parts: { database: ofDatabase, engine: ofEngine, keys: ofKeys } };
   };
   const now = (): Promise<ReadinessState> => {
     if (looking === undefined || performance.now() - lookedAt > freshMs) {

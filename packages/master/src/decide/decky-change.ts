@@ -5,6 +5,7 @@ import { emptyPlan, makeOperation, type Operation, type OperationKind } from "..
 import { diffServices } from "../model/services.ts";
 import { moveTo } from "./move.ts";
 import { type OperationChange, type Resolution, resolution } from "./resolution.ts";
+import { refuseBehind } from "./resolve-behind.ts";
 
 export type Action = "deploy" | "change" | "redeploy" | "move" | "teardown" | "keep";
 
@@ -56,6 +57,7 @@ export function decideDeckyPart(
   catalog: Catalog,
 ): DeckyPart {
   const { action, decky, before, services } = change;
+  if (action !== "teardown" && action !== "deploy") refuseBehind(decky);
   const number = action === "deploy" ? 1 : decky.desiredRevision + 1;
   const operation = makeOperation({
     kind: kindOf[action],

@@ -73,6 +73,7 @@ describe("a master that was restored from a backup", () => {
     await start();
     const catalog = await loadCatalog([ownCatalog, testCatalog]);
     worker = await joinScriptedWorker({ master, name: "edge-1", folder, catalog });
+    worker.engine.watch(decky.name);
     const placement = { where: { case: "host", value: "edge-1" } } as const;
     await master.fleet.applyFleet({
       fleet: { lan: place.lan, deckies: [{ ...decky, services: [{ slug: "redis", config: { password: "first" } }], placement }] },

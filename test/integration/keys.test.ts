@@ -195,7 +195,7 @@ describe("an installation", () => {
     expect(row?.known).toBe(true);
   });
 
-  it("is one master's: a second one with a copy of its folder is told who has the host, and takes it when that has stopped", async () => {
+  it("is one master's: one with a copy of its folder is told who has the host, and takes it when that has stopped", async () => {
     const first = await begin(dataDir);
     const copy = join(folder, "copy");
     await cp(dataDir, copy, { recursive: true });

@@ -80,7 +80,7 @@ export const reasons = {
     next: [
       {
         advice:
-          "Start the master with DECNET_WHEN_BEHIND=adopt to take over what {host} has, or =overwrite to apply what is known here.",
+          "Start the master with DECNET_WHEN_BEHIND=adopt to take over what {host} has, or =overwrite for what is known here.",
       },
     ],
   },

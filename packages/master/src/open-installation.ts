@@ -39,8 +39,8 @@ interface Keys {
 const marker = "installation.json";
 
 /**
- * The installation of this database and this data folder. Keys are made together with an empty database, and never again: whatever
- * is missing then, damaged or another installation's is refused. Errors: KEY_FILE_UNUSABLE, INSTALLATION_MISMATCH.
+ * The installation of this database and this data folder. Keys are made together with an empty database, and never again:
+ * whatever is missing then, damaged or another installation's is refused. Errors: KEY_FILE_UNUSABLE, INSTALLATION_MISMATCH.
  */
 export async function openInstallation(options: InstallationOptions): Promise<OpenInstallation> {
   const { dataDir, version } = options;
@@ -132,7 +132,7 @@ function refuseOther(file: string, check: string | undefined, wanted: string | n
   if (check !== wanted)
     throw unusable(
       file,
-      `is another one than the one that this database was made with (its check value is ${short(check)}, wanted is ${short(wanted)})`,
+      `is another one than the one that this database was made with (its check value is ${short(check)}, not ${short(wanted)})`,
     );
 }
 

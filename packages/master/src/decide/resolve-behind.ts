@@ -8,8 +8,8 @@ import { type Resolution, resolution } from "./resolution.ts";
 export type WhenBehind = "hold" | "adopt" | "overwrite";
 
 /**
- * A host says which revision of a decky it has. Undefined when that says nothing new. What it runs of a revision that is not known
- * here is not known either. Pure.
+ * A host says which revision of a decky it has. Undefined when that says nothing new. What it runs of a revision that is not
+ * known here is not known either. Pure.
  */
 export function resolveAhead(decky: Decky, revision: number): Resolution | undefined {
   const ahead = revision > decky.desiredRevision ? revision : 0;

@@ -66,8 +66,8 @@ export interface Decky {
   /** As what it was last seen running, and where on the LAN: a redeploy that fails goes back to it. */
   readonly appliedIdentity: SeenIdentity | null;
   /**
-   * The revision that its host said it has, when that was later than every one known here: the database is of a backup from before
-   * it. 0: none.
+   * The revision that its host said it has, when that was later than every one known here: the database is of a backup from
+   * before it. 0: none.
    */
   readonly aheadRevision: number;
   readonly createdAt: Date;

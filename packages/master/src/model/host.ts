@@ -15,8 +15,8 @@ export interface Host {
   readonly certificateSerial: string;
   readonly certificateNumber: number;
   /**
-   * Certificates from this number on are accepted: the newest, and the one that it renewed. Those that are newer than all that are
-   * known here were issued after the backup that this database is of.
+   * Certificates from this number on are accepted: the newest, and the one that it renewed. Those that are newer than all that
+   * are known here were issued after the backup that this database is of.
    */
   readonly acceptedNumber: number;
   readonly certificateExpiresAt: Date;

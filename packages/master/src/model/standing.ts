@@ -32,7 +32,7 @@ type Sentence = (decky: Decky, around: Surroundings) => string;
 const sentences: Readonly<Record<DeckyStanding, Sentence>> = {
   settled: () => "",
   behind: () =>
-    "a master that is started with DECNET_WHEN_BEHIND=adopt takes over what its host has, with =overwrite it applies what it knows",
+    "a master that starts with DECNET_WHEN_BEHIND=adopt takes over what its host has, with =overwrite it applies what it knows",
   teardown_failed: (decky, around) =>
     `its teardown is tried again ${whenAgain(decky, around)}: ${commandOf("teardown_failed", decky)} does it now, ` +
     `${commandOf("kept", decky)} wants it back`,

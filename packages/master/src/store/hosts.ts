@@ -30,8 +30,8 @@ export interface HostStore {
   lock(tx: Tx, id: string): Promise<Host | undefined>;
   lockByName(tx: Tx, name: string): Promise<Host | undefined>;
   /**
-   * The host whose certificate this is, if it is still accepted. One that is newer than the newest that is known here is noted: the
-   * database is of a backup from before it was issued.
+   * The host whose certificate this is, if it is still accepted. One that is newer than the newest that is known here is noted:
+   * the database is of a backup from before it was issued.
    */
   accepts(certificate: HostCertificate): Promise<Host | undefined>;
   /** The name of a host that is or was enrolled, for the record; empty for none. */

@@ -105,7 +105,7 @@ describe("a master that was restored from a backup", () => {
     expect(await worker.heal()).toBe(true);
   };
 
-  it("lets its workers in with certificates that it does not know of, and says what of their deckies it does not know", async () => {
+  it("lets its workers in with certificates that it does not know, and says what of their deckies it does not know", async () => {
     const { applies } = worker.engine.engine.counts;
     await comeBack();
     const now = await eventually(async () => {

@@ -6,8 +6,8 @@ const mostBytes = 64 << 10;
 
 /**
  * Reads a file that a daemon cannot do without and cannot make again. Undefined when there is none; whatever else is wrong
- * with it is KEY_FILE_UNUSABLE. A file that holds a secret must be its reader's own, or root's, and nobody else's to read; one that holds
- * none may be read by all and written by no other.
+ * with it is KEY_FILE_UNUSABLE. A file that holds a secret must be its reader's own, or root's, and nobody else's to read;
+ * one that holds none may be read by all and written by no other.
  */
 export async function readKeyFile(path: string, holds: "secret" | "certificate"): Promise<string | undefined> {
   try {

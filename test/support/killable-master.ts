@@ -8,6 +8,7 @@ import { EventService } from "@decnet/contract/gen/decnet/v1/event_pb";
 import { FleetService } from "@decnet/contract/gen/decnet/v1/fleet_pb";
 import { MutationService } from "@decnet/contract/gen/decnet/v1/mutation_pb";
 import { OperationService } from "@decnet/contract/gen/decnet/v1/operation_pb";
+import { SwarmService } from "@decnet/contract/gen/decnet/v1/swarm_pb";
 import { execa } from "execa";
 
 export interface Clients {
@@ -15,6 +16,7 @@ export interface Clients {
   readonly fleet: Client<typeof FleetService>;
   readonly operations: Client<typeof OperationService>;
   readonly events: Client<typeof EventService>;
+  readonly swarm: Client<typeof SwarmService>;
 }
 
 export interface KillableMaster {
@@ -63,6 +65,7 @@ export async function startKillableMaster(dataDir: string, env: Readonly<Record<
       fleet: createClient(FleetService, client.transport),
       operations: createClient(OperationService, client.transport),
       events: createClient(EventService, client.transport),
+      swarm: createClient(SwarmService, client.transport),
     };
   };
   const end = async (signal: NodeJS.Signals) => {

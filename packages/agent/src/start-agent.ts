@@ -1,4 +1,4 @@
-import { createHmac, randomBytes, randomUUID } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import { setMaxListeners } from "node:events";
 import { chmod, readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -25,6 +25,7 @@ import { createRunner } from "./deckies/runner.ts";
 import { openSpecStore } from "./deckies/spec-store.ts";
 import { createWatch, type DriftPolicy } from "./deckies/watch.ts";
 import { readFacts } from "./facts.ts";
+import { openFingerprint } from "./fingerprint.ts";
 import { type AgentIdentity, writeIdentity } from "./identity.ts";
 import { openReportQueue } from "./reports/report-queue.ts";
 import { createAgentRoutes, createLocalGate } from "./rpc/routes.ts";
@@ -57,7 +58,7 @@ export interface Agent {
  * are back.
  */
 export async function startAgent(options: AgentOptions): Promise<Agent> {
-  const { config, identity, log, version, boundary, shared } = options;
+  const { config, log, version, boundary, shared } = options;
   const releasers = createReleasers();
   try {
     const catalog = shared?.catalog ?? (await loadCatalog(config.catalogFolders));
@@ -68,12 +69,15 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     // Every decky that waits for its turn listens to it: many are no leak.
     setMaxListeners(0, stopping.signal);
     releasers.add(async () => stopping.abort(new AppError("SHUTTING_DOWN", "the agent is shutting down")));
+    const fingerprint = await openFingerprint(config.stateDir, options.identity.fingerprintCheck);
+    const identity: AgentIdentity = { ...options.identity, fingerprintCheck: fingerprint.check };
+    if (identity.fingerprintCheck !== options.identity.fingerprintCheck) await writeIdentity(config.stateDir, identity);
     const engine = createLazyEngine(
       {
         instance: identity.hostId,
         dataDir: config.stateDir,
         catalog,
-        fingerprint: await openFingerprint(join(config.stateDir, "fingerprint.key")),
+        fingerprint: fingerprint.of,
         ...engineSettings(config),
         ...(boundary === undefined ? {} : { boundary }),
       },
@@ -161,14 +165,6 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     await releasers.release().catch(() => undefined);
     throw error;
   }
-}
-
-/** Hides secrets in labels; the key stays on this worker. */
-async function openFingerprint(file: string): Promise<(text: string) => string> {
-  const present = await readFile(file, "utf8").catch(() => "");
-  const key = present === "" ? randomBytes(32).toString("hex") : present.trim();
-  if (present === "") await writeFileAtomically(file, `${key}\n`, 0o600);
-  return (text) => createHmac("sha256", Buffer.from(key, "hex")).update(text).digest("hex").slice(0, 32);
 }
 
 /** What the master last said about drift; it holds while the master is away. */

@@ -23,7 +23,10 @@ export const reasons = {
     code: Code.ResourceExhausted,
     exit: 2,
     next: [
-      { advice: "Send less at once: a request has at most 4 MiB (64 KiB without a token), and so many values as its message says." },
+      {
+        advice:
+          "Send less at once: a request has at most 4 MiB (64 KiB without a token), and so many values as its message says.",
+      },
     ],
   },
   OVERLOADED: {
@@ -81,6 +84,16 @@ export const reasons = {
       {
         advice: "Wait until it is gone; a teardown that failed is taken back with",
         command: ["decky", "restore", "{decky}", "1"],
+      },
+    ],
+  },
+  DECKY_BEHIND: {
+    code: Code.FailedPrecondition,
+    exit: 4,
+    next: [
+      {
+        advice:
+          "Start the master with DECNET_WHEN_BEHIND=adopt to take over what {host} has, or =overwrite for what is known here.",
       },
     ],
   },
@@ -161,6 +174,44 @@ export const reasons = {
           "DECNET_AGENT_DIR for an agent.",
       },
       { advice: "When there is no such process on {host} any more: rm {unseen_lock}" },
+    ],
+  },
+  HOST_CLAIMED: {
+    code: Code.FailedPrecondition,
+    exit: 6,
+    next: [
+      { advice: "Stop that master first, or give this one a database of its own: DECNET_DATABASE_URL." },
+      { advice: "One that ended without a word has let go of {host} after {seconds} s." },
+    ],
+  },
+  KEY_FILE_UNUSABLE: {
+    code: Code.FailedPrecondition,
+    exit: 6,
+    next: [
+      { advice: "Put {lost_file} back as it was, from a backup. When there is none: docs/backups.md" },
+      { advice: "Make it its daemon's alone again: chown {owner} {exposed_file}; chmod go= {exposed_file}" },
+    ],
+  },
+  INSTALLATION_MISMATCH: {
+    code: Code.FailedPrecondition,
+    exit: 6,
+    next: [
+      { advice: "Correct DECNET_DATABASE_URL or DECNET_DATA_DIR, or restore the database's backup: docs/backups.md" },
+      { advice: "To begin again with nothing: move {folder} out of the way." },
+    ],
+  },
+  VERSION_TOO_OLD: {
+    code: Code.FailedPrecondition,
+    exit: 6,
+    next: [{ advice: "Start decnet {version} or a later one, or restore the backup from before it was upgraded." }],
+  },
+  IDENTITY_UNUSABLE: {
+    code: Code.FailedPrecondition,
+    exit: 6,
+    next: [
+      { advice: "Put {lost_file} back as it was, from a backup" },
+      { advice: "Without one, join again; on the master", command: ["host", "invite", "--name", "NAME"] },
+      { advice: "Then here", command: ["agent", "join", "TOKEN", "--again"] },
     ],
   },
   NOT_JOINED: {
@@ -301,21 +352,26 @@ export const metadataKeys = {
   decky: "the name of the decky",
   difference: "what moved between the two plans, one line for each step",
   expected: "what the caller expected",
+  exposed_file: "the file that others could read or change",
   folder: "the data folder",
   holder: "the service that has the port already",
   host: "the name of the host",
+  lost_file: "the file that is missing, damaged or another one",
   needed: "the role that the call needs",
   oldest: "where that begins which is kept: the cursor or the time before it",
   operation: "the id of the operation",
+  owner: "the user whose file it has to be",
   pid: "the id of the process that has it",
   port: "the port that both services want",
   revision: "the number of the revision",
   role: "the caller's role",
   scope: "the topology, or fleet",
+  seconds: "after how many seconds",
   service: "the slug of the service",
   skew_ms: "how far the clocks are apart",
   unseen_lock: "the lock file, when its process cannot be seen from here",
   undone: "whether the failed change was taken back: true or false",
+  version: "the version of decnet that is needed",
 } as const;
 
 /** The next steps of a reason with `{keys}` filled from metadata; a step with an unknown key is left out. */

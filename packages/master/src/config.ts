@@ -66,6 +66,8 @@ const schema = z
     DECNET_BODY_SECONDS: wholeNumber(1, 3_600).default(defaultLimits.bodyMs / 1_000),
     /** Seconds after which a connection without a call is closed; one on which nobody proved who it is, after 15 at most. */
     DECNET_IDLE_SECONDS: wholeNumber(1, 86_400).default(defaultLimits.idleMs / 1_000),
+    /** What is done about deckies of workers that have a later revision than this database, which is of a backup, knows of. */
+    DECNET_WHEN_BEHIND: z.enum(["hold", "adopt", "overwrite"]).default("hold"),
     DECNET_DATABASE_URL: z
       .string()
       .refine(
@@ -100,6 +102,7 @@ export interface MasterConfig extends HostConfig {
   readonly tls: { readonly host: string; readonly port: number; readonly advertise: readonly string[] } | undefined;
   readonly agentCertificateMs: number;
   readonly limits: RpcLimits;
+  readonly whenBehind: "hold" | "adopt" | "overwrite";
   /** Undefined: the master runs a private PostgreSQL for itself. */
   readonly databaseUrl: string | undefined;
   readonly adminTokenFile: string;
@@ -131,6 +134,7 @@ export function parseMasterConfig(env: Environment, ownCatalog: string): MasterC
       bodyMs: settings.DECNET_BODY_SECONDS * 1_000,
       idleMs: settings.DECNET_IDLE_SECONDS * 1_000,
     },
+    whenBehind: settings.DECNET_WHEN_BEHIND,
     databaseUrl: settings.DECNET_DATABASE_URL,
     keep: {
       events: { ms: settings.DECNET_KEEP_EVENTS_DAYS * dayMs, rows: settings.DECNET_KEEP_EVENTS },

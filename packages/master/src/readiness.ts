@@ -10,6 +10,8 @@ export interface ReadinessState {
     readonly engine: string;
     /** Whether deckies of this host are kept from its own ports; no reason to serve nobody. */
     readonly containment: string;
+    /** The files of the keys, as the next start needs them: this master has them in memory. */
+    readonly keys: string;
   };
 }
 
@@ -26,6 +28,7 @@ export interface Readiness {
 export interface ReadinessOptions {
   readonly database: () => Promise<unknown>;
   readonly engine: { warnings(): readonly string[]; ping(): Promise<unknown> };
+  readonly keys: () => Promise<unknown>;
   readonly isStopping: () => boolean;
 }
 
@@ -33,17 +36,17 @@ const freshMs = 1_000;
 const patienceMs = 3_000;
 const everyMs = 2_000;
 
-export function createReadiness({ database, engine, isStopping }: ReadinessOptions): Readiness {
+export function createReadiness({ database, engine, keys, isStopping }: ReadinessOptions): Readiness {
   let looking: Promise<ReadinessState> | undefined;
   let lookedAt = Number.NEGATIVE_INFINITY;
   let isLooking = false;
   let wasReady = true;
   const look = async (): Promise<ReadinessState> => {
-    const [ofDatabase, ofEngine] = await Promise.all([judge(database), judge(() => engine.ping())]);
+    const [ofDatabase, ofEngine, ofKeys] = await Promise.all([judge(database), judge(() => engine.ping()), judge(keys)]);
     wasReady = ofDatabase === "ok";
     return {
       isReady: wasReady && !isStopping(),
-      parts: { database: ofDatabase, engine: ofEngine, containment: containmentOf(engine.warnings()) },
+      parts: { database: ofDatabase, engine: ofEngine, containment: containmentOf(engine.warnings()), keys: ofKeys },
     };
   };
   const now = (): Promise<ReadinessState> => {

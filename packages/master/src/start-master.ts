@@ -1,28 +1,17 @@
 import { createHash } from "node:crypto";
-import { setMaxListeners } from "node:events";
 import { hostname } from "node:os";
-import { join } from "node:path";
-import type { Logger } from "@decnet/common/logging/logger";
 import type { RpcServer } from "@decnet/common/rpc/server";
-import { type FolderLock, lockFolder } from "@decnet/common/runtime/folder-lock";
-import { createReleasers, type Releasers } from "@decnet/common/runtime/releasers";
+import { createReleasers } from "@decnet/common/runtime/releasers";
 import { repeatUntilAborted } from "@decnet/common/runtime/repeat";
-import { loadCatalog } from "@decnet/engine/catalog/load";
-import type { Catalog } from "@decnet/engine/catalog/types";
-import type { Engine } from "@decnet/engine/engine";
-import type { StepBoundary } from "@decnet/engine/execute/execute-plan";
 import { keepImagesPruned } from "@decnet/engine/keep-images-pruned";
-import { createLazyEngine, type OpenEngine } from "@decnet/engine/lazy-engine";
-import { engineSettings } from "@decnet/engine/settings";
 import { createAcceptedCertificates } from "./access/accepted-certificates.ts";
 import { ensureAdminToken } from "./access/admin-token.ts";
 import { createOpenStreams } from "./access/open-streams.ts";
 import { type Changes, createChanges } from "./changes/changes.ts";
-import type { MasterConfig } from "./config.ts";
 import { type Convergence, createConvergence } from "./convergence/convergence.ts";
 import { createDriftCheck } from "./convergence/drift-check.ts";
+import { type Ground, type MasterOptions, prepareGround } from "./ground.ts";
 import { createAgentSessions } from "./hosts/agent-sessions.ts";
-import { openOwnAuthority } from "./hosts/authority.ts";
 import { createEnrollment } from "./hosts/enrollment.ts";
 import { createHostCalls } from "./hosts/host-calls.ts";
 import { openSwarmPort } from "./hosts/open-swarm.ts";
@@ -30,53 +19,19 @@ import { createRegistration } from "./hosts/registration.ts";
 import { watchSilence } from "./hosts/silence.ts";
 import { keepWithin } from "./keep-within.ts";
 import { createAgentAcceptor } from "./links/accept-agents.ts";
-import { createLocalHost, type LocalHost } from "./links/host-link.ts";
 import { createHostRegistry, type HostRegistry } from "./links/host-registry.ts";
-import { createLocalPresence, type LocalPresence } from "./links/local-presence.ts";
-import { createMetrics, type Metrics } from "./metrics.ts";
-import { createReadiness, type Readiness } from "./readiness.ts";
 import { createRoutes } from "./rpc/routes.ts";
 import { serveCalls } from "./serve-calls.ts";
-import { installationId } from "./store/installation.ts";
-import { openStorage } from "./store/open-storage.ts";
-import { openSecretBox, type SecretBox } from "./store/secret-box.ts";
-import { createStore, type Store } from "./store/store.ts";
 import { welcome } from "./welcome.ts";
 
-export interface MasterOptions {
-  readonly config: MasterConfig;
-  readonly log: Logger;
-  readonly version: string;
-  /** For tests: called at each step boundary of the executor. */
-  readonly boundary?: StepBoundary;
-  /** Aborted: a start that is still under way is given up, and leaves nothing running. */
-  readonly giveUp?: AbortSignal;
-  /** What opens the engine of the master's own host; a bench of the control plane alone gives one that makes no containers. */
-  readonly openHostEngine?: OpenEngine;
-}
+export type { MasterOptions } from "./ground.ts";
 
 export interface Master {
   readonly port: number;
   /** Undefined when the master does not listen for workers. */
   readonly tlsPort: number | undefined;
-  readonly adminToken: "made" | "kept";
+  readonly adminToken: "made" | "kept" | "replaced";
   stop(): Promise<void>;
-}
-
-/** What a master is made of before it listens. */
-interface Ground {
-  readonly options: MasterOptions;
-  readonly lock: FolderLock;
-  readonly catalog: Catalog;
-  readonly box: SecretBox;
-  readonly store: Store;
-  readonly installation: string;
-  readonly engine: Engine;
-  readonly local: LocalHost;
-  readonly presence: LocalPresence;
-  readonly metrics: Metrics;
-  readonly readiness: Readiness;
-  readonly stopping: AbortController;
 }
 
 const silenceGraceMs = 5_000;
@@ -85,7 +40,7 @@ const silenceGraceMs = 5_000;
 export async function startMaster(options: MasterOptions): Promise<Master> {
   const releasers = createReleasers();
   try {
-    const ground = await prepare(options, releasers);
+    const ground = await prepareGround(options, releasers);
     const { store, stopping } = ground;
     const adminToken = await ensureAdminToken(store.tokens, options.config.adminTokenFile);
     const { server, convergence, changes, hosts, background } = await listen(ground);
@@ -114,63 +69,6 @@ export async function startMaster(options: MasterOptions): Promise<Master> {
   }
 }
 
-async function prepare(options: MasterOptions, releasers: Releasers): Promise<Ground> {
-  const { config, log, boundary, giveUp = new AbortController().signal, openHostEngine } = options;
-  const catalog = await loadCatalog(config.catalogFolders);
-  const lock = await lockFolder(config.dataDir, "decnet master", 0o711);
-  releasers.add(lock.release);
-  const box = await openSecretBox(join(config.dataDir, "secret.key"));
-  const database = await openStorage({
-    ...config,
-    giveUp,
-    onRelease: releasers.add,
-    onRestart: () => log.warn("the private database had ended and is started again"),
-  });
-  giveUp.throwIfAborted();
-  const installation = await installationId(database);
-  const engine = createLazyEngine(
-    {
-      instance: installation,
-      dataDir: config.dataDir,
-      catalog,
-      fingerprint: box.fingerprint,
-      ...engineSettings(config),
-      ...(boundary === undefined ? {} : { boundary }),
-    },
-    {
-      open: openHostEngine,
-      onOpened: ({ warnings }) => warnings.forEach((warning) => void log.warn("the engine lacks something", { warning })),
-    },
-  );
-  // Its own deckies wait for it; workers have a control plane meanwhile.
-  void engine.ping().catch((error: unknown) => log.warn("the engine of this host is away", { err: error }));
-  const presence = createLocalPresence(createLocalHost(engine));
-  const stopping = new AbortController();
-  // Every call and every decky that waits listens to it: many are no leak.
-  setMaxListeners(0, stopping.signal);
-  // Also when starting fails half way: nothing goes on by itself while the database is closed.
-  releasers.add(() => stopping.abort(new Error("the master is shutting down")));
-  const isStopping = () => stopping.signal.aborted;
-  return {
-    options,
-    lock,
-    catalog,
-    box,
-    store: createStore(database, box, catalog, log),
-    installation,
-    engine,
-    local: presence.host,
-    presence,
-    metrics: createMetrics(options.version),
-    readiness: createReadiness({
-      database: database.ping,
-      engine: { warnings: () => engine.warnings, ping: presence.require },
-      isStopping,
-    }),
-    stopping,
-  };
-}
-
 interface Listening {
   readonly server: RpcServer;
   readonly hosts: HostRegistry;
@@ -180,13 +78,12 @@ interface Listening {
 }
 
 async function listen(ground: Ground): Promise<Listening> {
-  const { options, catalog, box, store, installation, presence, metrics, readiness, stopping } = ground;
+  const { options, catalog, box, authority, store, installation, presence, metrics, readiness, stopping } = ground;
   const { config, log, version } = options;
-  const authority = await openOwnAuthority(config.dataDir, installation);
   const hosts = createHostRegistry({
     local: presence,
     onAttached: (name) =>
-      void welcome(name, store, convergence).catch((error: unknown) => {
+      void welcome(name, ground, hosts, convergence).catch((error: unknown) => {
         if (!stopping.signal.aborted) log.error("a host was not woken", { host: name, err: error });
       }),
     onDetached: (name) => log.warn("a host went away", { host: name }),

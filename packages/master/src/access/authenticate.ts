@@ -128,9 +128,10 @@ async function admitAgent(
         ? "this call needs an agent's certificate"
         : `the certificate is refused: ${certificateProblem}`,
     );
-  if (certificate.identity?.role !== "agent") throw new AppError("CERTIFICATE_REFUSED", "the certificate is not an agent's");
+  const { identity, serial, notAfter } = certificate;
+  if (identity?.role !== "agent") throw new AppError("CERTIFICATE_REFUSED", "the certificate is not an agent's");
   // A connection keeps its peer.
-  const host = await accepted.accepts(peer, certificate.identity.hostId, certificate.serial);
+  const host = await accepted.accepts(peer, { hostId: identity.hostId, number: identity.number, serial, notAfter });
   if (host === undefined) throw new AppError("CERTIFICATE_REFUSED", "the certificate is revoked");
   request.contextValues.set(kHost, host);
 }

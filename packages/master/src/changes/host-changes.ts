@@ -149,7 +149,7 @@ async function endHost(tx: Tx, host: Host, message: string, { store }: HostChang
   await store.hosts.update(tx, host.id, {
     decommissionedAt: new Date(),
     decommissioning: false,
-    certificateSerials: [],
+    acceptedNumber: host.certificateNumber + 1,
     message,
   });
   await store.deckies.forgetHost(tx, host.name);

@@ -5,6 +5,7 @@ import { diffServices } from "../model/services.ts";
 import type { DecisionContext } from "./context.ts";
 import { moveTo } from "./move.ts";
 import { type OperationChange, type Resolution, resolution } from "./resolution.ts";
+import { refuseBehind } from "./resolve-behind.ts";
 
 export type Action = "deploy" | "change" | "redeploy" | "move" | "teardown" | "keep";
 
@@ -63,6 +64,7 @@ export function decideDeckyPart(
   { catalog, makeId }: Pick<DecisionContext, "catalog" | "makeId">,
 ): DeckyPart {
   const { action, decky, before, services } = change;
+  if (action !== "teardown" && action !== "deploy") refuseBehind(decky);
   const number = action === "deploy" ? 1 : decky.desiredRevision + 1;
   const operation = makeOperation({
     id: makeId(),

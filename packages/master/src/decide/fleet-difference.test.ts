@@ -22,7 +22,16 @@ function stored(name: string, ip: string, more: Partial<Decky> = {}): Decky {
     ...{ id: name, scope: "fleet", name, host: "local", lan, lanName: lan.name, ip, mac: `mac of ${name}`, identity },
     ...{ desiredRevision: 1, appliedRevision: 1, renderedRevision: 1, leaving: false, repairPaused: false },
     ...{ pendingRemovals: [], lastHost: null, state: "running", message: "", observed: null, observedAt: null },
-    ...{ lastOperation: null, failures: 0, retryAt: null, retryCause: "", appliedIdentity: null, createdAt: now, version: 1 },
+    ...{
+      lastOperation: null,
+      failures: 0,
+      retryAt: null,
+      retryCause: "",
+      appliedIdentity: null,
+      createdAt: now,
+      version: 1,
+      aheadRevision: 0,
+    },
     ...more,
   };
 }

@@ -139,6 +139,7 @@ function deploy(
     retryAt: null,
     retryCause: "",
     appliedIdentity: null,
+    aheadRevision: 0,
     createdAt: now,
     version: 1,
   };

@@ -38,6 +38,7 @@ const web: Decky = {
   retryAt: null,
   retryCause: "",
   appliedIdentity: null,
+  aheadRevision: 0,
   createdAt: now,
   version: 1,
 };

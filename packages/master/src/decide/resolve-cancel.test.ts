@@ -12,7 +12,7 @@ const known: Partial<Decky> = {
   ...{ id: "web-id", scope: "fleet", name: "web", host: "local", lastHost: "local", pendingRemovals: [] },
   ...{ appliedRevision: 1, renderedRevision: 1, leaving: false, repairPaused: false },
   ...{ state: "changing", message: "", failures: 0, lastOperation: null, version: 1 },
-  ...{ retryAt: null, retryCause: "", observed: { baseId: "b", services: [] }, appliedIdentity: null },
+  ...{ retryAt: null, retryCause: "", observed: { baseId: "b", services: [] }, appliedIdentity: null, aheadRevision: 0 },
 };
 const web = known as Decky;
 const never = { appliedRevision: 0, renderedRevision: 0, lastHost: null };

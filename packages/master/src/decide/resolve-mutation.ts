@@ -5,6 +5,7 @@ import { emptyPlan, makeOperation, type Operation, type OperationKind, withWarni
 import { diffServices, sameServices } from "../model/services.ts";
 import type { DecisionContext } from "./context.ts";
 import { type Resolution, resolution } from "./resolution.ts";
+import { refuseBehind } from "./resolve-behind.ts";
 import { desiredServices, type Situation } from "./situation.ts";
 
 /** What every change may be told besides what it changes. */
@@ -58,6 +59,7 @@ export function changeServices(
   const { decky } = situation;
   if (decky.leaving && !(isStuckLeaving(decky) && endsLeaving(mutation)))
     throw new AppError("DECKY_LEAVING", `${decky.name} is being torn down`, { metadata: { decky: decky.name } });
+  if (mutation.leaves !== true) refuseBehind(decky);
   const expected = mutation.options.expectedRevision;
   if (expected !== undefined && expected !== decky.desiredRevision)
     throw new AppError("REVISION_CONFLICT", `${decky.name} is at revision ${decky.desiredRevision}, not ${expected}`, {

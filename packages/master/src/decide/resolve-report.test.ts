@@ -48,7 +48,12 @@ describe("what an agent saw", () => {
     ["another state", { state: DeckyState.DEGRADED, message: "ssh: x" }, false, 'state degraded, message "ssh: x"'],
     ["other containers in the same state: stored, and not worth a word", { baseContainerId: "b2" }, false, ""],
     ["an older revision", { revision: 2, state: DeckyState.DEGRADED }, false, "nothing new"],
-    ["a newer revision than was rendered", { revision: 4, state: DeckyState.DEGRADED }, false, "state degraded"],
+    [
+      "a newer revision than is known: the database is older than it",
+      { revision: 4, state: DeckyState.RUNNING },
+      false,
+      'state unknown, message "edge-1 runs r4 of it, and the newest revision known here is r3"',
+    ],
     ["a decky that is being changed", { state: DeckyState.DEGRADED }, true, "nothing new"],
   ])("%s", (_name, more, isOpen, text) => {
     const resolution = resolveReport(web, isOpen, observation(more), now);

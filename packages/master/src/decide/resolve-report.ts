@@ -10,6 +10,7 @@ import { operationEvents, stateEvent } from "../model/events.ts";
 import { makeOperation, type Operation, type OperationError, type OperationStep, toPlanRecord } from "../model/operation.ts";
 import type { DecisionContext } from "./context.ts";
 import { type Resolution, resolution } from "./resolution.ts";
+import { resolveAhead } from "./resolve-behind.ts";
 
 const maxCause = 4_000;
 
@@ -28,6 +29,7 @@ export function reportedDecky(decky: Decky | undefined, host: string): Decky | u
 export function resolveReport(decky: Decky, isOpen: boolean, seen: DeckyObservation, now: Date): Resolution | undefined {
   // A change that is under way says itself how it ends; what was seen of an older revision is old.
   if (seen.revision < decky.renderedRevision || isOpen) return undefined;
+  if (seen.revision > decky.desiredRevision) return resolveAhead(decky, seen.revision);
   const { state, message, baseId, services } = fromObservationMessage(seen);
   // What its host could not observe stays as it was last seen.
   const observed = state === "unknown" ? decky.observed : { baseId, services };

@@ -26,6 +26,18 @@ export interface EnrollmentOptions {
   readonly certificateTtlMs: number;
 }
 
+/** The certificate that an agent calls with. */
+export interface AgentCertificate {
+  readonly serial: string;
+  readonly number: number;
+}
+
+/**
+ * With this step of its numbers a host that joins again leaves behind every certificate that it had, also those that a database
+ * restored from a backup does not know of.
+ */
+const afterJoin = 1_000;
+
 export interface Enrollment {
   /** Certificate and host for a join token. A refusal is kept, with its reason, for those who wait for the worker. */
   enroll(request: {
@@ -39,15 +51,20 @@ export interface Enrollment {
    * A new certificate; the one that asked for it stays valid until it ends. While the host is connected, only the certificate
    * that it is connected with is renewed: a copy of an older one leads nowhere.
    */
-  renew(host: Pick<Host, "id" | "name">, serial: string, csrPem: string, caller: AgentCaller): Promise<IssuedCertificate>;
+  renew(
+    host: Pick<Host, "id" | "name">,
+    present: AgentCertificate,
+    csrPem: string,
+    caller: AgentCaller,
+  ): Promise<IssuedCertificate>;
   refused(most: number): Promise<RefusedJoin[]>;
 }
 
 export function createEnrollment(options: EnrollmentOptions): Enrollment {
   const { store, authority, registry, accepted, certificateTtlMs } = options;
 
-  const issue = (host: Pick<Host, "id" | "name">, csrPem: string): Promise<IssuedCertificate> =>
-    authority.issueAgent({ csrPem, hostId: host.id, hostName: host.name, ttlMs: certificateTtlMs, now: new Date() });
+  const issue = ({ id, name }: Pick<Host, "id" | "name">, number: number, csrPem: string): Promise<IssuedCertificate> =>
+    authority.issueAgent({ csrPem, hostId: id, hostName: name, number, ttlMs: certificateTtlMs, now: new Date() });
 
   /**
    * A name that is known and whose worker is away may join again: a lost disk, an expired certificate. Its old certificates
@@ -71,7 +88,9 @@ export function createEnrollment(options: EnrollmentOptions): Enrollment {
       address: "",
       message: "",
       engineProblem: "",
-      certificateSerials: [],
+      certificateSerial: "",
+      certificateNumber: 0,
+      acceptedNumber: 0,
       certificateExpiresAt: new Date(),
       reportStream: "",
       reportSequence: "0",
@@ -94,14 +113,17 @@ export function createEnrollment(options: EnrollmentOptions): Enrollment {
       admit(facts, { catalogueDigest: options.catalogueDigest, version: options.version, now: new Date() });
       admitEngine(facts);
       const taken = takeHost(present, token, since);
-      const certificate = await issue(taken, csrPem);
       const isRepeated = token.hostId === taken.id;
+      const number = taken.certificateNumber + (isRepeated ? 1 : afterJoin);
+      const certificate = await issue(taken, number, csrPem);
       const host: Host = {
         ...taken,
         agentInfo: facts === undefined ? null : (toJson(AgentFactsSchema, facts) as JsonObject),
         address,
         message: "",
-        certificateSerials: isRepeated ? [certificate.serial, ...taken.certificateSerials].slice(0, 2) : [certificate.serial],
+        certificateSerial: certificate.serial,
+        certificateNumber: number,
+        acceptedNumber: isRepeated ? taken.certificateNumber : number,
         certificateExpiresAt: certificate.notAfter,
         enrolledAt: new Date(),
       };
@@ -131,20 +153,26 @@ export function createEnrollment(options: EnrollmentOptions): Enrollment {
         throw error;
       }
     },
-    async renew(host, serial, csrPem, caller) {
+    async renew(host, { serial, number }, csrPem, caller) {
       await options.sessions.requireOwn(host, caller, "asked for a certificate");
       const connected = registry.connected(host.name);
       if (connected !== undefined && connected.id === host.id && connected.serial !== serial)
         throw new AppError("HOST_ALREADY_CONNECTED", `${host.name} is connected with another certificate`, {
           metadata: { host: host.name },
         });
-      const certificate = await issue(host, csrPem);
-      await store.transaction(async (tx) => {
+      const certificate = await store.transaction(async (tx) => {
         const now = await store.hosts.lock(tx, host.id);
-        if (now?.decommissionedAt !== null || !now.certificateSerials.includes(serial))
+        if (now?.decommissionedAt !== null || number < now.acceptedNumber)
           throw new AppError("CERTIFICATE_REFUSED", "the certificate is revoked");
-        const patch = { certificateSerials: [certificate.serial, serial], certificateExpiresAt: certificate.notAfter };
-        await store.hosts.update(tx, host.id, patch);
+        const next = Math.max(now.certificateNumber, number) + 1;
+        const issued = await issue(host, next, csrPem);
+        await store.hosts.update(tx, host.id, {
+          certificateSerial: issued.serial,
+          certificateNumber: next,
+          acceptedNumber: number,
+          certificateExpiresAt: issued.notAfter,
+        });
+        return issued;
       });
       accepted.forget(host.id);
       return certificate;

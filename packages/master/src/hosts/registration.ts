@@ -10,6 +10,7 @@ import type { Host } from "../model/host.ts";
 import type { Turn, Tx } from "../store/database.ts";
 import type { Store } from "../store/store.ts";
 import type { AgentCaller, AgentSessions } from "./agent-sessions.ts";
+import { noteAhead } from "./behind.ts";
 import { watchDriftPolicy } from "./drift-policy.ts";
 import type { HostCalls } from "./host-calls.ts";
 import { createReportLimits } from "./report-limits.ts";
@@ -91,6 +92,7 @@ export function createRegistration(options: RegistrationOptions): Registration {
         // One that still has to be removed from this host is removed by its move, when the fleet's policy says so.
         const own = accepted.length === 0 ? [] : await store.deckies.concerning(tx, host.name);
         const wanted = new Set(own.filter((decky) => !decky.leaving).map(({ scope, name, id }) => `${scope}/${name} ${id}`));
+        await noteAhead(tx, own, request.accepted, store);
         const remove = accepted.filter(({ scope, name, id }) => !wanted.has(`${scope}/${name} ${id}`));
         return { acknowledged, remove };
       };

@@ -63,7 +63,9 @@ export function createAgentAcceptor({
       const why = certificateProblem ?? "it has no agent's certificate";
       return refuse(named === "" ? "" : await store.nameOf(named), "CERTIFICATE_REFUSED", why);
     }
-    const row = await store.accepts(named, certificate.serial);
+    const number = identity?.role === "agent" ? identity.number : 0;
+    const { serial, notAfter } = certificate;
+    const row = await store.accepts({ hostId: named, number, serial, notAfter });
     if (row === undefined) return refuse(await store.nameOf(named), "CERTIFICATE_REFUSED", "its certificate is revoked");
     const present = registry.connected(row.name);
     if (present !== undefined) {
@@ -78,8 +80,8 @@ export function createAgentAcceptor({
     if (registry.connected(row.name) !== undefined)
       return refuse(row.name, "HOST_ALREADY_CONNECTED", "another agent was quicker");
     const warnings = (row.agentInfo?.["warnings"] as string[] | undefined) ?? [];
-    const host = connectBack(row, certificate.serial, socket, address, warnings);
-    endWithCertificate(socket, certificate.notAfter);
+    const host = connectBack(row, serial, socket, address, warnings);
+    endWithCertificate(socket, notAfter);
     socket.once("close", () => registry.detach(row.name, host));
     registry.attach(row.name, host);
     log.info("a host is connected", { host: row.name, address });

@@ -1,5 +1,6 @@
 import { Code } from "@connectrpc/connect";
 import { AppError } from "@decnet/common/errors/app-error";
+import type { DeckySpec as DeckySpecMessage } from "@decnet/contract/gen/decnet/v1/agent_pb";
 import { reasons } from "@decnet/contract/reasons";
 import type { CheckedDecky, Engine, PreparedImage } from "@decnet/engine/engine";
 import type { LogEntry } from "@decnet/engine/observe/logs";
@@ -33,6 +34,8 @@ export interface HostLink {
   prepareImages(targets: readonly PresentTarget[], signal: AbortSignal): Promise<readonly PreparedImage[]>;
   /** Whether the host can have a LAN, and who has addresses on it. Undefined: it does not tell. */
   inspectLan(lan: LanSpec): Promise<LanOnHost | undefined>;
+  /** What the host was told to run, as it has it. Undefined: it does not tell. */
+  readSpecs(deckies: readonly Pick<DeckySpec, "scope" | "name">[]): Promise<readonly DeckySpecMessage[] | undefined>;
   ping(): Promise<void>;
 }
 
@@ -67,6 +70,7 @@ export function createLocalHost(engine: Engine): LocalHost {
       return engine.warnings;
     },
     plan: async (target) => (await engine.plan(target)).plan,
+    readSpecs: async () => undefined,
     prepareImages: (targets, signal) =>
       engine.prepareImages(
         targets.map(({ spec }) => spec),

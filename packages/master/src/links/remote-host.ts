@@ -93,6 +93,15 @@ export function createRemoteHost(name: string, transport: Transport, warnings: r
         throw translate(name, error);
       }
     },
+    async readSpecs(deckies) {
+      try {
+        return (await agent.readSpecs({ deckies: deckies.map(toRefMessage) }, { timeoutMs: quickMs })).deckies;
+      } catch (error) {
+        // An agent from before this call.
+        if (ConnectError.from(error).code === Code.Unimplemented) return undefined;
+        throw translate(name, error);
+      }
+    },
     ping: () => guarded(undefined, async () => void (await agent.inspect({}, { timeoutMs: quickMs }))),
   };
 }

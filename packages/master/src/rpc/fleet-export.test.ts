@@ -113,7 +113,7 @@ function randomFleet(seed: number) {
       ...{ ip: `10.9.0.${10 + index}`, mac: `00:50:56:00:00:0${index}`, identity, desiredRevision: 3, appliedRevision: 3 },
       ...{ renderedRevision: 3, leaving: false, repairPaused: random() < 0.2, pendingRemovals: [], lastHost: null },
       ...{ state: "running", message: "", observed: null, observedAt: null, lastOperation: null, failures: 0, retryAt: null },
-      ...{ retryCause: "", appliedIdentity: null, createdAt: now, version: 1 },
+      ...{ retryCause: "", appliedIdentity: null, aheadRevision: 0, createdAt: now, version: 1 },
     };
   });
   const settings: FleetSettings = {

@@ -1,9 +1,11 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { AppError } from "@decnet/common/errors/app-error";
 import { createBounded } from "@decnet/common/runtime/bounded";
 import type { ClientBase } from "pg";
 import { DataSource, type EntityManager } from "typeorm";
 import { type CancelBackend, cancelBackend, endWith, withinTime } from "./cancel-transaction.ts";
 import { guarded, isStorageUnavailable, sqlStateOf } from "./database-errors.ts";
+import { migrateAlone } from "./migrate.ts";
 import { Initial1764000000000 } from "./migrations/1764000000000-initial.ts";
 import { FleetSize1764100000000 } from "./migrations/1764100000000-fleet-size.ts";
 import { Swarm1764200000000 } from "./migrations/1764200000000-swarm.ts";
@@ -13,7 +15,10 @@ import { Receipts1764600000000 } from "./migrations/1764600000000-receipts.ts";
 import { Exits1764630000000 } from "./migrations/1764630000000-exits.ts";
 import { Cancellers1764680000000 } from "./migrations/1764680000000-cancellers.ts";
 import { Retention1764710000000 } from "./migrations/1764710000000-retention.ts";
+import { Keys1764730000000 } from "./migrations/1764730000000-keys.ts";
+import { Restored1764730000001 } from "./migrations/1764730000001-restored.ts";
 import { SnakeCaseNames } from "./naming.ts";
+import { createSockets } from "./sockets.ts";
 import { entities } from "./tables.ts";
 import { Transaction, type Tx } from "./transaction.ts";
 
@@ -43,6 +48,11 @@ export interface Database {
    * answer.
    */
   onReturn(listener: () => void): void;
+  /** Breaks every connection off, and makes no more: whoever waits for the database is told that it is away. */
+  sever(): void;
+  /** Whether it was closed, or severed. */
+  isClosed(): boolean;
+  /** Ends after a while also when the database does not answer. */
   close(): Promise<void>;
 }
 
@@ -56,7 +66,6 @@ export type DatabaseAddress =
   | { readonly url: string }
   | { readonly socketFolder: string; readonly database: string; readonly user: string };
 
-const migrationLock = 7_233_001;
 const retriable = new Set(["40001", "40P01"]);
 const retries = 5;
 /**
@@ -70,9 +79,14 @@ const patienceMs = 60_000;
 const agentsMs = 10_000;
 /** So often, whatever else is written, ping() finds out by itself whether there is room. */
 const probeEveryMs = 30_000;
+const closeMs = 3_000;
 
-/** Connects and brings the schema up to date. Errors: STORAGE_UNAVAILABLE, STORAGE_UNSUITABLE, and what its disk says. */
+/**
+ * Connects and brings the schema up to date. Errors: STORAGE_UNAVAILABLE, STORAGE_UNSUITABLE, VERSION_TOO_OLD, and what its
+ * disk says.
+ */
 export async function openDatabase(address: DatabaseAddress): Promise<Database> {
+  const sockets = createSockets();
   const source = new DataSource({
     type: "postgres",
     ...("url" in address
@@ -90,25 +104,49 @@ export async function openDatabase(address: DatabaseAddress): Promise<Database> 
       Exits1764630000000,
       Cancellers1764680000000,
       Retention1764710000000,
+      Keys1764730000000,
+      Restored1764730000001,
     ],
     poolSize: Object.values(connections).reduce((sum, count) => sum + count, 0),
     applicationName: "decnet-master",
     connectTimeoutMS: 10_000,
     poolErrorHandler: () => undefined,
-    extra: { statement_timeout: 30_000, idle_in_transaction_session_timeout: 30_000, keepAlive: true },
+    extra: {
+      statement_timeout: 30_000,
+      idle_in_transaction_session_timeout: 30_000,
+      keepAlive: true,
+      stream: () => sockets.add(),
+    },
   });
   await guarded(() => source.initialize());
   await guarded(() => refuseOtherEncoding(source));
-  await guarded(() => migrateAlone(source));
+  await guarded(() => migrateAlone(source)).catch(async (error: unknown) => {
+    await source.destroy();
+    throw error;
+  });
   const late = () => new AppError("STORAGE_UNAVAILABLE", "the database is too busy", { retryAfterMs: 1_000 });
   const transactions = createBounded(connections.transactions, patienceMs, late);
   const agents = createBounded(connections.agents, patienceMs, late);
   const reads = createBounded(connections.reads, patienceMs, late);
   const statements = createBounded(connections.statements, patienceMs, late);
   const listeners = new Set<() => void>();
-  const { guard, wrote, isFull } = createGuard(() => {
+  let isSevered = false;
+  let isClosing = false;
+  const {
+    guard: guardOnce,
+    wrote,
+    isFull,
+  } = createGuard(() => {
     for (const listener of listeners) listener();
   });
+  const guard: Guard["guard"] = async (work) => {
+    if (isSevered) throw new AppError("STORAGE_UNAVAILABLE", "the database was given up");
+    return guardOnce(work);
+  };
+  const sever = () => {
+    isSevered = true;
+    sockets.destroyAll();
+  };
   const retried = <T>(work: () => Promise<T>) => retry(() => guard(work));
   const cancels = createBounded(connections.cancels, patienceMs, late);
   const cancel: CancelBackend = (pid) => cancels(() => guard(() => runAlone(source, cancelBackend, [pid])));
@@ -144,7 +182,15 @@ export async function openDatabase(address: DatabaseAddress): Promise<Database> 
       probedAt = performance.now();
     },
     onReturn: (listener) => void listeners.add(listener),
-    close: () => source.destroy(),
+    sever,
+    isClosed: () => isSevered || isClosing,
+    async close() {
+      isClosing = true;
+      const waiting = new AbortController();
+      const late = delay(closeMs, undefined, { signal: waiting.signal }).then(sever, () => undefined);
+      await source.destroy().finally(() => waiting.abort());
+      await late;
+    },
   };
 }
 
@@ -239,16 +285,4 @@ async function refuseOtherEncoding(source: DataSource): Promise<void> {
   if (encoding === "UTF8") return;
   await source.destroy();
   throw new AppError("STORAGE_UNSUITABLE", `the database's encoding is ${encoding}; the master needs UTF8`);
-}
-
-/** Two masters that start together take turns. */
-async function migrateAlone(source: DataSource): Promise<void> {
-  const runner = source.createQueryRunner();
-  try {
-    await runner.query("SELECT pg_advisory_lock($1)", [migrationLock]);
-    await source.runMigrations({ transaction: "each" });
-    await runner.query("SELECT pg_advisory_unlock($1)", [migrationLock]);
-  } finally {
-    await runner.release();
-  }
 }

@@ -11,19 +11,28 @@ export interface StorageOptions {
   readonly databaseUrl: string | undefined;
   /** Aborted: a server that is still starting is not waited for. */
   readonly giveUp: AbortSignal;
+  /** Whether the data folder is still this master's. */
+  readonly isHeld: () => Promise<boolean>;
   /** Called in the order in which things are acquired. */
   readonly onRelease: (release: () => Promise<unknown>) => void;
   readonly onRestart: () => void;
 }
 
 /** The database of this installation, and the server that it needs. */
-export async function openStorage({ dataDir, databaseUrl, giveUp, onRelease, onRestart }: StorageOptions): Promise<Database> {
+export async function openStorage({
+  dataDir,
+  databaseUrl,
+  giveUp,
+  isHeld,
+  onRelease,
+  onRestart,
+}: StorageOptions): Promise<Database> {
   if (databaseUrl !== undefined) {
     const database = await unlessAborted(openDatabase({ url: databaseUrl }), giveUp);
     onRelease(() => database.close());
     return database;
   }
-  const server = await openPrivatePostgres(dataDir, giveUp);
+  const server = await openPrivatePostgres(dataDir, giveUp, isHeld);
   const ending = new AbortController();
   const kept = server.keepRunning(ending.signal, onRestart);
   onRelease(async () => {

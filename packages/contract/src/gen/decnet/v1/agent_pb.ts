@@ -21,7 +21,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file decnet/v1/agent.proto.
  */
 export const file_decnet_v1_agent: GenFile = /*@__PURE__*/
-  fileDesc("ChVkZWNuZXQvdjEvYWdlbnQucHJvdG8SCWRlY25ldC52MSJECgtTZXJ2aWNlU3BlYxIMCgRzbHVnGAEgASgJEicKBmNvbmZpZxgCIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3Qi8QEKCURlY2t5U3BlYxIgCgNyZWYYASABKAsyEy5kZWNuZXQudjEuRGVja3lSZWYSCgoCaWQYAiABKAkSHAoIcmV2aXNpb24YAyABKA1CCqK7GAYQ/////wcSEAoIaG9zdG5hbWUYBCABKAkSDgoGZGlzdHJvGAUgASgJEhEKCW9zX2ZhbWlseRgGIAEoCRIgCgNsYW4YByABKAsyEy5kZWNuZXQudjEuRmxlZXRMYW4SCgoCaXAYCCABKAkSCwoDbWFjGAkgASgJEigKCHNlcnZpY2VzGAogAygLMhYuZGVjbmV0LnYxLlNlcnZpY2VTcGVjImQKE0FwcGx5RGVja2llc1JlcXVlc3QSJQoHZGVja2llcxgBIAMoCzIULmRlY25ldC52MS5EZWNreVNwZWMSDwoHZHJ5X3J1bhgCIAEoCBIVCg1leHBlY3RlZF9wbGFuGAMgASgJIu8BCgxEZWNreU91dGNvbWUSIgoFZGVja3kYASABKAsyEy5kZWNuZXQudjEuRGVja3lSZWYSHAoIcmV2aXNpb24YAiABKA1CCqK7GAYQ/////wcSHQoEcGxhbhgDIAEoCzIPLmRlY25ldC52MS5QbGFuEiMKB3JlY2VpcHQYBCABKAsyEi5kZWNuZXQudjEuUmVjZWlwdBIwCgtvYnNlcnZhdGlvbhgFIAEoCzIbLmRlY25ldC52MS5EZWNreU9ic2VydmF0aW9uEicKB2ZhaWx1cmUYBiABKAsyFi5kZWNuZXQudjEuU3RlcEZhaWx1cmUiawoLU3RlcEZhaWx1cmUSJgoEc3RlcBgBIAEoCzIYLmRlY25ldC52MS5PcGVyYXRpb25TdGVwEg8KB21lc3NhZ2UYAiABKAkSEwoLb3V0cHV0X3RhaWwYAyADKAkSDgoGcmVhc29uGAQgASgJIrkBChRBcHBseURlY2tpZXNSZXNwb25zZRIiCgVkZWNreRgBIAEoCzITLmRlY25ldC52MS5EZWNreVJlZhIfCgRwbGFuGAIgASgLMg8uZGVjbmV0LnYxLlBsYW5IABIoCgRzdGVwGAMgASgLMhguZGVjbmV0LnYxLk9wZXJhdGlvblN0ZXBIABIqCgdvdXRjb21lGAQgASgLMhcuZGVjbmV0LnYxLkRlY2t5T3V0Y29tZUgAQgYKBGl0ZW0iTQoUUmVtb3ZlRGVja2llc1JlcXVlc3QSJAoHZGVja2llcxgBIAMoCzITLmRlY25ldC52MS5EZWNreVJlZhIPCgdkcnlfcnVuGAIgASgIIkIKFVJlbW92ZURlY2tpZXNSZXNwb25zZRIpCghvdXRjb21lcxgBIAMoCzIXLmRlY25ldC52MS5EZWNreU91dGNvbWUi9gEKElNlcnZpY2VPYnNlcnZhdGlvbhIMCgRzbHVnGAEgASgJEiYKBXN0YXRlGAIgASgOMhcuZGVjbmV0LnYxLlNlcnZpY2VTdGF0ZRIPCgdtZXNzYWdlGAMgASgJEhYKDmNvbnRhaW5lcl9uYW1lGAQgASgJEhQKDGNvbnRhaW5lcl9pZBgFIAEoCRISCgpzdGFydGVkX2F0GAYgASgJEiEKDXJlc3RhcnRfY291bnQYByABKA1CCqK7GAYQ/////wcSEQoJbGlzdGVuaW5nGAggAygJEiEKDW9wZW5fc2Vzc2lvbnMYCSABKA1CCqK7GAYQ/////wciiAIKEERlY2t5T2JzZXJ2YXRpb24SIgoFZGVja3kYASABKAsyEy5kZWNuZXQudjEuRGVja3lSZWYSHAoIcmV2aXNpb24YAiABKA1CCqK7GAYQ/////wcSJAoFc3RhdGUYAyABKA4yFS5kZWNuZXQudjEuRGVja3lTdGF0ZRIPCgdtZXNzYWdlGAQgASgJEhkKEWJhc2VfY29udGFpbmVyX2lkGAUgASgJEi8KCHNlcnZpY2VzGAYgAygLMh0uZGVjbmV0LnYxLlNlcnZpY2VPYnNlcnZhdGlvbhIvCgtvYnNlcnZlZF9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiNgoOSW5zcGVjdFJlcXVlc3QSJAoHZGVja2llcxgBIAMoCzITLmRlY25ldC52MS5EZWNreVJlZiLpAQoPSW5zcGVjdFJlc3BvbnNlEiwKB2RlY2tpZXMYASADKAsyGy5kZWNuZXQudjEuRGVja3lPYnNlcnZhdGlvbhIOCgZzdHJheXMYAiADKAkSDwoHaG9zdF9pZBgDIAEoCRIRCglob3N0X25hbWUYBCABKAkSFgoOZW5naW5lX3ZlcnNpb24YBSABKAkSFwoPY29tcG9zZV92ZXJzaW9uGAYgASgJEhgKEGNhdGFsb2d1ZV9kaWdlc3QYByABKAkSEQoJY29ubmVjdGVkGAggASgIEhYKDnF1ZXVlZF9yZXBvcnRzGAkgASgNIjUKEUluc3BlY3RMYW5SZXF1ZXN0EiAKA2xhbhgBIAEoCzITLmRlY25ldC52MS5GbGVldExhbiIwCg1BZGRyZXNzSG9sZGVyEg8KB2FkZHJlc3MYASABKAkSDgoGaG9sZGVyGAIgASgJIk4KEkluc3BlY3RMYW5SZXNwb25zZRIPCgd0cm91YmxlGAEgASgJEicKBXRha2VuGAIgAygLMhguZGVjbmV0LnYxLkFkZHJlc3NIb2xkZXIiPQoUUHJlcGFyZUltYWdlc1JlcXVlc3QSJQoHZGVja2llcxgBIAMoCzIULmRlY25ldC52MS5EZWNreVNwZWMiQgoNUHJlcGFyZWRJbWFnZRILCgN0YWcYASABKAkSDwoHcHJvYmxlbRgCIAEoCRITCgtvdXRwdXRfdGFpbBgDIAMoCSJBChVQcmVwYXJlSW1hZ2VzUmVzcG9uc2USKAoGaW1hZ2VzGAEgAygLMhguZGVjbmV0LnYxLlByZXBhcmVkSW1hZ2UiewodQWdlbnRTZXJ2aWNlU3RyZWFtTG9nc1JlcXVlc3QSIgoFZGVja3kYASABKAsyEy5kZWNuZXQudjEuRGVja3lSZWYSDwoHc2VydmljZRgCIAEoCRIOCgZmb2xsb3cYAyABKAgSFQoEdGFpbBgEIAEoDUIHorsYAxCQTiJDCh5BZ2VudFNlcnZpY2VTdHJlYW1Mb2dzUmVzcG9uc2USIQoFbGluZXMYASADKAsyEi5kZWNuZXQudjEuTG9nTGluZTKFBAoMQWdlbnRTZXJ2aWNlElEKDEFwcGx5RGVja2llcxIeLmRlY25ldC52MS5BcHBseURlY2tpZXNSZXF1ZXN0Gh8uZGVjbmV0LnYxLkFwcGx5RGVja2llc1Jlc3BvbnNlMAESUgoNUmVtb3ZlRGVja2llcxIfLmRlY25ldC52MS5SZW1vdmVEZWNraWVzUmVxdWVzdBogLmRlY25ldC52MS5SZW1vdmVEZWNraWVzUmVzcG9uc2USRQoHSW5zcGVjdBIZLmRlY25ldC52MS5JbnNwZWN0UmVxdWVzdBoaLmRlY25ldC52MS5JbnNwZWN0UmVzcG9uc2UiA5ACARJSCg1QcmVwYXJlSW1hZ2VzEh8uZGVjbmV0LnYxLlByZXBhcmVJbWFnZXNSZXF1ZXN0GiAuZGVjbmV0LnYxLlByZXBhcmVJbWFnZXNSZXNwb25zZRJOCgpJbnNwZWN0TGFuEhwuZGVjbmV0LnYxLkluc3BlY3RMYW5SZXF1ZXN0Gh0uZGVjbmV0LnYxLkluc3BlY3RMYW5SZXNwb25zZSIDkAIBEmMKClN0cmVhbUxvZ3MSKC5kZWNuZXQudjEuQWdlbnRTZXJ2aWNlU3RyZWFtTG9nc1JlcXVlc3QaKS5kZWNuZXQudjEuQWdlbnRTZXJ2aWNlU3RyZWFtTG9nc1Jlc3BvbnNlMAFiBnByb3RvMw", [file_decnet_v1_decky, file_decnet_v1_fleet, file_decnet_v1_operation, file_decnet_v1_range, file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("ChVkZWNuZXQvdjEvYWdlbnQucHJvdG8SCWRlY25ldC52MSJECgtTZXJ2aWNlU3BlYxIMCgRzbHVnGAEgASgJEicKBmNvbmZpZxgCIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3Qi8QEKCURlY2t5U3BlYxIgCgNyZWYYASABKAsyEy5kZWNuZXQudjEuRGVja3lSZWYSCgoCaWQYAiABKAkSHAoIcmV2aXNpb24YAyABKA1CCqK7GAYQ/////wcSEAoIaG9zdG5hbWUYBCABKAkSDgoGZGlzdHJvGAUgASgJEhEKCW9zX2ZhbWlseRgGIAEoCRIgCgNsYW4YByABKAsyEy5kZWNuZXQudjEuRmxlZXRMYW4SCgoCaXAYCCABKAkSCwoDbWFjGAkgASgJEigKCHNlcnZpY2VzGAogAygLMhYuZGVjbmV0LnYxLlNlcnZpY2VTcGVjImQKE0FwcGx5RGVja2llc1JlcXVlc3QSJQoHZGVja2llcxgBIAMoCzIULmRlY25ldC52MS5EZWNreVNwZWMSDwoHZHJ5X3J1bhgCIAEoCBIVCg1leHBlY3RlZF9wbGFuGAMgASgJIu8BCgxEZWNreU91dGNvbWUSIgoFZGVja3kYASABKAsyEy5kZWNuZXQudjEuRGVja3lSZWYSHAoIcmV2aXNpb24YAiABKA1CCqK7GAYQ/////wcSHQoEcGxhbhgDIAEoCzIPLmRlY25ldC52MS5QbGFuEiMKB3JlY2VpcHQYBCABKAsyEi5kZWNuZXQudjEuUmVjZWlwdBIwCgtvYnNlcnZhdGlvbhgFIAEoCzIbLmRlY25ldC52MS5EZWNreU9ic2VydmF0aW9uEicKB2ZhaWx1cmUYBiABKAsyFi5kZWNuZXQudjEuU3RlcEZhaWx1cmUiawoLU3RlcEZhaWx1cmUSJgoEc3RlcBgBIAEoCzIYLmRlY25ldC52MS5PcGVyYXRpb25TdGVwEg8KB21lc3NhZ2UYAiABKAkSEwoLb3V0cHV0X3RhaWwYAyADKAkSDgoGcmVhc29uGAQgASgJIrkBChRBcHBseURlY2tpZXNSZXNwb25zZRIiCgVkZWNreRgBIAEoCzITLmRlY25ldC52MS5EZWNreVJlZhIfCgRwbGFuGAIgASgLMg8uZGVjbmV0LnYxLlBsYW5IABIoCgRzdGVwGAMgASgLMhguZGVjbmV0LnYxLk9wZXJhdGlvblN0ZXBIABIqCgdvdXRjb21lGAQgASgLMhcuZGVjbmV0LnYxLkRlY2t5T3V0Y29tZUgAQgYKBGl0ZW0iTQoUUmVtb3ZlRGVja2llc1JlcXVlc3QSJAoHZGVja2llcxgBIAMoCzITLmRlY25ldC52MS5EZWNreVJlZhIPCgdkcnlfcnVuGAIgASgIIkIKFVJlbW92ZURlY2tpZXNSZXNwb25zZRIpCghvdXRjb21lcxgBIAMoCzIXLmRlY25ldC52MS5EZWNreU91dGNvbWUi9gEKElNlcnZpY2VPYnNlcnZhdGlvbhIMCgRzbHVnGAEgASgJEiYKBXN0YXRlGAIgASgOMhcuZGVjbmV0LnYxLlNlcnZpY2VTdGF0ZRIPCgdtZXNzYWdlGAMgASgJEhYKDmNvbnRhaW5lcl9uYW1lGAQgASgJEhQKDGNvbnRhaW5lcl9pZBgFIAEoCRISCgpzdGFydGVkX2F0GAYgASgJEiEKDXJlc3RhcnRfY291bnQYByABKA1CCqK7GAYQ/////wcSEQoJbGlzdGVuaW5nGAggAygJEiEKDW9wZW5fc2Vzc2lvbnMYCSABKA1CCqK7GAYQ/////wciiAIKEERlY2t5T2JzZXJ2YXRpb24SIgoFZGVja3kYASABKAsyEy5kZWNuZXQudjEuRGVja3lSZWYSHAoIcmV2aXNpb24YAiABKA1CCqK7GAYQ/////wcSJAoFc3RhdGUYAyABKA4yFS5kZWNuZXQudjEuRGVja3lTdGF0ZRIPCgdtZXNzYWdlGAQgASgJEhkKEWJhc2VfY29udGFpbmVyX2lkGAUgASgJEi8KCHNlcnZpY2VzGAYgAygLMh0uZGVjbmV0LnYxLlNlcnZpY2VPYnNlcnZhdGlvbhIvCgtvYnNlcnZlZF9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiOAoQUmVhZFNwZWNzUmVxdWVzdBIkCgdkZWNraWVzGAEgAygLMhMuZGVjbmV0LnYxLkRlY2t5UmVmIjoKEVJlYWRTcGVjc1Jlc3BvbnNlEiUKB2RlY2tpZXMYASADKAsyFC5kZWNuZXQudjEuRGVja3lTcGVjIjYKDkluc3BlY3RSZXF1ZXN0EiQKB2RlY2tpZXMYASADKAsyEy5kZWNuZXQudjEuRGVja3lSZWYi6QEKD0luc3BlY3RSZXNwb25zZRIsCgdkZWNraWVzGAEgAygLMhsuZGVjbmV0LnYxLkRlY2t5T2JzZXJ2YXRpb24SDgoGc3RyYXlzGAIgAygJEg8KB2hvc3RfaWQYAyABKAkSEQoJaG9zdF9uYW1lGAQgASgJEhYKDmVuZ2luZV92ZXJzaW9uGAUgASgJEhcKD2NvbXBvc2VfdmVyc2lvbhgGIAEoCRIYChBjYXRhbG9ndWVfZGlnZXN0GAcgASgJEhEKCWNvbm5lY3RlZBgIIAEoCBIWCg5xdWV1ZWRfcmVwb3J0cxgJIAEoDSI1ChFJbnNwZWN0TGFuUmVxdWVzdBIgCgNsYW4YASABKAsyEy5kZWNuZXQudjEuRmxlZXRMYW4iMAoNQWRkcmVzc0hvbGRlchIPCgdhZGRyZXNzGAEgASgJEg4KBmhvbGRlchgCIAEoCSJOChJJbnNwZWN0TGFuUmVzcG9uc2USDwoHdHJvdWJsZRgBIAEoCRInCgV0YWtlbhgCIAMoCzIYLmRlY25ldC52MS5BZGRyZXNzSG9sZGVyIj0KFFByZXBhcmVJbWFnZXNSZXF1ZXN0EiUKB2RlY2tpZXMYASADKAsyFC5kZWNuZXQudjEuRGVja3lTcGVjIkIKDVByZXBhcmVkSW1hZ2USCwoDdGFnGAEgASgJEg8KB3Byb2JsZW0YAiABKAkSEwoLb3V0cHV0X3RhaWwYAyADKAkiQQoVUHJlcGFyZUltYWdlc1Jlc3BvbnNlEigKBmltYWdlcxgBIAMoCzIYLmRlY25ldC52MS5QcmVwYXJlZEltYWdlInsKHUFnZW50U2VydmljZVN0cmVhbUxvZ3NSZXF1ZXN0EiIKBWRlY2t5GAEgASgLMhMuZGVjbmV0LnYxLkRlY2t5UmVmEg8KB3NlcnZpY2UYAiABKAkSDgoGZm9sbG93GAMgASgIEhUKBHRhaWwYBCABKA1CB6K7GAMQkE4iQwoeQWdlbnRTZXJ2aWNlU3RyZWFtTG9nc1Jlc3BvbnNlEiEKBWxpbmVzGAEgAygLMhIuZGVjbmV0LnYxLkxvZ0xpbmUy0gQKDEFnZW50U2VydmljZRJRCgxBcHBseURlY2tpZXMSHi5kZWNuZXQudjEuQXBwbHlEZWNraWVzUmVxdWVzdBofLmRlY25ldC52MS5BcHBseURlY2tpZXNSZXNwb25zZTABElIKDVJlbW92ZURlY2tpZXMSHy5kZWNuZXQudjEuUmVtb3ZlRGVja2llc1JlcXVlc3QaIC5kZWNuZXQudjEuUmVtb3ZlRGVja2llc1Jlc3BvbnNlEkUKB0luc3BlY3QSGS5kZWNuZXQudjEuSW5zcGVjdFJlcXVlc3QaGi5kZWNuZXQudjEuSW5zcGVjdFJlc3BvbnNlIgOQAgESSwoJUmVhZFNwZWNzEhsuZGVjbmV0LnYxLlJlYWRTcGVjc1JlcXVlc3QaHC5kZWNuZXQudjEuUmVhZFNwZWNzUmVzcG9uc2UiA5ACARJSCg1QcmVwYXJlSW1hZ2VzEh8uZGVjbmV0LnYxLlByZXBhcmVJbWFnZXNSZXF1ZXN0GiAuZGVjbmV0LnYxLlByZXBhcmVJbWFnZXNSZXNwb25zZRJOCgpJbnNwZWN0TGFuEhwuZGVjbmV0LnYxLkluc3BlY3RMYW5SZXF1ZXN0Gh0uZGVjbmV0LnYxLkluc3BlY3RMYW5SZXNwb25zZSIDkAIBEmMKClN0cmVhbUxvZ3MSKC5kZWNuZXQudjEuQWdlbnRTZXJ2aWNlU3RyZWFtTG9nc1JlcXVlc3QaKS5kZWNuZXQudjEuQWdlbnRTZXJ2aWNlU3RyZWFtTG9nc1Jlc3BvbnNlMAFiBnByb3RvMw", [file_decnet_v1_decky, file_decnet_v1_fleet, file_decnet_v1_operation, file_decnet_v1_range, file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message decnet.v1.ServiceSpec
@@ -420,6 +420,42 @@ export const DeckyObservationSchema: GenMessage<DeckyObservation> = /*@__PURE__*
   messageDesc(file_decnet_v1_agent, 9);
 
 /**
+ * @generated from message decnet.v1.ReadSpecsRequest
+ */
+export type ReadSpecsRequest = Message<"decnet.v1.ReadSpecsRequest"> & {
+  /**
+   * @generated from field: repeated decnet.v1.DeckyRef deckies = 1;
+   */
+  deckies: DeckyRef[];
+};
+
+/**
+ * Describes the message decnet.v1.ReadSpecsRequest.
+ * Use `create(ReadSpecsRequestSchema)` to create a new message.
+ */
+export const ReadSpecsRequestSchema: GenMessage<ReadSpecsRequest> = /*@__PURE__*/
+  messageDesc(file_decnet_v1_agent, 10);
+
+/**
+ * @generated from message decnet.v1.ReadSpecsResponse
+ */
+export type ReadSpecsResponse = Message<"decnet.v1.ReadSpecsResponse"> & {
+  /**
+   * Those of the named deckies that this host has, and that are not on their way out.
+   *
+   * @generated from field: repeated decnet.v1.DeckySpec deckies = 1;
+   */
+  deckies: DeckySpec[];
+};
+
+/**
+ * Describes the message decnet.v1.ReadSpecsResponse.
+ * Use `create(ReadSpecsResponseSchema)` to create a new message.
+ */
+export const ReadSpecsResponseSchema: GenMessage<ReadSpecsResponse> = /*@__PURE__*/
+  messageDesc(file_decnet_v1_agent, 11);
+
+/**
  * @generated from message decnet.v1.InspectRequest
  */
 export type InspectRequest = Message<"decnet.v1.InspectRequest"> & {
@@ -436,7 +472,7 @@ export type InspectRequest = Message<"decnet.v1.InspectRequest"> & {
  * Use `create(InspectRequestSchema)` to create a new message.
  */
 export const InspectRequestSchema: GenMessage<InspectRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 10);
+  messageDesc(file_decnet_v1_agent, 12);
 
 /**
  * @generated from message decnet.v1.InspectResponse
@@ -499,7 +535,7 @@ export type InspectResponse = Message<"decnet.v1.InspectResponse"> & {
  * Use `create(InspectResponseSchema)` to create a new message.
  */
 export const InspectResponseSchema: GenMessage<InspectResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 11);
+  messageDesc(file_decnet_v1_agent, 13);
 
 /**
  * @generated from message decnet.v1.InspectLanRequest
@@ -516,7 +552,7 @@ export type InspectLanRequest = Message<"decnet.v1.InspectLanRequest"> & {
  * Use `create(InspectLanRequestSchema)` to create a new message.
  */
 export const InspectLanRequestSchema: GenMessage<InspectLanRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 12);
+  messageDesc(file_decnet_v1_agent, 14);
 
 /**
  * An address that is not the fleet's to give.
@@ -542,7 +578,7 @@ export type AddressHolder = Message<"decnet.v1.AddressHolder"> & {
  * Use `create(AddressHolderSchema)` to create a new message.
  */
 export const AddressHolderSchema: GenMessage<AddressHolder> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 13);
+  messageDesc(file_decnet_v1_agent, 15);
 
 /**
  * @generated from message decnet.v1.InspectLanResponse
@@ -566,7 +602,7 @@ export type InspectLanResponse = Message<"decnet.v1.InspectLanResponse"> & {
  * Use `create(InspectLanResponseSchema)` to create a new message.
  */
 export const InspectLanResponseSchema: GenMessage<InspectLanResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 14);
+  messageDesc(file_decnet_v1_agent, 16);
 
 /**
  * @generated from message decnet.v1.PrepareImagesRequest
@@ -583,7 +619,7 @@ export type PrepareImagesRequest = Message<"decnet.v1.PrepareImagesRequest"> & {
  * Use `create(PrepareImagesRequestSchema)` to create a new message.
  */
 export const PrepareImagesRequestSchema: GenMessage<PrepareImagesRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 15);
+  messageDesc(file_decnet_v1_agent, 17);
 
 /**
  * @generated from message decnet.v1.PreparedImage
@@ -612,7 +648,7 @@ export type PreparedImage = Message<"decnet.v1.PreparedImage"> & {
  * Use `create(PreparedImageSchema)` to create a new message.
  */
 export const PreparedImageSchema: GenMessage<PreparedImage> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 16);
+  messageDesc(file_decnet_v1_agent, 18);
 
 /**
  * @generated from message decnet.v1.PrepareImagesResponse
@@ -629,7 +665,7 @@ export type PrepareImagesResponse = Message<"decnet.v1.PrepareImagesResponse"> &
  * Use `create(PrepareImagesResponseSchema)` to create a new message.
  */
 export const PrepareImagesResponseSchema: GenMessage<PrepareImagesResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 17);
+  messageDesc(file_decnet_v1_agent, 19);
 
 /**
  * @generated from message decnet.v1.AgentServiceStreamLogsRequest
@@ -665,7 +701,7 @@ export type AgentServiceStreamLogsRequest = Message<"decnet.v1.AgentServiceStrea
  * Use `create(AgentServiceStreamLogsRequestSchema)` to create a new message.
  */
 export const AgentServiceStreamLogsRequestSchema: GenMessage<AgentServiceStreamLogsRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 18);
+  messageDesc(file_decnet_v1_agent, 20);
 
 /**
  * @generated from message decnet.v1.AgentServiceStreamLogsResponse
@@ -682,7 +718,7 @@ export type AgentServiceStreamLogsResponse = Message<"decnet.v1.AgentServiceStre
  * Use `create(AgentServiceStreamLogsResponseSchema)` to create a new message.
  */
 export const AgentServiceStreamLogsResponseSchema: GenMessage<AgentServiceStreamLogsResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 19);
+  messageDesc(file_decnet_v1_agent, 21);
 
 /**
  * @generated from service decnet.v1.AgentService
@@ -718,6 +754,16 @@ export const AgentService: GenService<{
     methodKind: "unary";
     input: typeof InspectRequestSchema;
     output: typeof InspectResponseSchema;
+  },
+  /**
+   * Returns accepted specs, secrets included: a master whose database was restored from a backup learns from them what it forgot.
+   *
+   * @generated from rpc decnet.v1.AgentService.ReadSpecs
+   */
+  readSpecs: {
+    methodKind: "unary";
+    input: typeof ReadSpecsRequestSchema;
+    output: typeof ReadSpecsResponseSchema;
   },
   /**
    * Builds or pulls what the specs need, before anything is stopped.

@@ -28,6 +28,8 @@ else await serve(sizes[0] ?? 1);
 async function serve(size: number): Promise<void> {
   const fleet = await openKnownFleet(size);
   process.stderr.write(`${size} deckies known after ${(fleet.deployMs / 1_000).toFixed(1)} s\n`);
+  const again = [await fleet.applySame(), await fleet.applySame(), await fleet.applySame()].map((ms) => ms.toFixed(0));
+  process.stderr.write(`${size} deckies: the same fleet again in ${again.join(", ")} ms\n`);
   const tell = (turn: Turn) => process.send?.(turn);
   process.on("message", (count: number) => void fleet.takeTurn(calls, count).then(tell));
   // An interrupt ends the parent: that lets go of this process, which then cleans up.

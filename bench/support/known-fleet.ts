@@ -33,6 +33,8 @@ export interface Turn {
 
 export interface KnownFleet {
   readonly deployMs: number;
+  /** Applies the same fleet again: nothing is to be done, and all of it is compared. */
+  applySame(): Promise<number>;
   /** Takes so many mutations with one caller, as many with `callers`, and as many unary calls and commits. */
   takeTurn(calls: number, callers: number): Promise<Turn>;
   close(): Promise<void>;
@@ -106,6 +108,7 @@ export async function openKnownFleet(size: number): Promise<KnownFleet> {
 
   return {
     deployMs,
+    applySame: () => timed(() => fleet.applyFleet({ fleet: { lan, deckies } }, patient)),
     async takeTurn(calls, callers) {
       const one = await load(1, calls);
       const many = await load(callers, calls);

@@ -1,5 +1,5 @@
 import { useStage } from "./support/record.ts";
-import { later } from "./support/situation.ts";
+import { later, type Options } from "./support/situation.ts";
 
 /** Many changes in one request. One after another, so that the record is the same each time. */
 const record = useStage(["edge-1"]);
@@ -7,6 +7,9 @@ const record = useStage(["edge-1"]);
 const three = { web: { services: ["redis"] }, db: { services: ["redis"] }, mail: { services: ["redis"] } };
 const add = (decky: string, service: string) => ({
   change: { case: "add" as const, value: { decky: { name: decky }, service } },
+});
+const addTo = (decky: string | undefined, service: string, options: Options) => ({
+  change: { case: "add" as const, value: { ...(decky === undefined ? {} : { decky: { name: decky } }), service, options } },
 });
 const remove = (decky: string, service: string) => ({
   change: { case: "remove" as const, value: { decky: { name: decky }, service } },
@@ -111,4 +114,23 @@ record("batches that cannot be are refused", async (s) => {
   await s.batch("an unknown service", { changes: [add("web", "gopher")] });
   await s.batch("a decky besides a selection", { changes: [add("web", "ssh")], select: "name=web" });
   await s.batch("a plan for many", { changes: [add("web", "ssh")], options: { expectedPlan: "0".repeat(32) } });
+  const expecting = { expectedPlan: "0".repeat(32) };
+  await s.batch("a plan with a selection", { changes: [addTo(undefined, "ssh", expecting)], select: "name=web" });
+  await s.batch("a plan that another change outdates", { changes: [addTo("web", "ssh", expecting), add("web", "http")] });
+  await s.batch("an option of one change that is for all", { changes: [addTo("web", "ssh", { dryRun: true })] });
+});
+
+record("changes of a batch carry their own plans", async (s) => {
+  await s.deploy(three);
+  const plan = (decky: string) => s.plan(`adding ssh to ${decky}`, (options) => s.add(decky, "ssh", undefined, options));
+  const [web, db] = [await plan("web"), await plan("db")];
+  await s.add("db", "http");
+  await s.batch("one of them is not right any more", {
+    changes: [
+      addTo("web", "ssh", { expectedPlan: web }),
+      addTo("db", "ssh", { expectedPlan: db }),
+      addTo("mail", "ssh", { expectedRevision: 7 }),
+    ],
+    parallel: 1,
+  });
 });

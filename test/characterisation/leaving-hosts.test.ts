@@ -1,3 +1,4 @@
+import { MovePolicy } from "@decnet/contract/gen/decnet/v1/fleet_pb";
 import { useStage } from "./support/record.ts";
 import { later, refuse } from "./support/situation.ts";
 
@@ -114,4 +115,44 @@ record("a teardown is cancelled and ends the decommissioning it is a part of", a
 record("unknown hosts are refused", async (s) => {
   await s.drain("nowhere");
   await s.decommission("nowhere", true);
+});
+
+record("a host that is away is drained without waiting, where nothing has to wait for it", async (s, stage) => {
+  await s.deploy(onEdge1, { moves: MovePolicy.KEEP_OLD });
+  await stage.worker("edge-1").cut();
+  await s.plan("draining without waiting", (options) => s.drain("edge-1", { ...options, ...refuse }));
+  await s.drain("edge-1", refuse);
+  await s.note("the host is still away");
+  await stage.worker("edge-1").heal();
+  await s.until("it is removed there", async () => (await s.get("web"))?.message === "");
+});
+
+record("a host without deckies that is away is drained without waiting", async (s, stage) => {
+  s.about("edge-1");
+  await stage.worker("edge-1").cut();
+  await s.begin();
+  await s.drain("edge-1", refuse);
+});
+
+record("a drain that does not want to wait loses its host before a decky has left", async (s, stage) => {
+  await s.deploy(onEdge1);
+  const worker = stage.worker("edge-1");
+  const hold = worker.engine.holdApply("web");
+  const drain = await s.drain("edge-1", { ...later, ...refuse });
+  await hold.reached;
+  await worker.cut();
+  await s.untilEnded(drain);
+  hold.release();
+  await worker.heal();
+});
+
+record("a decky that moved cannot be removed from where it was", async (s, stage) => {
+  await s.deploy(onEdge1, { moves: MovePolicy.KEEP_OLD });
+  const { engine } = stage.worker("edge-1");
+  engine.fail({ decky: "web", verb: "stop" }, "the container does not stop", { times: 2 });
+  await s.apply({ web: { services: { redis: { maxmemory_mb: 32 } }, host: "edge-2" } }, {}, { moves: MovePolicy.KEEP_OLD });
+  const says = async () => (await s.get("web"))?.message.replaceAll(/at \d{4}\S+Z/g, "at a time") ?? "";
+  const why = "web could not be removed from edge-1: the container does not stop; tried again at a time";
+  await s.until("it says why", async () => (await says()) === `still has to be removed from edge-1: ${why}`);
+  await s.until("it is removed", async () => (await says()) === "");
 });

@@ -4,6 +4,7 @@ import { stat, writeFile } from "node:fs/promises";
 import { createServer as createWeb } from "node:http";
 import { createServer as createHttp2 } from "node:http2";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
+import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { createServer as createTls } from "node:tls";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -39,10 +40,10 @@ describe("decnet and the way to the master", () => {
   });
 
   /** The port of a server that lives until the end of the file. */
-  async function open(server: Server): Promise<number> {
+  async function open(server: Server, host = "127.0.0.1"): Promise<number> {
     servers.push(server);
     server.on("connection", (socket: Socket) => sockets.add(socket.on("error", () => undefined)));
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    await new Promise<void>((resolve) => server.listen(0, host, resolve));
     return (server.address() as AddressInfo).port;
   }
 
@@ -120,7 +121,62 @@ describe("decnet and the way to the master", () => {
     expect(tried.exit).toBe(6);
   });
 
+  it("does not even connect to another machine over http, whatever names it: flag, environment, context or a Tab", async () => {
+    const own = Object.values(networkInterfaces())
+      .flatMap((each) => each ?? [])
+      .find(({ internal, family }) => !internal && family === "IPv4");
+    let connections = 0;
+    const port = await open(
+      createServer((socket) => {
+        connections += 1;
+        socket.destroy();
+      }),
+      "0.0.0.0",
+    );
+    const there = `http://${own?.address ?? expect.fail("this machine has no address but loopback")}:${port}`;
+    const config = join(cli.folder, "clear.yaml");
+    const context = (more: string) => `contexts: [{name: far, address: "${there}", tokenFile: "${tokenFile}"${more}}]\n`;
+    await writeFile(config, context(""));
+    const env = { ...bare, DECNET_CONFIG: config };
+    const inClear = /would send your token there in clear; nothing was sent/;
+    for (const [args, more] of [
+      [["status", "--address", there, "--token-file", tokenFile], {}],
+      [["doctor", "--address", there, "--token-file", tokenFile], {}],
+      [["whoami"], { DECNET_ADDRESS: there, DECNET_TOKEN: master.token }],
+      [["decky", "list"], { DECNET_CONTEXT: "far" }],
+      [["events", "--context", "far"], {}],
+      [["context", "add", "other", "--address", there, "--token-file", tokenFile], {}],
+    ] satisfies [string[], Record<string, string>][]) {
+      const refused = await cli.run(args, { env: { ...env, ...more } });
+      expect([refused.exit, refused.stderr]).toEqual([2, expect.stringMatching(inClear)]);
+    }
+    expect(await cli.run(["__complete", "--", "--context", "far", "decky", "get", ""], { env })).toMatchObject({ stdout: "" });
+    // What the file allows for one address is not allowed for another.
+    await writeFile(config, context(", insecure: true"));
+    const other = await cli.run(["status", "--context", "far", "--address", `${there.replace(/:\d+$/, "")}:1`], { env });
+    expect([other.exit, other.stderr]).toEqual([2, expect.stringMatching(inClear)]);
+    expect(connections).toBe(0);
+    expect((await cli.run(["status", "--context", "far"], { env })).exit).toBe(6);
+    expect(connections).toBeGreaterThan(0);
+    expect((await cli.run(["context", "list"], { env })).stdout).toMatch(/far .*token in clear/);
+  });
+
+  it.each([301, 302, 307, 308])("follows no redirect with a token (%i)", async (status) => {
+    const heard: string[] = [];
+    const target = await open(createServer((socket) => void socket.on("data", (chunk) => heard.push(chunk.toString("latin1")))));
+    const location = `http://127.0.0.1:${target}/`;
+    const web = createWeb((_, response) => response.writeHead(status, { location }).end());
+    const web2 = createHttp2((_, response) => response.writeHead(status, { location }).end());
+    for (const server of [web, web2]) {
+      const address = `http://127.0.0.1:${await open(server)}`;
+      expect((await run("status", "--address", address, "--token-file", tokenFile)).exit).toBe(6);
+      await run("__complete", "--", "--address", address, "--token-file", tokenFile, "decky", "get", "");
+    }
+    expect(heard).toEqual([]);
+  });
+
   it.each<[what: string, address: () => string | Promise<string>, says: RegExp]>([
+    ["the address holds a password", () => "http://:secret@127.0.0.1:1", /holds more than a host and a port/],
     ["nobody listens", () => "http://127.0.0.1:1", /connection refused[\s\S]*next: .*doctor/],
     ["there is no such host", () => "https://no-such-host.invalid:7443", /no-such-host\.invalid/],
     ["the address is none", () => "127.0.0.1:7440", /is no address of a master/],

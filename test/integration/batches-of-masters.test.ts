@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { createLogger } from "@decnet/common/logging/logger";
 import { loadCatalog } from "@decnet/engine/catalog/load";
 import { createFrontDoor } from "@decnet/master/changes/accept";
@@ -5,7 +6,7 @@ import { createBatches } from "@decnet/master/changes/batches";
 import { createBoard } from "@decnet/master/convergence/board";
 import { type Database, openDatabase } from "@decnet/master/store/database";
 import { openPrivatePostgres, type PrivatePostgres } from "@decnet/master/store/private-postgres";
-import { openSecretBox } from "@decnet/master/store/secret-box";
+import { createSecretBox } from "@decnet/master/store/secret-box";
 import { createStore, type Store } from "@decnet/master/store/store";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ownCatalog } from "../support/catalogs.ts";
@@ -21,7 +22,7 @@ describe("a batch that was not closed", () => {
     place = await usePlace();
     server = await openPrivatePostgres(place.dataDir);
     database = await openDatabase(server);
-    const box = await openSecretBox(`${place.dataDir}/secret.key`);
+    const box = createSecretBox(randomBytes(32));
     store = createStore(database, box, await loadCatalog([ownCatalog]), createLogger("test", "error"));
   });
 

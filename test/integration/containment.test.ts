@@ -68,7 +68,7 @@ describe("whoever is inside a decky of a bridge LAN", () => {
       expect(text).toMatch(/create-network .*contain \S+ \(nothing keeps deckies from the ports of this host\).* create /s);
   });
 
-  it("reaches no port of the host: not the master's, not by any address of the host, also not by its link-local one", async () => {
+  it("reaches no port of the host, the master's among them, by no address of the host, nor by its link-local one", async () => {
     const own = Object.values(networkInterfaces()).flatMap((all) => (all ?? []).filter((each) => !each.internal));
     const ipv4 = own.filter(({ family }) => family === "IPv4").map((each) => each.address);
     expect(ipv4).toContain(gateway());

@@ -1,6 +1,6 @@
 import { createLogger } from "@decnet/common/logging/logger";
 import { type Board, createBoard } from "@decnet/master/convergence/board";
-import { makeOperation } from "@decnet/master/model/operation";
+import { makeOperation, makeOperationId } from "@decnet/master/model/operation";
 import { type Database, openDatabase } from "@decnet/master/store/database";
 import { createOperationStore, type OperationStore } from "@decnet/master/store/operations";
 import { createParentStore, type ParentStore } from "@decnet/master/store/parents";
@@ -35,9 +35,22 @@ describe("a change of many deckies", () => {
 
   /** A change with parts, all of them running. */
   const begin = async (count: number) => {
-    const parent = makeOperation({ kind: "apply_fleet", actor: "test", state: "running" });
+    const parent = makeOperation({
+      id: makeOperationId(),
+      createdAt: new Date(),
+      kind: "apply_fleet",
+      actor: "test",
+      state: "running",
+    });
     const parts = Array.from({ length: count }, () =>
-      makeOperation({ kind: "deploy_decky", actor: "test", state: "running", parent: parent.id }),
+      makeOperation({
+        id: makeOperationId(),
+        createdAt: new Date(),
+        kind: "deploy_decky",
+        actor: "test",
+        state: "running",
+        parent: parent.id,
+      }),
     );
     await database.transaction((tx) => operations.insert(tx, [parent, ...parts]));
     return { parent, parts };

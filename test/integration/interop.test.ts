@@ -107,7 +107,8 @@ describe("the contract, seen by programs that are not ours", () => {
 
   it("health and metrics are plain HTTP", async () => {
     expect((await fetch(`http://${address()}/healthz`)).status).toBe(200);
-    expect(await (await fetch(`http://${address()}/readyz`)).json()).toEqual({ database: "ok", engine: "ok", containment: "ok" });
+    const parts = { database: "ok", engine: "ok", containment: "ok", keys: "ok" };
+    expect(await (await fetch(`http://${address()}/readyz`)).json()).toEqual(parts);
     expect(await (await fetch(`http://${address()}/metrics`)).text()).toContain("decnet_apply_seconds");
   });
 });

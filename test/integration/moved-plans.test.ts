@@ -32,6 +32,9 @@ describe("a plan that is not the expected one any more", () => {
     expect(failure).toMatchObject({ reason: "PLAN_CHANGED", metadata: { expected, actual } });
     expect(failure.metadata["difference"]).toContain("revision 1 is 2 now");
     expect(failure.message).toContain(`+ untouched: ${decky.name}-ftp`);
+    expect(failure.message).toMatch(
+      new RegExp(`meanwhile: add service ftp of ${decky.name} by admin at \\S+ \\(op-[0-9a-f]+\\)`),
+    );
   });
 
   it("says what moved when a container was stopped meanwhile", async () => {

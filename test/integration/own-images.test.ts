@@ -7,6 +7,7 @@ import { loadCatalog } from "@decnet/engine/catalog/load";
 import { createComposeCli } from "@decnet/engine/docker/compose";
 import { createEngineApi } from "@decnet/engine/docker/engine-api";
 import { openEngine } from "@decnet/engine/engine";
+import { createBuiltImages } from "@decnet/engine/execute/built-images";
 import { createImageStore } from "@decnet/engine/execute/image-store";
 import { privateBase } from "@decnet/engine/render/own-images";
 import { debianBase } from "@decnet/engine/tables/distros";
@@ -85,6 +86,7 @@ describe("an image of ours that is not on the host", () => {
     const image = { ...(await silent()), buildBase: debianBase };
     const images = createImageStore({
       api,
+      built: createBuiltImages(join(folder, "built.json")),
       compose: {
         async build(options) {
           await removeBase();
@@ -102,9 +104,11 @@ describe("an image of ours that is not on the host", () => {
     const image = { ...(await silent()), buildBase: debianBase };
     const api = createEngineApi(engine.socketPath);
     const compose = createComposeCli(engine.socketPath, { configFolder: folder });
-    await createImageStore({ api, compose, minFreeBytes: 0 }).prepare(image, AbortSignal.timeout(60_000));
+    const built = createBuiltImages(join(folder, "built.json"));
+    await createImageStore({ api, built, compose, minFreeBytes: 0 }).prepare(image, AbortSignal.timeout(60_000));
     const { stdout } = await engine.docker(["image", "ls", "--format", "{{.Repository}}:{{.Tag}}"]);
     expect(stdout.split("\n").sort()).toEqual([debianBase, image.tag].sort());
+    expect(await built.of(image.tag)).toBe(await api.imageId(image.tag));
   });
 
   const silent = async () => {

@@ -16,6 +16,8 @@ const beyond = [
   ...Array.from({ length: 0x1e }, (_, index) => String.fromCodePoint(0xc0 + index * 0x40)),
   ..."ࠀကぁ中豈﷐𐀀😀󠀁".replace(/\p{Noncharacter_Code_Point}/gu, ""),
 ].join("");
+/** What a line may hold although a file or a terminal takes it for something else. */
+const odd = "é|\u00a0|\u200b|\u202e|\ufeff|\ufffd|\ue000|\u{e0001}|\u{10fffd}|é";
 const long = (bytes: number) => "x".repeat(bytes);
 
 describe("http: a client sees", () => {
@@ -27,6 +29,7 @@ describe("http: a client sees", () => {
     ["quotes, dollars and braces", `a"b'c\\d $host \${pid} {e};# %`],
     ["every byte of ASCII", ascii.trim()],
     ["other scripts", "Sörver/1 — 中文 😀"],
+    ["odd characters", odd],
     ["the longest", long(256)],
   ])("the server header: %s", async (_, value) => {
     const { header, all } = await withService("http", { server_header: value }, async (service) => {
@@ -56,6 +59,7 @@ describe("http: a client sees", () => {
     ["an object", { "X-One": "$host $$ {e}" }, { "X-One": "$host $$ {e}" }],
     ["every byte of ASCII", { "X-All": ascii.trim() }, { "X-All": ascii.trim() }],
     ["bytes beyond ASCII", { "X-All": beyond }, { "X-All": beyond }],
+    ["odd characters", { "X-Odd": odd }, { "X-Odd": odd }],
     ["the longest", { "X-Long": `"${"\\$".repeat(950)}"` }, { "X-Long": `"${"\\$".repeat(950)}"` }],
     [
       "headers that the server has itself",
@@ -97,6 +101,7 @@ describe("redis: a client sees", () => {
   it.each([
     ["every byte of ASCII", ascii],
     ["bytes beyond ASCII", beyond.slice(0, 100)],
+    ["odd characters", odd],
     ["quotes and escapes", `"\\x41\\n' #`],
     ["the longest", long(256)],
   ])("the password: %s", async (_, password) => {
@@ -129,6 +134,7 @@ const accounts: Account[] = [
   // A group of that name is there already.
   { user: "staff", password: beyond.slice(0, 51), hostname: "1.2.3.4" },
   { user: "Root", password: beyond.slice(51), hostname: "x" },
+  { user: "a-", password: odd, hostname: "0--0" },
   { user: "x.", password: "é".repeat(64), hostname: long(63) },
   { user: long(32), password: long(128), hostname: long(40) },
 ];
@@ -188,7 +194,7 @@ describe("ftp: a client logs in, and sees the banner", () => {
       ["331", `PASS ${password}\r\n`],
       ["30 ", ""],
     ]);
-  const banners = ["ProFTPD 1.3.5 Server", ascii.trim(), beyond, longest, "x", "a=b", "# none", "YES"];
+  const banners = ["ProFTPD 1.3.5 Server", ascii.trim(), beyond, longest, odd, "a=b", "# none", "YES"];
 
   it.each(
     [...accounts, { user: "anonymous", password: "x" }, { user: "FTP", password: "x" }].map((each, index) => ({

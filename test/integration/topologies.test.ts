@@ -41,7 +41,8 @@ describe("the gateway of a topology on a worker", () => {
   const gateway = () => ({ topologyId: id, name: "gateway" });
   const worker = () => swarm.workers[0] ?? expect.fail("no worker");
   const fetchStatus = async (address: string) =>
-    (await execa("curl", ["-s", "-m", "3", "-o", "/dev/null", "-w", "%{http_code}", `http://${address}/`], { reject: false })).stdout;
+    (await execa("curl", ["-s", "-m", "3", "-o", "/dev/null", "-w", "%{http_code}", `http://${address}/`], { reject: false }))
+      .stdout;
 
   beforeAll(async () => {
     swarm = await useSwarm({ hosts: 1, slugs: ["http", "redis", "ssh"] });

@@ -13,6 +13,8 @@ export interface DatabaseLine {
   loseAnswer(matches: (roundTrip: string) => boolean): void;
   /** Breaks all connections, and lets no new ones come to be. */
   cut(): void;
+  /** The server is not heard of any more, and nobody is told: as when a network drops what is sent. */
+  freeze(): void;
   heal(): void;
   dispose(): Promise<void>;
 }
@@ -22,6 +24,7 @@ export async function openDatabaseLine({ socketFolder, database, user }: Private
   const sockets = new Set<Socket>();
   let isLost: ((roundTrip: string) => boolean) | undefined;
   let isCut = false;
+  let isFrozen = false;
   const lead = (client: Socket) => {
     const upstream = connect(join(socketFolder, ".s.PGSQL.5432"));
     let isLosing = false;
@@ -45,10 +48,11 @@ export async function openDatabaseLine({ socketFolder, database, user }: Private
     }
     client.on("data", (chunk) => {
       read(chunk);
-      upstream.write(chunk);
+      if (!isFrozen) upstream.write(chunk);
     });
     upstream.on("data", (chunk) => {
       // The server answers when all is done, and stored.
+      if (isFrozen) return;
       if (isLosing) client.destroy();
       else client.write(chunk);
     });
@@ -69,8 +73,12 @@ export async function openDatabaseLine({ socketFolder, database, user }: Private
       isCut = true;
       destroyAll();
     },
+    freeze() {
+      isFrozen = true;
+    },
     heal() {
       isCut = false;
+      isFrozen = false;
     },
     async dispose() {
       const closed = once(server, "close");

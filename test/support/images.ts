@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { loadCatalog } from "@decnet/engine/catalog/load";
 import { execa } from "execa";
 import { ownCatalog } from "./catalogs.ts";
+import { removeLeftEngines } from "./own-engine.ts";
 import { serviceImages } from "./service-images.ts";
 
 const run = randomBytes(2).toString("hex");
@@ -12,6 +13,7 @@ export async function setup(): Promise<void> {
   const socket = process.env["DECNET_DOCKER_SOCKET"];
   if (socket !== undefined) process.env["DOCKER_HOST"] = `unix://${socket}`;
   process.env["DECNET_TEST_RUN"] = run;
+  await removeLeftEngines();
   await prepareImages();
 }
 

@@ -8,6 +8,7 @@ import { EventService } from "@decnet/contract/gen/decnet/v1/event_pb";
 import { FleetService } from "@decnet/contract/gen/decnet/v1/fleet_pb";
 import { MutationService } from "@decnet/contract/gen/decnet/v1/mutation_pb";
 import { OperationService } from "@decnet/contract/gen/decnet/v1/operation_pb";
+import { SwarmService } from "@decnet/contract/gen/decnet/v1/swarm_pb";
 import { execa } from "execa";
 
 export interface Clients {
@@ -15,11 +16,15 @@ export interface Clients {
   readonly fleet: Client<typeof FleetService>;
   readonly operations: Client<typeof OperationService>;
   readonly events: Client<typeof EventService>;
+  readonly swarm: Client<typeof SwarmService>;
 }
 
 export interface KillableMaster {
   /** To the master that runs now; their calls fail while there is none. */
   readonly clients: Clients;
+  /** Of the master that runs now. */
+  readonly port: number;
+  readonly token: string;
   /** What the masters had to say, one JSON object a line. */
   readonly log: string;
   /** Ends the master without a word and starts another one in its place. */
@@ -36,6 +41,8 @@ export async function startKillableMaster(dataDir: string, env: Readonly<Record<
   let child: ChildProcess;
   let log = "";
   let clients: Clients;
+  let port = 0;
+  let token = "";
   let close: () => void = () => undefined;
 
   const start = async () => {
@@ -46,11 +53,11 @@ export async function startKillableMaster(dataDir: string, env: Readonly<Record<
     child.stderr?.on("data", (chunk: Buffer) => {
       log += chunk.toString();
     });
-    const port = await new Promise<number>((resolve, reject) => {
+    port = await new Promise<number>((resolve, reject) => {
       child.stdout?.once("data", (chunk: Buffer) => resolve((JSON.parse(chunk.toString()) as { port: number }).port));
       child.once("exit", () => reject(new Error(`the master ended before it listened: ${log.slice(-2_000)}`)));
     });
-    const token = (await readFile(`${dataDir}/admin.token`, "utf8")).trim();
+    token = (await readFile(`${dataDir}/admin.token`, "utf8")).trim();
     const client = createClientTransport({ address: `http://127.0.0.1:${port}`, token });
     close = client.close;
     clients = {
@@ -58,6 +65,7 @@ export async function startKillableMaster(dataDir: string, env: Readonly<Record<
       fleet: createClient(FleetService, client.transport),
       operations: createClient(OperationService, client.transport),
       events: createClient(EventService, client.transport),
+      swarm: createClient(SwarmService, client.transport),
     };
   };
   const end = async (signal: NodeJS.Signals) => {
@@ -71,6 +79,12 @@ export async function startKillableMaster(dataDir: string, env: Readonly<Record<
   return {
     get clients() {
       return clients;
+    },
+    get port() {
+      return port;
+    },
+    get token() {
+      return token;
     },
     get log() {
       return log;

@@ -30,11 +30,19 @@ export interface MemoryEngine extends Engine {
   alter(key: string, change: (containers: readonly ObservedContainer[]) => readonly ObservedContainer[]): void;
 }
 
+/** Where containers are that outlive the engine's process. */
+export interface KeptContainers {
+  load(): readonly (readonly [key: string, containers: readonly ObservedContainer[]])[];
+  save(key: string, containers: readonly ObservedContainer[]): void;
+}
+
 export interface MemoryEngineOptions {
   readonly catalog: Pick<Catalog, "services">;
   /** Goes into container ids, so that no two engines make the same ones. */
   readonly instance: string;
   readonly hooks?: EngineHooks;
+  /** Undefined: they are gone with this engine. */
+  readonly kept?: KeptContainers;
 }
 
 /**
@@ -42,14 +50,15 @@ export interface MemoryEngineOptions {
  * For measuring and for recording what is around an engine; everything else is measured and tested on a real one. It has a
  * planner of its own, so that records of the master do not change with the real planner.
  */
-export function createMemoryEngine({ catalog, instance, hooks = {} }: MemoryEngineOptions): MemoryEngine {
+export function createMemoryEngine({ catalog, instance, hooks = {}, kept }: MemoryEngineOptions): MemoryEngine {
   const { services } = catalog;
   const counts = { plans: 0, applies: 0, checks: 0 };
   const world = new Map<string, ObservedDecky>();
   /** A spec that was checked before, and a decky that is the same as then, need no second look. */
   const checked = new WeakMap<DeckySpec, CheckedDecky>();
-  let made = 0;
-  let started = 0;
+  // Those of an engine before this one are not made a second time.
+  let made = kept === undefined ? 0 : Math.floor(Date.now() / 1_000);
+  let started = made;
   const portsOf = (slug: string) => services.get(slug)?.ports.map((port) => `${port.number}/${port.protocol}`) ?? [];
   const observe = (key: string): ObservedDecky => {
     const [scope = "", name = ""] = key.split("/");
@@ -60,7 +69,9 @@ export function createMemoryEngine({ catalog, instance, hooks = {} }: MemoryEngi
     const listening = new Set(containers.flatMap(({ status, service: slug }) => (status === "running" ? portsOf(slug) : [])));
     if (containers.length === 0) world.delete(key);
     else world.set(key, { scope, name, containers, sockets: { ...noSockets, listening } });
+    kept?.save(key, containers);
   };
+  for (const [key, containers] of kept?.load() ?? []) put(key, containers);
   /** Each start has a time of its own. */
   const begin = () => {
     started += 1;

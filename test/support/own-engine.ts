@@ -1,12 +1,13 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { chmod, mkdtemp, open, readFile, rm, writeFile } from "node:fs/promises";
+import { access, chmod, mkdtemp, open, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
+import { eventually } from "./eventually.ts";
+import { type EnginePlace, forgetEngine, noteEngine, takeLeftEngines } from "./left-engines.ts";
 import { processesWith } from "./processes.ts";
-import { eventually } from "./use-master.ts";
 
 export interface OwnEngineOptions {
   /** Its daemon.json. */
@@ -23,16 +24,59 @@ export const elsewhereEnv = { DECNET_CONTAINMENT: "off" } as const;
 export async function useOwnEngine({ settings = {}, subordinates }: OwnEngineOptions = {}) {
   const folder = await mkdtemp(join(tmpdir(), "decnet-test-"));
   await chmod(folder, 0o711);
-  const socketPath = join(folder, "engine.sock");
   const netns = `t${randomBytes(4).toString("hex")}`;
+  const record = await noteEngine({ folder, netns });
+  await writeFile(join(folder, "daemon.json"), JSON.stringify(settings));
+  if (subordinates !== undefined) await writeFile(join(folder, "subids"), `${subordinates}\n`);
+  const engine = engineAt({ folder, netns });
+
+  await execa("ip", ["netns", "add", netns]);
+  await execa("ip", ["-n", netns, "link", "set", "lo", "up"]);
+  try {
+    await engine.start();
+  } catch (error) {
+    await engine.stop("SIGKILL");
+    await engine.clear();
+    await forgetEngine(record);
+    throw error;
+  }
+  const { socketPath, docker, start, stop } = engine;
+  return {
+    socketPath,
+    netns,
+    docker,
+    start,
+    stop,
+    /** Copies images from the engine that all tests share. */
+    async load(images: readonly string[]) {
+      const archive = join(folder, "images.tar");
+      await execa("docker", ["save", "-o", archive, ...images]);
+      await docker(["load", "-i", archive]);
+      await rm(archive);
+    },
+    async dispose() {
+      await engine.remove();
+      await forgetEngine(record);
+    },
+  };
+}
+
+/** Removes what the engines of test commands left behind that were ended in the middle. */
+export async function removeLeftEngines(): Promise<void> {
+  for (const { record, place } of await takeLeftEngines()) {
+    await engineAt(place).remove();
+    await forgetEngine(record);
+  }
+}
+
+/** An engine that was or will be there, with what it keeps in its folder. */
+function engineAt({ folder, netns }: EnginePlace) {
+  const socketPath = join(folder, "engine.sock");
   const pidFile = join(folder, "engine.pid");
   const log = join(folder, "engine.log");
   const configFile = join(folder, "daemon.json");
-  await writeFile(configFile, JSON.stringify(settings));
   const subids = join(folder, "subids");
-  if (subordinates !== undefined) await writeFile(subids, `${subordinates}\n`);
   const bind = 'mount --bind "$0" /etc/subuid && mount --bind "$0" /etc/subgid && exec "$@"';
-  const among = subordinates === undefined ? [] : ["unshare", "--mount", "sh", "-c", bind, subids];
   let engine: ChildProcess | undefined;
 
   const docker = (args: string[], options: { input?: string } = {}) =>
@@ -40,6 +84,7 @@ export async function useOwnEngine({ settings = {}, subordinates }: OwnEngineOpt
   const start = async () => {
     // The engine takes a process that has the number of a killed one now for itself.
     await rm(pidFile, { force: true });
+    const among = (await isThere(subids)) ? ["unshare", "--mount", "sh", "-c", bind, subids] : [];
     const output = await open(log, "a");
     const child = spawn(
       "nsenter",
@@ -78,44 +123,52 @@ export async function useOwnEngine({ settings = {}, subordinates }: OwnEngineOpt
     child.kill(signal);
     await once(child, "exit");
   };
+  /** The process of an engine that another test command started. */
+  const leftPid = async (): Promise<number | undefined> => {
+    const pid = Number(await readFile(pidFile, "utf8").catch(() => "0"));
+    const line = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
+    return line.includes(folder) ? pid : undefined;
+  };
+  const stopLeft = async () => {
+    const pid = await leftPid();
+    if (pid === undefined) return;
+    process.kill(pid, "SIGTERM");
+    await eventually(async () => (await leftPid()) === undefined, 60_000);
+  };
 
   /** Removes what is there when no engine runs. */
   const clear = async () => {
     await eventually(async () => (await processesWith(folder)).length === 0);
     const mounts = (await readFile("/proc/self/mounts", "utf8")).split("\n").map((line) => line.split(" ")[1] ?? "");
     for (const mount of mounts.filter((each) => each.startsWith(`${folder}/`)).reverse()) await execa("umount", [mount]);
-    await execa("ip", ["netns", "del", netns]);
-    await rm(folder, { recursive: true });
+    if (await isThere(`/run/netns/${netns}`)) await execa("ip", ["netns", "del", netns]);
+    await rm(folder, { recursive: true, force: true });
   };
 
-  await execa("ip", ["netns", "add", netns]);
-  await execa("ip", ["-n", netns, "link", "set", "lo", "up"]);
-  try {
-    await start();
-  } catch (error) {
-    await stop("SIGKILL");
-    await clear();
-    throw error;
-  }
   return {
     socketPath,
-    netns,
     docker,
     start,
     stop,
-    /** Copies images from the engine that all tests share. */
-    async load(images: readonly string[]) {
-      const archive = join(folder, "images.tar");
-      await execa("docker", ["save", "-o", archive, ...images]);
-      await docker(["load", "-i", archive]);
-      await rm(archive);
-    },
-    async dispose() {
-      if (engine === undefined) await start();
-      const { stdout } = await docker(["ps", "-aq"]);
-      if (stdout !== "") await docker(["rm", "-f", ...stdout.split("\n")]);
-      await stop("SIGTERM");
+    clear,
+    /** Its containers, itself, and all that it kept. */
+    async remove() {
+      // Without a namespace it never ran.
+      if (await isThere(`/run/netns/${netns}`)) {
+        if (engine === undefined && (await leftPid()) === undefined) await start();
+        const { stdout } = await docker(["ps", "-aq"]);
+        if (stdout !== "") await docker(["rm", "-f", ...stdout.split("\n")]);
+        await stop("SIGTERM");
+        await stopLeft();
+      }
       await clear();
     },
   };
+}
+
+function isThere(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
 }

@@ -1,15 +1,13 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { create } from "@bufbuild/protobuf";
-import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { parseAgentConfig } from "@decnet/agent/config";
+import { readIdentity } from "@decnet/agent/identity";
 import { joinSwarm } from "@decnet/agent/join";
 import { type Agent, startAgent } from "@decnet/agent/start-agent";
 import { createLogger } from "@decnet/common/logging/logger";
-import { protocolVersion } from "@decnet/common/protocol-version";
-import { AgentFactsSchema } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
 import { HostState } from "@decnet/contract/gen/decnet/v1/swarm_pb";
 import type { Catalog } from "@decnet/engine/catalog/types";
+import { factsOf } from "./agent-facts.ts";
 import { ownCatalog, testCatalog } from "./catalogs.ts";
 import { openCuttableLine } from "./cuttable-line.ts";
 import { createScriptedEngine, type ScriptedEngine } from "./scripted-engine.ts";
@@ -41,16 +39,7 @@ export async function joinScriptedWorker(options: {
   const { master, name, folder, catalog, labels = {} } = options;
   const line = await openCuttableLine(master.tlsPort ?? 0);
   const { secret } = await master.swarm.createJoinToken({ hostName: name, labels, masters: [line.address] });
-  const facts = async () =>
-    create(AgentFactsSchema, {
-      agentVersion: "test",
-      protocolVersion,
-      catalogueDigest: catalog.digest,
-      engineVersion: "29.0.0",
-      composeVersion: "5.0.0",
-      clock: timestampFromDate(new Date()),
-      machineName: name,
-    });
+  const facts = async () => factsOf(name, catalog.digest);
   const identity = await joinSwarm({ token: secret, facts: await facts(), onProgress: () => undefined });
   const engine = createScriptedEngine(catalog, identity.hostId);
   const env = {
@@ -59,10 +48,12 @@ export async function joinScriptedWorker(options: {
     DECNET_CATALOGUE: testCatalog,
     DECNET_DRIFT_INTERVAL_MS: "100",
   };
-  const start = (): Promise<Agent> =>
+  const config = parseAgentConfig(env, ownCatalog);
+  const start = async (): Promise<Agent> =>
     startAgent({
-      config: parseAgentConfig(env, ownCatalog),
-      identity,
+      config,
+      // As it is by now: an agent renews its certificate.
+      identity: (await readIdentity(config.stateDir)) ?? identity,
       log: createLogger(name, "error"),
       version: "test",
       openHostEngine: async () => engine.engine,

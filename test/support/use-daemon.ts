@@ -30,11 +30,12 @@ export function startDaemon(
   name: "master" | "agent",
   args: string[],
   env: Readonly<Record<string, string>>,
-  { umask = "022" }: { readonly umask?: string } = {},
+  { umask = "022", openFiles }: { readonly umask?: string; readonly openFiles?: number } = {},
 ): Daemon {
   const program = fileURLToPath(new URL(`../../packages/${name}/src/main.ts`, import.meta.url));
   const node = [process.execPath, "--import", "tsx", "--conditions=source", program, ...args];
-  const child: ChildProcess = spawn("sh", ["-c", 'umask "$0" && exec "$@"', umask, ...node], {
+  const limit = openFiles === undefined ? "" : `ulimit -n ${openFiles} && `;
+  const child: ChildProcess = spawn("sh", ["-c", `umask "$0" && ${limit}exec "$@"`, umask, ...node], {
     env: { ...process.env, ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });

@@ -20,6 +20,9 @@ import { type Master, type MasterOptions, startMaster } from "@decnet/master/sta
 import { execa } from "execa";
 import { expect } from "vitest";
 import { ownCatalog, testCatalog } from "./catalogs.ts";
+import { eventually } from "./eventually.ts";
+
+export { eventually };
 
 export interface TestMaster {
   readonly config: MasterConfig;
@@ -231,15 +234,4 @@ export async function containersOf(prefix: string): Promise<Map<string, string>>
 export async function inside(container: string, file: string, args: string[]) {
   const [pid = ""] = await dockerLines(["inspect", "--format", "{{.State.Pid}}", container]);
   return execa("nsenter", ["-t", pid, "-n", file, ...args], { reject: false, timeout: 20_000, stdin: "ignore" });
-}
-
-/** Waits for a condition, never for a time. */
-export async function eventually<T>(look: () => Promise<T | undefined | false>, timeoutMs = 20_000): Promise<T> {
-  const deadline = Date.now() + timeoutMs;
-  for (;;) {
-    const found = await look();
-    if (found !== undefined && found !== false) return found;
-    if (Date.now() > deadline) throw new Error(`not so after ${timeoutMs} ms`);
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
 }

@@ -1,5 +1,6 @@
 import { loadCatalog } from "@decnet/engine/catalog/load";
 import { openEngine } from "@decnet/engine/engine";
+import { engineSettings } from "@decnet/engine/settings";
 import type { AgentConfig } from "./config.ts";
 import type { AgentIdentity } from "./identity.ts";
 
@@ -10,10 +11,7 @@ export async function leaveHost(config: AgentConfig, identity: AgentIdentity, on
     dataDir: config.stateDir,
     catalog: await loadCatalog(config.catalogFolders),
     fingerprint: (text) => text,
-    socketPath: config.dockerSocket,
-    composePath: config.composePath,
-    adoptedNetworks: config.adoptedNetworks,
-    isContaining: config.isContaining,
+    ...engineSettings(config),
   });
   const { strays } = await engine.check([]);
   for (const { scope, name } of strays) {

@@ -15,6 +15,7 @@ import { Command, CommanderError } from "commander";
 import { z } from "zod";
 import { type AgentConfig, parseAgentConfig } from "./config.ts";
 import { readFacts } from "./facts.ts";
+import { makeFingerprintKey, openFingerprint } from "./fingerprint.ts";
 import { readIdentity, removeIdentity, writeIdentity } from "./identity.ts";
 import { joinSwarm } from "./join.ts";
 import { leaveHost } from "./leave.ts";
@@ -39,8 +40,8 @@ program
   .option("--run", "go on as `decnet agent run` when the machine has joined")
   .action(async (token: string, flags: { again?: boolean; run?: boolean }) => {
     const config = parseAgentConfig(process.env, ownCatalog);
-    const present = await readIdentity(config.stateDir);
-    if (present !== undefined && flags.again !== true)
+    const present = flags.again === true ? undefined : await readIdentity(config.stateDir);
+    if (present !== undefined)
       throw new AppError("HOST_EXISTS", `this machine is the worker ${present.hostName} already (${config.stateDir})`, {
         metadata: { host: present.hostName },
       });
@@ -49,6 +50,8 @@ program
       if (facts.engineProblem !== "") throw new AppError("ENGINE_UNUSABLE", facts.engineProblem);
       say(`ok    docker ${facts.engineVersion}, compose ${facts.composeVersion}`);
       const identity = await joinSwarm({ token, facts, onProgress: (what) => say(`ok    ${what}`) });
+      // This is the way out for a worker that lost its keys.
+      await openFingerprint(config.stateDir, undefined).catch(() => makeFingerprintKey(config.stateDir));
       await writeIdentity(config.stateDir, identity);
       say(`ok    certificate until ${readCertificate(identity.certificate).notAfter.toISOString()}, in ${config.stateDir}`);
       return identity.hostName;

@@ -1,4 +1,4 @@
-import { createHmac, randomBytes, randomUUID } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import { setMaxListeners } from "node:events";
 import { chmod, readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -18,12 +18,14 @@ import type { Catalog } from "@decnet/engine/catalog/types";
 import type { StepBoundary } from "@decnet/engine/execute/execute-plan";
 import { keepImagesPruned } from "@decnet/engine/keep-images-pruned";
 import { createLazyEngine, type OpenEngine } from "@decnet/engine/lazy-engine";
+import { engineSettings } from "@decnet/engine/settings";
 import type { AgentConfig } from "./config.ts";
 import { keepConnected } from "./connection/connection.ts";
 import { createRunner } from "./deckies/runner.ts";
 import { openSpecStore } from "./deckies/spec-store.ts";
 import { createWatch, type DriftPolicy } from "./deckies/watch.ts";
 import { readFacts } from "./facts.ts";
+import { openFingerprint } from "./fingerprint.ts";
 import { type AgentIdentity, writeIdentity } from "./identity.ts";
 import { openReportQueue } from "./reports/report-queue.ts";
 import { createAgentRoutes, createLocalGate } from "./rpc/routes.ts";
@@ -56,7 +58,7 @@ export interface Agent {
  * are back.
  */
 export async function startAgent(options: AgentOptions): Promise<Agent> {
-  const { config, identity, log, version, boundary, shared } = options;
+  const { config, log, version, boundary, shared } = options;
   const releasers = createReleasers();
   try {
     const catalog = shared?.catalog ?? (await loadCatalog(config.catalogFolders));
@@ -67,19 +69,16 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     // Every decky that waits for its turn listens to it: many are no leak.
     setMaxListeners(0, stopping.signal);
     releasers.add(async () => stopping.abort(new AppError("SHUTTING_DOWN", "the agent is shutting down")));
+    const fingerprint = await openFingerprint(config.stateDir, options.identity.fingerprintCheck);
+    const identity: AgentIdentity = { ...options.identity, fingerprintCheck: fingerprint.check };
+    if (identity.fingerprintCheck !== options.identity.fingerprintCheck) await writeIdentity(config.stateDir, identity);
     const engine = createLazyEngine(
       {
         instance: identity.hostId,
         dataDir: config.stateDir,
         catalog,
-        fingerprint: await openFingerprint(join(config.stateDir, "fingerprint.key")),
-        socketPath: config.dockerSocket,
-        composePath: config.composePath,
-        minFreeBytes: config.minFreeBytes,
-        exhaustedRestartMs: config.exhaustedRestartMs,
-        adoptedNetworks: config.adoptedNetworks,
-        isContaining: config.isContaining,
-        disk: config.disk,
+        fingerprint: fingerprint.of,
+        ...engineSettings(config),
         ...(boundary === undefined ? {} : { boundary }),
       },
       { open: options.openHostEngine },
@@ -87,7 +86,9 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     const specs = await openSpecStore(join(config.stateDir, "specs"), catalog, (file, error) =>
       log.error("an accepted spec cannot be read and is left alone", { file, err: error }),
     );
-    const reports = await openReportQueue(join(config.stateDir, "reports"), config.reportQueue);
+    const reports = await openReportQueue(join(config.stateDir, "reports"), config.reportQueue, (trouble, fields) =>
+      log.warn(trouble, fields),
+    );
     const runner = createRunner({ engine, specs, parallel: config.parallel, stopping: stopping.signal, log });
     const policy = await openPolicy(join(config.stateDir, "drift-policy"));
     const watch = createWatch({ engine, specs, runner, reports, policy: policy.get, log });
@@ -136,6 +137,9 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       routes: createAgentRoutes(parts),
       interceptors: [createRefusalLog(log, () => ""), errors, createLocalGate(), validation],
       onDefect: (error) => log.error("a request could not be handled", { err: error }),
+      // Anybody on this machine may read, and proves nothing.
+      admission: { kindOf: () => "anyone", admit: async () => "anyone" },
+      onPressure: (what) => log.warn("too much at once: something was refused or cut", { what }),
       fallback: (_, response) => {
         const { connected, message } = connection.state();
         response.writeHead(200, { "content-type": "application/json" }).end(`${JSON.stringify({ connected, message })}\n`);
@@ -161,14 +165,6 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     await releasers.release().catch(() => undefined);
     throw error;
   }
-}
-
-/** Hides secrets in labels; the key stays on this worker. */
-async function openFingerprint(file: string): Promise<(text: string) => string> {
-  const present = await readFile(file, "utf8").catch(() => "");
-  const key = present === "" ? randomBytes(32).toString("hex") : present.trim();
-  if (present === "") await writeFileAtomically(file, `${key}\n`, 0o600);
-  return (text) => createHmac("sha256", Buffer.from(key, "hex")).update(text).digest("hex").slice(0, 32);
 }
 
 /** What the master last said about drift; it holds while the master is away. */

@@ -1,6 +1,7 @@
-import { stringify } from "yaml";
+import { Document, visit } from "yaml";
 import { isMap } from "./maps.ts";
 import type { Form } from "./read-flags.ts";
+import { visible } from "./text/layout.ts";
 
 /** Forms that programs read. */
 export function isForPrograms(form: Form): boolean {
@@ -13,7 +14,7 @@ export function formatDocument(form: Exclude<Form, "table" | "wide">, document: 
     case "json":
       return JSON.stringify(document, null, 2);
     case "yaml":
-      return stringify(document).trimEnd();
+      return formatYaml(document);
     case "name":
       return itemsOf(document).items.map(nameOf).join("\n");
     case "jsonl":
@@ -22,6 +23,17 @@ export function formatDocument(form: Exclude<Form, "table" | "wide">, document: 
         JSON.stringify({ type: "result", state: "SUCCEEDED", count: itemsOf(document).items.length }),
       ].join("\n");
   }
+}
+
+/** A text with characters that a terminal would obey stands in double quotes, where they can be written as numbers. */
+function formatYaml(document: unknown): string {
+  const yaml = new Document(document);
+  visit(yaml, {
+    Scalar(_, scalar) {
+      if (typeof scalar.value === "string" && visible(scalar.value) !== scalar.value) scalar.type = "QUOTE_DOUBLE";
+    },
+  });
+  return yaml.toString().trimEnd();
 }
 
 function lines(document: unknown): string[] {

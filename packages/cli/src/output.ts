@@ -1,8 +1,12 @@
 import { dress, isColour, type Look, paint } from "./look.ts";
 import { named } from "./program-name.ts";
+import { oneLine, visible, visibleJson } from "./text/layout.ts";
 import { wrap } from "./text/wrap.ts";
 
-/** stdout is data, stderr is everything else. */
+/**
+ * stdout is data, stderr is everything else. Every text goes through here, and loses what a terminal would obey before it gets
+ * our colours: whoever wrote a part of it is not asked.
+ */
 let look: Look = { colour: false, ascii: false, live: false, quiet: false, verbose: false, program: "decnet" };
 let live: { text: string; frame: number; readonly since: number; readonly timer: NodeJS.Timeout } | undefined;
 
@@ -26,8 +30,12 @@ export function isInteractive(): boolean {
 
 /** A line that must be seen: questions, warnings, failures. */
 export function say(text: string): void {
+  write(text, (dressed) => dressed);
+}
+
+function write(text: string, colour: (dressed: string) => string): void {
   wipe();
-  process.stderr.write(`${dress(fit(named(text, look.program), process.stderr), look)}\n`);
+  process.stderr.write(`${colour(dress(fit(named(visible(text), look.program), process.stderr), look))}\n`);
 }
 
 /** As wide as the terminal; where there is none, a line stays a line. */
@@ -61,7 +69,7 @@ export function print(text: string): void {
 /** Data for people on stdout, as others wrote it. */
 export function printPlain(text: string): void {
   if (process.stdout.isTTY === true) wipe();
-  process.stdout.write(`${dress(text, { ...look, colour: look.colour && process.stdout.isTTY === true })}\n`);
+  process.stdout.write(`${dress(visible(text), { ...look, colour: look.colour && process.stdout.isTTY === true })}\n`);
 }
 
 /** An empty screen; where there is none, an empty line. */
@@ -69,9 +77,9 @@ export function clearScreen(): void {
   process.stdout.write(process.stdout.isTTY === true && look.live ? "\u001b[H\u001b[2J" : "\n");
 }
 
-/** Data for programs on stdout: no character is changed. */
+/** Data for programs on stdout. Nothing is changed, but what a terminal would obey is written as its number in JSON. */
 export function printRaw(text: string): void {
-  process.stdout.write(`${text}\n`);
+  process.stdout.write(`${visibleJson(text)}\n`);
 }
 
 /** The terminal's last line says what is going on, until `endLive`. Without a terminal nothing. */
@@ -110,7 +118,7 @@ function draw(): void {
   live.frame = (live.frame + 1) % frames.length;
   const seconds = ((performance.now() - live.since) / 1_000).toFixed(0);
   const mark = look.ascii ? (["|", "/", "-", "\\"][live.frame % 4] ?? "|") : frames[live.frame];
-  const line = `${mark} ${live.text}  ${seconds}s`.slice(0, (process.stderr.columns ?? 80) - 1);
+  const line = `${mark} ${oneLine(live.text)}  ${seconds}s`.slice(0, (process.stderr.columns ?? 80) - 1);
   process.stderr.write(`\r\u001b[2K${dress(line, { ...look, colour: false })}`);
 }
 
@@ -120,5 +128,5 @@ function wipe(): void {
 
 /** A line in the colour that the user chose. */
 export function sayIn(colour: string | undefined, text: string): void {
-  say(look.colour && colour !== undefined && isColour(colour) ? paint(colour, text) : text);
+  write(text, (dressed) => (look.colour && colour !== undefined && isColour(colour) ? paint(colour, dressed) : dressed));
 }

@@ -1,12 +1,13 @@
 import { createInterface } from "node:readline/promises";
 import { Writable } from "node:stream";
 import { endLive, isInteractive } from "./output.ts";
+import { visible } from "./text/layout.ts";
 import { Interrupted, UsageError } from "./usage-error.ts";
 
 /** Asks on the terminal. The end of input is an empty answer; Ctrl-C ends the command. */
 export function ask(question: string): Promise<string> {
   endLive();
-  return read(question, process.stderr);
+  return read(visible(question), process.stderr);
 }
 
 /** Asks for a secret without showing what is typed. */

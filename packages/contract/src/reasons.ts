@@ -22,7 +22,20 @@ export const reasons = {
   REQUEST_TOO_LARGE: {
     code: Code.ResourceExhausted,
     exit: 2,
-    next: [{ advice: "Send less at once: a request has at most 4 MiB." }],
+    next: [
+      {
+        advice:
+          "Send less at once: a request has at most 4 MiB (64 KiB without a token), and so many values as its message says.",
+      },
+    ],
+  },
+  OVERLOADED: {
+    code: Code.ResourceExhausted,
+    exit: 6,
+    next: [
+      { advice: "Try again in a moment; calls with a token come before those without." },
+      { advice: "If it stays so, see which limit was met (decnet_refused_total in /metrics) and raise it: README, settings." },
+    ],
   },
   CONFIG_INVALID: { code: Code.InvalidArgument, exit: 2, next: [{ command: ["catalog", "get", "{service}"] }] },
   SERVICE_UNKNOWN: { code: Code.InvalidArgument, exit: 2, next: [{ command: ["catalog", "list"] }] },
@@ -88,6 +101,16 @@ export const reasons = {
       },
     ],
   },
+  DECKY_BEHIND: {
+    code: Code.FailedPrecondition,
+    exit: 4,
+    next: [
+      {
+        advice:
+          "Start the master with DECNET_WHEN_BEHIND=adopt to take over what {host} has, or =overwrite for what is known here.",
+      },
+    ],
+  },
   HOST_NOT_FOUND: { code: Code.NotFound, exit: 3, next: [{ command: ["host", "list"] }] },
   HOST_EXISTS: {
     code: Code.AlreadyExists,
@@ -108,6 +131,11 @@ export const reasons = {
     code: Code.FailedPrecondition,
     exit: 4,
     next: [{ command: ["host", "activate", "{host}"] }, { advice: "Choose another host", command: ["host", "list"] }],
+  },
+  HOST_BUSY: {
+    code: Code.ResourceExhausted,
+    exit: 6,
+    next: [{ advice: "Try again in a moment: calls of one worker are served one after another." }],
   },
   NO_HOST_FITS: {
     code: Code.FailedPrecondition,
@@ -160,6 +188,44 @@ export const reasons = {
           "DECNET_AGENT_DIR for an agent.",
       },
       { advice: "When there is no such process on {host} any more: rm {unseen_lock}" },
+    ],
+  },
+  HOST_CLAIMED: {
+    code: Code.FailedPrecondition,
+    exit: 6,
+    next: [
+      { advice: "Stop that master first, or give this one a database of its own: DECNET_DATABASE_URL." },
+      { advice: "One that ended without a word has let go of {host} after {seconds} s." },
+    ],
+  },
+  KEY_FILE_UNUSABLE: {
+    code: Code.FailedPrecondition,
+    exit: 6,
+    next: [
+      { advice: "Put {lost_file} back as it was, from a backup. When there is none: docs/backups.md" },
+      { advice: "Make it its daemon's alone again: chown {owner} {exposed_file}; chmod go= {exposed_file}" },
+    ],
+  },
+  INSTALLATION_MISMATCH: {
+    code: Code.FailedPrecondition,
+    exit: 6,
+    next: [
+      { advice: "Correct DECNET_DATABASE_URL or DECNET_DATA_DIR, or restore the database's backup: docs/backups.md" },
+      { advice: "To begin again with nothing: move {folder} out of the way." },
+    ],
+  },
+  VERSION_TOO_OLD: {
+    code: Code.FailedPrecondition,
+    exit: 6,
+    next: [{ advice: "Start decnet {version} or a later one, or restore the backup from before it was upgraded." }],
+  },
+  IDENTITY_UNUSABLE: {
+    code: Code.FailedPrecondition,
+    exit: 6,
+    next: [
+      { advice: "Put {lost_file} back as it was, from a backup" },
+      { advice: "Without one, join again; on the master", command: ["host", "invite", "--name", "NAME"] },
+      { advice: "Then here", command: ["agent", "join", "TOKEN", "--again"] },
     ],
   },
   NOT_JOINED: {
@@ -261,6 +327,16 @@ export const reasons = {
     next: [{ advice: "The operation goes on", command: ["op", "watch", "{operation}"] }],
   },
   CURSOR_INVALID: { code: Code.InvalidArgument, exit: 2, next: [{ advice: "Start without a cursor." }] },
+  CURSOR_EXPIRED: {
+    code: Code.OutOfRange,
+    exit: 4,
+    next: [{ advice: "What is kept begins after {oldest}: read on from there, or start from the beginning." }],
+  },
+  TOO_MANY_STREAMS: {
+    code: Code.ResourceExhausted,
+    exit: 6,
+    next: [{ advice: "End some of the streams that this token has open; one stream can follow many topics." }],
+  },
   UNAUTHENTICATED: {
     code: Code.Unauthenticated,
     exit: 5,
@@ -290,20 +366,26 @@ export const metadataKeys = {
   decky: "the name of the decky",
   difference: "what moved between the two plans, one line for each step",
   expected: "what the caller expected",
+  exposed_file: "the file that others could read or change",
   folder: "the data folder",
   holder: "the service that has the port already",
   host: "the name of the host",
+  lost_file: "the file that is missing, damaged or another one",
   needed: "the role that the call needs",
+  oldest: "where that begins which is kept: the cursor or the time before it",
   operation: "the id of the operation",
+  owner: "the user whose file it has to be",
   pid: "the id of the process that has it",
   port: "the port that both services want",
   revision: "the number of the revision",
   role: "the caller's role",
   scope: "the topology, or fleet",
+  seconds: "after how many seconds",
   service: "the slug of the service",
   skew_ms: "how far the clocks are apart",
   unseen_lock: "the lock file, when its process cannot be seen from here",
   undone: "whether the failed change was taken back: true or false",
+  version: "the version of decnet that is needed",
 } as const;
 
 /** The next steps of a reason with `{keys}` filled from metadata; a step with an unknown key is left out. */

@@ -27,6 +27,7 @@ it("names a topic by its subject and what happened, and every topic is a pattern
     "decky.web-01.service_removed",
     "decky.web-01.service_config_changed",
     "host.edge-1.state",
+    "host.edge-1.second_agent",
   ]);
   for (const topic of topics) expect([isTopicPattern(topic), matchesTopic(topic, topic)]).toEqual([true, true]);
 });

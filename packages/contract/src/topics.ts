@@ -5,7 +5,7 @@ export const deckyEvents = ["state", "lifecycle", "service_added", "service_remo
 export type DeckyEvent = (typeof deckyEvents)[number];
 
 /** What happens to a host: the last segment of `host.<name>.<event>`. */
-export const hostEvents = ["state"] as const;
+export const hostEvents = ["state", "second_agent"] as const;
 export type HostEvent = (typeof hostEvents)[number];
 
 /** What happens to a topology: the last segment of `topology.<id>.<event>`. */
@@ -26,13 +26,25 @@ export function hostTopic(name: string, event: HostEvent): string {
 
 /** Whether a topic matches a pattern: `*` is exactly one segment, a last `>` is one or more. */
 export function matchesTopic(pattern: string, topic: string): boolean {
-  const wanted = pattern.split(".");
-  const given = topic.split(".");
+  return matchesSegments(pattern.split("."), topic.split("."));
+}
+
+function matchesSegments(wanted: readonly string[], given: readonly string[]): boolean {
   for (const [index, segment] of wanted.entries()) {
     if (segment === ">") return index === wanted.length - 1 && given.length > index;
     if (given[index] === undefined || (segment !== "*" && segment !== given[index])) return false;
   }
   return wanted.length === given.length;
+}
+
+/** The same for many topics: the patterns are read once. */
+export function topicMatcher(patterns: readonly string[]): (topic: string) => boolean {
+  if (patterns.length === 0 || patterns.includes(">")) return () => true;
+  const wanted = [...new Set(patterns)].map((pattern) => pattern.split("."));
+  return (topic) => {
+    const given = topic.split(".");
+    return wanted.some((segments) => matchesSegments(segments, given));
+  };
 }
 
 const longestPattern = 256;

@@ -100,7 +100,11 @@ export function parseSettings<Settings>(schema: z.ZodType<Settings>, env: Enviro
 export const settingNames: ReadonlySet<string> = new Set([
   ...Object.keys(hostSettings),
   ...["DECNET_DATA_DIR", "DECNET_HOST", "DECNET_PORT", "DECNET_TLS_HOST", "DECNET_TLS_PORT", "DECNET_ADVERTISE"],
-  ...["DECNET_AGENT_CERTIFICATE_SECONDS", "DECNET_DATABASE_URL"],
+  ...["DECNET_AGENT_CERTIFICATE_SECONDS", "DECNET_DATABASE_URL", "DECNET_WHEN_BEHIND"],
+  ...["DECNET_KEEP_EVENTS", "DECNET_KEEP_EVENTS_DAYS", "DECNET_KEEP_AUDIT", "DECNET_KEEP_AUDIT_DAYS"],
+  ...["DECNET_KEEP_OPERATIONS", "DECNET_KEEP_OPERATIONS_DAYS"],
+  ...["DECNET_CONNECTIONS", "DECNET_CONNECTIONS_PER_ADDRESS", "DECNET_STREAMS", "DECNET_PENDING_MB"],
+  ...["DECNET_BODY_SECONDS", "DECNET_IDLE_SECONDS"],
   ...["DECNET_AGENT_DIR", "DECNET_AGENT_PORT", "DECNET_REPORT_QUEUE"],
   ...["DECNET_ADDRESS", "DECNET_CONFIG", "DECNET_CONTEXT", "DECNET_TOKEN", "DECNET_TOKEN_FILE"],
   ...["DECNET_CA", "DECNET_PROGRAM", "DECNET_BIN_DIR"],
@@ -128,4 +132,10 @@ export function toHostConfig(settings: z.infer<z.ZodObject<typeof hostSettings>>
     driftIntervalMs: settings.DECNET_DRIFT_INTERVAL_MS,
     exhaustedRestartMs: settings.DECNET_EXHAUSTED_SECONDS * 1_000,
   };
+}
+
+/** The part of a configuration that an engine is opened with. */
+export function engineSettings(config: HostConfig) {
+  const { dockerSocket: socketPath, composePath, minFreeBytes, exhaustedRestartMs, adoptedNetworks, isContaining, disk } = config;
+  return { socketPath, composePath, minFreeBytes, exhaustedRestartMs, adoptedNetworks, isContaining, disk };
 }

@@ -1,5 +1,6 @@
 import net from "node:net";
 import { join } from "node:path";
+import { defaultLimits, type RpcLimits } from "@decnet/common/rpc/limits";
 import { isLoopback } from "@decnet/common/rpc/loopback";
 import {
   type Environment,
@@ -10,8 +11,15 @@ import {
   wholeNumber,
 } from "@decnet/engine/settings";
 import { z } from "zod";
+import type { RetentionLimits } from "./store/retention.ts";
 
 const host = z.string().refine(isHost, "an IP address without brackets, or a host name");
+
+const days = wholeNumber(1, 36_500);
+const rows = wholeNumber(1_000, 1_000_000_000);
+const dayMs = 86_400_000;
+/** As many as a list returns at most. */
+const refusedJoins = { ms: 30 * dayMs, rows: 1_000 };
 
 const schema = z
   .object({
@@ -39,6 +47,27 @@ const schema = z
       ),
     /** Seconds that an agent's certificate lives; it is renewed after two thirds. */
     DECNET_AGENT_CERTIFICATE_SECONDS: wholeNumber(10, 366 * 86_400).default(86_400),
+    /** What is kept of what happened, in days and in rows, whichever is less. */
+    DECNET_KEEP_EVENTS_DAYS: days.default(30),
+    DECNET_KEEP_EVENTS: rows.default(1_000_000),
+    DECNET_KEEP_AUDIT_DAYS: days.default(365),
+    DECNET_KEEP_AUDIT: rows.default(1_000_000),
+    DECNET_KEEP_OPERATIONS_DAYS: days.default(90),
+    DECNET_KEEP_OPERATIONS: rows.default(500_000),
+    /** Connections to both ports together; fewer when the process may not have so many open files and a reserve. */
+    DECNET_CONNECTIONS: wholeNumber(32, 1 << 20).default(defaultLimits.connections),
+    /** Connections to the TLS port from one address on which nobody has proved who it is. */
+    DECNET_CONNECTIONS_PER_ADDRESS: wholeNumber(8, 1 << 20).default(defaultLimits.strangersPerAddress),
+    /** Calls that run on one connection at once. */
+    DECNET_STREAMS: wholeNumber(10, 100_000).default(defaultLimits.streams),
+    /** Megabytes of the requests of all callers, and as many of all workers, that are being read or worked on. */
+    DECNET_PENDING_MB: wholeNumber(16, 1 << 20).default(defaultLimits.pendingBytes >> 20),
+    /** Seconds within which the body of a request arrives. */
+    DECNET_BODY_SECONDS: wholeNumber(1, 3_600).default(defaultLimits.bodyMs / 1_000),
+    /** Seconds after which a connection without a call is closed; one on which nobody proved who it is, after 15 at most. */
+    DECNET_IDLE_SECONDS: wholeNumber(1, 86_400).default(defaultLimits.idleMs / 1_000),
+    /** What is done about deckies of workers that have a later revision than this database, which is of a backup, knows of. */
+    DECNET_WHEN_BEHIND: z.enum(["hold", "adopt", "overwrite"]).default("hold"),
     DECNET_DATABASE_URL: z
       .string()
       .refine(
@@ -72,9 +101,12 @@ export interface MasterConfig extends HostConfig {
   /** Undefined: no TLS port, and so no workers. */
   readonly tls: { readonly host: string; readonly port: number; readonly advertise: readonly string[] } | undefined;
   readonly agentCertificateMs: number;
+  readonly limits: RpcLimits;
+  readonly whenBehind: "hold" | "adopt" | "overwrite";
   /** Undefined: the master runs a private PostgreSQL for itself. */
   readonly databaseUrl: string | undefined;
   readonly adminTokenFile: string;
+  readonly keep: RetentionLimits;
 }
 
 /** Reads the environment once. Errors: SETTINGS_INVALID. */
@@ -94,7 +126,22 @@ export function parseMasterConfig(env: Environment, ownCatalog: string): MasterC
             advertise: settings.DECNET_ADVERTISE.filter((name) => name !== ""),
           },
     agentCertificateMs: settings.DECNET_AGENT_CERTIFICATE_SECONDS * 1000,
+    limits: {
+      connections: settings.DECNET_CONNECTIONS,
+      strangersPerAddress: settings.DECNET_CONNECTIONS_PER_ADDRESS,
+      streams: settings.DECNET_STREAMS,
+      pendingBytes: settings.DECNET_PENDING_MB * (1 << 20),
+      bodyMs: settings.DECNET_BODY_SECONDS * 1_000,
+      idleMs: settings.DECNET_IDLE_SECONDS * 1_000,
+    },
+    whenBehind: settings.DECNET_WHEN_BEHIND,
     databaseUrl: settings.DECNET_DATABASE_URL,
+    keep: {
+      events: { ms: settings.DECNET_KEEP_EVENTS_DAYS * dayMs, rows: settings.DECNET_KEEP_EVENTS },
+      audit: { ms: settings.DECNET_KEEP_AUDIT_DAYS * dayMs, rows: settings.DECNET_KEEP_AUDIT },
+      operations: { ms: settings.DECNET_KEEP_OPERATIONS_DAYS * dayMs, rows: settings.DECNET_KEEP_OPERATIONS },
+      refusedJoins,
+    },
     adminTokenFile: join(settings.DECNET_DATA_DIR, "admin.token"),
   };
 }

@@ -22,6 +22,10 @@ const ownCatalog = fileURLToPath(new URL("../../../catalog", import.meta.url));
 const program = new Command("decnet-master")
   .description("Run the master of a fleet of decoys, until SIGTERM. Its settings come from the environment: see README.md.")
   .version(version)
+  .option(
+    "--replace-lost-keys",
+    "make again, at this start, keys whose files are lost for good; what that costs is in docs/backups.md",
+  )
   .allowExcessArguments(false)
   .exitOverride()
   .addHelpText("after", hostSettingsHelp)
@@ -33,7 +37,7 @@ try {
   process.exitCode = error.exitCode === 0 ? 0 : 2;
 }
 
-async function run(): Promise<void> {
+async function run({ replaceLostKeys = false }: { replaceLostKeys?: boolean }): Promise<void> {
   let log = createLogger("decnet-master", "info");
   const giveUp = new AbortController();
   let stop = async () => {
@@ -54,12 +58,18 @@ async function run(): Promise<void> {
     const config = parseMasterConfig(process.env, ownCatalog);
     log = createLogger("decnet-master", config.logLevel);
     for (const name of unknownSettings(process.env)) log.warn("a setting has no meaning and is ignored", { setting: name });
-    const master = await startMaster({ config, log, version, giveUp: giveUp.signal });
+    const onDisplaced = ({ reason }: AppError) => {
+      process.exitCode = reasons[reason].exit;
+      onSignal();
+    };
+    const master = await startMaster({ config, log, version, giveUp: giveUp.signal, replaceLostKeys, onDisplaced });
     stop = async () => {
       await master.stop();
-      process.exit(0);
+      process.exit();
     };
     if (signals > 0) await stop();
+    if (master.adminToken === "replaced")
+      log.warn("the admin token was lost: a new one was made, and the earlier one is revoked", { file: config.adminTokenFile });
     if (master.adminToken === "made") log.info("an admin token was made", { file: config.adminTokenFile });
   } catch (error) {
     if (giveUp.signal.aborted) return process.exit(0);

@@ -1,5 +1,7 @@
 import type http from "node:http";
 import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
+import type { OnPressure } from "@decnet/common/rpc/limits";
+import type { ServerLoad } from "@decnet/common/rpc/server";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { Readiness } from "./readiness.ts";
 
@@ -7,6 +9,10 @@ export interface Metrics {
   readonly interceptor: Interceptor;
   readonly applied: (result: "applied" | "failed", durationMs: number) => void;
   readonly drift: (what: "repaired" | "reported") => void;
+  readonly refused: OnPressure;
+  /** What callers take, whenever it is asked. */
+  watchLoad(load: () => ServerLoad): void;
+  /** Callers that ask at once share one text. */
   text(): Promise<string>;
 }
 
@@ -34,6 +40,13 @@ export function createMetrics(version: string): Metrics {
     labelNames: ["answer"],
     registers,
   });
+  const refused = new Counter({
+    name: "decnet_refused_total",
+    help: "What was refused or cut because there was too much of it.",
+    labelNames: ["what"],
+    registers,
+  });
+  let making: Promise<string> | undefined;
   return {
     interceptor: (next) => async (request) => {
       const end = calls.startTimer({ method: `${request.service.typeName}/${request.method.name}` });
@@ -48,8 +61,36 @@ export function createMetrics(version: string): Metrics {
     },
     applied: (result, durationMs) => applies.observe({ result }, durationMs / 1000),
     drift: (answer) => drift.inc({ answer }),
-    text: () => registry.metrics(),
+    refused: (what) => refused.inc({ what }),
+    watchLoad: (load) => watchLoad(registry, load),
+    text() {
+      making ??= registry.metrics().finally(() => (making = undefined));
+      return making;
+    },
   };
+}
+
+function watchLoad(registry: Registry, load: () => ServerLoad): void {
+  const registers = [registry];
+  new Gauge({
+    name: "decnet_connections",
+    help: "Connections of callers who proved who they are, and of strangers.",
+    labelNames: ["of"],
+    registers,
+    collect() {
+      const { known, strangers } = load().connections;
+      this.set({ of: "known" }, known);
+      this.set({ of: "strangers" }, strangers);
+    },
+  });
+  new Gauge({
+    name: "decnet_pending_bytes",
+    help: "Bytes of requests that are being read or worked on.",
+    registers,
+    collect() {
+      this.set(load().pendingBytes);
+    },
+  });
 }
 
 /** Health and metrics for plain HTTP. Live: the process answers. Ready: calls can be served. */

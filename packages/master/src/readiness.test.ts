@@ -7,26 +7,31 @@ afterEach(() => void vi.useRealTimers());
 const well = async () => undefined;
 const ill = (message: string) => () => Promise.reject(new Error(message));
 const never = () => new Promise(() => undefined);
+const engine = (ping: () => Promise<unknown>, ...warnings: string[]) => ({ ping, warnings: () => warnings });
 
 function open(parts: Partial<Parameters<typeof createReadiness>[0]> = {}) {
-  return createReadiness({ database: well, engine: well, containment: () => undefined, isStopping: () => false, ...parts });
+  return createReadiness({ database: well, engine: engine(well), keys: well, isStopping: () => false, ...parts });
 }
 
 describe("a master is", () => {
   it.each([
-    ["ready when all is well", {}, true, { database: "ok", engine: "ok" }],
+    ["ready when all is well", {}, true, {}],
     [
       "ready on a host that contains no decky",
-      { containment: () => "not" },
+      { engine: engine(well, "not_contained: for some cause") },
       true,
-      { database: "ok", engine: "ok", containment: "not" },
+      { containment: "not contained" },
     ],
-    ["not ready without its database", { database: ill("full") }, false, { database: "full", engine: "ok" }],
-    ["ready without its own engine", { engine: ill("away") }, true, { database: "ok", engine: "away" }],
-    ["not ready when it is told to stop", { isStopping: () => true }, false, { database: "ok", engine: "ok" }],
+    ["not ready without its database", { database: ill("full") }, false, { database: "full" }],
+    ["ready without its own engine", { engine: engine(ill("away")) }, true, { engine: "away" }],
+    ["ready while the files of its keys are not what they were", { keys: ill("gone") }, true, { keys: "gone" }],
+    ["not ready when it is told to stop", { isStopping: () => true }, false, {}],
   ])("%s", async (_, parts, isReady, said) => {
     const readiness = open(parts);
-    expect(await readiness.now()).toEqual({ isReady, parts: { containment: "ok", ...said } });
+    expect(await readiness.now()).toEqual({
+      isReady,
+      parts: { database: "ok", engine: "ok", containment: "ok", keys: "ok", ...said },
+    });
     expect(readiness.isReady()).toBe(isReady);
   });
 
@@ -34,7 +39,8 @@ describe("a master is", () => {
     const readiness = open({ database: never });
     const asked = readiness.now();
     await vi.advanceTimersByTimeAsync(3_000);
-    expect(await asked).toEqual({ isReady: false, parts: { database: "no answer within 3 s", engine: "ok", containment: "ok" } });
+    const parts = { database: "no answer within 3 s", engine: "ok", containment: "ok", keys: "ok" };
+    expect(await asked).toEqual({ isReady: false, parts });
   });
 });
 

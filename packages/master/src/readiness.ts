@@ -10,6 +10,8 @@ export interface ReadinessState {
     readonly engine: string;
     /** Whether deckies of this host are kept from its own ports; no reason to serve nobody. */
     readonly containment: string;
+    /** The files of the keys, as the next start needs them: this master has them in memory. */
+    readonly keys: string;
   };
 }
 
@@ -25,9 +27,8 @@ export interface Readiness {
 
 export interface ReadinessOptions {
   readonly database: () => Promise<unknown>;
-  readonly engine: () => Promise<unknown>;
-  /** What is wrong about it, if anything is. */
-  readonly containment: () => string | undefined;
+  readonly engine: { warnings(): readonly string[]; ping(): Promise<unknown> };
+  readonly keys: () => Promise<unknown>;
   readonly isStopping: () => boolean;
 }
 
@@ -35,22 +36,24 @@ const freshMs = 1_000;
 const patienceMs = 3_000;
 const everyMs = 2_000;
 
-export function createReadiness({ database, engine, containment, isStopping }: ReadinessOptions): Readiness {
+export function createReadiness({ database, engine, keys, isStopping }: ReadinessOptions): Readiness {
   let looking: Promise<ReadinessState> | undefined;
   let lookedAt = Number.NEGATIVE_INFINITY;
+  let isLooking = false;
   let wasReady = true;
   const look = async (): Promise<ReadinessState> => {
-    const [ofDatabase, ofEngine] = await Promise.all([judge(database), judge(engine)]);
+    const [ofDatabase, ofEngine, ofKeys] = await Promise.all([judge(database), judge(() => engine.ping()), judge(keys)]);
     wasReady = ofDatabase === "ok";
     return {
       isReady: wasReady && !isStopping(),
-      parts: { database: ofDatabase, engine: ofEngine, containment: containment() ?? "ok" },
+      parts: { database: ofDatabase, engine: ofEngine, containment: containmentOf(engine.warnings()), keys: ofKeys },
     };
   };
   const now = (): Promise<ReadinessState> => {
-    if (looking === undefined || performance.now() - lookedAt > freshMs) {
+    if (looking === undefined || (!isLooking && performance.now() - lookedAt > freshMs)) {
       lookedAt = performance.now();
-      looking = look();
+      isLooking = true;
+      looking = look().finally(() => (isLooking = false));
     }
     return looking;
   };
@@ -74,4 +77,9 @@ async function judge(ask: () => Promise<unknown>): Promise<string> {
     (error: unknown) => (error instanceof Error ? error.message : String(error)),
   );
   return Promise.race([asked, late]).finally(() => waiting.abort());
+}
+
+/** Without its cause, which anybody could read here. */
+function containmentOf(warnings: readonly string[]): string {
+  return warnings.some((warning) => warning.startsWith("not_contained: ")) ? "not contained" : "ok";
 }

@@ -103,7 +103,7 @@ export function keepConnected(options: ConnectionOptions): Connection {
   };
 
   const renew = async (client: MasterClient, signal: AbortSignal): Promise<boolean> => {
-    const renewed = await renewInTime(client, identity, signal);
+    const renewed = await renewInTime(client, identity, options.instanceId, signal);
     if (renewed === undefined) return false;
     identity = renewed;
     await options.onIdentity(renewed);

@@ -31,7 +31,7 @@ export async function registerAgent(client: MasterClient, options: RegisterOptio
     },
     { timeoutMs: registerMs, signal: stopping },
   );
-  await reports.acknowledge(answer.acknowledged);
+  await reports.resume(answer.acknowledged);
   const nothing = () => undefined;
   for (const ref of answer.remove) {
     const decky = { kind: "absent" as const, ...parseDeckyRef(ref) };

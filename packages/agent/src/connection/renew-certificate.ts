@@ -11,6 +11,7 @@ const longestSleepMs = 60_000;
 export async function renewInTime(
   client: MasterClient,
   identity: AgentIdentity,
+  instanceId: string,
   signal: AbortSignal,
 ): Promise<AgentIdentity | undefined> {
   const { notBefore, notAfter } = readCertificate(identity.certificate);
@@ -21,6 +22,6 @@ export async function renewInTime(
     if (signal.aborted) return undefined;
   }
   const { keyPem, csrPem } = await createKeyAndCsr({ commonName: identity.hostName });
-  const { certificate } = await client.enrollment.renewCertificate({ csr: csrPem }, { timeoutMs: renewMs, signal });
+  const { certificate } = await client.enrollment.renewCertificate({ csr: csrPem, instanceId }, { timeoutMs: renewMs, signal });
   return { ...identity, keyPem, certificate };
 }

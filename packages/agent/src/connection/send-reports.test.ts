@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createClient, createRouterTransport } from "@connectrpc/connect";
+import { Code, ConnectError, createClient, createRouterTransport } from "@connectrpc/connect";
 import { createLogger } from "@decnet/common/logging/logger";
 import { EnrollmentService, RegistrationService } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
@@ -40,7 +40,7 @@ beforeEach(async () => {
     close: () => undefined,
   };
   const log = createLogger("test", "silent");
-  const options = { reports, checkedMsAgo: () => undefined, onAnswer: () => undefined, log };
+  const options = { instanceId: "i", reports, checkedMsAgo: () => undefined, onAnswer: () => undefined, log };
   sending = sendReports(client, options, stopping.signal);
   await untilTaken("");
 });
@@ -55,6 +55,19 @@ const untilTaken = (...wanted: string[]) => vi.waitFor(() => expect(taken).toEqu
 it("sends what is pushed at once", async () => {
   await reports.push({ case: "gap", value: { $typeName: "decnet.v1.GapReport", lost: 1n } });
   await untilTaken("", "gap");
+});
+
+it("gives up the one report that the master can make nothing of, says so, and sends the others", async () => {
+  const push = (problem: string) => reports.push({ case: "engine", value: { $typeName: "decnet.v1.EngineReport", problem } });
+  const got: string[] = [];
+  respond = async () => {
+    const problems = reports.peek(10).map(({ item }) => (item.case === "engine" ? item.value.problem : (item.case ?? "")));
+    if (taken.at(-1)?.includes(" ") || problems[0] === "bad")
+      if (problems.includes("bad")) throw new ConnectError("items[0]: is no report", Code.InvalidArgument);
+    got.push(...problems.slice(0, taken.at(-1)?.split(" ").length));
+  };
+  await Promise.all(["a", "bad", "b"].map(push));
+  await vi.waitFor(() => expect(got.filter((each) => each !== "")).toEqual(["a", "b", "gap"]), { timeout: 5_000 });
 });
 
 it("sends an empty report at once when one is wanted", async () => {

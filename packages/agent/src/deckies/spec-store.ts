@@ -1,6 +1,7 @@
 import { mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { fromJson, type JsonValue, toJson } from "@bufbuild/protobuf";
+import { AppError } from "@decnet/common/errors/app-error";
 import { writeFileAtomically } from "@decnet/common/runtime/atomic-file";
 import { DeckyOutcomeSchema, DeckySpecSchema } from "@decnet/contract/gen/decnet/v1/agent_pb";
 import type { Catalog } from "@decnet/engine/catalog/types";
@@ -71,7 +72,12 @@ export async function openSpecStore(
     get: (key) => specs.get(key),
     async put(decky) {
       const key = deckyKey(decky.target.spec);
-      await writeFileAtomically(fileOf(key), formatStored(decky), 0o600);
+      try {
+        await writeFileAtomically(fileOf(key), formatStored(decky), 0o600);
+      } catch (error) {
+        const why = error instanceof Error ? error.message : String(error);
+        throw new AppError("APPLY_FAILED", `what ${key} is to be could not be written on this host: ${why}`, { cause: error });
+      }
       specs.set(key, decky);
     },
     async forget(key) {

@@ -13,7 +13,7 @@ import type { Catalog } from "@decnet/engine/catalog/types";
 import type { Engine } from "@decnet/engine/engine";
 import { emptyReceipt } from "@decnet/engine/execute/receipt";
 import { deckyKey } from "@decnet/engine/spec";
-import { parseDeckyRef, parseLanMessage, parseSpecMessage, toRefMessage } from "@decnet/engine/wire/decky-spec";
+import { parseDeckyRef, parseLanMessage, parseSpecMessage, toRefMessage, toSpecMessage } from "@decnet/engine/wire/decky-spec";
 import { toLogLine } from "@decnet/engine/wire/logs";
 import { toObservationMessage, toOutcomeMessage, toPlanMessage, toStepMessage } from "@decnet/engine/wire/outcome";
 import type { Runner } from "../deckies/runner.ts";
@@ -90,6 +90,10 @@ export function createAgentHandlers(parts: AgentParts): ServiceImpl<typeof Agent
         }),
       );
       return { outcomes };
+    },
+    async readSpecs(request) {
+      const accepted = request.deckies.map((ref) => specs.get(deckyKey(parseDeckyRef(ref))));
+      return { deckies: accepted.flatMap((each) => (each === undefined || each.leaving ? [] : [toSpecMessage(each.target)])) };
     },
     async inspect(request) {
       const wanted = new Set(request.deckies.map((ref) => deckyKey(parseDeckyRef(ref))));

@@ -9,7 +9,7 @@ import { reading } from "../flags.ts";
 import { formatDocument } from "../forms.ts";
 import { isColour } from "../look.ts";
 import { print, printRaw } from "../output.ts";
-import { type Address, parseAddress } from "../reach/address.ts";
+import { type Address, parseAddress, refuseInClear } from "../reach/address.ts";
 import { tlsFor } from "../reach/trust.ts";
 import { formOf, type ReadFlags } from "../read-flags.ts";
 import { table } from "../text/layout.ts";
@@ -131,7 +131,12 @@ function registerReads(context: Command, cli: Cli): void {
 }
 
 function traits(context: Context): string {
-  return [context.isProtected ? "protected" : "", context.confirm === undefined ? "" : `confirm ${context.confirm}`]
+  const { insecure, isProtected } = context;
+  return [
+    isProtected ? "protected" : "",
+    insecure ? "token in clear" : "",
+    context.confirm === undefined ? "" : `confirm ${context.confirm}`,
+  ]
     .filter(Boolean)
     .join(", ");
 }
@@ -143,6 +148,7 @@ async function addContext(cli: Cli, name: string, flags: AddFlags): Promise<void
   if (given === undefined) throw new UsageError("--address is needed, such as https://master.example:7443");
   const address = parseAddress(given);
   if (typeof address === "string") throw new UsageError(address);
+  refuseInClear(address, insecure === true);
   if (flags.colour !== undefined && !isColour(flags.colour)) throw new UsageError(`${flags.colour} is not one of the colours`);
   const file = readContextFile(cli.env);
   if (file.contexts.some((each) => each.name === name))

@@ -39,7 +39,9 @@ async function post(context: ChosenContext, token: string, method: string, body:
   const address = addressOf(context);
   const url = `${address.url}/decnet.v1.${method}`;
   const signal = AbortSignal.timeout(askAtMostMs);
-  const options = { method: "POST", signal, headers: { "content-type": "application/json", authorization: `Bearer ${token}` } };
+  const headers = { "content-type": "application/json", authorization: `Bearer ${token}` };
+  // An agent of its own goes by no proxy, whatever the environment says.
+  const options = { method: "POST", signal, headers, agent: false } as const;
   const request = address.isTls ? await secure(url, options, context.ca) : http.request(url, options);
   return new Promise((resolve, reject) => {
     request.on("error", reject);

@@ -1,6 +1,7 @@
 import { readContextFile } from "../contexts/context-file.ts";
 import { type Choice, type ChosenContext, chooseContext, localContext } from "../contexts/contexts.ts";
 import { tree } from "../gen/tree.ts";
+import { visible } from "../text/layout.ts";
 import { type Descent, descend, type Node, optionOf } from "../tree.ts";
 import { askMaster } from "./ask.ts";
 import { type Slot, slotFor, slotOfOption } from "./slots.ts";
@@ -14,7 +15,11 @@ type Env = Readonly<Record<string, string | undefined>>;
  */
 export async function complete(words: readonly string[], env: Env): Promise<void> {
   const found = await find(words, env).catch(() => []);
-  const lines = found.map(({ value, hint }) => (hint === "" ? value : `${value}\t${hint.replaceAll(/\s+/g, " ")}`));
+  // What a shell gets is inserted into its line.
+  const isPlain = ({ value, hint }: Suggestion) => visible(value + hint) === value + hint;
+  const lines = found
+    .filter(isPlain)
+    .map(({ value, hint }) => (hint === "" ? value : `${value}\t${hint.replaceAll(/\s+/g, " ")}`));
   if (lines.length > 0) process.stdout.write(`${lines.join("\n")}\n`);
 }
 

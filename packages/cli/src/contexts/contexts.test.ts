@@ -43,6 +43,18 @@ describe("the chosen master", () => {
     expect(chooseContext(...args)).toMatchObject({ name, address, tokenFile, token });
   });
 
+  it("may send its token in clear where that was said of it, and nowhere else", () => {
+    const far = parseContextFile({ contexts: [{ name: "far", address: "http://far:1", tokenFile: "t", insecure: true }] });
+    const insecure = (...args: Parameters<typeof chooseContext>) => chooseContext(...args).insecure;
+    expect(insecure({ context: "far" }, {}, far)).toBe(true);
+    expect(insecure({ context: "far", address: "http://near:1" }, {}, far)).toBe(false);
+    expect(insecure({}, { address: "http://far:1" }, far)).toBe(false);
+    expect(insecure({ context: "far", address: "http://near:1", insecure: true }, {}, far)).toBe(true);
+    expect(insecure({}, {}, parseContextFile({ contexts: [{ name: "local", address: "http://x:1", insecure: "yes" }] }))).toBe(
+      false,
+    );
+  });
+
   it("names the line that adds an unknown one", () => {
     expect(() => chooseContext({ context: "qa" }, {}, file)).toThrow("decnet context add qa --address");
   });

@@ -131,14 +131,16 @@ export function chooseContext(flags: Choice, env: Choice, file: ContextFile): Ch
     );
   const base = bare === undefined && found !== undefined ? found : { ...localContext, name: bare ?? localContext.name };
   const tokenFile = flags.tokenFile ?? (flags.context === undefined ? env.tokenFile : undefined);
+  const address = flags.address ?? bare ?? base.address;
   const token = flags.token ?? (flags.context === undefined && flags.tokenFile === undefined ? env.token : undefined);
   return {
     ...base,
-    address: flags.address ?? bare ?? base.address,
+    address,
     tokenFile: tokenFile ?? base.tokenFile,
     token: token ?? "",
     ca: flags.ca ?? (flags.context === undefined ? env.ca : undefined) ?? base.ca,
-    insecure: flags.insecure === true || base.insecure,
+    // What was said of one address holds for no other.
+    insecure: flags.insecure === true || (base.insecure && address === base.address),
     isNamed: flags.context !== undefined,
     isStored: bare === undefined && file.contexts.some((context) => context.name === name),
     hasOthers: file.contexts.length > 0 && known.length > 1,

@@ -23,7 +23,7 @@ export function parseAddress(text: string): Address | string {
   } catch {
     return `${JSON.stringify(text)} is no address of a master: ${example}`;
   }
-  if (url.pathname !== "/" || url.search !== "" || url.hash !== "" || url.username !== "")
+  if (url.pathname !== "/" || url.search + url.hash + url.username + url.password !== "")
     return `${JSON.stringify(text)} holds more than a host and a port: ${example}`;
   const host = url.hostname.replace(/^\[(.*)\]$/, "$1");
   const isTls = url.protocol === "https:";
@@ -35,11 +35,16 @@ export function parseAddress(text: string): Address | string {
 export function addressOf(context: Pick<ChosenContext, "address" | "insecure">): Address {
   const address = parseAddress(context.address);
   if (typeof address === "string") throw new Unreachable(address, ["decnet context list"]);
-  if (!address.isTls && !address.isLoopback && !context.insecure)
+  refuseInClear(address, context.insecure);
+  return address;
+}
+
+/** Throws when a token would go there in clear, and nobody said that it may. */
+export function refuseInClear(address: Address, mayBeInsecure: boolean): void {
+  if (!address.isTls && !address.isLoopback && !mayBeInsecure)
     throw new UsageError(
       `${address.url} is another machine, and http:// would send your token there in clear; nothing was sent\n` +
         ` next:  Use the master's TLS port: decnet context add NAME --address https://${address.host}:7443 --token-file FILE\n` +
         ` next:  If the way there is safe by other means: --insecure`,
     );
-  return address;
 }

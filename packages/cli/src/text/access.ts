@@ -9,6 +9,11 @@ function day(at: Timestamp | undefined): string {
   return at === undefined ? "never" : timestampDate(at).toISOString().slice(0, 16).replace("T", " ");
 }
 
+/** Nothing for once, and for masters that do not count. */
+function repeated(times: number): string {
+  return times > 1 ? ` ×${times}` : "";
+}
+
 function isPast(at: Timestamp | undefined, now: number): boolean {
   return at !== undefined && Number(at.seconds) * 1_000 <= now;
 }
@@ -39,7 +44,7 @@ export function formatAudit(entries: readonly AuditEntry[]): string {
       visible(entry.actor) || "-",
       visible(entry.action.replace(/^decnet\.v1\./, "")),
       visible(entry.target) || "-",
-      visible(entry.outcome),
+      `${visible(entry.outcome)}${repeated(entry.times)}`,
       entry.operation || "-",
       visible(entry.peer) || "-",
     ]),
@@ -75,7 +80,7 @@ export function formatRefusedJoins(refused: readonly RefusedJoin[], now: number)
       visible(each.hostName) || "-",
       visible(each.machineName) || "-",
       visible(each.address) || "-",
-      visible(each.reason),
+      `${visible(each.reason)}${repeated(each.times)}`,
       visible(each.message),
     ]),
   );

@@ -2,7 +2,7 @@ import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { type Decky, DeckyState, type Service, ServiceState } from "@decnet/contract/gen/decnet/v1/decky_pb";
 import type { LogLine, Revision } from "@decnet/contract/gen/decnet/v1/fleet_pb";
 import { ChangeAction, type ServiceChange } from "@decnet/contract/gen/decnet/v1/operation_pb";
-import { age, columns, table, visible, word } from "./layout.ts";
+import { age, columns, oneLine, table, verbatim, visible, word } from "./layout.ts";
 import { formatField } from "./plan.ts";
 
 const stateMarks: Readonly<Record<DeckyState, string>> = {
@@ -67,7 +67,7 @@ export function formatDecky(decky: Decky, newest: Revision | undefined, now: num
   const total = open.reduce((sum, service) => sum + service.openSessions, 0);
   return [
     `${name}  ${scope} · host ${decky.host} · ${formatState(decky.state)} (seen ${age(decky.observedAt, now)} ago)`,
-    ...(decky.message === "" ? [] : [`  ${visible(decky.message)}`]),
+    ...(decky.message === "" ? [] : [`  ${oneLine(decky.message)}`]),
     `  identity   ${identity.filter(Boolean).join(" · ")}    fixed at deploy`,
     `  desired    r${decky.desiredRevision}  ${newest?.number === decky.desiredRevision ? origin(newest) : ""}`.trimEnd(),
     `  applied    r${decky.appliedRevision}    decnet decky revisions ${name}`,
@@ -116,7 +116,7 @@ export function formatService(decky: string, service: Service): string {
 
 /** A line that a service wrote. */
 export function formatLogLine({ at, service, text }: LogLine): string {
-  return `${at === undefined ? "" : timestampDate(at).toISOString()} ${service} ${visible(text)}`;
+  return `${at === undefined ? "" : timestampDate(at).toISOString()} ${oneLine(service)} ${verbatim(text)}`;
 }
 
 function indent(text: string, first: string, others: string): string[] {

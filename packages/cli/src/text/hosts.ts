@@ -2,7 +2,7 @@ import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import type { CreateJoinTokenResponse, Host, JoinToken, RefusedJoin } from "@decnet/contract/gen/decnet/v1/swarm_pb";
 import { HostState } from "@decnet/contract/gen/decnet/v1/swarm_pb";
-import { age, columns, table, visible, word } from "./layout.ts";
+import { age, columns, oneLine, table, visible, word } from "./layout.ts";
 
 /** Hosts and invitations as people read them. Pure. */
 
@@ -40,8 +40,8 @@ export function formatHost(host: Host | undefined, now: number): string {
   return [
     `${host.name}  ${stateOf(host)}`,
     columns(rows.map(([key = "", value = ""]) => [`  ${key}`, value])),
-    ...(host.message === "" ? [] : [`  ! ${visible(host.message)}`]),
-    ...host.warnings.map((warning) => `  ! ${visible(warning)}`),
+    ...(host.message === "" ? [] : [`  ! ${oneLine(host.message)}`]),
+    ...host.warnings.map((warning) => `  ! ${oneLine(warning)}`),
   ].join("\n");
 }
 
@@ -70,7 +70,7 @@ export function formatHints(name: string, masters: readonly string[]): string {
 
 export function formatRefusal(refused: RefusedJoin): string {
   const from = [refused.machineName, refused.address].filter((text) => text !== "").join(", ");
-  return `✖ refused ${visible(refused.reason)}  ${visible(refused.message)}${from === "" ? "" : `  (${visible(from)})`}`;
+  return `✖ refused ${oneLine(refused.reason)}  ${oneLine(refused.message)}${from === "" ? "" : `  (${oneLine(from)})`}`;
 }
 
 /** The steps of a join that have been taken, in order. */

@@ -6,7 +6,8 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
 }
 
 /** Rows whose cells stand below each other. */
-export function columns(rows: readonly (readonly string[])[]): string {
+export function columns(given: readonly (readonly string[])[]): string {
+  const rows = given.map((row) => row.map(oneLine));
   const count = Math.max(0, ...rows.map((row) => row.length));
   const widths = Array.from({ length: count }, (_, column) => Math.max(...rows.map((row) => (row[column] ?? "").length)));
   return rows
@@ -33,10 +34,34 @@ export function word(names: Readonly<Record<number, string>>, value: number): st
   return (names[value] ?? "unknown").toLowerCase().replaceAll("_", "-");
 }
 
+/** What a terminal obeys, what turns text round, and what hides in it; line breaks and tabs are ours. */
+const control = "\\u0000-\\u0008\\u000b-\\u001f\\u007f-\\u009f";
+const unprintable = new RegExp(
+  `[${control}\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069\\ufeff\\ufff9-\\ufffb\\ufffe\\uffff]|\\p{Surrogate}`,
+  "gu",
+);
+
 /** What attackers or containers wrote must not move the reader's cursor. */
 export function visible(text: string): string {
-  return text.replaceAll(
-    /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g,
-    (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`,
-  );
+  return text.replaceAll(unprintable, numberOf);
+}
+
+/** The same for a text that belongs on one line: what looks like a line of ours is one. */
+export function oneLine(text: string): string {
+  return visible(text).replaceAll(/\s*[\n\t]\s*/g, " ");
+}
+
+/** The same for a line that somebody else wrote: nothing of it is lost. */
+export function verbatim(text: string): string {
+  return visible(text).replaceAll("\n", "\\x0a");
+}
+
+function numberOf(char: string): string {
+  const code = char.charCodeAt(0).toString(16);
+  return code.length <= 2 ? `\\x${code.padStart(2, "0")}` : `\\u${code.padStart(4, "0")}`;
+}
+
+/** JSON in which every such character is written as its number: it means the same, and a terminal obeys none of it. */
+export function visibleJson(json: string): string {
+  return json.replaceAll(unprintable, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }

@@ -25,11 +25,22 @@ export function hasNewRevision(agreed: Operation | undefined, fresh: Operation):
 function reasonLines(agreed: Operation | undefined, fresh: Operation, revisions: readonly Revision[], now: number): string[] {
   if (fresh.decky === undefined) return [];
   if (!hasNewRevision(agreed, fresh))
-    return ["moved: there is no new revision; containers or their sessions differ from that plan"];
+    return ["moved: there is no new revision; containers or their sessions differ from that plan", ...otherwise(agreed, fresh)];
   const was = agreed?.plan?.baseRevision;
   const title = was === undefined ? "the newest revisions:" : `moved: r${was} → r${fresh.plan?.baseRevision ?? 0}`;
   const since = revisions.filter((revision) => revision.number > (was ?? 0));
   return [title, ...since.map((each) => revisionLine(each, now))];
+}
+
+/** The containers that were found in another way than when the plan was shown. */
+function otherwise(agreed: Operation | undefined, fresh: Operation): string[] {
+  const now = new Set(fresh.plan?.observed);
+  const before = new Set(agreed?.plan?.observed);
+  if (before.size === 0) return [];
+  return [
+    ...[...before].filter((line) => !now.has(line)).map((line) => `  was  ${visible(line)}`),
+    ...[...now].filter((line) => !before.has(line)).map((line) => `  is   ${visible(line)}`),
+  ];
 }
 
 function revisionLine({ number, actor, createdAt, reason, operation }: Revision, now: number): string {

@@ -1,7 +1,7 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { type Operation, OperationKind, OperationState } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { formatTook } from "./duration.ts";
-import { age, table, visible, word } from "./layout.ts";
+import { age, table, verbatim, visible, word } from "./layout.ts";
 import { formatPlan, nameOf } from "./plan.ts";
 import { formatStep, formatVerdict } from "./verdict.ts";
 
@@ -35,7 +35,7 @@ export function formatOperations(operations: readonly Operation[], now: number):
 /** What the failed steps of an operation wrote. */
 export function formatLog(operation: Operation): string {
   const lines = [...(operation.error?.outputTail ?? []), ...operation.steps.flatMap((step) => step.outputTail)];
-  return lines.length === 0 ? "none of its steps failed with output" : lines.map(visible).join("\n");
+  return lines.length === 0 ? "none of its steps failed with output" : lines.map(verbatim).join("\n");
 }
 
 /** Each container before and after. */

@@ -1,7 +1,7 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { type Operation, OperationKind, OperationState } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { formatTook } from "./duration.ts";
-import { word } from "./layout.ts";
+import { oneLine, word } from "./layout.ts";
 import { nameOf } from "./plan.ts";
 
 /** One ended part of a change of many deckies. */
@@ -14,7 +14,7 @@ export function formatPart(part: Operation, number: number, total: number): stri
     part.startedAt === undefined || part.finishedAt === undefined
       ? ""
       : `  ${formatTook(timestampMs(part.finishedAt) - timestampMs(part.startedAt))}`;
-  return `${isGood ? "✔" : "✖"} ${count} ${nameOf(part).padEnd(14)} ${what}${undone}${took}`;
+  return oneLine(`${isGood ? "✔" : "✖"} ${count} ${nameOf(part).padEnd(14)} ${what}${undone}${took}`);
 }
 
 /** How many parts have ended, and how many have not. */

@@ -8,7 +8,7 @@ import {
   type Risk,
   type ServiceChange,
 } from "@decnet/contract/gen/decnet/v1/operation_pb";
-import { visible } from "./layout.ts";
+import { oneLine, visible } from "./layout.ts";
 
 export function hasChanges(plan: Plan | undefined): boolean {
   return plan !== undefined && (plan.steps.length > 0 || plan.changes.length > 0 || plan.deckies.length > 0);
@@ -93,7 +93,7 @@ function planLines(plan: Plan, decky: string, options: PlanTextOptions): string[
       ? plan.steps.map((step) => `    ${step.number}. ${step.verb} ${step.target}   ${step.cause}`)
       : []),
     ...riskLines(plan.risks),
-  ];
+  ].map(oneLine);
 }
 
 function changeLines(change: ServiceChange, steps: readonly PlanStep[]): string[] {

@@ -50,6 +50,7 @@ export function formatStatus(status: Status): string {
   const lost = hosts.filter(isLost);
   const rows = [
     ...lost.map((host) => ["  ? host", host.name, silence(host, now), `decnet host get ${host.name}`]),
+    ...hosts.filter((host) => !isLost(host) && host.message !== "").map(troubledRow),
     ...hosts.filter(({ draining }) => draining).map(drainingRow),
     ...troubled.map((decky) => [
       `  ${formatState(decky.state)}`,
@@ -84,6 +85,11 @@ function sumOf(counts: Readonly<Record<string, number>>): number {
 function silence(host: Host, now: number): string {
   const count = sumOf(host.deckies);
   return `silent for ${age(host.lastSeen, now)}, ${count} deck${count === 1 ? "y" : "ies"} unknown`;
+}
+
+/** It is connected, and something of it is wrong: its engine does not answer, or reports were lost. */
+function troubledRow(host: Host): string[] {
+  return ["  ! host", host.name, visible(host.message), `decnet host get ${host.name}`];
 }
 
 function drainingRow(host: Host): string[] {

@@ -9,7 +9,7 @@ import {
 } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { isReason, reasons } from "@decnet/contract/reasons";
 import { formatTook } from "./duration.ts";
-import { visible, word } from "./layout.ts";
+import { oneLine, verbatim, visible, word } from "./layout.ts";
 import { hasChanges, nameOf } from "./plan.ts";
 
 /** A finished step: mark, verb, target, how long it took; a failed one with its last output. Pure. */
@@ -19,10 +19,10 @@ export function formatStep(step: OperationStep, options: { readonly isUndo?: boo
     step.startedAt === undefined || step.finishedAt === undefined
       ? ""
       : formatTook(timestampMs(step.finishedAt) - timestampMs(step.startedAt));
-  const verb = `${options.isUndo === true ? "undo: " : ""}${step.verb}`.padEnd(14);
-  const cause = options.verbose === true || failed ? `  (${visible(step.cause)})` : "";
-  const line = `${failed ? "✖" : "✔"} ${verb} ${visible(step.target)}${cause}`.padEnd(56);
-  return [`${line}  ${took}`.trimEnd(), ...step.outputTail.map((text) => `    │ ${visible(text)}`)].join("\n");
+  const verb = `${options.isUndo === true ? "undo: " : ""}${oneLine(step.verb)}`.padEnd(14);
+  const cause = options.verbose === true || failed ? `  (${oneLine(step.cause)})` : "";
+  const line = `${failed ? "✖" : "✔"} ${verb} ${oneLine(step.target)}${cause}`.padEnd(56);
+  return [`${line}  ${took}`.trimEnd(), ...step.outputTail.map((text) => `    │ ${verbatim(text)}`)].join("\n");
 }
 
 /** What the receipt of an operation proves; undefined without one. */
@@ -133,14 +133,14 @@ function outcome(operation: Operation): string {
 
 function failure(operation: Operation, name: string, { now }: VerdictContext): string {
   const { error } = operation;
-  const message = visible(error?.message ?? "the change failed");
+  const message = oneLine(error?.message ?? "the change failed");
   const cause = error?.outputTail.findLast((line) => line.trim() !== "");
   const next = error?.next.filter((line) => !line.includes("--output-log")) ?? [];
   return [
     `error: ${error?.reason ?? "APPLY_FAILED"}  ${message}`,
     ` now:   ${stateNow(operation, name, now)}`,
-    ...(cause === undefined || message.includes(cause) ? [] : [` cause: ${visible(cause)}`]),
-    ...next.map((line, index) => ` ${index === 0 ? "next: " : "      "} ${visible(line)}`),
+    ...(cause === undefined || message.includes(cause) ? [] : [` cause: ${oneLine(cause)}`]),
+    ...next.map((line, index) => ` ${index === 0 ? "next: " : "      "} ${oneLine(line)}`),
     ` more:  decnet op get ${operation.id} --output-log`,
   ].join("\n");
 }

@@ -14,12 +14,21 @@ const least = 20;
 function wrapLine(line: string, width: number): string[] {
   if (line.length <= width || width < least) return [line];
   const indent = " ".repeat(hangingIndent(line, width));
-  const [, before = "", command = ""] = /^(.*?\S)??\s*((?:[\w./~@+-]*\/)?decnet [a-z].*)$/.exec(line) ?? [];
+  const [before, command] = splitCommand(line);
   if (command === "" || before === "") return command === "" ? fill(line, width, indent) : [line];
   const lines = fill(before, width, indent);
   const last = lines.at(-1) ?? "";
   if (last.length + 1 + command.length <= width) return [...lines.slice(0, -1), `${last} ${command}`];
   return [...lines, `${indent}${command}`];
+}
+
+/** What stands before the first command of ours, and the command with all that follows. Looks at each character once. */
+function splitCommand(line: string): readonly [before: string, command: string] {
+  const at = line.search(/decnet [a-z]/);
+  if (at < 0) return ["", ""];
+  let start = at;
+  if (line[at - 1] === "/") while (start > 0 && /[\w./~@+-]/.test(line[start - 1] ?? "")) start -= 1;
+  return [line.slice(0, start).trimEnd(), line.slice(start)];
 }
 
 /** Rows such as `  services   ssh …` go on under their second column, everything else a little to the right. */

@@ -21,7 +21,8 @@ export interface Logger {
 export function createLogger(name: string, level: string): Logger {
   const paths = ["password", "secret", "token", "authorization"].flatMap((key) => [key, `*.${key}`]);
   const err = (error: unknown) => describeError(error, log.isLevelEnabled("debug"));
-  const destination = pino.destination({ fd: 2, sync: true });
+  // A disk that is full or a reader that went away costs lines, and never the process.
+  const destination = pino.destination({ fd: 2, sync: true }).on("error", () => undefined);
   const log: Pino = pino({ name, level, redact: { paths, censor: "[hidden]" }, serializers: { err } }, destination);
   return wrap(log);
 }

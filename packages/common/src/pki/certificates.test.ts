@@ -121,7 +121,7 @@ describe("an authority", () => {
     const odd = ["#0c026869", "a, CN=b", "a+O=b", '"a"', "ä€", "URI:urn:decnet:lab-1:master", "x".repeat(200), ""];
     for (const hostName of odd) {
       const { certPem } = await authority.issueAgent({ ...agent, csrPem, hostName });
-      expect(readCertificate(certPem).identity).toEqual({ role: "agent", hostId: "h-1", installation });
+      expect(readCertificate(certPem).identity).toEqual({ role: "agent", hostId: "h-1", number: 0, installation });
       const { subject } = new X509Certificate(certPem).toLegacyObject();
       expect({ ...subject }).toEqual({ CN: hostName === "" ? "h-1" : hostName.slice(0, 64) });
     }

@@ -30,7 +30,15 @@ export interface CertificateAuthority {
    * For a TLS client that speaks for this host. Checks that the request is signed with its own key, and takes only that key
    * from it; `hostName` is for readers. Throws CsrRefused.
    */
-  issueAgent(options: { csrPem: string; hostId: string; hostName: string; ttlMs: number; now: Date }): Promise<IssuedCertificate>;
+  issueAgent(options: {
+    csrPem: string;
+    hostId: string;
+    hostName: string;
+    /** Which certificate of the host it is. */
+    number?: number;
+    ttlMs: number;
+    now: Date;
+  }): Promise<IssuedCertificate>;
   /** For the TLS server that is reached under these DNS names and IP addresses. Throws CsrRefused. */
   issueMaster(options: { csrPem: string; names: readonly string[]; ttlMs: number; now: Date }): Promise<IssuedCertificate>;
 }
@@ -100,8 +108,8 @@ export async function openAuthority(options: {
   return {
     certPem,
     hash: sha256(own.raw),
-    issueAgent: async ({ csrPem, hostId, hostName, ...validity }) => {
-      const uri = identityUri({ role: "agent", hostId, installation });
+    issueAgent: async ({ csrPem, hostId, hostName, number = 0, ...validity }) => {
+      const uri = identityUri({ role: "agent", hostId, installation, number });
       return issue(csrPem, { name: hostName === "" ? hostId : hostName, uri, names: [], purpose: "client" }, validity);
     },
     issueMaster: async ({ csrPem, names, ...validity }) => {

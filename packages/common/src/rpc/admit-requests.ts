@@ -1,9 +1,5 @@
 import net from "node:net";
-import type { connectNodeAdapter } from "@connectrpc/connect-node";
-
-type Handler = ReturnType<typeof connectNodeAdapter>;
-type NodeRequest = Parameters<Handler>[0];
-type NodeResponse = Parameters<Handler>[1];
+import { type NodeHandler, type NodeRequest, type NodeResponse, sendText } from "./node-calls.ts";
 
 const hostPattern = /^(\[[\da-f:.]+\]|[\w.~-]+)(:\d{1,5})?$/i;
 const ignore = () => undefined;
@@ -13,7 +9,7 @@ const ignore = () => undefined;
  * runs and throws when it cannot, inside an event listener, which would end the process. What makes no URL gets 400; `onDefect`
  * hears of anything else that is thrown.
  */
-export function admitRequests(handler: Handler, onDefect: (error: unknown) => void): Handler {
+export function admitRequests(handler: NodeHandler, onDefect: (error: unknown) => void): NodeHandler {
   return (request, response) => {
     // A peer that goes away in the middle is an event of the connection; nobody else listens to it here.
     request.on("error", ignore);
@@ -63,10 +59,5 @@ function withBrackets(authority: string): string {
 
 function refuse(request: NodeRequest, response: NodeResponse, status: number, why: string): void {
   if (response.headersSent) return void response.destroy();
-  const close = request.httpVersionMajor === 2 ? {} : { connection: "close" };
-  (response.writeHead as (status: number, headers: Record<string, string>) => unknown)(status, {
-    "content-type": "text/plain",
-    ...close,
-  });
-  response.end(`${why}\n`);
+  sendText(response, status, why, request.httpVersionMajor === 2 ? {} : { connection: "close" });
 }

@@ -1,4 +1,5 @@
-import { Code, ConnectError, createClient, createRouterTransport } from "@connectrpc/connect";
+import { create } from "@bufbuild/protobuf";
+import { Code, ConnectError, createClient, createContextValues, createRouterTransport } from "@connectrpc/connect";
 import { Health } from "@decnet/contract/gen/grpc/health/v1/health_pb";
 import { expect, it } from "vitest";
 import { AppError } from "../errors/app-error.ts";
@@ -61,11 +62,12 @@ it("a caller that goes away, in whatever way, is not a defect", async () => {
   const take = (message: string, fields?: unknown) => void lines.push(message, fields);
   const log: Logger = { isDebug: true, debug: take, info: take, warn: take, error: take, child: () => log };
   const leaving = new AbortController();
-  leaving.abort(new ConnectError("http/2 stream closed with error code INTERNAL_ERROR (0x2)", Code.Internal));
-  const { signal } = leaving;
-  const next = () => Promise.reject(signal.reason as Error);
-  const method = Health.method.check;
-  const call = createErrorInterceptor(log)(next as never)({ signal, stream: false, service: Health, method } as never);
+  const gone = new ConnectError("http/2 stream closed with error code INTERNAL_ERROR (0x2)", Code.Internal);
+  leaving.abort(gone);
+  const call = createErrorInterceptor(log)(() => Promise.reject(gone))({
+    ...{ stream: false, service: Health, method: Health.method.check, requestMethod: "POST", url: "", header: new Headers() },
+    ...{ signal: leaving.signal, contextValues: createContextValues(), message: create(Health.method.check.input) },
+  });
   await expect(call).rejects.toBeInstanceOf(ConnectError);
   expect(lines).toEqual([]);
 });

@@ -1,52 +1,143 @@
 import http from "node:http";
 import http2 from "node:http2";
 import type net from "node:net";
-import type { connectNodeAdapter } from "@connectrpc/connect-node";
 import { admitRequests } from "./admit-requests.ts";
+import type { Connection } from "./connections.ts";
+import type { OnPressure, RpcLimits } from "./limits.ts";
+import { type NodeHandler, type NodeRequest, type NodeResponse, sendText } from "./node-calls.ts";
+import { retryAfterMs } from "./overloaded.ts";
+import { watchBody } from "./watch-body.ts";
 
 /** HTTP/1.1 and HTTP/2 over connections that somebody else accepts. */
 export interface HttpServers {
-  serve(socket: net.Socket, protocol: "http/1.1" | "h2"): void;
+  serve(socket: net.Socket, protocol: "http/1.1" | "h2", connection: Connection): void;
+  /** Undefined for one that is gone already. */
+  connectionOf(request: NodeRequest): Connection | undefined;
+  /** Strangers call too often: it is to be refused. */
+  isTooOften(request: NodeRequest): boolean;
   /** Ends each connection as soon as no call runs on it. */
   drain(): void;
 }
 
-const pingEveryMs = 20_000;
-const limits = { requestTimeout: 30_000, headersTimeout: 10_000, connectionsCheckingInterval: 2_000 };
-const noTunnel = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+export interface HttpServersOptions {
+  readonly adapter: NodeHandler;
+  readonly limits: RpcLimits;
+  readonly onDefect: (error: unknown) => void;
+  readonly onPressure: OnPressure;
+}
 
-export function createHttpServers(
-  adapter: ReturnType<typeof connectNodeAdapter>,
-  onDefect: (error: unknown) => void,
-): HttpServers {
-  const handler = admitRequests(adapter, onDefect);
+const pingEveryMs = 20_000;
+const timeouts = { requestTimeout: 30_000, headersTimeout: 10_000, connectionsCheckingInterval: 2_000 };
+const noTunnel = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+/** Clients of HTTP/2 take so many for granted before they were told: of fewer, honest ones would have calls refused. */
+const streamsOfStranger = 100;
+/** So many calls that came too often are refused with all that there is to say, the next in a word; then the connection is cut. */
+const patience = { withReasons: 5, atAll: 20 };
+/** Headers of one request. */
+const maxHeaderListSize = 16 << 10;
+
+export function createHttpServers({ adapter, limits, onDefect, onPressure }: HttpServersOptions): HttpServers {
+  const connections = new WeakMap<object, Connection>();
+  const connectionOf = (request: NodeRequest): Connection | undefined => {
+    const owner = "stream" in request ? request.stream.session : request.socket;
+    return owner === undefined ? undefined : connections.get(owner);
+  };
+  const admitted = admitRequests(adapter, onDefect);
+  const handler: NodeHandler = (request, response) => {
+    const connection = connectionOf(request);
+    if (connection === undefined) return void response.destroy();
+    response.once("close", connection.begin());
+    watchBody(request, response, limits.bodyMs, () => onPressure("a body that is late"));
+    if (request.headers.authorization !== undefined || connection.takesBareCall()) return admitted(request, response);
+    onPressure("calls of strangers");
+    const times = (timesTooOften.get(connection) ?? 0) + 1;
+    timesTooOften.set(connection, times);
+    if (times > patience.withReasons) return refuse(request, response, connection, times);
+    tooOften.add(request);
+    admitted(request, response);
+  };
+  const tooOften = new WeakSet<NodeRequest>();
+  const timesTooOften = new WeakMap<Connection, number>();
+  const refuse = (request: NodeRequest, response: NodeResponse, connection: Connection, times: number) => {
+    if (times > patience.atAll) return connection.expel();
+    request.on("error", () => undefined);
+    response.on("error", () => undefined);
+    if ("stream" in request) return request.stream.close(http2.constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    return sendText(response, 429, "too many calls without a token", { "retry-after": `${retryAfterMs / 1_000}` });
+  };
+  const http1 = createHttp1(handler, Math.max(timeouts.requestTimeout, limits.bodyMs));
+  const http2Servers = createHttp2(handler, limits.streams, connections);
+  return {
+    connectionOf,
+    isTooOften: (request) => tooOften.has(request),
+    serve(socket, protocol, connection) {
+      socket.on("error", () => socket.destroy());
+      // A connection that is just ending has no handle to be served on.
+      if (socket.destroyed) return;
+      connections.set(socket, connection);
+      if (protocol === "h2") return http2Servers.serve(socket, connection);
+      connection.opened(() => socket.destroySoon());
+      return http1.serve(socket);
+    },
+    drain() {
+      http1.drain();
+      http2Servers.drain();
+    },
+  };
+}
+
+interface Served {
+  serve(socket: net.Socket): void;
+  drain(): void;
+}
+
+function createHttp1(handler: NodeHandler, requestTimeout: number): Served {
   let draining = false;
-  /** How many calls run on each HTTP/1.1 connection. */
+  /** How many calls run on each connection. */
   const running = new Map<net.Socket, number>();
   const count = (socket: net.Socket, change: number) => {
     const calls = (running.get(socket) ?? 0) + change;
     if (running.has(socket)) running.set(socket, calls);
     if (draining && calls === 0) socket.destroySoon();
   };
-  const h1 = http.createServer(limits, (request, response) => {
+  const server = http.createServer({ ...timeouts, requestTimeout }, (request, response) => {
     const { socket } = request;
     count(socket, 1);
     response.once("close", () => count(socket, -1));
     handler(request, response);
   });
-  h1.on("connection", (socket) => {
+  server.on("connection", (socket) => {
     running.set(socket, 0);
     socket.once("close", () => running.delete(socket));
   });
-  h1.on("connect", (_request, socket: net.Socket) => {
+  server.on("connect", (_request, socket: net.Socket) => {
     socket.write(noTunnel);
     socket.destroySoon();
   });
   // It never listens itself, and only this makes it watch the limits of its connections.
-  h1.emit("listening");
-  const h2 = http2.createServer({ maxSessionMemory: 32 }, handler);
+  server.emit("listening");
+  return {
+    serve: (socket) => void server.emit("connection", socket),
+    drain() {
+      draining = true;
+      server.close();
+      for (const socket of running.keys()) count(socket, 0);
+    },
+  };
+}
+
+function createHttp2(
+  handler: NodeHandler,
+  streams: number,
+  connections: WeakMap<object, Connection>,
+): { serve(socket: net.Socket, connection: Connection): void; drain(): void } {
+  let draining = false;
+  let serving: Connection | undefined;
+  const settings = { maxConcurrentStreams: Math.min(streams, streamsOfStranger), maxHeaderListSize };
+  const server = http2.createServer({ maxSessionMemory: 32, settings }, handler);
   const sessions = new Set<http2.ServerHttp2Session>();
-  h2.on("session", (session) => {
+  server.on("session", (session) => {
+    if (serving !== undefined) look(session, serving);
     sessions.add(session);
     let answered = true;
     const timer = setInterval(() => {
@@ -61,17 +152,23 @@ export function createHttpServers(
       sessions.delete(session);
     });
   });
+  const look = (session: http2.ServerHttp2Session, connection: Connection) => {
+    connections.set(session, connection);
+    connection.opened(() => session.close());
+    connection.onProven(() => {
+      if (streams > streamsOfStranger && !session.closed && !session.destroyed)
+        session.settings({ maxConcurrentStreams: streams });
+    });
+  };
   return {
-    serve(socket, protocol) {
-      socket.on("error", () => socket.destroy());
-      // A connection that is just ending has no handle to be served on.
-      if (socket.destroyed) return;
-      (protocol === "h2" ? h2 : h1).emit("connection", socket);
+    serve(socket, connection) {
+      // The session is made, and told of, before this returns.
+      serving = connection;
+      server.emit("connection", socket);
+      serving = undefined;
     },
     drain() {
       draining = true;
-      h1.close();
-      for (const socket of running.keys()) count(socket, 0);
       for (const session of sessions) session.close();
     },
   };

@@ -10,6 +10,9 @@ export interface Listener {
   destroy(): void;
 }
 
+/** Where more wait to be accepted, the system drops those that come, and an operator among them tries again seconds later. */
+const backlog = 4_096;
+
 /** Listens, and keeps the connections of `server`, from their first byte on. Errors: ADDRESS_UNUSABLE. */
 export async function listen(server: net.Server, options: { host: string; port: number }): Promise<Listener> {
   const sockets = new Set<net.Socket>();
@@ -20,7 +23,7 @@ export async function listen(server: net.Server, options: { host: string; port: 
   await new Promise<void>((resolve, reject) => {
     const refuse = (cause: Error) =>
       reject(new AppError("ADDRESS_UNUSABLE", `cannot listen on ${options.host}:${options.port}: ${cause.message}`, { cause }));
-    server.once("error", refuse).listen(options.port, options.host, () => {
+    server.once("error", refuse).listen(options.port, options.host, backlog, () => {
       server.off("error", refuse);
       resolve();
     });

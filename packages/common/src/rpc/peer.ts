@@ -2,8 +2,8 @@ import { X509Certificate } from "node:crypto";
 import type net from "node:net";
 import type tls from "node:tls";
 import { type ContextValues, createContextKey, createContextValues } from "@connectrpc/connect";
-import type { connectNodeAdapter } from "@connectrpc/connect-node";
 import { type CertificateFacts, readCertificate } from "../pki/certificates.ts";
+import type { NodeRequest } from "./node-calls.ts";
 
 /** Who is at the other end of a connection, as far as the connection itself tells. */
 export interface Peer {
@@ -68,8 +68,6 @@ function tlsPeer(socket: tls.TLSSocket, address: string, caPem: string | undefin
   Reflect.set(socket, kAccepted, certificate);
   return ifCurrent({ ...gone, address, certificate });
 }
-
-type NodeRequest = Parameters<NonNullable<Parameters<typeof connectNodeAdapter>[0]["contextValues"]>>[0];
 
 /** Makes the context of each request, and reads the certificate of a connection once. */
 export function createPeerContext(caPem?: string): (request: NodeRequest) => ContextValues {

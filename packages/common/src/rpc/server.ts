@@ -4,13 +4,25 @@ import type { ConnectRouter, Interceptor } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { AppError } from "../errors/app-error.ts";
 import { completeErrors } from "./complete-errors.ts";
+import { type ConnectionCounts, createConnections, kConnection, kTooOften } from "./connections.ts";
 import { toConnectError } from "./errors.ts";
+import { type CallGuard, guardCalls } from "./guard-calls.ts";
 import { createHttpServers } from "./http-servers.ts";
-import { refuseUnknownJson } from "./json/strict-json.ts";
+import { admitMessages } from "./json/strict-json.ts";
+import { takeDecoded } from "./large/decoded.ts";
+import { connectionsWithin, defaultLimits, descriptorLimit, type OnPressure, type RpcLimits } from "./limits.ts";
 import type { Listener } from "./listener.ts";
+import { type NodeRequest, type NodeResponse, sendText } from "./node-calls.ts";
+import { retryAfterMs } from "./overloaded.ts";
+import { createPace, type PaceOptions } from "./pace.ts";
 import { createPeerContext, type Peer } from "./peer.ts";
+import { createPendingBytes } from "./pending-bytes.ts";
 import { listenPlaintext } from "./plaintext-listener.ts";
+import { createStrangers } from "./strangers.ts";
 import { listenTls, type TlsOptions } from "./tls-listener.ts";
+
+/** Who may call; without it everybody is as good as proved. */
+export type Admission = Pick<CallGuard, "kindOf" | "admit">;
 
 export interface RpcServerOptions {
   /** What stops when this server does, for callers whose calls that ends. */
@@ -23,8 +35,14 @@ export interface RpcServerOptions {
   /** Plain HTTP beside the RPCs: health, metrics. */
   readonly fallback: (request: http.IncomingMessage, response: http.ServerResponse) => unknown;
   readonly maxRequestBytes?: number;
+  /** How many values a request of a method may hold, when it is not the usual number. */
+  readonly maxValues?: (method: string) => number | undefined;
   /** Hears of what no caller may hear: a defect outside of any call. */
   readonly onDefect?: (error: unknown) => void;
+  readonly admission?: Admission;
+  readonly limits?: RpcLimits;
+  /** Hears each time that something is refused or cut because there is too much of it. */
+  readonly onPressure?: OnPressure;
   /** How long calls may finish after close() began. */
   readonly graceMs?: number;
   /** A second port, with TLS, on any address. */
@@ -38,9 +56,32 @@ export interface RpcServer {
   renewTls(options: { keyPem: string; certPem: string }): void;
   /** Cuts the TLS connections whose peer matches, at once, also those that were handed over. Says how many. */
   disconnect(matches: (peer: Peer) => boolean): number;
+  readonly load: () => ServerLoad;
   /** Stops accepting, lets calls finish for the grace period, then ends them with SHUTTING_DOWN. */
   close(): Promise<void>;
 }
+
+/** What callers take at this moment. */
+export interface ServerLoad {
+  readonly connections: ConnectionCounts;
+  /** Of bodies that are being read or worked on. */
+  readonly pendingBytes: number;
+}
+
+/** A thousand workers behind one address are back within seconds; a flood of connections takes a part of one core. */
+const handshakes: PaceOptions = { burst: 200, perSecond: 150, order: "newest first" };
+/** Whoever had to be cut comes back as slowly as if he had come so often. */
+const expelled = 20;
+/** Of the plaintext port, where operators come from the same address as everybody, there is only so much in one turn. */
+const opened: PaceOptions = { burst: Number.POSITIVE_INFINITY, perSecond: 0, order: "oldest first" };
+
+const everybody: Admission = {
+  kindOf: () => "proved",
+  admit: async ({ connection }) => {
+    connection.prove("anybody", Number.MAX_SAFE_INTEGER);
+    return "caller";
+  },
+};
 
 /**
  * One plaintext port on loopback for gRPC (HTTP/2 prior knowledge), gRPC-Web, Connect and JSON by curl, and the same over TLS on
@@ -52,35 +93,52 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
   setMaxListeners(0, stopping.signal);
   const onDefect = options.onDefect ?? (() => undefined);
   const readMaxBytes = options.maxRequestBytes ?? 1 << 20;
-  const servers = createHttpServers(
-    connectNodeAdapter({
-      routes: (router) => {
-        options.routes(router);
-        refuseUnknownJson(router, readMaxBytes);
-        completeErrors(router);
-      },
-      interceptors: options.interceptors,
-      readMaxBytes,
-      // What the check above should miss.
-      jsonOptions: { ignoreUnknownFields: false },
-      // Packing a small message costs more than it saves, and most are small.
-      compressMinBytes: 64 << 10,
-      maxTimeoutMs: 24 * 3_600_000,
-      shutdownSignal: stopping.signal,
-      contextValues: createPeerContext(options.tls?.caPem),
-      fallback(request, response) {
-        const fail = (error: unknown) => {
-          onDefect(error);
-          response.destroy();
-        };
-        const answered = options.fallback(request as http.IncomingMessage, response as http.ServerResponse);
-        if (answered instanceof Promise) answered.catch(fail);
-      },
-    }),
-    onDefect,
+  const { limits = defaultLimits, onPressure = () => undefined, admission = everybody } = options;
+  const shaking = createPace(handshakes);
+  const connections = createConnections(
+    { ...limits, connections: connectionsWithin(limits.connections, descriptorLimit()) },
+    onPressure,
+    (address) => shaking.charge(address, expelled),
   );
-  const plaintext = await listenPlaintext(options, servers);
-  const secure = options.tls === undefined ? undefined : await listenTls(options.tls, servers).catch(closing(plaintext));
+  const strangers = createStrangers(onPressure);
+  const pending = createPendingBytes(limits.pendingBytes, () => onPressure("bytes under way"));
+  const contextOf = createPeerContext(options.tls?.caPem);
+  const plain = (request: NodeRequest, response: NodeResponse) => {
+    if (servers.isTooOften(request))
+      return sendText(response, 429, "too many calls without a token", { "retry-after": `${retryAfterMs / 1_000}` });
+    const fail = (error: unknown) => {
+      onDefect(error);
+      response.destroy();
+    };
+    const answered = options.fallback(request as http.IncomingMessage, response as http.ServerResponse);
+    if (answered instanceof Promise) answered.catch(fail);
+  };
+  const adapter = connectNodeAdapter({
+    routes: (router) => {
+      options.routes(router);
+      admitMessages(router, { maxBytes: readMaxBytes, maxValues: options.maxValues });
+      completeErrors(router);
+      guardCalls(router, readMaxBytes, { ...admission, strangers, pending });
+    },
+    interceptors: [takeDecoded, ...options.interceptors],
+    readMaxBytes,
+    // What the check above should miss.
+    jsonOptions: { ignoreUnknownFields: false },
+    // Packing a small message costs more than it saves, and most are small.
+    compressMinBytes: 64 << 10,
+    maxTimeoutMs: 24 * 3_600_000,
+    shutdownSignal: stopping.signal,
+    contextValues(request) {
+      const connection = servers.connectionOf(request);
+      const values = contextOf(request).set(kTooOften, servers.isTooOften(request));
+      return connection === undefined ? values : values.set(kConnection, connection);
+    },
+    fallback: plain,
+  });
+  const servers = createHttpServers({ adapter, limits, onDefect, onPressure });
+  const plaintext = await listenPlaintext(options, servers, connections, createPace(opened));
+  const secure =
+    options.tls === undefined ? undefined : await listenTls(options.tls, servers, connections, shaking).catch(closing(plaintext));
   const listeners = secure === undefined ? [plaintext] : [plaintext, secure];
   return {
     port: plaintext.port,
@@ -90,6 +148,7 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
       secure.renew(renewed);
     },
     disconnect: (matches) => secure?.disconnect(matches) ?? 0,
+    load: () => ({ connections: connections.counts(), pendingBytes: pending.total() }),
     async close() {
       const graceMs = options.graceMs ?? 2_000;
       const closed = Promise.all(listeners.map((listener) => listener.close()));
@@ -100,6 +159,7 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
         for (const listener of listeners) listener.destroy();
       }, graceMs + 1_000);
       await closed;
+      connections.close();
       clearTimeout(grace);
       clearTimeout(last);
     },

@@ -1,7 +1,10 @@
 import { constants } from "node:crypto";
+import net from "node:net";
 import tls from "node:tls";
+import type { Connection, Connections } from "./connections.ts";
 import type { HttpServers } from "./http-servers.ts";
 import { type Listener, listen } from "./listener.ts";
+import type { Pace } from "./pace.ts";
 import { type Peer, peerOf } from "./peer.ts";
 
 export interface TlsOptions {
@@ -30,12 +33,19 @@ export interface TlsListener extends Listener {
 }
 
 const handshakeMs = 10_000;
+/** A worker has two connections, and for a moment two more when it comes back. */
+const connectionsOfHost = 8;
 
 /**
  * Clients may come with a certificate, with a foreign one or with none: the handshake refuses nobody, so that callers get an
  * answer and not a broken connection. Who may do what is decided for each call, by its Peer.
  */
-export async function listenTls(options: TlsOptions, http: HttpServers): Promise<TlsListener> {
+export async function listenTls(
+  options: TlsOptions,
+  http: HttpServers,
+  connections: Connections,
+  pace: Pace,
+): Promise<TlsListener> {
   const { takeover } = options;
   const server = tls.createServer({
     ...contextOf(options.caPem, options),
@@ -45,15 +55,33 @@ export async function listenTls(options: TlsOptions, http: HttpServers): Promise
     ALPNProtocols: [...(takeover === undefined ? [] : [takeover.alpn]), "h2", "http/1.1"],
   });
   const peers = new Map<tls.TLSSocket, Peer>();
+  /** Connections whose handshake is not over, by both ends: a TLS socket does not tell which one it stands on. */
+  const shaking = new Map<string, Connection>();
+  const accepting = net.createServer({ pauseOnConnect: true }, (socket) => {
+    const connection = connections.admit(socket, "tls");
+    if (connection === undefined) return;
+    const ends = endsOf(socket);
+    shaking.set(ends, connection);
+    socket.once("close", () => shaking.delete(ends));
+    pace.begin(connection.address, () => {
+      if (!socket.destroyed) server.emit("connection", socket);
+    });
+  });
   server.on("tlsClientError", (_error, socket) => socket.destroy());
   server.on("secureConnection", (socket) => {
-    if (socket.destroyed) return;
+    const connection = shaking.get(endsOf(socket));
+    if (socket.destroyed || connection === undefined) return void socket.destroy();
+    const peer = peerOf(socket);
     socket.on("error", () => socket.destroy()).once("close", () => peers.delete(socket));
-    peers.set(socket, peerOf(socket));
-    if (takeover !== undefined && socket.alpnProtocol === takeover.alpn) takeover.accept(socket);
-    else http.serve(socket, socket.alpnProtocol === "h2" ? "h2" : "http/1.1");
+    peers.set(socket, peer);
+    const identity = peer.certificate?.identity;
+    if (identity?.role === "agent") connection.prove(`host ${identity.hostId}`, connectionsOfHost);
+    if (takeover === undefined || socket.alpnProtocol !== takeover.alpn)
+      return http.serve(socket, socket.alpnProtocol === "h2" ? "h2" : "http/1.1", connection);
+    connection.handOver();
+    takeover.accept(socket);
   });
-  const listener = await listen(server, options);
+  const listener = await listen(accepting, options);
   return {
     ...listener,
     renew(renewed) {
@@ -78,4 +106,8 @@ function contextOf(caPem: string, { keyPem, certPem }: { keyPem: string; certPem
     minVersion: "TLSv1.2",
     secureOptions: constants.SSL_OP_NO_TICKET,
   };
+}
+
+function endsOf({ remoteAddress, remotePort, localAddress, localPort }: net.Socket): string {
+  return `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`;
 }

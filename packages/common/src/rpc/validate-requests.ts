@@ -2,6 +2,7 @@ import { type DescField, type DescMessage, getOption, hasOption, type Message, S
 import type { Interceptor } from "@connectrpc/connect";
 import { range } from "@decnet/contract/gen/decnet/v1/range_pb";
 import { AppError, type FieldViolation } from "../errors/app-error.ts";
+import { atOnce, inSlices, type Sliced } from "../runtime/slices.ts";
 
 const mostCharacters = 4_096;
 const mostViolations = 20;
@@ -22,16 +23,16 @@ export function createValidationInterceptor({ refusesTexts = () => true }: Valid
   return (next) => async (request) => {
     const { input, parent, name } = request.method;
     const isStrict = refusesTexts(`${parent.typeName}/${name}`);
-    const check = (message: Message) => throwIfAny(findViolations(input, message, isStrict));
+    const check = async (message: Message) => throwIfAny(await inSlices(lookForViolations(input, message, isStrict)));
     if (request.stream) return next({ ...request, message: checked(request.message, check) });
-    check(request.message);
+    await check(request.message);
     return next(request);
   };
 }
 
-async function* checked<T extends Message>(messages: AsyncIterable<T>, check: (message: T) => void): AsyncGenerator<T> {
+async function* checked<T extends Message>(messages: AsyncIterable<T>, check: (message: T) => Promise<void>): AsyncGenerator<T> {
   for await (const message of messages) {
-    check(message);
+    await check(message);
     yield message;
   }
 }
@@ -45,6 +46,10 @@ function throwIfAny(violations: readonly FieldViolation[]): void {
 
 /** The first ones, with the path of each field as it is in the contract: `fleet.deckies[2].count`. */
 export function findViolations(desc: DescMessage, message: Message, withTexts = true): FieldViolation[] {
+  return atOnce(lookForViolations(desc, message, withTexts));
+}
+
+function* lookForViolations(desc: DescMessage, message: Message, withTexts: boolean): Sliced<FieldViolation[]> {
   const found: FieldViolation[] = [];
   const add = (field: string, description: string | undefined) => {
     if (description !== undefined && found.length < mostViolations) found.push({ field: shown(field), description });
@@ -61,16 +66,17 @@ export function findViolations(desc: DescMessage, message: Message, withTexts = 
   const checkText = (path: string, text: string, most: number): void => {
     if (withTexts) add(path, text.length > most ? `has at most ${most} characters` : problemOfText(text));
   };
-  const checkValue = (path: string, field: DescField, value: unknown): void => {
+  const checkValue = function* (path: string, field: DescField, value: unknown): Sliced<void> {
     if (field.message !== undefined) {
       if (field.message.typeName === "google.protobuf.Struct") checkJson(path, value);
-      else if (typeof value === "object" && value !== null) checkMessage(path, field.message, value);
+      else if (typeof value === "object" && value !== null) yield* checkMessage(path, field.message, value);
     } else if (field.enum !== undefined) {
       if (field.enum.value[value as number] === undefined) add(path, "unknown value");
     } else if (typeof value === "string") checkText(path, value, mostCharacters);
     else if (typeof value === "number" || typeof value === "bigint") add(path, problemOfNumber(field, value));
   };
-  const checkMessage = (path: string, of: DescMessage, raw: object): void => {
+  const checkMessage = function* (path: string, of: DescMessage, raw: object): Sliced<void> {
+    yield;
     const { typeName } = of;
     if (typeName === "google.protobuf.Timestamp" || typeName === "google.protobuf.Duration") {
       if (isTime(raw)) add(path, problemOfTime(typeName, raw));
@@ -81,16 +87,16 @@ export function findViolations(desc: DescMessage, message: Message, withTexts = 
       if (value === undefined) continue;
       const at = path === "" ? field.name : `${path}.${field.name}`;
       if (field.fieldKind === "list")
-        for (const [index, item] of (value as unknown[]).entries()) checkValue(`${at}[${index}]`, field, item);
+        for (const [index, item] of (value as unknown[]).entries()) yield* checkValue(`${at}[${index}]`, field, item);
       else if (field.fieldKind === "map")
         for (const [key, item] of Object.entries(value)) {
           checkText(`a key of ${at}`, key, mostCharacters);
-          checkValue(`${at}.${key}`, field, item);
+          yield* checkValue(`${at}.${key}`, field, item);
         }
-      else checkValue(at, field, value);
+      else yield* checkValue(at, field, value);
     }
   };
-  checkMessage("", desc, message);
+  yield* checkMessage("", desc, message);
   return found;
 }
 

@@ -3,6 +3,8 @@
  */
 export interface Channel<T> extends AsyncIterable<T> {
   push(value: T): void;
+  /** How many values wait for the reader. */
+  readonly length: number;
   /** The reader ends after what was pushed. */
   end(): void;
   /** The reader gets what was pushed, then this error. */
@@ -22,6 +24,9 @@ export function createChannel<T>(): Channel<T> {
       if (state.kind !== "open") return;
       values.push(value);
       wake();
+    },
+    get length() {
+      return values.length;
     },
     end: () => close({ kind: "ended" }),
     fail: (error) => close({ kind: "failed", error }),

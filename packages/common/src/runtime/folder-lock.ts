@@ -26,6 +26,8 @@ interface Holder {
 export interface FolderLock {
   /** Adds where the holder listens to what a refused starter is told. */
   note(address: string): Promise<void>;
+  /** Whether it still is: a folder that was replaced, or a lock that somebody removed, may be another process's by now. */
+  isHeld(): Promise<boolean>;
   release(): Promise<void>;
 }
 
@@ -58,6 +60,7 @@ export async function lockFolder(folder: string, program: string, mode: number):
       mine = { ...mine, address };
       await replace(path, mine);
     },
+    isHeld: isMine,
     async release() {
       if (await isMine()) await rm(path, { force: true });
     },

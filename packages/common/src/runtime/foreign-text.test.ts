@@ -1,7 +1,5 @@
-import { create } from "@bufbuild/protobuf";
-import { DeckyOutcomeSchema } from "@decnet/contract/gen/decnet/v1/agent_pb";
 import { expect, test } from "vitest";
-import { cleanText, cleanTexts } from "./foreign-text.ts";
+import { cleanLine, cleanText, escapeLine } from "./foreign-text.ts";
 
 test("control characters and halves of characters go, line breaks, tabs and other scripts stay", () => {
   expect(cleanText("a\u0000\u001b[2J\u009b1mb\rc\r\nd\te")).toBe("a??[2J?1mb?c\nd\te");
@@ -11,15 +9,14 @@ test("control characters and halves of characters go, line breaks, tabs and othe
   expect(cleanText("ab🍯", 3)).toBe("ab\ufffd");
 });
 
-test("every text of a message is cleaned, also in lists and in the chosen field of a oneof", () => {
-  const outcome = create(DeckyOutcomeSchema, {
-    decky: { name: "a\u0000" },
-    plan: { steps: [{ cause: "\u001b[31m" }], untouched: ["b\u0007"] },
-    failure: { outputTail: ["fine", "\u0000"] },
-  });
-  cleanTexts(outcome);
-  expect(outcome.decky?.name).toBe("a?");
-  expect(outcome.plan?.steps[0]?.cause).toBe("?[31m");
-  expect(outcome.plan?.untouched).toEqual(["b?"]);
-  expect(outcome.failure?.outputTail).toEqual(["fine", "?"]);
+test("what turns text round, hides in it or begins a line elsewhere goes too", () => {
+  expect(cleanText("a\u202eb\u2066c\u061cd\u200fe\u2028f\ufeffg\ufffeh")).toBe("a?b?c?d?e?f?g?h");
+});
+
+test("a text of one line stays on it", () => {
+  expect(cleanLine("ssh\n2026-01-01 root logged in\tagain")).toBe("ssh 2026-01-01 root logged in again");
+});
+
+test("evidence loses nothing", () => {
+  expect(escapeLine("a\u001b[2J\u009bb\nc\u202ed\te\r")).toBe("a\\x1b[2J\\x9bb\\x0ac\\u202ed\te");
 });

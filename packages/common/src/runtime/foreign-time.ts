@@ -4,7 +4,7 @@ import { type Timestamp, timestampDate } from "@bufbuild/protobuf/wkt";
 const lastSecond = 253_402_300_799;
 
 /** Whether a timestamp is one: other machines can send any number. */
-export function isInTime({ seconds, nanos }: Timestamp): boolean {
+export function isInTime({ seconds, nanos }: Pick<Timestamp, "seconds" | "nanos">): boolean {
   return seconds >= 0n && seconds <= lastSecond && nanos >= 0 && nanos < 1e9;
 }
 

@@ -44,6 +44,7 @@ describe("settings are coerced as declared", () => {
     ["a password is text", { pass: true }, { pass: "true" }],
     ["a textarea keeps its lines", { area: "a\nb" }, { area: "a\nb" }],
     ["a textarea in base64 is decoded", { area: "b64:aMOp" }, { area: "hé" }],
+    ["a mark at the beginning is part of the text", { area: "b64:77u/aA==" }, { area: "\ufeffh" }],
     ["an object in a textarea becomes JSON", { area: { a: 1 } }, { area: '{"a":1}' }],
     ["numeric text becomes a number", { count: " 7 " }, { count: 7 }],
     ["a float is truncated", { count: 7.9 }, { count: 7 }],
@@ -68,6 +69,9 @@ describe("settings are coerced as declared", () => {
     ["a control character", { area: "a\u0000" }],
     ["text that is too long", { text: "12345678901" }],
     ["an object for text", { text: { a: 1 } }],
+    ["a number that JSON does not keep, for text", { pass: 2 ** 60 }],
+    ["a fraction for text, which may have been 1.50", { text: 1.5 }],
+    ["no number for text", { text: Number.NaN }],
   ])("%s is refused, naming the field", (_, input) => {
     const [key] = Object.keys(input);
     let caught: unknown;

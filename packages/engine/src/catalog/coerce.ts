@@ -1,8 +1,9 @@
 import { AppError, type FieldViolation } from "@decnet/common/errors/app-error";
 import { nearestName } from "@decnet/common/runtime/nearest";
+import { numberAsText, unprintable, unwritable } from "./characters.ts";
 import { checkPairs } from "./pairs.ts";
 import type { ConfigField, ConfigValue, ServiceConfig, ServiceDefinition } from "./types.ts";
-import { wholeText } from "./whole-text.ts";
+import { fitsWhole } from "./whole-text.ts";
 
 /**
  * Turns foreign settings into settings of the service: every value gets the type that the catalog declares. An unknown key is
@@ -75,20 +76,18 @@ function coerceValue(field: ConfigField, value: unknown): ConfigValue {
   }
 }
 
-/** Controls, line separators, what is no character, halves of a pair: no server shows them as they are. */
-const unprintable = /[\p{Cc}\p{Zl}\p{Zp}\p{Cs}\p{Noncharacter_Code_Point}]/u;
-/** What no text file holds; all other bytes arrive as they were given. */
-const unwritable = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f\p{Cs}]/u;
-
 function coerceText(field: ConfigField, value: unknown, forbidden: RegExp): string {
   if (typeof value === "object" && field.type !== "textarea") throw new Refusal("must be text");
-  const text = typeof value === "object" ? JSON.stringify(value) : String(value);
-  if (forbidden.test(text)) throw new Refusal("must not hold control characters");
+  const text =
+    typeof value === "object" ? JSON.stringify(value) : typeof value === "number" ? numberAsText(value) : String(value);
+  if (text === undefined) throw new Refusal("must be text: write this number in quotes");
   if (text.length > field.maxLength) throw new Refusal(`must have at most ${field.maxLength} characters`);
+  if (forbidden.test(text)) throw new Refusal("must not hold control characters");
   if (field.maxBytes !== undefined && Buffer.byteLength(text) > field.maxBytes)
     throw new Refusal(`must have at most ${field.maxBytes} bytes`);
-  if (field.pattern !== undefined && !wholeText(field.pattern).test(text))
-    throw new Refusal(`must be ${field.expects ?? `like ${field.pattern}`}`);
+  const fits = field.pattern === undefined || fitsWhole(field.pattern, text);
+  if (fits === undefined) throw new Refusal("takes too long to compare with the pattern of this setting");
+  if (!fits) throw new Refusal(`must be ${field.expects ?? `like ${field.pattern}`}`);
   const problem = field.pairs === undefined ? undefined : checkPairs(text, field.pairs);
   if (problem !== undefined) throw new Refusal(problem);
   refuseForbidden(field, text);
@@ -99,13 +98,26 @@ function refuseForbidden({ forbidden }: ConfigField, value: string | number): vo
   if (forbidden?.values.includes(value) === true) throw new Refusal(`cannot be ${value}: ${forbidden.because}`);
 }
 
+/** Settings as a caller has to give them to get them: a text that begins like an encoded one is encoded itself. */
+export function asGiven<Value>(
+  config: Readonly<Record<string, Value>>,
+  service: Pick<ServiceDefinition, "fields"> | undefined,
+): Record<string, Value | string> {
+  const areas = new Set(service?.fields.filter(({ type }) => type === "textarea").map(({ key }) => key));
+  const given = (key: string, value: Value) =>
+    areas.has(key) && typeof value === "string" && value.startsWith("b64:")
+      ? `b64:${Buffer.from(value).toString("base64")}`
+      : value;
+  return Object.fromEntries(Object.entries(config).map(([key, value]) => [key, given(key, value)]));
+}
+
 function decodeTextarea(value: unknown): unknown {
   if (typeof value !== "string" || !value.startsWith("b64:")) return value;
   const encoded = value.slice(4);
   const bytes = Buffer.from(encoded, "base64");
   if (bytes.toString("base64") !== encoded) throw new Refusal("is not valid base64");
   try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
     throw new Refusal("is not UTF-8 text after base64 decoding");
   }

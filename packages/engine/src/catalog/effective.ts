@@ -27,6 +27,16 @@ function toText({ pairs }: ConfigField, value: ConfigValue): string {
   return typeof value === "object" ? JSON.stringify(value) : String(value);
 }
 
-export function secretKeys(service: ServiceDefinition | undefined): ReadonlySet<string> {
+/** As much of a service as tells its secrets from its other settings. */
+export interface SecretFields {
+  readonly fields: readonly Pick<ConfigField, "key" | "secret">[];
+}
+
+/** A catalog that is asked for nothing else. */
+export interface SecretCatalog {
+  readonly services: ReadonlyMap<string, SecretFields>;
+}
+
+export function secretKeys(service: SecretFields | undefined): ReadonlySet<string> {
   return new Set(service?.fields.filter((field) => field.secret).map((field) => field.key));
 }

@@ -101,6 +101,8 @@ describe("named values", () => {
     ["a list", ["A: 1"], 'key: "[\\"A" is not a name that can be here'],
     ["a value that is none", { A: { B: 1 } }, 'key: the value of "A" is not text'],
     ["a null", { A: null }, 'key: the value of "A" is not text'],
+    ["a number that JSON does not keep", '{"A":12345678901234567890}', 'key: the value of "A" is not text'],
+    ["half a character in JSON", '{"A":"\\ud800"}', 'key: the value of "A" cannot be sent'],
     ["a line break in a value", { A: "1\r\nSet-Cookie: x" }, 'key: the value of "A" cannot be sent'],
     ["an empty value", "A:", 'key: the value of "A" cannot be sent'],
     ["a name with a blank", { "A B": "1" }, 'key: "A B" is not a name that can be here'],
@@ -108,6 +110,14 @@ describe("named values", () => {
     ["a name twice in JSON", '{"A":"1","A":"2"}', 'key: "A" is there twice'],
     ["a name that is not free", { connection: "close" }, 'key: "connection" cannot be here: the server sets it'],
   ])("are refused: %s", (_, given, message) => expect(coerce(rule, given)).toBe(message));
+});
+
+it("named values hold no line break and no half a character, whatever the rule allows", () => {
+  const rule: Partial<ConfigField> = { type: "textarea", pairs: { name: "[^]*", value: "[^]*" } };
+  for (const odd of ["\n", "\r", "\u0000", "\u0085", "\u2028", "\ufffe", "\ud800"]) {
+    expect(coerce(rule, { A: `a${odd}b` })).toBe('key: the value of "A" cannot be sent');
+    expect(coerce(rule, { [`a${odd}b`]: "A" })).toMatch(/is not a name that can be here$/);
+  }
 });
 
 it("a key that is no setting is named with the one that was meant", () => {

@@ -6,7 +6,7 @@ import { z } from "zod";
 import { hashContext } from "./build-context.ts";
 import { checkFields } from "./check-fields.ts";
 import type { Catalog, ConfigField, ServiceDefinition } from "./types.ts";
-import { wholeText } from "./whole-text.ts";
+import { isPattern } from "./whole-text.ts";
 
 const forbidden = z.strictObject({ values: z.array(z.union([z.string(), z.number()])).min(1), because: z.string() });
 const pattern = z.string().refine(isPattern, "is not a regular expression");
@@ -59,14 +59,6 @@ const service = z.strictObject({
   settle_seconds: z.number().positive().default(15),
   fields: z.array(field).default([]),
 });
-
-function isPattern(text: string): boolean {
-  try {
-    return wholeText(text).source !== "";
-  } catch {
-    return false;
-  }
-}
 
 const slugPattern = /^[a-z0-9][a-z0-9_-]{0,31}$/;
 

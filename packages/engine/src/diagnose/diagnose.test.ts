@@ -136,6 +136,7 @@ const gone = "joined a base that is gone";
 const other = "runs with other settings than wanted";
 const altered = "is not what was made here: other environment";
 const reattach = "restart: detached from the base, settle";
+const waits = "end that process, or remove the service; what is wanted is tried again by itself once the port is free";
 const rejoin = "recreate: joined a base that is gone, settle";
 
 const ftp: ObservedContainer = { ...ssh, id: "F", name: "web-ftp", service: "ftp" };
@@ -249,14 +250,14 @@ const serviceRows: readonly Row[] = [
     "a process of the base has a port",
     { listening: ["22/tcp"], uses: [heldBy("23/udp", "B")] },
     "port_taken",
-    "23/udp is held by process 66 (nc) in the base web",
+    `23/udp is held by process 66 (nc) in the base web; ${waits}`,
     "settle",
   ],
   [
     "a process of another service has a port, and the server ends for it",
     { ssh: { status: "restarting", exitCode: 2, restartCount: 8 }, listening: [], uses: [heldBy("22/tcp", "F")], others: [ftp] },
     "port_taken",
-    "22/tcp is held by process 66 (nc) in web-ftp (service ftp); exited with code 2 and is being restarted",
+    `exited with code 2 and is being restarted; 22/tcp is held by process 66 (nc) in web-ftp (service ftp); ${waits}`,
     "restart: 22/tcp was held by others, settle",
   ],
   [
@@ -264,21 +265,21 @@ const serviceRows: readonly Row[] = [
     { listening: [], uses: [heldBy("22/tcp", "f".repeat(64)), heldBy("23/udp", "")] },
     "port_taken",
     "22/tcp is held by process 66 (nc) in container ffffffffffff, which is not of this decky; " +
-      "23/udp is held by process 66 (nc) of the host, in no container",
+      `23/udp is held by process 66 (nc) of the host, in no container; ${waits}`,
     "settle",
   ],
   [
     "nobody that can be seen has a port",
     { listening: ["23/udp"], uses: [{ port: "22/tcp", isLocal: false, holder: undefined }] },
     "port_taken",
-    "22/tcp is held by a process that cannot be seen",
+    `22/tcp is held by a process that cannot be seen; ${waits}`,
     "settle",
   ],
   [
     "somebody listens beside it",
     { uses: [heldBy("22/tcp", "B")] },
     "port_taken",
-    "22/tcp is held by process 66 (nc) in the base web",
+    `22/tcp is held by process 66 (nc) in the base web; ${waits}`,
     "settle",
   ],
   [
@@ -299,21 +300,21 @@ const serviceRows: readonly Row[] = [
     "somebody has a port, and there is no container",
     { ssh: undefined, listening: [], uses: [heldBy("22/tcp", "B")] },
     "missing",
-    "there is no container; 22/tcp is held by process 66 (nc) in the base web",
-    "blocked: 22/tcp is held by process 66 (nc) in the base web, create: requested, settle",
+    `there is no container; 22/tcp is held by process 66 (nc) in the base web; ${waits}`,
+    `blocked: 22/tcp is held by process 66 (nc) in the base web; ${waits}, create: requested, settle`,
   ],
   [
     "somebody has a port, and the container is another one",
     { ssh: { hash: "h0" }, listening: ["23/udp"], uses: [heldBy("22/tcp", "B")] },
     "port_taken",
-    "22/tcp is held by process 66 (nc) in the base web",
-    "blocked: 22/tcp is held by process 66 (nc) in the base web, recreate: config changed, settle",
+    `22/tcp is held by process 66 (nc) in the base web; ${waits}`,
+    `blocked: 22/tcp is held by process 66 (nc) in the base web; ${waits}, recreate: config changed, settle`,
   ],
   [
     "somebody in a base that is replaced has a port",
     { base: { hash: "b0" }, listening: ["23/udp"], uses: [heldBy("22/tcp", "B")] },
     "port_taken",
-    "22/tcp is held by process 66 (nc) in the base web",
+    `22/tcp is held by process 66 (nc) in the base web; ${waits}`,
     rejoin,
   ],
   ["a limit is used up", { ssh: { exhaustion: fullFor(59) } }, "exhausted", "all is in use", "settle"],
@@ -515,7 +516,9 @@ it("a service is shown with its container, what listens, and the sessions on its
 
 it("a container that is no longer wanted gives up the ports that it has", () => {
   const { judged, steps, planned } = see({ listening: ["23/udp"], uses: [heldBy("22/tcp", "F")], others: [ftp] });
-  expect(judged.message).toBe("ssh: 22/tcp is held by process 66 (nc) in web-ftp (service ftp); ftp: is no longer wanted");
+  expect(judged.message).toBe(
+    `ssh: 22/tcp is held by process 66 (nc) in web-ftp (service ftp); ${waits}; ftp: is no longer wanted`,
+  );
   expect(steps.map(({ verb, target }) => `${verb} ${target}`)).toEqual([
     "stop web-ftp",
     "remove web-ftp",

@@ -105,7 +105,7 @@ export function diagnose(situation: Case): Diagnosis {
     return { word: "detached", sentence: "is cut off from the base's network", ...common };
   if (taken.length > 0) {
     const life = isCrashing(seen, now) ? [crashSentence(seen)] : status === "running" ? [] : [stillness(status, exitCode)];
-    return { word: "port_taken", sentence: [...takenSentences(taken, containers), ...life].join("; "), ...common };
+    return { word: "port_taken", sentence: [...life, ...takenSentences(taken, containers)].join("; "), ...common };
   }
   if (status === "restarting" || isCrashing(seen, now))
     return { word: "restarting", sentence: crashSentence(seen), ...common, exitCode, isLasting: isLasting(seen) };

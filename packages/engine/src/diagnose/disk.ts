@@ -4,7 +4,7 @@ import type { DiagnosisOf } from "./diagnosis.ts";
 
 /** What is done about a service that takes more of the host's disk than it may. */
 export interface DiskPolicy {
-  /** `say`: nothing; `recreate`: a new container takes its place, and what it wrote is gone, or it is stopped if that is no help. */
+  /** `say`: nothing; `recreate`: a new container takes its place, and what it wrote is gone; it is stopped if that is no help. */
   readonly diskAct: "say" | "stop" | "recreate";
   /** Bytes for each place where a service can write, instead of the catalog's; 0: the catalog's. */
   readonly diskBytes: number;

@@ -36,12 +36,15 @@ export function usesOf(
   return { own, taken, silent };
 }
 
-/** Says who has each port. */
+const whatToDo = "end that process, or remove the service; what is wanted is tried again by itself once the port is free";
+
+/** Says who has each port, and what to do about it. */
 export function takenSentences(taken: readonly TakenPort[], containers: readonly ObservedContainer[]): string[] {
-  return taken.map(({ port, holder }) => {
+  const held = taken.map(({ port, holder }) => {
     if (holder === undefined) return `${port} is held by a process that cannot be seen`;
     return `${port} is held by process ${holder.pid} (${holder.command}) ${placeOf(holder.container, containers)}`;
   });
+  return held.length === 0 ? [] : [...held, whatToDo];
 }
 
 function placeOf(id: string, containers: readonly Pick<ObservedContainer, "id" | "name" | "role" | "service">[]): string {

@@ -5,6 +5,8 @@ import { absentIfGone, guarded, ignoring } from "./calls.ts";
 
 export interface ImageCalls {
   hasImage(tag: string): Promise<boolean>;
+  /** The engine's own id of what has the tag now; undefined when nothing has. */
+  imageId(tag: string): Promise<string | undefined>;
   /** Images with a tag that begins with the prefix. */
   listImages(prefix: string): Promise<StoredImage[]>;
   /** Takes the tag away, and the image with its last tag; one that a container uses stays. */
@@ -19,6 +21,7 @@ export interface ImageCalls {
 export function createImageCalls(docker: Docker): ImageCalls {
   return {
     hasImage: (tag) => guarded(async () => (await absentIfGone(docker.getImage(tag).inspect())) !== undefined),
+    imageId: (tag) => guarded(async () => (await absentIfGone(docker.getImage(tag).inspect()))?.Id),
     listImages: (prefix) =>
       guarded(async () => {
         const [images, containers] = await Promise.all([docker.listImages(), docker.listContainers({ all: true })]);

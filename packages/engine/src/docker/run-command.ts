@@ -1,5 +1,6 @@
+import type { Readable } from "node:stream";
 import { cleanText } from "@decnet/common/runtime/foreign-text";
-import { execa } from "execa";
+import { startProgram } from "@decnet/common/runtime/start-program";
 import { ownEnvironment } from "../config/own-environment.ts";
 
 export interface CommandOptions {
@@ -33,12 +34,8 @@ const killGraceMs = 3_000;
  */
 export async function runCommand(file: string, args: readonly string[], options: CommandOptions): Promise<CommandResult> {
   const startedAt = performance.now();
-  const child = execa(file, args, {
+  const child = await startProgram(file, args, {
     detached: true,
-    reject: false,
-    buffer: false,
-    stdin: "ignore",
-    extendEnv: false,
     env: ownEnvironment(options.env),
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
   });
@@ -64,18 +61,14 @@ export async function runCommand(file: string, args: readonly string[], options:
     options.onLine?.(text);
   };
   try {
-    await Promise.all([
-      readLines(child.iterable({ from: "stdout" }), (line) => {
-        stdoutBytes += line.length + 1;
-        if (stdoutBytes <= maxStdoutBytes) stdout.push(line);
-        keep(line);
-      }),
-      readLines(child.iterable({ from: "stderr" }), keep),
-    ]);
-    const result = await child;
-    if (result.exitCode === undefined && ended === "exit" && result.cause !== undefined)
-      throw new Error(`cannot run ${file}`, { cause: result.cause });
-    return { exitCode: result.exitCode, durationMs: performance.now() - startedAt, ended, tail, stdout: stdout.join("\n") };
+    readLines(child.stdout, (line) => {
+      stdoutBytes += line.length + 1;
+      if (stdoutBytes <= maxStdoutBytes) stdout.push(line);
+      keep(line);
+    });
+    readLines(child.stderr, keep);
+    const exitCode = await child.closed;
+    return { exitCode, durationMs: performance.now() - startedAt, ended, tail, stdout: stdout.join("\n") };
   } finally {
     clearTimeout(timer);
     clearTimeout(killTimer);
@@ -83,16 +76,19 @@ export async function runCommand(file: string, args: readonly string[], options:
   }
 }
 
-async function readLines(lines: AsyncIterable<unknown>, onLine: (line: string) => void): Promise<void> {
-  try {
-    for await (const line of lines) onLine(String(line));
-  } catch {
-    // The command failed; its result says how.
-  }
+function readLines(stream: Readable, onLine: (line: string) => void): void {
+  let rest = "";
+  stream.setEncoding("utf8").on("data", (chunk: string) => {
+    const lines = (rest + chunk).split("\n");
+    rest = (lines.pop() ?? "").slice(0, maxStdoutBytes);
+    for (const line of lines) onLine(line.replace(/\r$/, ""));
+  });
+  stream.once("end", () => {
+    if (rest !== "") onLine(rest);
+  });
 }
 
-function signalGroup(pid: number | undefined, signal: NodeJS.Signals): void {
-  if (pid === undefined) return;
+function signalGroup(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(-pid, signal);
   } catch {

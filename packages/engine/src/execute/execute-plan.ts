@@ -11,8 +11,8 @@ import type { HostLinks } from "./host-links.ts";
 import type { ImageStore } from "./image-store.ts";
 import type { LanUse } from "./lan-use.ts";
 import type { MadeStore } from "./made-containers.ts";
-import type { Publisher } from "./publisher.ts";
 import { pruneSecrets, removeProject, writeProject } from "./project-files.ts";
+import type { Publisher } from "./publisher.ts";
 import { settle } from "./settle.ts";
 import { type FailureReason, StepFailed, throwUnlessDone } from "./step-failed.ts";
 
@@ -134,7 +134,9 @@ export async function executePlan(plan: Plan, context: ExecuteContext): Promise<
 
 /** What was made is noted at once: what is there later may be somebody else's. */
 async function up(service: string, recreate: boolean, context: ExecuteContext): Promise<void> {
-  const { api, compose, made, decky, rendered, folder, signal } = context;
+  const { api, compose, images, made, decky, rendered, folder, signal } = context;
+  const image = rendered?.services.find(({ name }) => name === service)?.image;
+  if (image !== undefined) await images.confirm(image);
   await made.note(decky, { [service]: undefined });
   const result = await compose.up({ project: rendered?.project ?? "", folder, service, recreate, signal });
   throwUnlessDone(result, `starting ${service}`);

@@ -1,9 +1,9 @@
 import { AppError } from "@decnet/common/errors/app-error";
 import { createExclusive } from "@decnet/common/runtime/exclusive";
 import { type CommandResult, runCommand } from "../docker/run-command.ts";
-import { codeOf, notObserved } from "../observe/not-observed.ts";
-import { observeHostListeners } from "../observe/host-listeners.ts";
 import type { ObservedLinks } from "../observe/host-access.ts";
+import { observeHostListeners } from "../observe/host-listeners.ts";
+import { codeOf, notObserved } from "../observe/not-observed.ts";
 import {
   type ObservedPublications,
   type Publication,
@@ -42,7 +42,9 @@ export function createPublisher(instance: string): Publisher {
   const passed = async (signal: AbortSignal): Promise<Set<string> | undefined> => {
     const listed = await run("iptables", ["-w", "5", "-S", userChain], signal);
     if (listed === undefined || listed.exitCode !== 0) return undefined;
-    const own = listed.stdout.split("\n").filter((line) => line.includes(`"${comment}"`) || line.includes(`--comment ${comment} `));
+    const own = listed.stdout
+      .split("\n")
+      .filter((line) => line.includes(`"${comment}"`) || line.includes(`--comment ${comment} `));
     return new Set(own.flatMap((line) => /--ctorigdst ([\d.]+)/.exec(line)?.[1] ?? []));
   };
 
@@ -52,7 +54,11 @@ export function createPublisher(instance: string): Publisher {
     if (result?.exitCode !== 0) throw failed("iptables", result);
   };
 
-  const observe = async (links: ObservedLinks, ports: ReadonlySet<string>, signal: AbortSignal): Promise<ObservedPublications> => {
+  const observe = async (
+    links: ObservedLinks,
+    ports: ReadonlySet<string>,
+    signal: AbortSignal,
+  ): Promise<ObservedPublications> => {
     const [listed, passing] = [await list(signal), await passed(signal)];
     const unable =
       listed === undefined

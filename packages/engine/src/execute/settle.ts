@@ -36,7 +36,7 @@ export async function settle(api: EngineApi, service: WantedContainer, signal: A
     if (done || performance.now() - inspectedAt >= inspectEveryMs) {
       inspectedAt = performance.now();
       const end = endOf(service.name, first, await api.inspect(service.name), elapsed);
-      if (end !== undefined) return failed([...(await holdersOf(api, first, await observePorts())), end].join("; "));
+      if (end !== undefined) return failed([end, ...(await holdersOf(api, first, await observePorts()))].join("; "));
       if (done) return { ok: true };
     }
     if (takenAt !== undefined && elapsed - takenAt > takenMs) return failed((await holdersOf(api, first, ports)).join("; "));
@@ -77,10 +77,10 @@ async function holdersOf(api: EngineApi, { joined }: ObservedContainer, { taken 
   const ids = [...new Set(taken.map(({ holder }) => holder?.container ?? ""))].filter((id) => id !== "");
   const found = await Promise.all(ids.map((id) => api.inspect(id)));
   const isOfDecky = (each: ObservedContainer) => each.id === joined || each.joined === joined;
-  return takenSentences(
-    taken,
-    found.filter((each) => each !== undefined).filter((each) => isOfDecky(each) && (each.role === "base" || each.service !== "")),
-  );
+  const ours = found
+    .filter((each) => each !== undefined)
+    .filter((each) => isOfDecky(each) && (each.role === "base" || each.service !== ""));
+  return takenSentences(taken, ours);
 }
 
 function failed(message: string): Settled {

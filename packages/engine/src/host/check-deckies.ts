@@ -10,9 +10,9 @@ import { planDecky } from "../plan/plan-decky.ts";
 import type { RenderedDecky } from "../render/render-decky.ts";
 import { type DeckySpec, deckyKey } from "../spec.ts";
 import { diagnoseFor } from "./diagnose-for.ts";
+import type { HostParts } from "./host-parts.ts";
 import { publicationsObserver } from "./prepare-plan.ts";
 import { troublesOf } from "./troubles.ts";
-import type { HostParts } from "./host-parts.ts";
 
 export interface CheckedDecky {
   /** Undefined when it could not be observed: its state is unknown then, and nothing is planned. */

@@ -4,6 +4,7 @@ import { defaultPatience, type Patience } from "../diagnose/diagnose.ts";
 import type { DiskPolicy } from "../diagnose/disk.ts";
 import { type CommandTimeouts, type ComposeCli, createComposeCli, dockerConfigOf } from "../docker/compose.ts";
 import { createEngineApi, type EngineApi } from "../docker/engine-api.ts";
+import { type BuiltImages, createBuiltImages } from "../execute/built-images.ts";
 import { type Containment, createContainment } from "../execute/containment.ts";
 import type { StepBoundary } from "../execute/execute-plan.ts";
 import { createHostLinks, type HostLinks } from "../execute/host-links.ts";
@@ -74,6 +75,7 @@ export interface HostParts {
   /** What the diagnoses here are made with besides what was observed. */
   readonly patience: Patience;
   readonly images: ImageStore;
+  readonly built: BuiltImages;
   readonly bases: BaseContents;
   readonly renderer: Renderer;
   readonly folderOf: (decky: { readonly scope: Scope; readonly name: string }) => string;
@@ -106,6 +108,7 @@ export async function openHostParts(options: EngineOptions): Promise<HostParts> 
   await containment.begin();
   const users = userMappingOf(await api.security());
   const pinMac = major >= firstEngineThatPins;
+  const built = createBuiltImages(join(options.dataDir, "built-images.json"));
   const folderOf: HostParts["folderOf"] = ({ scope, name }) => join(options.dataDir, "deckies", deckyNames(scope, name).base);
   return {
     instance,
@@ -127,7 +130,8 @@ export async function openHostParts(options: EngineOptions): Promise<HostParts> 
     patience: { ...defaultPatience, ...options.disk, exhaustedMs: options.exhaustedRestartMs ?? defaultPatience.exhaustedMs },
     made: createMadeStore(join(options.dataDir, "made")),
     projects: createProjectObserver(users),
-    images: createImageStore({ api, compose, minFreeBytes }),
+    images: createImageStore({ api, built, compose, minFreeBytes }),
+    built,
     bases: createBaseContents((reference) => api.imageContent(reference)),
     renderer: createRenderer({ catalog, instance, fingerprint, pinMac, limits: await observeHardLimits() }, folderOf),
     folderOf,

@@ -38,10 +38,11 @@ export async function prepareImages(
 const imageGraceMs = 86_400_000;
 
 /** Removes images of ours that nothing needs any more, and returns their tags. */
-export async function pruneImages({ api, bases, catalog }: HostParts): Promise<string[]> {
+export async function pruneImages({ api, bases, built, catalog }: HostParts): Promise<string[]> {
   const buildBases = [...new Set(distros.map((distro) => distro.buildBase))];
   const offered = offeredTags(catalog.services.values(), buildBases, await bases.observe(buildBases));
   const superfluous = superfluousTags(await api.listImages("decnet/"), offered, { now: Date.now(), graceMs: imageGraceMs });
   for (const tag of superfluous) await api.removeImage(tag);
+  await built.forget(superfluous);
   return superfluous;
 }

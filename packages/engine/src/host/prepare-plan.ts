@@ -39,12 +39,9 @@ export function publicationsObserver({ publisher, observeLinks }: HostParts): Pu
 }
 
 async function observeHost(parts: HostParts, target: DeckyTarget, folder: string) {
-  const { api, rights, containment, observeLinks } = parts;
+  const { api, rights, built, containment, observeLinks } = parts;
   const sources: HostSources = {
-    api,
-    rights,
-    containment,
-    observeLinks,
+    ...{ api, rights, builtAs: built.of, containment, observeLinks },
     observePublications: publicationsObserver(parts),
     observeProject: (files) => parts.projects.observe(folder, files),
   };

@@ -1,3 +1,4 @@
+import { writeFileSync } from "node:fs";
 import { mkdir, mkdtemp, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -23,6 +24,12 @@ describe("a folder is measured", () => {
     expect(use?.files).toBe(5);
     expect(use?.bytes).toBeGreaterThanOrEqual(1 << 20);
     expect(use?.bytes).toBeLessThan(2 << 20);
+  });
+
+  it("no further than so many files, however many there are", async () => {
+    await mkdir(join(folder, "many"));
+    for (let number = 0; number < 150; number += 1) writeFileSync(join(folder, "many", String(number)), "");
+    expect((await measureFolder(folder, 100))?.files).toBe(100);
   });
 });
 

@@ -110,8 +110,8 @@ export function foreignness(
   if (owner !== instance && !adopted.has(name)) {
     const whose = owner === "" ? "was made by somebody else" : `belongs to another installation (${owner})`;
     return (
-      `the Docker network ${name} ${whose}; choose another name for the LAN, or docker network rm ${name}, or adopt it: name it ` +
-      "in DECNET_ADOPTED_NETWORKS on this host and start the daemon again"
+      `the Docker network ${name} ${whose}; choose another name for the LAN, or docker network rm ${name}, or adopt it: name ` +
+      "it in DECNET_ADOPTED_NETWORKS on this host and start the daemon again"
     );
   }
   if (!isInternal || internal === true) return undefined;

@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { PassThrough } from "node:stream";
 import type { EngineApi } from "../docker/engine-api.ts";
 import type { LogRange } from "../docker/log-calls.ts";
+import { createLineQueue } from "./line-queue.ts";
 
 export interface LogEntry {
   readonly service: string;
@@ -12,11 +13,16 @@ export interface LogEntry {
   readonly container: string;
   /** Says that the lines from here on come from that container, which is another one than before. */
   readonly containerChanged: boolean;
+  /** Stands for so many lines that were dropped, up to its time. */
+  readonly dropped?: number;
 }
 
 const maxText = 16 << 10;
 
-/** Lines that a container wrote, oldest first. Ends with the container's log unless it follows. A slow reader slows it down. */
+/**
+ * Lines that a container wrote, oldest first. Ends with the container's log unless it follows. A slow reader slows it down; one
+ * that follows and takes nothing for a while is told how many lines were dropped.
+ */
 export async function* streamContainerLogs(
   api: EngineApi,
   id: string,
@@ -24,7 +30,12 @@ export async function* streamContainerLogs(
 ): AsyncGenerator<LogEntry> {
   const raw = await api.followLogs(id, { ...options.range, follow: options.follow });
   const source = Buffer.isBuffer(raw) ? new PassThrough().end(raw) : raw;
-  const queue: LogEntry[] = [];
+  const { slug } = options;
+  const queue = createLineQueue<LogEntry>({
+    sizeOf: ({ text }) => text.length,
+    source,
+    dropped: options.follow ? (count, last) => droppedLines(count, last) : undefined,
+  });
   const bell = new PassThrough({ objectMode: true });
   const ring = () => bell.emit("ring");
   const splitter = (stream: LogEntry["stream"]) => {
@@ -33,7 +44,7 @@ export async function* streamContainerLogs(
     sink.on("data", (chunk: Buffer) => {
       const lines = (rest + chunk.toString("utf8")).split("\n");
       rest = (lines.pop() ?? "").slice(0, maxText * 2);
-      for (const line of lines) queue.push(toEntry(options.slug, id, stream, line));
+      for (const line of lines) queue.push(toEntry(slug, id, stream, line));
       ring();
     });
     return sink;
@@ -49,18 +60,23 @@ export async function* streamContainerLogs(
   if (options.signal.aborted) finish();
   try {
     for (;;) {
-      while (queue.length > 0) yield queue.shift() as LogEntry;
+      for (let entry = queue.take(); entry !== undefined; entry = queue.take()) yield entry;
       if (ended) {
         await new Promise((resolve) => setImmediate(resolve));
-        if (queue.length === 0) return;
+        if (queue.isEmpty) return;
         continue;
       }
       await once(bell, "ring");
     }
   } finally {
+    queue.close();
     options.signal.removeEventListener("abort", finish);
     if ("destroy" in source && typeof source.destroy === "function") source.destroy();
   }
+}
+
+function droppedLines(count: number, last: LogEntry): LogEntry {
+  return { ...last, text: `… ${count} lines dropped: they came faster than they were read`, dropped: count };
 }
 
 function toEntry(slug: string, container: string, stream: LogEntry["stream"], line: string): LogEntry {

@@ -4,8 +4,8 @@ import type { HostRules } from "../policy/host-rules.ts";
 import { presentInterfaces } from "../policy/host-rules.ts";
 import type { DeckySpec, LanSpec } from "../spec.ts";
 import { accessTo, type ObservedLinks } from "./host-access.ts";
-import { networkIdOf, type ObservedDecky } from "./observed.ts";
 import { type EngineNetwork, foreignness, type LanRights } from "./lan.ts";
+import { networkIdOf, type ObservedDecky } from "./observed.ts";
 
 export interface ContainmentSources {
   readonly api: Pick<NetworkCalls, "networks">;

@@ -1,8 +1,8 @@
 import type { ContainerCalls } from "../docker/container-calls.ts";
 import type { ImageCalls } from "../docker/image-calls.ts";
 import type { NetworkCalls } from "../docker/network-calls.ts";
-import type { ProjectFile, RenderedDecky } from "../render/render-decky.ts";
 import type { ObservedPublications, Publication } from "../policy/published.ts";
+import type { ProjectFile, RenderedDecky } from "../render/render-decky.ts";
 import { deckyKey, type Scope } from "../spec.ts";
 import { accessTo, helperOwner, type ObservedLinks } from "./host-access.ts";
 import type { LanRights } from "./lan.ts";
@@ -19,33 +19,39 @@ export type PublicationsObserver = (
 export interface HostSources {
   readonly api: Pick<
     ImageCalls & ContainerCalls & NetworkCalls,
-    "hasImage" | "networks" | "nameHolders" | "ownNetworks" | "residents"
+    "imageId" | "networks" | "nameHolders" | "ownNetworks" | "residents"
   >;
   readonly rights: LanRights;
   readonly containment: ContainmentObserver;
   readonly observePublications: PublicationsObserver;
+  /** The id of an image that was built here. */
+  readonly builtAs: (tag: string) => Promise<string | undefined>;
   readonly observeLinks: () => Promise<ObservedLinks>;
   readonly observeProject: (files: readonly ProjectFile[]) => Promise<ObservedProject>;
 }
 
 /** What a decky that is to be there finds on the host. */
 export async function observeHostFor(rendered: RenderedDecky, sources: HostSources): Promise<ObservedHost> {
-  const { api, rights, containment, observeLinks, observeProject } = sources;
+  const { api, rights, builtAs, containment, observeLinks, observeProject } = sources;
   const lans = rendered.spec.attachments.map(({ lan }) => lan);
   const [home] = rendered.spec.attachments;
   const { instance } = rights;
   const tags = [...new Set([rendered.base.image, ...rendered.services.map((service) => service.image.tag)])];
   const names = [rendered.base.name, ...rendered.services.map((service) => service.name)];
   const [images, networks, nameHolders, project, links, lansThere] = await Promise.all([
-    Promise.all(tags.map(async (tag) => ((await api.hasImage(tag)) ? [tag] : []))),
+    Promise.all(tags.map(async (tag) => ({ tag, id: await api.imageId(tag), builtAs: await builtAs(tag) }))),
     api.networks(),
     api.nameHolders(instance, names),
     observeProject(rendered.files),
     home.lan.driver === "bridge" ? undefined : observeLinks(),
     Promise.all(lans.map(async (lan) => [lan.name, await observeLan(lan, { api, ...rights, observeLinks })] as const)),
   ]);
+  const there = images.filter(({ id }) => id !== undefined);
+  const foreign = there.filter(({ id, builtAs: known }) => known !== undefined && id !== known);
+  const tagsOf = (some: typeof there) => new Set(some.map(({ tag }) => tag));
   return {
-    images: new Set(images.flat()),
+    images: tagsOf(there.filter((image) => !foreign.includes(image))),
+    foreignImages: tagsOf(foreign),
     networks,
     nameHolders,
     project,

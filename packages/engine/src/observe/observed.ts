@@ -1,9 +1,9 @@
+import type { ObservedPublications } from "../policy/published.ts";
 import { deckyNames } from "../render/names.ts";
 import type { LanSpec, Scope } from "../spec.ts";
 import type { ObservedAccess } from "./host-access.ts";
 import type { ObservedLan } from "./lan.ts";
 import type { Containments } from "./observe-containment.ts";
-import type { ObservedPublications } from "../policy/published.ts";
 import type { Traits } from "./traits.ts";
 
 export type ContainerStatus = "created" | "running" | "paused" | "restarting" | "removing" | "exited" | "dead";
@@ -162,7 +162,10 @@ export interface NameHolder {
 
 /** What the planner needs to know of the host besides the decky. */
 export interface ObservedHost {
+  /** Those that are there as they were built. */
   readonly images: ReadonlySet<string>;
+  /** Tags of ours that somebody gave to other images. */
+  readonly foreignImages?: ReadonlySet<string>;
   /** By name; undefined: not known, and taken to be there. */
   readonly networks: ReadonlyMap<string, ObservedNetwork> | undefined;
   /** Who has the names that the decky's containers are to have. */

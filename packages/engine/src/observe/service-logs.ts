@@ -60,7 +60,11 @@ function rangeOf(place: Place | undefined, from: Place, tail: number): LogRange 
 }
 
 /** Whether the line is new; the engine reads whole seconds again. */
-function isNew(place: Place, { at }: LogEntry): boolean {
+function isNew(place: Place, { at, dropped }: LogEntry): boolean {
+  if (dropped !== undefined) {
+    Object.assign(place, { at, count: 0, met: 0 } satisfies Partial<Place>);
+    return true;
+  }
   if (at < place.at) return false;
   if (at === place.at) {
     const met = (place.met ?? place.count) + 1;

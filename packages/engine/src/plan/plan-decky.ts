@@ -4,6 +4,7 @@ import { unseenLan } from "../observe/lan.ts";
 import type { ObservedContainer, ObservedDecky, ObservedHost } from "../observe/observed.ts";
 import { blockUncontained, planContainment } from "../policy/plan-containment.ts";
 import { blockPublications, differPublications, planClosing, planOpening } from "../policy/published.ts";
+import { otherImage } from "../render/own-images.ts";
 import type { RenderedDecky, WantedContainer } from "../render/render-decky.ts";
 import { deckyKey, type LanSpec } from "../spec.ts";
 import { type Cure, cureOfBase, cureOfService, freedBy, isFreedBy } from "./cures.ts";
@@ -41,6 +42,9 @@ export function planDecky({ observed, diagnosed, projectDigest, host, portsOf }:
       wanted: projectDigest,
       observed: observed.containers.map((container) => [container.name, container.id, container.hash, ...lifeOf(container)]),
     }),
+    observed: observed.containers.map((container) =>
+      [container.name, container.id.slice(0, 12), lifeOf(container).join(" since ")].join(" "),
+    ),
   };
 }
 
@@ -66,9 +70,7 @@ function planPresence(diagnosed: DiagnosedDecky, host: ObservedHost): Draft[] {
   return [
     ...blockedNames([...names, ...acts], host),
     ...lanSteps(wanted, base, host),
-    ...wanted.spec.attachments.flatMap(({ lan }) =>
-      blockUncontained(lan, host.containments.get(lan.name), base.length > 0),
-    ),
+    ...wanted.spec.attachments.flatMap(({ lan }) => blockUncontained(lan, host.containments.get(lan.name), base.length > 0)),
     ...blockPublications(publications, host.published),
     ...services.flatMap((service) => service.blocked),
     ...imageSteps(wanted, acts, host),
@@ -214,7 +216,11 @@ function imageSteps({ base, services }: RenderedDecky, acts: readonly Draft[], h
       .filter(({ service }) => making.has(service))
       .map(({ service, image }) => ({ verb: "prepare-image" as const, target: image.tag, service, cause, image })),
   ];
-  const absent = drafts.filter((draft) => !host.images.has(draft.target));
+  const absent = drafts
+    .filter((draft) => !host.images.has(draft.target))
+    .map((draft) =>
+      host.foreignImages?.has(draft.target) === true ? { ...draft, cause: `the image of that name ${otherImage}` } : draft,
+    );
   return [...new Map(absent.map((draft) => [draft.target, draft])).values()];
 }
 

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
-import type { ImageRecipe } from "../render/images.ts";
 import type { Publication } from "../policy/published.ts";
+import type { ImageRecipe } from "../render/images.ts";
 import type { LanSpec } from "../spec.ts";
 
 /** A helper interface as it should be. */
@@ -83,6 +83,8 @@ export interface Plan {
   readonly risks: readonly Risk[];
   /** Identifies the plan together with the state of the world it was made for. */
   readonly digest: string;
+  /** That state as people read it: `web-ssh 0123456789ab running since …` for each container. */
+  readonly observed?: readonly string[];
 }
 
 /** A plan without the arguments of its steps. */

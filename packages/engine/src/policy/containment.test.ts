@@ -61,9 +61,9 @@ describe("the deckies of a LAN", () => {
 
 describe("the table", () => {
   it("is replaced as a whole, in one transaction, whatever was there", () => {
-    expect(renderContainment("i-1", ["br-2", "br-1", "br-2"])).toMatch(
-      /^table inet decnet-i-1\ndelete table inet decnet-i-1\ntable inet decnet-i-1 {\n {2}set lans {\n {4}type ifname\n {4}elements = { "br-1", "br-2" }\n/,
-    );
+    const [clear, table] = renderContainment("i-1", ["br-2", "br-1", "br-2"]).split(" {\n  set lans");
+    expect(clear).toBe("table inet decnet-i-1\ndelete table inet decnet-i-1\ntable inet decnet-i-1");
+    expect(table).toContain('elements = { "br-1", "br-2" }\n');
   });
 
   it("goes with the last interface, and has a name that nftables takes", () => {

@@ -35,20 +35,49 @@ describe("ports of a gateway", () => {
     ["that are there are left alone", [ssh, dns], host({ there: [ssh, dns] }), "nothing to do"],
     ["are opened", [ssh, dns], host(), "1 publish 192.0.2.5:22/tcp,53/udp (visitors do not get there)"],
     ["that nobody wants are closed", [ssh], host({ there: [ssh, dns] }), "1 unpublish 192.0.2.5:53/udp (no longer wanted)"],
-    ["lead to its own address", [ssh], host({ there: [{ ...ssh, to: "10.0.0.9" }] }), "1 unpublish 192.0.2.5:22/tcp (no longer wanted)\n2 publish 192.0.2.5:22/tcp (visitors do not get there)"],
-    ["are laid again when somebody changed the rules", [ssh], host({ there: [ssh], isAsMade: false }), "1 publish 192.0.2.5:22/tcp (visitors do not get there)"],
-    ["are laid again when the engine lets nobody through", [ssh], host({ there: [ssh], passed: new Set() }), "1 publish 192.0.2.5:22/tcp (visitors do not get there)"],
+    [
+      "lead to its own address",
+      [ssh],
+      host({ there: [{ ...ssh, to: "10.0.0.9" }] }),
+      "1 unpublish 192.0.2.5:22/tcp (no longer wanted)\n2 publish 192.0.2.5:22/tcp (visitors do not get there)",
+    ],
+    [
+      "are laid again when somebody changed the rules",
+      [ssh],
+      host({ there: [ssh], isAsMade: false }),
+      "1 publish 192.0.2.5:22/tcp (visitors do not get there)",
+    ],
+    [
+      "are laid again when the engine lets nobody through",
+      [ssh],
+      host({ there: [ssh], passed: new Set() }),
+      "1 publish 192.0.2.5:22/tcp (visitors do not get there)",
+    ],
     ["of another one are not touched", [], host({ there: [{ ...ssh, decky: "t2/gateway" }] }), "nothing to do"],
     ["are nobody's business where nothing was looked at", [ssh], undefined, "nothing to do"],
   ])("%s", (_, wanted, seen, plan) => expect(tell(wanted, seen)).toBe(plan));
 
   it.each<[string, ObservedPublications, string]>([
-    ["the host listens there", host({ listeners: [{ port: "22/tcp", address: "192.0.2.5", holder: "sshd (process 7)" }] }), "PORT_CONFLICT: 22/tcp of 192.0.2.5 is used by sshd (process 7) of this host"],
-    ["the host listens everywhere", host({ listeners: [{ port: "22/tcp", address: "", holder: "sshd (process 7)" }] }), "PORT_CONFLICT: 22/tcp of 192.0.2.5 is used by sshd"],
-    ["another gateway has it", host({ there: [{ ...ssh, decky: "t2/gateway" }] }), "PORT_CONFLICT: 22/tcp of 192.0.2.5 is published for t2/gateway already"],
+    [
+      "the host listens there",
+      host({ listeners: [{ port: "22/tcp", address: "192.0.2.5", holder: "sshd (process 7)" }] }),
+      "PORT_CONFLICT: 22/tcp of 192.0.2.5 is used by sshd (process 7) of this host",
+    ],
+    [
+      "the host listens everywhere",
+      host({ listeners: [{ port: "22/tcp", address: "", holder: "sshd (process 7)" }] }),
+      "PORT_CONFLICT: 22/tcp of 192.0.2.5 is used by sshd",
+    ],
+    [
+      "another gateway has it",
+      host({ there: [{ ...ssh, decky: "t2/gateway" }] }),
+      "PORT_CONFLICT: 22/tcp of 192.0.2.5 is published for t2/gateway already",
+    ],
     ["the host has no such address", host({ addresses: new Set() }), "192.0.2.5 is not an address of this host"],
     ["nothing can be published here", host({ unable: "no nft" }), "no nft"],
-  ])("are refused when %s", (_, seen, cause) => expect(tell([ssh], seen)).toMatch(new RegExp(`^1 blocked .*${cause.replaceAll(/[.()]/g, "\\$&")}`)));
+  ])("are refused when %s", (_, seen, cause) =>
+    expect(tell([ssh], seen)).toMatch(new RegExp(`^1 blocked .*${cause.replaceAll(/[.()]/g, "\\$&")}`)),
+  );
 
   it("are taken while the host listens on another of its addresses", () => {
     expect(tell([ssh], host({ listeners: [{ port: "22/tcp", address: "192.0.2.6", holder: "sshd" }] }))).toMatch(/^1 publish/);
@@ -87,7 +116,9 @@ describe("ports of a gateway", () => {
 
   it("are added and deleted without touching others", () => {
     const script = renderPublications("i", { add: [ssh], remove: [dns] });
-    expect(script).toContain('add element ip decnet-published-i tcp_ports { 192.0.2.5 . 22 comment "t1/gateway" : 10.0.0.2 . 22 }');
+    expect(script).toContain(
+      'add element ip decnet-published-i tcp_ports { 192.0.2.5 . 22 comment "t1/gateway" : 10.0.0.2 . 22 }',
+    );
     expect(script).toContain("delete element ip decnet-published-i udp_ports { 192.0.2.5 . 53");
     expect(script).not.toContain("delete table");
   });

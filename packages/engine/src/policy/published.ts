@@ -70,10 +70,9 @@ export function blockPublications({ add }: PublicationsToDo, seen: ObservedPubli
     const name = `${port}/${protocol}`;
     if (!seen.addresses.has(address)) return [blocked(address, `${address} is not an address of this host`)];
     const other = seen.there.find((known) => publicationKey(known) === publicationKey(each) && known.decky !== decky);
-    if (other !== undefined) return [blocked(name, `PORT_CONFLICT: ${name} of ${address} is published for ${other.decky} already`)];
-    const listener = seen.listeners.find(
-      (known) => known.port === name && (known.address === "" || known.address === address),
-    );
+    if (other !== undefined)
+      return [blocked(name, `PORT_CONFLICT: ${name} of ${address} is published for ${other.decky} already`)];
+    const listener = seen.listeners.find((known) => known.port === name && (known.address === "" || known.address === address));
     if (listener === undefined) return [];
     return [blocked(name, `PORT_CONFLICT: ${name} of ${address} is used by ${listener.holder} of this host`)];
   });
@@ -137,7 +136,9 @@ export function renderPublications(instance: string, { add, remove }: Publicatio
     ...chains.flatMap(([name]) => [
       `flush chain ${table} ${name}`,
       ...(name === "visitors" ? [`add rule ${table} ${name} iifname { "br-*", "docker0" } accept`] : []),
-      ...["tcp", "udp"].map((protocol) => `add rule ${table} ${name} dnat ip to ip daddr . ${protocol} dport map @${protocol}_ports`),
+      ...["tcp", "udp"].map(
+        (protocol) => `add rule ${table} ${name} dnat ip to ip daddr . ${protocol} dport map @${protocol}_ports`,
+      ),
     ]),
     ...elements("delete", remove, (each) => `${key(each)} : ${each.to} . ${each.port}`),
     ...elements("add", add, (each) => `${key(each)} : ${each.to} . ${each.port}`),

@@ -18,3 +18,6 @@ export function namedImages(dockerfile: string): string[] {
 export function privateBase(tag: string): string {
   return `127.0.0.1:1/${tag.replace(":", "-base:")}`;
 }
+
+/** What is said of an image that somebody gave the tag of one of ours. */
+export const otherImage = "is not the one that was built here";

@@ -111,7 +111,10 @@ export function renderDecky(spec: DeckySpec, context: RenderContext): RenderedDe
       })),
     },
     services: rendered.map((service) => service.wanted),
-    publications: publicationsOf(spec, rendered.map(({ wanted }) => wanted)),
+    publications: publicationsOf(
+      spec,
+      rendered.map(({ wanted }) => wanted),
+    ),
     files: [
       ...rendered.flatMap((service) => service.secretFiles),
       ...machineFiles(spec).map(({ path, content }) => ({ path, content, owner: 0, mode: 0o444 })),

@@ -101,6 +101,7 @@ export function toPlanMessage(plan: PlanView): PlanMessage {
     risks: plan.risks.map((risk) => ({ ...risk, subjects: [...risk.subjects] })),
     digest: plan.digest,
     text: formatPlan(plan),
+    observed: [...(plan.observed ?? [])],
   });
 }
 
@@ -121,6 +122,7 @@ export function fromPlanMessage(plan: PlanMessage | undefined): PlanView {
       return code === undefined ? [] : [{ code, count: risk.count, message: risk.message, subjects: risk.subjects }];
     }),
     digest: plan?.digest ?? "",
+    observed: plan?.observed ?? [],
   };
 }
 

@@ -3,6 +3,7 @@ import { type ContextValues, createContextKey, type Interceptor } from "@connect
 import { AppError } from "@decnet/common/errors/app-error";
 import { OperationFailed } from "@decnet/common/rpc/errors";
 import { kPeer } from "@decnet/common/rpc/peer";
+import { cleanLine } from "@decnet/common/runtime/foreign-text";
 import { EnrollmentService } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
 import type { AuditTicket } from "../model/access.ts";
 import type { AuditDraft, AuditLog } from "../store/audit.ts";
@@ -23,6 +24,7 @@ export function createAuditInterceptor(audit: AuditLog): Interceptor {
     const isAgents = agentCalls[action] !== undefined;
     const isRead = !isAgents && (needed === undefined || needed === "viewer" || /^List/.test(request.method.name));
     if (isRead || (request.stream && !isBatch(request))) return next(request);
+    const { address } = request.contextValues.get(kPeer);
     const entry = (outcome: string, operationId: string): AuditDraft => ({
       actor: callerName(request.contextValues),
       action,
@@ -30,20 +32,21 @@ export function createAuditInterceptor(audit: AuditLog): Interceptor {
       outcome,
       operationId,
       reason: reasonOf(request.message),
-      peer: [request.contextValues.get(kPeer).address, request.header.get("user-agent") ?? ""].join(" ").trim().slice(0, 200),
+      peer: visible([address, request.header.get("user-agent") ?? ""].join(" ").trim()),
     });
     const id = randomUUID();
     // Who calls is known only further in: the entry is made when it is asked for.
     const ticket: AuditTicket = {
       isStored: false,
-      entryFor: (operationId) => ({ ...entry("accepted", operationId), id, at: new Date() }),
+      entryFor: (operationId) => ({ ...entry("accepted", operationId), id, at: new Date(), times: 1 }),
     };
     request.contextValues.set(kAudit, ticket);
     try {
       const response = await next(request);
       // What agents do all the time is no news; joining and renewing is.
       const isNews = !isAgents || request.service.typeName === EnrollmentService.typeName;
-      if (isNews && !ticket.isStored) await audit.record(entry("accepted", operationOf(response.message)));
+      if (isNews && !ticket.isStored)
+        await audit[isDryRun(request.message) ? "recordOften" : "record"](entry("accepted", operationOf(response.message)));
       return response;
     } catch (error) {
       await recordFailure(error, request.contextValues.get(kRefusedHost) === "");
@@ -54,9 +57,17 @@ export function createAuditInterceptor(audit: AuditLog): Interceptor {
       const outcome = error instanceof AppError ? error.reason : "INTERNAL";
       if (ticket.isStored) return audit.setOutcome(id, outcome);
       if (!isAgents && isAnonymous && outcome === "UNAUTHENTICATED") return;
-      await audit[isAgents ? "recordOnce" : "record"](entry(outcome, error instanceof OperationFailed ? error.operation.id : ""));
+      const failed = entry(outcome, error instanceof OperationFailed ? error.operation.id : "");
+      const isKnown = request.contextValues.get(kCaller) !== undefined;
+      if (failed.operationId !== "") await audit.record(failed);
+      else if (isKnown) await audit.recordOften(failed);
+      else await audit.recordStranger(address, failed);
     }
   };
+}
+
+function isDryRun(request: unknown): boolean {
+  return field(field(request, "options"), "dryRun") === true;
 }
 
 function isBatch(request: { readonly method: { readonly name: string } }): boolean {
@@ -78,8 +89,7 @@ function field(value: unknown, key: string): unknown {
   return typeof value === "object" && value !== null && key in value ? (value as Record<string, unknown>)[key] : undefined;
 }
 
-const visible = (value: unknown): string =>
-  typeof value === "string" ? value.replaceAll(/[\u0000-\u001f\u007f]/g, "?").slice(0, 200) : "";
+const visible = (value: unknown): string => (typeof value === "string" ? cleanLine(value, 200) : "");
 
 function targetOf(request: unknown): string {
   const decky = visible(field(field(request, "decky"), "name"));

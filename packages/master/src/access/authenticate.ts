@@ -1,15 +1,15 @@
 import { type ContextValues, createContextKey, type Interceptor } from "@connectrpc/connect";
 import { AppError } from "@decnet/common/errors/app-error";
+import { admitForeign } from "@decnet/common/rpc/foreign-message";
+import type { IncomingCall, Standing } from "@decnet/common/rpc/guard-calls";
 import { kPeer } from "@decnet/common/rpc/peer";
-import { cleanTexts } from "@decnet/common/runtime/foreign-text";
-import type { Caller } from "../model/access.ts";
+import type { Admission } from "@decnet/common/rpc/server";
+import type { Caller, Role } from "../model/access.ts";
 import type { HostStore } from "../store/hosts.ts";
 import type { TokenStore } from "../store/tokens.ts";
 import type { AcceptedCertificates, AcceptedHost } from "./accepted-certificates.ts";
 import type { OpenStreams } from "./open-streams.ts";
 import { agentCalls, leastRole, mayCall, openServices } from "./roles.ts";
-
-type Hosts = Pick<HostStore, "nameOf">;
 
 export const kCaller = createContextKey<Caller | undefined>(undefined, { description: "who calls" });
 
@@ -19,47 +19,85 @@ export const kHost = createContextKey<AcceptedHost | undefined>(undefined, { des
 /** The name of the worker whose certificate came with a call that is refused; for the record alone. */
 export const kRefusedHost = createContextKey("", { description: "which host was refused" });
 
-/** The gate: nothing passes that is not in the table of roles, or in the one of calls that agents make. */
-export function createAuthInterceptor(
+/** Why the call is refused, found out before its body was read. */
+const kRefusal = createContextKey<{ readonly error: unknown } | undefined>(undefined, { description: "why it is refused" });
+
+/** Of one token, so many connections come before those of strangers. */
+const connectionsOfToken = 512;
+
+/** Looks at who calls by the header alone: a call that is refused costs no more than its header. */
+export function createAdmission(
   tokens: Pick<TokenStore, "authenticate">,
-  hosts: Hosts,
+  hosts: Pick<HostStore, "nameOf">,
   accepted: AcceptedCertificates,
-  streams: Pick<OpenStreams, "guard">,
-): Interceptor {
-  const note = async (request: { readonly contextValues: ContextValues }) => {
-    const { certificate, expired } = request.contextValues.get(kPeer);
+): Admission {
+  const note = async (values: ContextValues) => {
+    const { certificate, expired } = values.get(kPeer);
     const identity = (certificate ?? expired)?.identity;
-    if (identity?.role === "agent") request.contextValues.set(kRefusedHost, await hosts.nameOf(identity.hostId));
+    if (identity?.role === "agent") values.set(kRefusedHost, await hosts.nameOf(identity.hostId));
   };
-  return (next) => async (request) => {
-    if (openServices.has(request.service.typeName)) return next(request);
-    const agentCall = agentCalls[`${request.service.typeName}/${request.method.name}`];
-    if (agentCall !== undefined) {
-      try {
-        await admitAgent(agentCall, request, accepted);
-      } catch (error) {
-        await note(request);
-        throw error;
-      }
-      cleanTexts(request.message);
-      return next(request);
+  const refuse = (call: IncomingCall, error: unknown): "refused" => {
+    call.contextValues.set(kRefusal, { error });
+    return "refused";
+  };
+  const asAgent = async (needs: (typeof agentCalls)[string], call: IncomingCall): Promise<Standing> => {
+    try {
+      await admitAgent(needs, call, accepted);
+      return needs === "join token" ? "joiner" : "agent";
+    } catch (error) {
+      await note(call.contextValues);
+      throw error;
     }
-    const header = request.header.get("authorization") ?? "";
-    const secret = /^Bearer\s+(\S{1,256})$/i.exec(header)?.[1];
+  };
+  const asCaller = async (call: IncomingCall): Promise<Standing> => {
+    const { method, header, contextValues, connection } = call;
+    const secret = /^Bearer\s+(\S{1,256})$/i.exec(header.get("authorization") ?? "")?.[1];
     const caller = secret === undefined ? undefined : await tokens.authenticate(secret);
     if (caller === undefined) {
-      await note(request);
+      await note(contextValues);
       throw new AppError(
         "UNAUTHENTICATED",
         secret === undefined ? "this call needs a bearer token" : "the token is unknown, expired or revoked",
       );
     }
-    const needed = leastRole[`${request.service.typeName}/${request.method.name}`];
-    request.contextValues.set(kCaller, caller);
-    if (needed === undefined || !mayCall(caller.role, needed))
-      throw new AppError("NOT_ALLOWED", `the role ${caller.role} may not call ${request.method.name}`, {
-        metadata: { needed: needed ?? "admin", role: caller.role },
-      });
+    connection.prove(`token ${caller.tokenId}`, connectionsOfToken);
+    contextValues.set(kCaller, caller);
+    const needed = leastRole[method];
+    // Who is known may be heard, for the record, before he is refused.
+    if (needed === undefined || !mayCall(caller.role, needed)) refuse(call, notAllowed(caller.role, needed ?? "admin", method));
+    return "caller";
+  };
+  const agentCallOf = (method: string) => agentCalls[method];
+  const isOpen = (method: string) => openServices.has(method.split("/")[0] ?? "");
+  return {
+    kindOf: (method) => (isOpen(method) ? "anyone" : agentCallOf(method) === "join token" ? "joiner" : "proved"),
+    async admit(call) {
+      const { method } = call;
+      if (isOpen(method)) return "anyone";
+      const needs = agentCallOf(method);
+      return (needs === undefined ? asCaller(call) : asAgent(needs, call)).catch((error: unknown) => refuse(call, error));
+    },
+  };
+}
+
+function notAllowed(role: Role, needed: Role, method: string): AppError {
+  return new AppError("NOT_ALLOWED", `the role ${role} may not call ${method.split("/")[1]}`, { metadata: { needed, role } });
+}
+
+/** The gate: nothing passes that was not admitted, by the table of roles or the one of calls that agents make. */
+export function createAuthInterceptor(streams: Pick<OpenStreams, "guard">): Interceptor {
+  return (next) => async (request) => {
+    const refusal = request.contextValues.get(kRefusal);
+    if (refusal !== undefined) throw refusal.error;
+    const method = `${request.service.typeName}/${request.method.name}`;
+    if (openServices.has(request.service.typeName)) return next(request);
+    if (agentCalls[method] !== undefined) {
+      if (!request.stream) admitForeign(request.method.input, request.message);
+      return next(request);
+    }
+    const caller = request.contextValues.get(kCaller);
+    const needed = leastRole[method];
+    if (caller === undefined || needed === undefined) throw new AppError("UNAUTHENTICATED", "this call needs a bearer token");
     const response = await next(request);
     return response.stream ? { ...response, message: streams.guard(caller, needed, response.message) } : response;
   };
@@ -68,7 +106,7 @@ export function createAuthInterceptor(
 /** A join token is looked at by its handler; every other call of an agent needs a certificate of ours that is still accepted. */
 async function admitAgent(
   needs: (typeof agentCalls)[string],
-  request: { readonly contextValues: ContextValues; readonly header: Headers },
+  request: Pick<IncomingCall, "contextValues" | "header">,
   accepted: AcceptedCertificates,
 ): Promise<void> {
   const peer = request.contextValues.get(kPeer);
@@ -90,9 +128,10 @@ async function admitAgent(
         ? "this call needs an agent's certificate"
         : `the certificate is refused: ${certificateProblem}`,
     );
-  if (certificate.identity?.role !== "agent") throw new AppError("CERTIFICATE_REFUSED", "the certificate is not an agent's");
+  const { identity, serial, notAfter } = certificate;
+  if (identity?.role !== "agent") throw new AppError("CERTIFICATE_REFUSED", "the certificate is not an agent's");
   // A connection keeps its peer.
-  const host = await accepted.accepts(peer, certificate.identity.hostId, certificate.serial);
+  const host = await accepted.accepts(peer, { hostId: identity.hostId, number: identity.number, serial, notAfter });
   if (host === undefined) throw new AppError("CERTIFICATE_REFUSED", "the certificate is revoked");
   request.contextValues.set(kHost, host);
 }

@@ -4,9 +4,12 @@ import type { Caller, Role } from "../model/access.ts";
 import type { TokenStore } from "../store/tokens.ts";
 import { mayCall } from "./roles.ts";
 
-/** Streams that are being sent. Each ends with UNAUTHENTICATED as soon as its token no longer allows the call. */
+/**
+ * Streams that are being sent. Each ends with UNAUTHENTICATED as soon as its token no longer allows the call. One token has only
+ * so many, and so have all together: each costs something with every change.
+ */
 export interface OpenStreams {
-  /** The messages, until they end or the caller may not have them any more. */
+  /** The messages, until they end or the caller may not have them any more. Throws TOO_MANY_STREAMS before it asks for any. */
   guard<T>(caller: Caller, needed: Role, messages: AsyncIterable<T>): AsyncIterable<T>;
   /** Looks at the tokens of the open streams, again and again; while the database is away, only at what is known of them. */
   watch(signal: AbortSignal): Promise<void>;
@@ -20,6 +23,8 @@ interface OpenStream {
 
 /** Well under the two seconds within which a stream has to end. */
 const lookMs = 500;
+const mostOfOne = 64;
+const mostOfAll = 512;
 
 export function createOpenStreams(tokens: Pick<TokenStore, "callers" | "onRevoked">): OpenStreams {
   const open = new Set<OpenStream>();
@@ -54,8 +59,15 @@ export function createOpenStreams(tokens: Pick<TokenStore, "callers" | "onRevoke
       (stream) => `the token has the role ${roleNow(stream)} now, which may not make this call`,
     );
   };
+  const refuseTooMany = ({ tokenId }: Caller): void => {
+    const ofOne = [...open].filter(({ caller }) => caller.tokenId === tokenId).length;
+    if (ofOne < mostOfOne && open.size < mostOfAll) return;
+    const why = ofOne < mostOfOne ? `this master has ${open.size} open streams` : `the token has ${ofOne} open streams`;
+    throw new AppError("TOO_MANY_STREAMS", `${why}, and no more are taken`, { retryAfterMs: 5_000 });
+  };
   return {
     async *guard(caller, needed, messages) {
+      refuseTooMany(caller);
       let ended: AppError | undefined;
       let interrupt: (error: AppError) => void = () => undefined;
       const stream: OpenStream = {

@@ -2,10 +2,10 @@ import { AppError } from "@decnet/common/errors/app-error";
 import type { MutationOptions } from "../decide/resolve-mutation.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
 import type { AuditTicket } from "../model/access.ts";
-import { emptyPlan, type Operation, type OperationRecord, type PlanRecord } from "../model/operation.ts";
+import { emptyPlan, makeOperationId, type Operation, type OperationRecord, type PlanRecord } from "../model/operation.ts";
 import { violatedConstraint } from "../store/database-errors.ts";
 import type { Store } from "../store/store.ts";
-import { createShownPlans, planDifference } from "./plan-difference.ts";
+import { createShownPlans, doneSince, planDifference } from "./plan-difference.ts";
 
 /** Who asks for a change, and how it is to be done. */
 export interface ChangeRequest {
@@ -26,6 +26,8 @@ export interface PlannedChange {
 export interface Change<Planned extends PlannedChange> {
   /** For messages, such as `web-01` or `the fleet`. */
   readonly what: string;
+  /** The one that it is about; undefined when it is about many. */
+  readonly decky?: string;
   /** The operation of an earlier call with the same id, when it was looked for already. */
   readonly earlier?: { readonly found: Operation | undefined };
   /** Changes nothing. Throws what refuses the change. */
@@ -67,6 +69,14 @@ export function createFrontDoor(store: Pick<Store, "operations">, hosts: Pick<Ho
 
   const shown = createShownPlans();
 
+  /** A plan that nobody remembers was shown at no known time. */
+  const doneMeanwhile = async (change: Change<PlannedChange>, { at }: AgreedPlan): Promise<string[]> => {
+    if (at === undefined) return [];
+    const terms = change.decky === undefined ? [] : [{ key: "decky", negated: false, glob: change.decky }];
+    const { rows } = await store.operations.list({ terms, page: { size: mostDone } });
+    return doneSince({ at }, rows);
+  };
+
   /** What is stored under locks may be another thing than what was planned a moment ago: the refusal says what it is now. */
   const storePlanned = async <Planned extends PlannedChange>(
     change: Change<Planned>,
@@ -78,7 +88,8 @@ export function createFrontDoor(store: Pick<Store, "operations">, hosts: Pick<Ho
       const isMoved = error instanceof AppError && error.reason === "PLAN_CHANGED" && error.metadata["actual"] === "";
       if (!isMoved || planned === undefined) throw error;
       const now = await change.plan();
-      throw planChanged(change.what, planned, now);
+      const agreed = { digest: planned.digest, plan: planned.record.row.plan ?? undefined, at: planned.record.row.createdAt };
+      throw planChanged(change.what, agreed, now, await doneMeanwhile(change, agreed));
     }
   };
 
@@ -89,8 +100,10 @@ export function createFrontDoor(store: Pick<Store, "operations">, hosts: Pick<Ho
       const earlier = change.earlier === undefined ? await findEarlier(request) : sameRequest(change.earlier.found, request);
       if (earlier !== undefined) return store.operations.get(earlier.id);
       const planned = options.dryRun || options.expectedPlan !== "" ? await change.plan() : undefined;
-      if (planned !== undefined && options.expectedPlan !== "" && options.expectedPlan !== planned.digest)
-        throw planChanged(change.what, { digest: options.expectedPlan, plan: shown.find(options.expectedPlan) }, planned);
+      if (planned !== undefined && options.expectedPlan !== "" && options.expectedPlan !== planned.digest) {
+        const agreed = { digest: options.expectedPlan, ...shown.find(options.expectedPlan) };
+        throw planChanged(change.what, agreed, planned, await doneMeanwhile(change, agreed));
+      }
       if (options.dryRun && planned !== undefined) {
         shown.remember(planned.record.row.plan);
         return planned.record;
@@ -114,14 +127,16 @@ export function sameRequest(earlier: Operation | undefined, request: ChangeReque
 
 interface AgreedPlan {
   readonly digest: string;
+  /** Both undefined when nobody remembers it. */
   readonly plan?: PlanRecord | undefined;
-  readonly record?: OperationRecord;
+  readonly at?: Date | undefined;
 }
 
+const mostDone = 5;
+
 /** Says what moved between the plan that was agreed to and the one of now. */
-export function planChanged(what: string, agreed: AgreedPlan, now: PlannedChange): AppError {
-  const before = agreed.plan ?? agreed.record?.row.plan ?? undefined;
-  const moved = planDifference(before, now.record.row.plan ?? emptyPlan());
+function planChanged(what: string, agreed: AgreedPlan, now: PlannedChange, meanwhile: readonly string[]): AppError {
+  const moved = [...planDifference(agreed.plan, now.record.row.plan ?? emptyPlan()), ...meanwhile];
   return new AppError("PLAN_CHANGED", `the plan for ${what} has changed: ${moved.join("; ")}`, {
     metadata: { decky: what, expected: agreed.digest, actual: now.digest, difference: moved.join("\n") },
   });
@@ -132,9 +147,11 @@ export function planMoved(what: string, expected: string): AppError {
   return new AppError("PLAN_CHANGED", `the plan for ${what} has changed`, { metadata: { decky: what, expected, actual: "" } });
 }
 
-/** What the operation of a request has from the request. */
+/** What the operation of a request has from the request; a new one each time. */
 export function requested({ actor, options, requestHash }: ChangeRequest) {
   return {
+    id: makeOperationId(),
+    createdAt: new Date(),
     actor,
     reason: options.reason,
     requestId: options.requestId === "" ? null : options.requestId,

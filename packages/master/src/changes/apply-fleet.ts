@@ -1,10 +1,11 @@
 import { randomInt, randomUUID } from "node:crypto";
+import { createPace, inSlices, mapSliced } from "@decnet/common/runtime/slices";
 import type { Catalog } from "@decnet/engine/catalog/types";
 import type { Converger } from "../convergence/converger.ts";
 import type { ImagePreparation } from "../convergence/image-preparation.ts";
-import type { DeckyChange } from "../decide/decky-change.ts";
+import { type DeckyChange, hostsNeededBy } from "../decide/decky-change.ts";
 import type { ExpandedFleet } from "../decide/expand-fleet.ts";
-import { fleetDifference } from "../decide/fleet-difference.ts";
+import { fleetDifference, type PresentFleet } from "../decide/fleet-difference.ts";
 import { takesPlace } from "../decide/lan-on-hosts.ts";
 import { askHosts } from "../links/ask-hosts.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
@@ -45,8 +46,14 @@ export interface FleetChangesOptions {
   readonly catalog: Catalog;
 }
 
+interface FoundDifference {
+  readonly changes: readonly DeckyChange[];
+  readonly lans: LanOnHosts;
+}
+
 interface PlannedFleet extends PlannedChange {
   readonly plan: PlanRecord;
+  readonly lans: LanOnHosts;
   /** What was agreed to, without what the hosts said. */
   readonly differenceDigest: string;
 }
@@ -54,26 +61,29 @@ interface PlannedFleet extends PlannedChange {
 export function createFleetChanges(options: FleetChangesOptions): FleetChanges {
   const { store, door, hosts, converger, images, catalog, onSettings } = options;
   const plans = createDeckyPlans(hosts, catalog);
-  const difference = async (tx: Tx, fleet: ExpandedFleet | undefined, lans?: LanOnHosts): Promise<DeckyChange[]> => {
+  /** A large fleet takes a while to read. */
+  const read = async (tx: Tx): Promise<PresentFleet> => {
     const deckies = await store.deckies.ofScope(tx, "fleet");
-    const present = {
+    return {
       deckies,
       services: await store.deckies.desiredServices(tx, deckies),
       hosts: (await store.hosts.list(tx)).map((host) => ({ ...host, isReachable: hosts.isReachable(host.name) })),
-      ...(lans === undefined ? {} : { lans }),
     };
-    const random = () => randomInt(1 << 30) / (1 << 30);
-    return fleetDifference(present, fleet, { catalog, now: new Date(), makeId: randomUUID, random });
   };
 
-  const differenceNow = (fleet: ExpandedFleet | undefined, lans?: LanOnHosts) =>
-    store.transaction((tx) => difference(tx, fleet, lans));
+  const difference = (present: PresentFleet, fleet: ExpandedFleet | undefined): Promise<DeckyChange[]> => {
+    const random = () => randomInt(1 << 30) / (1 << 30);
+    return inSlices(fleetDifference(present, fleet, { catalog, now: new Date(), makeId: randomUUID, random }));
+  };
 
-  /** Asks the hosts that get deckies of the LAN, before anything is locked. */
-  const lansOf = async (fleet: ExpandedFleet | undefined): Promise<LanOnHosts> => {
-    if (fleet === undefined) return new Map();
-    const placed = (await differenceNow(fleet)).filter(takesPlace);
-    return askHosts(hosts, fleet.lan, new Set(placed.map(({ host }) => host)));
+  /** What is to be done now, and what the hosts that get deckies said of the LAN: they are asked before anything is locked. */
+  const differenceNow = async (fleet: ExpandedFleet | undefined): Promise<FoundDifference> => {
+    const present = await store.transaction(read);
+    const changes = await difference(present, fleet);
+    const placed = new Set(changes.filter(takesPlace).map(({ host }) => host));
+    if (fleet === undefined || placed.size === 0) return { changes, lans: new Map() };
+    const lans = await askHosts(hosts, fleet.lan, placed);
+    return { changes: await difference({ ...present, lans }, fleet), lans };
   };
 
   const operationOf = (request: FleetRequest, plan: PlanRecord): Operation =>
@@ -84,25 +94,26 @@ export function createFleetChanges(options: FleetChangesOptions): FleetChanges {
     });
 
   const plan = async (request: FleetRequest): Promise<PlannedFleet> => {
-    const changes = await differenceNow(request.fleet, await lansOf(request.fleet));
+    const { changes, lans } = await differenceNow(request.fleet);
     const parts = await plans.parts(changes);
     const record = planOf(changes, parts);
     return {
       plan: record,
+      lans,
       digest: record.digest,
-      differenceDigest: digestOfDifference(changes, catalog),
+      differenceDigest: await digestOfDifference(changes, catalog),
       record: dryRunRecord(operationOf(request, record)),
     };
   };
 
   const storeFleet = async (request: FleetRequest, planned: PlannedFleet | undefined) => {
-    const lans = await lansOf(request.fleet);
+    const { lans } = planned ?? (await differenceNow(request.fleet));
     return store.transaction(async (tx) => {
       await store.fleets.lockPlacement(tx);
       await store.deckies.lockScope(tx, "fleet");
-      const all = await difference(tx, request.fleet, lans);
+      const all = await difference({ ...(await read(tx)), lans }, request.fleet);
       // What was agreed to is compared with what is stored, under its locks.
-      if (planned !== undefined && digestOfDifference(all, catalog) !== planned.differenceDigest)
+      if (planned !== undefined && (await digestOfDifference(all, catalog)) !== planned.differenceDigest)
         throw planMoved("the fleet", planned.digest);
       const changes = all.filter((change) => change.action !== "keep");
       if (request.fleet !== undefined) {
@@ -131,11 +142,9 @@ export function createFleetChanges(options: FleetChangesOptions): FleetChanges {
         what: "the fleet",
         plan: () => plan(request),
         async hostsNeeded() {
-          const changes = (await differenceNow(request.fleet)).filter((change) => change.action !== "keep");
-          return changes.flatMap(({ host, decky }) => [
-            host,
-            ...(request.fleet?.movePolicy === "remove_first" ? leftHosts(host, decky) : []),
-          ]);
+          const movePolicy = request.fleet?.movePolicy ?? "keep_old";
+          const changes = await difference(await store.transaction(read), request.fleet);
+          return changes.flatMap((change) => hostsNeededBy(change, movePolicy));
         },
         async store(planned) {
           const { parent, parts, changes } = await storeFleet(request, planned);
@@ -147,8 +156,4 @@ export function createFleetChanges(options: FleetChangesOptions): FleetChanges {
         },
       }),
   };
-}
-
-function leftHosts(host: string, { host: from, pendingRemovals }: DeckyChange["decky"]): string[] {
-  return [...pendingRemovals, ...(host === from ? [] : [from])].filter((other) => other !== host);
 }

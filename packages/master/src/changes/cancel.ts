@@ -5,7 +5,7 @@ import type { Parents } from "../convergence/parents.ts";
 import { resolveCancel } from "../decide/resolve-cancel.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
 import type { AuditTicket } from "../model/access.ts";
-import { hasEnded, type Operation, type OperationRecord } from "../model/operation.ts";
+import { hasEnded, makeOperationId, type Operation, type OperationRecord } from "../model/operation.ts";
 import type { Store } from "../store/store.ts";
 
 export interface CancelRequest {
@@ -37,7 +37,7 @@ export function createCancellations({ store, board, parents, hosts, converger }:
     if (deckyId === null || hasEnded(row)) return;
     const committed = await store.resolver.resolve({
       decky: { id: deckyId },
-      decide: (situation) => resolveCancel(situation, { operationId: id, ...request, now: new Date() }),
+      decide: (situation) => resolveCancel(situation, { operationId: id, ...request, now: new Date(), makeId: makeOperationId }),
       ...(audit === undefined || audit.isStored ? {} : { audit: audit.entryFor(whole) }),
     });
     if (committed === undefined) return;

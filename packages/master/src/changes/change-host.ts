@@ -1,7 +1,7 @@
 import type { Catalog } from "@decnet/engine/catalog/types";
 import type { Board } from "../convergence/board.ts";
 import type { Converger } from "../convergence/converger.ts";
-import type { DeckyChange } from "../decide/decky-change.ts";
+import { type DeckyChange, hostsNeededBy } from "../decide/decky-change.ts";
 import { unchanged } from "../decide/fleet-difference.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
 import type { Host, HostPatch } from "../model/host.ts";
@@ -26,6 +26,8 @@ export interface PreparedHostChange {
 
 export interface HostChange<Finished> {
   readonly kind: OperationKind;
+  /** Whether it can wait for hosts that are away: its parts do then. One that cannot says itself when it is refused. */
+  readonly mayWait: boolean;
   /** Throws what refuses the change. */
   prepare(tx: Tx, host: Host): Promise<PreparedHostChange>;
   /** Goes into the same transaction, after the rest. */
@@ -88,8 +90,13 @@ export async function submitHostChange<Finished>(
       const { plan } = await store.transaction(prepare);
       return { digest: plan.digest, record: dryRunRecord(operationOf(plan)) };
     },
-    // What a change of a host needs of it is for the change to say.
-    hostsNeeded: async () => [],
+    hostsNeeded: async () => {
+      if (!change.mayWait) return [];
+      return store.transaction(async (tx) => {
+        const movePolicy = (await store.fleets.settings(tx))?.movePolicy ?? "remove_first";
+        return (await prepare(tx)).changes.flatMap((each) => hostsNeededBy(each, movePolicy));
+      });
+    },
     async store(planned) {
       const done = await store.transaction((tx) => storeAll(tx, planned?.digest ?? ""));
       finished = done.finished;

@@ -35,6 +35,8 @@ export interface ChangesOptions {
   /** Cuts every connection that a host's certificates opened. */
   readonly disconnect: (hostId: string) => void;
   readonly log: Logger;
+  /** Ends what a host's calls are doing, and lets none begin before the result is called. */
+  readonly holdCalls: (hostId: string) => Promise<() => void>;
   readonly stopping: AbortSignal;
 }
 

@@ -1,3 +1,4 @@
+import { createPace, inSlices, mapSliced } from "@decnet/common/runtime/slices";
 import type { Catalog } from "@decnet/engine/catalog/types";
 import { digestOf, formatPlan, type PlanView } from "@decnet/engine/plan/plan";
 import type { HostTarget } from "@decnet/engine/wire/decky-spec";
@@ -26,7 +27,8 @@ export function createDeckyPlans(hosts: Pick<HostRegistry, "isReachable" | "link
     const found = await planThere(host, targetOf(change));
     const text =
       found === undefined ? "  its host is away: what has to be done there is known when it is back" : formatPlan(found);
-    return { change, plan: toPlanRecord(found ?? unknownPlan, text, decky.desiredRevision, changesOf(change, catalog)) };
+    const plan = toPlanRecord(found ?? unknownPlan, text, decky.desiredRevision, changesOf(change, catalog));
+    return { change, plan: { ...plan, observed: found?.observed ?? [] } };
   };
 
   /** Undefined when the host is away, or turns out to be. */
@@ -42,7 +44,11 @@ export function createDeckyPlans(hosts: Pick<HostRegistry, "isReachable" | "link
   return {
     async parts(changes) {
       const parts: PlannedPart[] = [];
-      for (const change of changes) if (change.action !== "keep") parts.push(await planPart(change));
+      const pace = createPace();
+      for (const change of changes) {
+        if (change.action !== "keep") parts.push(await planPart(change));
+        await pace();
+      }
       return parts;
     },
   };
@@ -76,16 +82,15 @@ function changesOf({ action, before, services }: DeckyChange, catalog: Catalog) 
 }
 
 /** Made-up identities of new deckies differ from plan to plan and are not part of what is agreed to. */
-export function digestOfDifference(changes: readonly DeckyChange[], catalog: Catalog): string {
-  return digestOf(
-    changes.map((change) => [
-      change.decky.name,
-      change.host,
-      change.action,
-      changesOf(change, catalog),
-      change.decky.desiredRevision,
-    ]),
-  );
+export async function digestOfDifference(changes: readonly DeckyChange[], catalog: Catalog): Promise<string> {
+  const agreed = mapSliced(changes, (change) => [
+    change.decky.name,
+    change.host,
+    change.action,
+    changesOf(change, catalog),
+    change.decky.desiredRevision,
+  ]);
+  return digestOf(await inSlices(agreed));
 }
 
 /** Each part is applied only as it was agreed to; of a new decky there was nothing to be seen. */

@@ -25,6 +25,8 @@ export interface HostChanges {
 export interface HostChangesOptions extends HostChangeOptions {
   /** Cuts every connection that the host's certificates opened. */
   readonly disconnect: (hostId: string) => void;
+  /** Ends what a host's calls are doing, and lets none begin before the result is called: they lock the same rows. */
+  readonly holdCalls: (hostId: string) => Promise<() => void>;
   readonly stopping: AbortSignal;
 }
 
@@ -48,6 +50,12 @@ export function createHostChanges(options: HostChangesOptions): HostChanges {
     await finishOne(host.id);
   };
 
+  /** Whatever a worker does, it does not keep its own end waiting. */
+  const holdCalls = async (name: string) => {
+    const host = await store.hosts.findLast(name);
+    return host === undefined ? undefined : options.holdCalls(host.id);
+  };
+
   const finishOne = async (id: string): Promise<void> => {
     const done = await store.transaction((tx) => finishDecommission(tx, id, options));
     if (done?.gone !== undefined) hangUp(done.gone);
@@ -55,7 +63,7 @@ export function createHostChanges(options: HostChangesOptions): HostChanges {
   };
 
   return {
-    drain: async (request) => (await submitHostChange(request, drainOf(request, options), options)).record,
+    drain: async (request) => (await submitHostChange(request, drainOf(options), options)).record,
     activate: (name) =>
       store.transaction(async (tx) => {
         const host = await store.hosts.find(name, tx);
@@ -64,7 +72,8 @@ export function createHostChanges(options: HostChangesOptions): HostChanges {
         await store.hosts.update(tx, host.id, { draining: false, message: "" });
       }),
     async decommission(request) {
-      const { record, finished } = await submitHostChange(request, decommissionOf(request, options), options);
+      const release = request.options.dryRun ? undefined : await holdCalls(request.name);
+      const { record, finished } = await submitHostChange(request, decommissionOf(request, options), options).finally(release);
       if (finished === undefined) return record;
       if (finished.kind === "going") void finishAfter(finished.host, record).catch(() => undefined);
       else hangUp(finished.host);
@@ -81,11 +90,11 @@ export function createHostChanges(options: HostChangesOptions): HostChanges {
   };
 }
 
-function drainOf(request: HostRequest, { store, hosts }: HostChangesOptions): HostChange<undefined> {
+function drainOf({ store, hosts }: HostChangesOptions): HostChange<undefined> {
   return {
     kind: "drain_host",
+    mayWait: true,
     async prepare(tx, host) {
-      if (request.options.whenAway === "refuse") hosts.link(host.name);
       const others = (await store.hosts.list(tx))
         .filter((other) => other.id !== host.id)
         .map((other) => ({ ...other, isReachable: hosts.isReachable(other.name) }));
@@ -122,6 +131,7 @@ function decommissionOf(
   const isForgotten = (host: Host) => isAway || (request.force && host.decommissioning);
   return {
     kind: "decommission_host",
+    mayWait: false,
     async prepare(tx, host) {
       if (isAway && !request.force) hosts.link(host.name);
       const changes = await deckiesOf(tx, host.name, store);
@@ -150,7 +160,7 @@ async function endHost(tx: Tx, host: Host, message: string, { store }: HostChang
   await store.hosts.update(tx, host.id, {
     decommissionedAt: new Date(),
     decommissioning: false,
-    certificateSerials: [],
+    acceptedNumber: host.certificateNumber + 1,
     message,
   });
   await store.deckies.forgetHost(tx, host.name);

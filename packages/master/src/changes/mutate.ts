@@ -14,7 +14,15 @@ import { type Situation, servicesAt } from "../decide/situation.ts";
 import { isAway } from "../links/host-link.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
 import type { AuditTicket } from "../model/access.ts";
-import { hasEnded, type Operation, type OperationRecord, toPlanRecord, unknownPlan, withWarnings } from "../model/operation.ts";
+import {
+  hasEnded,
+  makeOperationId,
+  type Operation,
+  type OperationRecord,
+  toPlanRecord,
+  unknownPlan,
+  withWarnings,
+} from "../model/operation.ts";
 import { diffServices } from "../model/services.ts";
 import { toTarget } from "../model/spec.ts";
 import { deckyNotFound, revisionNotFound } from "../store/deckies.ts";
@@ -63,32 +71,23 @@ export function createMutations({ store, door, hosts, converger, catalog }: Muta
     const { decky } = situation;
     const { before, after } = changed(situation, mutation);
     const target = toTarget(decky, after, decky.desiredRevision + 1, mutation.leaves === true);
-    const found = await planThere(decky.host, target, mutation);
+    const found = await planThere(hosts, decky.host, target, mutation);
     const record = toPlanRecord(
       found ?? unknownPlan,
       found === undefined ? `host ${decky.host} is away: what has to be done there is known when it is back` : formatPlan(found),
       decky.desiredRevision,
       diffServices(before, mutation.leaves ? [] : after, catalog),
     );
-    const row = { ...newOperation(situation, mutation, new Date()), plan: withWarnings(record, mutation.warnings) };
+    const shown = { ...withWarnings(record, mutation.warnings), observed: found?.observed ?? [] };
+    const row = { ...newOperation(situation, mutation, { now: new Date(), makeId: makeOperationId }), plan: shown };
     return { situation, digest: record.digest, record: dryRunRecord(row) };
-  };
-
-  /** Undefined for a change that may wait for its host, while that is away. */
-  const planThere = async (host: string, target: HostTarget, { options }: Mutation): Promise<PlanView | undefined> => {
-    try {
-      return await hosts.link(host).plan(target);
-    } catch (error) {
-      const mayWait = options.whenAway === "queue" && options.expectedPlan === "";
-      if (mayWait && isAway(host, error)) return undefined;
-      throw error;
-    }
   };
 
   const resolve = (situation: Situation, mutation: Mutation, begins: boolean) =>
     resolveMutation(situation, mutation, changed(situation, mutation), {
       catalog,
       now: new Date(),
+      makeId: makeOperationId,
       isReachable: hosts.isReachable(situation.decky.host),
       begins,
     });
@@ -144,6 +143,7 @@ export function createMutations({ store, door, hosts, converger, catalog }: Muta
       const fresh = firstThen(found, () => store.situations.load(queryOf(mutation)));
       return door.accept<PlannedMutation>(mutation, {
         what: mutation.decky,
+        decky: mutation.decky,
         earlier: { found: found.earlier },
         plan: async () => plan(situationOf(await fresh(), mutation), mutation),
         async hostsNeeded() {
@@ -178,4 +178,20 @@ function isSameBase({ decky: planned }: Situation, { decky }: Situation): boolea
 
 function auditOf(ticket: AuditTicket | undefined, operation: Operation) {
   return ticket === undefined ? {} : { audit: ticket.entryFor(operation.id) };
+}
+
+/** Undefined for a change that may wait for its host, while that is away. */
+async function planThere(
+  hosts: Pick<HostRegistry, "link">,
+  host: string,
+  target: HostTarget,
+  { options }: Mutation,
+): Promise<PlanView | undefined> {
+  try {
+    return await hosts.link(host).plan(target);
+  } catch (error) {
+    const mayWait = options.whenAway === "queue" && options.expectedPlan === "";
+    if (mayWait && isAway(host, error)) return undefined;
+    throw error;
+  }
 }

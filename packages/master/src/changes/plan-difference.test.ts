@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
-import { emptyPlan, type PlanRecord } from "../model/operation.ts";
-import { createShownPlans, planDifference } from "./plan-difference.ts";
+import { emptyPlan, makeOperation, type NewOperation, type PlanRecord } from "../model/operation.ts";
+import { createShownPlans, doneSince, planDifference } from "./plan-difference.ts";
 
 const step = (text: string, number = 1) => {
   const [verb = "", target = ""] = text.split(" ");
@@ -23,7 +23,7 @@ it.each<[string, PlanRecord | undefined, PlanRecord, string[]]>([
     "the same steps about other containers",
     plan(["remove web-ssh"]),
     plan(["remove web-ssh"]),
-    ["the steps are the same, and the containers that they act on are others"],
+    ["the steps and the containers are the same, and what they are made from is not"],
   ],
   [
     "a decky of a fleet",
@@ -31,7 +31,24 @@ it.each<[string, PlanRecord | undefined, PlanRecord, string[]]>([
     emptyPlan({ deckies: [part("a", ["recreate a-http"])] }),
     ["- a: create a-http (requested)", "- change b on edge-1", "+ a: recreate a-http (requested)"],
   ],
-  ["a plan that nobody remembers", undefined, plan(["create web-http"]), ["now: create web-http (requested)"]],
+  [
+    "a container that was made anew by somebody else",
+    plan(["create web-http"], { observed: ["web 11 running since t1", "web-ssh 22 running since t2", "web-ftp 44 restarts"] }),
+    plan(["create web-http"], { observed: ["web 11 running since t1", "web-ssh 33 running since t3"] }),
+    ["web-ssh was 22 running since t2, and is 33 running since t3"],
+  ],
+  [
+    "a container of a decky of a fleet that was stopped",
+    emptyPlan({ deckies: [{ ...part("a", []), plan: plan([], { observed: ["a-ssh 22 running since t2"] }) }] }),
+    emptyPlan({ deckies: [{ ...part("a", []), plan: plan([], { observed: ["a-ssh 22 exited since t2"] }) }] }),
+    ["a-ssh was 22 running since t2, and is 22 exited since t2"],
+  ],
+  [
+    "a plan that nobody remembers",
+    undefined,
+    plan(["create web-http"]),
+    ["the plan that was shown is not known any more", "now: create web-http (requested)"],
+  ],
 ])("%s", (_, before, after, moved) => expect(planDifference(before, after)).toEqual(moved));
 
 it("a long difference is cut", () => {
@@ -41,8 +58,23 @@ it("a long difference is cut", () => {
 });
 
 it("remembers the plans that were shown last", () => {
-  const shown = createShownPlans();
+  const at = new Date(7);
+  const shown = createShownPlans(() => at);
   for (let number = 0; number < 1_001; number += 1) shown.remember(plan([], { digest: `d${number}` }));
   expect(shown.find("d0")).toBeUndefined();
-  expect(shown.find("d1000")?.digest).toBe("d1000");
+  expect(shown.find("d1000")).toEqual({ plan: plan([], { digest: "d1000" }), at });
+});
+
+it("names who did something since a plan was shown", () => {
+  const did = (id: string, more: Partial<NewOperation>, seconds: number) =>
+    makeOperation({ id, kind: "add_service", actor: "ann", createdAt: new Date(seconds * 1_000), ...more });
+  const operations = [
+    did("op-3", { kind: "repair", actor: "drift", deckyName: "web" }, 9),
+    did("op-2", { deckyName: "web", service: "ftp" }, 8),
+    did("op-1", { deckyName: "web", service: "ssh" }, 6),
+  ];
+  expect(doneSince({ at: new Date(7_000) }, operations)).toEqual([
+    "meanwhile: repair of web by drift at 1970-01-01T00:00:09.000Z (op-3)",
+    "meanwhile: add service ftp of web by ann at 1970-01-01T00:00:08.000Z (op-2)",
+  ]);
 });

@@ -1,6 +1,6 @@
 import type { Catalog } from "@decnet/engine/catalog/types";
 import { type Action, type DeckyChange, decideDeckyPart } from "../decide/decky-change.ts";
-import type { Operation } from "../model/operation.ts";
+import { makeOperationId, type Operation } from "../model/operation.ts";
 import type { Tx } from "../store/database.ts";
 import type { Store } from "../store/store.ts";
 
@@ -30,7 +30,7 @@ export async function storeParts(
             change,
             open.filter(({ deckyId }) => deckyId === change.decky.id),
             expectedPlan,
-            catalog,
+            { catalog, makeId: makeOperationId },
           ),
         ]
       : [],

@@ -138,20 +138,20 @@ export function createTopologyChanges(options: TopologyChangesOptions): Topology
     return {
       plan: made,
       digest: made.digest,
-      differenceDigest: differenceOf(topology, changes),
+      differenceDigest: await differenceOf(topology, changes),
       record: dryRunRecord(operationOf(request, topology, made)),
     };
   };
 
-  const differenceOf = ({ version, state }: Topology, changes: readonly DeckyChange[]) =>
-    `${state} ${version} ${digestOfDifference(changes, catalog)}`;
+  const differenceOf = async ({ version, state }: Topology, changes: readonly DeckyChange[]) =>
+    `${state} ${version} ${await digestOfDifference(changes, catalog)}`;
 
   const storeChange = (request: TopologyRequest, planned: PlannedTopology | undefined) =>
     store.transaction(async (tx) => {
       const topology = await store.topologies.lock(tx, request.topology);
       await store.deckies.lockScope(tx, topology.id);
       const { design, changes: all } = await outcomeOf(tx, topology, request);
-      if (planned !== undefined && differenceOf(topology, all) !== planned.differenceDigest)
+      if (planned !== undefined && (await differenceOf(topology, all)) !== planned.differenceDigest)
         throw planMoved(`the topology ${topology.name}`, planned.digest);
       const changes = all.filter(({ action }) => action !== "keep");
       const now = new Date();

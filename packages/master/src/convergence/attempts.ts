@@ -7,9 +7,9 @@ import { type AttemptEnd, resolveAttempt } from "../decide/resolve-attempt.ts";
 import { refusesToWait, resolveBegin, resolveGiveUp } from "../decide/resolve-waiting.ts";
 import { desiredServices, type Situation } from "../decide/situation.ts";
 import type { Attempt } from "../decide/undo.ts";
-import { isAway } from "../links/host-link.ts";
+import { isAway, isRefusal } from "../links/host-link.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
-import type { PlanRecord } from "../model/operation.ts";
+import { makeOperationId, type PlanRecord, refusalError } from "../model/operation.ts";
 import { toTarget } from "../model/spec.ts";
 import type { Committed } from "../store/resolver.ts";
 import type { Store } from "../store/store.ts";
@@ -32,16 +32,28 @@ export interface AttemptsOptions {
 export interface Attempts {
   /** Returns whether there may be more to do at once. Throws when the host or the database is away. */
   make(situation: Situation): Promise<boolean>;
+  /** What has to be done before the apply was refused for good. Returns whether there may be more to do at once. */
+  refused(situation: Situation, error: AppError): Promise<boolean>;
+  /** Nothing goes on before a host is back that is away: ends the operations whose callers do not want to wait for it. */
+  giveUp(situation: Situation, error: AppError): Promise<void>;
   /** Ends the step that runs now for the decky, when it is made for this operation; an undo of it goes on. */
   interrupt(deckyId: string, operationId: string): void;
 }
 
 class Interrupted extends Error {}
 
+const mostDefects = 2;
+
 export function createAttempts(options: AttemptsOptions): Attempts {
   const { store, hosts, catalog, stopping } = options;
+  const refusals = createRefusals();
   const running = new Map<string, { readonly open: Attempt["open"]; readonly interruption: AbortController }>();
-  const context = (): DecisionContext => ({ catalog, now: new Date(), random: Math.random });
+  const context = (): DecisionContext => ({
+    catalog,
+    now: new Date(),
+    makeId: makeOperationId,
+    random: Math.random,
+  });
 
   /** Undefined when there is nothing to do any more. */
   const begin = async (situation: Situation): Promise<Situation | undefined> => {
@@ -70,16 +82,16 @@ export function createAttempts(options: AttemptsOptions): Attempts {
         onStep: progress.onStep,
         signal: AbortSignal.any([stopping, interruption.signal]),
       });
+      refusals.forget(decky.id);
       options.onApplied(outcome.failure === undefined ? "applied" : "failed", performance.now() - startedAt);
       return { kind: "done", outcome };
     } catch (error) {
       cutOffBy = interruption.signal.aborted ? "cancelled" : error instanceof Error ? error.message : String(error);
-      if (error instanceof AppError && (error.reason === "PLAN_CHANGED" || error.reason === "NOT_OBSERVED")) {
-        const { reason, message, next } = error;
-        return { kind: "refused", error: { reason, message, next, outputTail: [], undone: false } };
-      }
+      const isAnswer = error instanceof AppError && (error.reason === "PLAN_CHANGED" || error.reason === "NOT_OBSERVED");
+      if (isAnswer) return { kind: "refused", error: refusalError(error) };
       if (interruption.signal.aborted && !stopping.aborted && !(isAway(decky.host, error) && open.some(refusesToWait)))
         return { kind: "interrupted" };
+      if (!stopping.aborted && refusals.isForGood(decky.id, error)) return { kind: "refused", error: refusalError(error) };
       throw error;
     } finally {
       running.delete(decky.id);
@@ -96,17 +108,17 @@ export function createAttempts(options: AttemptsOptions): Attempts {
     });
     tellEnds(committed, situation, progress, options);
     // Nobody looked at it since: its host says how it is.
-    if (end.kind === "interrupted") hosts.wantResync(attempt.decky.host);
+    if (end.kind !== "done") hosts.wantResync(attempt.decky.host);
     return committed?.resolution.again ?? false;
   };
 
   /** The host went away under somebody who does not want to wait for it. */
-  const giveUp = async (situation: Situation, attempt: Attempt, error: AppError, progress: Progress): Promise<void> => {
+  const giveUp = async (situation: Situation, attempt: Attempt, error: AppError, progress?: Progress): Promise<void> => {
     const committed = await store.resolver.resolve({
       decky: { id: situation.decky.id },
       from: situation,
-      decide: (now) => withPlans(now, resolveGiveUp(now, attempt, error, context()), progress.plans),
-      steps: progress.steps,
+      decide: (now) => withPlans(now, resolveGiveUp(now, attempt, error, context()), progress?.plans),
+      steps: progress?.steps ?? [],
     });
     tellEnds(committed, situation, progress, options);
   };
@@ -116,7 +128,7 @@ export function createAttempts(options: AttemptsOptions): Attempts {
       const situation = await begin(found);
       if (situation === undefined) return true;
       const { decky, open } = situation;
-      const attempt: Attempt = { decky, revision: decky.desiredRevision, services: desiredServices(situation), open };
+      const attempt = attemptOf(situation);
       // Cancelled while nothing ran for it, such as while its host was away: it is not applied once more, but undone.
       if (open.some((operation) => operation.cancelRequested && operation.error === null))
         return settle(situation, attempt, { kind: "interrupted" });
@@ -140,10 +152,32 @@ export function createAttempts(options: AttemptsOptions): Attempts {
         throw error;
       }
     },
+    refused: (situation, error) => settle(situation, attemptOf(situation), { kind: "refused", error: refusalError(error) }),
+    giveUp: (situation, error) => giveUp(situation, attemptOf(situation), error),
     interrupt(deckyId, operationId) {
       const present = running.get(deckyId);
       const isFor = present?.open.some(({ id, error }) => id === operationId && error === null);
       if (isFor) present?.interruption.abort(new Interrupted("cancelled by an operator"));
+    },
+  };
+}
+
+function attemptOf(situation: Situation): Attempt {
+  const { decky, open } = situation;
+  return { decky, revision: decky.desiredRevision, services: desiredServices(situation), open };
+}
+
+/** A defect of an agent may pass, and does not when it comes again and again. */
+function createRefusals() {
+  /** How often in a row the host of a decky failed with a defect. */
+  const defects = new Map<string, number>();
+  return {
+    forget: (deckyId: string) => void defects.delete(deckyId),
+    isForGood(deckyId: string, error: unknown): error is AppError {
+      const count = error instanceof AppError && error.reason === "INTERNAL" ? (defects.get(deckyId) ?? 0) + 1 : 0;
+      if (count > 0 && count < mostDefects) defects.set(deckyId, count);
+      else defects.delete(deckyId);
+      return count >= mostDefects || isRefusal(error);
     },
   };
 }

@@ -4,7 +4,7 @@ import type { OperationStore } from "../store/operations.ts";
 import { createBoard } from "./board.ts";
 
 const running: OperationRecord = {
-  row: makeOperation({ id: "op-1", kind: "add_service", actor: "ann", state: "running" }),
+  row: makeOperation({ createdAt: new Date(0), id: "op-1", kind: "add_service", actor: "ann", state: "running" }),
   steps: [],
   children: [],
 };

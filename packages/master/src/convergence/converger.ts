@@ -1,9 +1,11 @@
 import { AppError } from "@decnet/common/errors/app-error";
 import type { Logger } from "@decnet/common/logging/logger";
 import { nextStep } from "../decide/next-step.ts";
-import { resolvePostponed, resolveRetry, retryDelayMs } from "../decide/resolve-waiting.ts";
+import { refusesToWait, resolvePostponed, resolveRetry, retryDelayMs } from "../decide/resolve-waiting.ts";
 import type { Situation } from "../decide/situation.ts";
+import { isAway, isRefusal } from "../links/host-link.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
+import { makeOperationId } from "../model/operation.ts";
 import { isStorageFault } from "../store/database-errors.ts";
 import type { Store } from "../store/store.ts";
 import type { Attempts } from "./attempts.ts";
@@ -93,13 +95,13 @@ export function createConverger(options: ConvergerOptions): Converger {
       removals.removeAside(situation.decky, host, (delayMs) => drivers.wakeLater(deckyId, delayMs));
     switch (next.step.kind) {
       case "idle":
-      case "blocked":
         return false;
+      case "blocked":
+        return endImpatient(situation, next.step.host, options);
       case "retry":
         return retry(situation, next.step.at, store, drivers);
       case "remove":
-        for (const host of next.step.hosts) await removals.remove(situation.decky, host);
-        return true;
+        return removeFirst(situation, next.step.hosts, options);
       case "apply":
         return apply(situation, given?.slot);
       default:
@@ -179,6 +181,22 @@ export function createConverger(options: ConvergerOptions): Converger {
   };
 }
 
+/** A host that was never here in this master's life may only be slow to come back: that is waited for. */
+async function endImpatient(
+  situation: Situation,
+  host: string,
+  { hosts, attempts }: Pick<ConvergerOptions, "hosts" | "attempts">,
+): Promise<boolean> {
+  if (hosts.lostAt(host) === undefined || !situation.open.some(refusesToWait)) return false;
+  try {
+    hosts.link(host);
+  } catch (error) {
+    if (!isAway(host, error)) throw error;
+    await attempts.giveUp(situation, error);
+  }
+  return true;
+}
+
 /** What is wanted and is not there is applied by a repair, as soon as it may be tried again. */
 async function retry(
   situation: Situation,
@@ -192,8 +210,24 @@ async function retry(
     drivers.wakeLater(id, at.getTime() - now.getTime());
     return false;
   }
-  await resolver.resolve({ decky: { id }, from: situation, decide: (newest) => resolveRetry(newest, { now }) });
+  const context = { now, makeId: makeOperationId };
+  await resolver.resolve({ decky: { id }, from: situation, decide: (newest) => resolveRetry(newest, context) });
   return true;
+}
+
+/** Before anything else is done. Returns whether there may be more to do at once. */
+async function removeFirst(
+  situation: Situation,
+  from: readonly string[],
+  { removals, attempts }: Pick<ConvergerOptions, "removals" | "attempts">,
+): Promise<boolean> {
+  try {
+    for (const host of from) await removals.remove(situation.decky, host);
+    return true;
+  } catch (error) {
+    if (!isRefusal(error)) throw error;
+    return attempts.refused(situation, error);
+  }
 }
 
 function reservation(slot: Slot, start: (situation: Situation) => void): Reservation {

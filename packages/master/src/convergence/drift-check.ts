@@ -9,6 +9,7 @@ import { isQuiet, resolveDrift } from "../decide/resolve-drift.ts";
 import type { LocalHost } from "../links/host-link.ts";
 import type { Decky, DriftPolicy } from "../model/decky.ts";
 import { stateEvent } from "../model/events.ts";
+import { makeOperationId } from "../model/operation.ts";
 import { toSpec } from "../model/spec.ts";
 import type { Store } from "../store/store.ts";
 import type { Converger } from "./converger.ts";
@@ -103,7 +104,7 @@ async function note(
   checkedAt: Date,
   { store, converger, onDrift }: DriftCheckOptions,
 ): Promise<void> {
-  const resolution = resolveDrift({ decky, seen, policy, checkedAt });
+  const resolution = resolveDrift({ decky, seen, policy, checkedAt, makeId: makeOperationId });
   if (resolution === undefined || !(await store.resolutions.commit({ decky, resolution }))) return;
   if (resolution.events.length > 0) store.events.wake();
   if (resolution.opens.length > 0) {

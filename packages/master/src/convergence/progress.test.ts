@@ -4,7 +4,8 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { emptyPlan, makeOperation, type NewOperation, type OperationStep, type PlanRecord } from "../model/operation.ts";
 import { createProgress, type ProgressOptions, recordedOperation } from "./progress.ts";
 
-const op = (id: string, more: Partial<NewOperation> = {}) => makeOperation({ id, kind: "add_service", actor: "ann", ...more });
+const op = (id: string, more: Partial<NewOperation> = {}) =>
+  makeOperation({ createdAt: new Date(0), id, kind: "add_service", actor: "ann", ...more });
 const error = { reason: "APPLY_FAILED", message: "no", next: [], outputTail: [], undone: false } as const;
 const step = { number: 1, verb: "create", target: "web-ssh", cause: "requested", service: "ssh" };
 const at = (second: number) => new Date(Date.UTC(2026, 0, 1, 0, 0, second));

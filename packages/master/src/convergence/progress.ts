@@ -33,6 +33,7 @@ export interface Progress {
 }
 
 const behindMs = 250;
+const mostSteps = 1_000;
 
 /** The operation that the steps of an apply belong to: the one that is being undone, or the newest. */
 export function recordedOperation(open: readonly Operation[]): Operation | undefined {
@@ -48,17 +49,24 @@ export function createProgress({ log, open, appliedRevision, attempt, record }: 
   const steps = new Map<number, OperationStep>();
   const plans = new Map<string, PlanRecord>();
   let timer: NodeJS.Timeout | undefined;
-  let writing = Promise.resolve();
+  let writing: Promise<void> | undefined;
   let isOver = false;
+  let isNewer = false;
 
-  const write = () => {
+  /** One write at a time: what comes meanwhile is in the next one. */
+  const write = async () => {
     timer = undefined;
-    writing = writing
-      .then(() => record(plans, [...steps.values()]))
-      .catch((error: unknown) => log.warn("progress was not recorded", { operation: operationId, err: error }));
+    isNewer = false;
+    writing = record(plans, [...steps.values()]).catch((error: unknown) =>
+      log.warn("progress was not recorded", { operation: operationId, err: error }),
+    );
+    await writing;
+    writing = undefined;
+    if (isNewer) changed();
   };
   const changed = () => {
-    if (!isOver) timer ??= setTimeout(write, behindMs);
+    isNewer = true;
+    if (!isOver && writing === undefined) timer ??= setTimeout(() => void write(), behindMs);
   };
 
   return {
@@ -78,6 +86,8 @@ export function createProgress({ log, open, appliedRevision, attempt, record }: 
     },
     onStep(event) {
       const { number, verb, target, cause, service } = event.step;
+      // No plan has so many; a worker may say anything.
+      if (!steps.has(number) && steps.size >= mostSteps) return;
       steps.set(number, {
         operationId,
         attempt,

@@ -4,6 +4,8 @@ import type { Catalog } from "@decnet/engine/catalog/types";
 export interface DecisionContext {
   readonly catalog: Catalog;
   readonly now: Date;
+  /** Names new operations. */
+  readonly makeId: () => string;
   /** In [0, 1). */
   readonly random: () => number;
 }

@@ -1,11 +1,12 @@
-import type { Catalog } from "@decnet/engine/catalog/types";
 import type { AttachmentSpecs } from "@decnet/engine/spec";
-import type { Decky, DeckyPatch, Identity, NewRevision, StoredService } from "../model/decky.ts";
+import type { Decky, DeckyPatch, Identity, MovePolicy, NewRevision, StoredService } from "../model/decky.ts";
 import { type BusEvent, stateEvent } from "../model/events.ts";
 import { emptyPlan, makeOperation, type Operation, type OperationKind } from "../model/operation.ts";
 import { diffServices } from "../model/services.ts";
+import type { DecisionContext } from "./context.ts";
 import { moveTo } from "./move.ts";
 import { type OperationChange, type Resolution, resolution } from "./resolution.ts";
+import { refuseBehind } from "./resolve-behind.ts";
 
 export type Action = "deploy" | "change" | "redeploy" | "move" | "teardown" | "keep";
 
@@ -41,6 +42,13 @@ export type DeckyPart =
       readonly events: readonly BusEvent[];
     };
 
+/** Hosts without which the change would have to wait: where the decky is to be, and, when it leaves them first, where it was. */
+export function hostsNeededBy({ action, host, decky }: DeckyChange, movePolicy: MovePolicy): string[] {
+  if (action === "keep") return [];
+  const left = [...decky.pendingRemovals, ...(host === decky.host ? [] : [decky.host])];
+  return [host, ...(movePolicy === "remove_first" ? left.filter((other) => other !== host) : [])];
+}
+
 /** The decky as its host is to be told of it. */
 export function wantedDecky({ decky, host, identity, attachments }: DeckyChange): Decky {
   return { ...decky, host, identity, attachments };
@@ -54,11 +62,13 @@ export function decideDeckyPart(
   change: DeckyChange & { readonly action: Exclude<Action, "keep"> },
   open: readonly Operation[],
   expectedPlan: string,
-  catalog: Catalog,
+  { catalog, makeId }: Pick<DecisionContext, "catalog" | "makeId">,
 ): DeckyPart {
   const { action, decky, before, services } = change;
+  if (action !== "teardown" && action !== "deploy") refuseBehind(decky);
   const number = action === "deploy" ? 1 : decky.desiredRevision + 1;
   const operation = makeOperation({
+    id: makeId(),
     kind: kindOf[action],
     actor: parent.actor,
     reason: parent.reason,

@@ -1,3 +1,4 @@
+import { atOnce } from "@decnet/common/runtime/slices";
 import { expect, it } from "vitest";
 import { expandFleet, expandNames, type WantedFleetInput } from "./expand-fleet.ts";
 
@@ -16,7 +17,7 @@ const fleetOn = (lan: Partial<WantedFleetInput["lan"]>): WantedFleetInput => ({
   defaultPlacement: undefined,
   movePolicy: "remove_first",
 });
-const expand = (lan: Partial<WantedFleetInput["lan"]>) => expandFleet(fleetOn(lan), { services: new Map(), digest: "" });
+const expand = (lan: Partial<WantedFleetInput["lan"]>) => atOnce(expandFleet(fleetOn(lan), { services: new Map(), digest: "" }));
 
 it.each([
   [{ subnet: "127.9.0.0/16" }, "fleet.lan.subnet: 127.9.0.0/16 overlaps 127.0.0.0/8, which is every machine's loopback"],

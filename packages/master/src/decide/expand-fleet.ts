@@ -1,4 +1,5 @@
 import { AppError, type FieldViolation } from "@decnet/common/errors/app-error";
+import type { Sliced } from "@decnet/common/runtime/slices";
 import { coerceConfig, unknownSettings } from "@decnet/engine/catalog/coerce";
 import type { Catalog } from "@decnet/engine/catalog/types";
 import type { LanSpec } from "@decnet/engine/spec";
@@ -22,6 +23,8 @@ export interface WantedDeckyInput {
   readonly hostname: string;
   readonly osFamily: string;
   readonly placement: Placement | undefined;
+  /** None, also not those of the archetype. */
+  readonly noServices: boolean;
 }
 
 export interface WantedFleetInput {
@@ -66,16 +69,21 @@ export interface ExpandedFleet {
 }
 
 const mostWarnings = 50;
+const mostProblems = 50;
 const namePattern = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 const hostnamePattern = /^[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?$/;
 const maxDeckies = 10_000;
 
 /**
- * Turns a fleet as people write it into one entry per decky. Pure. Reports every problem at once, each with the field it is in.
+ * Turns a fleet as people write it into one entry per decky. Pure, in slices. Reports every problem at once, each with the field
+ * it is in; a fleet that is too large is refused before anything is made of it.
  */
-export function expandFleet(input: WantedFleetInput, catalog: Catalog): ExpandedFleet {
+export function* expandFleet(input: WantedFleetInput, catalog: Catalog): Sliced<ExpandedFleet> {
+  refuseTooMany(input.deckies);
   const problems: FieldViolation[] = [];
-  const problem = (field: string, description: string) => void problems.push({ field, description });
+  const problem = (field: string, description: string) => {
+    if (problems.length < mostProblems) problems.push({ field, description });
+  };
   const subnet = parseSubnet(input.lan.subnet);
   if (subnet === undefined) problem("fleet.lan.subnet", "must be an IPv4 network such as 10.66.0.0/24, /16 to /29");
   const use = subnet === undefined ? undefined : reservedUse(input.lan.subnet);
@@ -96,24 +104,26 @@ export function expandFleet(input: WantedFleetInput, catalog: Catalog): Expanded
   if (enginesOwn.has(input.lan.name)) problem("fleet.lan.name", "is a network of the engine itself");
   if (input.lan.parent !== "" && !/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,14}$/.test(input.lan.parent))
     problem("fleet.lan.parent", "is not an interface name");
-  const deckies = input.deckies.flatMap((wanted, index) =>
-    expandDecky(wanted, `fleet.deckies[${index}]`, subnet, catalog, problem),
-  );
-  if (deckies.length > maxDeckies) problem("fleet.deckies", `at most ${maxDeckies} deckies`);
-  refuseNameClashes(deckies, catalog, problem);
-  const ips = deckies.flatMap((decky) => (decky.ip === undefined ? [] : [decky.ip]));
-  for (const ip of new Set(ips.filter((ip, at) => ips.indexOf(ip) !== at)))
-    problem("fleet.deckies", `the address ${ip} is given twice`);
-  if (ips.includes(gateway ?? "")) problem("fleet.deckies", `the address ${gateway} is the gateway's`);
+  const deckies: WantedDecky[] = [];
+  for (const [index, wanted] of input.deckies.entries()) {
+    deckies.push(...expandDecky(wanted, `fleet.deckies[${index}]`, subnet, catalog, problem));
+    yield;
+  }
+  yield* refuseNameClashes(deckies, catalog, problem);
+  const ips = new Set<string>();
+  for (const { ip } of deckies) {
+    if (ip !== undefined && ips.has(ip)) problem("fleet.deckies", `the address ${ip} is given twice`);
+    if (ip !== undefined) ips.add(ip);
+  }
+  if (ips.has(gateway ?? "")) problem("fleet.deckies", `the address ${gateway} is the gateway's`);
   if (problems.length > 0 || subnet === undefined || gateway === undefined) {
-    const shown = problems.slice(0, 50);
     throw new AppError(
       "FLEET_INVALID",
-      shown
+      problems
         .map(({ field, description }) => `${field}: ${description}`)
         .join("; ")
         .slice(0, 4_000),
-      { violations: shown },
+      { violations: problems },
     );
   }
   return {
@@ -131,8 +141,29 @@ export function expandFleet(input: WantedFleetInput, catalog: Catalog): Expanded
     deckies,
     defaultPlacement: input.defaultPlacement,
     movePolicy: input.movePolicy,
-    warnings: input.deckies.flatMap((decky) => unknownOf(decky, catalog)).slice(0, mostWarnings),
+    warnings: yield* warningsOf(input.deckies, catalog),
   };
+}
+
+/** How many deckies are asked for is told by the numbers alone. */
+function refuseTooMany(deckies: readonly WantedDeckyInput[]): void {
+  // Nothing is made of entries that are too many even when each of them is wrong.
+  const total = deckies.reduce((sum, { name, count }) => sum + Math.max(1, countNames(name, count)), 0);
+  if (total <= maxDeckies) return;
+  const description = `at most ${maxDeckies} deckies`;
+  throw new AppError("FLEET_INVALID", `fleet.deckies: ${description}`, {
+    violations: [{ field: "fleet.deckies", description }],
+  });
+}
+
+function* warningsOf(deckies: readonly WantedDeckyInput[], catalog: Catalog): Sliced<string[]> {
+  const warnings: string[] = [];
+  for (const decky of deckies) {
+    if (warnings.length >= mostWarnings) break;
+    warnings.push(...unknownOf(decky, catalog));
+    yield;
+  }
+  return warnings.slice(0, mostWarnings);
 }
 
 function unknownOf({ name, services }: WantedDeckyInput, catalog: Catalog): string[] {
@@ -172,8 +203,14 @@ function expandDecky(
   if (findDistro(distro) === undefined) problem(`${at}.distro`, `must be one of ${distros.map(({ slug }) => slug).join(", ")}`);
   const osFamily = wanted.osFamily || archetype?.osFamily || "linux";
   if (!osFamilyNames.includes(osFamily)) problem(`${at}.os_family`, `must be one of ${osFamilyNames.join(", ")}`);
-  const asked = wanted.services.length > 0 ? wanted.services : (archetype?.services ?? []).map((slug) => ({ slug, config: {} }));
-  if (asked.length === 0) problem(`${at}.services`, "name services or an archetype");
+  if (wanted.noServices && wanted.services.length > 0) problem(`${at}.no_services`, "cannot be together with services");
+  const usual = wanted.noServices ? [] : (archetype?.services ?? []).map((slug) => ({ slug, config: {} }));
+  const asked = wanted.services.length > 0 ? wanted.services : usual;
+  if (asked.length === 0 && !wanted.noServices) problem(`${at}.services`, "name services or an archetype, or set no_services");
+  if (asked.length > catalog.services.size) {
+    problem(`${at}.services`, `the catalog has ${catalog.services.size} services, and each is there once at most`);
+    return [];
+  }
   const services = asked.reduce<StoredService[]>((list, service, index) => {
     try {
       const entry = findEntry(catalog, service.slug);
@@ -196,29 +233,58 @@ function expandDecky(
   return names.map((name) => ({ name, ...common }));
 }
 
+/** A name of 63 characters around the longest range. */
+const longestPattern = 80;
+
+interface Range {
+  readonly head: string;
+  readonly tail: string;
+  readonly from: number;
+  readonly to: number;
+  readonly width: number;
+}
+
+/** What follows the last opening bracket is the range; undefined for a name without one. */
+function rangeOf(name: string): Range | undefined {
+  const at = name.length > longestPattern ? -1 : name.lastIndexOf("[");
+  const [whole, from = "", to = ""] = (at < 0 ? null : /^\[(\d{1,4})-(\d{1,4})\]/.exec(name.slice(at))) ?? [];
+  if (whole === undefined) return undefined;
+  const tail = name.slice(at + whole.length);
+  return { head: name.slice(0, at), tail, from: Number(from), to: Number(to), width: from.length };
+}
+
+/** How many names expandNames makes of it. */
+function countNames(name: string, count: number): number {
+  const range = rangeOf(name);
+  if (range !== undefined) return count > 0 ? 0 : Math.max(0, range.to - range.from + 1);
+  if (count === 0) return name === "" ? 0 : 1;
+  return count > mostOfOne ? 0 : count;
+}
+
+const mostOfOne = 1_000;
+
 /** `web-[01-03]` → web-01, web-02, web-03. `web` with a count of 2 → web-01, web-02. */
 export function expandNames(name: string, count: number): string[] {
-  const range = /^(.*)\[(\d{1,4})-(\d{1,4})\](.*)$/.exec(name);
-  const numbers = (from: number, to: number, width: number) =>
-    Array.from({ length: Math.max(0, to - from + 1) }, (_, index) => String(from + index).padStart(width, "0"));
-  if (range !== null) {
-    const [, head = "", from = "", to = "", tail = ""] = range;
-    return count > 0 ? [] : numbers(Number(from), Number(to), from.length).map((number) => `${head}${number}${tail}`);
-  }
+  const length = countNames(name, count);
+  const range = rangeOf(name);
+  const numbers = (from: number, width: number) =>
+    Array.from({ length }, (_, index) => String(from + index).padStart(width, "0"));
+  if (range !== undefined) return numbers(range.from, range.width).map((number) => `${range.head}${number}${range.tail}`);
   if (count === 0) return name === "" ? [] : [name];
-  if (count > 1_000) return [];
-  return numbers(1, count, Math.max(2, String(count).length)).map((number) => `${name}-${number}`);
+  return numbers(1, Math.max(2, String(count).length)).map((number) => `${name.slice(0, longestPattern)}-${number}`);
 }
 
 /** Containers are called `<decky>` and `<decky>-<slug>`: no decky may have the name of another one's container. */
-function refuseNameClashes(deckies: readonly WantedDecky[], catalog: Catalog, problem: Problem): void {
+function* refuseNameClashes(deckies: readonly WantedDecky[], catalog: Catalog, problem: Problem): Sliced<void> {
   const names = new Set<string>();
   for (const { name } of deckies) {
     if (names.has(name)) problem("fleet.deckies", `the name ${name} is a duplicate`);
     names.add(name);
   }
-  for (const name of names)
+  for (const name of names) {
     for (const slug of catalog.services.keys())
       if (names.has(`${name}-${slug}`))
         problem("fleet.deckies", `${name}-${slug} would be called like the ${slug} container of ${name}`);
+    yield;
+  }
 }

@@ -1,7 +1,7 @@
-import type { Catalog } from "@decnet/engine/catalog/types";
+import { atOnce } from "@decnet/common/runtime/slices";
 import { debianBase } from "@decnet/engine/tables/distros";
 import { describe, expect, it } from "vitest";
-import type { Decky, StoredService } from "../model/decky.ts";
+import { type Decky, newDecky, type StoredService } from "../model/decky.ts";
 import type { LanOnHost } from "../model/lan.ts";
 import { parseSubnet } from "./addresses.ts";
 import type { DeckyChange } from "./decky-change.ts";
@@ -11,26 +11,21 @@ import { fleetDifference, type PresentFleet } from "./fleet-difference.ts";
 const lan = { name: "lan", driver: "bridge", subnet: "10.0.0.0/29", gateway: "10.0.0.1", parent: undefined } as const;
 const now = new Date("2026-01-01T00:00:00Z");
 const password = { key: "password", secret: true };
-const catalog = {
-  services: new Map([["ssh", { slug: "ssh", fields: [password] }]]),
-  digest: "",
-} as unknown as Catalog;
+const catalog = { services: new Map([["ssh", { fields: [password] }]]) };
 const identity = {
   ...{ hostname: "web", distro: "debian", osFamily: "linux", archetype: "" },
   ...{ baseImage: debianBase, buildBase: debianBase },
 };
 
 function stored(name: string, ip: string, more: Partial<Decky> = {}): Decky {
-  const known: Partial<Decky> = {
-    id: name,
-    scope: "fleet",
-    name,
-    host: "local",
-    attachments: [{ lan, ip, mac: `mac of ${name}` }],
-    leaving: false,
-    retryAt: null,
+  return {
+    ...newDecky({
+      ...{ id: name, scope: "fleet", name, host: "local", identity, createdAt: now },
+      attachments: [{ lan, ip, mac: `mac of ${name}` }],
+    }),
+    ...{ appliedRevision: 1, renderedRevision: 1, state: "running" },
+    ...more,
   };
-  return { ...known, identity, ...more } as Decky;
 }
 
 function wanted(name: string, more: Partial<WantedDecky> = {}): WantedDecky {
@@ -55,7 +50,7 @@ function present(deckies: readonly Decky[], services: readonly StoredService[] =
 function difference(fleet: PresentFleet, to: ExpandedFleet | undefined): DeckyChange[] {
   const numbers = Array.from({ length: 100 }, (_, index) => index / 100).values();
   const random = () => numbers.next().value ?? 0;
-  return fleetDifference(fleet, to, { catalog, now, makeId: () => "new-id", random });
+  return atOnce(fleetDifference(fleet, to, { catalog, now, makeId: () => "new-id", random }));
 }
 
 const tell = (changes: readonly DeckyChange[]) =>
@@ -72,7 +67,7 @@ describe("a LAN on its hosts", () => {
   const lans = (more: Record<string, Partial<LanOnHost>>) =>
     new Map(Object.entries(more).map(([host, seen]) => [host, { trouble: "", taken: [], ...seen }]));
   const camera = { address: "10.0.0.3", holder: "the container camera" };
-  const refused = (message: string) => expect.objectContaining({ reason: "FLEET_INVALID", message }) as Error;
+  const refused = (message: string) => expect.objectContaining({ reason: "FLEET_INVALID", message });
 
   it("leaves addresses alone that others have on any of them", () => {
     const seen = lans({

@@ -1,6 +1,6 @@
 import { AppError } from "@decnet/common/errors/app-error";
-import { secretKeys } from "@decnet/engine/catalog/effective";
-import type { Catalog } from "@decnet/engine/catalog/types";
+import { mapSliced, type Sliced } from "@decnet/common/runtime/slices";
+import { type SecretCatalog, secretKeys } from "@decnet/engine/catalog/effective";
 import type { AttachmentSpecs } from "@decnet/engine/spec";
 import { findDistro } from "@decnet/engine/tables/distros";
 import { makeHostname } from "@decnet/engine/tables/hostnames";
@@ -24,7 +24,7 @@ export interface PresentFleet {
 }
 
 export interface DifferenceContext {
-  readonly catalog: Catalog;
+  readonly catalog: SecretCatalog;
   readonly now: Date;
   readonly makeId: () => string;
   /** In [0, 1). */
@@ -32,14 +32,14 @@ export interface DifferenceContext {
 }
 
 /**
- * What has to become of each decky so that the fleet is as wanted; all are torn down when none is wanted. Pure. Throws
+ * What has to become of each decky so that the fleet is as wanted; all are torn down when none is wanted. Pure, in slices. Throws
  * FLEET_INVALID, DECKY_LEAVING, or what placement throws.
  */
-export function fleetDifference(
+export function* fleetDifference(
   present: PresentFleet,
   fleet: ExpandedFleet | undefined,
   context: DifferenceContext,
-): DeckyChange[] {
+): Sliced<DeckyChange[]> {
   const { deckies, services } = present;
   const wanted = fleet?.deckies ?? [];
   if (fleet !== undefined) {
@@ -51,7 +51,7 @@ export function fleetDifference(
   const leaving = deckies.filter((decky) => !wantedNames.has(decky.name) && (!decky.leaving || isStuckLeaving(decky)));
   const changes = [
     ...leaving.map((decky) => unchanged(decky, "teardown", servicesOf(decky))),
-    ...(fleet === undefined ? [] : wantedChanges(present, fleet, wantedNames, context)),
+    ...(fleet === undefined ? [] : yield* wantedChanges(present, fleet, wantedNames, context)),
   ];
   refuseUnfitLan(changes, present.lans ?? new Map());
   return changes;
@@ -63,12 +63,12 @@ export function unchanged(decky: Decky, action: DeckyChange["action"], services:
   return { action, decky, host, identity, attachments, before: services, services };
 }
 
-function wantedChanges(
+function* wantedChanges(
   { deckies, services, hosts, lans = new Map() }: PresentFleet,
   fleet: ExpandedFleet,
   wantedNames: ReadonlySet<string>,
   context: DifferenceContext,
-): DeckyChange[] {
+): Sliced<DeckyChange[]> {
   // A decky that goes has its address until it is gone.
   const used = new Set([
     ...deckies.map((decky) => homeOf(decky).ip),
@@ -81,7 +81,7 @@ function wantedChanges(
   const load = new Map<string, number>();
   const count = (host: string) => load.set(host, (load.get(host) ?? 0) + 1);
   for (const decky of deckies) if (wantedNames.has(decky.name)) count(decky.host);
-  return fleet.deckies.map((wanted) => {
+  return yield* mapSliced(fleet.deckies, (wanted) => {
     const decky = byName.get(wanted.name);
     if (decky?.leaving && !isStuckLeaving(decky))
       throw new AppError("DECKY_LEAVING", `${decky.name} is being torn down`, { metadata: { decky: decky.name } });
@@ -125,7 +125,7 @@ function change(
   host: string,
   before: readonly StoredService[],
   wanted: WantedDecky,
-  catalog: Catalog,
+  catalog: SecretCatalog,
 ): DeckyChange {
   const services = wanted.services.map((service) =>
     keepSecrets(
@@ -159,7 +159,7 @@ function change(
 }
 
 /** Files seldom hold secrets: one that is not named is kept, as in every other change. */
-function keepSecrets(wanted: StoredService, before: StoredService | undefined, catalog: Catalog): StoredService {
+function keepSecrets(wanted: StoredService, before: StoredService | undefined, catalog: SecretCatalog): StoredService {
   const secrets = secretKeys(catalog.services.get(wanted.slug));
   const kept = Object.entries(before?.config ?? {}).filter(([key]) => secrets.has(key));
   return { slug: wanted.slug, config: { ...Object.fromEntries(kept), ...wanted.config } };
@@ -184,6 +184,8 @@ function refuseOtherLan(deckies: readonly Decky[], fleet: ExpandedFleet): void {
   );
 }
 
+const mostTold = 50;
+
 /** An address that is asked for by name must be free now, or be the decky's own. */
 function refuseTakenAddresses(deckies: readonly Decky[], fleet: ExpandedFleet): void {
   const holders = new Map(deckies.map((decky) => [homeOf(decky).ip, decky.name]));
@@ -193,7 +195,10 @@ function refuseTakenAddresses(deckies: readonly Decky[], fleet: ExpandedFleet): 
     return holder === undefined || holder === name ? [] : [{ field: "fleet.deckies", description }];
   });
   if (violations.length === 0) return;
-  const told = violations.map(({ description }) => description).join("; ");
+  const told = violations
+    .slice(0, mostTold)
+    .map(({ description }) => description)
+    .join("; ");
   throw new AppError("FLEET_INVALID", `${told}; apply the fleet without the new one first`, { violations });
 }
 

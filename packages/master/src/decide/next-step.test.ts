@@ -3,7 +3,7 @@ import type { Decky, MovePolicy } from "../model/decky.ts";
 import { makeOperation, type Operation } from "../model/operation.ts";
 import { type Next, type NextStep, nextStep } from "./next-step.ts";
 
-const add = makeOperation({ kind: "add_service", actor: "ann" });
+const add = makeOperation({ createdAt: new Date(0), id: "op-1", kind: "add_service", actor: "ann" });
 const cancelled: Operation = { ...add, cancelRequested: true };
 const error = { reason: "APPLY_FAILED", message: "no", next: [], outputTail: [], undone: false } as const;
 const undoing: Operation = { ...cancelled, error };

@@ -1,4 +1,4 @@
-import { isUnapplied } from "../model/decky.ts";
+import { isBehind, isUnapplied } from "../model/decky.ts";
 import type { Situation } from "./situation.ts";
 
 /** What a decky needs next. Pure: the hosts that can be reached are given. */
@@ -28,7 +28,9 @@ export function nextStep({ decky, open, movePolicy }: Situation, isReachable: (h
   const { pendingRemovals } = decky;
   const reachable = pendingRemovals.filter(isReachable);
   const removals = decky.renderedRevision === 0 ? [] : reachable;
-  if (open.length === 0 && (!isUnapplied(decky) || decky.repairPaused)) return { step: { kind: "idle" }, removals };
+  // What its host has is not undone by itself.
+  const isHeld = !isUnapplied(decky) || decky.repairPaused || (isBehind(decky) && !decky.leaving);
+  if (open.length === 0 && isHeld) return { step: { kind: "idle" }, removals };
   const isFirst = movePolicy === "remove_first";
   const missing = !isReachable(decky.host)
     ? decky.host

@@ -4,7 +4,7 @@ import { makeOperation } from "../model/operation.ts";
 import { culpritsOf, endOf } from "./outcome.ts";
 
 const op = (id: string, revision: number, service: string) =>
-  makeOperation({ id, kind: "update_service_config", actor: "ann", revision, service });
+  makeOperation({ createdAt: new Date(0), id, kind: "update_service_config", actor: "ann", revision, service });
 const open = [op("ssh", 2, "ssh"), op("redis", 3, "redis"), op("all", 4, ""), op("later", 5, "ssh")];
 
 it.each([

@@ -13,9 +13,9 @@ const known: Partial<Decky> = {
 const web = known as Decky;
 const ssh = [{ slug: "ssh", config: {} }];
 const both = [...ssh, { slug: "redis", config: {} }];
-const add = makeOperation({ id: "op-1", kind: "add_service", actor: "ann", revision: 2 });
-const update = makeOperation({ id: "op-2", kind: "update_service_config", actor: "ann", revision: 2 });
-const repair = makeOperation({ id: "op-3", kind: "repair", actor: "drift", revision: 3 });
+const add = makeOperation({ createdAt: new Date(0), id: "op-1", kind: "add_service", actor: "ann", revision: 2 });
+const update = makeOperation({ createdAt: new Date(0), id: "op-2", kind: "update_service_config", actor: "ann", revision: 2 });
+const repair = makeOperation({ createdAt: new Date(0), id: "op-3", kind: "repair", actor: "drift", revision: 3 });
 
 const situation: Situation = {
   decky: web,

@@ -9,7 +9,7 @@ import type { Situation } from "./situation.ts";
 import { type Attempt, decideUndo, type Undo } from "./undo.ts";
 
 const now = new Date("2026-01-01T00:00:00Z");
-const context = { catalog: { services: new Map(), digest: "" }, now, random: () => 0 };
+const context = { catalog: { services: new Map(), digest: "" }, now, makeId: () => "op-new", random: () => 0 };
 
 /** Applied and desired at revision 1, on the master's own host. */
 const web: Decky = {
@@ -41,6 +41,7 @@ const web: Decky = {
   retryAt: null,
   retryCause: "",
   appliedIdentity: null,
+  aheadRevision: 0,
   createdAt: now,
   version: 1,
 };
@@ -81,7 +82,17 @@ function attemptOf(given: Given): Attempt {
 }
 
 const op = (number: number, kind: Operation["kind"], revision: number, service = "", more: Partial<NewOperation> = {}) =>
-  makeOperation({ id: `op-${number}`, kind, actor: "ann", state: "running", deckyName: "web", revision, service, ...more });
+  makeOperation({
+    createdAt: new Date(0),
+    id: `op-${number}`,
+    kind,
+    actor: "ann",
+    state: "running",
+    deckyName: "web",
+    revision,
+    service,
+    ...more,
+  });
 const cancelled = { cancelRequested: true } as const;
 const keep = { onFailure: "keep" } as const;
 const error = { reason: "APPLY_FAILED", message: "first", next: [], outputTail: [], undone: false } as const;

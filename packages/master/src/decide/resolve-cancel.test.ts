@@ -12,7 +12,7 @@ const known: Partial<Decky> = {
   ...{ id: "web-id", scope: "fleet", name: "web", host: "local", lastHost: "local", pendingRemovals: [] },
   ...{ appliedRevision: 1, renderedRevision: 1, leaving: false, repairPaused: false },
   ...{ state: "changing", message: "", failures: 0, lastOperation: null, version: 1 },
-  ...{ retryAt: null, retryCause: "", observed: { baseId: "b", services: [] }, appliedIdentity: null },
+  ...{ retryAt: null, retryCause: "", observed: { baseId: "b", services: [] }, appliedIdentity: null, aheadRevision: 0 },
 };
 const web = known as Decky;
 const never = { appliedRevision: 0, renderedRevision: 0, lastHost: null };
@@ -34,7 +34,7 @@ function situationOf(revisions: readonly string[], open: readonly Operation[], d
 }
 
 const op = (number: number, kind: Operation["kind"], revision: number, service = "", more: Partial<NewOperation> = {}) =>
-  makeOperation({ id: `op-${number}`, kind, actor: "ann", deckyName: "web", revision, service, ...more });
+  makeOperation({ createdAt: new Date(0), id: `op-${number}`, kind, actor: "ann", deckyName: "web", revision, service, ...more });
 const running = { state: "running" } as const;
 const error = { reason: "APPLY_FAILED", message: "no", next: [], outputTail: [], undone: false } as const;
 
@@ -46,11 +46,11 @@ function tell(situation: Situation, resolution: Resolution | undefined): string 
     config,
   }));
   const told = revision === undefined ? resolution : { ...resolution, revision: { ...revision, services: services ?? [] } };
-  return formatResolution(situation, told).replaceAll(/op-[0-9a-f]{10}/g, "op-new");
+  return formatResolution(situation, told);
 }
 
 const cancel = (situation: Situation, reason = "") =>
-  resolveCancel(situation, { operationId: "op-1", actor: "bob", reason, requestId: "", now });
+  resolveCancel(situation, { operationId: "op-1", actor: "bob", reason, requestId: "", now, makeId: () => "op-new" });
 
 it.each<[name: string, situation: Situation, text: string]>([
   [

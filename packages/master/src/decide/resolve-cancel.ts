@@ -14,6 +14,7 @@ export interface Cancel {
   readonly reason: string;
   readonly requestId: string;
   readonly now: Date;
+  readonly makeId: () => string;
 }
 
 /**
@@ -65,7 +66,7 @@ function takeBack(
   situation: Situation,
   operation: Operation,
   services: readonly StoredService[],
-  { actor, reason: why, now }: Cancel,
+  { actor, reason: why, now, makeId }: Cancel,
 ): Resolution {
   const { decky, open } = situation;
   const number = decky.desiredRevision + 1;
@@ -88,6 +89,7 @@ function takeBack(
   // Nothing changed where it is: the repair says so.
   const repair = (host: string) =>
     makeOperation({
+      id: makeId(),
       kind: "repair",
       actor,
       reason,

@@ -13,6 +13,8 @@ export interface Checked {
   readonly seen: Pick<CheckedDecky, "judged" | "plan">;
   readonly policy: DriftPolicy;
   readonly checkedAt: Date;
+  /** Names the repair. */
+  readonly makeId: () => string;
 }
 
 /**
@@ -20,11 +22,12 @@ export interface Checked {
  * and nothing is begun. What a repair would not get past is only said: once that is out of the way, the next drift check repairs.
  * What is wanted and was never seen is not repaired here, but tried again. Pure.
  */
-export function resolveDrift({ decky, seen, policy, checkedAt }: Checked): Resolution | undefined {
+export function resolveDrift({ decky, seen, policy, checkedAt, makeId }: Checked): Resolution | undefined {
   const { state, message, baseId, services } = seen.judged;
   const isDrifted = !isQuiet(seen.plan);
   const blocked = seen.plan.steps.flatMap((step) => (step.verb === "blocked" ? [step.cause] : []));
-  const told = [message === "" && isDrifted && blocked.length === 0 ? formatPlan(seen.plan) : message, ...blocked]
+  const inTheWay = blocked.filter((cause) => !message.includes(cause));
+  const told = [message === "" && isDrifted && blocked.length === 0 ? formatPlan(seen.plan) : message, ...inTheWay]
     .filter((part) => part !== "")
     .join("; ");
   const isWell = !isDrifted && state === "running" && isRested(decky, checkedAt);
@@ -48,6 +51,8 @@ export function resolveDrift({ decky, seen, policy, checkedAt }: Checked): Resol
     return isSame ? undefined : resolution(isDrifted ? "drifted" : "seen", common);
   }
   const repair = makeOperation({
+    id: makeId(),
+    createdAt: checkedAt,
     kind: "repair",
     actor: "drift",
     reason: told,

@@ -24,7 +24,14 @@ const known: Partial<Decky> = {
 const web = known as Decky;
 const ssh: StoredService = { slug: "ssh", config: {} };
 const redis: StoredService = { slug: "redis", config: { port: 6379 } };
-const running = makeOperation({ id: "op-0", kind: "add_service", actor: "bob", revision: 3, state: "running" });
+const running = makeOperation({
+  createdAt: new Date(0),
+  id: "op-0",
+  kind: "add_service",
+  actor: "bob",
+  revision: 3,
+  state: "running",
+});
 
 const options: MutationOptions = {
   requestId: "",
@@ -50,6 +57,7 @@ const save: Mutation = { ...same, change: (services) => services.map((each) => (
 const teardown: Mutation = { ...add, kind: "teardown_decky", service: "", change: (services) => [...services], leaves: true };
 
 const context = {
+  makeId: () => "op-new",
   catalog: { services: new Map(), digest: "" },
   now: new Date("2026-01-01T00:00:00Z"),
   isReachable: true,
@@ -76,7 +84,7 @@ function resolve(mutation: Mutation, given: Given = {}, more: Partial<typeof con
   const situation = situationOf(given);
   const services = changeServices(situation, mutation, () => []);
   const decided = resolveMutation(situation, mutation, services, { ...context, ...more });
-  const text = formatResolution(situation, decided.resolution).replaceAll(/op-[0-9a-f]{10}/g, "op-new");
+  const text = formatResolution(situation, decided.resolution);
   return { ...decided, text };
 }
 

@@ -1,10 +1,11 @@
 import { AppError } from "@decnet/common/errors/app-error";
-import type { Catalog } from "@decnet/engine/catalog/types";
 import { isStuckLeaving, type StoredService } from "../model/decky.ts";
 import { operationEvents, stateEvent } from "../model/events.ts";
 import { emptyPlan, makeOperation, type Operation, type OperationKind, withWarnings } from "../model/operation.ts";
 import { diffServices, sameServices } from "../model/services.ts";
+import type { DecisionContext } from "./context.ts";
 import { type Resolution, resolution } from "./resolution.ts";
+import { refuseBehind } from "./resolve-behind.ts";
 import { desiredServices, type Situation } from "./situation.ts";
 
 /** What every change may be told besides what it changes. */
@@ -58,6 +59,7 @@ export function changeServices(
   const { decky } = situation;
   if (decky.leaving && !(isStuckLeaving(decky) && endsLeaving(mutation)))
     throw new AppError("DECKY_LEAVING", `${decky.name} is being torn down`, { metadata: { decky: decky.name } });
+  if (mutation.leaves !== true) refuseBehind(decky);
   const expected = mutation.options.expectedRevision;
   if (expected !== undefined && expected !== decky.desiredRevision)
     throw new AppError("REVISION_CONFLICT", `${decky.name} is at revision ${decky.desiredRevision}, not ${expected}`, {
@@ -72,9 +74,7 @@ function endsLeaving({ leaves, kind, service }: Mutation): boolean {
   return leaves === true || (kind === "restore_revision" && service === "");
 }
 
-export interface MutationContext {
-  readonly catalog: Catalog;
-  readonly now: Date;
+export interface MutationContext extends Pick<DecisionContext, "catalog" | "now" | "makeId"> {
   readonly isReachable: boolean;
   /** An apply begins as soon as this is stored. */
   readonly begins: boolean;
@@ -85,7 +85,7 @@ export function resolveMutation(
   situation: Situation,
   mutation: Mutation,
   { before, after }: ChangedServices,
-  { catalog, now, isReachable, begins }: MutationContext,
+  { catalog, now, makeId, isReachable, begins }: MutationContext,
 ): { readonly resolution: Resolution; readonly operation: Operation } {
   const { decky, open } = situation;
   const number = decky.desiredRevision + 1;
@@ -97,7 +97,7 @@ export function resolveMutation(
   const isDone = isSame && isApplied && decky.state !== "failed" && mutation.kind !== "restore_revision";
   const changes = diffServices(before, leaving ? [] : after, catalog);
   const operation: Operation = {
-    ...newOperation(situation, mutation, now),
+    ...newOperation(situation, mutation, { now, makeId }),
     revision: number,
     plan: withWarnings(
       emptyPlan({ baseRevision: decky.desiredRevision, text: isDone ? "nothing to do" : "", changes }),
@@ -139,9 +139,14 @@ export function resolveMutation(
 }
 
 /** The operation of a mutation as it is before it is stored. */
-export function newOperation({ decky }: Pick<Situation, "decky">, mutation: Mutation, now: Date): Operation {
+export function newOperation(
+  { decky }: Pick<Situation, "decky">,
+  mutation: Mutation,
+  { now, makeId }: Pick<DecisionContext, "now" | "makeId">,
+): Operation {
   const { options } = mutation;
   return makeOperation({
+    id: makeId(),
     kind: mutation.kind,
     actor: mutation.actor,
     reason: options.reason,

@@ -11,6 +11,7 @@ import { formatResolution } from "./format-resolution.ts";
 import { reportedDecky, resolveRepairReport, resolveReport } from "./resolve-report.ts";
 
 const now = new Date("2026-01-01T12:00:00Z");
+const makeId = () => "op-new";
 const service: JudgedService = {
   ...{ slug: "ssh", message: "", containerName: "web-ssh", containerId: "c", startedAt: "t" },
   ...{ state: "running", restartCount: 0, listening: ["22/tcp"], openSessions: 0 },
@@ -47,7 +48,12 @@ describe("what an agent saw", () => {
     ["another state", { state: DeckyState.DEGRADED, message: "ssh: x" }, false, 'state degraded, message "ssh: x"'],
     ["other containers in the same state: stored, and not worth a word", { baseContainerId: "b2" }, false, ""],
     ["an older revision", { revision: 2, state: DeckyState.DEGRADED }, false, "nothing new"],
-    ["a newer revision than was rendered", { revision: 4, state: DeckyState.DEGRADED }, false, "state degraded"],
+    [
+      "a newer revision than is known: the database is older than it",
+      { revision: 4, state: DeckyState.RUNNING },
+      false,
+      'state unknown, message "edge-1 runs r4 of it, and the newest revision known here is r3"',
+    ],
     ["a decky that is being changed", { state: DeckyState.DEGRADED }, true, "nothing new"],
   ])("%s", (_name, more, isOpen, text) => {
     const resolution = resolveReport(web, isOpen, observation(more), now);
@@ -89,10 +95,8 @@ describe("a repair that an agent made", () => {
       },
     });
   const told = (failure?: string) => {
-    const taken = resolveRepairReport(web, report(failure));
-    return taken === undefined
-      ? "nothing"
-      : formatResolution({ decky: web }, taken.resolution).replaceAll(/op-[0-9a-f]{10}/g, "op-new");
+    const taken = resolveRepairReport(web, report(failure), { makeId, now });
+    return taken === undefined ? "nothing" : formatResolution({ decky: web }, taken.resolution);
   };
 
   it("is an operation that has ended", () => {
@@ -102,7 +106,7 @@ describe("a repair that an agent made", () => {
 
   it("failed when the decky is not well after it", () => {
     const observation = { state: DeckyState.DEGRADED, message: "ssh: exited with code 1" };
-    const taken = resolveRepairReport(web, create(RepairReportSchema, { outcome: { observation } }));
+    const taken = resolveRepairReport(web, create(RepairReportSchema, { outcome: { observation } }), { makeId, now });
     expect(taken?.resolution.opens[0]).toMatchObject({
       state: "failed",
       error: { message: "the repair did not help: ssh: exited with code 1" },
@@ -110,7 +114,7 @@ describe("a repair that an agent made", () => {
   });
 
   it("is dated as the agent says", () => {
-    const [operation] = resolveRepairReport(web, report())?.resolution.opens ?? [];
+    const [operation] = resolveRepairReport(web, report(), { makeId, now })?.resolution.opens ?? [];
     expect(operation).toMatchObject({
       ...{ kind: "repair", actor: "drift", host: "edge-1", reason: "ssh: there is no container" },
       ...{ startedAt: now, finishedAt: new Date(now.getTime() + 3_000) },
@@ -118,17 +122,34 @@ describe("a repair that an agent made", () => {
     });
   });
 
+  it("is never ahead of the operations that others asked for", () => {
+    const future = create(RepairReportSchema, { startedAt: at(900), finishedAt: at(999_999_999), outcome: {} });
+    const [operation] = resolveRepairReport(web, future, { makeId, now })?.resolution.opens ?? [];
+    expect(operation).toMatchObject({ createdAt: now, startedAt: now, finishedAt: now });
+  });
+
   it("keeps each step in its newest state, and what a failed one said", () => {
-    const taken = resolveRepairReport(web, report("no such image"));
+    const taken = resolveRepairReport(web, report("no such image"), { makeId, now });
     expect(taken?.steps).toMatchObject([{ number: 1, state: "failed", outputTail: ["no such image", "a line"] }]);
+  });
+
+  it("has each step once, also when its agent tells of one twice", () => {
+    const twice = create(RepairReportSchema, {
+      outcome: {},
+      steps: [1, 1, 2].map((number, index) => ({ number, verb: `v${index}`, state: StepState.SUCCEEDED })),
+    });
+    expect(resolveRepairReport(web, twice, { makeId, now })?.steps.map(({ number, verb }) => [number, verb])).toEqual([
+      [1, "v1"],
+      [2, "v2"],
+    ]);
   });
 
   it("has a bounded cause, whatever the agent sends", () => {
     const long = create(RepairReportSchema, { cause: "x".repeat(5_000), outcome: {} });
-    expect(resolveRepairReport(web, long)?.resolution.opens[0]?.reason.length).toBe(4_000);
+    expect(resolveRepairReport(web, long, { makeId, now })?.resolution.opens[0]?.reason.length).toBe(4_000);
   });
 
   it("is nothing without an outcome", () => {
-    expect(resolveRepairReport(web, create(RepairReportSchema, {}))).toBeUndefined();
+    expect(resolveRepairReport(web, create(RepairReportSchema, {}), { makeId, now })).toBeUndefined();
   });
 });

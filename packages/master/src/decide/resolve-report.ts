@@ -8,7 +8,9 @@ import { fromObservationMessage, fromOutcomeMessage, fromStepMessage } from "@de
 import type { Decky } from "../model/decky.ts";
 import { operationEvents, stateEvent } from "../model/events.ts";
 import { makeOperation, type Operation, type OperationError, type OperationStep, toPlanRecord } from "../model/operation.ts";
+import type { DecisionContext } from "./context.ts";
 import { type Resolution, resolution } from "./resolution.ts";
+import { resolveAhead } from "./resolve-behind.ts";
 
 const maxCause = 4_000;
 
@@ -27,6 +29,7 @@ export function reportedDecky(decky: Decky | undefined, host: string): Decky | u
 export function resolveReport(decky: Decky, isOpen: boolean, seen: DeckyObservation, now: Date): Resolution | undefined {
   // A change that is under way says itself how it ends; what was seen of an older revision is old.
   if (seen.revision < decky.renderedRevision || isOpen) return undefined;
+  if (seen.revision > decky.desiredRevision) return resolveAhead(decky, seen.revision);
   const { state, message, baseId, services } = fromObservationMessage(seen);
   // What its host could not observe stays as it was last seen.
   const observed = state === "unknown" ? decky.observed : { baseId, services };
@@ -44,16 +47,23 @@ export interface RepairTaken {
 }
 
 /** A repair that an agent made of its own accord becomes an operation that has ended. Pure. */
-export function resolveRepairReport(decky: Decky, report: RepairReport): RepairTaken | undefined {
+export function resolveRepairReport(
+  decky: Decky,
+  report: RepairReport,
+  { makeId, now }: Pick<DecisionContext, "makeId" | "now">,
+): RepairTaken | undefined {
   if (report.outcome === undefined) return undefined;
   const { failure, plan, receipt, judged } = fromOutcomeMessage(report.outcome);
-  const startedAt = dateOf(report.startedAt);
+  // The lists of operations are in the order of these times: nobody is ahead of everybody.
+  const finishedAt = earlier(dateOf(report.finishedAt), now);
+  const startedAt = earlier(dateOf(report.startedAt), finishedAt);
   // A repair is known by what is seen afterwards.
   const unhelped = judged === undefined || judged.state === "running" ? "" : `the repair did not help: ${judged.message}`;
   const message = failure?.message ?? unhelped;
   const error: OperationError | null =
     message === "" ? null : { reason: "APPLY_FAILED", message, next: [], outputTail: failure?.outputTail ?? [], undone: false };
   const operation = makeOperation({
+    id: makeId(),
     kind: "repair",
     actor: "drift",
     reason: report.cause.slice(0, maxCause),
@@ -68,7 +78,7 @@ export function resolveRepairReport(decky: Decky, report: RepairReport): RepairT
     error,
     createdAt: startedAt,
     startedAt,
-    finishedAt: dateOf(report.finishedAt),
+    finishedAt,
   });
   return {
     resolution: resolution("repaired by its agent", { opens: [operation], events: operationEvents(operation, []) }),
@@ -76,23 +86,28 @@ export function resolveRepairReport(decky: Decky, report: RepairReport): RepairT
   };
 }
 
+function earlier(one: Date, other: Date): Date {
+  return one < other ? one : other;
+}
+
+/** Each number once, in its newest state, whatever the agent says of it before. */
 function stepsOf(operation: Operation, { steps }: RepairReport): OperationStep[] {
-  return steps.map(fromStepMessage).flatMap((event): OperationStep[] => {
-    if (event.kind === "started") return [];
-    return [
-      {
-        operationId: operation.id,
-        attempt: 1,
-        number: event.step.number,
-        verb: event.step.verb,
-        target: event.step.target,
-        cause: event.step.cause,
-        service: event.step.service,
-        state: event.kind === "failed" ? "failed" : "succeeded",
-        outputTail: event.kind === "failed" ? [event.message, ...event.outputTail] : [],
-        startedAt: event.at,
-        finishedAt: event.at,
-      },
-    ];
-  });
+  const known = new Map<number, OperationStep>();
+  for (const event of steps.map(fromStepMessage)) {
+    if (event.kind === "started") continue;
+    known.set(event.step.number, {
+      operationId: operation.id,
+      attempt: 1,
+      number: event.step.number,
+      verb: event.step.verb,
+      target: event.step.target,
+      cause: event.step.cause,
+      service: event.step.service,
+      state: event.kind === "failed" ? "failed" : "succeeded",
+      outputTail: event.kind === "failed" ? [event.message, ...event.outputTail] : [],
+      startedAt: event.at,
+      finishedAt: event.at,
+    });
+  }
+  return [...known.values()];
 }

@@ -8,7 +8,7 @@ import { refusesToWait, resolveBegin, resolveGiveUp, resolvePostponed, resolveRe
 import type { Situation } from "./situation.ts";
 
 const now = new Date("2026-01-01T00:00:00Z");
-const context = { catalog: { services: new Map(), digest: "" }, now, random: () => 0 };
+const context = { catalog: { services: new Map(), digest: "" }, now, makeId: () => "op-new", random: () => 0 };
 const away = new AppError("HOST_UNREACHABLE", "host edge-1 is not connected");
 
 /** As much of a decky as these decisions look at. */
@@ -16,7 +16,7 @@ const known: Partial<Decky> = {
   ...{ id: "web-id", scope: "fleet", name: "web", host: "edge-1", lastHost: "edge-1", pendingRemovals: [] },
   ...{ appliedRevision: 1, renderedRevision: 1, leaving: false, repairPaused: false },
   ...{ state: "running", message: "", failures: 0, lastOperation: null, version: 1 },
-  ...{ retryAt: null, retryCause: "", observed: { baseId: "b", services: [] }, appliedIdentity: null },
+  ...{ retryAt: null, retryCause: "", observed: { baseId: "b", services: [] }, appliedIdentity: null, aheadRevision: 0 },
 };
 const web = known as Decky;
 
@@ -33,14 +33,24 @@ function situationOf(revisions: readonly string[], open: readonly Operation[], d
 }
 
 const op = (number: number, kind: Operation["kind"], revision: number, service = "", more: Partial<NewOperation> = {}) =>
-  makeOperation({ id: `op-${number}`, kind, actor: "ann", deckyName: "web", host: "edge-1", revision, service, ...more });
+  makeOperation({
+    createdAt: new Date(0),
+    id: `op-${number}`,
+    kind,
+    actor: "ann",
+    deckyName: "web",
+    host: "edge-1",
+    revision,
+    service,
+    ...more,
+  });
 const running = { state: "running" } as const;
 const impatient = { ...running, whenAway: "refuse" } as const;
 const error = { reason: "APPLY_FAILED", message: "no", next: [], outputTail: [], undone: false } as const;
 
 function tell(situation: Situation, resolution: Resolution | undefined): string {
   if (resolution === undefined) return "nothing to store";
-  return formatResolution(situation, resolution).replaceAll(/op-[0-9a-f]{10}/g, "op-new");
+  return formatResolution(situation, resolution);
 }
 
 describe("an apply begins", () => {

@@ -33,10 +33,14 @@ export function resolveBegin({ decky, open }: Situation, { now }: DecisionContex
 }
 
 /** Nobody changes the decky, and what is wanted is not there: a repair applies it. Undefined when that is not so any more. */
-export function resolveRetry({ decky, open }: Situation, { now }: Pick<DecisionContext, "now">): Resolution | undefined {
+export function resolveRetry(
+  { decky, open }: Situation,
+  { now, makeId }: Pick<DecisionContext, "now" | "makeId">,
+): Resolution | undefined {
   if (open.length > 0 || !isUnapplied(decky) || decky.repairPaused || !mayRepairAt(decky, now)) return undefined;
   const what = decky.leaving ? "the teardown" : `revision ${decky.desiredRevision}`;
   const retry = makeOperation({
+    id: makeId(),
     kind: "repair",
     actor: "retry",
     reason: `${what} again${decky.retryCause === "" ? "" : `: ${decky.retryCause}`}`,
@@ -74,7 +78,9 @@ export function refusesToWait(operation: Operation): boolean {
 export function resolveGiveUp(situation: Situation, attempt: Attempt, error: AppError, context: DecisionContext): Resolution {
   const { decky, open } = situation;
   const quitters = open.filter(refusesToWait);
-  const message = `${error.message}; what it made of the change is not known, and it is taken back when the host is here again`;
+  const isUntouched = quitters.every(({ state }) => state === "pending") && decky.pendingRemovals.length === 0;
+  const made = isUntouched ? "nothing was begun" : "what it made of the change is not known";
+  const message = `${error.message}; ${made}, and it is taken back when the host is here again`;
   const record: OperationError = { reason: "HOST_UNREACHABLE", message, next: error.next, outputTail: [], undone: false };
   const operations = quitters.map(
     (operation): OperationChange => ({ operation, patch: { state: "failed", error: record, finishedAt: context.now } }),
@@ -97,6 +103,7 @@ export function resolveGiveUp(situation: Situation, attempt: Attempt, error: App
   const number = decky.desiredRevision + 1;
   const reason = `undo of ${first.id}`;
   const undo = makeOperation({
+    id: context.makeId(),
     kind: "repair",
     actor: first.actor,
     reason,

@@ -8,20 +8,35 @@ import { type AgentFacts, AgentFactsSchema } from "@decnet/contract/gen/decnet/v
 import { admit, admitEngine } from "../decide/admission.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
 import { hostEvent } from "../model/events.ts";
-import type { Host, RefusedJoin } from "../model/host.ts";
+import type { Host, JoinToken, RefusedJoin } from "../model/host.ts";
 import type { Tx } from "../store/database.ts";
+import { violatedConstraint } from "../store/database-errors.ts";
 import type { Store } from "../store/store.ts";
+import type { AgentCaller, AgentSessions } from "./agent-sessions.ts";
 
 export interface EnrollmentOptions {
   readonly store: Store;
   readonly authority: CertificateAuthority;
   readonly registry: HostRegistry;
+  readonly sessions: AgentSessions;
   /** Told after every change of a host's certificates. */
   readonly accepted: { forget(hostId: string): void };
   readonly catalogueDigest: string;
   readonly version: string;
   readonly certificateTtlMs: number;
 }
+
+/** The certificate that an agent calls with. */
+export interface AgentCertificate {
+  readonly serial: string;
+  readonly number: number;
+}
+
+/**
+ * With this step of its numbers a host that joins again leaves behind every certificate that it had, also those that a database
+ * restored from a backup does not know of.
+ */
+const afterJoin = 1_000;
 
 export interface Enrollment {
   /** Certificate and host for a join token. A refusal is kept, with its reason, for those who wait for the worker. */
@@ -36,25 +51,31 @@ export interface Enrollment {
    * A new certificate; the one that asked for it stays valid until it ends. While the host is connected, only the certificate
    * that it is connected with is renewed: a copy of an older one leads nowhere.
    */
-  renew(host: Pick<Host, "id" | "name">, serial: string, csrPem: string): Promise<IssuedCertificate>;
+  renew(
+    host: Pick<Host, "id" | "name">,
+    present: AgentCertificate,
+    csrPem: string,
+    caller: AgentCaller,
+  ): Promise<IssuedCertificate>;
   refused(most: number): Promise<RefusedJoin[]>;
 }
 
 export function createEnrollment(options: EnrollmentOptions): Enrollment {
   const { store, authority, registry, accepted, certificateTtlMs } = options;
 
-  const issue = (host: Pick<Host, "id" | "name">, csrPem: string): Promise<IssuedCertificate> =>
-    authority.issueAgent({ csrPem, hostId: host.id, hostName: host.name, ttlMs: certificateTtlMs, now: new Date() });
+  const issue = ({ id, name }: Pick<Host, "id" | "name">, number: number, csrPem: string): Promise<IssuedCertificate> =>
+    authority.issueAgent({ csrPem, hostId: id, hostName: name, number, ttlMs: certificateTtlMs, now: new Date() });
 
   /**
    * A name that is known and whose worker is away may join again: a lost disk, an expired certificate. Its old certificates
    * end there.
    */
-  const takeHost = async (tx: Tx, name: string, labels: Record<string, string>, known: string | null): Promise<Host> => {
-    const present = await store.hosts.lockByName(tx, name);
+  const takeHost = (present: Host | undefined, { hostName: name, labels, hostId }: JoinToken, since: Date): Host => {
     if (present !== undefined) {
-      if (present.id !== known && registry.isReachable(name))
+      if (present.id !== hostId && registry.isReachable(name))
         throw new AppError("HOST_EXISTS", `a worker is connected as ${name} already`, { metadata: { host: name } });
+      // Of several that join at once, the first one has the name.
+      if (present.id !== hostId && present.enrolledAt >= since) throw joinedFirst(name);
       return { ...present, labels: { ...present.labels, ...labels } };
     }
     return {
@@ -67,7 +88,9 @@ export function createEnrollment(options: EnrollmentOptions): Enrollment {
       address: "",
       message: "",
       engineProblem: "",
-      certificateSerials: [],
+      certificateSerial: "",
+      certificateNumber: 0,
+      acceptedNumber: 0,
       certificateExpiresAt: new Date(),
       reportStream: "",
       reportSequence: "0",
@@ -79,20 +102,28 @@ export function createEnrollment(options: EnrollmentOptions): Enrollment {
 
   const enroll: Enrollment["enroll"] = async ({ tokenId, tokenSecret, csrPem, facts, address }) => {
     const key = createHash("sha256").update(readPublicKey(csrPem)).digest("hex");
-    const done = await store.transaction(async (tx) => {
+    const since = new Date();
+    let hostName = "";
+    const work = async (tx: Tx) => {
+      // The host before its tokens: a decommission, which locks both in this order, and a join do not wait for each other.
+      hostName = (await store.joinTokens.hostOf(tx, { id: tokenId, secret: tokenSecret })) ?? "";
+      const present = hostName === "" ? undefined : await store.hosts.lockByName(tx, hostName);
       const token = await store.joinTokens.use(tx, { id: tokenId, secret: tokenSecret, key });
       // Only who holds a token learns what does not fit; the token stays unused then.
       admit(facts, { catalogueDigest: options.catalogueDigest, version: options.version, now: new Date() });
       admitEngine(facts);
-      const taken = await takeHost(tx, token.hostName, token.labels, token.hostId);
-      const certificate = await issue(taken, csrPem);
+      const taken = takeHost(present, token, since);
       const isRepeated = token.hostId === taken.id;
+      const number = taken.certificateNumber + (isRepeated ? 1 : afterJoin);
+      const certificate = await issue(taken, number, csrPem);
       const host: Host = {
         ...taken,
         agentInfo: facts === undefined ? null : (toJson(AgentFactsSchema, facts) as JsonObject),
         address,
         message: "",
-        certificateSerials: isRepeated ? [certificate.serial, ...taken.certificateSerials].slice(0, 2) : [certificate.serial],
+        certificateSerial: certificate.serial,
+        certificateNumber: number,
+        acceptedNumber: isRepeated ? taken.certificateNumber : number,
         certificateExpiresAt: certificate.notAfter,
         enrolledAt: new Date(),
       };
@@ -101,11 +132,17 @@ export function createEnrollment(options: EnrollmentOptions): Enrollment {
       await store.joinTokens.spend(tx, host.id, tokenId);
       await store.events.append(tx, hostEvent(host.name, "enrolled", "joined"));
       return { host, certificate };
+    };
+    const done = await store.transaction(work).catch((error: unknown) => {
+      throw violatedConstraint(error) === "hosts_active_name" ? joinedFirst(hostName) : error;
     });
     accepted.forget(done.host.id);
     store.events.wake();
     return done;
   };
+
+  const joinedFirst = (name: string) =>
+    new AppError("HOST_EXISTS", `another worker joined as ${name} at the same time`, { metadata: { host: name } });
 
   return {
     async enroll(request) {
@@ -116,19 +153,26 @@ export function createEnrollment(options: EnrollmentOptions): Enrollment {
         throw error;
       }
     },
-    async renew(host, serial, csrPem) {
+    async renew(host, { serial, number }, csrPem, caller) {
+      await options.sessions.requireOwn(host, caller, "asked for a certificate");
       const connected = registry.connected(host.name);
       if (connected !== undefined && connected.id === host.id && connected.serial !== serial)
         throw new AppError("HOST_ALREADY_CONNECTED", `${host.name} is connected with another certificate`, {
           metadata: { host: host.name },
         });
-      const certificate = await issue(host, csrPem);
-      await store.transaction(async (tx) => {
+      const certificate = await store.transaction(async (tx) => {
         const now = await store.hosts.lock(tx, host.id);
-        if (now?.decommissionedAt !== null || !now.certificateSerials.includes(serial))
+        if (now?.decommissionedAt !== null || number < now.acceptedNumber)
           throw new AppError("CERTIFICATE_REFUSED", "the certificate is revoked");
-        const patch = { certificateSerials: [certificate.serial, serial], certificateExpiresAt: certificate.notAfter };
-        await store.hosts.update(tx, host.id, patch);
+        const next = Math.max(now.certificateNumber, number) + 1;
+        const issued = await issue(host, next, csrPem);
+        await store.hosts.update(tx, host.id, {
+          certificateSerial: issued.serial,
+          certificateNumber: next,
+          acceptedNumber: number,
+          certificateExpiresAt: issued.notAfter,
+        });
+        return issued;
       });
       accepted.forget(host.id);
       return certificate;

@@ -7,14 +7,20 @@ import { admit } from "../decide/admission.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
 import type { DriftPolicy } from "../model/decky.ts";
 import type { Host } from "../model/host.ts";
-import type { Turn } from "../store/database.ts";
+import type { Turn, Tx } from "../store/database.ts";
 import type { Store } from "../store/store.ts";
+import type { AgentCaller, AgentSessions } from "./agent-sessions.ts";
+import { noteAhead } from "./behind.ts";
 import { watchDriftPolicy } from "./drift-policy.ts";
+import type { HostCalls } from "./host-calls.ts";
+import { createReportLimits } from "./report-limits.ts";
 import { takeReports } from "./reports.ts";
 
 export interface RegistrationOptions {
   readonly store: Store;
   readonly registry: HostRegistry;
+  readonly sessions: AgentSessions;
+  readonly calls: HostCalls;
   readonly log: Logger;
   readonly stopping: AbortSignal;
   readonly catalogueDigest: string;
@@ -32,16 +38,17 @@ export interface Registration {
   register(
     host: RegisteredHost,
     request: RegisterRequest,
-    address: string,
+    from: AgentCaller["from"],
     signal: AbortSignal,
   ): Promise<{ acknowledged: bigint; remove: { scope: string; name: string }[]; driftPolicy: DriftPolicy }>;
   /**
    * Takes reports in order, once each. Throws DECKY_NOT_ON_HOST for a report about a decky that is another host's; nothing of
-   * it is stored then.
+   * it is stored then; HOST_BUSY when the host reports more than one ever has to say, or all at once.
    */
   report(
     host: RegisteredHost,
     request: ReportRequest,
+    from: AgentCaller["from"],
     signal: AbortSignal,
   ): Promise<{ acknowledged: bigint; fullResync: boolean; driftPolicy: DriftPolicy }>;
   /** The fleet's drift policy was stored: when it is another one now, connected agents are told at once. */
@@ -54,38 +61,28 @@ const turn = (signal: AbortSignal): Turn => ({ of: "agents", signal });
 const lastSequence = 2n ** 62n;
 
 export function createRegistration(options: RegistrationOptions): Registration {
-  const { store, registry, log } = options;
-  const instances = new Map<string, string>();
+  const { store, registry, sessions, calls } = options;
+  const limits = createReportLimits();
   /** The newest report of each host that was taken in this master's life, for heartbeats. */
   const newestTaken = new Map<string, bigint>();
 
   const policy = watchDriftPolicy(options);
 
-  const refuseSecondAgent = async (host: RegisteredHost, instanceId: string, address: string): Promise<void> => {
-    const present = registry.connected(host.name);
-    if (present === undefined || instances.get(host.id) === instanceId) return;
-    if (!(await present.answers())) return present.close();
-    const first = `the one from ${present.address} goes on`;
-    const message = `a second agent with the identity of ${host.name} called from ${address}; ${first}`;
-    log.warn("a second agent with one identity", { host: host.name, address, connectedFrom: present.address });
-    await store.hosts.note(host.id, { message });
-    throw new AppError("HOST_ALREADY_CONNECTED", message, { metadata: { host: host.name } });
-  };
-
   return {
-    async register(host, request, address, signal) {
+    async register(host, request, from, signal) {
       if (!/^[\w-]{1,64}$/.test(request.reportStream))
         throw new AppError("REQUEST_INVALID", "report_stream: is letters, digits, - and _, at most 64");
       admit(request.facts, { catalogueDigest: options.catalogueDigest, version: options.version, now: new Date() });
-      await refuseSecondAgent(host, request.instanceId, address);
-      const answer = await store.transaction(async (tx) => {
+      const caller = { from, instanceId: request.instanceId };
+      await sessions.requireFirst(host, caller);
+      const work = async (tx: Tx) => {
         const now = await store.hosts.lock(tx, host.id);
         if (now?.decommissionedAt !== null) throw new AppError("CERTIFICATE_REFUSED", "the certificate is revoked");
         const acknowledged = now.reportStream === request.reportStream ? BigInt(now.reportSequence) : 0n;
         await store.hosts.update(tx, host.id, {
           ...(request.facts === undefined ? {} : { agentInfo: toJson(AgentFactsSchema, request.facts) as JsonObject }),
           engineProblem: request.facts?.engineProblem ?? "",
-          address,
+          address: from.address,
           message: "",
           lastSeen: new Date(),
           reportStream: request.reportStream,
@@ -95,20 +92,28 @@ export function createRegistration(options: RegistrationOptions): Registration {
         // One that still has to be removed from this host is removed by its move, when the fleet's policy says so.
         const own = accepted.length === 0 ? [] : await store.deckies.concerning(tx, host.name);
         const wanted = new Set(own.filter((decky) => !decky.leaving).map(({ scope, name, id }) => `${scope}/${name} ${id}`));
+        await noteAhead(tx, own, request.accepted, store);
         const remove = accepted.filter(({ scope, name, id }) => !wanted.has(`${scope}/${name} ${id}`));
         return { acknowledged, remove };
-      }, turn(signal));
-      instances.set(host.id, request.instanceId);
+      };
+      const answer = await calls.run(host, signal, (ending) => store.transaction(work, turn(ending)));
+      sessions.begin(host, caller);
       newestTaken.set(host.id, answer.acknowledged);
       return { ...answer, driftPolicy: await policy.read() };
     },
-    async report(host, request, signal) {
+    async report(host, request, from, signal) {
+      await sessions.requireOwn(host, { from, instanceId: request.instanceId }, "reported");
       if (request.lookedMsAgo !== undefined) registry.connected(host.name)?.noteCheck(new Date(Date.now() - request.lookedMsAgo));
       if (request.items.length === 0) {
         const driftPolicy = await policy.recent();
         return { acknowledged: newestTaken.get(host.id) ?? 0n, fullResync: registry.takeResync(host.name), driftPolicy };
       }
-      const { events, ...answer } = await store.transaction(async (tx) => {
+      if (!limits.admits(host.id, request.items.length))
+        throw new AppError("HOST_BUSY", `${host.name} reports more than a worker has to say`, {
+          metadata: { host: host.name },
+          retryAfterMs: 10_000,
+        });
+      const work = async (tx: Tx) => {
         for (const { sequence } of request.items)
           if (sequence < 1n || sequence > lastSequence)
             throw new AppError("REQUEST_INVALID", `items.sequence: is from 1 to ${lastSequence}`);
@@ -118,14 +123,15 @@ export function createRegistration(options: RegistrationOptions): Registration {
           throw new AppError("REQUEST_INVALID", "report_stream: is not the one that was registered");
         const last = BigInt(now.reportSequence);
         const fresh = request.items.filter((item) => item.sequence > last);
-        const found = await takeReports(tx, now, fresh, store);
+        const found = await takeReports(tx, now, fresh, { store, limits });
         const newest = fresh.at(-1)?.sequence ?? last;
         const first = fresh[0];
         const isGap = first !== undefined && first.sequence > last + 1n;
         await store.hosts.update(tx, host.id, { reportSequence: String(newest), lastSeen: new Date() });
         await store.events.append(tx, found);
         return { events: found, acknowledged: newest, fullResync: isGap };
-      }, turn(signal));
+      };
+      const { events, ...answer } = await calls.run(host, signal, (ending) => store.transaction(work, turn(ending)));
       newestTaken.set(host.id, answer.acknowledged);
       if (events.length > 0) store.events.wake();
       const fullResync = registry.takeResync(host.name) || answer.fullResync;

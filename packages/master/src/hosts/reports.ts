@@ -1,4 +1,4 @@
-import type { EngineReport, GapReport, ReportItem } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
+import type { EngineReport, ReportItem } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
 import { deckyKey } from "@decnet/engine/spec";
 import { parseDeckyRef } from "@decnet/engine/wire/decky-spec";
 import { applyResolution, mergeResolutions, type Resolution } from "../decide/resolution.ts";
@@ -6,9 +6,16 @@ import { reportedDecky, resolveRepairReport, resolveReport } from "../decide/res
 import type { Decky } from "../model/decky.ts";
 import { type BusEvent, hostEvent, stateEvent } from "../model/events.ts";
 import type { Host } from "../model/host.ts";
-import type { OperationStep } from "../model/operation.ts";
+import { makeOperationId, type OperationStep } from "../model/operation.ts";
 import type { Tx } from "../store/database.ts";
 import type { Store } from "../store/store.ts";
+import type { ReportLimits } from "./report-limits.ts";
+
+/** What reports are taken with. */
+export interface TakingReports {
+  readonly store: Store;
+  readonly limits: Pick<ReportLimits, "recordsRepair">;
+}
 
 /** What a run of reports makes of one decky. */
 interface Taken {
@@ -22,11 +29,13 @@ interface Taken {
  * Takes the reports of a host, in their order, inside one transaction that holds the host's row; returns what is to be told.
  * Reports that say nothing new cost two queries, however many deckies they are about. Throws DECKY_NOT_ON_HOST.
  */
-export async function takeReports(tx: Tx, host: Host, items: readonly ReportItem[], store: Store): Promise<BusEvent[]> {
+export async function takeReports(tx: Tx, host: Host, items: readonly ReportItem[], taking: TakingReports): Promise<BusEvent[]> {
+  const { store } = taking;
   const events: BusEvent[] = [];
   let run: ReportItem[] = [];
+  let lost = 0n;
   const takeRun = async () => {
-    if (run.length > 0) events.push(...(await takeDeckies(tx, host, run, store)));
+    if (run.length > 0) events.push(...(await takeDeckies(tx, host, run, taking)));
     run = [];
   };
   for (const item of items) {
@@ -36,16 +45,21 @@ export async function takeReports(tx: Tx, host: Host, items: readonly ReportItem
       await takeRun();
       events.push(...(await takeEngine(tx, host, item.item.value, store)));
     }
-    if (item.item.case === "gap") {
-      await takeRun();
-      events.push(...(await takeGap(tx, host, item.item.value, store)));
-    }
+    if (item.item.case === "gap") lost += item.item.value.lost;
   }
   await takeRun();
+  if (lost > 0n) events.push(...(await takeGap(tx, host, lost, store)));
   return events;
 }
 
-async function takeDeckies(tx: Tx, host: Host, items: readonly ReportItem[], store: Store): Promise<BusEvent[]> {
+async function takeDeckies(
+  tx: Tx,
+  host: Host,
+  items: readonly ReportItem[],
+  { store, limits }: TakingReports,
+): Promise<BusEvent[]> {
+  const now = new Date();
+  let unrecorded = 0;
   const refs = items.flatMap(({ item }) =>
     item.case === "observation" || item.case === "repair" ? [parseDeckyRef(item.value.decky)] : [],
   );
@@ -69,10 +83,11 @@ async function takeDeckies(tx: Tx, host: Host, items: readonly ReportItem[], sto
     const decky = reportedDecky(present?.now, host.name);
     if (present === undefined || decky === undefined) continue;
     if (item.case === "observation") {
-      const seen = resolveReport(decky, open.has(decky.id), item.value, new Date());
+      const seen = resolveReport(decky, open.has(decky.id), item.value, now);
       taken.set(key, add(present, seen, []));
-    } else {
-      const repair = resolveRepairReport(decky, item.value);
+    } else if (!limits.recordsRepair(decky.id)) unrecorded += 1;
+    else {
+      const repair = resolveRepairReport(decky, item.value, { makeId: makeOperationId, now });
       taken.set(key, add(present, repair?.resolution, repair?.steps ?? []));
     }
   }
@@ -80,6 +95,10 @@ async function takeDeckies(tx: Tx, host: Host, items: readonly ReportItem[], sto
     resolution === undefined ? [] : [{ decky: before, resolution: { ...resolution, events: [] }, steps }],
   );
   await store.resolutions.write(tx, decisions);
+  if (unrecorded > 0) {
+    const message = `${unrecorded} repairs of one decky came too fast to be true, and are not recorded`;
+    await store.hosts.update(tx, host.id, { message });
+  }
   return [...taken.values()].flatMap(({ resolution }) => resolution?.events ?? []);
 }
 
@@ -102,7 +121,7 @@ async function takeEngine(tx: Tx, host: Host, { problem }: EngineReport, store: 
 }
 
 /** A host that reconnects does not report it again: the event stays. */
-async function takeGap(tx: Tx, host: Host, { lost }: GapReport, store: Store): Promise<BusEvent[]> {
+async function takeGap(tx: Tx, host: Host, lost: bigint, store: Store): Promise<BusEvent[]> {
   const message = `${lost} reports were lost while it was away`;
   await store.hosts.update(tx, host.id, { message });
   return hostEvent(host.name, "connected", message);

@@ -3,9 +3,9 @@ import type { Interceptor } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import type { Logger } from "@decnet/common/logging/logger";
 import { agentAlpn } from "@decnet/common/protocol-version";
+import { admitForeign } from "@decnet/common/rpc/foreign-message";
 import { peerOf } from "@decnet/common/rpc/peer";
 import { openSocketSession } from "@decnet/common/rpc/socket-session";
-import { cleanTexts } from "@decnet/common/runtime/foreign-text";
 import type { Reason } from "@decnet/contract/reasons";
 import type { Host } from "../model/host.ts";
 import type { AuditLog } from "../store/audit.ts";
@@ -18,6 +18,8 @@ export interface AcceptAgentsOptions {
   readonly registry: HostRegistry;
   readonly audit: AuditLog;
   readonly caPem: string;
+  /** Told of a second agent that wanted to serve a host. */
+  readonly onSecond: (host: Pick<Host, "id" | "name">, address: string) => Promise<void>;
   readonly log: Logger;
   readonly stopping: AbortSignal;
 }
@@ -34,6 +36,7 @@ export function createAgentAcceptor({
   registry,
   audit,
   caPem,
+  onSecond,
   log,
   stopping,
 }: AcceptAgentsOptions): (socket: tls.TLSSocket) => void {
@@ -43,7 +46,15 @@ export function createAgentAcceptor({
       socket.destroy();
       log.warn("an agent's connection was refused", { address, host, why });
       const actor = host === "" ? "" : `host ${host}`;
-      await audit.recordOnce({ actor, action: agentAlpn, target: host, outcome, operationId: "", reason: why, peer: address });
+      await audit.recordStranger(address, {
+        actor,
+        action: agentAlpn,
+        target: host,
+        outcome,
+        operationId: "",
+        reason: why,
+        peer: address,
+      });
     };
     const { certificate, expired, certificateProblem } = peerOf(socket, caPem);
     const identity = (certificate ?? expired)?.identity;
@@ -52,11 +63,16 @@ export function createAgentAcceptor({
       const why = certificateProblem ?? "it has no agent's certificate";
       return refuse(named === "" ? "" : await store.nameOf(named), "CERTIFICATE_REFUSED", why);
     }
-    const row = await store.accepts(named, certificate.serial);
+    const number = identity?.role === "agent" ? identity.number : 0;
+    const { serial, notAfter } = certificate;
+    const row = await store.accepts({ hostId: named, number, serial, notAfter });
     if (row === undefined) return refuse(await store.nameOf(named), "CERTIFICATE_REFUSED", "its certificate is revoked");
     const present = registry.connected(row.name);
     if (present !== undefined) {
-      if (await present.answers()) return refuse(row.name, "HOST_ALREADY_CONNECTED", "another agent is connected");
+      if (await present.answers()) {
+        await refuse(row.name, "HOST_ALREADY_CONNECTED", "another agent is connected");
+        return onSecond(row, address);
+      }
       present.close();
       registry.detach(row.name, present);
     }
@@ -64,8 +80,8 @@ export function createAgentAcceptor({
     if (registry.connected(row.name) !== undefined)
       return refuse(row.name, "HOST_ALREADY_CONNECTED", "another agent was quicker");
     const warnings = (row.agentInfo?.["warnings"] as string[] | undefined) ?? [];
-    const host = connectBack(row, certificate.serial, socket, address, warnings);
-    endWithCertificate(socket, certificate.notAfter);
+    const host = connectBack(row, serial, socket, address, warnings);
+    endWithCertificate(socket, notAfter);
     socket.once("close", () => registry.detach(row.name, host));
     registry.attach(row.name, host);
     log.info("a host is connected", { host: row.name, address });
@@ -111,7 +127,7 @@ function connectBack(
     baseUrl,
     sessionManager: session.manager,
     readMaxBytes: 16 << 20,
-    interceptors: [cleanAnswers],
+    interceptors: [admitAnswers],
   });
   return {
     id,
@@ -127,17 +143,18 @@ function connectBack(
   };
 }
 
-/** Messages of a worker end in the database and on terminals. Log lines stay as the decoy wrote them. */
-const cleanAnswers: Interceptor = (next) => async (request) => {
+/** What a worker answers ends in the database and on terminals. */
+const admitAnswers: Interceptor = (next) => async (request) => {
   const response = await next(request);
-  if (!response.stream) cleanTexts(response.message);
-  else if (request.method.name !== "StreamLogs") return { ...response, message: cleanAll(response.message) };
+  const admit = (message: object) => admitForeign(request.method.output, message, { numbers: true });
+  if (response.stream) return { ...response, message: admitAll(response.message, admit) };
+  admit(response.message);
   return response;
 };
 
-async function* cleanAll<Message>(messages: AsyncIterable<Message>): AsyncGenerator<Message> {
+async function* admitAll<T extends object>(messages: AsyncIterable<T>, admit: (message: T) => void): AsyncGenerator<T> {
   for await (const message of messages) {
-    cleanTexts(message);
+    admit(message);
     yield message;
   }
 }

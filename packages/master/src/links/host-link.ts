@@ -1,4 +1,7 @@
+import { Code } from "@connectrpc/connect";
 import { AppError } from "@decnet/common/errors/app-error";
+import type { DeckySpec as DeckySpecMessage } from "@decnet/contract/gen/decnet/v1/agent_pb";
+import { reasons } from "@decnet/contract/reasons";
 import type { CheckedDecky, Engine, PreparedImage } from "@decnet/engine/engine";
 import type { LogEntry } from "@decnet/engine/observe/logs";
 import type { ObservedDecky } from "@decnet/engine/observe/observed";
@@ -31,6 +34,8 @@ export interface HostLink {
   prepareImages(targets: readonly PresentTarget[], signal: AbortSignal): Promise<readonly PreparedImage[]>;
   /** Whether the host can have a LAN, and who has addresses on it. Undefined: it does not tell. */
   inspectLan(lan: LanSpec): Promise<LanOnHost | undefined>;
+  /** What the host was told to run, as it has it. Undefined: it does not tell. */
+  readSpecs(deckies: readonly Pick<DeckySpec, "scope" | "name">[]): Promise<readonly DeckySpecMessage[] | undefined>;
   ping(): Promise<void>;
 }
 
@@ -45,6 +50,18 @@ export function isAway(host: string, error: unknown): error is AppError {
   return error.reason === "HOST_UNREACHABLE" || (host === "local" && error.reason === "ENGINE_UNAVAILABLE");
 }
 
+/** Codes of what may be otherwise when it is asked again. */
+const passing: ReadonlySet<Code> = new Set([Code.Unavailable, Code.ResourceExhausted, Code.DeadlineExceeded, Code.Internal]);
+
+/**
+ * Whether a host that could be asked refused for good: the same question would get the same answer for ever. What a host cannot
+ * observe is such an answer, too: nothing is done on it.
+ */
+export function isRefusal(error: unknown): error is AppError {
+  if (!(error instanceof AppError)) return false;
+  return error.reason === "NOT_OBSERVED" || !passing.has(reasons[error.reason].code);
+}
+
 export function createLocalHost(engine: Engine): LocalHost {
   return {
     ...engine,
@@ -53,6 +70,7 @@ export function createLocalHost(engine: Engine): LocalHost {
       return engine.warnings;
     },
     plan: async (target) => (await engine.plan(target)).plan,
+    readSpecs: async () => undefined,
     prepareImages: (targets, signal) =>
       engine.prepareImages(
         targets.map(({ spec }) => spec),

@@ -11,12 +11,16 @@ export interface LocalPresence {
   lostAt(): Date | undefined;
   /** Asks the engine now. Returns whether it is there. */
   look(): Promise<boolean>;
+  /** By a look that was made just now, whoever asked for it. Throws what the engine said, when it is not there. */
+  require(): Promise<void>;
   /** Called whenever the engine is there again. */
   onReturn(listener: () => void): void;
   watch(signal: AbortSignal): Promise<void>;
 }
 
 const everyMs = 1_000;
+/** A look that is not older than this serves everybody. */
+const freshMs = everyMs + 500;
 /** An engine that is only busy answers in this time; one that was stopped refuses at once. */
 const patienceMs = 3_000;
 
@@ -24,17 +28,22 @@ export function createLocalPresence(local: LocalHost): LocalPresence {
   const listeners = new Set<() => void>();
   let lost: Date | undefined;
   let looking: Promise<boolean> | undefined;
+  let lookedAt = Number.NEGATIVE_INFINITY;
+  let problem: unknown;
   /** Those that wait for a frozen engine. */
   const waiting = new Set<() => void>();
   const ask = async (): Promise<boolean> => {
-    const late = delay(patienceMs, false, { ref: false });
-    const isThere = await Promise.race([
+    const begunAt = performance.now();
+    const late = delay(patienceMs, new Error(`no answer within ${patienceMs / 1_000} s`), { ref: false });
+    problem = await Promise.race([
       local.ping().then(
-        () => true,
-        () => false,
+        () => undefined,
+        (error: unknown) => error,
       ),
       late,
     ]);
+    lookedAt = begunAt;
+    const isThere = problem === undefined;
     const wasLost = lost !== undefined;
     lost = isThere ? undefined : (lost ?? new Date());
     if (isThere && wasLost) for (const listener of listeners) listener();
@@ -81,6 +90,10 @@ export function createLocalPresence(local: LocalHost): LocalPresence {
     isThere: () => lost === undefined,
     lostAt: () => lost,
     look,
+    async require() {
+      if (performance.now() - lookedAt > freshMs) await look();
+      if (problem !== undefined) throw problem;
+    },
     onReturn: (listener) => void listeners.add(listener),
     watch: (signal) => repeatUntilAborted(everyMs, signal, look, () => undefined),
   };

@@ -2,13 +2,17 @@ import type { Transport } from "@connectrpc/connect";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { AppError } from "@decnet/common/errors/app-error";
 import { fromConnectError } from "@decnet/common/rpc/errors";
+import { cleanLine } from "@decnet/common/runtime/foreign-text";
 import { AgentService } from "@decnet/contract/gen/decnet/v1/agent_pb";
+import { metadataKeys } from "@decnet/contract/reasons";
 import { toLanMessage, toRefMessage, toSpecMessage } from "@decnet/engine/wire/decky-spec";
 import { fromLogLine } from "@decnet/engine/wire/logs";
 import { fromOutcomeMessage, fromPlanMessage, fromStepMessage, type HostOutcome } from "@decnet/engine/wire/outcome";
 import type { HostLink } from "./host-link.ts";
 
 const quickMs = 10_000;
+/** Of one apply: no plan has so many steps. */
+const mostTold = 10_000;
 /** Many images may have to be built, one after another. */
 const imagesMs = 60 * 60_000;
 
@@ -54,8 +58,11 @@ export function createRemoteHost(name: string, transport: Transport, warnings: r
           return outcome;
         }
         let outcome: HostOutcome | undefined;
+        let told = 0;
         const request = { deckies: [toSpecMessage(target)], expectedPlan: expectedDigest };
         for await (const { item } of agent.applyDeckies(request, { signal })) {
+          told += 1;
+          if (told > mostTold) throw unreachable(name, `its agent told more than ${mostTold} steps of one apply`);
           if (item.case === "plan") await onPlan(fromPlanMessage(item.value));
           else if (item.case === "step") await onStep(fromStepMessage(item.value));
           else if (item.case === "outcome") outcome = fromOutcomeMessage(item.value);
@@ -86,25 +93,70 @@ export function createRemoteHost(name: string, transport: Transport, warnings: r
         throw translate(name, error);
       }
     },
+    async readSpecs(deckies) {
+      try {
+        return (await agent.readSpecs({ deckies: deckies.map(toRefMessage) }, { timeoutMs: quickMs })).deckies;
+      } catch (error) {
+        // An agent from before this call.
+        if (ConnectError.from(error).code === Code.Unimplemented) return undefined;
+        throw translate(name, error);
+      }
+    },
     ping: () => guarded(undefined, async () => void (await agent.inspect({}, { timeoutMs: quickMs }))),
   };
 }
 
-/** What the agent refused keeps its reason; everything else means that it did not answer. */
+/** What the agent refused keeps its reason; all else means that it did not answer. Its words are as foreign as its answers. */
 function translate(name: string, error: unknown): unknown {
   if (error instanceof AppError) return error;
   const failure = fromConnectError(error);
-  const code = ConnectError.from(error).code;
+  const { code } = ConnectError.from(error);
+  const message = cleanLine(failure.message, mostText);
+  if (failure.reason === "INTERNAL" && !/correlation id/.test(message))
+    return isUnusable(code, message)
+      ? new AppError("APPLY_FAILED", `${name}: its agent's answer is of no use: ${message}`, {
+          metadata: { host: name },
+          cause: error,
+        })
+      : unreachable(name, message, error);
   const isConnection = [Code.Unavailable, Code.Canceled, Code.Aborted, Code.DeadlineExceeded, Code.Unknown].includes(code);
-  if (failure.reason === "INTERNAL" && !/correlation id/.test(failure.message)) return unreachable(name, failure.message, error);
   if (isConnection && (failure.reason === "HOST_UNREACHABLE" || failure.reason === "WAIT_ENDED" || failure.reason === "INTERNAL"))
-    return unreachable(name, failure.message, error);
+    return unreachable(name, message, error);
   if (failure.reason === "SHUTTING_DOWN") return unreachable(name, "its agent is stopping", error);
-  return new AppError(failure.reason, `${name}: ${failure.message}`, {
-    metadata: { ...failure.metadata, host: name },
-    violations: failure.violations,
+  return new AppError(failure.reason, `${name}: ${message}`, {
+    metadata: { ...admitMetadata(failure.metadata), host: name },
+    violations: failure.violations.slice(0, mostViolations).map(({ field, description }) => ({
+      field: cleanLine(field, mostText),
+      description: cleanLine(description, mostText),
+    })),
     cause: error,
   });
+}
+
+/** Answers that come again when the same is asked again, unlike those of a connection that breaks. */
+const permanent: readonly Code[] = [
+  Code.Unimplemented,
+  Code.NotFound,
+  Code.AlreadyExists,
+  Code.FailedPrecondition,
+  Code.OutOfRange,
+  Code.DataLoss,
+];
+
+function isUnusable(code: Code, message: string): boolean {
+  return permanent.includes(code) || /^parse binary|larger than configured/.test(message);
+}
+
+const mostText = 1_000;
+const mostViolations = 20;
+
+/** Only keys that have a meaning: they fill the commands that people are advised to run. */
+function admitMetadata(metadata: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(metadata).flatMap(([key, value]) =>
+      Object.hasOwn(metadataKeys, key) ? [[key, cleanLine(value, mostText)]] : [],
+    ),
+  );
 }
 
 function unreachable(name: string, why: string, cause?: unknown): AppError {

@@ -38,4 +38,6 @@ export interface AuditEntry {
   readonly operationId: string;
   readonly reason: string;
   readonly peer: string;
+  /** How often the same was done in a row; 1 unless repetitions were counted. */
+  readonly times: number;
 }

@@ -69,6 +69,11 @@ export interface Decky {
   readonly retryCause: string;
   /** As what it was last seen running, and where on the LAN: a redeploy that fails goes back to it. */
   readonly appliedIdentity: SeenIdentity | null;
+  /**
+   * The revision that its host said it has, when that was later than every one known here: the database is of a backup from
+   * before it. 0: none.
+   */
+  readonly aheadRevision: number;
   readonly createdAt: Date;
   /** Rises with every change of the decky or of its open operations: a decision made from an older one is not stored. */
   readonly version: number;
@@ -94,6 +99,7 @@ export function newDecky(decky: Pick<Decky, "id" | "scope" | "name" | "host" | "
     retryAt: null,
     retryCause: "",
     appliedIdentity: null,
+    aheadRevision: 0,
     version: 1,
   };
 }
@@ -114,6 +120,11 @@ export function isSameMachine(one: SeenIdentity, other: SeenIdentity): boolean {
 /** Something is wanted of it that was not seen yet: when nobody changes it, it is tried again. */
 export function isUnapplied(decky: Pick<Decky, "leaving" | "desiredRevision" | "appliedRevision" | "renderedRevision">): boolean {
   return decky.leaving || decky.appliedRevision !== decky.desiredRevision || decky.renderedRevision === 0;
+}
+
+/** Its host has a later revision of it than the newest that is known here. */
+export function isBehind({ aheadRevision, desiredRevision }: Pick<Decky, "aheadRevision" | "desiredRevision">): boolean {
+  return aheadRevision > desiredRevision;
 }
 
 /** Its teardown failed: it is tried again by itself, and whoever wants it back, or gone at once, may say so. */

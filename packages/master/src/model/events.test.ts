@@ -1,4 +1,3 @@
-import type { Catalog } from "@decnet/engine/catalog/types";
 import { describe, expect, it } from "vitest";
 import { hostEvent, operationEvents, stateEvent } from "./events.ts";
 import { emptyPlan, makeOperation, type NewOperation } from "./operation.ts";
@@ -15,11 +14,12 @@ const fields = [
   { key: "port", secret: false },
   { key: "password", secret: true },
 ];
-const catalog = { services: new Map([["ssh", { fields }]]) } as unknown as Pick<Catalog, "services">;
+const catalog = { services: new Map([["ssh", { fields }]]) };
 
 const eventsOf = (more: Partial<NewOperation>, known: typeof catalog | undefined = catalog) =>
   operationEvents(
     makeOperation({
+      createdAt: new Date(0),
       ...{
         id: "op-1",
         kind: "add_service",

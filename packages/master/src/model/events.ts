@@ -1,4 +1,4 @@
-import type { Catalog } from "@decnet/engine/catalog/types";
+import type { SecretCatalog } from "@decnet/engine/catalog/effective";
 import type { Decky, DeckyState, StoredService } from "./decky.ts";
 import type { HostState } from "./host.ts";
 import type { Operation } from "./operation.ts";
@@ -28,11 +28,7 @@ const served = {
  * Events of an operation that ended, with the services as they are wanted then. Values of secrets are never part of them.
  * Without a catalog, nothing is known to be no secret.
  */
-export function operationEvents(
-  operation: Operation,
-  services: readonly StoredService[],
-  catalog?: Pick<Catalog, "services">,
-): BusEvent[] {
+export function operationEvents(operation: Operation, services: readonly StoredService[], catalog?: SecretCatalog): BusEvent[] {
   const name = operation.deckyName;
   if (name === "") return [];
   const common = {
@@ -80,7 +76,7 @@ const redacted = "[redacted]";
 function shownConfig(
   services: readonly StoredService[],
   slug: string,
-  catalog: Pick<Catalog, "services"> | undefined,
+  catalog: SecretCatalog | undefined,
 ): Record<string, unknown> {
   const service = services.find((each) => each.slug === slug);
   const plain = new Set(
@@ -126,4 +122,10 @@ export function topologyEvent(
 
 export function hostEvent(name: string, state: HostState, message: string): BusEvent[] {
   return [{ topic: `host.${name}.state`, key: `host.${name}`, payload: { host: name, state, message } }];
+}
+
+/** Somebody else used a worker's key beside the agent that is connected with it. */
+export function secondAgentEvent(name: string, address: string, firstAddress: string, message: string): BusEvent[] {
+  const payload = { host: name, address, first_address: firstAddress, message };
+  return [{ topic: `host.${name}.second_agent`, key: `host.${name}`, payload }];
 }

@@ -6,13 +6,14 @@ import type { OperationPhase } from "./operation-phase.ts";
 /**
  * What is still to be done about a decky that nobody changes.
  * - settled: nothing, or what an operation does about it now.
+ * - behind: its host has a later revision than is known here, and nobody said which of them counts.
  * - teardown_failed: it is to be gone, and is not.
  * - unapplied: what is wanted failed, or was never seen.
  * - pausing: it is not well, and was repaired so shortly ago that the next repair waits.
  * - kept: a change failed, and its caller wanted it kept.
  * - elsewhere: it runs where it is to be, and still has to be removed from where it was.
  */
-export type DeckyStanding = "settled" | "teardown_failed" | "unapplied" | "pausing" | "kept" | "elsewhere";
+export type DeckyStanding = "behind" | "settled" | "teardown_failed" | "unapplied" | "pausing" | "kept" | "elsewhere";
 
 /** How a state is left. Only what is as wanted, and what has ended, has no exit: `good` and `end` say which. */
 export type Exits =
@@ -47,6 +48,7 @@ export const deckyExits: ExitTable<DeckyState> = {
 /** What is still to be done about a decky that nobody changes. */
 export const standingExits: ExitTable<DeckyStanding> = {
   settled: good,
+  behind: exits("with DECNET_WHEN_BEHIND it is adopted or overwritten when its host registers", "decky teardown NAME"),
   teardown_failed: exits("it is torn down again, with pauses that grow to five minutes", "decky teardown NAME"),
   unapplied: exits("it is applied again, with pauses that grow to five minutes", "decky restore NAME REVISION"),
   pausing: exits("it is repaired again at the time that it says", "decky restore NAME REVISION"),

@@ -11,8 +11,14 @@ export interface Host {
   readonly address: string;
   readonly message: string;
   readonly engineProblem: string;
-  /** Certificates that are accepted: the newest, and the one that it renewed. */
-  readonly certificateSerials: readonly string[];
+  /** Of its newest certificate. */
+  readonly certificateSerial: string;
+  readonly certificateNumber: number;
+  /**
+   * Certificates from this number on are accepted: the newest, and the one that it renewed. Those that are newer than all that
+   * are known here were issued after the backup that this database is of.
+   */
+  readonly acceptedNumber: number;
   readonly certificateExpiresAt: Date;
   readonly reportStream: string;
   readonly reportSequence: string;
@@ -68,4 +74,6 @@ export interface RefusedJoin {
   readonly address: string;
   readonly reason: string;
   readonly message: string;
+  /** How often the same came from there; repetitions are counted. */
+  readonly times: number;
 }

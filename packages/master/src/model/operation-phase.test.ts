@@ -18,7 +18,7 @@ const patches: Readonly<Record<OperationPhase, OperationPatch>> = {
 };
 
 const phases = Object.keys(patches) as OperationPhase[];
-const pending = makeOperation({ id: "op-1", kind: "add_service", actor: "ann" });
+const pending = makeOperation({ createdAt: new Date(0), id: "op-1", kind: "add_service", actor: "ann" });
 const inPhase = (phase: OperationPhase) => ({ ...pending, ...patches[phase] });
 
 it.each(phases)("%s is told from the record", (phase) => expect(phaseOf(inPhase(phase))).toBe(phase));

@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import type { AppError } from "@decnet/common/errors/app-error";
 import type { Receipt } from "@decnet/engine/execute/receipt";
 import type { PlanView, Risk } from "@decnet/engine/plan/plan";
 
@@ -75,6 +76,8 @@ export interface PlanRecord {
   readonly batch?: BatchRecord;
   /** What the caller should know although it refuses nothing. */
   readonly warnings?: readonly string[];
+  /** Of a plan that was only shown: the containers as they were found. */
+  readonly observed?: readonly string[];
 }
 
 export interface OperationError {
@@ -89,6 +92,22 @@ export interface OperationError {
   readonly next: readonly string[];
   readonly outputTail: readonly string[];
   readonly undone: boolean;
+}
+
+const errorReasons: readonly OperationError["reason"][] = [
+  "APPLY_FAILED",
+  "PLAN_CHANGED",
+  "IMAGE_UNAVAILABLE",
+  "HOST_UNREACHABLE",
+  "NOT_OBSERVED",
+  "OPERATION_CANCELLED",
+];
+
+/** Why an operation ended that its host refused; a reason that operations do not have is told by the message. */
+export function refusalError({ reason, message, next }: Pick<AppError, "reason" | "message" | "next">): OperationError {
+  const known = errorReasons.find((each) => each === reason);
+  const told = known === undefined ? `${message} (${reason})` : message;
+  return { reason: known ?? "APPLY_FAILED", message: told, next, outputTail: [], undone: false };
 }
 
 /** Who cancelled an operation, and by which request. */
@@ -138,7 +157,7 @@ export type OperationPatch = Partial<
   >
 >;
 
-export type NewOperation = Pick<Operation, "kind" | "actor"> & Partial<Operation>;
+export type NewOperation = Pick<Operation, "id" | "kind" | "actor" | "createdAt"> & Partial<Operation>;
 
 /** One step of one attempt at an operation. */
 export interface OperationStep {
@@ -169,9 +188,13 @@ export function hasEnded({ state }: Pick<Operation, "state">): boolean {
   return state !== "pending" && state !== "running";
 }
 
+/** A new name for an operation: what decides is given a maker of them, and makes none up itself. */
+export function makeOperationId(): string {
+  return `op-${randomBytes(5).toString("hex")}`;
+}
+
 export function makeOperation(operation: NewOperation): Operation {
   return {
-    id: `op-${randomBytes(5).toString("hex")}`,
     state: "pending",
     deckyId: null,
     scope: "fleet",
@@ -191,7 +214,6 @@ export function makeOperation(operation: NewOperation): Operation {
     cancelRequested: false,
     cancelledBy: null,
     whenAway: "queue",
-    createdAt: new Date(),
     startedAt: null,
     finishedAt: null,
     ...operation,

@@ -1,24 +1,30 @@
-import type { Catalog, ConfigField, ServiceDefinition } from "@decnet/engine/catalog/types";
+import type { Catalog, CatalogPort, ConfigField, ServiceDefinition } from "@decnet/engine/catalog/types";
 import { describe, expect, it } from "vitest";
 import type { StoredService } from "./decky.ts";
 import * as services from "./services.ts";
 
-const field = (key: string, more: Partial<ConfigField> = {}): ConfigField =>
-  ({ key, type: "string", secret: false, enum: [], maxLength: 100, ...more }) as ConfigField;
+const field = (key: string, more: Partial<ConfigField> = {}): ConfigField => ({
+  ...{ key, label: key, type: "string", default: undefined, enum: [], secret: false, help: "", placeholder: "" },
+  ...{ env: undefined, emit: "when_set", min: undefined, max: undefined, maxLength: 100 },
+  ...more,
+});
 
-/** As much of a service of the catalog as these changes look at. */
-function entry(slug: string, ports: readonly string[], more: Partial<ServiceDefinition> = {}): ServiceDefinition {
-  const numbered = ports.map((port) => {
-    const [number, protocol] = port.split("/");
-    return { number: Number(number), protocol };
-  });
-  return { slug, ports: numbered, singleton: false, fields: [], ...more } as unknown as ServiceDefinition;
+const tcp = (number: number): CatalogPort => ({ number, protocol: "tcp" });
+const udp = (number: number): CatalogPort => ({ number, protocol: "udp" });
+
+function entry(slug: string, ports: readonly CatalogPort[], more: Partial<ServiceDefinition> = {}): ServiceDefinition {
+  return {
+    ...{ slug, title: slug, summary: "", singleton: false, ports, capabilities: [], user: 0, readOnlyRoot: false, tmpfs: [] },
+    ...{ volumes: [], limits: { pids: 1, memoryMb: 1, cpus: 1, diskMb: 1 }, stopGraceSeconds: 1, settleSeconds: 1 },
+    ...{ image: { context: "/", contextHash: "" }, fields: [] },
+    ...more,
+  };
 }
 
-const ssh = entry("ssh", ["22/tcp"], {
+const ssh = entry("ssh", [tcp(22)], {
   fields: [field("banner"), field("password", { secret: true }), field("port", { type: "int" })],
 });
-const entries = [ssh, entry("telnet", ["23/tcp"]), entry("other-ssh", ["22/tcp"]), entry("udp", ["22/udp"])];
+const entries = [ssh, entry("telnet", [tcp(23)]), entry("other-ssh", [tcp(22)]), entry("udp", [udp(22)])];
 const probe = entry("probe", [], { singleton: true });
 const catalog: Catalog = { services: new Map([...entries, probe].map((each) => [each.slug, each])), digest: "" };
 

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { AppError } from "@decnet/common/errors/app-error";
 import { coerceConfig } from "@decnet/engine/catalog/coerce";
-import { secretKeys } from "@decnet/engine/catalog/effective";
+import { type SecretCatalog, secretKeys } from "@decnet/engine/catalog/effective";
 import type { Catalog, ServiceConfig, ServiceDefinition } from "@decnet/engine/catalog/types";
 import type { StoredService } from "./decky.ts";
 import type { FieldChange, ServiceChange } from "./operation.ts";
@@ -178,7 +178,7 @@ export function sameServices(left: readonly StoredService[], right: readonly Sto
 export function diffServices(
   before: readonly StoredService[],
   after: readonly StoredService[],
-  catalog: Catalog,
+  catalog: SecretCatalog,
 ): ServiceChange[] {
   const slugs = [...new Set([...before, ...after].map((service) => service.slug))];
   return slugs.flatMap((slug): ServiceChange[] => {

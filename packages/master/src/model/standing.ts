@@ -1,7 +1,8 @@
-import { type Decky, isStuckLeaving, isUnapplied } from "./decky.ts";
+import { type Decky, isBehind, isStuckLeaving, isUnapplied } from "./decky.ts";
 import { type DeckyStanding, standingExits } from "./exits.ts";
 
 export function standingOf(decky: Decky): DeckyStanding {
+  if (isBehind(decky) && !decky.leaving) return "behind";
   if (decky.state === "changing") return "settled";
   if (decky.repairPaused) return "kept";
   if (isStuckLeaving(decky)) return "teardown_failed";
@@ -30,6 +31,8 @@ type Sentence = (decky: Decky, around: Surroundings) => string;
 
 const sentences: Readonly<Record<DeckyStanding, Sentence>> = {
   settled: () => "",
+  behind: () =>
+    "a master that starts with DECNET_WHEN_BEHIND=adopt takes over what its host has, with =overwrite it applies what it knows",
   teardown_failed: (decky, around) =>
     `its teardown is tried again ${whenAgain(decky, around)}: ${commandOf("teardown_failed", decky)} does it now, ` +
     `${commandOf("kept", decky)} wants it back`,

@@ -1,11 +1,13 @@
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import { AppError } from "@decnet/common/errors/app-error";
+import type { CertificateFacts } from "@decnet/common/pki/certificates";
 import { kPeer } from "@decnet/common/rpc/peer";
 import type { EnrollmentService, RegistrationService } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
 import { DriftPolicy } from "@decnet/contract/gen/decnet/v1/fleet_pb";
 import { toRefMessage } from "@decnet/engine/wire/decky-spec";
 import { kHost } from "../access/authenticate.ts";
+import type { AgentCertificate } from "../hosts/enrollment.ts";
 import type { MasterParts } from "./parts.ts";
 
 /** Calls that agents make. Who they are is their certificate's word, checked before a handler runs. */
@@ -31,8 +33,10 @@ export function createEnrollmentHandlers({ swarm, installation }: MasterParts): 
       };
     },
     async renewCertificate(request, context) {
-      const serial = context.values.get(kPeer).certificate?.serial ?? "";
-      const certificate = await swarm.enrollment.renew(hostOf(context), serial, request.csr);
+      const from = context.values.get(kPeer);
+      const caller = { from, instanceId: request.instanceId };
+      const present = agentCertificateOf(from.certificate);
+      const certificate = await swarm.enrollment.renew(hostOf(context), present, request.csr, caller);
       return { certificate: certificate.certPem, expiresAt: timestampFromDate(certificate.notAfter) };
     },
   };
@@ -45,7 +49,7 @@ export function createRegistrationHandlers({ swarm }: MasterParts): ServiceImpl<
       const { acknowledged, remove, driftPolicy } = await swarm.registration.register(
         host,
         request,
-        context.values.get(kPeer).address,
+        context.values.get(kPeer),
         context.signal,
       );
       return {
@@ -57,13 +61,20 @@ export function createRegistrationHandlers({ swarm }: MasterParts): ServiceImpl<
       };
     },
     async report(request, context) {
-      const { driftPolicy, ...answer } = await swarm.registration.report(hostOf(context), request, context.signal);
+      const from = context.values.get(kPeer);
+      const { driftPolicy, ...answer } = await swarm.registration.report(hostOf(context), request, from, context.signal);
       return { ...answer, driftPolicy: policies[driftPolicy] };
     },
   };
 }
 
 const policies = { repair: DriftPolicy.REPAIR, report: DriftPolicy.REPORT } as const;
+
+function agentCertificateOf(certificate: CertificateFacts | undefined): AgentCertificate {
+  if (certificate?.identity?.role !== "agent")
+    throw new AppError("CERTIFICATE_REFUSED", "this call needs an agent's certificate");
+  return { serial: certificate.serial, number: certificate.identity.number };
+}
 
 function hostOf(context: HandlerContext) {
   const host = context.values.get(kHost);

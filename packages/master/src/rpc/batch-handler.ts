@@ -1,8 +1,9 @@
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { create, equals, type MessageInitShape } from "@bufbuild/protobuf";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import { AppError } from "@decnet/common/errors/app-error";
 import { createChannel } from "@decnet/common/runtime/channel";
 import { runBounded } from "@decnet/common/runtime/run-bounded";
+import { createPace } from "@decnet/common/runtime/slices";
 import {
   type BatchChange,
   type BatchMutateRequest,
@@ -13,7 +14,8 @@ import {
   type BatchResultSchema,
   type MutationService,
 } from "@decnet/contract/gen/decnet/v1/mutation_pb";
-import type { Mutation } from "../decide/resolve-mutation.ts";
+import { MutationOptionsSchema, type MutationOptions as OptionsMessage } from "@decnet/contract/gen/decnet/v1/operation_pb";
+import type { Mutation, MutationOptions } from "../decide/resolve-mutation.ts";
 import { hasEnded, type Operation, type OperationRecord } from "../model/operation.ts";
 import type { WaitedFor } from "../store/operations.ts";
 import { waitingFor, waitsForHost } from "./await-operation.ts";
@@ -27,13 +29,20 @@ import { parseAdd, parseRemove, parseUpdate, type ServiceChange } from "./servic
 /** The part of a result that the change itself tells. */
 type ResultInit = Pick<Exclude<MessageInitShape<typeof BatchResultSchema>, BatchResult>, "operation" | "error">;
 
+/** What one change may expect of its decky. */
+type Expected = Pick<MutationOptions, "expectedPlan" | "expectedRevision">;
+
 interface BatchItem {
   readonly decky: string;
   readonly change: ServiceChange;
+  readonly expected: Expected;
 }
 
 const usualParallel = 16;
 const maxItems = 50_000;
+/** So many results wait for their reader as they are. */
+const mostWhole = 500;
+const mostViolations = 50;
 
 /**
  * Many changes as one operation with a part for each. Everything that can be refused beforehand is refused before the first
@@ -44,13 +53,13 @@ export function createBatchHandler(parts: MasterParts): ServiceImpl<typeof Mutat
   return async function* batchMutate(request, context) {
     const options = parseOptions(request.options);
     if (options.expectedRevision !== undefined || options.expectedPlan !== "")
-      throw invalid([{ field: "options", description: "expected_revision and expected_plan are for one decky" }]);
+      throw invalid([{ field: "options", description: "expected_revision and expected_plan go with each change" }]);
     const actor = callerOf(context).name;
     const requestHash = hashRequest(parts, BatchMutateRequestSchema, request);
     const asked = { actor, options, requestHash };
     const earlier = await parts.batches.find(asked);
     if (earlier !== undefined) return yield* tellAgain(parts, earlier, waits(request.options), context);
-    const items = await expand(parts, request);
+    const items = await expand(parts, request, context.signal);
     const { row: parent, isRepeated } = await parts.batches.begin(asked, items.length);
     if (isRepeated) return yield* tellAgain(parts, parent, waits(request.options), context);
     const counts = { done: 0, failed: 0, queued: 0 };
@@ -70,7 +79,7 @@ export function createBatchHandler(parts: MasterParts): ServiceImpl<typeof Mutat
         decky: item.decky,
         change: changeFor(item.decky),
         // One id is the whole batch's: its parts are found through their parent.
-        options: { ...options, requestId: "" },
+        options: { ...options, ...item.expected, requestId: "" },
         ...(parent.id === "" ? {} : { parent: parent.id }),
       };
       // Changes of one decky are stored in the order in which they stand in the request.
@@ -79,7 +88,9 @@ export function createBatchHandler(parts: MasterParts): ServiceImpl<typeof Mutat
         item.decky,
         stored.catch(() => undefined),
       );
-      const result = await follow(parts, stored, waits(request.options), context);
+      // A reader who does not keep up gets the rest without plans and steps: GetOperation has them.
+      const asShown = (record: OperationRecord) => (progress.length < mostWhole ? record : withoutDetails(record));
+      const result = await follow(parts, stored, waits(request.options), asShown, context);
       if (result.error !== undefined) counts.failed += 1;
       else if (result.isQueued) counts.queued += 1;
       else counts.done += 1;
@@ -116,6 +127,7 @@ async function follow(
   parts: MasterParts,
   submitted: Promise<OperationRecord>,
   isWaiting: boolean,
+  asShown: (record: OperationRecord) => OperationRecord,
   context: HandlerContext,
 ): Promise<{ message: ResultInit; error?: AppError; isQueued: boolean }> {
   try {
@@ -126,7 +138,7 @@ async function follow(
       isDryRun || !isWaiting
         ? stored
         : await parts.board.waitForEnd(stored, AbortSignal.any([context.signal, parts.stopping]), (row) => away(row) !== "");
-    const operation = toOperationMessage(last, away(last.row));
+    const operation = toOperationMessage(asShown(last), away(last.row));
     const isFailed = last.row.state === "failed" || last.row.state === "cancelled";
     const error = isFailed
       ? new AppError(last.row.error?.reason ?? "OPERATION_CANCELLED", last.row.error?.message ?? "the operation was cancelled")
@@ -142,21 +154,36 @@ async function follow(
   }
 }
 
+/** Who it is and how it ended. */
+function withoutDetails({ row }: OperationRecord): OperationRecord {
+  return { row: { ...row, plan: null, receipt: null }, steps: [], children: [] };
+}
+
 function toErrorMessage(error: AppError) {
   return { reason: error.reason, message: error.message, next: error.next, outputTail: [...error.outputTail] };
 }
 
 /** One item for each change of each decky. Throws when anything of the request cannot be. */
-async function expand(parts: MasterParts, request: BatchMutateRequest): Promise<BatchItem[]> {
+async function expand(parts: MasterParts, request: BatchMutateRequest, signal: AbortSignal): Promise<BatchItem[]> {
   if (request.changes.length === 0) throw invalid([{ field: "changes", description: "at least one is needed" }]);
-  const changes = request.changes.map((change, index) => parseChange(parts, change, request.select !== "", index));
+  const tooMany = () => invalid([{ field: "select", description: `at most ${maxItems} changes in one batch` }]);
+  if (request.changes.length > maxItems) throw tooMany();
+  const pace = createPace(signal);
+  const changes: ReturnType<typeof parseChange>[] = [];
+  for (const [index, change] of request.changes.entries()) {
+    changes.push(parseChange(parts, change, request.select !== "", index));
+    await pace();
+  }
   const terms = parseFilter(request.select, deckyFilter, "select");
   const page = { size: maxItems + 1 };
   const names = request.select === "" ? [] : await parts.store.deckies.names({ terms, page });
-  const items = changes.flatMap(({ decky, change }) =>
-    (decky === undefined ? names : [decky]).map((name) => ({ decky: name, change })),
+  // Counted before it is made.
+  const total = changes.reduce((sum, { decky }) => sum + (decky === undefined ? names.length : 1), 0);
+  if (total > maxItems) throw tooMany();
+  const items = changes.flatMap(({ decky, ...each }) =>
+    (decky === undefined ? names : [decky]).map((name) => ({ decky: name, ...each })),
   );
-  if (items.length > maxItems) throw invalid([{ field: "select", description: `at most ${maxItems} changes in one batch` }]);
+  refuseOutlived(items);
   return items;
 }
 
@@ -165,21 +192,52 @@ function parseChange(
   { change }: BatchChange,
   isSelecting: boolean,
   index: number,
-): { decky: string | undefined; change: ServiceChange } {
+): { decky: string | undefined; change: ServiceChange; expected: Expected } {
   if (change.case === undefined) throw invalid([{ field: `changes[${index}]`, description: "add, remove or update" }]);
   if (isSelecting && change.value.decky !== undefined)
     throw invalid([{ field: `changes[${index}].decky`, description: "is chosen by select" }]);
   const decky = isSelecting ? undefined : parseRef(change.value.decky).name;
+  const expected = parseExpected(change.value.options, `changes[${index}].${change.case}.options`, isSelecting);
   switch (change.case) {
     case "add":
-      return { decky, change: parseAdd(change.value, catalog) };
+      return { decky, expected, change: parseAdd(change.value, catalog) };
     case "remove":
-      return { decky, change: parseRemove(change.value) };
+      return { decky, expected, change: parseRemove(change.value) };
     case "update":
-      return { decky, change: parseUpdate(change.value, catalog) };
+      return { decky, expected, change: parseUpdate(change.value, catalog) };
     default:
       return change satisfies never;
   }
+}
+
+/** Of the options of one change, the batch takes what is about its decky alone. */
+function parseExpected(given: OptionsMessage | undefined, field: string, isSelecting: boolean): Expected {
+  const { expectedPlan, expectedRevision } = parseOptions(given);
+  if (given === undefined) return { expectedPlan, expectedRevision };
+  const own = { expectedPlan: given.expectedPlan, expectedRevision: given.expectedRevision };
+  if (!equals(MutationOptionsSchema, given, create(MutationOptionsSchema, own)))
+    throw invalid([
+      { field, description: "only expected_plan and expected_revision; the rest is said once, in the batch's options" },
+    ]);
+  if (isSelecting && isExpecting({ expectedPlan, expectedRevision }))
+    throw invalid([{ field, description: "expected_plan and expected_revision are for one decky, and select chooses several" }]);
+  return { expectedPlan, expectedRevision };
+}
+
+function isExpecting({ expectedPlan, expectedRevision }: Expected): boolean {
+  return expectedPlan !== "" || expectedRevision !== undefined;
+}
+
+/** Another change of the same decky would make another plan of what was agreed to, and another revision. */
+function refuseOutlived(items: readonly BatchItem[]): void {
+  const times = new Map<string, number>();
+  for (const { decky } of items) times.set(decky, (times.get(decky) ?? 0) + 1);
+  const violations = items.flatMap(({ decky, expected }, index) =>
+    isExpecting(expected) && (times.get(decky) ?? 0) > 1
+      ? [{ field: `changes[${index}]`, description: `${decky} has another change in this batch: no expected plan would hold` }]
+      : [],
+  );
+  if (violations.length > 0) throw invalid(violations.slice(0, mostViolations));
 }
 
 function summary(value: {

@@ -1,8 +1,9 @@
 import { create, type JsonObject } from "@bufbuild/protobuf";
 import { timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
-import { type EventService, SubscribeResponseSchema } from "@decnet/contract/gen/decnet/v1/event_pb";
-import { isTopicPattern, matchesTopic } from "@decnet/contract/topics";
+import { type EventService, type SubscribeResponse, SubscribeResponseSchema } from "@decnet/contract/gen/decnet/v1/event_pb";
+import { isTopicPattern, topicMatcher } from "@decnet/contract/topics";
+import type { StoredEvent } from "../model/events.ts";
 import type { MasterParts } from "./parts.ts";
 import { invalid } from "./requests.ts";
 
@@ -16,7 +17,7 @@ export function createEventHandlers({ store: { events }, stopping }: MasterParts
         throw invalid([
           { field: "patterns", description: "segments separated by dots; `*` is one segment, a last `>` is the rest" },
         ]);
-      const patterns = request.patterns.length === 0 ? [">"] : request.patterns;
+      const isWanted = topicMatcher(request.patterns);
       const start =
         request.cursor !== ""
           ? await events.positionOf(request.cursor)
@@ -35,20 +36,21 @@ export function createEventHandlers({ store: { events }, stopping }: MasterParts
           continue;
         }
         cursor = row.position;
-        if (!patterns.some((pattern) => matchesTopic(pattern, row.topic))) continue;
-        yield create(SubscribeResponseSchema, {
-          item: {
-            case: "event",
-            value: {
-              cursor,
-              id: row.eventId,
-              topic: row.topic,
-              occurredAt: timestampFromDate(row.occurredAt),
-              data: row.payload as JsonObject,
-            },
-          },
-        });
+        if (isWanted(row.topic)) yield messageOf(row);
       }
     },
   };
+}
+
+/** One message for all who follow: they share the row as well. */
+const messages = new WeakMap<StoredEvent, SubscribeResponse>();
+
+function messageOf(row: StoredEvent): SubscribeResponse {
+  const known = messages.get(row);
+  if (known !== undefined) return known;
+  const { position: cursor, eventId: id, topic, occurredAt, payload } = row;
+  const value = { cursor, id, topic, occurredAt: timestampFromDate(occurredAt), data: payload as JsonObject };
+  const message = create(SubscribeResponseSchema, { item: { case: "event", value } });
+  messages.set(row, message);
+  return message;
 }

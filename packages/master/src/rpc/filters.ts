@@ -33,6 +33,9 @@ export const topologyFilter = keysOf(topologyFilterKeys, {
 });
 
 const mostCharacters = 1_000;
+const mostTerms = 50;
+/** Each makes the comparison of a long text longer. */
+const mostStars = 10;
 const printable = /^[^\u0000-\u001f\u007f]*$/;
 
 /**
@@ -43,19 +46,24 @@ export function parseFilter(filter: string, keys: FilterKeys, field = "filter"):
   const refuse = (description: string) => invalid([{ field, description }]);
   if (filter.length > mostCharacters) throw refuse(`has at most ${mostCharacters} characters`);
   if (!printable.test(filter)) throw refuse("holds control characters");
-  return filter.split(",").flatMap((term): FilterTerm[] => {
+  const terms = filter.split(",");
+  if (terms.length > mostTerms) throw refuse(`has at most ${mostTerms} terms`);
+  return terms.flatMap((term): FilterTerm[] => {
     if (term.trim() === "") return [];
-    const match = /^\s*([a-z_]+)\s*(!?=)\s*([^=]*?)\s*$/.exec(term);
-    const [, key = "", operator, value = ""] = match ?? [];
-    if (match === null || !Object.hasOwn(keys, key)) {
-      const meant = nearestName(key, Object.keys(keys));
-      const hint = match === null || meant === undefined ? "" : `; did you mean ${meant}?`;
+    const at = term.indexOf("=");
+    const isNegated = term[at - 1] === "!";
+    const [key, value] = [term.slice(0, isNegated ? at - 1 : at).trim(), term.slice(at + 1).trim()];
+    const isTerm = at > 0 && /^[a-z_]+$/.test(key) && !value.includes("=");
+    if (!isTerm || !Object.hasOwn(keys, key)) {
+      const meant = isTerm ? nearestName(key, Object.keys(keys)) : undefined;
+      const hint = meant === undefined ? "" : `; did you mean ${meant}?`;
       throw refuse(`terms are key=value or key!=value with one of ${Object.keys(keys).join(", ")}${hint}`);
     }
     const words = keys[key];
     const glob = words === undefined ? value : wordOf(value, words);
     if (glob === undefined && words !== undefined) throw refuse(describe(key, value, words));
-    return [{ key, negated: operator === "!=", glob: glob ?? value }];
+    if (value.split("*").length - 1 > mostStars) throw refuse(`a value has at most ${mostStars} times *`);
+    return [{ key, negated: isNegated, glob: glob ?? value }];
   });
 }
 

@@ -1,5 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { DriftPolicy, LanDriver, MovePolicy, type WantedFleet, WantedFleetSchema } from "@decnet/contract/gen/decnet/v1/fleet_pb";
+import { asGiven } from "@decnet/engine/catalog/coerce";
 import { secretKeys } from "@decnet/engine/catalog/effective";
 import type { Catalog } from "@decnet/engine/catalog/types";
 import type { WantedNow } from "../changes/apply-fleet.ts";
@@ -26,9 +27,11 @@ export function toWantedFleet({ settings, deckies }: WantedNow, catalog: Catalog
       name: decky.name,
       archetype: decky.identity.archetype,
       services: services.map(({ slug, config }) => {
-        const plain = plainConfig(config, secretKeys(catalog.services.get(slug)));
+        const entry = catalog.services.get(slug);
+        const plain = asGiven(plainConfig(config, secretKeys(entry)), entry);
         return { slug, ...(Object.keys(plain).length === 0 ? {} : { config: plain }) };
       }),
+      noServices: services.length === 0,
       ip: homeOf(decky).ip,
       distro: decky.identity.distro,
       hostname: decky.identity.hostname,

@@ -4,27 +4,23 @@ import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { AppError } from "@decnet/common/errors/app-error";
 import { mergeStreams } from "@decnet/common/runtime/merge-streams";
+import { inSlices } from "@decnet/common/runtime/slices";
 import {
-  type ApplyFleetRequest,
   ApplyFleetRequestSchema,
-  DriftPolicy,
   type FleetService,
-  LanDriver,
-  MovePolicy,
-  type Placement as PlacementMessage,
   RestoreRevisionRequestSchema,
   StreamLogsResponseSchema,
   TeardownDeckyRequestSchema,
   TeardownFleetRequestSchema,
 } from "@decnet/contract/gen/decnet/v1/fleet_pb";
 import { toLogLine } from "@decnet/engine/wire/logs";
-import { expandFleet, type WantedFleetInput } from "../decide/expand-fleet.ts";
-import type { Placement } from "../decide/placement.ts";
+import { expandFleet } from "../decide/expand-fleet.ts";
 import { diffServices, refuseInvalid, requirePresent, requireRestorable, restoreServices } from "../model/services.ts";
 import { awaitOperation } from "./await-operation.ts";
 import { createDeckyMessages } from "./decky-messages.ts";
 import { deckyFilter, parseFilter } from "./filters.ts";
 import { toWantedFleet } from "./fleet-export.ts";
+import { parseFleet } from "./fleet-input.ts";
 import { toChangeMessage } from "./messages.ts";
 import { common, hashRequest, knownRef } from "./mutating-request.ts";
 import { createPageTokens } from "./page-tokens.ts";
@@ -36,7 +32,7 @@ export function createFleetHandlers(parts: MasterParts): ServiceImpl<typeof Flee
   const toMessage = createDeckyMessages(parts);
   return {
     async applyFleet(request, context) {
-      const fleet = expandFleet(parseFleet(request), catalog);
+      const fleet = await inSlices(expandFleet(parseFleet(request), catalog), context.signal);
       const actor = callerOf(context).name;
       const requestHash = hashRequest(parts, ApplyFleetRequestSchema, request);
       const record = await parts.fleet.apply({ actor, options: parseOptions(request.options), requestHash, fleet });
@@ -153,44 +149,4 @@ async function waitForRemoval(
       if (error instanceof AppError && error.reason === "DECKY_NOT_FOUND") return;
     }
   }
-}
-
-const drivers = {
-  [LanDriver.UNSPECIFIED]: "bridge",
-  [LanDriver.BRIDGE]: "bridge",
-  [LanDriver.MACVLAN]: "macvlan",
-  [LanDriver.IPVLAN]: "ipvlan",
-} as const;
-
-function toPlacement(message: PlacementMessage | undefined): Placement | undefined {
-  switch (message?.where.case) {
-    case "host":
-      return { kind: "host", name: message.where.value };
-    case "labels":
-      return { kind: "labels", labels: message.where.value.labels };
-    case "balanced":
-      return message.where.value ? { kind: "balanced" } : undefined;
-    default:
-      return undefined;
-  }
-}
-
-function parseFleet({ fleet }: ApplyFleetRequest): WantedFleetInput {
-  if (fleet?.lan === undefined) throw invalid([{ field: "fleet.lan", description: "is needed" }]);
-  const driver = drivers[fleet.lan.driver];
-  if (driver === undefined) throw invalid([{ field: "fleet.lan.driver", description: "unknown value" }]);
-  if (!(fleet.movePolicy in MovePolicy)) throw invalid([{ field: "fleet.move_policy", description: "unknown value" }]);
-  if (!(fleet.driftPolicy in DriftPolicy)) throw invalid([{ field: "fleet.drift_policy", description: "unknown value" }]);
-  const { name, subnet, gateway, parent, ipStart, mtu } = fleet.lan;
-  return {
-    lan: { driver, name, subnet, gateway, parent, ipStart, mtu },
-    driftPolicy: fleet.driftPolicy === DriftPolicy.REPORT ? "report" : "repair",
-    defaultPlacement: toPlacement(fleet.defaultPlacement),
-    movePolicy: fleet.movePolicy === MovePolicy.KEEP_OLD ? "keep_old" : "remove_first",
-    deckies: fleet.deckies.map(({ placement, ...decky }) => ({
-      ...decky,
-      placement: toPlacement(placement),
-      services: decky.services.map(({ slug, config }) => ({ slug, config })),
-    })),
-  };
 }

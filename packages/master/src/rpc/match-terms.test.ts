@@ -33,7 +33,7 @@ it("a key without values fits only what is denied of it", () => {
 });
 
 it("a pattern with many stars is answered at once", () => {
-  const terms = parseFilter(`name=${"*a".repeat(400)}*b`, keys);
+  const terms = [{ key: "name", negated: false, glob: `${"*a".repeat(400)}*b` }];
   const startedAt = performance.now();
   expect(matchesTerms(terms, { name: ["a".repeat(100_000)] })).toBe(false);
   expect(performance.now() - startedAt).toBeLessThan(1_000);

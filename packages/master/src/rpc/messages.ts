@@ -138,6 +138,7 @@ export function toPlanMessage(plan: PlanRecord): MessageInitShape<typeof PlanSch
       plan: toPlanMessage(part.plan),
     })),
     warnings: [...(plan.warnings ?? [])],
+    observed: [...(plan.observed ?? [])],
   };
 }
 
@@ -197,13 +198,16 @@ function toServiceMessage(row: Decky, service: StoredService, catalog: Catalog) 
     ),
     containerName: seen?.containerName ?? "",
     containerId: seen?.containerId ?? "",
-    ...(seen === undefined || Number.isNaN(Date.parse(seen.startedAt))
-      ? {}
-      : { startedAt: timestampFromDate(new Date(seen.startedAt)) }),
+    ...(seen === undefined || !isShowable(seen.startedAt) ? {} : { startedAt: timestampFromDate(new Date(seen.startedAt)) }),
     restartCount: seen?.restartCount ?? 0,
     message: seen?.message ?? "",
     openSessions: seen?.openSessions ?? 0,
   };
+}
+
+/** Years that a timestamp in JSON can have. */
+function isShowable(at: string): boolean {
+  return /^\d{4}-/.test(at) && !Number.isNaN(Date.parse(at));
 }
 
 /** A service's settings without its secrets. */

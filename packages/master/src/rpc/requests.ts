@@ -15,7 +15,7 @@ const maxRequestId = 128;
 /** Controls, halves of a pair and what is no character would be stored as something else. */
 const printable = /^[^\p{Cc}\p{Cs}\p{Noncharacter_Code_Point}]*$/u;
 
-export function callerOf(context: HandlerContext): Caller {
+export function callerOf(context: Pick<HandlerContext, "values">): Caller {
   const caller = context.values.get(kCaller);
   if (caller === undefined) throw new AppError("UNAUTHENTICATED", "this call needs a token");
   return caller;

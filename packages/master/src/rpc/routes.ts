@@ -34,6 +34,19 @@ export const masterServices = [
   RegistrationService,
 ];
 
+/** What an agent says at once is less; it is refused before anybody reads it. */
+const mostOfAgents = 1 << 20;
+const large: Readonly<Record<string, number>> = {
+  "decnet.v1.FleetService/ApplyFleet": 300_000,
+  "decnet.v1.MutationService/BatchMutate": 500_000,
+};
+
+/** Of most requests, and of those that are about thousands of deckies. */
+export const requestLimits = {
+  maxRequestBytes: 4 << 20,
+  maxValues: (method: string): number | undefined => large[method],
+} as const;
+
 export function createRoutes(parts: MasterParts): (router: ConnectRouter) => void {
   return (router) => {
     router.service(MutationService, createMutationHandlers(parts));
@@ -44,8 +57,8 @@ export function createRoutes(parts: MasterParts): (router: ConnectRouter) => voi
     router.service(EventService, createEventHandlers(parts));
     router.service(AccessService, createAccessHandlers(parts));
     router.service(SwarmService, createSwarmHandlers(parts));
-    router.service(EnrollmentService, createEnrollmentHandlers(parts));
-    router.service(RegistrationService, createRegistrationHandlers(parts));
+    router.service(EnrollmentService, createEnrollmentHandlers(parts), { readMaxBytes: mostOfAgents });
+    router.service(RegistrationService, createRegistrationHandlers(parts), { readMaxBytes: mostOfAgents });
     registerHealth(
       router,
       masterServices.map((service) => service.typeName),

@@ -119,7 +119,7 @@ function toHostMessage(
     ...(seen === null ? {} : { lastSeen: timestampFromDate(seen) }),
     enrolledAt: timestampFromDate(row.enrolledAt),
     certificateExpiresAt: timestampFromDate(row.certificateExpiresAt),
-    certificateSerial: row.certificateSerials[0] ?? "",
+    certificateSerial: row.certificateSerial,
     ...(facts === undefined ? {} : { facts }),
     deckies: { ...deckies?.states },
     address: connection?.address ?? row.address,

@@ -9,8 +9,8 @@ const connectionTroubles = [
   "Query runner already released",
 ];
 
-/** Classes 08 (connection) and 57P (shut down, starting up), and the codes of the socket itself. */
-const away = /^(08|57P|53300|ECONN|ENOENT|EPIPE|ETIMEDOUT)/;
+/** Classes 08 (connection) and 57P (shut down, starting up), and the codes of the socket itself; no descriptor is left for one. */
+const away = /^(08|57P|53300|ECONN|ENOENT|EPIPE|ETIMEDOUT|EMFILE|ENFILE)/;
 
 /** An error of the database itself is passed on; one that says what is wrong with the storage has a reason. */
 export async function guarded<T>(work: () => Promise<T>): Promise<T> {

@@ -1,8 +1,11 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { AppError } from "@decnet/common/errors/app-error";
 import { createBounded } from "@decnet/common/runtime/bounded";
 import type { ClientBase } from "pg";
 import { DataSource, type EntityManager } from "typeorm";
+import { type CancelBackend, cancelBackend, endWith, withinTime } from "./cancel-transaction.ts";
 import { guarded, isStorageUnavailable, sqlStateOf } from "./database-errors.ts";
+import { migrateAlone } from "./migrate.ts";
 import { Initial1764000000000 } from "./migrations/1764000000000-initial.ts";
 import { FleetSize1764100000000 } from "./migrations/1764100000000-fleet-size.ts";
 import { Swarm1764200000000 } from "./migrations/1764200000000-swarm.ts";
@@ -11,9 +14,13 @@ import { Versions1764500000000 } from "./migrations/1764500000000-versions.ts";
 import { Receipts1764600000000 } from "./migrations/1764600000000-receipts.ts";
 import { Exits1764630000000 } from "./migrations/1764630000000-exits.ts";
 import { Cancellers1764680000000 } from "./migrations/1764680000000-cancellers.ts";
+import { Retention1764710000000 } from "./migrations/1764710000000-retention.ts";
+import { Keys1764730000000 } from "./migrations/1764730000000-keys.ts";
+import { Restored1764730000001 } from "./migrations/1764730000001-restored.ts";
 import { Attachments1764800000000 } from "./migrations/1764800000000-attachments.ts";
 import { Topologies1764800000001 } from "./migrations/1764800000001-topologies.ts";
 import { SnakeCaseNames } from "./naming.ts";
+import { createSockets } from "./sockets.ts";
 import { entities } from "./tables.ts";
 import { Transaction, type Tx } from "./transaction.ts";
 
@@ -23,7 +30,7 @@ export type { Tx } from "./transaction.ts";
 export interface Turn {
   /** Agents have places of their own. */
   readonly of: "agents";
-  /** A call that nobody waits for any more gives its turn up. */
+  /** A call that nobody waits for any more gives its turn up, also in the middle: its statement is cancelled, and all undone. */
   readonly signal: AbortSignal;
 }
 
@@ -43,6 +50,11 @@ export interface Database {
    * answer.
    */
   onReturn(listener: () => void): void;
+  /** Breaks every connection off, and makes no more: whoever waits for the database is told that it is away. */
+  sever(): void;
+  /** Whether it was closed, or severed. */
+  isClosed(): boolean;
+  /** Ends after a while also when the database does not answer. */
   close(): Promise<void>;
 }
 
@@ -56,7 +68,6 @@ export type DatabaseAddress =
   | { readonly url: string }
   | { readonly socketFolder: string; readonly database: string; readonly user: string };
 
-const migrationLock = 7_233_001;
 const retriable = new Set(["40001", "40P01"]);
 const retries = 5;
 /**
@@ -64,11 +75,20 @@ const retries = 5;
  * and for rounds of prepared statements. Each kind waits for its own, outside the pool: thousands of deckies that change at once
  * keep no report and no heartbeat waiting, and a wait for a turn is not taken for a database that is away.
  */
-const connections = { transactions: 10, agents: 4, reads: 6, statements: 4 };
+const connections = { transactions: 10, agents: 4, reads: 6, statements: 4, cancels: 2 };
 const patienceMs = 60_000;
+/** What an agent's call may take of the database, however long it waits for its answer. */
+const agentsMs = 10_000;
+/** So often, whatever else is written, ping() finds out by itself whether there is room. */
+const probeEveryMs = 30_000;
+const closeMs = 3_000;
 
-/** Connects and brings the schema up to date. Errors: STORAGE_UNAVAILABLE, STORAGE_UNSUITABLE, and what its disk says. */
+/**
+ * Connects and brings the schema up to date. Errors: STORAGE_UNAVAILABLE, STORAGE_UNSUITABLE, VERSION_TOO_OLD, and what its
+ * disk says.
+ */
 export async function openDatabase(address: DatabaseAddress): Promise<Database> {
+  const sockets = createSockets();
   const source = new DataSource({
     type: "postgres",
     ...("url" in address
@@ -85,6 +105,9 @@ export async function openDatabase(address: DatabaseAddress): Promise<Database> 
       Receipts1764600000000,
       Exits1764630000000,
       Cancellers1764680000000,
+      Retention1764710000000,
+      Keys1764730000000,
+      Restored1764730000001,
       Attachments1764800000000,
       Topologies1764800000001,
     ],
@@ -92,36 +115,64 @@ export async function openDatabase(address: DatabaseAddress): Promise<Database> 
     applicationName: "decnet-master",
     connectTimeoutMS: 10_000,
     poolErrorHandler: () => undefined,
-    extra: { statement_timeout: 30_000, idle_in_transaction_session_timeout: 30_000, keepAlive: true },
+    extra: {
+      statement_timeout: 30_000,
+      idle_in_transaction_session_timeout: 30_000,
+      keepAlive: true,
+      stream: () => sockets.add(),
+    },
   });
   await guarded(() => source.initialize());
   await guarded(() => refuseOtherEncoding(source));
-  await guarded(() => migrateAlone(source));
+  await guarded(() => migrateAlone(source)).catch(async (error: unknown) => {
+    await source.destroy();
+    throw error;
+  });
   const late = () => new AppError("STORAGE_UNAVAILABLE", "the database is too busy", { retryAfterMs: 1_000 });
   const transactions = createBounded(connections.transactions, patienceMs, late);
   const agents = createBounded(connections.agents, patienceMs, late);
   const reads = createBounded(connections.reads, patienceMs, late);
   const statements = createBounded(connections.statements, patienceMs, late);
   const listeners = new Set<() => void>();
-  const { guard, wrote, isFull } = createGuard(() => {
+  let isSevered = false;
+  let isClosing = false;
+  const {
+    guard: guardOnce,
+    wrote,
+    isFull,
+  } = createGuard(() => {
     for (const listener of listeners) listener();
   });
+  const guard: Guard["guard"] = async (work) => {
+    if (isSevered) throw new AppError("STORAGE_UNAVAILABLE", "the database was given up");
+    return guardOnce(work);
+  };
+  const sever = () => {
+    isSevered = true;
+    sockets.destroyAll();
+  };
   const retried = <T>(work: () => Promise<T>) => retry(() => guard(work));
-  const transact = <T>(work: (tx: Tx) => Promise<T>) =>
+  const cancels = createBounded(connections.cancels, patienceMs, late);
+  const cancel: CancelBackend = (pid) => cancels(() => guard(() => runAlone(source, cancelBackend, [pid])));
+  const transact = <T>(work: (tx: Tx) => Promise<T>, signal?: AbortSignal) =>
     retried(async () => {
       let tx: Transaction | undefined;
       const result = await source.transaction((manager: EntityManager) => {
-        tx = new Transaction(manager);
-        return work(tx);
+        tx = new Transaction(manager, { signal });
+        const begun = tx;
+        return signal === undefined ? work(begun) : endWith(signal, manager, cancel, () => work(begun));
       });
       wrote();
       if (tx !== undefined) Transaction.committed(tx);
       return result;
     });
-  const alone = new Transaction(source.manager, true);
+  const alone = new Transaction(source.manager, { isAlone: true });
+  let probedAt = performance.now();
   return {
     transaction: (work, turn) =>
-      turn === undefined ? transactions(() => transact(work)) : agents(() => transact(work), turn.signal),
+      turn === undefined
+        ? transactions(() => transact(work))
+        : agents(() => withinTime(agentsMs, turn.signal, (signal) => transact(work, signal)), turn.signal),
     read: (work) => reads(() => guard(() => work(alone))),
     write: (work) => reads(() => retried(() => work(alone))),
     run: (statement, values) => statements(() => retried(() => runAlone(source, statement, values))),
@@ -129,11 +180,21 @@ export async function openDatabase(address: DatabaseAddress): Promise<Database> 
       const [state] = await statements(() => guard(() => runAlone<{ is_read_only: boolean }>(source, ping, [])));
       if (state?.is_read_only === true)
         throw new AppError("STORAGE_READ_ONLY", "the database takes no writes: it is read-only", { retryAfterMs: 1_000 });
-      // Whether there is room again, only a write can tell.
-      if (isFull()) await transactions(() => transact((tx) => runIn(tx, probe, [])));
+      // Whether there is room, only a write can tell.
+      if (!isFull() && performance.now() - probedAt < probeEveryMs) return;
+      await transactions(() => transact((tx) => runIn(tx, probe, [])));
+      probedAt = performance.now();
     },
     onReturn: (listener) => void listeners.add(listener),
-    close: () => source.destroy(),
+    sever,
+    isClosed: () => isSevered || isClosing,
+    async close() {
+      isClosing = true;
+      const waiting = new AbortController();
+      const late = delay(closeMs, undefined, { signal: waiting.signal }).then(sever, () => undefined);
+      await source.destroy().finally(() => waiting.abort());
+      await late;
+    },
   };
 }
 
@@ -228,16 +289,4 @@ async function refuseOtherEncoding(source: DataSource): Promise<void> {
   if (encoding === "UTF8") return;
   await source.destroy();
   throw new AppError("STORAGE_UNSUITABLE", `the database's encoding is ${encoding}; the master needs UTF8`);
-}
-
-/** Two masters that start together take turns. */
-async function migrateAlone(source: DataSource): Promise<void> {
-  const runner = source.createQueryRunner();
-  try {
-    await runner.query("SELECT pg_advisory_lock($1)", [migrationLock]);
-    await source.runMigrations({ transaction: "each" });
-    await runner.query("SELECT pg_advisory_unlock($1)", [migrationLock]);
-  } finally {
-    await runner.release();
-  }
 }

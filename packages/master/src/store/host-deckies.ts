@@ -36,6 +36,10 @@ export interface HostDeckies {
   isAnyKnown(host: string): Promise<boolean>;
   /** Deckies that live on a host or still have to be removed from it. */
   concerning(tx: Tx, host: string): Promise<Decky[]>;
+  /** Those of which a host has a later revision than is known here, and that stay. */
+  behind(host: string): Promise<Decky[]>;
+  /** What is not known of the revisions after one counts as that one, so that none is missing in the middle. */
+  fillRevisions(id: string, after: number, last: number): Promise<void>;
   /** Locks those that are there, in the order of their ids. */
   lockNamed(tx: Tx, names: readonly { readonly scope: string; readonly name: string }[]): Promise<Decky[]>;
   /** The host exists no longer: nothing has to be removed from it, and nothing ran there. */
@@ -77,6 +81,15 @@ export function createHostDeckies(database: Database): HostDeckies {
     },
     isAnyKnown: (host) => database.read((tx) => repository(tx).existsBy({ host, state: Not<Decky["state"]>("unknown") })),
     concerning: (tx, host) => repository(tx).findBy([{ host }, { pendingRemovals: ArrayContains([host]) }]),
+    behind: (host) =>
+      database.read((tx) =>
+        repository(tx)
+          .createQueryBuilder("decky")
+          .where("decky.host = :host AND NOT decky.leaving AND decky.ahead_revision > decky.desired_revision", { host })
+          .orderBy("decky.id")
+          .getMany(),
+      ),
+    fillRevisions: async (id, after, last) => void (await database.run(fillRevisions, [id, after, last])),
     lockNamed: async (tx, names) => {
       const rows = await runIn<{ decky: Record<string, unknown> }>(tx, lockNamed, [JSON.stringify(names)]);
       return rows.map(({ decky }) => codec.fromJson(decky));
@@ -138,6 +151,13 @@ const lockNamed = {
   text: `SELECT row_to_json(decky) AS decky FROM deckies AS decky
     WHERE (decky.scope, decky.name) IN (SELECT scope, name FROM json_to_recordset($1) AS given (scope text, name text))
     ORDER BY decky.id FOR NO KEY UPDATE`,
+};
+const fillRevisions = {
+  name: "decnet-fill-revisions",
+  text: `INSERT INTO decky_revisions (decky_id, number, services, actor, reason, operation_id, created_at)
+    SELECT $1, lost.number, known.services, 'restore', 'not known here: the database was restored from before it', '', now()
+    FROM decky_revisions AS known, generate_series($2::int + 1, $3::int) AS lost (number)
+    WHERE known.decky_id = $1 AND known.number = $2 ON CONFLICT DO NOTHING`,
 };
 /** What is wanted and is not there is tried again, unless a failure is kept: see isUnapplied. */
 const unfinished = {

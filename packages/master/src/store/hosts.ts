@@ -7,6 +7,13 @@ import { Hosts } from "./tables.ts";
 import { managerOf } from "./transaction.ts";
 import { insertRows, updateRows } from "./write.ts";
 
+export interface HostCertificate {
+  readonly hostId: string;
+  readonly number: number;
+  readonly serial: string;
+  readonly notAfter: Date;
+}
+
 /** Enrolled workers. A decommissioned host keeps its row; its name is free again. */
 export interface HostStore {
   /** Those that are not decommissioned, by name. */
@@ -22,8 +29,11 @@ export interface HostStore {
   /** Locks the row until the transaction ends. */
   lock(tx: Tx, id: string): Promise<Host | undefined>;
   lockByName(tx: Tx, name: string): Promise<Host | undefined>;
-  /** The host whose certificate this is, if it is still accepted. */
-  accepts(id: string, serial: string): Promise<Host | undefined>;
+  /**
+   * The host whose certificate this is, if it is still accepted. One that is newer than the newest that is known here is noted:
+   * the database is of a backup from before it was issued.
+   */
+  accepts(certificate: HostCertificate): Promise<Host | undefined>;
   /** The name of a host that is or was enrolled, for the record; empty for none. */
   nameOf(id: string): Promise<string>;
   /** Inserts or replaces. */
@@ -59,11 +69,12 @@ export function createHostStore(database: Database): HostStore {
     lock: async (tx, id) => (await repository(tx).findOne({ where: { id }, lock: locked })) ?? undefined,
     lockByName: async (tx, name) =>
       (await repository(tx).findOne({ where: { name, decommissionedAt: IsNull() }, lock: locked })) ?? undefined,
-    accepts: (id, serial) =>
-      database.read(async (tx) => {
-        const row = await repository(tx).findOneBy({ id, decommissionedAt: IsNull() });
-        return row?.certificateSerials.includes(serial) === true ? row : undefined;
-      }),
+    async accepts({ hostId: id, number, serial, notAfter }) {
+      const row = await database.read((tx) => repository(tx).findOneBy({ id, decommissionedAt: IsNull() }));
+      if (row === null || number < row.acceptedNumber) return undefined;
+      if (number > row.certificateNumber) await database.run(learned, [id, number, serial, notAfter]);
+      return row;
+    },
     nameOf: (id) => database.read(async (tx) => (await repository(tx).findOneBy({ id }))?.name ?? ""),
     async save(tx, host) {
       const { id, ...rest } = host;
@@ -80,6 +91,12 @@ export function createHostStore(database: Database): HostStore {
     decommissioning: () => database.read((tx) => repository(tx).findBy({ decommissioning: true, decommissionedAt: IsNull() })),
   };
 }
+
+const learned = {
+  name: "decnet-certificate-learned",
+  text: `UPDATE hosts SET certificate_number = $2, certificate_serial = $3, certificate_expires_at = $4
+    WHERE id = $1 AND certificate_number < $2`,
+};
 
 export function hostNotFound(name: string): AppError {
   return new AppError("HOST_NOT_FOUND", `there is no host ${JSON.stringify(name)}`, {

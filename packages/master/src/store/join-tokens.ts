@@ -20,6 +20,8 @@ export interface JoinTokenStore {
   }): Promise<{ row: JoinToken; secret: string }>;
   list(): Promise<JoinToken[]>;
   revoke(id: string): Promise<JoinToken>;
+  /** The name that a token is for; undefined when it is none of ours. Locks nothing. */
+  hostOf(tx: Tx, token: { readonly id: string; readonly secret: string }): Promise<string | undefined>;
   /**
    * Uses a token for a key, once; the same key again is the same use until the token ends, since a response may have been lost.
    * Throws TOKEN_INVALID, TOKEN_EXPIRED, TOKEN_USED or TOKEN_REVOKED.
@@ -71,6 +73,10 @@ export function createJoinTokenStore(database: Database): JoinTokenStore {
           });
         return row;
       }),
+    async hostOf(tx, { id, secret }) {
+      const row = idPattern.test(id) ? await managerOf(tx).getRepository(JoinTokens).findOneBy({ id }) : null;
+      return row !== null && sameHash(row.secretHash, hash(secret)) ? row.hostName : undefined;
+    },
     async use(tx, { id, secret, key }) {
       const row = idPattern.test(id)
         ? await managerOf(tx)

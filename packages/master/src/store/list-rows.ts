@@ -35,6 +35,8 @@ export interface ListOptions<Row> extends ListRequest {
   readonly conditions: FilterConditions;
   /** What the counts are about, for instance `operation.state`. */
   readonly countBy: string;
+  /** Properties that may be large, each with the expression that is listed instead: what a page shows, whatever the rows hold. */
+  readonly light?: { readonly [Key in keyof Row & string]?: string };
 }
 
 export interface ListedRows<Row> {
@@ -51,7 +53,7 @@ export interface ListedRows<Row> {
  */
 export async function listRows<Row extends ObjectLiteral>(
   query: SelectQueryBuilder<Row>,
-  { terms, conditions, page, countBy, order }: ListOptions<Row>,
+  { terms, conditions, page, countBy, order, light = {} }: ListOptions<Row>,
 ): Promise<ListedRows<Row>> {
   for (const [index, { key, negated, glob }] of terms.entries()) {
     const condition = conditions[key];
@@ -63,17 +65,24 @@ export async function listRows<Row extends ObjectLiteral>(
   }
   const counting = query.clone().select(countBy, "value").addSelect("count(*)::int", "count").groupBy(countBy);
   if (page.after !== undefined) addStart(query, order, page.after);
+  const alias = query.alias;
+  const all = query.expressionMap.mainAlias?.metadata.columns.map(({ propertyName }) => propertyName) ?? [];
+  query.select(all.filter((property) => !Object.hasOwn(light, property)).map((property) => `${alias}.${property}`));
+  for (const [property, expression] of Object.entries(light)) query.addSelect(expression as string, `light_${property}`);
   query.orderBy(Object.fromEntries(order.map(({ column, direction }) => [column, direction])));
   const [found, counts] = await Promise.all([
-    query.limit(page.size + 1).getMany(),
+    query.limit(page.size + 1).getRawAndEntities<Record<string, unknown>>(),
     counting.getRawMany<{ value: string; count: number }>(),
   ]);
-  const rows = found.slice(0, page.size);
+  const rows = found.entities.slice(0, page.size).map((row, index) => {
+    for (const property of Object.keys(light)) Reflect.set(row, property, found.raw[index]?.[`light_${property}`] ?? null);
+    return row;
+  });
   const last = rows.at(-1);
   return {
     rows,
     counts: Object.fromEntries(counts.map(({ value, count }) => [value, count])),
-    next: last === undefined || found.length <= rows.length ? undefined : order.map(({ value }) => value(last)),
+    next: last === undefined || found.entities.length <= rows.length ? undefined : order.map(({ value }) => value(last)),
   };
 }
 

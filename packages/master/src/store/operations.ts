@@ -10,12 +10,14 @@ import {
 } from "../model/operation.ts";
 import { createCodec } from "./codec.ts";
 import { In } from "./conditions.ts";
-import type { Database, Tx } from "./database.ts";
+import { type Database, runIn, type Tx } from "./database.ts";
+import { forgottenOf, refuseForgottenPage } from "./forgotten.ts";
 import { type FilterConditions, type ListedRows, type ListRequest, listRows } from "./list-rows.ts";
 import { createOperationLog } from "./operation-log.ts";
+import { unseenEnd } from "./resolutions.ts";
 import { Operations, Steps } from "./tables.ts";
 import { managerOf } from "./transaction.ts";
-import { insertJson, updateRows, upsertRows } from "./write.ts";
+import { insertJson, updateRows } from "./write.ts";
 
 /** What those who wait for an operation are shown of it meanwhile. */
 export type WaitedFor = Pick<Operation, "state" | "deckyId" | "host">;
@@ -27,7 +29,10 @@ export interface PartCounts {
   readonly open: number;
 }
 
-/** Operations are kept for good; a row that has ended never changes again. Those of deckies are changed by Resolutions alone. */
+/**
+ * Operations are kept for as long as the settings say, and at least until they have ended; a row that has ended never changes
+ * again. Those of deckies are changed by Resolutions alone.
+ */
 export interface OperationStore {
   insert(tx: Tx, rows: readonly Operation[]): Promise<void>;
   /** Changes an operation of many deckies, or open ones of deckies that are locked. */
@@ -72,6 +77,7 @@ const conditions: FilterConditions = {
 export const operationFilterKeys = Object.keys(conditions);
 
 const codec = createCodec(Operations);
+const stepCodec = createCodec(Steps);
 const isOpen = In([...openStates]);
 const waitedFor = { state: true, deckyId: true, host: true } as const satisfies Record<keyof WaitedFor, true>;
 
@@ -82,6 +88,14 @@ export function createOperationStore(database: Database, log: Logger): Operation
     await insertJson(tx, codec, rows);
     tx.afterwards(() => rows.forEach(journal.accepted));
   };
+  const operationNotFound = async (id: string): Promise<AppError> => {
+    const gone = await database.read((tx) => forgottenOf(tx, "operations"));
+    const why = gone === undefined ? "" : `; those from before ${gone.until.toISOString()} are not kept`;
+    return new AppError("OPERATION_NOT_FOUND", `there is no operation ${JSON.stringify(id)}${why}`, {
+      metadata: { operation: id },
+      resource: { type: "operation", name: id },
+    });
+  };
   return {
     insert,
     async update(tx, ids, patch) {
@@ -89,6 +103,7 @@ export function createOperationStore(database: Database, log: Logger): Operation
       const where = { id: In([...ids]), state: isOpen };
       const ending = patch.finishedAt === undefined ? [] : await repository(tx).findBy(where);
       await updateRows(tx, Operations, where, patch);
+      if (patch.finishedAt !== undefined) await runIn(tx, endSteps, [ids, JSON.stringify([unseenEnd])]);
       tx.afterwards(() => ending.forEach((row) => void journal.ended({ ...row, ...patch })));
     },
     add: (row) => database.transaction((tx) => insert(tx, [row])),
@@ -131,32 +146,33 @@ export function createOperationStore(database: Database, log: Logger): Operation
           repository(tx).find({ where: { parent: id }, order: { deckyName: "ASC" }, select: { id: true } }),
         ]),
       );
-      if (row === null)
-        throw new AppError("OPERATION_NOT_FOUND", `there is no operation ${JSON.stringify(id)}`, {
-          metadata: { operation: id },
-          resource: { type: "operation", name: id },
-        });
+      if (row === null) throw await operationNotFound(id);
       return { row, steps, children: children.map((child) => child.id) };
     },
     waitedFor: (id) =>
       database.read(async (tx) => (await repository(tx).findOne({ where: { id }, select: waitedFor })) ?? undefined),
-    list: (request) =>
-      database.read((tx) =>
+    async list(request) {
+      await refuseForgottenPage(database, "operations", request.page.after);
+      return database.read((tx) =>
         listRows(repository(tx).createQueryBuilder("operation"), {
           ...request,
           conditions,
           countBy: "operation.state",
+          light: { plan: ifSmall("plan"), receipt: ifSmall("receipt"), error: shortError },
           order: [
             { column: "operation.createdAt", direction: "DESC", value: ({ createdAt }) => createdAt.toISOString() },
             { column: "operation.id", direction: "ASC", value: ({ id }) => id },
           ],
         }),
-      ),
-    recordProgress: (plans, steps) =>
-      database.write(async (tx) => {
-        for (const [id, plan] of plans) await updateRows(tx, Operations, { id, state: isOpen }, { plan });
-        if (steps.length > 0) await upsertRows(tx, Steps, steps, ["operationId", "attempt", "number"]);
-      }),
+      );
+    },
+    async recordProgress(plans, steps) {
+      if (plans.size > 0)
+        await database.write(async (tx) => {
+          for (const [id, plan] of plans) await updateRows(tx, Operations, { id, state: isOpen }, { plan });
+        });
+      if (steps.length > 0) await database.run(recordSteps, [JSON.stringify(steps.map(stepCodec.toJson))]);
+    },
     cutOffSteps: async (ids) => void (await database.run(cutOffSteps, [ids ?? null])),
     openBatches: () =>
       database.read(async (tx) => {
@@ -179,6 +195,37 @@ const cutOffSteps = {
       output_tail = '["cut off: the master ended in the middle; how far it got was seen afterwards"]'
     WHERE state = 'running' AND ($1::text[] IS NULL OR operation_id = ANY ($1))`,
 };
+
+const endSteps = {
+  name: "decnet-end-steps",
+  text: `UPDATE operation_steps SET state = 'failed', finished_at = now(), output_tail = $2::jsonb
+    WHERE state = 'running' AND operation_id = ANY ($1)`,
+};
+
+/** Of operations that are open still: what comes behind the end of one would never be ended by anybody. */
+const recordSteps = {
+  name: "decnet-record-steps",
+  text: `WITH given AS MATERIALIZED (SELECT * FROM json_populate_recordset(NULL::operation_steps, $1)
+    ), open AS MATERIALIZED (
+      SELECT id FROM operations WHERE id IN (SELECT operation_id FROM given) AND state IN ('pending', 'running')
+      ORDER BY id FOR NO KEY UPDATE
+    )
+    INSERT INTO operation_steps (${stepCodec.columns.join(", ")})
+      SELECT ${stepCodec.columns.map((column) => `given.${column}`).join(", ")}
+      FROM given JOIN open ON open.id = given.operation_id
+    ON CONFLICT (operation_id, attempt, number) DO UPDATE
+      SET ${stepCodec.columns.map((column) => `${column} = excluded.${column}`).join(", ")}`,
+};
+
+/** A list leaves out what is long, and does not read it either: first what is stored of it is measured, then what it is. */
+const ifSmall = (column: string): string =>
+  `CASE WHEN pg_column_size(operation.${column}) > 8192 OR octet_length(operation.${column}::text) > 32768
+     THEN NULL ELSE operation.${column} END`;
+const shortError = `CASE WHEN operation.error IS NULL THEN NULL ELSE jsonb_build_object(
+    'reason', operation.error -> 'reason', 'message', left(operation.error ->> 'message', 4000),
+    'undone', operation.error -> 'undone',
+    'next', operation.error -> 'next', 'outputTail', CASE WHEN pg_column_size(operation.error) > 8192 THEN '[]'::jsonb
+      ELSE operation.error -> 'outputTail' END) END`;
 
 const countParts = `SELECT count(*) FILTER (WHERE state IN ('succeeded', 'superseded'))::int AS done,
     count(*) FILTER (WHERE state IN ('failed', 'cancelled'))::int AS failed,

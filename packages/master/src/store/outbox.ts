@@ -1,10 +1,12 @@
 import { randomUUID } from "node:crypto";
 import { AppError } from "@decnet/common/errors/app-error";
-import { type Bell, createBell } from "@decnet/common/runtime/signal-bell";
+import { createBounded } from "@decnet/common/runtime/bounded";
 import type { BusEvent, StoredEvent } from "../model/events.ts";
 import { createCodec } from "./codec.ts";
 import { MoreThan } from "./conditions.ts";
 import type { Database, Tx } from "./database.ts";
+import { createEventFeed, isAfter, mostAtOnce } from "./event-feed.ts";
+import { cursorExpired, forgottenOf } from "./forgotten.ts";
 import { Outbox } from "./tables.ts";
 import { managerOf } from "./transaction.ts";
 import { insertJson } from "./write.ts";
@@ -15,30 +17,62 @@ export interface EventLog {
   append(tx: Tx, events: readonly BusEvent[]): Promise<void>;
   /** Tells subscribers that events have been committed. */
   wake(): void;
-  /** Events after a position, as they come; undefined when nothing came for `idleMs`. Ends when aborted. */
+  /**
+   * Events after a position, as they come; undefined when nothing came for `idleMs`. Ends when aborted. Throws CURSOR_EXPIRED for
+   * a reader who is so slow that what comes next was removed.
+   */
   follow(after: string, idleMs: number, signal: AbortSignal): AsyncGenerator<StoredEvent | undefined>;
   /** The newest position; "0" when there is none. */
   head(): Promise<string>;
-  /** The position that a cursor names. Throws CURSOR_INVALID for one that this master cannot have given. */
+  /**
+   * The position that a cursor names. Throws CURSOR_INVALID for one that this master cannot have given, and CURSOR_EXPIRED when
+   * events after it were removed.
+   */
   positionOf(cursor: string): Promise<string>;
-  /** The last position before a time. */
+  /** The last position before a time. Throws CURSOR_EXPIRED when events since then were removed. */
   positionBefore(time: Date): Promise<string>;
 }
 
 /** Held from the first event of a transaction to its commit. */
 export const outboxLock = 7_233_002;
-const batchSize = 200;
+/** Readers of what is not in memory any more wait for each other. */
+const mostLookBacks = 2;
+const patienceMs = 60_000;
+/** Until a reader looks again who is ahead of the others. */
 const pollMs = 1_000;
 const codec = createCodec(Outbox);
 
 export function createEventLog(database: Database): EventLog {
-  const bells = new Set<Bell>();
   const positionWhere = async (where: string, parameters: unknown[]): Promise<string> => {
     const rows: { position: string | null }[] = await database.read((tx) =>
       managerOf(tx).query(`SELECT max(position) AS position FROM outbox ${where}`, parameters),
     );
     return rows[0]?.position ?? "0";
   };
+  const forgotten = () => database.read((tx) => forgottenOf(tx, "events"));
+  const head = async (): Promise<string> => {
+    const newest = await positionWhere("", []);
+    if (newest !== "0") return newest;
+    return (await forgotten())?.position ?? "0";
+  };
+  const refuseForgotten = async (position: string, what: string): Promise<void> => {
+    const known = await forgotten();
+    if (known === undefined || !isAfter(known.position, position)) return;
+    throw cursorExpired(what, known, known.position);
+  };
+  /** What was removed is looked up last: whatever was there before it was is in the rows. */
+  const read = async (after: string): Promise<StoredEvent[]> => {
+    const rows = await database.read((tx) =>
+      managerOf(tx)
+        .getRepository(Outbox)
+        .find({ where: { position: MoreThan(after) }, order: { position: "ASC" }, take: mostAtOnce }),
+    );
+    await refuseForgotten(after, "the reader's place");
+    return rows;
+  };
+  const feed = createEventFeed({ read, head });
+  const late = () => new AppError("STORAGE_UNAVAILABLE", "the database is too busy", { retryAfterMs: 1_000 });
+  const lookBack = createBounded(mostLookBacks, patienceMs, late);
   return {
     async append(tx, events) {
       if (events.length === 0) return;
@@ -47,22 +81,17 @@ export function createEventLog(database: Database): EventLog {
       const rows = events.map((event) => ({ ...event, position: "", eventId: randomUUID(), occurredAt }));
       await insertJson(tx, codec, rows);
     },
-    wake() {
-      for (const bell of bells) bell.ring();
-    },
+    wake: feed.wake,
     async *follow(after, idleMs, signal) {
-      const bell = createBell();
-      bells.add(bell);
+      const leave = feed.join();
       let position = after;
       let quietSince = Date.now();
       try {
         while (!signal.aborted) {
-          const rows = await database.read((tx) =>
-            managerOf(tx)
-              .getRepository(Outbox)
-              .find({ where: { position: MoreThan(position) }, order: { position: "ASC" }, take: batchSize }),
-          );
+          const near = feed.after(position);
+          const rows = near ?? (await lookBack(() => read(position), signal));
           for (const row of rows) {
+            if (signal.aborted) return;
             position = row.position;
             quietSince = Date.now();
             yield row;
@@ -72,22 +101,35 @@ export function createEventLog(database: Database): EventLog {
             quietSince = Date.now();
             yield undefined;
           }
-          await bell.wait(Math.min(pollMs, idleMs), signal);
+          const leftMs = idleMs - (Date.now() - quietSince);
+          if (!isNewer(feed.after(position))) await feed.changed(near === undefined ? Math.min(leftMs, pollMs) : leftMs, signal);
         }
       } finally {
-        bells.delete(bell);
+        leave();
       }
     },
-    head: () => positionWhere("", []),
+    head,
     async positionOf(cursor) {
       const refuse = (description: string) =>
         new AppError("CURSOR_INVALID", `the cursor is not one that this master gave: ${description}`, {
           violations: [{ field: "cursor", description }],
         });
       if (!/^(0|[1-9]\d{0,17})$/.test(cursor)) throw refuse("digits only");
-      if (BigInt(cursor) > BigInt(await positionWhere("", []))) throw refuse("it is after the newest event");
+      if (isAfter(cursor, await head())) throw refuse("it is after the newest event");
+      await refuseForgotten(cursor, "the cursor");
       return cursor;
     },
-    positionBefore: (time) => positionWhere("WHERE occurred_at < $1", [time]),
+    async positionBefore(time) {
+      const position = await positionWhere("WHERE occurred_at < $1", [time]);
+      const known = await forgotten();
+      if (known === undefined) return position;
+      if (time < known.until) throw cursorExpired("since", known, known.until.toISOString());
+      return isAfter(known.position, position) ? known.position : position;
+    },
   };
+}
+
+/** Whether something came while nobody waited for it. */
+function isNewer(rows: readonly StoredEvent[] | undefined): boolean {
+  return rows !== undefined && rows.length > 0;
 }

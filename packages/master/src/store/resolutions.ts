@@ -72,8 +72,11 @@ const insert = (codec: { readonly table: string; readonly columns: readonly stri
   `INSERT INTO ${codec.table} (${codec.columns.join(", ")})
      SELECT ${codec.columns.map((column) => `row.${column}`).join(", ")} FROM ${before}${rowsOf(codec, parameter)}`;
 
+/** Of a step that an earlier attempt left behind: no step goes on after its operation. */
+export const unseenEnd = "its operation ended meanwhile; how far it got was seen afterwards";
+
 /** What has to be written before the outbox is locked. */
-const writes = ["patched", "gone", "revised", "opened", "changed", "stepped", "audited"];
+const writes = ["patched", "gone", "revised", "opened", "changed", "stepped", "cut", "audited"];
 
 /**
  * One statement is one round trip and one commit. Whatever belongs to a decision hangs on the guard: a decky whose
@@ -102,6 +105,15 @@ const commit: Statement = {
     ), stepped AS (
       ${insert(step, 6)}
       ON CONFLICT (${stepKey.join(", ")}) DO UPDATE SET ${assign(stepColumns, "excluded")} RETURNING number
+    ), cut AS (
+      UPDATE operation_steps AS step SET state = 'failed', finished_at = now(), output_tail = '["${unseenEnd}"]'
+      FROM ${rowsOf(operation, 5)}
+      WHERE step.operation_id = row.id AND step.state = 'running' AND row.state NOT IN ('pending', 'running')
+        AND NOT EXISTS (
+          SELECT FROM json_array_elements($6) AS item (value),
+            json_populate_record(NULL::operation_steps, item.value -> 'row') AS given
+          WHERE (given.operation_id, given.attempt, given.number) = (step.operation_id, step.attempt, step.number))
+      RETURNING step.number
     ), audited AS (
       ${insert(audit, 7)} RETURNING id
     ), written AS (

@@ -22,6 +22,19 @@ export interface Sealing {
   open(deckyId: string, services: readonly SealedService[]): StoredService[];
 }
 
+/** Opens what one decky's services hold. Throws when another key sealed it. */
+export function openSealed(box: SecretBox, deckyId: string, services: readonly SealedService[]): StoredService[] {
+  const open = (slug: string, config: Record<string, unknown>) =>
+    mapConfig(config, (key, value) =>
+      isSealed(value) ? box.open(value.$sealed, `${deckyId}/${slug}/${key}`) : value,
+    ) as ServiceConfig;
+  return services.map(({ slug, config, staged }) => ({
+    slug,
+    config: open(slug, config),
+    ...(staged === undefined ? {} : { staged: open(slug, staged) }),
+  }));
+}
+
 export function createSealing(box: SecretBox, catalog: Catalog): Sealing {
   const seal = (deckyId: string, slug: string, config: ServiceConfig) => {
     const secrets = secretKeys(catalog.services.get(slug));
@@ -29,10 +42,6 @@ export function createSealing(box: SecretBox, catalog: Catalog): Sealing {
       secrets.has(key) ? { $sealed: box.seal(String(value), `${deckyId}/${slug}/${key}`) } : value,
     );
   };
-  const open = (deckyId: string, slug: string, config: Record<string, unknown>) =>
-    mapConfig(config, (key, value) =>
-      isSealed(value) ? box.open(value.$sealed, `${deckyId}/${slug}/${key}`) : value,
-    ) as ServiceConfig;
   return {
     seal: (deckyId, services) =>
       services.map(({ slug, config, staged }) => ({
@@ -40,12 +49,7 @@ export function createSealing(box: SecretBox, catalog: Catalog): Sealing {
         config: seal(deckyId, slug, config),
         ...(staged === undefined ? {} : { staged: seal(deckyId, slug, staged) }),
       })),
-    open: (deckyId, services) =>
-      services.map(({ slug, config, staged }) => ({
-        slug,
-        config: open(deckyId, slug, config),
-        ...(staged === undefined ? {} : { staged: open(deckyId, slug, staged) }),
-      })),
+    open: (deckyId, services) => openSealed(box, deckyId, services),
   };
 }
 

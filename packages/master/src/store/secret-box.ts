@@ -1,6 +1,6 @@
 import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes } from "node:crypto";
-import { chmod, mkdir, open, readFile } from "node:fs/promises";
-import { dirname } from "node:path";
+import { writeFileAtomically } from "@decnet/common/runtime/atomic-file";
+import { readKeyFile, unusable } from "@decnet/common/runtime/key-file";
 
 /**
  * Seals secrets for the database (AES-256-GCM, bound to where they belong), and makes keyed hashes that tell nothing about their
@@ -12,17 +12,33 @@ export interface SecretBox {
   open(sealed: string, place: string): string;
   /** 32 hex digits. */
   fingerprint(text: string): string;
+  /** By which its key is known again; tells nothing about it. */
+  readonly check: string;
 }
 
 const prefix = "v1:";
+const keyBytes = 32;
 
-/** Opens the box with the key in `file` (32 bytes, hex, 0600), which is made when it is absent. */
-export async function openSecretBox(file: string): Promise<SecretBox> {
-  const master = await readOrMakeKey(file);
-  const derive = (purpose: string) => Buffer.from(hkdfSync("sha256", master, "", `decnet ${purpose}`, 32));
+/** Reads the key in `file` (32 bytes, hex, 0600). Undefined when there is none. Errors: KEY_FILE_UNUSABLE. */
+export async function readSecretKey(file: string): Promise<Buffer | undefined> {
+  const text = await readKeyFile(file, "secret");
+  if (text === undefined) return undefined;
+  if (!/^[0-9a-f]{64}$/i.test(text)) throw unusable(file, `is damaged: it holds no key of ${keyBytes} bytes in hex`);
+  return Buffer.from(text, "hex");
+}
+
+export async function makeSecretKey(file: string): Promise<Buffer> {
+  const key = randomBytes(keyBytes);
+  await writeFileAtomically(file, `${key.toString("hex")}\n`, 0o600);
+  return key;
+}
+
+export function createSecretBox(key: Buffer): SecretBox {
+  const derive = (purpose: string) => Buffer.from(hkdfSync("sha256", key, "", `decnet ${purpose}`, keyBytes));
   const sealKey = derive("seal");
   const hashKey = derive("fingerprint");
   return {
+    check: derive("check").toString("hex"),
     seal(text, place) {
       const nonce = randomBytes(12);
       const cipher = createCipheriv("aes-256-gcm", sealKey, nonce).setAAD(Buffer.from(place));
@@ -37,28 +53,9 @@ export async function openSecretBox(file: string): Promise<SecretBox> {
       try {
         return Buffer.concat([decipher.update(bytes.subarray(28)), decipher.final()]).toString("utf8");
       } catch (error) {
-        throw new Error(`a stored secret cannot be opened: ${file} is not the key that sealed it`, { cause: error });
+        throw new Error("a stored secret cannot be opened: another key sealed it", { cause: error });
       }
     },
     fingerprint: (text) => createHmac("sha256", hashKey).update(text).digest("hex").slice(0, 32),
   };
-}
-
-async function readOrMakeKey(file: string): Promise<Buffer> {
-  await mkdir(dirname(file), { recursive: true });
-  try {
-    const handle = await open(file, "wx", 0o600);
-    try {
-      await handle.writeFile(`${randomBytes(32).toString("hex")}\n`);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-  } catch (error) {
-    if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
-  }
-  await chmod(file, 0o600);
-  const key = Buffer.from((await readFile(file, "utf8")).trim(), "hex");
-  if (key.length !== 32) throw new Error(`${file} does not hold a key of 32 bytes in hex`);
-  return key;
 }

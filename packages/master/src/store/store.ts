@@ -12,6 +12,7 @@ import { createParentStore, type ParentStore } from "./parents.ts";
 import { createRefusedJoinStore, type RefusedJoinStore } from "./refused-joins.ts";
 import { createResolutions, type Resolutions } from "./resolutions.ts";
 import { createResolver, type Resolver } from "./resolver.ts";
+import { createRetention, type Retention } from "./retention.ts";
 import { createSealing } from "./sealing.ts";
 import type { SecretBox } from "./secret-box.ts";
 import { createSituations, type Situations } from "./situations.ts";
@@ -34,6 +35,9 @@ export interface Store extends Pick<Database, "transaction" | "onReturn" | "clos
   readonly refusedJoins: RefusedJoinStore;
   readonly tokens: TokenStore;
   readonly audit: AuditLog;
+  readonly retention: Retention;
+  /** Stores what was only counted so far. */
+  flush(): Promise<void>;
   /** Throws STORAGE_UNAVAILABLE, STORAGE_READ_ONLY, or STORAGE_FULL while the last write said so. */
   ping(): Promise<void>;
 }
@@ -43,6 +47,8 @@ export function createStore(database: Database, box: SecretBox, catalog: Catalog
   const situations = createSituations(database, sealing);
   const events = createEventLog(database);
   const resolutions = createResolutions(database, sealing, log);
+  const refusedJoins = createRefusedJoinStore(database, log);
+  const audit = createAuditLog(database, log);
   return {
     transaction: database.transaction,
     onReturn: database.onReturn,
@@ -58,9 +64,14 @@ export function createStore(database: Database, box: SecretBox, catalog: Catalog
     events,
     hosts: createHostStore(database),
     joinTokens: createJoinTokenStore(database),
-    refusedJoins: createRefusedJoinStore(database),
+    refusedJoins,
     tokens: createTokenStore(database),
-    audit: createAuditLog(database, log),
+    audit,
+    retention: createRetention(database),
+    async flush() {
+      await refusedJoins.flush();
+      await audit.flush();
+    },
     ping: database.ping,
   };
 }

@@ -70,6 +70,7 @@ export const Deckies = new EntitySchema<Decky>({
     retryAt: maybeTime,
     retryCause: text,
     appliedIdentity: maybeJson,
+    aheadRevision: int,
     createdAt: time,
     version: int,
   },
@@ -241,6 +242,7 @@ export const Audit = new EntitySchema<AuditEntry>({
     operationId: text,
     reason: text,
     peer: text,
+    times: int,
   },
 });
 
@@ -257,7 +259,9 @@ export const Hosts = new EntitySchema<Host>({
     address: text,
     message: text,
     engineProblem: text,
-    certificateSerials: json,
+    certificateSerial: text,
+    certificateNumber: int,
+    acceptedNumber: int,
     certificateExpiresAt: time,
     reportStream: text,
     reportSequence: { type: "bigint" },
@@ -297,6 +301,7 @@ export const RefusedJoins = new EntitySchema<RefusedJoin>({
     address: text,
     reason: text,
     message: text,
+    times: int,
   },
 });
 

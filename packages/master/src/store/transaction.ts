@@ -10,10 +10,12 @@ export class Transaction {
 
   /** Alone: each statement is a transaction of its own. */
   readonly #isAlone: boolean;
+  readonly #signal: AbortSignal | undefined;
 
-  constructor(manager: EntityManager, isAlone = false) {
+  constructor(manager: EntityManager, options: { readonly isAlone?: boolean; readonly signal?: AbortSignal | undefined } = {}) {
     this.#manager = manager;
-    this.#isAlone = isAlone;
+    this.#isAlone = options.isAlone ?? false;
+    this.#signal = options.signal;
   }
 
   /** What is to be said only if all of it was stored. */
@@ -26,7 +28,9 @@ export class Transaction {
     for (const act of tx.#afterwards) act();
   }
 
+  /** Throws when nobody waits for the transaction any more: not one more statement of it is begun. */
   static managerOf(tx: Transaction): EntityManager {
+    tx.#signal?.throwIfAborted();
     return tx.#manager;
   }
 }

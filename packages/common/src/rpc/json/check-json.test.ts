@@ -2,10 +2,11 @@ import { ApplyFleetRequestSchema } from "@decnet/contract/gen/decnet/v1/fleet_pb
 import { AddServiceRequestSchema, BatchMutateRequestSchema } from "@decnet/contract/gen/decnet/v1/mutation_pb";
 import { HostSchema } from "@decnet/contract/gen/decnet/v1/swarm_pb";
 import { describe, expect, it } from "vitest";
+import { atOnce } from "../../runtime/slices.ts";
 import { checkJson } from "./check-json.ts";
 
 const says = (text: string, desc = AddServiceRequestSchema as Parameters<typeof checkJson>[1]) =>
-  checkJson(text, desc).map(({ description }) => description);
+  atOnce(checkJson(text, desc)).map(({ description }) => description);
 
 describe("JSON that a message has no place for is refused, with the nearest name", () => {
   it.each([

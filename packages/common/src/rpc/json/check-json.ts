@@ -1,7 +1,8 @@
 import type { DescEnum, DescField, DescMessage } from "@bufbuild/protobuf";
 import type { FieldViolation } from "../../errors/app-error.ts";
 import { nearestName } from "../../runtime/nearest.ts";
-import { duplicateKeys } from "./duplicate-keys.ts";
+import type { Sliced } from "../../runtime/slices.ts";
+import { findDuplicateKeys } from "./duplicate-keys.ts";
 
 const mostViolations = 20;
 
@@ -9,21 +10,23 @@ const mostViolations = 20;
  * What a JSON text says that the message has no place for: unknown and duplicate fields, unknown names of enum values. Whatever
  * else is wrong with it (it need not even be JSON) is for the decoder to say.
  */
-export function checkJson(text: string, desc: DescMessage): FieldViolation[] {
+export function* checkJson(text: string, desc: DescMessage): Sliced<FieldViolation[]> {
   let document: unknown;
   try {
     document = JSON.parse(text);
   } catch {
     return [];
   }
-  const violations = duplicateKeys(text)
+  const twice = yield* findDuplicateKeys(text);
+  const violations = twice
     .slice(0, mostViolations)
     .map((path) => ({ field: showPath(path), description: `duplicate field ${showPath(path)}` }));
-  checkMessage(document, desc, [], violations);
+  yield* checkMessage(document, desc, [], violations);
   return violations;
 }
 
-function checkMessage(value: unknown, desc: DescMessage, path: readonly string[], violations: FieldViolation[]): void {
+function* checkMessage(value: unknown, desc: DescMessage, path: readonly string[], violations: FieldViolation[]): Sliced<void> {
+  yield;
   // Their JSON is not made of their fields.
   if (desc.typeName.startsWith("google.protobuf.") || !isObject(value)) return;
   const seen = new Set<DescField>();
@@ -33,21 +36,22 @@ function checkMessage(value: unknown, desc: DescMessage, path: readonly string[]
     const field = desc.fields.find((each) => each.jsonName === key || each.name === key);
     if (field === undefined) violations.push({ field: showPath(at), description: unknownField(at, desc) });
     else if (seen.has(field)) violations.push({ field: showPath(at), description: `duplicate field ${showPath(at)}` });
-    else checkField(inner, field, at, violations);
+    else yield* checkField(inner, field, at, violations);
     if (field !== undefined) seen.add(field);
   }
 }
 
-function checkField(value: unknown, field: DescField, path: readonly string[], violations: FieldViolation[]): void {
-  const one = (inner: unknown, at: readonly string[]) => {
-    if (field.message !== undefined) checkMessage(inner, field.message, at, violations);
+function* checkField(value: unknown, field: DescField, path: readonly string[], violations: FieldViolation[]): Sliced<void> {
+  if (field.message === undefined && field.enum === undefined) return;
+  const one = function* (inner: unknown, at: readonly string[]): Sliced<void> {
+    if (field.message !== undefined) yield* checkMessage(inner, field.message, at, violations);
     else if (field.enum !== undefined) checkEnum(inner, field.enum, at, violations);
   };
   if (field.fieldKind === "list") {
-    if (Array.isArray(value)) value.forEach((item, index) => void one(item, [...path, String(index)]));
+    if (Array.isArray(value)) for (const [index, item] of value.entries()) yield* one(item, [...path, String(index)]);
   } else if (field.fieldKind === "map") {
-    if (isObject(value)) for (const [key, item] of Object.entries(value)) one(item, [...path, key]);
-  } else one(value, path);
+    if (isObject(value)) for (const [key, item] of Object.entries(value)) yield* one(item, [...path, key]);
+  } else yield* one(value, path);
 }
 
 function checkEnum(value: unknown, desc: DescEnum, path: readonly string[], violations: FieldViolation[]): void {

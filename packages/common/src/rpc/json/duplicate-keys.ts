@@ -1,9 +1,22 @@
+import { atOnce, type Sliced } from "../../runtime/slices.ts";
+
+/** More of them tell nobody anything. */
+const mostFound = 20;
+const eachTurn = 2_000;
+
 /** Paths of the keys that an object of this text has twice; JSON.parse keeps the last one in silence. The text is valid JSON. */
-export function duplicateKeys(text: string): string[][] {
+export function* findDuplicateKeys(text: string): Sliced<string[][]> {
   const found: string[][] = [];
   const open: { readonly keys: Set<string> | undefined; at: string | number }[] = [];
   let expectsKey = false;
+  let sinceTurn = 0;
   for (let index = 0; index < text.length; index += 1) {
+    if (found.length >= mostFound) break;
+    sinceTurn += 1;
+    if (sinceTurn >= eachTurn) {
+      sinceTurn = 0;
+      yield;
+    }
     const innermost = open.at(-1);
     switch (text[index]) {
       case "{":
@@ -49,4 +62,9 @@ function endOfString(text: string, start: number): number {
     if (backslashes % 2 === 0) return end;
   }
   return text.length;
+}
+
+/** The same at once, of a short text. */
+export function duplicateKeys(text: string): string[][] {
+  return atOnce(findDuplicateKeys(text));
 }

@@ -21,7 +21,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file decnet/v1/agent.proto.
  */
 export const file_decnet_v1_agent: GenFile = /*@__PURE__*/
-  fileDesc("ChVkZWNuZXQvdjEvYWdlbnQucHJvdG8SCWRlY25ldC52MSJECgtTZXJ2aWNlU3BlYxIMCgRzbHVnGAEgASgJEicKBmNvbmZpZxgCIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QiyQIKCURlY2t5U3BlYxIgCgNyZWYYASABKAsyEy5kZWNuZXQudjEuRGVja3lSZWYSCgoCaWQYAiABKAkSHAoIcmV2aXNpb24YAyABKA1CCqK7GAYQ/////wcSEAoIaG9zdG5hbWUYBCABKAkSDgoGZGlzdHJvGAUgASgJEhEKCW9zX2ZhbWlseRgGIAEoCRIgCgNsYW4YByABKAsyEy5kZWNuZXQudjEuRmxlZXRMYW4SCgoCaXAYCCABKAkSCwoDbWFjGAkgASgJEigKCHNlcnZpY2VzGAogAygLMhYuZGVjbmV0LnYxLlNlcnZpY2VTcGVjEjAKEW90aGVyX2F0dGFjaG1lbnRzGAsgAygLMhUuZGVjbmV0LnYxLkF0dGFjaG1lbnQSEAoIZm9yd2FyZHMYDCABKAgSEgoKcHVibGlzaF9vbhgNIAEoCSJHCgpBdHRhY2htZW50EiAKA2xhbhgBIAEoCzITLmRlY25ldC52MS5GbGVldExhbhIKCgJpcBgCIAEoCRILCgNtYWMYAyABKAkiZAoTQXBwbHlEZWNraWVzUmVxdWVzdBIlCgdkZWNraWVzGAEgAygLMhQuZGVjbmV0LnYxLkRlY2t5U3BlYxIPCgdkcnlfcnVuGAIgASgIEhUKDWV4cGVjdGVkX3BsYW4YAyABKAki7wEKDERlY2t5T3V0Y29tZRIiCgVkZWNreRgBIAEoCzITLmRlY25ldC52MS5EZWNreVJlZhIcCghyZXZpc2lvbhgCIAEoDUIKorsYBhD/////BxIdCgRwbGFuGAMgASgLMg8uZGVjbmV0LnYxLlBsYW4SIwoHcmVjZWlwdBgEIAEoCzISLmRlY25ldC52MS5SZWNlaXB0EjAKC29ic2VydmF0aW9uGAUgASgLMhsuZGVjbmV0LnYxLkRlY2t5T2JzZXJ2YXRpb24SJwoHZmFpbHVyZRgGIAEoCzIWLmRlY25ldC52MS5TdGVwRmFpbHVyZSJrCgtTdGVwRmFpbHVyZRImCgRzdGVwGAEgASgLMhguZGVjbmV0LnYxLk9wZXJhdGlvblN0ZXASDwoHbWVzc2FnZRgCIAEoCRITCgtvdXRwdXRfdGFpbBgDIAMoCRIOCgZyZWFzb24YBCABKAkiuQEKFEFwcGx5RGVja2llc1Jlc3BvbnNlEiIKBWRlY2t5GAEgASgLMhMuZGVjbmV0LnYxLkRlY2t5UmVmEh8KBHBsYW4YAiABKAsyDy5kZWNuZXQudjEuUGxhbkgAEigKBHN0ZXAYAyABKAsyGC5kZWNuZXQudjEuT3BlcmF0aW9uU3RlcEgAEioKB291dGNvbWUYBCABKAsyFy5kZWNuZXQudjEuRGVja3lPdXRjb21lSABCBgoEaXRlbSJNChRSZW1vdmVEZWNraWVzUmVxdWVzdBIkCgdkZWNraWVzGAEgAygLMhMuZGVjbmV0LnYxLkRlY2t5UmVmEg8KB2RyeV9ydW4YAiABKAgiQgoVUmVtb3ZlRGVja2llc1Jlc3BvbnNlEikKCG91dGNvbWVzGAEgAygLMhcuZGVjbmV0LnYxLkRlY2t5T3V0Y29tZSL2AQoSU2VydmljZU9ic2VydmF0aW9uEgwKBHNsdWcYASABKAkSJgoFc3RhdGUYAiABKA4yFy5kZWNuZXQudjEuU2VydmljZVN0YXRlEg8KB21lc3NhZ2UYAyABKAkSFgoOY29udGFpbmVyX25hbWUYBCABKAkSFAoMY29udGFpbmVyX2lkGAUgASgJEhIKCnN0YXJ0ZWRfYXQYBiABKAkSIQoNcmVzdGFydF9jb3VudBgHIAEoDUIKorsYBhD/////BxIRCglsaXN0ZW5pbmcYCCADKAkSIQoNb3Blbl9zZXNzaW9ucxgJIAEoDUIKorsYBhD/////ByKIAgoQRGVja3lPYnNlcnZhdGlvbhIiCgVkZWNreRgBIAEoCzITLmRlY25ldC52MS5EZWNreVJlZhIcCghyZXZpc2lvbhgCIAEoDUIKorsYBhD/////BxIkCgVzdGF0ZRgDIAEoDjIVLmRlY25ldC52MS5EZWNreVN0YXRlEg8KB21lc3NhZ2UYBCABKAkSGQoRYmFzZV9jb250YWluZXJfaWQYBSABKAkSLwoIc2VydmljZXMYBiADKAsyHS5kZWNuZXQudjEuU2VydmljZU9ic2VydmF0aW9uEi8KC29ic2VydmVkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCI2Cg5JbnNwZWN0UmVxdWVzdBIkCgdkZWNraWVzGAEgAygLMhMuZGVjbmV0LnYxLkRlY2t5UmVmIukBCg9JbnNwZWN0UmVzcG9uc2USLAoHZGVja2llcxgBIAMoCzIbLmRlY25ldC52MS5EZWNreU9ic2VydmF0aW9uEg4KBnN0cmF5cxgCIAMoCRIPCgdob3N0X2lkGAMgASgJEhEKCWhvc3RfbmFtZRgEIAEoCRIWCg5lbmdpbmVfdmVyc2lvbhgFIAEoCRIXCg9jb21wb3NlX3ZlcnNpb24YBiABKAkSGAoQY2F0YWxvZ3VlX2RpZ2VzdBgHIAEoCRIRCgljb25uZWN0ZWQYCCABKAgSFgoOcXVldWVkX3JlcG9ydHMYCSABKA0iNQoRSW5zcGVjdExhblJlcXVlc3QSIAoDbGFuGAEgASgLMhMuZGVjbmV0LnYxLkZsZWV0TGFuIjAKDUFkZHJlc3NIb2xkZXISDwoHYWRkcmVzcxgBIAEoCRIOCgZob2xkZXIYAiABKAkiTgoSSW5zcGVjdExhblJlc3BvbnNlEg8KB3Ryb3VibGUYASABKAkSJwoFdGFrZW4YAiADKAsyGC5kZWNuZXQudjEuQWRkcmVzc0hvbGRlciI9ChRQcmVwYXJlSW1hZ2VzUmVxdWVzdBIlCgdkZWNraWVzGAEgAygLMhQuZGVjbmV0LnYxLkRlY2t5U3BlYyJCCg1QcmVwYXJlZEltYWdlEgsKA3RhZxgBIAEoCRIPCgdwcm9ibGVtGAIgASgJEhMKC291dHB1dF90YWlsGAMgAygJIkEKFVByZXBhcmVJbWFnZXNSZXNwb25zZRIoCgZpbWFnZXMYASADKAsyGC5kZWNuZXQudjEuUHJlcGFyZWRJbWFnZSJ7Ch1BZ2VudFNlcnZpY2VTdHJlYW1Mb2dzUmVxdWVzdBIiCgVkZWNreRgBIAEoCzITLmRlY25ldC52MS5EZWNreVJlZhIPCgdzZXJ2aWNlGAIgASgJEg4KBmZvbGxvdxgDIAEoCBIVCgR0YWlsGAQgASgNQgeiuxgDEJBOIkMKHkFnZW50U2VydmljZVN0cmVhbUxvZ3NSZXNwb25zZRIhCgVsaW5lcxgBIAMoCzISLmRlY25ldC52MS5Mb2dMaW5lMoUECgxBZ2VudFNlcnZpY2USUQoMQXBwbHlEZWNraWVzEh4uZGVjbmV0LnYxLkFwcGx5RGVja2llc1JlcXVlc3QaHy5kZWNuZXQudjEuQXBwbHlEZWNraWVzUmVzcG9uc2UwARJSCg1SZW1vdmVEZWNraWVzEh8uZGVjbmV0LnYxLlJlbW92ZURlY2tpZXNSZXF1ZXN0GiAuZGVjbmV0LnYxLlJlbW92ZURlY2tpZXNSZXNwb25zZRJFCgdJbnNwZWN0EhkuZGVjbmV0LnYxLkluc3BlY3RSZXF1ZXN0GhouZGVjbmV0LnYxLkluc3BlY3RSZXNwb25zZSIDkAIBElIKDVByZXBhcmVJbWFnZXMSHy5kZWNuZXQudjEuUHJlcGFyZUltYWdlc1JlcXVlc3QaIC5kZWNuZXQudjEuUHJlcGFyZUltYWdlc1Jlc3BvbnNlEk4KCkluc3BlY3RMYW4SHC5kZWNuZXQudjEuSW5zcGVjdExhblJlcXVlc3QaHS5kZWNuZXQudjEuSW5zcGVjdExhblJlc3BvbnNlIgOQAgESYwoKU3RyZWFtTG9ncxIoLmRlY25ldC52MS5BZ2VudFNlcnZpY2VTdHJlYW1Mb2dzUmVxdWVzdBopLmRlY25ldC52MS5BZ2VudFNlcnZpY2VTdHJlYW1Mb2dzUmVzcG9uc2UwAWIGcHJvdG8z", [file_decnet_v1_decky, file_decnet_v1_fleet, file_decnet_v1_operation, file_decnet_v1_range, file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("ChVkZWNuZXQvdjEvYWdlbnQucHJvdG8SCWRlY25ldC52MSJECgtTZXJ2aWNlU3BlYxIMCgRzbHVnGAEgASgJEicKBmNvbmZpZxgCIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QiyQIKCURlY2t5U3BlYxIgCgNyZWYYASABKAsyEy5kZWNuZXQudjEuRGVja3lSZWYSCgoCaWQYAiABKAkSHAoIcmV2aXNpb24YAyABKA1CCqK7GAYQ/////wcSEAoIaG9zdG5hbWUYBCABKAkSDgoGZGlzdHJvGAUgASgJEhEKCW9zX2ZhbWlseRgGIAEoCRIgCgNsYW4YByABKAsyEy5kZWNuZXQudjEuRmxlZXRMYW4SCgoCaXAYCCABKAkSCwoDbWFjGAkgASgJEigKCHNlcnZpY2VzGAogAygLMhYuZGVjbmV0LnYxLlNlcnZpY2VTcGVjEjAKEW90aGVyX2F0dGFjaG1lbnRzGAsgAygLMhUuZGVjbmV0LnYxLkF0dGFjaG1lbnQSEAoIZm9yd2FyZHMYDCABKAgSEgoKcHVibGlzaF9vbhgNIAEoCSJHCgpBdHRhY2htZW50EiAKA2xhbhgBIAEoCzITLmRlY25ldC52MS5GbGVldExhbhIKCgJpcBgCIAEoCRILCgNtYWMYAyABKAkiZAoTQXBwbHlEZWNraWVzUmVxdWVzdBIlCgdkZWNraWVzGAEgAygLMhQuZGVjbmV0LnYxLkRlY2t5U3BlYxIPCgdkcnlfcnVuGAIgASgIEhUKDWV4cGVjdGVkX3BsYW4YAyABKAki7wEKDERlY2t5T3V0Y29tZRIiCgVkZWNreRgBIAEoCzITLmRlY25ldC52MS5EZWNreVJlZhIcCghyZXZpc2lvbhgCIAEoDUIKorsYBhD/////BxIdCgRwbGFuGAMgASgLMg8uZGVjbmV0LnYxLlBsYW4SIwoHcmVjZWlwdBgEIAEoCzISLmRlY25ldC52MS5SZWNlaXB0EjAKC29ic2VydmF0aW9uGAUgASgLMhsuZGVjbmV0LnYxLkRlY2t5T2JzZXJ2YXRpb24SJwoHZmFpbHVyZRgGIAEoCzIWLmRlY25ldC52MS5TdGVwRmFpbHVyZSJrCgtTdGVwRmFpbHVyZRImCgRzdGVwGAEgASgLMhguZGVjbmV0LnYxLk9wZXJhdGlvblN0ZXASDwoHbWVzc2FnZRgCIAEoCRITCgtvdXRwdXRfdGFpbBgDIAMoCRIOCgZyZWFzb24YBCABKAkiuQEKFEFwcGx5RGVja2llc1Jlc3BvbnNlEiIKBWRlY2t5GAEgASgLMhMuZGVjbmV0LnYxLkRlY2t5UmVmEh8KBHBsYW4YAiABKAsyDy5kZWNuZXQudjEuUGxhbkgAEigKBHN0ZXAYAyABKAsyGC5kZWNuZXQudjEuT3BlcmF0aW9uU3RlcEgAEioKB291dGNvbWUYBCABKAsyFy5kZWNuZXQudjEuRGVja3lPdXRjb21lSABCBgoEaXRlbSJNChRSZW1vdmVEZWNraWVzUmVxdWVzdBIkCgdkZWNraWVzGAEgAygLMhMuZGVjbmV0LnYxLkRlY2t5UmVmEg8KB2RyeV9ydW4YAiABKAgiQgoVUmVtb3ZlRGVja2llc1Jlc3BvbnNlEikKCG91dGNvbWVzGAEgAygLMhcuZGVjbmV0LnYxLkRlY2t5T3V0Y29tZSL2AQoSU2VydmljZU9ic2VydmF0aW9uEgwKBHNsdWcYASABKAkSJgoFc3RhdGUYAiABKA4yFy5kZWNuZXQudjEuU2VydmljZVN0YXRlEg8KB21lc3NhZ2UYAyABKAkSFgoOY29udGFpbmVyX25hbWUYBCABKAkSFAoMY29udGFpbmVyX2lkGAUgASgJEhIKCnN0YXJ0ZWRfYXQYBiABKAkSIQoNcmVzdGFydF9jb3VudBgHIAEoDUIKorsYBhD/////BxIRCglsaXN0ZW5pbmcYCCADKAkSIQoNb3Blbl9zZXNzaW9ucxgJIAEoDUIKorsYBhD/////ByKIAgoQRGVja3lPYnNlcnZhdGlvbhIiCgVkZWNreRgBIAEoCzITLmRlY25ldC52MS5EZWNreVJlZhIcCghyZXZpc2lvbhgCIAEoDUIKorsYBhD/////BxIkCgVzdGF0ZRgDIAEoDjIVLmRlY25ldC52MS5EZWNreVN0YXRlEg8KB21lc3NhZ2UYBCABKAkSGQoRYmFzZV9jb250YWluZXJfaWQYBSABKAkSLwoIc2VydmljZXMYBiADKAsyHS5kZWNuZXQudjEuU2VydmljZU9ic2VydmF0aW9uEi8KC29ic2VydmVkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCI4ChBSZWFkU3BlY3NSZXF1ZXN0EiQKB2RlY2tpZXMYASADKAsyEy5kZWNuZXQudjEuRGVja3lSZWYiOgoRUmVhZFNwZWNzUmVzcG9uc2USJQoHZGVja2llcxgBIAMoCzIULmRlY25ldC52MS5EZWNreVNwZWMiNgoOSW5zcGVjdFJlcXVlc3QSJAoHZGVja2llcxgBIAMoCzITLmRlY25ldC52MS5EZWNreVJlZiLpAQoPSW5zcGVjdFJlc3BvbnNlEiwKB2RlY2tpZXMYASADKAsyGy5kZWNuZXQudjEuRGVja3lPYnNlcnZhdGlvbhIOCgZzdHJheXMYAiADKAkSDwoHaG9zdF9pZBgDIAEoCRIRCglob3N0X25hbWUYBCABKAkSFgoOZW5naW5lX3ZlcnNpb24YBSABKAkSFwoPY29tcG9zZV92ZXJzaW9uGAYgASgJEhgKEGNhdGFsb2d1ZV9kaWdlc3QYByABKAkSEQoJY29ubmVjdGVkGAggASgIEhYKDnF1ZXVlZF9yZXBvcnRzGAkgASgNIjUKEUluc3BlY3RMYW5SZXF1ZXN0EiAKA2xhbhgBIAEoCzITLmRlY25ldC52MS5GbGVldExhbiIwCg1BZGRyZXNzSG9sZGVyEg8KB2FkZHJlc3MYASABKAkSDgoGaG9sZGVyGAIgASgJIk4KEkluc3BlY3RMYW5SZXNwb25zZRIPCgd0cm91YmxlGAEgASgJEicKBXRha2VuGAIgAygLMhguZGVjbmV0LnYxLkFkZHJlc3NIb2xkZXIiPQoUUHJlcGFyZUltYWdlc1JlcXVlc3QSJQoHZGVja2llcxgBIAMoCzIULmRlY25ldC52MS5EZWNreVNwZWMiQgoNUHJlcGFyZWRJbWFnZRILCgN0YWcYASABKAkSDwoHcHJvYmxlbRgCIAEoCRITCgtvdXRwdXRfdGFpbBgDIAMoCSJBChVQcmVwYXJlSW1hZ2VzUmVzcG9uc2USKAoGaW1hZ2VzGAEgAygLMhguZGVjbmV0LnYxLlByZXBhcmVkSW1hZ2UiewodQWdlbnRTZXJ2aWNlU3RyZWFtTG9nc1JlcXVlc3QSIgoFZGVja3kYASABKAsyEy5kZWNuZXQudjEuRGVja3lSZWYSDwoHc2VydmljZRgCIAEoCRIOCgZmb2xsb3cYAyABKAgSFQoEdGFpbBgEIAEoDUIHorsYAxCQTiJDCh5BZ2VudFNlcnZpY2VTdHJlYW1Mb2dzUmVzcG9uc2USIQoFbGluZXMYASADKAsyEi5kZWNuZXQudjEuTG9nTGluZTLSBAoMQWdlbnRTZXJ2aWNlElEKDEFwcGx5RGVja2llcxIeLmRlY25ldC52MS5BcHBseURlY2tpZXNSZXF1ZXN0Gh8uZGVjbmV0LnYxLkFwcGx5RGVja2llc1Jlc3BvbnNlMAESUgoNUmVtb3ZlRGVja2llcxIfLmRlY25ldC52MS5SZW1vdmVEZWNraWVzUmVxdWVzdBogLmRlY25ldC52MS5SZW1vdmVEZWNraWVzUmVzcG9uc2USRQoHSW5zcGVjdBIZLmRlY25ldC52MS5JbnNwZWN0UmVxdWVzdBoaLmRlY25ldC52MS5JbnNwZWN0UmVzcG9uc2UiA5ACARJLCglSZWFkU3BlY3MSGy5kZWNuZXQudjEuUmVhZFNwZWNzUmVxdWVzdBocLmRlY25ldC52MS5SZWFkU3BlY3NSZXNwb25zZSIDkAIBElIKDVByZXBhcmVJbWFnZXMSHy5kZWNuZXQudjEuUHJlcGFyZUltYWdlc1JlcXVlc3QaIC5kZWNuZXQudjEuUHJlcGFyZUltYWdlc1Jlc3BvbnNlEk4KCkluc3BlY3RMYW4SHC5kZWNuZXQudjEuSW5zcGVjdExhblJlcXVlc3QaHS5kZWNuZXQudjEuSW5zcGVjdExhblJlc3BvbnNlIgOQAgESYwoKU3RyZWFtTG9ncxIoLmRlY25ldC52MS5BZ2VudFNlcnZpY2VTdHJlYW1Mb2dzUmVxdWVzdBopLmRlY25ldC52MS5BZ2VudFNlcnZpY2VTdHJlYW1Mb2dzUmVzcG9uc2UwAWIGcHJvdG8z", [file_decnet_v1_decky, file_decnet_v1_fleet, file_decnet_v1_operation, file_decnet_v1_range, file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message decnet.v1.ServiceSpec
@@ -472,6 +472,42 @@ export const DeckyObservationSchema: GenMessage<DeckyObservation> = /*@__PURE__*
   messageDesc(file_decnet_v1_agent, 10);
 
 /**
+ * @generated from message decnet.v1.ReadSpecsRequest
+ */
+export type ReadSpecsRequest = Message<"decnet.v1.ReadSpecsRequest"> & {
+  /**
+   * @generated from field: repeated decnet.v1.DeckyRef deckies = 1;
+   */
+  deckies: DeckyRef[];
+};
+
+/**
+ * Describes the message decnet.v1.ReadSpecsRequest.
+ * Use `create(ReadSpecsRequestSchema)` to create a new message.
+ */
+export const ReadSpecsRequestSchema: GenMessage<ReadSpecsRequest> = /*@__PURE__*/
+  messageDesc(file_decnet_v1_agent, 11);
+
+/**
+ * @generated from message decnet.v1.ReadSpecsResponse
+ */
+export type ReadSpecsResponse = Message<"decnet.v1.ReadSpecsResponse"> & {
+  /**
+   * Those of the named deckies that this host has, and that are not on their way out.
+   *
+   * @generated from field: repeated decnet.v1.DeckySpec deckies = 1;
+   */
+  deckies: DeckySpec[];
+};
+
+/**
+ * Describes the message decnet.v1.ReadSpecsResponse.
+ * Use `create(ReadSpecsResponseSchema)` to create a new message.
+ */
+export const ReadSpecsResponseSchema: GenMessage<ReadSpecsResponse> = /*@__PURE__*/
+  messageDesc(file_decnet_v1_agent, 12);
+
+/**
  * @generated from message decnet.v1.InspectRequest
  */
 export type InspectRequest = Message<"decnet.v1.InspectRequest"> & {
@@ -488,7 +524,7 @@ export type InspectRequest = Message<"decnet.v1.InspectRequest"> & {
  * Use `create(InspectRequestSchema)` to create a new message.
  */
 export const InspectRequestSchema: GenMessage<InspectRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 11);
+  messageDesc(file_decnet_v1_agent, 13);
 
 /**
  * @generated from message decnet.v1.InspectResponse
@@ -551,7 +587,7 @@ export type InspectResponse = Message<"decnet.v1.InspectResponse"> & {
  * Use `create(InspectResponseSchema)` to create a new message.
  */
 export const InspectResponseSchema: GenMessage<InspectResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 12);
+  messageDesc(file_decnet_v1_agent, 14);
 
 /**
  * @generated from message decnet.v1.InspectLanRequest
@@ -568,7 +604,7 @@ export type InspectLanRequest = Message<"decnet.v1.InspectLanRequest"> & {
  * Use `create(InspectLanRequestSchema)` to create a new message.
  */
 export const InspectLanRequestSchema: GenMessage<InspectLanRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 13);
+  messageDesc(file_decnet_v1_agent, 15);
 
 /**
  * An address that is not the fleet's to give.
@@ -594,7 +630,7 @@ export type AddressHolder = Message<"decnet.v1.AddressHolder"> & {
  * Use `create(AddressHolderSchema)` to create a new message.
  */
 export const AddressHolderSchema: GenMessage<AddressHolder> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 14);
+  messageDesc(file_decnet_v1_agent, 16);
 
 /**
  * @generated from message decnet.v1.InspectLanResponse
@@ -618,7 +654,7 @@ export type InspectLanResponse = Message<"decnet.v1.InspectLanResponse"> & {
  * Use `create(InspectLanResponseSchema)` to create a new message.
  */
 export const InspectLanResponseSchema: GenMessage<InspectLanResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 15);
+  messageDesc(file_decnet_v1_agent, 17);
 
 /**
  * @generated from message decnet.v1.PrepareImagesRequest
@@ -635,7 +671,7 @@ export type PrepareImagesRequest = Message<"decnet.v1.PrepareImagesRequest"> & {
  * Use `create(PrepareImagesRequestSchema)` to create a new message.
  */
 export const PrepareImagesRequestSchema: GenMessage<PrepareImagesRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 16);
+  messageDesc(file_decnet_v1_agent, 18);
 
 /**
  * @generated from message decnet.v1.PreparedImage
@@ -664,7 +700,7 @@ export type PreparedImage = Message<"decnet.v1.PreparedImage"> & {
  * Use `create(PreparedImageSchema)` to create a new message.
  */
 export const PreparedImageSchema: GenMessage<PreparedImage> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 17);
+  messageDesc(file_decnet_v1_agent, 19);
 
 /**
  * @generated from message decnet.v1.PrepareImagesResponse
@@ -681,7 +717,7 @@ export type PrepareImagesResponse = Message<"decnet.v1.PrepareImagesResponse"> &
  * Use `create(PrepareImagesResponseSchema)` to create a new message.
  */
 export const PrepareImagesResponseSchema: GenMessage<PrepareImagesResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 18);
+  messageDesc(file_decnet_v1_agent, 20);
 
 /**
  * @generated from message decnet.v1.AgentServiceStreamLogsRequest
@@ -717,7 +753,7 @@ export type AgentServiceStreamLogsRequest = Message<"decnet.v1.AgentServiceStrea
  * Use `create(AgentServiceStreamLogsRequestSchema)` to create a new message.
  */
 export const AgentServiceStreamLogsRequestSchema: GenMessage<AgentServiceStreamLogsRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 19);
+  messageDesc(file_decnet_v1_agent, 21);
 
 /**
  * @generated from message decnet.v1.AgentServiceStreamLogsResponse
@@ -734,7 +770,7 @@ export type AgentServiceStreamLogsResponse = Message<"decnet.v1.AgentServiceStre
  * Use `create(AgentServiceStreamLogsResponseSchema)` to create a new message.
  */
 export const AgentServiceStreamLogsResponseSchema: GenMessage<AgentServiceStreamLogsResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 20);
+  messageDesc(file_decnet_v1_agent, 22);
 
 /**
  * @generated from service decnet.v1.AgentService
@@ -770,6 +806,16 @@ export const AgentService: GenService<{
     methodKind: "unary";
     input: typeof InspectRequestSchema;
     output: typeof InspectResponseSchema;
+  },
+  /**
+   * Returns accepted specs, secrets included: a master whose database was restored from a backup learns from them what it forgot.
+   *
+   * @generated from rpc decnet.v1.AgentService.ReadSpecs
+   */
+  readSpecs: {
+    methodKind: "unary";
+    input: typeof ReadSpecsRequestSchema;
+    output: typeof ReadSpecsResponseSchema;
   },
   /**
    * Builds or pulls what the specs need, before anything is stopped.

@@ -186,7 +186,7 @@ export const UpdateServiceConfigResponseSchema: GenMessage<UpdateServiceConfigRe
   messageDesc(file_decnet_v1_mutation, 5);
 
 /**
- * One change; `options` of the inner requests are not used.
+ * One change. Of the options of the inner requests, only expected_plan and expected_revision; the others are refused.
  *
  * @generated from message decnet.v1.BatchChange
  */
@@ -253,7 +253,9 @@ export type BatchMutateRequest = Message<"decnet.v1.BatchMutateRequest"> & {
   maxFailures: number;
 
   /**
-   * dry_run returns the plan of each change. request_id makes the whole batch one operation; the same id again returns its state.
+   * For all changes. In the options of one change stand only expected_plan and expected_revision, of a decky that is named and
+   * has no other change here. dry_run returns the plan of each change. request_id makes the whole batch one operation; the same
+   * id again returns its state.
    *
    * @generated from field: decnet.v1.MutationOptions options = 5;
    */

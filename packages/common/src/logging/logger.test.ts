@@ -1,0 +1,36 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { open } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { expect, it } from "vitest";
+
+const module = fileURLToPath(new URL("logger.ts", import.meta.url));
+const script = `
+  import { createLogger } from ${JSON.stringify(module)};
+  const log = createLogger("test", "info");
+  let line = 0;
+  const timer = setInterval(() => log.info(\`line \${(line += 1)}\`), 10);
+  setTimeout(() => { clearInterval(timer); console.log("alive"); }, 300);`;
+
+const patienceMs = 30_000;
+
+it("a log that cannot be written, for want of room or of a reader, costs lines and not the process", {
+  timeout: patienceMs,
+}, async () => {
+  const full = await open("/dev/full", "w");
+  const start = (stderr: number | "pipe") =>
+    spawn(process.execPath, ["--import", "tsx", "--conditions=source", "--input-type=module", "--eval", script], {
+      stdio: ["ignore", "pipe", stderr],
+    });
+  try {
+    for (const child of [start(full.fd), start("pipe")]) {
+      child.stderr?.destroy();
+      let said = "";
+      child.stdout?.on("data", (chunk: Buffer) => (said += chunk.toString()));
+      const [code] = (await once(child, "close")) as [number | null];
+      expect([code, said.trim()]).toEqual([0, "alive"]);
+    }
+  } finally {
+    await full.close();
+  }
+});

@@ -1,0 +1,256 @@
+import type net from "node:net";
+import { type ContextKey, createContextKey } from "@connectrpc/connect";
+import { type Bucket, createBucket } from "../runtime/bucket.ts";
+import type { OnPressure, RpcLimits } from "./limits.ts";
+
+/** One connection, as far as the limits go. Whoever has not proved who he is makes room for others. */
+export interface Connection {
+  /** Empty when it was gone before it could be read. */
+  readonly address: string;
+  isProven(): boolean;
+  /** A caller on it proved to be `who`. Of one, only so many connections count. */
+  prove(who: string, most: number): void;
+  /** A call begins; call what is returned when it has ended. */
+  begin(): () => void;
+  /** Whether a call may be made on it that shows no credential: of strangers there are only so many in a second. */
+  takesBareCall(): boolean;
+  /** A credential was refused on it: one that goes on trying is cut. */
+  wasRefused(): void;
+  /** The handshake is over, and it can be ended in the way of its protocol. */
+  opened(end: () => void): void;
+  onProven(listener: () => void): void;
+  /** Somebody else looks after it from now on: it is never idle. */
+  handOver(): void;
+  /** Cuts it for what was done on it. */
+  expel(): void;
+}
+
+export interface ConnectionCounts {
+  readonly known: number;
+  readonly strangers: number;
+}
+
+export interface Connections {
+  /** Undefined: there is no room for it, and it was cut. */
+  admit(socket: net.Socket, port: "plaintext" | "tls"): Connection | undefined;
+  counts(): ConnectionCounts;
+  close(): void;
+}
+
+/** Calls without a credential, of one address and of all: one that is new on a connection shows his before he is known. */
+const bareCallsOfAddress = { burst: 200, perSecond: 100 };
+const bareCalls = { burst: 1_000, perSecond: 300 };
+/** A stranger may try so many credentials on one connection. */
+const mostRefusals = 20;
+/** What an address used up is remembered for so long after its last connection. */
+const rememberedMs = 10_000;
+const strangerIdleMs = 15_000;
+const sweepMs = 1_000;
+/** One that was opened a moment ago is not idle yet. */
+const freshMs = 1_000;
+/** Strangers may have this part of all connections. */
+const partOfStrangers = 4;
+
+interface Entry {
+  readonly socket: net.Socket;
+  readonly address: string;
+  readonly isBounded: boolean;
+  who: string | undefined;
+  calls: number;
+  quietSince: number;
+  isHandedOver: boolean;
+  isEnding: boolean;
+  end: () => void;
+}
+
+export function createConnections(
+  limits: RpcLimits,
+  onPressure: OnPressure,
+  onExpelled: (address: string) => void = () => undefined,
+): Connections {
+  const all = new Set<Entry>();
+  /** By address; the oldest first. */
+  const strangers = new Map<string, Set<Entry>>();
+  const buckets = new Map<string, { readonly bucket: Bucket; usedAt: number }>();
+  const ofAll = createBucket(bareCalls);
+  const known = new Map<string, number>();
+  const mostStrangers = Math.max(8, Math.floor(limits.connections / partOfStrangers));
+  let strangerCount = 0;
+
+  const addStranger = (entry: Entry) => {
+    const same = strangers.get(entry.address) ?? new Set();
+    strangers.set(entry.address, same.add(entry));
+    strangerCount += 1;
+  };
+  const removeStranger = (entry: Entry) => {
+    const same = strangers.get(entry.address);
+    if (same?.delete(entry) !== true) return;
+    strangerCount -= 1;
+    if (same.size === 0) strangers.delete(entry.address);
+  };
+  const forget = (entry: Entry) => {
+    if (!all.delete(entry)) return;
+    removeStranger(entry);
+    if (entry.who !== undefined) count(entry.who, -1);
+  };
+  const count = (who: string, change: number) => {
+    const next = (known.get(who) ?? 0) + change;
+    if (next === 0) known.delete(who);
+    else known.set(who, next);
+  };
+  const cut = (entry: Entry) => {
+    forget(entry);
+    entry.socket.destroy();
+  };
+  /** Of those strangers, the one that is missed least: idle before busy, old before new. */
+  const cutOneOf = (entries: Iterable<Entry>) => {
+    const now = performance.now();
+    const [first, ...rest] = entries;
+    const idle = (entry: Entry) => entry.calls === 0 && now - entry.quietSince > freshMs;
+    const victim = [first, ...rest].find((entry) => entry !== undefined && idle(entry)) ?? first;
+    if (victim !== undefined) cut(victim);
+  };
+  /** Of the TLS port alone, if there are any: whoever comes to the other one is on this machine. */
+  const largest = () => {
+    const remote = [...strangers.values()].map((each) => new Set([...each].filter(({ isBounded }) => isBounded)));
+    const most = largestOf(remote);
+    return most ?? largestOf([...strangers.values()]);
+  };
+  const largestOf = (sets: readonly Set<Entry>[]) =>
+    sets.reduce<Set<Entry> | undefined>((most, each) => (each.size > (most?.size ?? 0) ? each : most), undefined);
+
+  const remoteCount = () =>
+    [...strangers.values()].reduce((sum, each) => sum + [...each].filter(({ isBounded }) => isBounded).length, 0);
+
+  const makeRoom = (entry: Entry): boolean => {
+    if (all.size >= limits.connections) {
+      onPressure("connections");
+      const victims = largest();
+      if (victims === undefined) return false;
+      cutOneOf(victims);
+    }
+    const same = [...(strangers.get(entry.address) ?? [])].filter(({ isBounded }) => isBounded);
+    if (entry.isBounded && same.length >= limits.strangersPerAddress) {
+      onPressure("connections of an address");
+      cutOneOf(same);
+    } else if (entry.isBounded && remoteCount() >= mostStrangers) {
+      onPressure("connections of strangers");
+      cutOneOf(largest() ?? []);
+    }
+    return true;
+  };
+
+  const bucketOf = (address: string): Bucket => {
+    const known = buckets.get(address) ?? { bucket: createBucket(bareCallsOfAddress), usedAt: 0 };
+    known.usedAt = performance.now();
+    buckets.set(address, known);
+    return known.bucket;
+  };
+
+  const sweep = () => {
+    const now = performance.now();
+    for (const [address, { usedAt }] of buckets) if (now - usedAt > rememberedMs) buckets.delete(address);
+    for (const entry of all) {
+      const idleMs = entry.who === undefined ? Math.min(strangerIdleMs, limits.idleMs) : limits.idleMs;
+      if (entry.calls > 0 || entry.isHandedOver || now - entry.quietSince < idleMs) continue;
+      if (entry.isEnding) cut(entry);
+      else {
+        entry.isEnding = true;
+        entry.end();
+      }
+    }
+  };
+  const timer = setInterval(sweep, sweepMs).unref();
+
+  const wrap = (entry: Entry): Connection => {
+    const listeners: (() => void)[] = [];
+    let refusals = 0;
+    const expel = () => {
+      cut(entry);
+      if (entry.isBounded) onExpelled(entry.address);
+    };
+    return {
+      address: entry.address,
+      isProven: () => entry.who !== undefined,
+      prove(who, most) {
+        if (entry.who !== undefined || !all.has(entry) || (known.get(who) ?? 0) >= most) return;
+        removeStranger(entry);
+        entry.who = who;
+        count(who, 1);
+        for (const listener of listeners.splice(0)) listener();
+      },
+      begin() {
+        entry.calls += 1;
+        let isOver = false;
+        return () => {
+          if (isOver) return;
+          isOver = true;
+          entry.calls -= 1;
+          entry.quietSince = performance.now();
+        };
+      },
+      takesBareCall: () => entry.who !== undefined || (bucketOf(entry.address).take() && ofAll.take()),
+      wasRefused() {
+        refusals += 1;
+        if (entry.who === undefined && refusals > mostRefusals) expel();
+      },
+      opened(end) {
+        entry.end = end;
+      },
+      onProven: (listener) => void listeners.push(listener),
+      handOver() {
+        entry.isHandedOver = true;
+      },
+      expel,
+    };
+  };
+
+  return {
+    admit(socket, port) {
+      const address = (socket.remoteAddress ?? "").replace(/^::ffff:(?=\d+\.)/, "");
+      const entry: Entry = {
+        socket,
+        address,
+        isBounded: port === "tls",
+        who: undefined,
+        calls: 0,
+        quietSince: performance.now(),
+        isHandedOver: false,
+        isEnding: false,
+        end: () => socket.destroy(),
+      };
+      // Nothing else may listen yet, and a connection that is reset tells it as an error.
+      socket.on("error", () => socket.destroy());
+      if (!makeRoom(entry)) {
+        socket.destroy();
+        return undefined;
+      }
+      all.add(entry);
+      addStranger(entry);
+      socket.once("close", () => forget(entry));
+      return wrap(entry);
+    },
+    counts: () => ({ known: all.size - strangerCount, strangers: strangerCount }),
+    close: () => clearInterval(timer),
+  };
+}
+
+/** Stands for a connection that is not looked after, as those that a test makes by itself. */
+const anyConnection: Connection = {
+  address: "",
+  isProven: () => true,
+  prove: () => undefined,
+  begin: () => () => undefined,
+  takesBareCall: () => true,
+  wasRefused: () => undefined,
+  opened: () => undefined,
+  onProven: () => undefined,
+  handOver: () => undefined,
+  expel: () => undefined,
+};
+
+/** Set for every call by the server. */
+export const kConnection: ContextKey<Connection> = createContextKey(anyConnection, { description: "the caller's connection" });
+
+/** Set for calls that are to be refused because strangers call too often. */
+export const kTooOften: ContextKey<boolean> = createContextKey<boolean>(false, { description: "strangers call too often" });

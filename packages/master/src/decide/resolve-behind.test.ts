@@ -1,0 +1,46 @@
+import type { PresentTarget } from "@decnet/engine/wire/decky-spec";
+import { describe, expect, it } from "vitest";
+import type { Decky } from "../model/decky.ts";
+import { refuseBehind, resolveAdopted, resolveAhead, resolveOverwritten } from "./resolve-behind.ts";
+
+/** As much of a decky as these decisions look at. */
+const known: Partial<Decky> = {
+  ...{ id: "web-id", scope: "fleet", name: "web", host: "edge-1", desiredRevision: 2, appliedRevision: 2, renderedRevision: 2 },
+  ...{ leaving: false, state: "running", message: "", aheadRevision: 0 },
+};
+const web = known as Decky;
+const ahead: Decky = { ...web, aheadRevision: 5, state: "unknown", message: "it was said" };
+const target = (revision: number) =>
+  ({ spec: { revision, hostname: "web", services: [] }, distro: "x" }) as unknown as PresentTarget;
+
+describe("a decky of a database that was restored", () => {
+  it("is behind when its host has a later revision, and is not when it has none", () => {
+    expect(resolveAhead(web, 2)).toBeUndefined();
+    expect(resolveAhead(web, 0)).toBeUndefined();
+    const resolution = resolveAhead(web, 5);
+    expect(resolution?.decky).toMatchObject({
+      patch: { aheadRevision: 5, state: "unknown", message: expect.stringContaining("r5") },
+    });
+    const after: Decky = { ...web, ...(resolution?.decky.kind === "patch" ? resolution.decky.patch : {}) };
+    expect(resolveAhead(after, 5)).toBeUndefined();
+    expect(resolveAhead(after, 2)?.decky).toEqual({ kind: "patch", patch: { aheadRevision: 0 } });
+  });
+
+  it("is not changed while nobody said which of them counts", () => {
+    expect(() => refuseBehind(web)).not.toThrow();
+    expect(() => refuseBehind(ahead)).toThrow(expect.objectContaining({ reason: "DECKY_BEHIND" }));
+  });
+
+  it("becomes what its host has, or something later than that", () => {
+    expect(resolveAdopted(ahead, target(5))).toMatchObject({ decky: { patch: { desiredRevision: 5 } }, revision: { number: 5 } });
+    expect(resolveAdopted(ahead, target(7))).toMatchObject({ decky: { patch: { appliedRevision: 7 } }, revision: { number: 7 } });
+    expect(resolveOverwritten(ahead, [])).toMatchObject({ decky: { patch: { desiredRevision: 6 } }, revision: { number: 6 } });
+  });
+
+  it("stays as it is when it is not behind any more, leaves, or its host has less than it said", () => {
+    expect(resolveAdopted(web, target(5))).toBeUndefined();
+    expect(resolveAdopted({ ...ahead, leaving: true }, target(5))).toBeUndefined();
+    expect(resolveAdopted(ahead, target(4))).toBeUndefined();
+    expect(resolveOverwritten(web, [])).toBeUndefined();
+  });
+});

@@ -1,0 +1,151 @@
+import { setMaxListeners } from "node:events";
+import { setTimeout as delay } from "node:timers/promises";
+import type { AppError } from "@decnet/common/errors/app-error";
+import type { Logger } from "@decnet/common/logging/logger";
+import type { CertificateAuthority } from "@decnet/common/pki/certificates";
+import { type FolderLock, lockFolder } from "@decnet/common/runtime/folder-lock";
+import type { Releasers } from "@decnet/common/runtime/releasers";
+import { loadCatalog } from "@decnet/engine/catalog/load";
+import type { Catalog } from "@decnet/engine/catalog/types";
+import type { Engine } from "@decnet/engine/engine";
+import type { StepBoundary } from "@decnet/engine/execute/execute-plan";
+import { createLazyEngine, type OpenEngine } from "@decnet/engine/lazy-engine";
+import { engineSettings } from "@decnet/engine/settings";
+import { claimHost } from "./claim-host.ts";
+import type { MasterConfig } from "./config.ts";
+import { createLocalHost, type LocalHost } from "./links/host-link.ts";
+import { createLocalPresence, type LocalPresence } from "./links/local-presence.ts";
+import { createMetrics, type Metrics } from "./metrics.ts";
+import { openInstallation } from "./open-installation.ts";
+import { createReadiness, type Readiness } from "./readiness.ts";
+import { createClaimStore } from "./store/claims.ts";
+import type { Database } from "./store/database.ts";
+import { isStorageUnavailable } from "./store/database-errors.ts";
+import { openStorage } from "./store/open-storage.ts";
+import type { SecretBox } from "./store/secret-box.ts";
+import { createStore, type Store } from "./store/store.ts";
+
+export interface MasterOptions {
+  readonly config: MasterConfig;
+  readonly log: Logger;
+  readonly version: string;
+  /** For tests: called at each step boundary of the executor. */
+  readonly boundary?: StepBoundary;
+  /** Aborted: a start that is still under way is given up, and leaves nothing running. */
+  readonly giveUp?: AbortSignal;
+  /** What opens the engine of the master's own host; a bench of the control plane alone gives one that makes no containers. */
+  readonly openHostEngine?: OpenEngine;
+  /** Keys whose files are missing are made again at this start, and what hangs on them is given up. */
+  readonly replaceLostKeys?: boolean;
+  /** Another master took over what this one did, which does nothing any more and is to be stopped. */
+  readonly onDisplaced?: (why: AppError) => void;
+}
+
+/** What a master is made of before it listens. */
+export interface Ground {
+  readonly options: MasterOptions;
+  readonly lock: FolderLock;
+  readonly catalog: Catalog;
+  readonly box: SecretBox;
+  readonly authority: CertificateAuthority;
+  readonly store: Store;
+  readonly installation: string;
+  readonly engine: Engine;
+  readonly local: LocalHost;
+  readonly presence: LocalPresence;
+  readonly metrics: Metrics;
+  readonly readiness: Readiness;
+  readonly stopping: AbortController;
+}
+
+/** Locks, storage, keys and engine, in the order in which each needs the one before. */
+export async function prepareGround(options: MasterOptions, releasers: Releasers): Promise<Ground> {
+  const { config, log, version, boundary, giveUp = new AbortController().signal, openHostEngine } = options;
+  const catalog = await loadCatalog(config.catalogFolders);
+  const lock = await lockFolder(config.dataDir, "decnet master", 0o711);
+  releasers.add(lock.release);
+  const database = await openStorage({
+    ...config,
+    giveUp,
+    isHeld: lock.isHeld,
+    onRelease: releasers.add,
+    onRestart: () => log.warn("the private database had ended and is started again"),
+  });
+  giveUp.throwIfAborted();
+  const stopping = new AbortController();
+  // Every call and every decky that waits listens to it: many are no leak.
+  setMaxListeners(0, stopping.signal);
+  const claim = await claimHost(createClaimStore(database), { host: "local", dataDir: config.dataDir, giveUp });
+  releasers.add(claim.release);
+  const { dataDir } = config;
+  const { id, box, authority, checkFiles, checkDatabase } = await openInstallation({
+    database,
+    dataDir,
+    version,
+    replaceLostKeys: options.replaceLostKeys === true,
+  });
+  const engine = createLazyEngine(
+    {
+      instance: id,
+      dataDir,
+      catalog,
+      fingerprint: box.fingerprint,
+      ...engineSettings(config),
+      ...(boundary === undefined ? {} : { boundary }),
+    },
+    {
+      open: openHostEngine,
+      onOpened: ({ warnings }) => warnings.forEach((warning) => void log.warn("the engine lacks something", { warning })),
+    },
+  );
+  // Its own deckies wait for it; workers have a control plane meanwhile.
+  void engine.ping().catch((error: unknown) => log.warn("the engine of this host is away", { err: error }));
+  const presence = createLocalPresence(createLocalHost(engine));
+  const keeping = claim.keep(stopping.signal).then((why) => {
+    if (why === undefined) return;
+    log.error("another master drives this host now; this one does nothing any more", { why: why.message });
+    stopping.abort(why);
+    options.onDisplaced?.(why);
+  });
+  releasers.add(() => keeping);
+  // Also when starting fails half way: nothing goes on by itself while the database is closed.
+  releasers.add(() => stopping.abort(new Error("the master is shutting down")));
+  stopping.signal.addEventListener("abort", () => void severWhenLost(database), { once: true });
+  const isStopping = () => stopping.signal.aborted;
+  return {
+    options,
+    lock,
+    catalog,
+    box,
+    authority,
+    store: createStore(database, box, catalog, log),
+    installation: id,
+    engine,
+    local: presence.host,
+    presence,
+    metrics: createMetrics(version),
+    readiness: createReadiness({
+      database: () => database.ping().then(checkDatabase),
+      engine: { warnings: () => engine.warnings, ping: presence.require },
+      keys: checkFiles,
+      isStopping,
+    }),
+    stopping,
+  };
+}
+
+const patienceMs = 2_000;
+const againMs = 500;
+
+/** A stop waits for what is being stored; for a database that does not answer it does not. */
+async function severWhenLost(database: Database): Promise<void> {
+  const ask = () =>
+    database.ping().then(
+      () => true,
+      (error: unknown) => !isStorageUnavailable(error),
+    );
+  while (!database.isClosed()) {
+    if (!(await Promise.race([ask(), delay(patienceMs, false, { ref: false })]))) return database.sever();
+    await delay(againMs, undefined, { ref: false });
+  }
+}

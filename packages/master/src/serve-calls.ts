@@ -1,0 +1,60 @@
+import type { ConnectRouter } from "@connectrpc/connect";
+import type { Logger } from "@decnet/common/logging/logger";
+import { createErrorInterceptor } from "@decnet/common/rpc/error-interceptor";
+import { createRefusalLog } from "@decnet/common/rpc/log-refusals";
+import { type RpcServer, startRpcServer } from "@decnet/common/rpc/server";
+import type { TlsOptions } from "@decnet/common/rpc/tls-listener";
+import { createValidationInterceptor } from "@decnet/common/rpc/validate-requests";
+import type { AcceptedCertificates } from "./access/accepted-certificates.ts";
+import { callerName, createAuditInterceptor } from "./access/audit.ts";
+import { createAdmission, createAuthInterceptor } from "./access/authenticate.ts";
+import type { OpenStreams } from "./access/open-streams.ts";
+import { agentCalls } from "./access/roles.ts";
+import type { MasterConfig } from "./config.ts";
+import { createPlainHttp, type Metrics } from "./metrics.ts";
+import type { Readiness } from "./readiness.ts";
+import { requestLimits } from "./rpc/routes.ts";
+import type { Store } from "./store/store.ts";
+
+export interface CallsOptions {
+  readonly config: MasterConfig;
+  readonly log: Logger;
+  readonly store: Store;
+  readonly accepted: AcceptedCertificates;
+  readonly streams: OpenStreams;
+  readonly metrics: Metrics;
+  readonly readiness: Readiness;
+  readonly routes: (router: ConnectRouter) => void;
+  readonly tls: TlsOptions | undefined;
+}
+
+/** The master's ports: who is let in, in which order calls pass the interceptors, and what is counted. */
+export async function serveCalls(options: CallsOptions): Promise<RpcServer> {
+  const { config, log, store, accepted, streams, metrics, readiness, routes, tls } = options;
+  const server = await startRpcServer({
+    program: "master",
+    host: config.host,
+    port: config.port,
+    routes,
+    interceptors: [
+      metrics.interceptor,
+      createRefusalLog(log, callerName),
+      createErrorInterceptor(log),
+      createAuditInterceptor(store.audit),
+      createAuthInterceptor(streams),
+      createValidationInterceptor({ refusesTexts: (method) => agentCalls[method] === undefined }),
+    ],
+    admission: createAdmission(store.tokens, store.hosts, accepted),
+    limits: config.limits,
+    onPressure(what) {
+      metrics.refused(what);
+      log.warn("too much at once: something was refused or cut", { what });
+    },
+    fallback: createPlainHttp(metrics, readiness),
+    onDefect: (error) => log.error("a request could not be handled", { err: error }),
+    ...requestLimits,
+    ...(tls === undefined ? {} : { tls }),
+  });
+  metrics.watchLoad(server.load);
+  return server;
+}

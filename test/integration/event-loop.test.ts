@@ -1,0 +1,151 @@
+import { chmod, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type HostileTarget, startHostileTarget } from "../support/hostile-target.ts";
+
+/** On a machine that does nothing else; one that is busy or slow takes longer for everything, and so does the measure. */
+const mostMs = 50;
+/** What the work below takes on such a machine. */
+const workMs = 20;
+
+function slowness(): number {
+  const begun = performance.now();
+  let sum = 0;
+  for (let at = 0; at < 300; at += 1) sum += JSON.stringify(JSON.parse(`[${"1,".repeat(4_000)}1]`)).length;
+  return sum > 0 ? Math.max(1, (performance.now() - begun) / workMs) : 1;
+}
+const fill = <T>(count: number, make: (at: number) => T): T[] => Array.from({ length: count }, (_, at) => make(at));
+
+const lan = { subnet: "10.66.0.0/16" };
+const options = { dryRun: true };
+const fleetOf = (deckies: unknown[]) => ({ fleet: { lan, deckies }, options });
+const services = [{ slug: "redis" }];
+const spaces = " ".repeat(990);
+
+/** What a caller with a token may send, as JSON; whether it is refused or not does not matter. */
+const inputs: [name: string, method: string, body: () => unknown][] = [
+  [
+    "20,000 entries of 1,000 deckies",
+    "FleetService/ApplyFleet",
+    () => fleetOf(fill(20_000, (at) => ({ name: `d${at}`, count: 1_000, services }))),
+  ],
+  ["20,000 deckies", "FleetService/ApplyFleet", () => fleetOf(fill(20_000, (at) => ({ name: `d${at}`, services })))],
+  ["10,000 deckies", "FleetService/ApplyFleet", () => fleetOf(fill(10_000, (at) => ({ name: `d${at}`, services })))],
+  [
+    "10,000 deckies with one address",
+    "FleetService/ApplyFleet",
+    () => fleetOf(fill(10_000, (at) => ({ name: `d${at}`, services, ip: `10.66.${at >> 8}.${at & 255}` }))),
+  ],
+  ["a range of ten thousand", "FleetService/ApplyFleet", () => fleetOf([{ name: "d[0-9999]", services }])],
+  ["a range pattern that backtracks", "FleetService/ApplyFleet", () => fleetOf([{ name: "[1-1".repeat(75_000), services }])],
+  [
+    "names that are long",
+    "FleetService/ApplyFleet",
+    () => fleetOf(fill(900, () => ({ name: "x".repeat(4_000), count: 11, services }))),
+  ],
+  ["a million empty deckies", "FleetService/ApplyFleet", () => fleetOf(fill(1_000_000, () => ({})))],
+  [
+    "many services of one decky",
+    "FleetService/ApplyFleet",
+    () => fleetOf([{ name: "d", services: fill(100_000, () => ({ slug: "redis" })) }]),
+  ],
+  [
+    "many labels",
+    "FleetService/ApplyFleet",
+    () => ({
+      ...fleetOf([{ name: "d", services }]),
+      fleet: {
+        lan,
+        deckies: [
+          { name: "d", services, placement: { labels: { labels: Object.fromEntries(fill(100_000, (at) => [`k${at}`, "v"])) } } },
+        ],
+      },
+    }),
+  ],
+  [
+    "a deep setting",
+    "MutationService/AddService",
+    () => `{"decky":{"name":"d0"},"service":"redis","config":{"a":${"[".repeat(900_000)}${"]".repeat(900_000)}}}`,
+  ],
+  [
+    "a setting of many values",
+    "MutationService/AddService",
+    () => ({ decky: { name: "d0" }, service: "redis", config: { a: fill(1_000_000, () => 1) } }),
+  ],
+  [
+    "many settings",
+    "MutationService/AddService",
+    () => ({ decky: { name: "d0" }, service: "redis", config: Object.fromEntries(fill(200_000, (at) => [`k${at}`, 1])) }),
+  ],
+  [
+    "a text of a megabyte",
+    "MutationService/AddService",
+    () => ({ decky: { name: "d0" }, service: "redis", config: { password: "x".repeat(1_000_000) } }),
+  ],
+  [
+    "a list of headers without a colon",
+    "MutationService/AddService",
+    () => ({ decky: { name: "d0" }, service: "http", config: { extra_headers: `a${" ".repeat(65_000)}b` } }),
+  ],
+  [
+    "many duplicate fields",
+    "MutationService/AddService",
+    () => `{"decky":{"name":"d0"},${fill(200_000, () => `"service":"redis"`).join(",")}}`,
+  ],
+  ["many unknown fields", "MutationService/AddService", () => Object.fromEntries(fill(100_000, (at) => [`k${at}`, 1]))],
+  [
+    "secrets to clear",
+    "MutationService/UpdateServiceConfig",
+    () => ({ decky: { name: "d0" }, service: "redis", clearSecrets: fill(400_000, () => "a") }),
+  ],
+  [
+    "a batch of everything",
+    "MutationService/BatchMutate",
+    () => ({ select: "name=*", changes: fill(50_000, () => ({ add: { service: "http" } })), options }),
+  ],
+  [
+    "a batch of more than there may be",
+    "MutationService/BatchMutate",
+    () => ({ changes: fill(60_000, () => ({ remove: { decky: { name: "d" }, service: "a" } })), options }),
+  ],
+  ["a filter of blanks", "FleetService/ListDeckies", () => ({ filter: `name=${spaces}=` })],
+  ["a filter of stars", "FleetService/ListDeckies", () => ({ filter: `name=${"*a".repeat(495)}` })],
+  ["a filter of many terms", "OperationService/ListOperations", () => ({ filter: "kind!=*a*,".repeat(99) })],
+  ["a huge page", "FleetService/ListDeckies", () => ({ pageSize: 4_000_000_000 })],
+  ["a page token of a megabyte", "FleetService/ListDeckies", () => ({ pageToken: "x".repeat(1_000_000) })],
+  ["many patterns", "EventService/Subscribe", () => ({ patterns: fill(400_000, () => "a.b") })],
+  ["a long pattern", "EventService/Subscribe", () => ({ patterns: ["*.".repeat(500_000)] })],
+  ["a long cursor", "EventService/Subscribe", () => ({ cursor: "9".repeat(1_000_000) })],
+  ["many masters", "SwarmService/CreateJoinToken", () => ({ hostName: "e", masters: fill(300_000, () => "a:1") })],
+  ["a long id", "OperationService/GetOperation", () => ({ id: "x".repeat(1_000_000) })],
+  ["a long reason", "OperationService/CancelOperation", () => ({ id: "op-1", reason: "\u0001".repeat(500_000) })],
+];
+
+describe("while a hostile request is served, everybody else has a turn", () => {
+  let target: HostileTarget;
+  let folder: string;
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), "decnet-loop-"));
+    await chmod(folder, 0o711);
+    target = await startHostileTarget(folder);
+  });
+  afterAll(async () => {
+    await target.stop();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  it.each(inputs)("%s", { timeout: 60_000 }, async (_name, method, body) => {
+    const made = body();
+    const text = Buffer.from(typeof made === "string" ? made : JSON.stringify(made));
+    const delays: number[] = [];
+    // What blocks does so each time; a busy machine is late once.
+    for (let attempt = 0; attempt < 3 && (delays.length === 0 || Math.min(...delays) > mostMs); attempt += 1) {
+      const before = slowness();
+      const delay = await target.delayWhile(() => target.post(method, text));
+      delays.push(delay / Math.max(before, slowness()));
+    }
+    expect(Math.min(...delays), `ms for ${text.length} bytes`).toBeLessThanOrEqual(mostMs);
+  });
+});

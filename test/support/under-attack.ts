@@ -1,0 +1,63 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { createClient } from "@connectrpc/connect";
+import { createClientTransport } from "@decnet/common/rpc/client";
+import { AccessService } from "@decnet/contract/gen/decnet/v1/access_pb";
+import { FleetService } from "@decnet/contract/gen/decnet/v1/fleet_pb";
+import type { Attack, Target } from "./attacks.ts";
+
+/** Starts attacks in a process of their own; resolves once they are under way. */
+export async function startAttacks(attacks: readonly Attack[], { port, tlsPort }: Target): Promise<{ end(): Promise<void> }> {
+  const program = fileURLToPath(new URL("attacker.ts", import.meta.url));
+  const words = ["--import", "tsx", "--conditions=source", program, String(port), String(tlsPort)];
+  const child = spawn(process.execPath, [...words, ...attacks.map(({ name }) => name)], { stdio: ["ignore", "pipe", "inherit"] });
+  const ended = once(child, "exit");
+  const said = once(createInterface({ input: child.stdout }), "line");
+  await Promise.race([said, ended]);
+  return {
+    async end() {
+      child.kill("SIGTERM");
+      await ended;
+    },
+  };
+}
+
+/** How long an operator on the master's own machine waits, milliseconds. */
+export interface Waits {
+  readonly p50: number;
+  readonly p99: number;
+  readonly failures: readonly unknown[];
+}
+
+/** An operator's calls, one after the other, half of them on connections of their own, as those of the command line are. */
+export async function callAsOperator({ port }: Target, token: string, calls: number): Promise<Waits> {
+  const open = () => createClientTransport({ address: `http://127.0.0.1:${port}`, token });
+  const kept = open();
+  const times: number[] = [];
+  const failures: unknown[] = [];
+  for (let call = 0; call < calls; call += 1) {
+    const { transport, close } = call % 2 === 0 ? kept : open();
+    const from = performance.now();
+    try {
+      if (call % 4 < 2) await createClient(AccessService, transport).whoAmI({}, { timeoutMs: 20_000 });
+      else await createClient(FleetService, transport).listDeckies({}, { timeoutMs: 20_000 });
+    } catch (error) {
+      failures.push(error);
+    }
+    times.push(performance.now() - from);
+    if (call % 2 !== 0) close();
+  }
+  kept.close();
+  const sorted = times.sort((left, right) => left - right);
+  const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
+  return { p50: at(0.5), p99: at(0.99), failures };
+}
+
+/** One figure of the master's own metrics; `labels` as they stand there. NaN when there is none. */
+export async function readMetric({ port }: Target, name: string, labels = ""): Promise<number> {
+  const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+  const line = text.split("\n").find((each) => each.startsWith(`${name}${labels} `));
+  return line === undefined ? Number.NaN : Number(line.slice(line.lastIndexOf(" ") + 1));
+}

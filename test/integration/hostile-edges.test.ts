@@ -162,7 +162,7 @@ describe("a master that strangers reach", () => {
     // The call beside them is served: it is a streams' limit.
     expect((await createClient(Health, transport).check({})).status).toBe(1);
     abort();
-    await Promise.allSettled(held.map((iterator) => iterator.return?.()));
+    await Promise.allSettled(held.map(async (iterator) => iterator.return?.()));
     close();
   });
 

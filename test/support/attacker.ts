@@ -2,7 +2,8 @@ import { setMaxListeners } from "node:events";
 import { attacks } from "./attacks.ts";
 
 /**
- * Attacks in a process of their own, so that what they cost the attacker is not measured. Usage: attacker.ts PORT TLS-PORT NAME...
+ * Attacks in a process of their own, so that what they cost the attacker is not measured.
+ * Usage: attacker.ts PORT TLS-PORT NAME...
  * Prints `begun` once they are under way, and ends on SIGTERM, or by itself when nobody ends it for five minutes.
  */
 const [port = "", tlsPort = "", ...names] = process.argv.slice(2);

@@ -209,8 +209,8 @@ const joins: Attack = {
       const socket = await dialTls(target, "http/1.1", stopping);
       const body = JSON.stringify({ tokenId: "jt-none", tokenSecret: randomBytes(8).toString("hex"), csr: "x".repeat(60_000) });
       socket.write(
-        `POST /decnet.v1.EnrollmentService/Enroll HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: application/json\r\n` +
-          `Content-Length: ${body.length}\r\n\r\n${body}`,
+        "POST /decnet.v1.EnrollmentService/Enroll HTTP/1.1\r\nHost: a\r\nConnection: close\r\n" +
+          `Content-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
       );
       await closed(socket);
     }),

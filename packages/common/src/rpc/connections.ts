@@ -39,7 +39,7 @@ export interface Connections {
 
 /** Calls without a credential, of one address and of all: one that is new on a connection shows his before he is known. */
 const bareCallsOfAddress = { burst: 200, perSecond: 100 };
-const bareCalls = { burst: 1_000, perSecond: 300 };
+const bareCallsOfAll = { burst: 1_000, perSecond: 300 };
 /** A stranger may try so many credentials on one connection. */
 const mostRefusals = 20;
 /** What an address used up is remembered for so long after its last connection. */
@@ -71,8 +71,7 @@ export function createConnections(
   const all = new Set<Entry>();
   /** By address; the oldest first. */
   const strangers = new Map<string, Set<Entry>>();
-  const buckets = new Map<string, { readonly bucket: Bucket; usedAt: number }>();
-  const ofAll = createBucket(bareCalls);
+  const bareCalls = createBareCalls();
   const known = new Map<string, number>();
   const mostStrangers = Math.max(8, Math.floor(limits.connections / partOfStrangers));
   let strangerCount = 0;
@@ -102,30 +101,15 @@ export function createConnections(
     forget(entry);
     entry.socket.destroy();
   };
-  /** Of those strangers, the one that is missed least: idle before busy, old before new. */
   const cutOneOf = (entries: Iterable<Entry>) => {
-    const now = performance.now();
-    const [first, ...rest] = entries;
-    const idle = (entry: Entry) => entry.calls === 0 && now - entry.quietSince > freshMs;
-    const victim = [first, ...rest].find((entry) => entry !== undefined && idle(entry)) ?? first;
+    const victim = leastMissed(entries);
     if (victim !== undefined) cut(victim);
   };
-  /** Of the TLS port alone, if there are any: whoever comes to the other one is on this machine. */
-  const largest = () => {
-    const remote = [...strangers.values()].map((each) => new Set([...each].filter(({ isBounded }) => isBounded)));
-    const most = largestOf(remote);
-    return most ?? largestOf([...strangers.values()]);
-  };
-  const largestOf = (sets: readonly Set<Entry>[]) =>
-    sets.reduce<Set<Entry> | undefined>((most, each) => (each.size > (most?.size ?? 0) ? each : most), undefined);
-
-  const remoteCount = () =>
-    [...strangers.values()].reduce((sum, each) => sum + [...each].filter(({ isBounded }) => isBounded).length, 0);
 
   const makeRoom = (entry: Entry): boolean => {
     if (all.size >= limits.connections) {
       onPressure("connections");
-      const victims = largest();
+      const victims = largestOf(strangers.values());
       if (victims === undefined) return false;
       cutOneOf(victims);
     }
@@ -133,23 +117,16 @@ export function createConnections(
     if (entry.isBounded && same.length >= limits.strangersPerAddress) {
       onPressure("connections of an address");
       cutOneOf(same);
-    } else if (entry.isBounded && remoteCount() >= mostStrangers) {
+    } else if (entry.isBounded && countBounded(strangers.values()) >= mostStrangers) {
       onPressure("connections of strangers");
-      cutOneOf(largest() ?? []);
+      cutOneOf(largestOf(strangers.values()) ?? []);
     }
     return true;
   };
 
-  const bucketOf = (address: string): Bucket => {
-    const known = buckets.get(address) ?? { bucket: createBucket(bareCallsOfAddress), usedAt: 0 };
-    known.usedAt = performance.now();
-    buckets.set(address, known);
-    return known.bucket;
-  };
-
   const sweep = () => {
     const now = performance.now();
-    for (const [address, { usedAt }] of buckets) if (now - usedAt > rememberedMs) buckets.delete(address);
+    bareCalls.forgetBefore(now - rememberedMs);
     for (const entry of all) {
       const idleMs = entry.who === undefined ? Math.min(strangerIdleMs, limits.idleMs) : limits.idleMs;
       if (entry.calls > 0 || entry.isHandedOver || now - entry.quietSince < idleMs) continue;
@@ -162,48 +139,20 @@ export function createConnections(
   };
   const timer = setInterval(sweep, sweepMs).unref();
 
-  const wrap = (entry: Entry): Connection => {
-    const listeners: (() => void)[] = [];
-    let refusals = 0;
-    const expel = () => {
-      cut(entry);
-      if (entry.isBounded) onExpelled(entry.address);
-    };
-    return {
-      address: entry.address,
-      isProven: () => entry.who !== undefined,
+  const wrap = (entry: Entry): Connection =>
+    wrapConnection(entry, {
       prove(who, most) {
-        if (entry.who !== undefined || !all.has(entry) || (known.get(who) ?? 0) >= most) return;
+        if (!all.has(entry) || (known.get(who) ?? 0) >= most) return false;
         removeStranger(entry);
-        entry.who = who;
         count(who, 1);
-        for (const listener of listeners.splice(0)) listener();
+        return true;
       },
-      begin() {
-        entry.calls += 1;
-        let isOver = false;
-        return () => {
-          if (isOver) return;
-          isOver = true;
-          entry.calls -= 1;
-          entry.quietSince = performance.now();
-        };
+      takesBareCall: () => bareCalls.take(entry.address),
+      expel() {
+        cut(entry);
+        if (entry.isBounded) onExpelled(entry.address);
       },
-      takesBareCall: () => entry.who !== undefined || (bucketOf(entry.address).take() && ofAll.take()),
-      wasRefused() {
-        refusals += 1;
-        if (entry.who === undefined && refusals > mostRefusals) expel();
-      },
-      opened(end) {
-        entry.end = end;
-      },
-      onProven: (listener) => void listeners.push(listener),
-      handOver() {
-        entry.isHandedOver = true;
-      },
-      expel,
-    };
-  };
+    });
 
   return {
     admit(socket, port) {
@@ -233,6 +182,88 @@ export function createConnections(
     counts: () => ({ known: all.size - strangerCount, strangers: strangerCount }),
     close: () => clearInterval(timer),
   };
+}
+
+/** Counts calls without a credential, of each address and of all. */
+function createBareCalls() {
+  const buckets = new Map<string, { readonly bucket: Bucket; usedAt: number }>();
+  const ofAll = createBucket(bareCallsOfAll);
+  return {
+    take(address: string): boolean {
+      const known = buckets.get(address) ?? { bucket: createBucket(bareCallsOfAddress), usedAt: 0 };
+      known.usedAt = performance.now();
+      buckets.set(address, known);
+      return known.bucket.take() && ofAll.take();
+    },
+    forgetBefore(time: number): void {
+      for (const [address, { usedAt }] of buckets) if (usedAt < time) buckets.delete(address);
+    },
+  };
+}
+
+/** What one connection needs of all of them. */
+interface Surroundings {
+  /** False: there are so many of that one already, or it is cut. */
+  prove(who: string, most: number): boolean;
+  takesBareCall(): boolean;
+  expel(): void;
+}
+
+function wrapConnection(entry: Entry, around: Surroundings): Connection {
+  const listeners: (() => void)[] = [];
+  let refusals = 0;
+  return {
+    address: entry.address,
+    isProven: () => entry.who !== undefined,
+    prove(who, most) {
+      if (entry.who !== undefined || !around.prove(who, most)) return;
+      entry.who = who;
+      for (const listener of listeners.splice(0)) listener();
+    },
+    begin() {
+      entry.calls += 1;
+      let isOver = false;
+      return () => {
+        if (isOver) return;
+        isOver = true;
+        entry.calls -= 1;
+        entry.quietSince = performance.now();
+      };
+    },
+    takesBareCall: () => entry.who !== undefined || around.takesBareCall(),
+    wasRefused() {
+      refusals += 1;
+      if (entry.who === undefined && refusals > mostRefusals) around.expel();
+    },
+    opened(end) {
+      entry.end = end;
+    },
+    onProven: (listener) => void listeners.push(listener),
+    handOver() {
+      entry.isHandedOver = true;
+    },
+    expel: around.expel,
+  };
+}
+
+/** Of the TLS port alone, if there are any: whoever comes to the other one is on this machine. */
+function largestOf(strangers: Iterable<Set<Entry>>): Set<Entry> | undefined {
+  const all = [...strangers];
+  const most = (sets: readonly Set<Entry>[]) =>
+    sets.reduce<Set<Entry> | undefined>((largest, each) => (each.size > (largest?.size ?? 0) ? each : largest), undefined);
+  return most(all.map((each) => new Set([...each].filter(({ isBounded }) => isBounded)))) ?? most(all);
+}
+
+function countBounded(strangers: Iterable<Set<Entry>>): number {
+  return [...strangers].reduce((sum, each) => sum + [...each].filter(({ isBounded }) => isBounded).length, 0);
+}
+
+/** Of those strangers, the one that is missed least: idle before busy, old before new. */
+function leastMissed(entries: Iterable<Entry>): Entry | undefined {
+  const now = performance.now();
+  const [first, ...rest] = entries;
+  const idle = (entry: Entry) => entry.calls === 0 && now - entry.quietSince > freshMs;
+  return [first, ...rest].find((entry) => entry !== undefined && idle(entry)) ?? first;
 }
 
 /** Stands for a connection that is not looked after, as those that a test makes by itself. */

@@ -31,7 +31,7 @@ const timeouts = { requestTimeout: 30_000, headersTimeout: 10_000, connectionsCh
 const noTunnel = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 /** Clients of HTTP/2 take so many for granted before they were told: of fewer, honest ones would have calls refused. */
 const streamsOfStranger = 100;
-/** So many calls that came too often are refused with all that there is to say, the next in a word; then the connection is cut. */
+/** So many calls that came too often are refused with all that there is to say, the next in a word; then it is cut. */
 const patience = { withReasons: 5, atAll: 20 };
 /** Headers of one request. */
 const maxHeaderListSize = 16 << 10;

@@ -114,7 +114,8 @@ describe("a repair that an agent made", () => {
   });
 
   it("is dated as the agent says", () => {
-    const [operation] = resolveRepairReport(web, report(), { makeId, now })?.resolution.opens ?? [];
+    const later = new Date(now.getTime() + 60_000);
+    const [operation] = resolveRepairReport(web, report(), { makeId, now: later })?.resolution.opens ?? [];
     expect(operation).toMatchObject({
       ...{ kind: "repair", actor: "drift", host: "edge-1", reason: "ssh: there is no container" },
       ...{ startedAt: now, finishedAt: new Date(now.getTime() + 3_000) },

@@ -78,26 +78,7 @@ export function createEnrollment(options: EnrollmentOptions): Enrollment {
       if (present.id !== hostId && present.enrolledAt >= since) throw joinedFirst(name);
       return { ...present, labels: { ...present.labels, ...labels } };
     }
-    return {
-      id: randomUUID(),
-      name,
-      labels,
-      draining: false,
-      decommissioning: false,
-      agentInfo: null,
-      address: "",
-      message: "",
-      engineProblem: "",
-      certificateSerial: "",
-      certificateNumber: 0,
-      acceptedNumber: 0,
-      certificateExpiresAt: new Date(),
-      reportStream: "",
-      reportSequence: "0",
-      enrolledAt: new Date(),
-      lastSeen: null,
-      decommissionedAt: null,
-    };
+    return newHost(name, labels);
   };
 
   const enroll: Enrollment["enroll"] = async ({ tokenId, tokenSecret, csrPem, facts, address }) => {
@@ -149,7 +130,7 @@ export function createEnrollment(options: EnrollmentOptions): Enrollment {
       try {
         return await enroll(request);
       } catch (error) {
-        if (error instanceof AppError) await keepRefusal(request, error);
+        if (error instanceof AppError) await store.refusedJoins.add(refusalOf(request, error));
         throw error;
       }
     },
@@ -179,14 +160,38 @@ export function createEnrollment(options: EnrollmentOptions): Enrollment {
     },
     refused: store.refusedJoins.list,
   };
+}
 
-  function keepRefusal(request: Parameters<Enrollment["enroll"]>[0], error: AppError): Promise<void> {
-    return store.refusedJoins.add({
-      tokenId: cleanText(request.tokenId, 64),
-      machineName: cleanText(request.facts?.machineName ?? "", 64),
-      address: request.address,
-      reason: error.reason,
-      message: cleanText(error.message, 500),
-    });
-  }
+/** A refusal as it is kept. */
+function refusalOf(request: Parameters<Enrollment["enroll"]>[0], error: AppError) {
+  return {
+    tokenId: cleanText(request.tokenId, 64),
+    machineName: cleanText(request.facts?.machineName ?? "", 64),
+    address: request.address,
+    reason: error.reason,
+    message: cleanText(error.message, 500),
+  };
+}
+
+function newHost(name: string, labels: Host["labels"]): Host {
+  return {
+    id: randomUUID(),
+    name,
+    labels,
+    draining: false,
+    decommissioning: false,
+    agentInfo: null,
+    address: "",
+    message: "",
+    engineProblem: "",
+    certificateSerial: "",
+    certificateNumber: 0,
+    acceptedNumber: 0,
+    certificateExpiresAt: new Date(),
+    reportStream: "",
+    reportSequence: "0",
+    enrolledAt: new Date(),
+    lastSeen: null,
+    decommissionedAt: null,
+  };
 }

@@ -9,7 +9,7 @@ const connectionTroubles = [
   "Query runner already released",
 ];
 
-/** Classes 08 (connection) and 57P (shut down, starting up), and the codes of the socket itself; no descriptor is left for one. */
+/** Classes 08 (connection) and 57P (shut down, starting up), the codes of the socket, and having no descriptor left for one. */
 const away = /^(08|57P|53300|ECONN|ENOENT|EPIPE|ETIMEDOUT|EMFILE|ENFILE)/;
 
 /** An error of the database itself is passed on; one that says what is wrong with the storage has a reason. */

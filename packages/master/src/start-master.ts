@@ -39,6 +39,7 @@ import { createMetrics, createPlainHttp, type Metrics } from "./metrics.ts";
 import { hostEvent } from "./model/events.ts";
 import { createReadiness, type Readiness } from "./readiness.ts";
 import { createRoutes } from "./rpc/routes.ts";
+import { createTopologyNaming } from "./rpc/topology-naming.ts";
 import { installationId } from "./store/installation.ts";
 import { openStorage } from "./store/open-storage.ts";
 import { openSecretBox, type SecretBox } from "./store/secret-box.ts";
@@ -246,6 +247,7 @@ async function listen(ground: Ground): Promise<Listening> {
       createAuditInterceptor(store.audit),
       createAuthInterceptor(store.tokens, store.hosts, accepted, streams),
       createValidationInterceptor({ refusesTexts: (method) => agentCalls[method] === undefined }),
+      createTopologyNaming(store.topologies),
     ],
     fallback: createPlainHttp(metrics, readiness),
     onDefect: (error) => log.error("a request could not be handled", { err: error }),

@@ -13,7 +13,10 @@ import {
   type BatchResultSchema,
   type MutationService,
 } from "@decnet/contract/gen/decnet/v1/mutation_pb";
+import { renderNextSteps } from "@decnet/contract/reasons";
+import { toRefMessage } from "@decnet/engine/wire/decky-spec";
 import type { Mutation } from "../decide/resolve-mutation.ts";
+import { labelOf } from "../model/decky.ts";
 import { hasEnded, type Operation, type OperationRecord } from "../model/operation.ts";
 import type { WaitedFor } from "../store/operations.ts";
 import { waitingFor, waitsForHost } from "./await-operation.ts";
@@ -27,8 +30,10 @@ import { parseAdd, parseRemove, parseUpdate, type ServiceChange } from "./servic
 /** The part of a result that the change itself tells. */
 type ResultInit = Pick<Exclude<MessageInitShape<typeof BatchResultSchema>, BatchResult>, "operation" | "error">;
 
+type DeckyOf = ReturnType<typeof parseRef>;
+
 interface BatchItem {
-  readonly decky: string;
+  readonly decky: DeckyOf;
   readonly change: ServiceChange;
 }
 
@@ -57,33 +62,38 @@ export function createBatchHandler(parts: MasterParts): ServiceImpl<typeof Mutat
     const turns = new Map<string, Promise<unknown>>();
     let begun = 0;
     const progress = createChannel<BatchMutateResponse>();
-    const common = { scope: "fleet", actor, requestHash } as const;
+    const common = { actor, requestHash } as const;
     const runOne = async (item: BatchItem, index: number): Promise<void> => {
       const isEnough = request.maxFailures > 0 && counts.failed >= request.maxFailures;
       if (isEnough || context.signal.aborted || parts.stopping.aborted) return;
       begun += 1;
       const { changeFor, ...what } = item.change;
       const { service } = what;
+      const { scope, name } = item.decky;
+      const label = labelOf(item.decky);
       const mutation: Mutation = {
         ...common,
         ...what,
-        decky: item.decky,
-        change: changeFor(item.decky),
+        scope,
+        decky: name,
+        change: changeFor(name),
         // One id is the whole batch's: its parts are found through their parent.
         options: { ...options, requestId: "" },
         ...(parent.id === "" ? {} : { parent: parent.id }),
       };
       // Changes of one decky are stored in the order in which they stand in the request.
-      const stored = (turns.get(item.decky) ?? Promise.resolve()).then(() => parts.mutations.submit(mutation));
+      const stored = (turns.get(label) ?? Promise.resolve())
+        .then(() => requireLive(scope, parts))
+        .then(() => parts.mutations.submit(mutation));
       turns.set(
-        item.decky,
+        label,
         stored.catch(() => undefined),
       );
-      const result = await follow(parts, stored, waits(request.options), context);
+      const result = await follow(parts, { stored, label }, waits(request.options), context);
       if (result.error !== undefined) counts.failed += 1;
       else if (result.isQueued) counts.queued += 1;
       else counts.done += 1;
-      const decky = { topologyId: "", name: item.decky };
+      const decky = toRefMessage(item.decky);
       progress.push(
         create(BatchMutateResponseSchema, { item: { case: "result", value: { ...result.message, index, decky, service } } }),
       );
@@ -114,7 +124,7 @@ async function* tellAgain(parts: MasterParts, batch: Operation, isWaiting: boole
 
 async function follow(
   parts: MasterParts,
-  submitted: Promise<OperationRecord>,
+  { stored: submitted, label }: { readonly stored: Promise<OperationRecord>; readonly label: string },
   isWaiting: boolean,
   context: HandlerContext,
 ): Promise<{ message: ResultInit; error?: AppError; isQueued: boolean }> {
@@ -132,18 +142,23 @@ async function follow(
       ? new AppError(last.row.error?.reason ?? "OPERATION_CANCELLED", last.row.error?.message ?? "the operation was cancelled")
       : undefined;
     return {
-      message: { operation, ...(error === undefined ? {} : { error: toErrorMessage(error) }) },
+      message: { operation, ...(error === undefined ? {} : { error: toErrorMessage(error, label) }) },
       ...(error === undefined ? {} : { error }),
       isQueued: !isDryRun && !hasEnded(last.row),
     };
   } catch (error) {
     if (!(error instanceof AppError)) throw error;
-    return { message: { error: toErrorMessage(error) }, error, isQueued: false };
+    return { message: { error: toErrorMessage(error, label) }, error, isQueued: false };
   }
 }
 
-function toErrorMessage(error: AppError) {
-  return { reason: error.reason, message: error.message, next: error.next, outputTail: [...error.outputTail] };
+function toErrorMessage({ reason, message, metadata, outputTail }: AppError, decky: string) {
+  return { reason, message, next: renderNextSteps(reason, { ...metadata, decky }), outputTail: [...outputTail] };
+}
+
+/** Throws TOPOLOGY_NOT_FOUND or TOPOLOGY_STATE. */
+async function requireLive(scope: string, { topologies }: MasterParts): Promise<void> {
+  if (scope !== "fleet") await topologies.requireLive(scope);
 }
 
 /** One item for each change of each decky. Throws when anything of the request cannot be. */
@@ -154,7 +169,7 @@ async function expand(parts: MasterParts, request: BatchMutateRequest): Promise<
   const page = { size: maxItems + 1 };
   const names = request.select === "" ? [] : await parts.store.deckies.names({ terms, page });
   const items = changes.flatMap(({ decky, change }) =>
-    (decky === undefined ? names : [decky]).map((name) => ({ decky: name, change })),
+    (decky === undefined ? names : [decky]).map((each) => ({ decky: each, change })),
   );
   if (items.length > maxItems) throw invalid([{ field: "select", description: `at most ${maxItems} changes in one batch` }]);
   return items;
@@ -165,11 +180,11 @@ function parseChange(
   { change }: BatchChange,
   isSelecting: boolean,
   index: number,
-): { decky: string | undefined; change: ServiceChange } {
+): { decky: DeckyOf | undefined; change: ServiceChange } {
   if (change.case === undefined) throw invalid([{ field: `changes[${index}]`, description: "add, remove or update" }]);
   if (isSelecting && change.value.decky !== undefined)
     throw invalid([{ field: `changes[${index}].decky`, description: "is chosen by select" }]);
-  const decky = isSelecting ? undefined : parseRef(change.value.decky).name;
+  const decky = isSelecting ? undefined : parseRef(change.value.decky);
   switch (change.case) {
     case "add":
       return { decky, change: parseAdd(change.value, catalog) };

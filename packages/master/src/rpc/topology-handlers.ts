@@ -4,8 +4,11 @@ import {
   AddDeckyRequestSchema,
   AddLanRequestSchema,
   AttachDeckyRequestSchema,
+  CreateTopologyRequestSchema,
+  DeleteTopologyRequestSchema,
   DeployTopologyRequestSchema,
   DetachDeckyRequestSchema,
+  GenerateTopologyRequestSchema,
   RemoveDeckyRequestSchema,
   RemoveLanRequestSchema,
   ResyncTopologyRequestSchema,
@@ -16,7 +19,9 @@ import {
   type WantedAttachment,
 } from "@decnet/contract/gen/decnet/v1/topology_pb";
 import type { TopologyAct } from "../changes/topologies.ts";
+import type { NewTopology } from "../changes/topology-lives.ts";
 import type { Edit, WantedPlace } from "../decide/topology/edit.ts";
+import { macPattern, memberPattern } from "../decide/topology/read-design.ts";
 import { stateNow } from "../topologies/keep-states.ts";
 import { awaitOperation } from "./await-operation.ts";
 import { createDeckyMessages } from "./decky-messages.ts";
@@ -25,7 +30,14 @@ import { hashRequest } from "./mutating-request.ts";
 import { createPageTokens } from "./page-tokens.ts";
 import type { MasterParts } from "./parts.ts";
 import { callerOf, invalid, parseOptions, waits } from "./requests.ts";
-import { parseGenerator, parseServices, toIssueMessage, toTopologyHead, toTopologyMessage } from "./topology-messages.ts";
+import {
+  parseDesign,
+  parseGenerator,
+  parseServices,
+  toIssueMessage,
+  toTopologyHead,
+  toTopologyMessage,
+} from "./topology-messages.ts";
 
 interface TopologyCall {
   readonly topology: string;
@@ -34,7 +46,8 @@ interface TopologyCall {
 }
 
 const namePattern = /^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$/;
-const memberPattern = /^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$/;
+/** What would be taken for the fleet, or for the id of another topology. */
+const reservedPattern = /^(fleet|t[0-9a-f]{12})$/;
 
 export function createTopologyHandlers(parts: MasterParts): ServiceImpl<typeof TopologyService> {
   const { store, catalog, topologies } = parts;
@@ -48,6 +61,29 @@ export function createTopologyHandlers(parts: MasterParts): ServiceImpl<typeof T
     return toTopologyMessage({ topology: now, deckies, events }, catalog, toDecky);
   };
 
+  const callOf = <Desc extends DescMessage>(
+    schema: Desc,
+    request: MessageShape<Desc> & Pick<TopologyCall, "options">,
+    context: HandlerContext,
+  ) => ({
+    actor: callerOf(context).name,
+    options: parseOptions(request.options),
+    requestHash: hashRequest(parts, schema, request),
+  });
+
+  /** The topology of an earlier call with the same request id may be gone by now. */
+  const created = async <Desc extends DescMessage>(
+    wanted: Pick<NewTopology, "name" | "host" | "from">,
+    schema: Desc,
+    request: MessageShape<Desc> & Pick<TopologyCall, "options">,
+    context: HandlerContext,
+  ) => {
+    const record = await topologies.create({ ...wanted, ...callOf(schema, request, context) });
+    const operation = await awaitOperation(record, false, parts, context);
+    const isThere = record.row.id !== "" && (await store.topologies.known([record.row.scope])).length > 0;
+    return isThere ? { topology: await show(record.row.scope), operation } : { operation };
+  };
+
   const change = async <Desc extends DescMessage>(
     act: TopologyAct,
     schema: Desc,
@@ -58,9 +94,7 @@ export function createTopologyHandlers(parts: MasterParts): ServiceImpl<typeof T
       topology: required(request.topology),
       expectedVersion: request.expectedVersion,
       act,
-      actor: callerOf(context).name,
-      options: parseOptions(request.options),
-      requestHash: hashRequest(parts, schema, request),
+      ...callOf(schema, request, context),
     });
     try {
       const operation = await awaitOperation(record, waits(request.options), parts, context);
@@ -78,20 +112,19 @@ export function createTopologyHandlers(parts: MasterParts): ServiceImpl<typeof T
   ) => change({ kind: "edit", edit: what }, schema, request, context);
 
   return {
-    async createTopology(request) {
-      const from = { kind: request.withDmz ? "dmz" : "empty" } as const;
-      const made = await topologies.create({ name: topologyName(request.name), host: request.host || "local", from });
-      return { topology: await show(made.id) };
+    async createTopology(request, context) {
+      const { name, host, withDmz, design } = request;
+      if (withDmz && design !== undefined) throw invalid([{ field: "with_dmz", description: "is for one without a design" }]);
+      const kind = withDmz ? "dmz" : "empty";
+      const from = design === undefined ? ({ kind } as const) : ({ kind: "design", design: parseDesign(design) } as const);
+      return created({ name: topologyName(name), host: host || "local", from }, CreateTopologyRequestSchema, request, context);
     },
-    async generateTopology(request) {
+    async generateTopology(request, context) {
       const settings = parseGenerator(request.settings);
       for (const slug of settings.services) parseServices([{ $typeName: "decnet.v1.WantedService", slug }], "", "", catalog);
-      const made = await topologies.create({
-        name: topologyName(request.name),
-        host: request.host || "local",
-        from: { kind: "seed", settings },
-      });
-      return { topology: await show(made.id) };
+      const { name, host } = request;
+      const from = { kind: "seed", settings } as const;
+      return created({ name: topologyName(name), host: host || "local", from }, GenerateTopologyRequestSchema, request, context);
     },
     getTopology: async (request) => ({ topology: await show(required(request.topology)) }),
     async listTopologies(request) {
@@ -137,9 +170,14 @@ export function createTopologyHandlers(parts: MasterParts): ServiceImpl<typeof T
     },
     deployTopology: (request, context) => change({ kind: "deploy" }, DeployTopologyRequestSchema, request, context),
     teardownTopology: (request, context) => change({ kind: "teardown" }, TeardownTopologyRequestSchema, request, context),
-    async deleteTopology(request) {
-      await topologies.remove(required(request.topology), request.expectedVersion);
-      return {};
+    async deleteTopology(request, context) {
+      const { topology, expectedVersion } = request;
+      const record = await topologies.remove({
+        topology: required(topology),
+        expectedVersion,
+        ...callOf(DeleteTopologyRequestSchema, request, context),
+      });
+      return { operation: await awaitOperation(record, false, parts, context) };
     },
     resyncTopology: (request, context) => change({ kind: "resync" }, ResyncTopologyRequestSchema, request, context),
   };
@@ -154,6 +192,7 @@ function required(topology: string): string {
 function topologyName(name: string): string {
   if (!namePattern.test(name))
     throw invalid([{ field: "name", description: "lower-case letters, digits and inner hyphens, 1 to 64 characters" }]);
+  if (reservedPattern.test(name)) throw invalid([{ field: "name", description: `${name} names something else` }]);
   return name;
 }
 
@@ -166,5 +205,10 @@ function memberName(name: string): string {
 
 function toPlace(attachment: WantedAttachment | undefined): WantedPlace {
   if (attachment === undefined || attachment.lan === "") throw invalid([{ field: "attachment.lan", description: "is needed" }]);
-  return { lan: attachment.lan, ip: attachment.ip };
+  const { lan, ip } = attachment;
+  const mac = attachment.mac.toLowerCase();
+  if (ip.length > 15) throw invalid([{ field: "attachment.ip", description: "is not an IPv4 address" }]);
+  if (mac !== "" && !macPattern.test(mac))
+    throw invalid([{ field: "attachment.mac", description: "is not the MAC address of one interface" }]);
+  return { lan, ip, mac };
 }

@@ -12,6 +12,7 @@ import { createCodec } from "./codec.ts";
 import { In } from "./conditions.ts";
 import type { Database, Tx } from "./database.ts";
 import { type FilterConditions, type ListedRows, type ListRequest, listRows } from "./list-rows.ts";
+import { namedAs, topologyName } from "./named-as.ts";
 import { createOperationLog } from "./operation-log.ts";
 import { Operations, Steps } from "./tables.ts";
 import { managerOf } from "./transaction.ts";
@@ -59,7 +60,8 @@ export interface OperationStore {
 }
 
 const conditions: FilterConditions = {
-  decky: (comparison) => `operation.deckyName ${comparison}`,
+  decky: (comparison) => namedAs("operation.scope", "operation.deckyName", comparison),
+  topology: (comparison) => `${topologyName("operation.scope")} ${comparison}`,
   service: (comparison) => `operation.service ${comparison}`,
   state: (comparison) => `operation.state ${comparison}`,
   kind: (comparison) => `operation.kind ${comparison}`,

@@ -27,6 +27,8 @@ export interface TopologyStore {
   /** Holds the row until the transaction ends. Throws TOPOLOGY_NOT_FOUND. */
   lock(tx: Tx, idOrName: string): Promise<Topology>;
   list(request: ListRequest): Promise<ListedRows<Topology>>;
+  /** Ids and names of those that have one of these ids or names. */
+  known(idsOrNames: readonly string[]): Promise<Pick<Topology, "id" | "name">[]>;
   /** All but those that are torn down. */
   inUse(tx: Tx): Promise<Topology[]>;
   events(id: string): Promise<TopologyEvent[]>;
@@ -51,6 +53,11 @@ const conditions: FilterConditions = {
 
 /** What a filter of topologies can name. */
 export const topologyFilterKeys = Object.keys(conditions);
+
+const known = {
+  name: "decnet-known-topologies",
+  text: "SELECT id, name FROM topologies WHERE id = ANY ($1) OR name = ANY ($1)",
+};
 
 const standings = {
   name: "decnet-topology-standings",
@@ -103,6 +110,7 @@ export function createTopologyStore(database: Database, sealing: Sealing, events
         });
         return { ...rest, rows: rows.map(open) };
       }),
+    known: (idsOrNames) => database.run<Pick<Topology, "id" | "name">>(known, [[...idsOrNames]]),
     async inUse(tx) {
       const rows = await repository(tx).find({ order: { name: "ASC" } });
       return rows.filter(({ state }) => state !== "torn_down").map(open);

@@ -21,7 +21,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file decnet/v1/topology.proto.
  */
 export const file_decnet_v1_topology: GenFile = /*@__PURE__*/
-  fileDesc("ChhkZWNuZXQvdjEvdG9wb2xvZ3kucHJvdG8SCWRlY25ldC52MSKLAwoIVG9wb2xvZ3kSCgoCaWQYASABKAkSDAoEbmFtZRgCIAEoCRIMCgRob3N0GAMgASgJEicKBXN0YXRlGAQgASgOMhguZGVjbmV0LnYxLlRvcG9sb2d5U3RhdGUSDgoGcmVhc29uGAUgASgJEjQKEHN0YXRlX2NoYW5nZWRfYXQYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmNyZWF0ZWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB3ZlcnNpb24YCCABKA0SHAoEbGFucxgJIAMoCzIOLmRlY25ldC52MS5MYW4SKQoHZGVja2llcxgKIAMoCzIYLmRlY25ldC52MS5Ub3BvbG9neURlY2t5EjQKDmdlbmVyYXRlZF9mcm9tGAsgASgLMhwuZGVjbmV0LnYxLkdlbmVyYXRvclNldHRpbmdzEigKBmV2ZW50cxgMIAMoCzIYLmRlY25ldC52MS5Ub3BvbG9neUV2ZW50IjMKA0xhbhIMCgRuYW1lGAEgASgJEg4KBnN1Ym5ldBgCIAEoCRIOCgZpc19kbXoYAyABKAgiuAEKDVRvcG9sb2d5RGVja3kSDAoEbmFtZRgBIAEoCRIRCglhcmNoZXR5cGUYAiABKAkSKgoIc2VydmljZXMYAyADKAsyGC5kZWNuZXQudjEuV2FudGVkU2VydmljZRInCgthdHRhY2htZW50cxgEIAMoCzISLmRlY25ldC52MS5BZGRyZXNzEhAKCGZvcndhcmRzGAUgASgIEh8KBWRlY2t5GAYgASgLMhAuZGVjbmV0LnYxLkRlY2t5IpUBCg1Ub3BvbG9neUV2ZW50EiYKBGZyb20YASABKA4yGC5kZWNuZXQudjEuVG9wb2xvZ3lTdGF0ZRIkCgJ0bxgCIAEoDjIYLmRlY25ldC52MS5Ub3BvbG9neVN0YXRlEiYKAmF0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZyZWFzb24YBCABKAki0gIKEUdlbmVyYXRvclNldHRpbmdzEgwKBHNlZWQYASABKA0SFQoFZGVwdGgYAiABKA1CBqK7GAIQEBIZCglicmFuY2hpbmcYAyABKA1CBqK7GAIQCBIVCgRsYW5zGAQgASgNQgeiuxgDEMgBEiUKFWRlY2tpZXNfcGVyX2xhbl9sZWFzdBgFIAEoDUIGorsYAhAgEiQKFGRlY2tpZXNfcGVyX2xhbl9tb3N0GAYgASgNQgaiuxgCECASGAoHZGVja2llcxgHIAEoDUIHorsYAxDQDxIgChNmb3J3YXJkX3Byb2JhYmlsaXR5GAggASgBSACIAQESHgoWY3Jvc3NfZWRnZV9wcm9iYWJpbGl0eRgJIAEoARITCgtzdWJuZXRfYmFzZRgKIAEoCRIQCghzZXJ2aWNlcxgLIAMoCUIWChRfZm9yd2FyZF9wcm9iYWJpbGl0eSJyChVDcmVhdGVUb3BvbG9neVJlcXVlc3QSDAoEbmFtZRgBIAEoCRIMCgRob3N0GAIgASgJEhAKCHdpdGhfZG16GAMgASgIEisKB29wdGlvbnMYBCABKAsyGi5kZWNuZXQudjEuTXV0YXRpb25PcHRpb25zIj8KFkNyZWF0ZVRvcG9sb2d5UmVzcG9uc2USJQoIdG9wb2xvZ3kYASABKAsyEy5kZWNuZXQudjEuVG9wb2xvZ3kikgEKF0dlbmVyYXRlVG9wb2xvZ3lSZXF1ZXN0EgwKBG5hbWUYASABKAkSDAoEaG9zdBgCIAEoCRIuCghzZXR0aW5ncxgDIAEoCzIcLmRlY25ldC52MS5HZW5lcmF0b3JTZXR0aW5ncxIrCgdvcHRpb25zGAQgASgLMhouZGVjbmV0LnYxLk11dGF0aW9uT3B0aW9ucyJBChhHZW5lcmF0ZVRvcG9sb2d5UmVzcG9uc2USJQoIdG9wb2xvZ3kYASABKAsyEy5kZWNuZXQudjEuVG9wb2xvZ3kiJgoSR2V0VG9wb2xvZ3lSZXF1ZXN0EhAKCHRvcG9sb2d5GAEgASgJIjwKE0dldFRvcG9sb2d5UmVzcG9uc2USJQoIdG9wb2xvZ3kYASABKAsyEy5kZWNuZXQudjEuVG9wb2xvZ3kiVwoVTGlzdFRvcG9sb2dpZXNSZXF1ZXN0Eg4KBmZpbHRlchgBIAEoCRIaCglwYWdlX3NpemUYAiABKA1CB6K7GAMQ6AcSEgoKcGFnZV90b2tlbhgDIAEoCSLIAQoWTGlzdFRvcG9sb2dpZXNSZXNwb25zZRInCgp0b3BvbG9naWVzGAEgAygLMhMuZGVjbmV0LnYxLlRvcG9sb2d5Ej0KBmNvdW50cxgCIAMoCzItLmRlY25ldC52MS5MaXN0VG9wb2xvZ2llc1Jlc3BvbnNlLkNvdW50c0VudHJ5EhcKD25leHRfcGFnZV90b2tlbhgDIAEoCRotCgtDb3VudHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKA06AjgBIrABCg1BZGRMYW5SZXF1ZXN0EhAKCHRvcG9sb2d5GAEgASgJEgwKBG5hbWUYAiABKAkSDgoGc3VibmV0GAMgASgJEg4KBmlzX2RtehgEIAEoCBIdChBleHBlY3RlZF92ZXJzaW9uGAUgASgNSACIAQESKwoHb3B0aW9ucxgGIAEoCzIaLmRlY25ldC52MS5NdXRhdGlvbk9wdGlvbnNCEwoRX2V4cGVjdGVkX3ZlcnNpb24iYAoOQWRkTGFuUmVzcG9uc2USJQoIdG9wb2xvZ3kYASABKAsyEy5kZWNuZXQudjEuVG9wb2xvZ3kSJwoJb3BlcmF0aW9uGAIgASgLMhQuZGVjbmV0LnYxLk9wZXJhdGlvbiL3AQoQVXBkYXRlTGFuUmVxdWVzdBIQCgh0b3BvbG9neRgBIAEoCRIMCgRuYW1lGAIgASgJEhUKCG5ld19uYW1lGAMgASgJSACIAQESEwoGc3VibmV0GAQgASgJSAGIAQESEwoGaXNfZG16GAUgASgISAKIAQESHQoQZXhwZWN0ZWRfdmVyc2lvbhgGIAEoDUgDiAEBEisKB29wdGlvbnMYByABKAsyGi5kZWNuZXQudjEuTXV0YXRpb25PcHRpb25zQgsKCV9uZXdfbmFtZUIJCgdfc3VibmV0QgkKB19pc19kbXpCEwoRX2V4cGVjdGVkX3ZlcnNpb24iYwoRVXBkYXRlTGFuUmVzcG9uc2USJQoIdG9wb2xvZ3kYASABKAsyEy5kZWNuZXQudjEuVG9wb2xvZ3kSJwoJb3BlcmF0aW9uGAIgASgLMhQuZGVjbmV0LnYxLk9wZXJhdGlvbiKTAQoQUmVtb3ZlTGFuUmVxdWVzdBIQCgh0b3BvbG9neRgBIAEoCRIMCgRuYW1lGAIgASgJEh0KEGV4cGVjdGVkX3ZlcnNpb24YAyABKA1IAIgBARIrCgdvcHRpb25zGAQgASgLMhouZGVjbmV0LnYxLk11dGF0aW9uT3B0aW9uc0ITChFfZXhwZWN0ZWRfdmVyc2lvbiJjChFSZW1vdmVMYW5SZXNwb25zZRIlCgh0b3BvbG9neRgBIAEoCzITLmRlY25ldC52MS5Ub3BvbG9neRInCglvcGVyYXRpb24YAiABKAsyFC5kZWNuZXQudjEuT3BlcmF0aW9uIisKEFdhbnRlZEF0dGFjaG1lbnQSCwoDbGFuGAEgASgJEgoKAmlwGAIgASgJIpUCCg9BZGREZWNreVJlcXVlc3QSEAoIdG9wb2xvZ3kYASABKAkSDAoEbmFtZRgCIAEoCRIRCglhcmNoZXR5cGUYAyABKAkSKgoIc2VydmljZXMYBCADKAsyGC5kZWNuZXQudjEuV2FudGVkU2VydmljZRIwCgthdHRhY2htZW50cxgFIAMoCzIbLmRlY25ldC52MS5XYW50ZWRBdHRhY2htZW50EhAKCGZvcndhcmRzGAYgASgIEh0KEGV4cGVjdGVkX3ZlcnNpb24YByABKA1IAIgBARIrCgdvcHRpb25zGAggASgLMhouZGVjbmV0LnYxLk11dGF0aW9uT3B0aW9uc0ITChFfZXhwZWN0ZWRfdmVyc2lvbiJiChBBZGREZWNreVJlc3BvbnNlEiUKCHRvcG9sb2d5GAEgASgLMhMuZGVjbmV0LnYxLlRvcG9sb2d5EicKCW9wZXJhdGlvbhgCIAEoCzIULmRlY25ldC52MS5PcGVyYXRpb24iPAoOV2FudGVkU2VydmljZXMSKgoIc2VydmljZXMYASADKAsyGC5kZWNuZXQudjEuV2FudGVkU2VydmljZSKMAgoSVXBkYXRlRGVja3lSZXF1ZXN0EhAKCHRvcG9sb2d5GAEgASgJEgwKBG5hbWUYAiABKAkSFgoJYXJjaGV0eXBlGAMgASgJSACIAQESKwoIc2VydmljZXMYBCABKAsyGS5kZWNuZXQudjEuV2FudGVkU2VydmljZXMSFQoIZm9yd2FyZHMYBSABKAhIAYgBARIdChBleHBlY3RlZF92ZXJzaW9uGAYgASgNSAKIAQESKwoHb3B0aW9ucxgHIAEoCzIaLmRlY25ldC52MS5NdXRhdGlvbk9wdGlvbnNCDAoKX2FyY2hldHlwZUILCglfZm9yd2FyZHNCEwoRX2V4cGVjdGVkX3ZlcnNpb24iZQoTVXBkYXRlRGVja3lSZXNwb25zZRIlCgh0b3BvbG9neRgBIAEoCzITLmRlY25ldC52MS5Ub3BvbG9neRInCglvcGVyYXRpb24YAiABKAsyFC5kZWNuZXQudjEuT3BlcmF0aW9uIpUBChJSZW1vdmVEZWNreVJlcXVlc3QSEAoIdG9wb2xvZ3kYASABKAkSDAoEbmFtZRgCIAEoCRIdChBleHBlY3RlZF92ZXJzaW9uGAMgASgNSACIAQESKwoHb3B0aW9ucxgEIAEoCzIaLmRlY25ldC52MS5NdXRhdGlvbk9wdGlvbnNCEwoRX2V4cGVjdGVkX3ZlcnNpb24iZQoTUmVtb3ZlRGVja3lSZXNwb25zZRIlCgh0b3BvbG9neRgBIAEoCzITLmRlY25ldC52MS5Ub3BvbG9neRInCglvcGVyYXRpb24YAiABKAsyFC5kZWNuZXQudjEuT3BlcmF0aW9uIsYBChJBdHRhY2hEZWNreVJlcXVlc3QSEAoIdG9wb2xvZ3kYASABKAkSDAoEbmFtZRgCIAEoCRIvCgphdHRhY2htZW50GAMgASgLMhsuZGVjbmV0LnYxLldhbnRlZEF0dGFjaG1lbnQSHQoQZXhwZWN0ZWRfdmVyc2lvbhgEIAEoDUgAiAEBEisKB29wdGlvbnMYBSABKAsyGi5kZWNuZXQudjEuTXV0YXRpb25PcHRpb25zQhMKEV9leHBlY3RlZF92ZXJzaW9uImUKE0F0dGFjaERlY2t5UmVzcG9uc2USJQoIdG9wb2xvZ3kYASABKAsyEy5kZWNuZXQudjEuVG9wb2xvZ3kSJwoJb3BlcmF0aW9uGAIgASgLMhQuZGVjbmV0LnYxLk9wZXJhdGlvbiKiAQoSRGV0YWNoRGVja3lSZXF1ZXN0EhAKCHRvcG9sb2d5GAEgASgJEgwKBG5hbWUYAiABKAkSCwoDbGFuGAMgASgJEh0KEGV4cGVjdGVkX3ZlcnNpb24YBCABKA1IAIgBARIrCgdvcHRpb25zGAUgASgLMhouZGVjbmV0LnYxLk11dGF0aW9uT3B0aW9uc0ITChFfZXhwZWN0ZWRfdmVyc2lvbiJlChNEZXRhY2hEZWNreVJlc3BvbnNlEiUKCHRvcG9sb2d5GAEgASgLMhMuZGVjbmV0LnYxLlRvcG9sb2d5EicKCW9wZXJhdGlvbhgCIAEoCzIULmRlY25ldC52MS5PcGVyYXRpb24icwoNVG9wb2xvZ3lJc3N1ZRIlCghzZXZlcml0eRgBIAEoDjITLmRlY25ldC52MS5TZXZlcml0eRIMCgRjb2RlGAIgASgJEg8KB21lc3NhZ2UYAyABKAkSDgoGdGFyZ2V0GAQgASgJEgwKBG5leHQYBSABKAkiKwoXVmFsaWRhdGVUb3BvbG9neVJlcXVlc3QSEAoIdG9wb2xvZ3kYASABKAkiUwoYVmFsaWRhdGVUb3BvbG9neVJlc3BvbnNlEg0KBXZhbGlkGAEgASgIEigKBmlzc3VlcxgCIAMoCzIYLmRlY25ldC52MS5Ub3BvbG9neUlzc3VlIooBChVEZXBsb3lUb3BvbG9neVJlcXVlc3QSEAoIdG9wb2xvZ3kYASABKAkSHQoQZXhwZWN0ZWRfdmVyc2lvbhgCIAEoDUgAiAEBEisKB29wdGlvbnMYAyABKAsyGi5kZWNuZXQudjEuTXV0YXRpb25PcHRpb25zQhMKEV9leHBlY3RlZF92ZXJzaW9uImgKFkRlcGxveVRvcG9sb2d5UmVzcG9uc2USJQoIdG9wb2xvZ3kYASABKAsyEy5kZWNuZXQudjEuVG9wb2xvZ3kSJwoJb3BlcmF0aW9uGAIgASgLMhQuZGVjbmV0LnYxLk9wZXJhdGlvbiKMAQoXVGVhcmRvd25Ub3BvbG9neVJlcXVlc3QSEAoIdG9wb2xvZ3kYASABKAkSHQoQZXhwZWN0ZWRfdmVyc2lvbhgCIAEoDUgAiAEBEisKB29wdGlvbnMYAyABKAsyGi5kZWNuZXQudjEuTXV0YXRpb25PcHRpb25zQhMKEV9leHBlY3RlZF92ZXJzaW9uImoKGFRlYXJkb3duVG9wb2xvZ3lSZXNwb25zZRIlCgh0b3BvbG9neRgBIAEoCzITLmRlY25ldC52MS5Ub3BvbG9neRInCglvcGVyYXRpb24YAiABKAsyFC5kZWNuZXQudjEuT3BlcmF0aW9uIl0KFURlbGV0ZVRvcG9sb2d5UmVxdWVzdBIQCgh0b3BvbG9neRgBIAEoCRIdChBleHBlY3RlZF92ZXJzaW9uGAIgASgNSACIAQFCEwoRX2V4cGVjdGVkX3ZlcnNpb24iGAoWRGVsZXRlVG9wb2xvZ3lSZXNwb25zZSKKAQoVUmVzeW5jVG9wb2xvZ3lSZXF1ZXN0EhAKCHRvcG9sb2d5GAEgASgJEh0KEGV4cGVjdGVkX3ZlcnNpb24YAiABKA1IAIgBARIrCgdvcHRpb25zGAMgASgLMhouZGVjbmV0LnYxLk11dGF0aW9uT3B0aW9uc0ITChFfZXhwZWN0ZWRfdmVyc2lvbiJoChZSZXN5bmNUb3BvbG9neVJlc3BvbnNlEiUKCHRvcG9sb2d5GAEgASgLMhMuZGVjbmV0LnYxLlRvcG9sb2d5EicKCW9wZXJhdGlvbhgCIAEoCzIULmRlY25ldC52MS5PcGVyYXRpb24q+wEKDVRvcG9sb2d5U3RhdGUSHgoaVE9QT0xPR1lfU1RBVEVfVU5TUEVDSUZJRUQQABIaChZUT1BPTE9HWV9TVEFURV9QRU5ESU5HEAESHAoYVE9QT0xPR1lfU1RBVEVfREVQTE9ZSU5HEAISGQoVVE9QT0xPR1lfU1RBVEVfQUNUSVZFEAMSGwoXVE9QT0xPR1lfU1RBVEVfREVHUkFERUQQBBIZChVUT1BPTE9HWV9TVEFURV9GQUlMRUQQBRIfChtUT1BPTE9HWV9TVEFURV9URUFSSU5HX0RPV04QBhIcChhUT1BPTE9HWV9TVEFURV9UT1JOX0RPV04QBypOCghTZXZlcml0eRIYChRTRVZFUklUWV9VTlNQRUNJRklFRBAAEhIKDlNFVkVSSVRZX0VSUk9SEAESFAoQU0VWRVJJVFlfV0FSTklORxACMoQLCg9Ub3BvbG9neVNlcnZpY2USVQoOQ3JlYXRlVG9wb2xvZ3kSIC5kZWNuZXQudjEuQ3JlYXRlVG9wb2xvZ3lSZXF1ZXN0GiEuZGVjbmV0LnYxLkNyZWF0ZVRvcG9sb2d5UmVzcG9uc2USWwoQR2VuZXJhdGVUb3BvbG9neRIiLmRlY25ldC52MS5HZW5lcmF0ZVRvcG9sb2d5UmVxdWVzdBojLmRlY25ldC52MS5HZW5lcmF0ZVRvcG9sb2d5UmVzcG9uc2USUQoLR2V0VG9wb2xvZ3kSHS5kZWNuZXQudjEuR2V0VG9wb2xvZ3lSZXF1ZXN0Gh4uZGVjbmV0LnYxLkdldFRvcG9sb2d5UmVzcG9uc2UiA5ACARJaCg5MaXN0VG9wb2xvZ2llcxIgLmRlY25ldC52MS5MaXN0VG9wb2xvZ2llc1JlcXVlc3QaIS5kZWNuZXQudjEuTGlzdFRvcG9sb2dpZXNSZXNwb25zZSIDkAIBEj0KBkFkZExhbhIYLmRlY25ldC52MS5BZGRMYW5SZXF1ZXN0GhkuZGVjbmV0LnYxLkFkZExhblJlc3BvbnNlEkYKCVVwZGF0ZUxhbhIbLmRlY25ldC52MS5VcGRhdGVMYW5SZXF1ZXN0GhwuZGVjbmV0LnYxLlVwZGF0ZUxhblJlc3BvbnNlEkYKCVJlbW92ZUxhbhIbLmRlY25ldC52MS5SZW1vdmVMYW5SZXF1ZXN0GhwuZGVjbmV0LnYxLlJlbW92ZUxhblJlc3BvbnNlEkMKCEFkZERlY2t5EhouZGVjbmV0LnYxLkFkZERlY2t5UmVxdWVzdBobLmRlY25ldC52MS5BZGREZWNreVJlc3BvbnNlEkwKC1VwZGF0ZURlY2t5Eh0uZGVjbmV0LnYxLlVwZGF0ZURlY2t5UmVxdWVzdBoeLmRlY25ldC52MS5VcGRhdGVEZWNreVJlc3BvbnNlEkwKC1JlbW92ZURlY2t5Eh0uZGVjbmV0LnYxLlJlbW92ZURlY2t5UmVxdWVzdBoeLmRlY25ldC52MS5SZW1vdmVEZWNreVJlc3BvbnNlEkwKC0F0dGFjaERlY2t5Eh0uZGVjbmV0LnYxLkF0dGFjaERlY2t5UmVxdWVzdBoeLmRlY25ldC52MS5BdHRhY2hEZWNreVJlc3BvbnNlEkwKC0RldGFjaERlY2t5Eh0uZGVjbmV0LnYxLkRldGFjaERlY2t5UmVxdWVzdBoeLmRlY25ldC52MS5EZXRhY2hEZWNreVJlc3BvbnNlEmAKEFZhbGlkYXRlVG9wb2xvZ3kSIi5kZWNuZXQudjEuVmFsaWRhdGVUb3BvbG9neVJlcXVlc3QaIy5kZWNuZXQudjEuVmFsaWRhdGVUb3BvbG9neVJlc3BvbnNlIgOQAgESVQoORGVwbG95VG9wb2xvZ3kSIC5kZWNuZXQudjEuRGVwbG95VG9wb2xvZ3lSZXF1ZXN0GiEuZGVjbmV0LnYxLkRlcGxveVRvcG9sb2d5UmVzcG9uc2USWwoQVGVhcmRvd25Ub3BvbG9neRIiLmRlY25ldC52MS5UZWFyZG93blRvcG9sb2d5UmVxdWVzdBojLmRlY25ldC52MS5UZWFyZG93blRvcG9sb2d5UmVzcG9uc2USVQoORGVsZXRlVG9wb2xvZ3kSIC5kZWNuZXQudjEuRGVsZXRlVG9wb2xvZ3lSZXF1ZXN0GiEuZGVjbmV0LnYxLkRlbGV0ZVRvcG9sb2d5UmVzcG9uc2USVQoOUmVzeW5jVG9wb2xvZ3kSIC5kZWNuZXQudjEuUmVzeW5jVG9wb2xvZ3lSZXF1ZXN0GiEuZGVjbmV0LnYxLlJlc3luY1RvcG9sb2d5UmVzcG9uc2ViBnByb3RvMw", [file_decnet_v1_decky, file_decnet_v1_fleet, file_decnet_v1_operation, file_decnet_v1_range, file_google_protobuf_timestamp]);
+  fileDesc("ChhkZWNuZXQvdjEvdG9wb2xvZ3kucHJvdG8SCWRlY25ldC52MSKLAwoIVG9wb2xvZ3kSCgoCaWQYASABKAkSDAoEbmFtZRgCIAEoCRIMCgRob3N0GAMgASgJEicKBXN0YXRlGAQgASgOMhguZGVjbmV0LnYxLlRvcG9sb2d5U3RhdGUSDgoGcmVhc29uGAUgASgJEjQKEHN0YXRlX2NoYW5nZWRfYXQYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmNyZWF0ZWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB3ZlcnNpb24YCCABKA0SHAoEbGFucxgJIAMoCzIOLmRlY25ldC52MS5MYW4SKQoHZGVja2llcxgKIAMoCzIYLmRlY25ldC52MS5Ub3BvbG9neURlY2t5EjQKDmdlbmVyYXRlZF9mcm9tGAsgASgLMhwuZGVjbmV0LnYxLkdlbmVyYXRvclNldHRpbmdzEigKBmV2ZW50cxgMIAMoCzIYLmRlY25ldC52MS5Ub3BvbG9neUV2ZW50IjMKA0xhbhIMCgRuYW1lGAEgASgJEg4KBnN1Ym5ldBgCIAEoCRIOCgZpc19kbXoYAyABKAgiuAEKDVRvcG9sb2d5RGVja3kSDAoEbmFtZRgBIAEoCRIRCglhcmNoZXR5cGUYAiABKAkSKgoIc2VydmljZXMYAyADKAsyGC5kZWNuZXQudjEuV2FudGVkU2VydmljZRInCgthdHRhY2htZW50cxgEIAMoCzISLmRlY25ldC52MS5BZGRyZXNzEhAKCGZvcndhcmRzGAUgASgIEh8KBWRlY2t5GAYgASgLMhAuZGVjbmV0LnYxLkRlY2t5IpUBCg1Ub3BvbG9neUV2ZW50EiYKBGZyb20YASABKA4yGC5kZWNuZXQudjEuVG9wb2xvZ3lTdGF0ZRIkCgJ0bxgCIAEoDjIYLmRlY25ldC52MS5Ub3BvbG9neVN0YXRlEiYKAmF0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZyZWFzb24YBCABKAki0gIKEUdlbmVyYXRvclNldHRpbmdzEgwKBHNlZWQYASABKA0SFQoFZGVwdGgYAiABKA1CBqK7GAIQEBIZCglicmFuY2hpbmcYAyABKA1CBqK7GAIQCBIVCgRsYW5zGAQgASgNQgeiuxgDEMgBEiUKFWRlY2tpZXNfcGVyX2xhbl9sZWFzdBgFIAEoDUIGorsYAhAgEiQKFGRlY2tpZXNfcGVyX2xhbl9tb3N0GAYgASgNQgaiuxgCECASGAoHZGVja2llcxgHIAEoDUIHorsYAxDQDxIgChNmb3J3YXJkX3Byb2JhYmlsaXR5GAggASgBSACIAQESHgoWY3Jvc3NfZWRnZV9wcm9iYWJpbGl0eRgJIAEoARITCgtzdWJuZXRfYmFzZRgKIAEoCRIQCghzZXJ2aWNlcxgLIAMoCUIWChRfZm9yd2FyZF9wcm9iYWJpbGl0eSKdAQoVQ3JlYXRlVG9wb2xvZ3lSZXF1ZXN0EgwKBG5hbWUYASABKAkSDAoEaG9zdBgCIAEoCRIQCgh3aXRoX2RtehgDIAEoCBIrCgdvcHRpb25zGAQgASgLMhouZGVjbmV0LnYxLk11dGF0aW9uT3B0aW9ucxIpCgZkZXNpZ24YBSABKAsyGS5kZWNuZXQudjEuVG9wb2xvZ3lEZXNpZ24iaAoWQ3JlYXRlVG9wb2xvZ3lSZXNwb25zZRIlCgh0b3BvbG9neRgBIAEoCzITLmRlY25ldC52MS5Ub3BvbG9neRInCglvcGVyYXRpb24YAiABKAsyFC5kZWNuZXQudjEuT3BlcmF0aW9uIlkKDlRvcG9sb2d5RGVzaWduEhwKBGxhbnMYASADKAsyDi5kZWNuZXQudjEuTGFuEikKB2RlY2tpZXMYAiADKAsyGC5kZWNuZXQudjEuRGVzaWduZWREZWNreSJzCgxUb3BvbG9neUZpbGUSDAoEbmFtZRgBIAEoCRIMCgRob3N0GAIgASgJEhwKBGxhbnMYAyADKAsyDi5kZWNuZXQudjEuTGFuEikKB2RlY2tpZXMYBCADKAsyGC5kZWNuZXQudjEuRGVzaWduZWREZWNreSKgAQoNRGVzaWduZWREZWNreRIMCgRuYW1lGAEgASgJEhEKCWFyY2hldHlwZRgCIAEoCRIqCghzZXJ2aWNlcxgDIAMoCzIYLmRlY25ldC52MS5XYW50ZWRTZXJ2aWNlEjAKC2F0dGFjaG1lbnRzGAQgAygLMhsuZGVjbmV0LnYxLldhbnRlZEF0dGFjaG1lbnQSEAoIZm9yd2FyZHMYBSABKAgikgEKF0dlbmVyYXRlVG9wb2xvZ3lSZXF1ZXN0EgwKBG5hbWUYASABKAkSDAoEaG9zdBgCIAEoCRIuCghzZXR0aW5ncxgDIAEoCzIcLmRlY25ldC52MS5HZW5lcmF0b3JTZXR0aW5ncxIrCgdvcHRpb25zGAQgASgLMhouZGVjbmV0LnYxLk11dGF0aW9uT3B0aW9ucyJqChhHZW5lcmF0ZVRvcG9sb2d5UmVzcG9uc2USJQoIdG9wb2xvZ3kYASABKAsyEy5kZWNuZXQudjEuVG9wb2xvZ3kSJwoJb3BlcmF0aW9uGAIgASgLMhQuZGVjbmV0LnYxLk9wZXJhdGlvbiImChJHZXRUb3BvbG9neVJlcXVlc3QSEAoIdG9wb2xvZ3kYASABKAkiPAoTR2V0VG9wb2xvZ3lSZXNwb25zZRIlCgh0b3BvbG9neRgBIAEoCzITLmRlY25ldC52MS5Ub3BvbG9neSJXChVMaXN0VG9wb2xvZ2llc1JlcXVlc3QSDgoGZmlsdGVyGAEgASgJEhoKCXBhZ2Vfc2l6ZRgCIAEoDUIHorsYAxDoBxISCgpwYWdlX3Rva2VuGAMgASgJIsgBChZMaXN0VG9wb2xvZ2llc1Jlc3BvbnNlEicKCnRvcG9sb2dpZXMYASADKAsyEy5kZWNuZXQudjEuVG9wb2xvZ3kSPQoGY291bnRzGAIgAygLMi0uZGVjbmV0LnYxLkxpc3RUb3BvbG9naWVzUmVzcG9uc2UuQ291bnRzRW50cnkSFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJGi0KC0NvdW50c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoDToCOAEisAEKDUFkZExhblJlcXVlc3QSEAoIdG9wb2xvZ3kYASABKAkSDAoEbmFtZRgCIAEoCRIOCgZzdWJuZXQYAyABKAkSDgoGaXNfZG16GAQgASgIEh0KEGV4cGVjdGVkX3ZlcnNpb24YBSABKA1IAIgBARIrCgdvcHRpb25zGAYgASgLMhouZGVjbmV0LnYxLk11dGF0aW9uT3B0aW9uc0ITChFfZXhwZWN0ZWRfdmVyc2lvbiJgCg5BZGRMYW5SZXNwb25zZRIlCgh0b3BvbG9neRgBIAEoCzITLmRlY25ldC52MS5Ub3BvbG9neRInCglvcGVyYXRpb24YAiABKAsyFC5kZWNuZXQudjEuT3BlcmF0aW9uIvcBChBVcGRhdGVMYW5SZXF1ZXN0EhAKCHRvcG9sb2d5GAEgASgJEgwKBG5hbWUYAiABKAkSFQoIbmV3X25hbWUYAyABKAlIAIgBARITCgZzdWJuZXQYBCABKAlIAYgBARITCgZpc19kbXoYBSABKAhIAogBARIdChBleHBlY3RlZF92ZXJzaW9uGAYgASgNSAOIAQESKwoHb3B0aW9ucxgHIAEoCzIaLmRlY25ldC52MS5NdXRhdGlvbk9wdGlvbnNCCwoJX25ld19uYW1lQgkKB19zdWJuZXRCCQoHX2lzX2RtekITChFfZXhwZWN0ZWRfdmVyc2lvbiJjChFVcGRhdGVMYW5SZXNwb25zZRIlCgh0b3BvbG9neRgBIAEoCzITLmRlY25ldC52MS5Ub3BvbG9neRInCglvcGVyYXRpb24YAiABKAsyFC5kZWNuZXQudjEuT3BlcmF0aW9uIpMBChBSZW1vdmVMYW5SZXF1ZXN0EhAKCHRvcG9sb2d5GAEgASgJEgwKBG5hbWUYAiABKAkSHQoQZXhwZWN0ZWRfdmVyc2lvbhgDIAEoDUgAiAEBEisKB29wdGlvbnMYBCABKAsyGi5kZWNuZXQudjEuTXV0YXRpb25PcHRpb25zQhMKEV9leHBlY3RlZF92ZXJzaW9uImMKEVJlbW92ZUxhblJlc3BvbnNlEiUKCHRvcG9sb2d5GAEgASgLMhMuZGVjbmV0LnYxLlRvcG9sb2d5EicKCW9wZXJhdGlvbhgCIAEoCzIULmRlY25ldC52MS5PcGVyYXRpb24iOAoQV2FudGVkQXR0YWNobWVudBILCgNsYW4YASABKAkSCgoCaXAYAiABKAkSCwoDbWFjGAMgASgJIpUCCg9BZGREZWNreVJlcXVlc3QSEAoIdG9wb2xvZ3kYASABKAkSDAoEbmFtZRgCIAEoCRIRCglhcmNoZXR5cGUYAyABKAkSKgoIc2VydmljZXMYBCADKAsyGC5kZWNuZXQudjEuV2FudGVkU2VydmljZRIwCgthdHRhY2htZW50cxgFIAMoCzIbLmRlY25ldC52MS5XYW50ZWRBdHRhY2htZW50EhAKCGZvcndhcmRzGAYgASgIEh0KEGV4cGVjdGVkX3ZlcnNpb24YByABKA1IAIgBARIrCgdvcHRpb25zGAggASgLMhouZGVjbmV0LnYxLk11dGF0aW9uT3B0aW9uc0ITChFfZXhwZWN0ZWRfdmVyc2lvbiJiChBBZGREZWNreVJlc3BvbnNlEiUKCHRvcG9sb2d5GAEgASgLMhMuZGVjbmV0LnYxLlRvcG9sb2d5EicKCW9wZXJhdGlvbhgCIAEoCzIULmRlY25ldC52MS5PcGVyYXRpb24iPAoOV2FudGVkU2VydmljZXMSKgoIc2VydmljZXMYASADKAsyGC5kZWNuZXQudjEuV2FudGVkU2VydmljZSKMAgoSVXBkYXRlRGVja3lSZXF1ZXN0EhAKCHRvcG9sb2d5GAEgASgJEgwKBG5hbWUYAiABKAkSFgoJYXJjaGV0eXBlGAMgASgJSACIAQESKwoIc2VydmljZXMYBCABKAsyGS5kZWNuZXQudjEuV2FudGVkU2VydmljZXMSFQoIZm9yd2FyZHMYBSABKAhIAYgBARIdChBleHBlY3RlZF92ZXJzaW9uGAYgASgNSAKIAQESKwoHb3B0aW9ucxgHIAEoCzIaLmRlY25ldC52MS5NdXRhdGlvbk9wdGlvbnNCDAoKX2FyY2hldHlwZUILCglfZm9yd2FyZHNCEwoRX2V4cGVjdGVkX3ZlcnNpb24iZQoTVXBkYXRlRGVja3lSZXNwb25zZRIlCgh0b3BvbG9neRgBIAEoCzITLmRlY25ldC52MS5Ub3BvbG9neRInCglvcGVyYXRpb24YAiABKAsyFC5kZWNuZXQudjEuT3BlcmF0aW9uIpUBChJSZW1vdmVEZWNreVJlcXVlc3QSEAoIdG9wb2xvZ3kYASABKAkSDAoEbmFtZRgCIAEoCRIdChBleHBlY3RlZF92ZXJzaW9uGAMgASgNSACIAQESKwoHb3B0aW9ucxgEIAEoCzIaLmRlY25ldC52MS5NdXRhdGlvbk9wdGlvbnNCEwoRX2V4cGVjdGVkX3ZlcnNpb24iZQoTUmVtb3ZlRGVja3lSZXNwb25zZRIlCgh0b3BvbG9neRgBIAEoCzITLmRlY25ldC52MS5Ub3BvbG9neRInCglvcGVyYXRpb24YAiABKAsyFC5kZWNuZXQudjEuT3BlcmF0aW9uIsYBChJBdHRhY2hEZWNreVJlcXVlc3QSEAoIdG9wb2xvZ3kYASABKAkSDAoEbmFtZRgCIAEoCRIvCgphdHRhY2htZW50GAMgASgLMhsuZGVjbmV0LnYxLldhbnRlZEF0dGFjaG1lbnQSHQoQZXhwZWN0ZWRfdmVyc2lvbhgEIAEoDUgAiAEBEisKB29wdGlvbnMYBSABKAsyGi5kZWNuZXQudjEuTXV0YXRpb25PcHRpb25zQhMKEV9leHBlY3RlZF92ZXJzaW9uImUKE0F0dGFjaERlY2t5UmVzcG9uc2USJQoIdG9wb2xvZ3kYASABKAsyEy5kZWNuZXQudjEuVG9wb2xvZ3kSJwoJb3BlcmF0aW9uGAIgASgLMhQuZGVjbmV0LnYxLk9wZXJhdGlvbiKiAQoSRGV0YWNoRGVja3lSZXF1ZXN0EhAKCHRvcG9sb2d5GAEgASgJEgwKBG5hbWUYAiABKAkSCwoDbGFuGAMgASgJEh0KEGV4cGVjdGVkX3ZlcnNpb24YBCABKA1IAIgBARIrCgdvcHRpb25zGAUgASgLMhouZGVjbmV0LnYxLk11dGF0aW9uT3B0aW9uc0ITChFfZXhwZWN0ZWRfdmVyc2lvbiJlChNEZXRhY2hEZWNreVJlc3BvbnNlEiUKCHRvcG9sb2d5GAEgASgLMhMuZGVjbmV0LnYxLlRvcG9sb2d5EicKCW9wZXJhdGlvbhgCIAEoCzIULmRlY25ldC52MS5PcGVyYXRpb24icwoNVG9wb2xvZ3lJc3N1ZRIlCghzZXZlcml0eRgBIAEoDjITLmRlY25ldC52MS5TZXZlcml0eRIMCgRjb2RlGAIgASgJEg8KB21lc3NhZ2UYAyABKAkSDgoGdGFyZ2V0GAQgASgJEgwKBG5leHQYBSABKAkiKwoXVmFsaWRhdGVUb3BvbG9neVJlcXVlc3QSEAoIdG9wb2xvZ3kYASABKAkiUwoYVmFsaWRhdGVUb3BvbG9neVJlc3BvbnNlEg0KBXZhbGlkGAEgASgIEigKBmlzc3VlcxgCIAMoCzIYLmRlY25ldC52MS5Ub3BvbG9neUlzc3VlIooBChVEZXBsb3lUb3BvbG9neVJlcXVlc3QSEAoIdG9wb2xvZ3kYASABKAkSHQoQZXhwZWN0ZWRfdmVyc2lvbhgCIAEoDUgAiAEBEisKB29wdGlvbnMYAyABKAsyGi5kZWNuZXQudjEuTXV0YXRpb25PcHRpb25zQhMKEV9leHBlY3RlZF92ZXJzaW9uImgKFkRlcGxveVRvcG9sb2d5UmVzcG9uc2USJQoIdG9wb2xvZ3kYASABKAsyEy5kZWNuZXQudjEuVG9wb2xvZ3kSJwoJb3BlcmF0aW9uGAIgASgLMhQuZGVjbmV0LnYxLk9wZXJhdGlvbiKMAQoXVGVhcmRvd25Ub3BvbG9neVJlcXVlc3QSEAoIdG9wb2xvZ3kYASABKAkSHQoQZXhwZWN0ZWRfdmVyc2lvbhgCIAEoDUgAiAEBEisKB29wdGlvbnMYAyABKAsyGi5kZWNuZXQudjEuTXV0YXRpb25PcHRpb25zQhMKEV9leHBlY3RlZF92ZXJzaW9uImoKGFRlYXJkb3duVG9wb2xvZ3lSZXNwb25zZRIlCgh0b3BvbG9neRgBIAEoCzITLmRlY25ldC52MS5Ub3BvbG9neRInCglvcGVyYXRpb24YAiABKAsyFC5kZWNuZXQudjEuT3BlcmF0aW9uIooBChVEZWxldGVUb3BvbG9neVJlcXVlc3QSEAoIdG9wb2xvZ3kYASABKAkSHQoQZXhwZWN0ZWRfdmVyc2lvbhgCIAEoDUgAiAEBEisKB29wdGlvbnMYAyABKAsyGi5kZWNuZXQudjEuTXV0YXRpb25PcHRpb25zQhMKEV9leHBlY3RlZF92ZXJzaW9uIkEKFkRlbGV0ZVRvcG9sb2d5UmVzcG9uc2USJwoJb3BlcmF0aW9uGAEgASgLMhQuZGVjbmV0LnYxLk9wZXJhdGlvbiKKAQoVUmVzeW5jVG9wb2xvZ3lSZXF1ZXN0EhAKCHRvcG9sb2d5GAEgASgJEh0KEGV4cGVjdGVkX3ZlcnNpb24YAiABKA1IAIgBARIrCgdvcHRpb25zGAMgASgLMhouZGVjbmV0LnYxLk11dGF0aW9uT3B0aW9uc0ITChFfZXhwZWN0ZWRfdmVyc2lvbiJoChZSZXN5bmNUb3BvbG9neVJlc3BvbnNlEiUKCHRvcG9sb2d5GAEgASgLMhMuZGVjbmV0LnYxLlRvcG9sb2d5EicKCW9wZXJhdGlvbhgCIAEoCzIULmRlY25ldC52MS5PcGVyYXRpb24q+wEKDVRvcG9sb2d5U3RhdGUSHgoaVE9QT0xPR1lfU1RBVEVfVU5TUEVDSUZJRUQQABIaChZUT1BPTE9HWV9TVEFURV9QRU5ESU5HEAESHAoYVE9QT0xPR1lfU1RBVEVfREVQTE9ZSU5HEAISGQoVVE9QT0xPR1lfU1RBVEVfQUNUSVZFEAMSGwoXVE9QT0xPR1lfU1RBVEVfREVHUkFERUQQBBIZChVUT1BPTE9HWV9TVEFURV9GQUlMRUQQBRIfChtUT1BPTE9HWV9TVEFURV9URUFSSU5HX0RPV04QBhIcChhUT1BPTE9HWV9TVEFURV9UT1JOX0RPV04QBypOCghTZXZlcml0eRIYChRTRVZFUklUWV9VTlNQRUNJRklFRBAAEhIKDlNFVkVSSVRZX0VSUk9SEAESFAoQU0VWRVJJVFlfV0FSTklORxACMoQLCg9Ub3BvbG9neVNlcnZpY2USVQoOQ3JlYXRlVG9wb2xvZ3kSIC5kZWNuZXQudjEuQ3JlYXRlVG9wb2xvZ3lSZXF1ZXN0GiEuZGVjbmV0LnYxLkNyZWF0ZVRvcG9sb2d5UmVzcG9uc2USWwoQR2VuZXJhdGVUb3BvbG9neRIiLmRlY25ldC52MS5HZW5lcmF0ZVRvcG9sb2d5UmVxdWVzdBojLmRlY25ldC52MS5HZW5lcmF0ZVRvcG9sb2d5UmVzcG9uc2USUQoLR2V0VG9wb2xvZ3kSHS5kZWNuZXQudjEuR2V0VG9wb2xvZ3lSZXF1ZXN0Gh4uZGVjbmV0LnYxLkdldFRvcG9sb2d5UmVzcG9uc2UiA5ACARJaCg5MaXN0VG9wb2xvZ2llcxIgLmRlY25ldC52MS5MaXN0VG9wb2xvZ2llc1JlcXVlc3QaIS5kZWNuZXQudjEuTGlzdFRvcG9sb2dpZXNSZXNwb25zZSIDkAIBEj0KBkFkZExhbhIYLmRlY25ldC52MS5BZGRMYW5SZXF1ZXN0GhkuZGVjbmV0LnYxLkFkZExhblJlc3BvbnNlEkYKCVVwZGF0ZUxhbhIbLmRlY25ldC52MS5VcGRhdGVMYW5SZXF1ZXN0GhwuZGVjbmV0LnYxLlVwZGF0ZUxhblJlc3BvbnNlEkYKCVJlbW92ZUxhbhIbLmRlY25ldC52MS5SZW1vdmVMYW5SZXF1ZXN0GhwuZGVjbmV0LnYxLlJlbW92ZUxhblJlc3BvbnNlEkMKCEFkZERlY2t5EhouZGVjbmV0LnYxLkFkZERlY2t5UmVxdWVzdBobLmRlY25ldC52MS5BZGREZWNreVJlc3BvbnNlEkwKC1VwZGF0ZURlY2t5Eh0uZGVjbmV0LnYxLlVwZGF0ZURlY2t5UmVxdWVzdBoeLmRlY25ldC52MS5VcGRhdGVEZWNreVJlc3BvbnNlEkwKC1JlbW92ZURlY2t5Eh0uZGVjbmV0LnYxLlJlbW92ZURlY2t5UmVxdWVzdBoeLmRlY25ldC52MS5SZW1vdmVEZWNreVJlc3BvbnNlEkwKC0F0dGFjaERlY2t5Eh0uZGVjbmV0LnYxLkF0dGFjaERlY2t5UmVxdWVzdBoeLmRlY25ldC52MS5BdHRhY2hEZWNreVJlc3BvbnNlEkwKC0RldGFjaERlY2t5Eh0uZGVjbmV0LnYxLkRldGFjaERlY2t5UmVxdWVzdBoeLmRlY25ldC52MS5EZXRhY2hEZWNreVJlc3BvbnNlEmAKEFZhbGlkYXRlVG9wb2xvZ3kSIi5kZWNuZXQudjEuVmFsaWRhdGVUb3BvbG9neVJlcXVlc3QaIy5kZWNuZXQudjEuVmFsaWRhdGVUb3BvbG9neVJlc3BvbnNlIgOQAgESVQoORGVwbG95VG9wb2xvZ3kSIC5kZWNuZXQudjEuRGVwbG95VG9wb2xvZ3lSZXF1ZXN0GiEuZGVjbmV0LnYxLkRlcGxveVRvcG9sb2d5UmVzcG9uc2USWwoQVGVhcmRvd25Ub3BvbG9neRIiLmRlY25ldC52MS5UZWFyZG93blRvcG9sb2d5UmVxdWVzdBojLmRlY25ldC52MS5UZWFyZG93blRvcG9sb2d5UmVzcG9uc2USVQoORGVsZXRlVG9wb2xvZ3kSIC5kZWNuZXQudjEuRGVsZXRlVG9wb2xvZ3lSZXF1ZXN0GiEuZGVjbmV0LnYxLkRlbGV0ZVRvcG9sb2d5UmVzcG9uc2USVQoOUmVzeW5jVG9wb2xvZ3kSIC5kZWNuZXQudjEuUmVzeW5jVG9wb2xvZ3lSZXF1ZXN0GiEuZGVjbmV0LnYxLlJlc3luY1RvcG9sb2d5UmVzcG9uc2ViBnByb3RvMw", [file_decnet_v1_decky, file_decnet_v1_fleet, file_decnet_v1_operation, file_decnet_v1_range, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message decnet.v1.Topology
@@ -329,9 +329,19 @@ export type CreateTopologyRequest = Message<"decnet.v1.CreateTopologyRequest"> &
   withDmz: boolean;
 
   /**
+   * request_id: the same id again returns the same topology. dry_run: only what would be created.
+   *
    * @generated from field: decnet.v1.MutationOptions options = 4;
    */
   options?: MutationOptions | undefined;
+
+  /**
+   * The whole design, instead of with_dmz. Refused with everything that is wrong with it, but that it is not finished: a DMZ,
+   * or a way to a LAN, may still be missing.
+   *
+   * @generated from field: decnet.v1.TopologyDesign design = 5;
+   */
+  design?: TopologyDesign | undefined;
 };
 
 /**
@@ -346,9 +356,16 @@ export const CreateTopologyRequestSchema: GenMessage<CreateTopologyRequest> = /*
  */
 export type CreateTopologyResponse = Message<"decnet.v1.CreateTopologyResponse"> & {
   /**
+   * Unset for a dry run.
+   *
    * @generated from field: decnet.v1.Topology topology = 1;
    */
   topology?: Topology | undefined;
+
+  /**
+   * @generated from field: decnet.v1.Operation operation = 2;
+   */
+  operation?: Operation | undefined;
 };
 
 /**
@@ -357,6 +374,105 @@ export type CreateTopologyResponse = Message<"decnet.v1.CreateTopologyResponse">
  */
 export const CreateTopologyResponseSchema: GenMessage<CreateTopologyResponse> = /*@__PURE__*/
   messageDesc(file_decnet_v1_topology, 6);
+
+/**
+ * @generated from message decnet.v1.TopologyDesign
+ */
+export type TopologyDesign = Message<"decnet.v1.TopologyDesign"> & {
+  /**
+   * One without a subnet gets the next free /24.
+   *
+   * @generated from field: repeated decnet.v1.Lan lans = 1;
+   */
+  lans: Lan[];
+
+  /**
+   * @generated from field: repeated decnet.v1.DesignedDecky deckies = 2;
+   */
+  deckies: DesignedDecky[];
+};
+
+/**
+ * Describes the message decnet.v1.TopologyDesign.
+ * Use `create(TopologyDesignSchema)` to create a new message.
+ */
+export const TopologyDesignSchema: GenMessage<TopologyDesign> = /*@__PURE__*/
+  messageDesc(file_decnet_v1_topology, 7);
+
+/**
+ * A topology as a file: what CreateTopology takes, without secrets when it was exported.
+ *
+ * @generated from message decnet.v1.TopologyFile
+ */
+export type TopologyFile = Message<"decnet.v1.TopologyFile"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: string host = 2;
+   */
+  host: string;
+
+  /**
+   * @generated from field: repeated decnet.v1.Lan lans = 3;
+   */
+  lans: Lan[];
+
+  /**
+   * @generated from field: repeated decnet.v1.DesignedDecky deckies = 4;
+   */
+  deckies: DesignedDecky[];
+};
+
+/**
+ * Describes the message decnet.v1.TopologyFile.
+ * Use `create(TopologyFileSchema)` to create a new message.
+ */
+export const TopologyFileSchema: GenMessage<TopologyFile> = /*@__PURE__*/
+  messageDesc(file_decnet_v1_topology, 8);
+
+/**
+ * @generated from message decnet.v1.DesignedDecky
+ */
+export type DesignedDecky = Message<"decnet.v1.DesignedDecky"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: string archetype = 2;
+   */
+  archetype: string;
+
+  /**
+   * Empty: the archetype's services.
+   *
+   * @generated from field: repeated decnet.v1.WantedService services = 3;
+   */
+  services: WantedService[];
+
+  /**
+   * Home first.
+   *
+   * @generated from field: repeated decnet.v1.WantedAttachment attachments = 4;
+   */
+  attachments: WantedAttachment[];
+
+  /**
+   * @generated from field: bool forwards = 5;
+   */
+  forwards: boolean;
+};
+
+/**
+ * Describes the message decnet.v1.DesignedDecky.
+ * Use `create(DesignedDeckySchema)` to create a new message.
+ */
+export const DesignedDeckySchema: GenMessage<DesignedDecky> = /*@__PURE__*/
+  messageDesc(file_decnet_v1_topology, 9);
 
 /**
  * @generated from message decnet.v1.GenerateTopologyRequest
@@ -388,16 +504,23 @@ export type GenerateTopologyRequest = Message<"decnet.v1.GenerateTopologyRequest
  * Use `create(GenerateTopologyRequestSchema)` to create a new message.
  */
 export const GenerateTopologyRequestSchema: GenMessage<GenerateTopologyRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 7);
+  messageDesc(file_decnet_v1_topology, 10);
 
 /**
  * @generated from message decnet.v1.GenerateTopologyResponse
  */
 export type GenerateTopologyResponse = Message<"decnet.v1.GenerateTopologyResponse"> & {
   /**
+   * Unset for a dry run.
+   *
    * @generated from field: decnet.v1.Topology topology = 1;
    */
   topology?: Topology | undefined;
+
+  /**
+   * @generated from field: decnet.v1.Operation operation = 2;
+   */
+  operation?: Operation | undefined;
 };
 
 /**
@@ -405,7 +528,7 @@ export type GenerateTopologyResponse = Message<"decnet.v1.GenerateTopologyRespon
  * Use `create(GenerateTopologyResponseSchema)` to create a new message.
  */
 export const GenerateTopologyResponseSchema: GenMessage<GenerateTopologyResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 8);
+  messageDesc(file_decnet_v1_topology, 11);
 
 /**
  * @generated from message decnet.v1.GetTopologyRequest
@@ -422,7 +545,7 @@ export type GetTopologyRequest = Message<"decnet.v1.GetTopologyRequest"> & {
  * Use `create(GetTopologyRequestSchema)` to create a new message.
  */
 export const GetTopologyRequestSchema: GenMessage<GetTopologyRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 9);
+  messageDesc(file_decnet_v1_topology, 12);
 
 /**
  * @generated from message decnet.v1.GetTopologyResponse
@@ -439,7 +562,7 @@ export type GetTopologyResponse = Message<"decnet.v1.GetTopologyResponse"> & {
  * Use `create(GetTopologyResponseSchema)` to create a new message.
  */
 export const GetTopologyResponseSchema: GenMessage<GetTopologyResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 10);
+  messageDesc(file_decnet_v1_topology, 13);
 
 /**
  * @generated from message decnet.v1.ListTopologiesRequest
@@ -470,7 +593,7 @@ export type ListTopologiesRequest = Message<"decnet.v1.ListTopologiesRequest"> &
  * Use `create(ListTopologiesRequestSchema)` to create a new message.
  */
 export const ListTopologiesRequestSchema: GenMessage<ListTopologiesRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 11);
+  messageDesc(file_decnet_v1_topology, 14);
 
 /**
  * @generated from message decnet.v1.ListTopologiesResponse
@@ -501,7 +624,7 @@ export type ListTopologiesResponse = Message<"decnet.v1.ListTopologiesResponse">
  * Use `create(ListTopologiesResponseSchema)` to create a new message.
  */
 export const ListTopologiesResponseSchema: GenMessage<ListTopologiesResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 12);
+  messageDesc(file_decnet_v1_topology, 15);
 
 /**
  * @generated from message decnet.v1.AddLanRequest
@@ -547,7 +670,7 @@ export type AddLanRequest = Message<"decnet.v1.AddLanRequest"> & {
  * Use `create(AddLanRequestSchema)` to create a new message.
  */
 export const AddLanRequestSchema: GenMessage<AddLanRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 13);
+  messageDesc(file_decnet_v1_topology, 16);
 
 /**
  * @generated from message decnet.v1.AddLanResponse
@@ -569,7 +692,7 @@ export type AddLanResponse = Message<"decnet.v1.AddLanResponse"> & {
  * Use `create(AddLanResponseSchema)` to create a new message.
  */
 export const AddLanResponseSchema: GenMessage<AddLanResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 14);
+  messageDesc(file_decnet_v1_topology, 17);
 
 /**
  * @generated from message decnet.v1.UpdateLanRequest
@@ -618,7 +741,7 @@ export type UpdateLanRequest = Message<"decnet.v1.UpdateLanRequest"> & {
  * Use `create(UpdateLanRequestSchema)` to create a new message.
  */
 export const UpdateLanRequestSchema: GenMessage<UpdateLanRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 15);
+  messageDesc(file_decnet_v1_topology, 18);
 
 /**
  * @generated from message decnet.v1.UpdateLanResponse
@@ -640,7 +763,7 @@ export type UpdateLanResponse = Message<"decnet.v1.UpdateLanResponse"> & {
  * Use `create(UpdateLanResponseSchema)` to create a new message.
  */
 export const UpdateLanResponseSchema: GenMessage<UpdateLanResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 16);
+  messageDesc(file_decnet_v1_topology, 19);
 
 /**
  * @generated from message decnet.v1.RemoveLanRequest
@@ -672,7 +795,7 @@ export type RemoveLanRequest = Message<"decnet.v1.RemoveLanRequest"> & {
  * Use `create(RemoveLanRequestSchema)` to create a new message.
  */
 export const RemoveLanRequestSchema: GenMessage<RemoveLanRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 17);
+  messageDesc(file_decnet_v1_topology, 20);
 
 /**
  * @generated from message decnet.v1.RemoveLanResponse
@@ -694,7 +817,7 @@ export type RemoveLanResponse = Message<"decnet.v1.RemoveLanResponse"> & {
  * Use `create(RemoveLanResponseSchema)` to create a new message.
  */
 export const RemoveLanResponseSchema: GenMessage<RemoveLanResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 18);
+  messageDesc(file_decnet_v1_topology, 21);
 
 /**
  * @generated from message decnet.v1.WantedAttachment
@@ -711,6 +834,13 @@ export type WantedAttachment = Message<"decnet.v1.WantedAttachment"> & {
    * @generated from field: string ip = 2;
    */
   ip: string;
+
+  /**
+   * Empty: one is made.
+   *
+   * @generated from field: string mac = 3;
+   */
+  mac: string;
 };
 
 /**
@@ -718,7 +848,7 @@ export type WantedAttachment = Message<"decnet.v1.WantedAttachment"> & {
  * Use `create(WantedAttachmentSchema)` to create a new message.
  */
 export const WantedAttachmentSchema: GenMessage<WantedAttachment> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 19);
+  messageDesc(file_decnet_v1_topology, 22);
 
 /**
  * @generated from message decnet.v1.AddDeckyRequest
@@ -774,7 +904,7 @@ export type AddDeckyRequest = Message<"decnet.v1.AddDeckyRequest"> & {
  * Use `create(AddDeckyRequestSchema)` to create a new message.
  */
 export const AddDeckyRequestSchema: GenMessage<AddDeckyRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 20);
+  messageDesc(file_decnet_v1_topology, 23);
 
 /**
  * @generated from message decnet.v1.AddDeckyResponse
@@ -796,7 +926,7 @@ export type AddDeckyResponse = Message<"decnet.v1.AddDeckyResponse"> & {
  * Use `create(AddDeckyResponseSchema)` to create a new message.
  */
 export const AddDeckyResponseSchema: GenMessage<AddDeckyResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 21);
+  messageDesc(file_decnet_v1_topology, 24);
 
 /**
  * @generated from message decnet.v1.WantedServices
@@ -813,7 +943,7 @@ export type WantedServices = Message<"decnet.v1.WantedServices"> & {
  * Use `create(WantedServicesSchema)` to create a new message.
  */
 export const WantedServicesSchema: GenMessage<WantedServices> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 22);
+  messageDesc(file_decnet_v1_topology, 25);
 
 /**
  * @generated from message decnet.v1.UpdateDeckyRequest
@@ -862,7 +992,7 @@ export type UpdateDeckyRequest = Message<"decnet.v1.UpdateDeckyRequest"> & {
  * Use `create(UpdateDeckyRequestSchema)` to create a new message.
  */
 export const UpdateDeckyRequestSchema: GenMessage<UpdateDeckyRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 23);
+  messageDesc(file_decnet_v1_topology, 26);
 
 /**
  * @generated from message decnet.v1.UpdateDeckyResponse
@@ -884,7 +1014,7 @@ export type UpdateDeckyResponse = Message<"decnet.v1.UpdateDeckyResponse"> & {
  * Use `create(UpdateDeckyResponseSchema)` to create a new message.
  */
 export const UpdateDeckyResponseSchema: GenMessage<UpdateDeckyResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 24);
+  messageDesc(file_decnet_v1_topology, 27);
 
 /**
  * @generated from message decnet.v1.RemoveDeckyRequest
@@ -916,7 +1046,7 @@ export type RemoveDeckyRequest = Message<"decnet.v1.RemoveDeckyRequest"> & {
  * Use `create(RemoveDeckyRequestSchema)` to create a new message.
  */
 export const RemoveDeckyRequestSchema: GenMessage<RemoveDeckyRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 25);
+  messageDesc(file_decnet_v1_topology, 28);
 
 /**
  * @generated from message decnet.v1.RemoveDeckyResponse
@@ -938,7 +1068,7 @@ export type RemoveDeckyResponse = Message<"decnet.v1.RemoveDeckyResponse"> & {
  * Use `create(RemoveDeckyResponseSchema)` to create a new message.
  */
 export const RemoveDeckyResponseSchema: GenMessage<RemoveDeckyResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 26);
+  messageDesc(file_decnet_v1_topology, 29);
 
 /**
  * @generated from message decnet.v1.AttachDeckyRequest
@@ -975,7 +1105,7 @@ export type AttachDeckyRequest = Message<"decnet.v1.AttachDeckyRequest"> & {
  * Use `create(AttachDeckyRequestSchema)` to create a new message.
  */
 export const AttachDeckyRequestSchema: GenMessage<AttachDeckyRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 27);
+  messageDesc(file_decnet_v1_topology, 30);
 
 /**
  * @generated from message decnet.v1.AttachDeckyResponse
@@ -997,7 +1127,7 @@ export type AttachDeckyResponse = Message<"decnet.v1.AttachDeckyResponse"> & {
  * Use `create(AttachDeckyResponseSchema)` to create a new message.
  */
 export const AttachDeckyResponseSchema: GenMessage<AttachDeckyResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 28);
+  messageDesc(file_decnet_v1_topology, 31);
 
 /**
  * @generated from message decnet.v1.DetachDeckyRequest
@@ -1034,7 +1164,7 @@ export type DetachDeckyRequest = Message<"decnet.v1.DetachDeckyRequest"> & {
  * Use `create(DetachDeckyRequestSchema)` to create a new message.
  */
 export const DetachDeckyRequestSchema: GenMessage<DetachDeckyRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 29);
+  messageDesc(file_decnet_v1_topology, 32);
 
 /**
  * @generated from message decnet.v1.DetachDeckyResponse
@@ -1056,7 +1186,7 @@ export type DetachDeckyResponse = Message<"decnet.v1.DetachDeckyResponse"> & {
  * Use `create(DetachDeckyResponseSchema)` to create a new message.
  */
 export const DetachDeckyResponseSchema: GenMessage<DetachDeckyResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 30);
+  messageDesc(file_decnet_v1_topology, 33);
 
 /**
  * @generated from message decnet.v1.TopologyIssue
@@ -1101,7 +1231,7 @@ export type TopologyIssue = Message<"decnet.v1.TopologyIssue"> & {
  * Use `create(TopologyIssueSchema)` to create a new message.
  */
 export const TopologyIssueSchema: GenMessage<TopologyIssue> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 31);
+  messageDesc(file_decnet_v1_topology, 34);
 
 /**
  * @generated from message decnet.v1.ValidateTopologyRequest
@@ -1118,7 +1248,7 @@ export type ValidateTopologyRequest = Message<"decnet.v1.ValidateTopologyRequest
  * Use `create(ValidateTopologyRequestSchema)` to create a new message.
  */
 export const ValidateTopologyRequestSchema: GenMessage<ValidateTopologyRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 32);
+  messageDesc(file_decnet_v1_topology, 35);
 
 /**
  * @generated from message decnet.v1.ValidateTopologyResponse
@@ -1142,7 +1272,7 @@ export type ValidateTopologyResponse = Message<"decnet.v1.ValidateTopologyRespon
  * Use `create(ValidateTopologyResponseSchema)` to create a new message.
  */
 export const ValidateTopologyResponseSchema: GenMessage<ValidateTopologyResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 33);
+  messageDesc(file_decnet_v1_topology, 36);
 
 /**
  * @generated from message decnet.v1.DeployTopologyRequest
@@ -1169,7 +1299,7 @@ export type DeployTopologyRequest = Message<"decnet.v1.DeployTopologyRequest"> &
  * Use `create(DeployTopologyRequestSchema)` to create a new message.
  */
 export const DeployTopologyRequestSchema: GenMessage<DeployTopologyRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 34);
+  messageDesc(file_decnet_v1_topology, 37);
 
 /**
  * @generated from message decnet.v1.DeployTopologyResponse
@@ -1191,7 +1321,7 @@ export type DeployTopologyResponse = Message<"decnet.v1.DeployTopologyResponse">
  * Use `create(DeployTopologyResponseSchema)` to create a new message.
  */
 export const DeployTopologyResponseSchema: GenMessage<DeployTopologyResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 35);
+  messageDesc(file_decnet_v1_topology, 38);
 
 /**
  * @generated from message decnet.v1.TeardownTopologyRequest
@@ -1218,7 +1348,7 @@ export type TeardownTopologyRequest = Message<"decnet.v1.TeardownTopologyRequest
  * Use `create(TeardownTopologyRequestSchema)` to create a new message.
  */
 export const TeardownTopologyRequestSchema: GenMessage<TeardownTopologyRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 36);
+  messageDesc(file_decnet_v1_topology, 39);
 
 /**
  * @generated from message decnet.v1.TeardownTopologyResponse
@@ -1240,7 +1370,7 @@ export type TeardownTopologyResponse = Message<"decnet.v1.TeardownTopologyRespon
  * Use `create(TeardownTopologyResponseSchema)` to create a new message.
  */
 export const TeardownTopologyResponseSchema: GenMessage<TeardownTopologyResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 37);
+  messageDesc(file_decnet_v1_topology, 40);
 
 /**
  * @generated from message decnet.v1.DeleteTopologyRequest
@@ -1255,6 +1385,11 @@ export type DeleteTopologyRequest = Message<"decnet.v1.DeleteTopologyRequest"> &
    * @generated from field: optional uint32 expected_version = 2;
    */
   expectedVersion?: number | undefined;
+
+  /**
+   * @generated from field: decnet.v1.MutationOptions options = 3;
+   */
+  options?: MutationOptions | undefined;
 };
 
 /**
@@ -1262,12 +1397,16 @@ export type DeleteTopologyRequest = Message<"decnet.v1.DeleteTopologyRequest"> &
  * Use `create(DeleteTopologyRequestSchema)` to create a new message.
  */
 export const DeleteTopologyRequestSchema: GenMessage<DeleteTopologyRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 38);
+  messageDesc(file_decnet_v1_topology, 41);
 
 /**
  * @generated from message decnet.v1.DeleteTopologyResponse
  */
 export type DeleteTopologyResponse = Message<"decnet.v1.DeleteTopologyResponse"> & {
+  /**
+   * @generated from field: decnet.v1.Operation operation = 1;
+   */
+  operation?: Operation | undefined;
 };
 
 /**
@@ -1275,7 +1414,7 @@ export type DeleteTopologyResponse = Message<"decnet.v1.DeleteTopologyResponse">
  * Use `create(DeleteTopologyResponseSchema)` to create a new message.
  */
 export const DeleteTopologyResponseSchema: GenMessage<DeleteTopologyResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 39);
+  messageDesc(file_decnet_v1_topology, 42);
 
 /**
  * @generated from message decnet.v1.ResyncTopologyRequest
@@ -1302,7 +1441,7 @@ export type ResyncTopologyRequest = Message<"decnet.v1.ResyncTopologyRequest"> &
  * Use `create(ResyncTopologyRequestSchema)` to create a new message.
  */
 export const ResyncTopologyRequestSchema: GenMessage<ResyncTopologyRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 40);
+  messageDesc(file_decnet_v1_topology, 43);
 
 /**
  * @generated from message decnet.v1.ResyncTopologyResponse
@@ -1324,7 +1463,7 @@ export type ResyncTopologyResponse = Message<"decnet.v1.ResyncTopologyResponse">
  * Use `create(ResyncTopologyResponseSchema)` to create a new message.
  */
 export const ResyncTopologyResponseSchema: GenMessage<ResyncTopologyResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 41);
+  messageDesc(file_decnet_v1_topology, 44);
 
 /**
  * @generated from enum decnet.v1.TopologyState

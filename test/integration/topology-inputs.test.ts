@@ -231,7 +231,8 @@ describe("what is asked of topologies", () => {
       () => topologies.removeLan({ topology, name: word(), ...version() }),
       () =>
         topologies.addDecky({ topology, name: word(), services: services(), attachments: [place(), place()].slice(random(3)) }),
-      () => topologies.updateDecky({ topology, name: word(), archetype: maybe(word()) ?? "", services: { services: services() } }),
+      () =>
+        topologies.updateDecky({ topology, name: word(), archetype: maybe(word()) ?? "", services: { services: services() } }),
       () => topologies.removeDecky({ topology, name: word(), ...version() }),
       () => topologies.attachDecky({ topology, name: word(), attachment: place(), ...version() }),
       () => topologies.detachDecky({ topology, name: word(), lan: word(), ...version() }),

@@ -83,7 +83,9 @@ export function boundOperation(operation: Operation): Operation {
     id: word(id),
     kind,
     state,
-    ...(decky === undefined ? {} : { decky: { topologyId: word(decky.topologyId), name: word(decky.name), topology: word(decky.topology) } }),
+    ...(decky === undefined
+      ? {}
+      : { decky: { topologyId: word(decky.topologyId), name: word(decky.name), topology: word(decky.topology) } }),
     revision,
     service: word(service),
     host: word(host),

@@ -29,9 +29,10 @@ const rooms = {
   links: ["model", "store"],
   convergence: ["model", "decide", "store", "links"],
   hosts: ["model", "decide", "store", "links"],
-  changes: ["model", "decide", "store", "links", "convergence"],
+  topologies: ["model", "decide", "store"],
+  changes: ["model", "decide", "store", "links", "convergence", "topologies"],
   access: ["model", "store"],
-  rpc: ["model", "decide", "store", "links", "convergence", "hosts", "changes", "access"],
+  rpc: ["model", "decide", "store", "links", "convergence", "hosts", "changes", "access", "topologies"],
 };
 
 const generated = "^packages/contract/src/gen/";
@@ -164,7 +165,7 @@ module.exports = {
       from: { path: "^packages/engine/src/(diagnose|plan|render)/", pathNot: tests },
       to: {
         path: "^(fs|net|http|http2|https|tls|dgram|timers)(/|$)|^packages/engine/src/(docker|execute|host|observe)/",
-        pathNot: "^packages/engine/src/observe/(observed|host-access|traits)\\.ts$",
+        pathNot: "^packages/engine/src/observe/(observed|host-access|lan|traits)\\.ts$",
       },
     },
   ],

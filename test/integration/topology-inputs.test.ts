@@ -292,6 +292,12 @@ describe("what is asked of topologies", () => {
     });
   });
 
+  it("is not deployed while something is wrong with it", async () => {
+    await master.topologies.createTopology({ name: name("unfinished") });
+    expect(await reasonOf(master.topologies.deployTopology({ topology: name("unfinished") }))).toBe("TOPOLOGY_UNDEPLOYABLE");
+    expect((await read(name("unfinished"))).state).toBe(TopologyState.PENDING);
+  });
+
   describe("a decky of a deployed topology", () => {
     const corp = () => name("corp");
     const inner = () => ({ topologyId: corp(), name: "inner" });

@@ -206,13 +206,8 @@ async function listen(ground: Ground): Promise<Listening> {
       server.disconnect(({ certificate }) => certificate?.identity?.role === "agent" && certificate.identity.hostId === hostId);
     },
   });
-  const accept = createAgentAcceptor({
-    ...shared,
-    store: store.hosts,
-    audit: store.audit,
-    registry: hosts,
-    caPem: authority.certPem,
-  });
+  const seen = { store: store.hosts, audit: store.audit, registry: hosts };
+  const accept = createAgentAcceptor({ ...shared, ...seen, caPem: authority.certPem });
   const port = await openSwarmPort(config, authority, accept);
   const joins = { ...shared, authority, accepted, registry: hosts, catalogueDigest: catalog.digest, version };
   const registration = createRegistration(joins);

@@ -81,7 +81,7 @@ function field(value: unknown, key: string): unknown {
 const visible = (value: unknown): string =>
   typeof value === "string" ? value.replaceAll(/[\u0000-\u001f\u007f]/g, "?").slice(0, 200) : "";
 
-/** `web-01/ssh`, `corp/web-01/ssh` in a topology, `corp/dmz` for a LAN of it; otherwise the name or the id of what it is about. */
+/** `web-01/ssh`, `corp/web-01/ssh` in a topology, `corp/dmz` for a LAN of it; otherwise what has a name or an id. */
 function targetOf(request: unknown): string {
   const ref = field(request, "decky");
   const decky = [visible(field(ref, "topology")) || visible(field(ref, "topologyId")), visible(field(ref, "name"))]

@@ -52,8 +52,6 @@ interface PlannedLife extends PlannedChange {
 }
 
 export function createTopologyLives({ store, door, catalog, takenSubnets }: TopologyLivesOptions): TopologyLives {
-  const random = () => randomInt(1 << 30) / (1 << 30);
-
   /** Throws HOST_NOT_FOUND or VERSION_SKEW. */
   const requireAbleHost = async (name: string): Promise<void> => {
     const host = name === "local" ? undefined : await store.hosts.find(name);
@@ -64,33 +62,9 @@ export function createTopologyLives({ store, door, catalog, takenSubnets }: Topo
     });
   };
 
-  const begin = async ({ from }: NewTopology, tx: Tx): Promise<{ design: Design; missing: readonly Issue[] }> => {
-    const taken = await takenSubnets(tx, "");
-    const used = taken.map(({ subnet }) => subnet);
-    const context = { usedSubnets: used, subnetBase: defaultSubnetBase, makeId: randomUUID, random };
-    switch (from.kind) {
-      case "empty":
-        return { design: { lans: [], deckies: [] }, missing: [] };
-      case "dmz":
-        return { design: blankWithDmz(context), missing: [] };
-      case "seed": {
-        const offer = [...catalog.services.values()].filter(({ singleton }) => !singleton);
-        const services = offer.map(({ slug, ports }) => ({
-          slug,
-          ports: ports.map((port) => `${port.number}/${port.protocol}`),
-        }));
-        return { design: generateDesign(from.settings, { usedSubnets: used, services, makeId: randomUUID }), missing: [] };
-      }
-      case "design":
-        return readDesign(from.design, { ...context, catalog, takenSubnets: taken });
-      default:
-        return from satisfies never;
-    }
-  };
-
   const born = async (wanted: NewTopology, tx: Tx): Promise<{ topology: Topology; plan: PlanRecord }> => {
     const now = new Date();
-    const { design, missing } = await begin(wanted, tx);
+    const { design, missing } = begin(wanted, await takenSubnets(tx, ""), catalog);
     const { name, host, from } = wanted;
     const topology: Topology = {
       ...{ id: makeTopologyId(), name, host, state: "pending", reason: "", stateChangedAt: now, version: 1, design },
@@ -178,6 +152,35 @@ export function createTopologyLives({ store, door, catalog, takenSubnets }: Topo
   };
 }
 
+/** How a design begins, and what it still misses. */
+function begin(
+  { from }: NewTopology,
+  taken: readonly TakenSubnet[],
+  catalog: Catalog,
+): { design: Design; missing: readonly Issue[] } {
+  const random = () => randomInt(1 << 30) / (1 << 30);
+  const used = taken.map(({ subnet }) => subnet);
+  const context = { usedSubnets: used, subnetBase: defaultSubnetBase, makeId: randomUUID, random };
+  switch (from.kind) {
+    case "empty":
+      return { design: { lans: [], deckies: [] }, missing: [] };
+    case "dmz":
+      return { design: blankWithDmz(context), missing: [] };
+    case "seed": {
+      const offer = [...catalog.services.values()].filter(({ singleton }) => !singleton);
+      const services = offer.map(({ slug, ports }) => ({
+        slug,
+        ports: ports.map((port) => `${port.number}/${port.protocol}`),
+      }));
+      return { design: generateDesign(from.settings, { usedSubnets: used, services, makeId: randomUUID }), missing: [] };
+    }
+    case "design":
+      return readDesign(from.design, { ...context, catalog, takenSubnets: taken });
+    default:
+      return from satisfies never;
+  }
+}
+
 function operationOf(request: ChangeRequest, { id, host }: Topology, kind: Operation["kind"], plan: PlanRecord): Operation {
   const now = new Date();
   const end = { state: "succeeded", createdAt: now, startedAt: now, finishedAt: now } as const;
@@ -207,7 +210,7 @@ function nameTaken(name: string): AppError {
   });
 }
 
-/** So much of it is random that no two topologies of any installation meet on a host: their containers and networks begin with it. */
+/** Containers and networks begin with it: so much is random that no two topologies of any installation meet on a host. */
 function makeTopologyId(): string {
   return `t${randomBytes(6).toString("hex")}`;
 }

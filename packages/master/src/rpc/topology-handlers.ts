@@ -1,5 +1,6 @@
-import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
+import type { DescMessage, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
+import type { OperationSchema } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import {
   AddDeckyRequestSchema,
   AddLanRequestSchema,
@@ -18,6 +19,7 @@ import {
   UpdateLanRequestSchema,
   type WantedAttachment,
 } from "@decnet/contract/gen/decnet/v1/topology_pb";
+import type { Catalog } from "@decnet/engine/catalog/types";
 import type { TopologyAct } from "../changes/topologies.ts";
 import type { NewTopology } from "../changes/topology-lives.ts";
 import type { Edit, WantedPlace } from "../decide/topology/edit.ts";
@@ -34,6 +36,7 @@ import {
   parseDesign,
   parseGenerator,
   parseServices,
+  type TopologyMessage,
   toIssueMessage,
   toTopologyHead,
   toTopologyMessage,
@@ -133,6 +136,38 @@ export function createTopologyHandlers(parts: MasterParts): ServiceImpl<typeof T
       const { rows, counts, next } = await store.topologies.list({ terms, page: pages.parse(request, 100) });
       return { topologies: rows.map(toTopologyHead), counts, nextPageToken: pages.make(next) };
     },
+    ...editHandlers(edit, catalog),
+    async validateTopology(request) {
+      const issues = await topologies.validate(required(request.topology));
+      return { valid: issues.every(({ severity }) => severity !== "error"), issues: issues.map(toIssueMessage) };
+    },
+    deployTopology: (request, context) => change({ kind: "deploy" }, DeployTopologyRequestSchema, request, context),
+    teardownTopology: (request, context) => change({ kind: "teardown" }, TeardownTopologyRequestSchema, request, context),
+    async deleteTopology(request, context) {
+      const { topology, expectedVersion } = request;
+      const record = await topologies.remove({
+        topology: required(topology),
+        expectedVersion,
+        ...callOf(DeleteTopologyRequestSchema, request, context),
+      });
+      return { operation: await awaitOperation(record, false, parts, context) };
+    },
+    resyncTopology: (request, context) => change({ kind: "resync" }, ResyncTopologyRequestSchema, request, context),
+  };
+}
+
+type OperationInit = MessageInitShape<typeof OperationSchema>;
+
+type EditCall = <Desc extends DescMessage>(
+  what: Edit,
+  schema: Desc,
+  request: MessageShape<Desc> & TopologyCall,
+  context: HandlerContext,
+) => Promise<{ operation: OperationInit; topology: TopologyMessage }>;
+
+/** The calls that change a design, deployed or not. */
+function editHandlers(edit: EditCall, catalog: Catalog) {
+  return {
     addLan: (request, context) => {
       const { subnet, isDmz } = request;
       return edit({ kind: "add_lan", name: memberName(request.name), subnet, isDmz }, AddLanRequestSchema, request, context);
@@ -164,23 +199,7 @@ export function createTopologyHandlers(parts: MasterParts): ServiceImpl<typeof T
     },
     detachDecky: (request, context) =>
       edit({ kind: "detach_decky", name: request.name, lan: request.lan }, DetachDeckyRequestSchema, request, context),
-    async validateTopology(request) {
-      const issues = await topologies.validate(required(request.topology));
-      return { valid: issues.every(({ severity }) => severity !== "error"), issues: issues.map(toIssueMessage) };
-    },
-    deployTopology: (request, context) => change({ kind: "deploy" }, DeployTopologyRequestSchema, request, context),
-    teardownTopology: (request, context) => change({ kind: "teardown" }, TeardownTopologyRequestSchema, request, context),
-    async deleteTopology(request, context) {
-      const { topology, expectedVersion } = request;
-      const record = await topologies.remove({
-        topology: required(topology),
-        expectedVersion,
-        ...callOf(DeleteTopologyRequestSchema, request, context),
-      });
-      return { operation: await awaitOperation(record, false, parts, context) };
-    },
-    resyncTopology: (request, context) => change({ kind: "resync" }, ResyncTopologyRequestSchema, request, context),
-  };
+  } satisfies Partial<ServiceImpl<typeof TopologyService>>;
 }
 
 function required(topology: string): string {

@@ -67,7 +67,8 @@ const standings = {
       EXISTS (SELECT FROM operations AS operation WHERE operation.scope = topology.id AND operation.decky_id IS NULL
         AND operation.state IN ('pending', 'running')) AS busy,
       coalesce((SELECT CASE WHEN operation.state = 'failed' THEN operation.error ->> 'message' END FROM operations AS operation
-        WHERE operation.scope = topology.id AND operation.decky_id IS NULL ORDER BY operation.created_at DESC LIMIT 1), '') AS failure
+        WHERE operation.scope = topology.id AND operation.decky_id IS NULL
+        ORDER BY operation.created_at DESC LIMIT 1), '') AS failure
     FROM topologies AS topology
     WHERE topology.state IN ('deploying', 'active', 'degraded', 'tearing_down') AND ($1::text IS NULL OR topology.id = $1)`,
 };

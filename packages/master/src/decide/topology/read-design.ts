@@ -36,7 +36,7 @@ export interface ReadDesign {
   readonly missing: readonly Issue[];
 }
 
-/** The name of a LAN or a decky: shorter than a decky's of the fleet, for containers and networks hold the topology's id as well. */
+/** The name of a LAN or a decky: shorter than in the fleet, for containers and networks hold the topology's id as well. */
 export const memberPattern = /^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$/;
 /** One that a single interface can have. */
 export const macPattern = /^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$/;

@@ -11,11 +11,14 @@ describe("decnet topology", () => {
   let cli: TestCli;
   let corp: string;
   let file: string;
+  let subnet: (second: number) => string;
 
   beforeAll(async () => {
     master = await useMaster();
     cli = await useCli(master);
     corp = `${master.prefix}-corp`;
+    // Other masters of the tests have topologies on this engine too: these networks are nobody else's.
+    subnet = (second) => master.lan.subnet.replace(/^10\.\d+\./, `10.${second}.`);
     file = join(cli.folder, "corp.yaml");
   });
   afterAll(async () => {
@@ -37,8 +40,8 @@ describe("decnet topology", () => {
     expect(created.stdout).toMatch(new RegExp(`^${corp} is designed, and not deployed\\.`));
     const early = await run("topology validate CORP");
     expect(early).toMatchObject({ exit: 4, stdout: expect.stringMatching(/^× {2}DMZ_MISSING {2}topology/) });
-    await done("topology lan add CORP/dmz --dmz");
-    const added = await done("topology lan add CORP/core");
+    await done(`topology lan add CORP/dmz --dmz --subnet ${subnet(78)}`);
+    const added = await done(`topology lan add CORP/core --subnet ${subnet(79)}`);
     expect(added.stderr).toContain("add the LAN core");
     expect(added.stderr).toContain("no decky changes: the design does");
     await done("topology decky add CORP/gateway --lan dmz --lan core --services redis --forwards");
@@ -141,6 +144,8 @@ describe("decnet topology", () => {
   it("changes what is deployed: it asks first, and adds without a question", async () => {
     const added = await done("topology decky add CORP/extra --lan core --services redis -o jsonl");
     expect(parseLines(added.stdout).at(-1)).toMatchObject({ type: "result", state: "SUCCEEDED", decky: corp, exit: 0 });
+    await done(`topology lan add CORP/archive --subnet ${subnet(80)}`);
+    await done("topology lan remove CORP/archive");
     const unasked = await run("topology decky remove CORP/extra");
     expect(unasked).toMatchObject({ exit: 2, stderr: expect.stringContaining("nothing was changed") });
     expect(unasked.stderr).toContain(`Plan for the topology ${corp}: remove the decky extra`);

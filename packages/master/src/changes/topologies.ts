@@ -99,7 +99,9 @@ export function createTopologyChanges(options: TopologyChangesOptions): Topology
       return { topology, design: topology.design, changes: topologyTeardown(await presentOf(tx, topology)) };
     const design = act.kind === "edit" ? await edited(tx, topology, act.edit) : topology.design;
     if (act.kind === "edit" && topology.state === "pending") return { topology, design, changes: [] };
-    refuseIssues(topology, await issuesOf(tx, topology, design));
+    const issues = await issuesOf(tx, topology, design);
+    // A LAN comes before the decky that leads to it: once deployed, one that nothing leads to yet is no fault.
+    refuseIssues(topology, act.kind === "deploy" ? issues : issues.filter(({ code }) => code !== "DMZ_ORPHAN"));
     return { topology, design, changes: topologyDifference({ ...topology, design }, await presentOf(tx, topology), new Date()) };
   };
 

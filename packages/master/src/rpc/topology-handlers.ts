@@ -24,6 +24,7 @@ import type { TopologyAct } from "../changes/topologies.ts";
 import type { NewTopology } from "../changes/topology-lives.ts";
 import type { Edit, WantedPlace } from "../decide/topology/edit.ts";
 import { macPattern, memberPattern } from "../decide/topology/read-design.ts";
+import type { Topology } from "../model/topology.ts";
 import { stateNow } from "../topologies/keep-states.ts";
 import { awaitOperation } from "./await-operation.ts";
 import { createDeckyMessages } from "./decky-messages.ts";
@@ -58,10 +59,19 @@ export function createTopologyHandlers(parts: MasterParts): ServiceImpl<typeof T
 
   const show = async (idOrName: string) => {
     const topology = await store.topologies.find(idOrName);
-    const [standing] = await store.topologies.standings(topology.id);
     const [deckies, events] = await Promise.all([store.deckies.showScope(topology.id), store.topologies.events(topology.id)]);
-    const now = standing === undefined ? topology : { ...topology, ...stateNow(standing) };
-    return toTopologyMessage({ topology: now, deckies, events }, catalog, toDecky);
+    return toTopologyMessage({ topology: await asNow(topology), deckies, events }, catalog, toDecky);
+  };
+
+  /** What is stored of its state follows a moment after the operation that ends. */
+  const asNow = async (topology: Topology): Promise<Topology> => {
+    if (topology.state === "pending" || topology.state === "torn_down") return topology;
+    const [standing] = await store.topologies.standings(topology.id);
+    return standing === undefined ? topology : { ...topology, ...stateNow(standing) };
+  };
+
+  const settle = async (idOrName: string): Promise<void> => {
+    for (const { id } of await store.topologies.known([idOrName])) await parts.topologyStates.settle(id);
   };
 
   const callOf = <Desc extends DescMessage>(
@@ -93,8 +103,9 @@ export function createTopologyHandlers(parts: MasterParts): ServiceImpl<typeof T
     request: MessageShape<Desc> & TopologyCall,
     context: HandlerContext,
   ) => {
+    await settle(required(request.topology));
     const record = await topologies.change({
-      topology: required(request.topology),
+      topology: request.topology,
       expectedVersion: request.expectedVersion,
       act,
       ...callOf(schema, request, context),
@@ -134,7 +145,8 @@ export function createTopologyHandlers(parts: MasterParts): ServiceImpl<typeof T
       const terms = parseFilter(request.filter, topologyFilter);
       const pages = createPageTokens(parts.fingerprint, "topologies", terms);
       const { rows, counts, next } = await store.topologies.list({ terms, page: pages.parse(request, 100) });
-      return { topologies: rows.map(toTopologyHead), counts, nextPageToken: pages.make(next) };
+      const heads = (await Promise.all(rows.map(asNow))).map(toTopologyHead);
+      return { topologies: heads, counts, nextPageToken: pages.make(next) };
     },
     ...editHandlers(edit, catalog),
     async validateTopology(request) {
@@ -145,8 +157,9 @@ export function createTopologyHandlers(parts: MasterParts): ServiceImpl<typeof T
     teardownTopology: (request, context) => change({ kind: "teardown" }, TeardownTopologyRequestSchema, request, context),
     async deleteTopology(request, context) {
       const { topology, expectedVersion } = request;
+      await settle(required(topology));
       const record = await topologies.remove({
-        topology: required(topology),
+        topology,
         expectedVersion,
         ...callOf(DeleteTopologyRequestSchema, request, context),
       });

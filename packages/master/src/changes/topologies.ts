@@ -127,8 +127,9 @@ export function createTopologyChanges(options: TopologyChangesOptions): Topology
     };
   };
 
-  const differenceOf = ({ version, state }: Topology, changes: readonly DeckyChange[]) =>
-    `${state} ${version} ${digestOfDifference(changes, catalog)}`;
+  /** Whether a live one is well or not says nothing about what was agreed to. */
+  const differenceOf = (topology: Topology, changes: readonly DeckyChange[]) =>
+    `${isLive(topology) ? "live" : topology.state} ${topology.version} ${digestOfDifference(changes, catalog)}`;
 
   const storeChange = (request: TopologyRequest, planned: PlannedTopology | undefined) =>
     store.transaction(async (tx) => {

@@ -28,9 +28,10 @@ const rooms = {
   links: ["model", "store"],
   convergence: ["model", "decide", "store", "links"],
   hosts: ["model", "decide", "store", "links"],
-  changes: ["model", "decide", "store", "links", "convergence"],
+  topologies: ["model", "decide", "store"],
+  changes: ["model", "decide", "store", "links", "convergence", "topologies"],
   access: ["model", "store"],
-  rpc: ["model", "decide", "store", "links", "convergence", "hosts", "changes", "access"],
+  rpc: ["model", "decide", "store", "links", "convergence", "hosts", "changes", "access", "topologies"],
 };
 
 const generated = "^packages/contract/src/gen/";
@@ -170,7 +171,7 @@ module.exports = {
           "^packages/engine/src/(docker|execute|host|observe)/",
           "^packages/engine/src/policy/host-rules\\.ts$",
         ],
-        pathNot: "^packages/engine/src/observe/(observed|host-access|traits)\\.ts$",
+        pathNot: "^packages/engine/src/observe/(observed|host-access|lan|traits)\\.ts$",
       },
     },
   ],

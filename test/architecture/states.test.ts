@@ -1,15 +1,25 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createProgram } from "@decnet/cli/program";
-import { deckyExits, type ExitTable, hostExits, operationExits, serviceExits, standingExits } from "@decnet/master/model/exits";
+import {
+  deckyExits,
+  type ExitTable,
+  hostExits,
+  operationExits,
+  serviceExits,
+  standingExits,
+  topologyExits,
+} from "@decnet/master/model/exits";
 import { hostTransitions } from "@decnet/master/model/host";
 import { operationTransitions } from "@decnet/master/model/operation-phase";
+import { topologyTransitions } from "@decnet/master/model/topology";
 import { describe, expect, test } from "vitest";
 import { root } from "./cruise.ts";
 
 const tables: readonly (readonly [heading: string, transitions: Readonly<Record<string, readonly string[]>>])[] = [
   ["An operation", operationTransitions],
   ["A worker", hostTransitions],
+  ["A topology", topologyTransitions],
 ];
 
 describe.each(tables)("docs/states.md: %s", (heading, transitions) => {
@@ -48,6 +58,7 @@ const exitTables: readonly (readonly [heading: string, exits: ExitTable<string>]
   ["A service", serviceExits],
   ["An operation", operationExits],
   ["A worker", hostExits],
+  ["A topology", topologyExits],
 ];
 
 const formatExits = (exits: ExitTable<string>): string[] =>

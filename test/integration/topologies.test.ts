@@ -1,3 +1,4 @@
+import { fromConnectError } from "@decnet/common/rpc/errors";
 import { DeckyState, ServiceState } from "@decnet/contract/gen/decnet/v1/decky_pb";
 import { OperationState } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { TopologyState } from "@decnet/contract/gen/decnet/v1/topology_pb";
@@ -184,6 +185,12 @@ describe.each([
       ["redis", ServiceState.RUNNING],
       ["http", ServiceState.RUNNING],
     ]);
+  });
+
+  it("keeps its host from being emptied, when that is a worker", async () => {
+    if (site.host === "local") return;
+    const drained = master.swarm.drainHost({ name: site.host, options: { dryRun: true } }).catch(fromConnectError);
+    expect(await drained).toMatchObject({ reason: "HOST_HAS_TOPOLOGIES", next: ["Tear them down first: decnet topology list"] });
   });
 
   it("is torn down when everything of it is gone", async () => {

@@ -14,7 +14,6 @@ export function adviceFor({ reason }: CallFailure, context: ChosenContext | unde
 
 const plain: Readonly<Partial<Record<Reason, readonly string[]>>> = {
   REQUEST_INVALID: ["Correct the command line; --help shows what each word and flag may be"],
-  TOPOLOGY_NOT_FOUND: ["Leave out TOPOLOGY/ to name a decky of the fleet: decnet decky list"],
   PLAN_CHANGED: ["Read the plan as it is now, and run the command again; with --plan it prints the digest to give back"],
   REQUEST_ID_REUSED: ["Give another --request-id, or leave it out"],
   CURSOR_INVALID: ["Give an age, such as --since 1h, or the cursor of an event: decnet events -o name"],

@@ -146,7 +146,8 @@ async function seekConsent(change: Change, first: Operation): Promise<Consent> {
     plan: dry.plan,
     accepted: flags.accept ?? [],
     yes: flags.yes === true || flags.waitIdle !== undefined,
-    asks: change.asks,
+    // Without a decky that changes nothing runs differently.
+    asks: change.asks && (change.always !== true || hasChanges(dry.plan)),
     typed: change.typed,
     context: change.connection.context,
   });
@@ -168,7 +169,7 @@ async function seekConsent(change: Change, first: Operation): Promise<Consent> {
 }
 
 function questionText(change: Change, dry: Operation): string {
-  if (dry.decky === undefined) return change.question ?? "Apply this to the fleet";
+  if (dry.decky === undefined) return change.question ?? `Apply this to ${dry.topology || "the fleet"}`;
   return `${change.question ?? `Apply this to ${nameOf(dry)}`} on ${dry.host}`;
 }
 

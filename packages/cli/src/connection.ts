@@ -10,6 +10,7 @@ import { FleetService } from "@decnet/contract/gen/decnet/v1/fleet_pb";
 import { MutationService } from "@decnet/contract/gen/decnet/v1/mutation_pb";
 import { OperationService } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { SwarmService } from "@decnet/contract/gen/decnet/v1/swarm_pb";
+import { TopologyService } from "@decnet/contract/gen/decnet/v1/topology_pb";
 import type { ChosenContext } from "./contexts/contexts.ts";
 import { isVerbose, say } from "./output.ts";
 import { addressOf } from "./reach/address.ts";
@@ -28,6 +29,7 @@ export interface Connection {
   readonly catalog: Client<typeof CatalogService>;
   readonly access: Client<typeof AccessService>;
   readonly swarm: Client<typeof SwarmService>;
+  readonly topologies: Client<typeof TopologyService>;
   /** Why no master can be talked to; undefined when one is there. */
   probe(): Promise<Unreachable | undefined>;
   close(): void;
@@ -74,6 +76,7 @@ export function connect(context: ChosenContext): Connection {
     catalog: to(CatalogService),
     access: to(AccessService),
     swarm: to(SwarmService),
+    topologies: to(TopologyService),
     close,
   };
 }

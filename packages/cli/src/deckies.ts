@@ -1,6 +1,6 @@
 import { UsageError } from "./usage-error.ts";
 
-/** `web-01` is a decky of the fleet, `corp/web-01` one of the topology `corp`. */
+/** `web-01` is a decky of the fleet, `corp/web-01` one of the topology `corp`, which the master knows by its name as well. */
 export function parseDecky(text: string): { topologyId: string; name: string } {
   const parts = text.split("/");
   const [first = "", second] = parts;

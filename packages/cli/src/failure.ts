@@ -5,10 +5,12 @@ import { ErrorInfoSchema } from "@decnet/contract/gen/google/rpc/error_details_p
 import { reasons } from "@decnet/contract/reasons";
 import { adviceFor } from "./advice.ts";
 import type { Connection } from "./connection.ts";
+import { parseDecky } from "./deckies.ts";
 import { formatDocument } from "./forms.ts";
 import { endLive, printRaw, say } from "./output.ts";
 import { Unreachable } from "./reach/unreachable.ts";
 import type { Form } from "./read-flags.ts";
+import { deckyName } from "./text/decky.ts";
 import { visible } from "./text/layout.ts";
 import { Interrupted, UsageError } from "./usage-error.ts";
 
@@ -81,10 +83,7 @@ async function guess(failure: CallFailure, { fleet, catalog }: Connection): Prom
   const { decky, service } = failure.metadata;
   if (failure.reason === "DECKY_NOT_FOUND" && decky !== undefined) {
     const { deckies } = await fleet.listDeckies({ pageSize: 1_000 });
-    return nearest(
-      decky,
-      deckies.map((each) => each.ref?.name ?? ""),
-    );
+    return nearest(decky, deckies.map(deckyName));
   }
   if (failure.reason === "SERVICE_UNKNOWN" && service !== undefined) {
     const { services } = await catalog.listServices({});
@@ -94,7 +93,7 @@ async function guess(failure: CallFailure, { fleet, catalog }: Connection): Prom
     );
   }
   if (failure.reason === "SERVICE_NOT_PRESENT" && service !== undefined && decky !== undefined) {
-    const found = await fleet.getDecky({ decky: { name: decky } });
+    const found = await fleet.getDecky({ decky: parseDecky(decky) });
     return nearest(service, found.decky?.services.map((each) => each.slug) ?? []);
   }
   return undefined;

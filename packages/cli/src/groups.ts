@@ -17,6 +17,7 @@ export const groups: readonly Group[] = [
   { names: ["service"], load: async () => (await import("./commands/service.ts")).registerService },
   { names: ["batch"], load: async () => (await import("./commands/batch.ts")).registerBatch },
   { names: ["fleet"], load: async () => (await import("./commands/fleet.ts")).registerFleet },
+  { names: ["topology"], load: async () => (await import("./commands/topology.ts")).registerTopology },
   { names: ["host"], load: async () => (await import("./commands/host.ts")).registerHost },
   { names: ["op"], load: async () => (await import("./commands/op.ts")).registerOp },
   { names: ["wait"], load: async () => (await import("./commands/wait.ts")).registerWait },

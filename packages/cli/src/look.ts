@@ -77,15 +77,14 @@ const colourOfState: Readonly<Record<string, Colour>> = {
   "! detached": "red",
   "× failed": "red",
   "? unknown": "magenta",
-  "↻ changing": "cyan",
 };
 
 /** Puts colours on the marks that our texts use, and replaces characters that the terminal cannot show. Pure. */
 export function dress(text: string, { colour, ascii }: Pick<Look, "colour" | "ascii">): string {
   const coloured = colour
     ? text
-        .replaceAll(/! degraded|! detached|× failed|\? unknown|↻ changing/g, (state) =>
-          paint(colourOfState[state] ?? "yellow", state),
+        .replaceAll(/! degraded|! detached|× failed|\? unknown|↻ (changing|deploying|tearing-down)/g, (state) =>
+          paint(colourOfState[state] ?? "cyan", state),
         )
         .replaceAll(/^( *)(\+\/-|\+|-|=|!!|!|✔|✖|×|error:|warning:)(?= )/gm, (_, indent: string, mark: string) => {
           return `${indent}${paint(colourOfMark[mark] ?? "grey", mark)}`;

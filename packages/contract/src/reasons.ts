@@ -51,7 +51,7 @@ export const reasons = {
   },
   DECKY_NOT_FOUND: { code: Code.NotFound, exit: 3, next: [{ command: ["decky", "list"] }] },
   TOPOLOGY_NOT_FOUND: { code: Code.NotFound, exit: 3, next: [{ command: ["topology", "list"] }] },
-  LAN_NOT_FOUND: { code: Code.NotFound, exit: 3, next: [{ command: ["topology", "show", "{topology}"] }] },
+  LAN_NOT_FOUND: { code: Code.NotFound, exit: 3, next: [{ command: ["topology", "list"] }] },
   TOPOLOGY_INVALID: {
     code: Code.InvalidArgument,
     exit: 2,
@@ -361,6 +361,9 @@ export type Reason = keyof typeof reasons;
 
 /** What the metadata of an error may hold, and what each key means. The braces in `next` name keys of this table. */
 export const metadataKeys = {
+  topology: "the name of the topology, or its id",
+  lan: "the name of the LAN",
+  state: "the state of the topology",
   actual: "what is there instead of what was expected",
   correlation_id: "finds the cause in the master's log",
   decky: "the name of the decky",

@@ -1,5 +1,14 @@
 import { expect, it } from "vitest";
-import { deckyEvents, deckyTopic, hostEvents, hostTopic, isTopicPattern, matchesTopic } from "./topics.ts";
+import {
+  deckyEvents,
+  deckyTopic,
+  hostEvents,
+  hostTopic,
+  isTopicPattern,
+  matchesTopic,
+  topologyEvents,
+  topologyTopic,
+} from "./topics.ts";
 
 it.each([
   ["decky.*.state", "decky.web-01.state", true],
@@ -19,6 +28,7 @@ it("names a topic by its subject and what happened, and every topic is a pattern
   const topics = [
     ...deckyEvents.map((event) => deckyTopic("web-01", event)),
     ...hostEvents.map((event) => hostTopic("edge-1", event)),
+    ...topologyEvents.map((event) => topologyTopic("t0123456789ab", event)),
   ];
   expect(topics).toEqual([
     "decky.web-01.state",
@@ -28,6 +38,7 @@ it("names a topic by its subject and what happened, and every topic is a pattern
     "decky.web-01.service_config_changed",
     "host.edge-1.state",
     "host.edge-1.second_agent",
+    "topology.t0123456789ab.status",
   ]);
   for (const topic of topics) expect([isTopicPattern(topic), matchesTopic(topic, topic)]).toEqual([true, true]);
 });

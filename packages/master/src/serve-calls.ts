@@ -14,6 +14,7 @@ import type { MasterConfig } from "./config.ts";
 import { createPlainHttp, type Metrics } from "./metrics.ts";
 import type { Readiness } from "./readiness.ts";
 import { requestLimits } from "./rpc/routes.ts";
+import { createTopologyNaming } from "./rpc/topology-naming.ts";
 import type { Store } from "./store/store.ts";
 
 export interface CallsOptions {
@@ -43,6 +44,7 @@ export async function serveCalls(options: CallsOptions): Promise<RpcServer> {
       createAuditInterceptor(store.audit),
       createAuthInterceptor(streams),
       createValidationInterceptor({ refusesTexts: (method) => agentCalls[method] === undefined }),
+      createTopologyNaming(store.topologies),
     ],
     admission: createAdmission(store.tokens, store.hosts, accepted),
     limits: config.limits,

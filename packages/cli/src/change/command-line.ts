@@ -19,11 +19,14 @@ export function commandFor(
   return readsInput(words) ? `${line} < ${input === undefined ? "FILE" : quote(input)}` : line;
 }
 
-/** `fleet plan` shows what `fleet apply` does. */
+/** `fleet plan` shows what `fleet apply` does, `topology plan` what `topology deploy` does. */
 function asApply(words: readonly string[]): string[] {
-  const at = words.findIndex((word, index) => word === "plan" && words[index - 1] === "fleet");
-  return words.map((word, index) => (index === at ? "apply" : word));
+  const does = (index: number) => (words[index] === "plan" ? acts[words[index - 1] ?? ""] : undefined);
+  const at = words.findIndex((_, index) => does(index) !== undefined);
+  return words.map((word, index) => (index === at ? (does(index) ?? word) : word));
 }
+
+const acts: Readonly<Record<string, string>> = { fleet: "apply", topology: "deploy" };
 
 /** Whether a file, or a setting, was read from standard input. */
 export function readsInput(words: readonly string[]): boolean {

@@ -72,6 +72,13 @@ export function parseRevision(text: string): number {
   return Number(number);
 }
 
+/** `v7` or `7` */
+export function parseVersion(text: string): number {
+  const number = /^v?(\d{1,9})$/.exec(text)?.[1];
+  if (number === undefined) throw new UsageError(`a version of a design is a number such as v7, not ${JSON.stringify(text)}`);
+  return Number(number);
+}
+
 /** How long to wait for the end: not at all, for a time, or until it comes. */
 export function waitMs(wait: string | undefined): number | undefined {
   if (wait === undefined || wait === "applied") return undefined;

@@ -16,6 +16,9 @@ export type Slot =
   | "token"
   | "join-token"
   | "decky-filter"
+  | "topology"
+  | "lan"
+  | "topology-decky"
   | "files"
   | { readonly oneOf: readonly string[] };
 
@@ -34,6 +37,22 @@ const operands: Readonly<Record<string, readonly Slot[]>> = {
   "service replace": ["decky", "present-service", "setting"],
   "service get": ["decky", "present-service"],
   batch: [oneOf("add", "remove", "set", "replace"), "service", "setting"],
+  "topology show": ["topology"],
+  "topology validate": ["topology"],
+  "topology plan": ["topology"],
+  "topology deploy": ["topology"],
+  "topology teardown": ["topology"],
+  "topology delete": ["topology"],
+  "topology resync": ["topology"],
+  "topology export": ["topology"],
+  "topology lan add": ["lan"],
+  "topology lan update": ["lan"],
+  "topology lan remove": ["lan"],
+  "topology decky add": ["topology-decky"],
+  "topology decky update": ["topology-decky"],
+  "topology decky remove": ["topology-decky"],
+  "topology decky attach": ["topology-decky"],
+  "topology decky detach": ["topology-decky"],
   "host get": ["host"],
   "host drain": ["host"],
   "host activate": ["host"],
@@ -71,6 +90,8 @@ const values: Readonly<Record<string, Slot>> = {
   "--colour": oneOf("red", "green", "yellow", "blue", "magenta", "cyan", "grey"),
   "--for": oneOf("running", "degraded", "detached", "failed", "unknown", "changing", "gone"),
   "--select": "decky-filter",
+  "--host": "host",
+  "--format": oneOf("table", "tree", "mermaid", "dot", "json"),
 };
 
 /** What the next word may be; undefined: nothing that is known. Pure. */

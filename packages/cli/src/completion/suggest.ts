@@ -58,8 +58,13 @@ export async function suggest(slot: Known, asked: Asked): Promise<Suggestion[]> 
       return list(await ask("SwarmService/ListJoinTokens", {}), "tokens")
         .filter((each) => text(each, "usedAt") === "" && text(each, "revokedAt") === "")
         .map((each) => ({ value: text(each, "id"), hint: text(each, "hostName") }));
+    case "topology":
+      return (await topologies(asked)).map((each) => ({ value: text(each, "name"), hint: topologyHint(each) }));
+    case "lan":
+    case "topology-decky":
+      return members(asked, slot === "lan" ? "lans" : "deckies");
     case "decky-filter":
-      return ["name=", "state=", "state!=running", "host=", "service=", "archetype=", "distro="].map((value) => ({
+      return ["name=", "topology=", "state=", "state!=running", "host=", "service=", "archetype=", "distro="].map((value) => ({
         value,
         hint: "",
       }));
@@ -68,6 +73,26 @@ export async function suggest(slot: Known, asked: Asked): Promise<Suggestion[]> 
 
 async function deckies({ ask }: Asked): Promise<Answer[]> {
   return list(await ask("FleetService/ListDeckies", { pageSize: 1_000 }), "deckies");
+}
+
+async function topologies({ ask }: Asked): Promise<Answer[]> {
+  return list(await ask("TopologyService/ListTopologies", { pageSize: 1_000 }), "topologies");
+}
+
+function topologyHint(topology: Answer): string {
+  return `${lower(text(topology, "state"), "TOPOLOGY_STATE_")} on ${text(topology, "host")}`;
+}
+
+/** First the topology, as `corp/`; then what is in its design, deployed or not. */
+async function members(asked: Asked, key: "lans" | "deckies"): Promise<Suggestion[]> {
+  const [topology = "", member] = asked.current.split("/");
+  if (member === undefined)
+    return (await topologies(asked)).map((each) => ({ value: `${text(each, "name")}/`, hint: topologyHint(each) }));
+  const found = await asked.ask("TopologyService/GetTopology", { topology });
+  return list(isMap(found["topology"]) ? found["topology"] : {}, key).map((each) => ({
+    value: `${topology}/${text(each, "name")}`,
+    hint: text(each, "subnet") || text(each, "archetype"),
+  }));
 }
 
 async function services({ ask }: Asked): Promise<Answer[]> {
@@ -127,7 +152,7 @@ function text(document: Answer, key: string): string {
 
 function nameOf(decky: Answer): string {
   const ref = isMap(decky["ref"]) ? decky["ref"] : {};
-  const topology = text(ref, "topologyId");
+  const topology = text(ref, "topology") || text(ref, "topologyId");
   return topology === "" ? text(ref, "name") : `${topology}/${text(ref, "name")}`;
 }
 

@@ -1493,6 +1493,2011 @@ export const tree: Node = {
    ]
   },
   {
+   "name": "topology",
+   "description": "Nested decoy networks.",
+   "args": [],
+   "options": [],
+   "commands": [
+    {
+     "name": "create",
+     "description": "A topology with a DMZ and a gateway on it, to be designed further.",
+     "args": [
+      {
+       "name": "name",
+       "usage": "<name>"
+      }
+     ],
+     "options": [
+      {
+       "names": [
+        "--host"
+       ],
+       "hasValue": true,
+       "description": "where its deckies will live (local)"
+      },
+      {
+       "names": [
+        "--publish-on"
+       ],
+       "hasValue": true,
+       "description": "an address of the host that is for decoys: gateways in the DMZ publish their ports there"
+      },
+      {
+       "names": [
+        "--empty"
+       ],
+       "hasValue": false,
+       "description": "with no LAN and no decky"
+      },
+      {
+       "names": [
+        "--yes",
+        "-y"
+       ],
+       "hasValue": false,
+       "description": "do not ask; never covers named risks"
+      },
+      {
+       "names": [
+        "--accept"
+       ],
+       "hasValue": true,
+       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
+      },
+      {
+       "names": [
+        "--plan"
+       ],
+       "hasValue": false,
+       "description": "only show the plan"
+      },
+      {
+       "names": [
+        "--dry-run"
+       ],
+       "hasValue": false,
+       "description": "the same as --plan"
+      },
+      {
+       "names": [
+        "--exit-code"
+       ],
+       "hasValue": false,
+       "description": "with --plan: exit 10 when there are changes"
+      },
+      {
+       "names": [
+        "--wait"
+       ],
+       "hasValue": true,
+       "description": "applied (default), accepted, or a time such as 30s"
+      },
+      {
+       "names": [
+        "--wait-idle"
+       ],
+       "hasValue": true,
+       "description": "wait this long for open sessions to end, instead of cutting them"
+      },
+      {
+       "names": [
+        "--expect"
+       ],
+       "hasValue": true,
+       "description": "refuse unless the decky is at this revision"
+      },
+      {
+       "names": [
+        "--expect-plan"
+       ],
+       "hasValue": true,
+       "description": "refuse unless the plan is this one"
+      },
+      {
+       "names": [
+        "--reason"
+       ],
+       "hasValue": true,
+       "description": "kept with the operation"
+      },
+      {
+       "names": [
+        "--request-id"
+       ],
+       "hasValue": true,
+       "description": "the same id again gives the same operation"
+      },
+      {
+       "names": [
+        "--on-failure"
+       ],
+       "hasValue": true,
+       "description": "undo (default) or keep"
+      },
+      {
+       "names": [
+        "--when-away"
+       ],
+       "hasValue": true,
+       "description": "queue (default) the change for a host that is away, or refuse it"
+      }
+     ],
+     "commands": []
+    },
+    {
+     "name": "generate",
+     "description": "A topology that is drawn from a seed: the same settings make the same design.",
+     "args": [
+      {
+       "name": "name",
+       "usage": "<name>"
+      }
+     ],
+     "options": [
+      {
+       "names": [
+        "--host"
+       ],
+       "hasValue": true,
+       "description": "where its deckies will live (local)"
+      },
+      {
+       "names": [
+        "--publish-on"
+       ],
+       "hasValue": true,
+       "description": "an address of the host that is for decoys: gateways in the DMZ publish their ports there"
+      },
+      {
+       "names": [
+        "--seed"
+       ],
+       "hasValue": true,
+       "description": "another seed, another design (0)"
+      },
+      {
+       "names": [
+        "--lans"
+       ],
+       "hasValue": true,
+       "description": "exactly so many LANs, the DMZ among them"
+      },
+      {
+       "names": [
+        "--deckies"
+       ],
+       "hasValue": true,
+       "description": "exactly so many deckies"
+      },
+      {
+       "names": [
+        "--depth"
+       ],
+       "hasValue": true,
+       "description": "levels of LANs behind the DMZ (2)"
+      },
+      {
+       "names": [
+        "--branching"
+       ],
+       "hasValue": true,
+       "description": "most LANs that one leads to (2)"
+      },
+      {
+       "names": [
+        "--services"
+       ],
+       "hasValue": true,
+       "description": "services of every decky, such as ssh,http; otherwise drawn from the catalog"
+      },
+      {
+       "names": [
+        "--subnet-base"
+       ],
+       "hasValue": true,
+       "description": "what the /24 networks of the LANs are taken from (172.16.0.0/12)"
+      },
+      {
+       "names": [
+        "--forward-probability"
+       ],
+       "hasValue": true,
+       "description": "how likely a decky between two LANs routes between them (1)"
+      },
+      {
+       "names": [
+        "--cross-edge-probability"
+       ],
+       "hasValue": true,
+       "description": "how likely a LAN gets a second way in (0)"
+      },
+      {
+       "names": [
+        "--yes",
+        "-y"
+       ],
+       "hasValue": false,
+       "description": "do not ask; never covers named risks"
+      },
+      {
+       "names": [
+        "--accept"
+       ],
+       "hasValue": true,
+       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
+      },
+      {
+       "names": [
+        "--plan"
+       ],
+       "hasValue": false,
+       "description": "only show the plan"
+      },
+      {
+       "names": [
+        "--dry-run"
+       ],
+       "hasValue": false,
+       "description": "the same as --plan"
+      },
+      {
+       "names": [
+        "--exit-code"
+       ],
+       "hasValue": false,
+       "description": "with --plan: exit 10 when there are changes"
+      },
+      {
+       "names": [
+        "--wait"
+       ],
+       "hasValue": true,
+       "description": "applied (default), accepted, or a time such as 30s"
+      },
+      {
+       "names": [
+        "--wait-idle"
+       ],
+       "hasValue": true,
+       "description": "wait this long for open sessions to end, instead of cutting them"
+      },
+      {
+       "names": [
+        "--expect"
+       ],
+       "hasValue": true,
+       "description": "refuse unless the decky is at this revision"
+      },
+      {
+       "names": [
+        "--expect-plan"
+       ],
+       "hasValue": true,
+       "description": "refuse unless the plan is this one"
+      },
+      {
+       "names": [
+        "--reason"
+       ],
+       "hasValue": true,
+       "description": "kept with the operation"
+      },
+      {
+       "names": [
+        "--request-id"
+       ],
+       "hasValue": true,
+       "description": "the same id again gives the same operation"
+      },
+      {
+       "names": [
+        "--on-failure"
+       ],
+       "hasValue": true,
+       "description": "undo (default) or keep"
+      },
+      {
+       "names": [
+        "--when-away"
+       ],
+       "hasValue": true,
+       "description": "queue (default) the change for a host that is away, or refuse it"
+      }
+     ],
+     "commands": []
+    },
+    {
+     "name": "import",
+     "description": "A topology from a file, whole or not at all.",
+     "args": [],
+     "options": [
+      {
+       "names": [
+        "--ignore-unknown"
+       ],
+       "hasValue": false,
+       "description": "leave out settings that the service does not have, instead of refusing them"
+      },
+      {
+       "names": [
+        "--file",
+        "-f"
+       ],
+       "hasValue": true,
+       "description": "topology file, YAML; - for standard input"
+      },
+      {
+       "names": [
+        "--name"
+       ],
+       "hasValue": true,
+       "description": "another name than the file's"
+      },
+      {
+       "names": [
+        "--host"
+       ],
+       "hasValue": true,
+       "description": "another host than the file's"
+      },
+      {
+       "names": [
+        "--publish-on"
+       ],
+       "hasValue": true,
+       "description": "another address of the host for its gateways than the file's"
+      },
+      {
+       "names": [
+        "--renumber"
+       ],
+       "hasValue": false,
+       "description": "with networks and addresses of its own, beside the topology that the file came from"
+      },
+      {
+       "names": [
+        "--yes",
+        "-y"
+       ],
+       "hasValue": false,
+       "description": "do not ask; never covers named risks"
+      },
+      {
+       "names": [
+        "--accept"
+       ],
+       "hasValue": true,
+       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
+      },
+      {
+       "names": [
+        "--plan"
+       ],
+       "hasValue": false,
+       "description": "only show the plan"
+      },
+      {
+       "names": [
+        "--dry-run"
+       ],
+       "hasValue": false,
+       "description": "the same as --plan"
+      },
+      {
+       "names": [
+        "--exit-code"
+       ],
+       "hasValue": false,
+       "description": "with --plan: exit 10 when there are changes"
+      },
+      {
+       "names": [
+        "--wait"
+       ],
+       "hasValue": true,
+       "description": "applied (default), accepted, or a time such as 30s"
+      },
+      {
+       "names": [
+        "--wait-idle"
+       ],
+       "hasValue": true,
+       "description": "wait this long for open sessions to end, instead of cutting them"
+      },
+      {
+       "names": [
+        "--expect"
+       ],
+       "hasValue": true,
+       "description": "refuse unless the decky is at this revision"
+      },
+      {
+       "names": [
+        "--expect-plan"
+       ],
+       "hasValue": true,
+       "description": "refuse unless the plan is this one"
+      },
+      {
+       "names": [
+        "--reason"
+       ],
+       "hasValue": true,
+       "description": "kept with the operation"
+      },
+      {
+       "names": [
+        "--request-id"
+       ],
+       "hasValue": true,
+       "description": "the same id again gives the same operation"
+      },
+      {
+       "names": [
+        "--on-failure"
+       ],
+       "hasValue": true,
+       "description": "undo (default) or keep"
+      },
+      {
+       "names": [
+        "--when-away"
+       ],
+       "hasValue": true,
+       "description": "queue (default) the change for a host that is away, or refuse it"
+      }
+     ],
+     "commands": []
+    },
+    {
+     "name": "list",
+     "description": "All topologies, each with its state.",
+     "args": [],
+     "options": [
+      {
+       "names": [
+        "--select"
+       ],
+       "hasValue": true,
+       "description": "for instance state=active,host=edge-03,name=corp-*"
+      }
+     ],
+     "commands": []
+    },
+    {
+     "name": "show",
+     "description": "One topology in full.",
+     "args": [
+      {
+       "name": "name",
+       "usage": "<name>"
+      }
+     ],
+     "options": [
+      {
+       "names": [
+        "--format"
+       ],
+       "hasValue": true,
+       "description": "table, tree (LANs inside each other), mermaid, dot or json"
+      }
+     ],
+     "commands": []
+    },
+    {
+     "name": "validate",
+     "description": "What is wrong with the design; exit code 4 when it cannot be deployed.",
+     "args": [
+      {
+       "name": "name",
+       "usage": "<name>"
+      }
+     ],
+     "options": [],
+     "commands": []
+    },
+    {
+     "name": "plan",
+     "description": "What deploy would do, or resync once it is deployed.",
+     "args": [
+      {
+       "name": "name",
+       "usage": "<name>"
+      }
+     ],
+     "options": [
+      {
+       "names": [
+        "--yes",
+        "-y"
+       ],
+       "hasValue": false,
+       "description": "do not ask; never covers named risks"
+      },
+      {
+       "names": [
+        "--accept"
+       ],
+       "hasValue": true,
+       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
+      },
+      {
+       "names": [
+        "--plan"
+       ],
+       "hasValue": false,
+       "description": "only show the plan"
+      },
+      {
+       "names": [
+        "--dry-run"
+       ],
+       "hasValue": false,
+       "description": "the same as --plan"
+      },
+      {
+       "names": [
+        "--exit-code"
+       ],
+       "hasValue": false,
+       "description": "with --plan: exit 10 when there are changes"
+      },
+      {
+       "names": [
+        "--wait"
+       ],
+       "hasValue": true,
+       "description": "applied (default), accepted, or a time such as 30s"
+      },
+      {
+       "names": [
+        "--wait-idle"
+       ],
+       "hasValue": true,
+       "description": "wait this long for open sessions to end, instead of cutting them"
+      },
+      {
+       "names": [
+        "--expect"
+       ],
+       "hasValue": true,
+       "description": "refuse unless the decky is at this revision"
+      },
+      {
+       "names": [
+        "--expect-plan"
+       ],
+       "hasValue": true,
+       "description": "refuse unless the plan is this one"
+      },
+      {
+       "names": [
+        "--reason"
+       ],
+       "hasValue": true,
+       "description": "kept with the operation"
+      },
+      {
+       "names": [
+        "--request-id"
+       ],
+       "hasValue": true,
+       "description": "the same id again gives the same operation"
+      },
+      {
+       "names": [
+        "--on-failure"
+       ],
+       "hasValue": true,
+       "description": "undo (default) or keep"
+      },
+      {
+       "names": [
+        "--when-away"
+       ],
+       "hasValue": true,
+       "description": "queue (default) the change for a host that is away, or refuse it"
+      }
+     ],
+     "commands": []
+    },
+    {
+     "name": "deploy",
+     "description": "Deploy every decky of the design.",
+     "args": [
+      {
+       "name": "name",
+       "usage": "<name>"
+      }
+     ],
+     "options": [
+      {
+       "names": [
+        "--yes",
+        "-y"
+       ],
+       "hasValue": false,
+       "description": "do not ask; never covers named risks"
+      },
+      {
+       "names": [
+        "--accept"
+       ],
+       "hasValue": true,
+       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
+      },
+      {
+       "names": [
+        "--plan"
+       ],
+       "hasValue": false,
+       "description": "only show the plan"
+      },
+      {
+       "names": [
+        "--dry-run"
+       ],
+       "hasValue": false,
+       "description": "the same as --plan"
+      },
+      {
+       "names": [
+        "--exit-code"
+       ],
+       "hasValue": false,
+       "description": "with --plan: exit 10 when there are changes"
+      },
+      {
+       "names": [
+        "--wait"
+       ],
+       "hasValue": true,
+       "description": "applied (default), accepted, or a time such as 30s"
+      },
+      {
+       "names": [
+        "--wait-idle"
+       ],
+       "hasValue": true,
+       "description": "wait this long for open sessions to end, instead of cutting them"
+      },
+      {
+       "names": [
+        "--expect"
+       ],
+       "hasValue": true,
+       "description": "refuse unless the decky is at this revision"
+      },
+      {
+       "names": [
+        "--expect-plan"
+       ],
+       "hasValue": true,
+       "description": "refuse unless the plan is this one"
+      },
+      {
+       "names": [
+        "--reason"
+       ],
+       "hasValue": true,
+       "description": "kept with the operation"
+      },
+      {
+       "names": [
+        "--request-id"
+       ],
+       "hasValue": true,
+       "description": "the same id again gives the same operation"
+      },
+      {
+       "names": [
+        "--on-failure"
+       ],
+       "hasValue": true,
+       "description": "undo (default) or keep"
+      },
+      {
+       "names": [
+        "--when-away"
+       ],
+       "hasValue": true,
+       "description": "queue (default) the change for a host that is away, or refuse it"
+      }
+     ],
+     "commands": []
+    },
+    {
+     "name": "resync",
+     "description": "Make a live topology what its design says again.",
+     "args": [
+      {
+       "name": "name",
+       "usage": "<name>"
+      }
+     ],
+     "options": [
+      {
+       "names": [
+        "--yes",
+        "-y"
+       ],
+       "hasValue": false,
+       "description": "do not ask; never covers named risks"
+      },
+      {
+       "names": [
+        "--accept"
+       ],
+       "hasValue": true,
+       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
+      },
+      {
+       "names": [
+        "--plan"
+       ],
+       "hasValue": false,
+       "description": "only show the plan"
+      },
+      {
+       "names": [
+        "--dry-run"
+       ],
+       "hasValue": false,
+       "description": "the same as --plan"
+      },
+      {
+       "names": [
+        "--exit-code"
+       ],
+       "hasValue": false,
+       "description": "with --plan: exit 10 when there are changes"
+      },
+      {
+       "names": [
+        "--wait"
+       ],
+       "hasValue": true,
+       "description": "applied (default), accepted, or a time such as 30s"
+      },
+      {
+       "names": [
+        "--wait-idle"
+       ],
+       "hasValue": true,
+       "description": "wait this long for open sessions to end, instead of cutting them"
+      },
+      {
+       "names": [
+        "--expect"
+       ],
+       "hasValue": true,
+       "description": "refuse unless the decky is at this revision"
+      },
+      {
+       "names": [
+        "--expect-plan"
+       ],
+       "hasValue": true,
+       "description": "refuse unless the plan is this one"
+      },
+      {
+       "names": [
+        "--reason"
+       ],
+       "hasValue": true,
+       "description": "kept with the operation"
+      },
+      {
+       "names": [
+        "--request-id"
+       ],
+       "hasValue": true,
+       "description": "the same id again gives the same operation"
+      },
+      {
+       "names": [
+        "--on-failure"
+       ],
+       "hasValue": true,
+       "description": "undo (default) or keep"
+      },
+      {
+       "names": [
+        "--when-away"
+       ],
+       "hasValue": true,
+       "description": "queue (default) the change for a host that is away, or refuse it"
+      }
+     ],
+     "commands": []
+    },
+    {
+     "name": "teardown",
+     "description": "Remove every decky and network of it; its design stays.",
+     "args": [
+      {
+       "name": "name",
+       "usage": "<name>"
+      }
+     ],
+     "options": [
+      {
+       "names": [
+        "--yes",
+        "-y"
+       ],
+       "hasValue": false,
+       "description": "do not ask; never covers named risks"
+      },
+      {
+       "names": [
+        "--accept"
+       ],
+       "hasValue": true,
+       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
+      },
+      {
+       "names": [
+        "--plan"
+       ],
+       "hasValue": false,
+       "description": "only show the plan"
+      },
+      {
+       "names": [
+        "--dry-run"
+       ],
+       "hasValue": false,
+       "description": "the same as --plan"
+      },
+      {
+       "names": [
+        "--exit-code"
+       ],
+       "hasValue": false,
+       "description": "with --plan: exit 10 when there are changes"
+      },
+      {
+       "names": [
+        "--wait"
+       ],
+       "hasValue": true,
+       "description": "applied (default), accepted, or a time such as 30s"
+      },
+      {
+       "names": [
+        "--wait-idle"
+       ],
+       "hasValue": true,
+       "description": "wait this long for open sessions to end, instead of cutting them"
+      },
+      {
+       "names": [
+        "--expect"
+       ],
+       "hasValue": true,
+       "description": "refuse unless the decky is at this revision"
+      },
+      {
+       "names": [
+        "--expect-plan"
+       ],
+       "hasValue": true,
+       "description": "refuse unless the plan is this one"
+      },
+      {
+       "names": [
+        "--reason"
+       ],
+       "hasValue": true,
+       "description": "kept with the operation"
+      },
+      {
+       "names": [
+        "--request-id"
+       ],
+       "hasValue": true,
+       "description": "the same id again gives the same operation"
+      },
+      {
+       "names": [
+        "--on-failure"
+       ],
+       "hasValue": true,
+       "description": "undo (default) or keep"
+      },
+      {
+       "names": [
+        "--when-away"
+       ],
+       "hasValue": true,
+       "description": "queue (default) the change for a host that is away, or refuse it"
+      }
+     ],
+     "commands": []
+    },
+    {
+     "name": "delete",
+     "description": "Forget a topology that is not deployed, with its design.",
+     "args": [
+      {
+       "name": "name",
+       "usage": "<name>"
+      }
+     ],
+     "options": [
+      {
+       "names": [
+        "--yes",
+        "-y"
+       ],
+       "hasValue": false,
+       "description": "do not ask; never covers named risks"
+      },
+      {
+       "names": [
+        "--accept"
+       ],
+       "hasValue": true,
+       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
+      },
+      {
+       "names": [
+        "--plan"
+       ],
+       "hasValue": false,
+       "description": "only show the plan"
+      },
+      {
+       "names": [
+        "--dry-run"
+       ],
+       "hasValue": false,
+       "description": "the same as --plan"
+      },
+      {
+       "names": [
+        "--exit-code"
+       ],
+       "hasValue": false,
+       "description": "with --plan: exit 10 when there are changes"
+      },
+      {
+       "names": [
+        "--wait"
+       ],
+       "hasValue": true,
+       "description": "applied (default), accepted, or a time such as 30s"
+      },
+      {
+       "names": [
+        "--wait-idle"
+       ],
+       "hasValue": true,
+       "description": "wait this long for open sessions to end, instead of cutting them"
+      },
+      {
+       "names": [
+        "--expect"
+       ],
+       "hasValue": true,
+       "description": "refuse unless the decky is at this revision"
+      },
+      {
+       "names": [
+        "--expect-plan"
+       ],
+       "hasValue": true,
+       "description": "refuse unless the plan is this one"
+      },
+      {
+       "names": [
+        "--reason"
+       ],
+       "hasValue": true,
+       "description": "kept with the operation"
+      },
+      {
+       "names": [
+        "--request-id"
+       ],
+       "hasValue": true,
+       "description": "the same id again gives the same operation"
+      },
+      {
+       "names": [
+        "--on-failure"
+       ],
+       "hasValue": true,
+       "description": "undo (default) or keep"
+      },
+      {
+       "names": [
+        "--when-away"
+       ],
+       "hasValue": true,
+       "description": "queue (default) the change for a host that is away, or refuse it"
+      }
+     ],
+     "commands": []
+    },
+    {
+     "name": "export",
+     "description": "The design as a file without secrets; imported it makes the same topology.",
+     "args": [
+      {
+       "name": "name",
+       "usage": "<name>"
+      }
+     ],
+     "options": [],
+     "commands": []
+    },
+    {
+     "name": "lan",
+     "description": "LANs of a topology, as corp/dmz.",
+     "args": [],
+     "options": [],
+     "commands": [
+      {
+       "name": "add",
+       "description": "Add a LAN.",
+       "args": [
+        {
+         "name": "lan",
+         "usage": "<lan>"
+        }
+       ],
+       "options": [
+        {
+         "names": [
+          "--subnet"
+         ],
+         "hasValue": true,
+         "description": "its network (the next free /24)"
+        },
+        {
+         "names": [
+          "--dmz"
+         ],
+         "hasValue": false,
+         "description": "the one LAN that is not cut off from outside"
+        },
+        {
+         "names": [
+          "--yes",
+          "-y"
+         ],
+         "hasValue": false,
+         "description": "do not ask; never covers named risks"
+        },
+        {
+         "names": [
+          "--accept"
+         ],
+         "hasValue": true,
+         "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
+        },
+        {
+         "names": [
+          "--plan"
+         ],
+         "hasValue": false,
+         "description": "only show the plan"
+        },
+        {
+         "names": [
+          "--dry-run"
+         ],
+         "hasValue": false,
+         "description": "the same as --plan"
+        },
+        {
+         "names": [
+          "--exit-code"
+         ],
+         "hasValue": false,
+         "description": "with --plan: exit 10 when there are changes"
+        },
+        {
+         "names": [
+          "--wait"
+         ],
+         "hasValue": true,
+         "description": "applied (default), accepted, or a time such as 30s"
+        },
+        {
+         "names": [
+          "--wait-idle"
+         ],
+         "hasValue": true,
+         "description": "wait this long for open sessions to end, instead of cutting them"
+        },
+        {
+         "names": [
+          "--expect"
+         ],
+         "hasValue": true,
+         "description": "refuse unless the decky is at this revision"
+        },
+        {
+         "names": [
+          "--expect-plan"
+         ],
+         "hasValue": true,
+         "description": "refuse unless the plan is this one"
+        },
+        {
+         "names": [
+          "--reason"
+         ],
+         "hasValue": true,
+         "description": "kept with the operation"
+        },
+        {
+         "names": [
+          "--request-id"
+         ],
+         "hasValue": true,
+         "description": "the same id again gives the same operation"
+        },
+        {
+         "names": [
+          "--on-failure"
+         ],
+         "hasValue": true,
+         "description": "undo (default) or keep"
+        },
+        {
+         "names": [
+          "--when-away"
+         ],
+         "hasValue": true,
+         "description": "queue (default) the change for a host that is away, or refuse it"
+        }
+       ],
+       "commands": []
+      },
+      {
+       "name": "update",
+       "description": "Change a LAN of a topology that is not deployed; whoever is there gets a new address in a new network.",
+       "args": [
+        {
+         "name": "lan",
+         "usage": "<lan>"
+        }
+       ],
+       "options": [
+        {
+         "names": [
+          "--rename"
+         ],
+         "hasValue": true,
+         "description": "another name"
+        },
+        {
+         "names": [
+          "--subnet"
+         ],
+         "hasValue": true,
+         "description": "another network"
+        },
+        {
+         "names": [
+          "--dmz"
+         ],
+         "hasValue": false,
+         "description": "let it be the DMZ"
+        },
+        {
+         "names": [
+          "--no-dmz"
+         ],
+         "hasValue": false,
+         "description": "let it not be the DMZ"
+        },
+        {
+         "names": [
+          "--yes",
+          "-y"
+         ],
+         "hasValue": false,
+         "description": "do not ask; never covers named risks"
+        },
+        {
+         "names": [
+          "--accept"
+         ],
+         "hasValue": true,
+         "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
+        },
+        {
+         "names": [
+          "--plan"
+         ],
+         "hasValue": false,
+         "description": "only show the plan"
+        },
+        {
+         "names": [
+          "--dry-run"
+         ],
+         "hasValue": false,
+         "description": "the same as --plan"
+        },
+        {
+         "names": [
+          "--exit-code"
+         ],
+         "hasValue": false,
+         "description": "with --plan: exit 10 when there are changes"
+        },
+        {
+         "names": [
+          "--wait"
+         ],
+         "hasValue": true,
+         "description": "applied (default), accepted, or a time such as 30s"
+        },
+        {
+         "names": [
+          "--wait-idle"
+         ],
+         "hasValue": true,
+         "description": "wait this long for open sessions to end, instead of cutting them"
+        },
+        {
+         "names": [
+          "--expect"
+         ],
+         "hasValue": true,
+         "description": "refuse unless the decky is at this revision"
+        },
+        {
+         "names": [
+          "--expect-plan"
+         ],
+         "hasValue": true,
+         "description": "refuse unless the plan is this one"
+        },
+        {
+         "names": [
+          "--reason"
+         ],
+         "hasValue": true,
+         "description": "kept with the operation"
+        },
+        {
+         "names": [
+          "--request-id"
+         ],
+         "hasValue": true,
+         "description": "the same id again gives the same operation"
+        },
+        {
+         "names": [
+          "--on-failure"
+         ],
+         "hasValue": true,
+         "description": "undo (default) or keep"
+        },
+        {
+         "names": [
+          "--when-away"
+         ],
+         "hasValue": true,
+         "description": "queue (default) the change for a host that is away, or refuse it"
+        }
+       ],
+       "commands": []
+      },
+      {
+       "name": "remove",
+       "description": "Remove a LAN that is nobody's home; whoever is there is detached.",
+       "args": [
+        {
+         "name": "lan",
+         "usage": "<lan>"
+        }
+       ],
+       "options": [
+        {
+         "names": [
+          "--yes",
+          "-y"
+         ],
+         "hasValue": false,
+         "description": "do not ask; never covers named risks"
+        },
+        {
+         "names": [
+          "--accept"
+         ],
+         "hasValue": true,
+         "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
+        },
+        {
+         "names": [
+          "--plan"
+         ],
+         "hasValue": false,
+         "description": "only show the plan"
+        },
+        {
+         "names": [
+          "--dry-run"
+         ],
+         "hasValue": false,
+         "description": "the same as --plan"
+        },
+        {
+         "names": [
+          "--exit-code"
+         ],
+         "hasValue": false,
+         "description": "with --plan: exit 10 when there are changes"
+        },
+        {
+         "names": [
+          "--wait"
+         ],
+         "hasValue": true,
+         "description": "applied (default), accepted, or a time such as 30s"
+        },
+        {
+         "names": [
+          "--wait-idle"
+         ],
+         "hasValue": true,
+         "description": "wait this long for open sessions to end, instead of cutting them"
+        },
+        {
+         "names": [
+          "--expect"
+         ],
+         "hasValue": true,
+         "description": "refuse unless the decky is at this revision"
+        },
+        {
+         "names": [
+          "--expect-plan"
+         ],
+         "hasValue": true,
+         "description": "refuse unless the plan is this one"
+        },
+        {
+         "names": [
+          "--reason"
+         ],
+         "hasValue": true,
+         "description": "kept with the operation"
+        },
+        {
+         "names": [
+          "--request-id"
+         ],
+         "hasValue": true,
+         "description": "the same id again gives the same operation"
+        },
+        {
+         "names": [
+          "--on-failure"
+         ],
+         "hasValue": true,
+         "description": "undo (default) or keep"
+        },
+        {
+         "names": [
+          "--when-away"
+         ],
+         "hasValue": true,
+         "description": "queue (default) the change for a host that is away, or refuse it"
+        }
+       ],
+       "commands": []
+      }
+     ]
+    },
+    {
+     "name": "decky",
+     "description": "Deckies of a topology, as corp/web-01.",
+     "args": [],
+     "options": [],
+     "commands": [
+      {
+       "name": "add",
+       "description": "Add a decky.",
+       "args": [
+        {
+         "name": "decky",
+         "usage": "<decky>"
+        }
+       ],
+       "options": [
+        {
+         "names": [
+          "--lan"
+         ],
+         "hasValue": true,
+         "description": "a LAN that it is on, the first is its home; LAN=ADDRESS for an address of its own; repeatable"
+        },
+        {
+         "names": [
+          "--archetype"
+         ],
+         "hasValue": true,
+         "description": "a ready-made set of services: decnet catalog archetypes"
+        },
+        {
+         "names": [
+          "--services"
+         ],
+         "hasValue": true,
+         "description": "its services, such as ssh,http"
+        },
+        {
+         "names": [
+          "--forwards"
+         ],
+         "hasValue": false,
+         "description": "it routes between its LANs; in the DMZ it is a gateway"
+        },
+        {
+         "names": [
+          "--yes",
+          "-y"
+         ],
+         "hasValue": false,
+         "description": "do not ask; never covers named risks"
+        },
+        {
+         "names": [
+          "--accept"
+         ],
+         "hasValue": true,
+         "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
+        },
+        {
+         "names": [
+          "--plan"
+         ],
+         "hasValue": false,
+         "description": "only show the plan"
+        },
+        {
+         "names": [
+          "--dry-run"
+         ],
+         "hasValue": false,
+         "description": "the same as --plan"
+        },
+        {
+         "names": [
+          "--exit-code"
+         ],
+         "hasValue": false,
+         "description": "with --plan: exit 10 when there are changes"
+        },
+        {
+         "names": [
+          "--wait"
+         ],
+         "hasValue": true,
+         "description": "applied (default), accepted, or a time such as 30s"
+        },
+        {
+         "names": [
+          "--wait-idle"
+         ],
+         "hasValue": true,
+         "description": "wait this long for open sessions to end, instead of cutting them"
+        },
+        {
+         "names": [
+          "--expect"
+         ],
+         "hasValue": true,
+         "description": "refuse unless the decky is at this revision"
+        },
+        {
+         "names": [
+          "--expect-plan"
+         ],
+         "hasValue": true,
+         "description": "refuse unless the plan is this one"
+        },
+        {
+         "names": [
+          "--reason"
+         ],
+         "hasValue": true,
+         "description": "kept with the operation"
+        },
+        {
+         "names": [
+          "--request-id"
+         ],
+         "hasValue": true,
+         "description": "the same id again gives the same operation"
+        },
+        {
+         "names": [
+          "--on-failure"
+         ],
+         "hasValue": true,
+         "description": "undo (default) or keep"
+        },
+        {
+         "names": [
+          "--when-away"
+         ],
+         "hasValue": true,
+         "description": "queue (default) the change for a host that is away, or refuse it"
+        }
+       ],
+       "commands": []
+      },
+      {
+       "name": "update",
+       "description": "Change a decky; its services one by one once it is deployed: decnet service.",
+       "args": [
+        {
+         "name": "decky",
+         "usage": "<decky>"
+        }
+       ],
+       "options": [
+        {
+         "names": [
+          "--archetype"
+         ],
+         "hasValue": true,
+         "description": "another archetype"
+        },
+        {
+         "names": [
+          "--services"
+         ],
+         "hasValue": true,
+         "description": "other services, while it is not deployed"
+        },
+        {
+         "names": [
+          "--forwards"
+         ],
+         "hasValue": false,
+         "description": "let it route between its LANs"
+        },
+        {
+         "names": [
+          "--no-forwards"
+         ],
+         "hasValue": false,
+         "description": "let it not route between its LANs"
+        },
+        {
+         "names": [
+          "--yes",
+          "-y"
+         ],
+         "hasValue": false,
+         "description": "do not ask; never covers named risks"
+        },
+        {
+         "names": [
+          "--accept"
+         ],
+         "hasValue": true,
+         "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
+        },
+        {
+         "names": [
+          "--plan"
+         ],
+         "hasValue": false,
+         "description": "only show the plan"
+        },
+        {
+         "names": [
+          "--dry-run"
+         ],
+         "hasValue": false,
+         "description": "the same as --plan"
+        },
+        {
+         "names": [
+          "--exit-code"
+         ],
+         "hasValue": false,
+         "description": "with --plan: exit 10 when there are changes"
+        },
+        {
+         "names": [
+          "--wait"
+         ],
+         "hasValue": true,
+         "description": "applied (default), accepted, or a time such as 30s"
+        },
+        {
+         "names": [
+          "--wait-idle"
+         ],
+         "hasValue": true,
+         "description": "wait this long for open sessions to end, instead of cutting them"
+        },
+        {
+         "names": [
+          "--expect"
+         ],
+         "hasValue": true,
+         "description": "refuse unless the decky is at this revision"
+        },
+        {
+         "names": [
+          "--expect-plan"
+         ],
+         "hasValue": true,
+         "description": "refuse unless the plan is this one"
+        },
+        {
+         "names": [
+          "--reason"
+         ],
+         "hasValue": true,
+         "description": "kept with the operation"
+        },
+        {
+         "names": [
+          "--request-id"
+         ],
+         "hasValue": true,
+         "description": "the same id again gives the same operation"
+        },
+        {
+         "names": [
+          "--on-failure"
+         ],
+         "hasValue": true,
+         "description": "undo (default) or keep"
+        },
+        {
+         "names": [
+          "--when-away"
+         ],
+         "hasValue": true,
+         "description": "queue (default) the change for a host that is away, or refuse it"
+        }
+       ],
+       "commands": []
+      },
+      {
+       "name": "remove",
+       "description": "Remove a decky and everything that belongs to it.",
+       "args": [
+        {
+         "name": "decky",
+         "usage": "<decky>"
+        }
+       ],
+       "options": [
+        {
+         "names": [
+          "--yes",
+          "-y"
+         ],
+         "hasValue": false,
+         "description": "do not ask; never covers named risks"
+        },
+        {
+         "names": [
+          "--accept"
+         ],
+         "hasValue": true,
+         "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
+        },
+        {
+         "names": [
+          "--plan"
+         ],
+         "hasValue": false,
+         "description": "only show the plan"
+        },
+        {
+         "names": [
+          "--dry-run"
+         ],
+         "hasValue": false,
+         "description": "the same as --plan"
+        },
+        {
+         "names": [
+          "--exit-code"
+         ],
+         "hasValue": false,
+         "description": "with --plan: exit 10 when there are changes"
+        },
+        {
+         "names": [
+          "--wait"
+         ],
+         "hasValue": true,
+         "description": "applied (default), accepted, or a time such as 30s"
+        },
+        {
+         "names": [
+          "--wait-idle"
+         ],
+         "hasValue": true,
+         "description": "wait this long for open sessions to end, instead of cutting them"
+        },
+        {
+         "names": [
+          "--expect"
+         ],
+         "hasValue": true,
+         "description": "refuse unless the decky is at this revision"
+        },
+        {
+         "names": [
+          "--expect-plan"
+         ],
+         "hasValue": true,
+         "description": "refuse unless the plan is this one"
+        },
+        {
+         "names": [
+          "--reason"
+         ],
+         "hasValue": true,
+         "description": "kept with the operation"
+        },
+        {
+         "names": [
+          "--request-id"
+         ],
+         "hasValue": true,
+         "description": "the same id again gives the same operation"
+        },
+        {
+         "names": [
+          "--on-failure"
+         ],
+         "hasValue": true,
+         "description": "undo (default) or keep"
+        },
+        {
+         "names": [
+          "--when-away"
+         ],
+         "hasValue": true,
+         "description": "queue (default) the change for a host that is away, or refuse it"
+        }
+       ],
+       "commands": []
+      },
+      {
+       "name": "attach",
+       "description": "Put a decky on one more LAN; LAN=ADDRESS for an address of its own.",
+       "args": [
+        {
+         "name": "decky",
+         "usage": "<decky>"
+        },
+        {
+         "name": "lan",
+         "usage": "<lan>"
+        }
+       ],
+       "options": [
+        {
+         "names": [
+          "--yes",
+          "-y"
+         ],
+         "hasValue": false,
+         "description": "do not ask; never covers named risks"
+        },
+        {
+         "names": [
+          "--accept"
+         ],
+         "hasValue": true,
+         "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
+        },
+        {
+         "names": [
+          "--plan"
+         ],
+         "hasValue": false,
+         "description": "only show the plan"
+        },
+        {
+         "names": [
+          "--dry-run"
+         ],
+         "hasValue": false,
+         "description": "the same as --plan"
+        },
+        {
+         "names": [
+          "--exit-code"
+         ],
+         "hasValue": false,
+         "description": "with --plan: exit 10 when there are changes"
+        },
+        {
+         "names": [
+          "--wait"
+         ],
+         "hasValue": true,
+         "description": "applied (default), accepted, or a time such as 30s"
+        },
+        {
+         "names": [
+          "--wait-idle"
+         ],
+         "hasValue": true,
+         "description": "wait this long for open sessions to end, instead of cutting them"
+        },
+        {
+         "names": [
+          "--expect"
+         ],
+         "hasValue": true,
+         "description": "refuse unless the decky is at this revision"
+        },
+        {
+         "names": [
+          "--expect-plan"
+         ],
+         "hasValue": true,
+         "description": "refuse unless the plan is this one"
+        },
+        {
+         "names": [
+          "--reason"
+         ],
+         "hasValue": true,
+         "description": "kept with the operation"
+        },
+        {
+         "names": [
+          "--request-id"
+         ],
+         "hasValue": true,
+         "description": "the same id again gives the same operation"
+        },
+        {
+         "names": [
+          "--on-failure"
+         ],
+         "hasValue": true,
+         "description": "undo (default) or keep"
+        },
+        {
+         "names": [
+          "--when-away"
+         ],
+         "hasValue": true,
+         "description": "queue (default) the change for a host that is away, or refuse it"
+        }
+       ],
+       "commands": []
+      },
+      {
+       "name": "detach",
+       "description": "Take a decky off a LAN that is not its home.",
+       "args": [
+        {
+         "name": "decky",
+         "usage": "<decky>"
+        },
+        {
+         "name": "lan",
+         "usage": "<lan>"
+        }
+       ],
+       "options": [
+        {
+         "names": [
+          "--yes",
+          "-y"
+         ],
+         "hasValue": false,
+         "description": "do not ask; never covers named risks"
+        },
+        {
+         "names": [
+          "--accept"
+         ],
+         "hasValue": true,
+         "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
+        },
+        {
+         "names": [
+          "--plan"
+         ],
+         "hasValue": false,
+         "description": "only show the plan"
+        },
+        {
+         "names": [
+          "--dry-run"
+         ],
+         "hasValue": false,
+         "description": "the same as --plan"
+        },
+        {
+         "names": [
+          "--exit-code"
+         ],
+         "hasValue": false,
+         "description": "with --plan: exit 10 when there are changes"
+        },
+        {
+         "names": [
+          "--wait"
+         ],
+         "hasValue": true,
+         "description": "applied (default), accepted, or a time such as 30s"
+        },
+        {
+         "names": [
+          "--wait-idle"
+         ],
+         "hasValue": true,
+         "description": "wait this long for open sessions to end, instead of cutting them"
+        },
+        {
+         "names": [
+          "--expect"
+         ],
+         "hasValue": true,
+         "description": "refuse unless the decky is at this revision"
+        },
+        {
+         "names": [
+          "--expect-plan"
+         ],
+         "hasValue": true,
+         "description": "refuse unless the plan is this one"
+        },
+        {
+         "names": [
+          "--reason"
+         ],
+         "hasValue": true,
+         "description": "kept with the operation"
+        },
+        {
+         "names": [
+          "--request-id"
+         ],
+         "hasValue": true,
+         "description": "the same id again gives the same operation"
+        },
+        {
+         "names": [
+          "--on-failure"
+         ],
+         "hasValue": true,
+         "description": "undo (default) or keep"
+        },
+        {
+         "names": [
+          "--when-away"
+         ],
+         "hasValue": true,
+         "description": "queue (default) the change for a host that is away, or refuse it"
+        }
+       ],
+       "commands": []
+      }
+     ]
+    }
+   ]
+  },
+  {
    "name": "host",
    "description": "The machines that run deckies.",
    "args": [],

@@ -3,7 +3,7 @@ import { type Decky, DeckyState, type Service, ServiceState } from "@decnet/cont
 import type { LogLine, Revision } from "@decnet/contract/gen/decnet/v1/fleet_pb";
 import { ChangeAction, type ServiceChange } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { age, columns, oneLine, table, verbatim, visible, word } from "./layout.ts";
-import { formatField } from "./plan.ts";
+import { formatField, refName } from "./plan.ts";
 
 const stateMarks: Readonly<Record<DeckyState, string>> = {
   [DeckyState.UNSPECIFIED]: "?",
@@ -22,8 +22,7 @@ export function formatState(state: DeckyState): string {
 }
 
 export function deckyName(decky: Pick<Decky, "ref">): string {
-  const { topologyId = "", name = "" } = decky.ref ?? {};
-  return topologyId === "" ? name : `${topologyId}/${name}`;
+  return decky.ref === undefined ? "" : refName(decky.ref);
 }
 
 /** The list of deckies as people read it. */
@@ -62,7 +61,7 @@ export function formatDecky(decky: Decky, newest: Revision | undefined, now: num
   const name = deckyName(decky);
   const address = decky.addresses[0];
   const identity = [address?.ip, address?.mac, decky.identity?.hostname, decky.identity?.distro, decky.identity?.osFamily];
-  const scope = decky.ref?.topologyId ? `topology ${decky.ref.topologyId}` : "fleet";
+  const scope = decky.ref?.topologyId ? `topology ${decky.ref.topology || decky.ref.topologyId}` : "fleet";
   const open = decky.services.filter((service) => service.openSessions > 0);
   const total = open.reduce((sum, service) => sum + service.openSessions, 0);
   return [

@@ -1,8 +1,10 @@
+import type { DeckyRef } from "@decnet/contract/gen/decnet/v1/decky_pb";
 import {
   ChangeAction,
   type DeckyPlan,
   type FieldChange,
   type Operation,
+  OperationKind,
   type Plan,
   type PlanStep,
   type Risk,
@@ -32,37 +34,56 @@ export function warningLines({ warnings }: Pick<Plan, "warnings">): string[] {
 }
 
 function whatIsDone(operation: Operation | undefined, plan: Plan, options: PlanTextOptions): string {
-  if (operation?.decky === undefined) return formatFleetPlan(plan, options);
+  if (operation?.decky === undefined) return formatWholePlan(operation, plan, options);
   const where = `${nameOf(operation)}${operation.host === "" ? "" : ` on ${operation.host}`}`;
   if (!hasChanges(plan)) return `Plan for ${where}, r${plan.baseRevision}: nothing to do`;
   const title = `Plan for ${where}, r${plan.baseRevision} → r${plan.baseRevision + 1}`;
-  return [title, ...planLines(plan, operation.decky.name, options).map((line) => `  ${line}`)].join("\n");
+  return [title, ...planLines(plan, containerOf(operation.decky), options).map((line) => `  ${line}`)].join("\n");
 }
 
 const mostDeckies = 20;
 const partMarks: Readonly<Record<string, string>> = { deploy: "  +", teardown: "  -", keep: "  =" };
 
-function formatFleetPlan(plan: Plan, options: PlanTextOptions): string {
-  if (!hasChanges(plan)) return "Plan for the fleet: nothing to do";
+const editing: readonly OperationKind[] = [
+  OperationKind.EDIT_TOPOLOGY,
+  OperationKind.CREATE_TOPOLOGY,
+  OperationKind.DELETE_TOPOLOGY,
+];
+
+function formatWholePlan(operation: Operation | undefined, plan: Plan, options: PlanTextOptions): string {
+  if (operation === undefined || operation.topology === "") return formatFleetPlan("the fleet", plan, options);
+  if (!editing.includes(operation.kind)) return formatFleetPlan(`the topology ${operation.topology}`, plan, options);
+  // What becomes of the design is the first line; what that means for its deckies comes after it.
+  const [edit = ""] = plan.text.split("\n", 1);
+  if (operation.kind !== OperationKind.EDIT_TOPOLOGY) return `Plan: ${visible(edit)}`;
+  const title = `Plan for the topology ${operation.topology}: ${visible(edit)}`;
+  return hasChanges(plan) ? [title, ...deckyLines(plan, options)].join("\n") : `${title}\n  = no decky changes: the design does`;
+}
+
+function formatFleetPlan(what: string, plan: Plan, options: PlanTextOptions): string {
+  if (!hasChanges(plan)) return `Plan for ${what}: nothing to do`;
   const counts = new Map<string, number>();
   for (const part of plan.deckies) counts.set(part.action, (counts.get(part.action) ?? 0) + 1);
   const summary = [...counts].map(([action, count]) => `${count} to ${action}`);
   const kept = plan.untouched.length > 0 ? [`${plan.untouched.length} not touched`] : [];
+  return [`Plan for ${what}: ${[...summary, ...kept].join(", ")}`, ...deckyLines(plan, options)].join("\n");
+}
+
+function deckyLines(plan: Plan, options: PlanTextOptions): string[] {
   const shown = options.verbose === true ? plan.deckies : plan.deckies.slice(0, mostDeckies);
   const rest = plan.deckies.length - shown.length;
   return [
-    `Plan for the fleet: ${[...summary, ...kept].join(", ")}`,
     ...shown.flatMap((part) => partLines(part, options)),
     ...(rest > 0 ? [`  ${rest} more; all of them with -v`] : []),
     ...riskLines(plan.risks).map((line) => `  ${line}`),
-  ].join("\n");
+  ];
 }
 
 function partLines(part: DeckyPlan, options: PlanTextOptions): string[] {
   const services = part.plan?.changes.map((change) => change.service).filter((slug) => slug !== "") ?? [];
   const title = `${partMarks[part.action] ?? "+/-"} ${part.decky?.name ?? ""}   ${part.action} on ${part.host}`;
   if (part.action === "deploy" || part.action === "teardown") return [`${title}: ${services.join(", ")}`];
-  const inner = part.plan === undefined ? [] : planLines({ ...part.plan, risks: [] }, part.decky?.name ?? "", options);
+  const inner = part.plan === undefined ? [] : planLines({ ...part.plan, risks: [] }, containerOf(part.decky), options);
   return [title, ...inner.map((line) => `      ${line}`)];
 }
 
@@ -73,6 +94,12 @@ const marks: Readonly<Record<ChangeAction, string>> = {
   [ChangeAction.CHANGED]: "+/-",
   [ChangeAction.STAGED]: "  ~",
 };
+
+/** What the names of a decky's containers begin with. */
+function containerOf(decky: DeckyRef | undefined): string {
+  if (decky === undefined) return "";
+  return decky.topologyId === "" ? decky.name : `${decky.topologyId}-${decky.name}`;
+}
 
 function planLines(plan: Plan, decky: string, options: PlanTextOptions): string[] {
   const acting = plan.steps.filter((step) => !["settle", "prepare-image", "write-project", "remove-project"].includes(step.verb));
@@ -142,9 +169,13 @@ function slugOf(container: string, decky: string): string {
   return container.startsWith(`${decky}-`) ? container.slice(decky.length + 1) : container;
 }
 
-/** `web-07`, `corp/web-07`, or `fleet` for changes of many deckies. */
-export function nameOf(operation: Pick<Operation, "decky">): string {
-  const { decky } = operation;
-  if (decky === undefined) return "fleet";
-  return decky.topologyId === "" ? decky.name : `${decky.topologyId}/${decky.name}`;
+/** `web-07`, `corp/web-07`, or for changes of many deckies the topology's name, or `fleet`. */
+export function nameOf(operation: Pick<Operation, "decky" | "topology">): string {
+  const { decky, topology } = operation;
+  return decky === undefined ? topology || "fleet" : refName(decky);
+}
+
+/** `web-07`, or `corp/web-07`. */
+export function refName({ topologyId, topology, name }: Pick<DeckyRef, "topologyId" | "topology" | "name">): string {
+  return topologyId === "" ? name : `${topology || topologyId}/${name}`;
 }

@@ -126,6 +126,13 @@ function outcome(operation: Operation): string {
   if (kind === OperationKind.TEARDOWN_DECKY) return "is gone";
   if (kind === OperationKind.TEARDOWN_FLEET) return "is gone, every decky of it";
   if (kind === OperationKind.APPLY_FLEET) return `applied, ${operation.children.length} deckies changed`;
+  if (kind === OperationKind.CREATE_TOPOLOGY) return "is designed, and not deployed";
+  if (kind === OperationKind.EDIT_TOPOLOGY && operation.children.length === 0) return "has a new design, no decky changed";
+  if (kind === OperationKind.EDIT_TOPOLOGY) return `has a new design, ${operation.children.length} deckies changed`;
+  if (kind === OperationKind.DEPLOY_TOPOLOGY) return `is deployed, ${operation.children.length} deckies`;
+  if (kind === OperationKind.RESYNC_TOPOLOGY) return `is as its design says, ${operation.children.length} deckies changed`;
+  if (kind === OperationKind.TEARDOWN_TOPOLOGY) return "is torn down, every decky of it";
+  if (kind === OperationKind.DELETE_TOPOLOGY) return "is forgotten";
   if (kind === OperationKind.DRAIN_HOST) return `is drained, ${operation.children.length} deckies moved`;
   if (kind === OperationKind.DECOMMISSION_HOST) return `is decommissioned, ${operation.children.length} deckies were removed`;
   return "applied";

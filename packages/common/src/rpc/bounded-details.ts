@@ -76,17 +76,21 @@ export function boundDescription(text: string): string {
 }
 
 /** Which operation it is, why it failed, and the last lines of its output. */
-export function boundOperation({ id, kind, state, decky, revision, service, host, parent, error }: Operation): Operation {
+export function boundOperation(operation: Operation): Operation {
+  const { id, kind, state, decky, revision, service, host, parent, topology, error } = operation;
   const word = (text: string) => cutText(text, most.word);
   return create(OperationSchema, {
     id: word(id),
     kind,
     state,
-    ...(decky === undefined ? {} : { decky: { topologyId: word(decky.topologyId), name: word(decky.name) } }),
+    ...(decky === undefined
+      ? {}
+      : { decky: { topologyId: word(decky.topologyId), name: word(decky.name), topology: word(decky.topology) } }),
     revision,
     service: word(service),
     host: word(host),
     parent: word(parent),
+    topology: word(topology),
     ...(error === undefined
       ? {}
       : {

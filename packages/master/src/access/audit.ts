@@ -91,9 +91,15 @@ function field(value: unknown, key: string): unknown {
 
 const visible = (value: unknown): string => (typeof value === "string" ? cleanLine(value, 200) : "");
 
+/** `web-01/ssh`, `corp/web-01/ssh` in a topology, `corp/dmz` for a LAN of it; otherwise what has a name or an id. */
 function targetOf(request: unknown): string {
-  const decky = visible(field(field(request, "decky"), "name"));
+  const ref = field(request, "decky");
+  const decky = [visible(field(ref, "topology")) || visible(field(ref, "topologyId")), visible(field(ref, "name"))]
+    .filter((part) => part !== "")
+    .join("/");
   const service = visible(field(request, "service"));
+  const topology = visible(field(request, "topology"));
+  if (topology !== "") return [topology, visible(field(request, "name"))].filter((part) => part !== "").join("/");
   return decky === ""
     ? (["id", "name", "tokenId", "hostName"].map((key) => visible(field(request, key))).find((text) => text !== "") ?? "")
     : service === ""

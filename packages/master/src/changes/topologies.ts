@@ -1,24 +1,22 @@
-import { randomBytes, randomInt, randomUUID } from "node:crypto";
+import { randomInt, randomUUID } from "node:crypto";
 import { AppError } from "@decnet/common/errors/app-error";
-import { topologyProtocolVersion } from "@decnet/common/protocol-version";
 import type { Catalog } from "@decnet/engine/catalog/types";
 import type { Converger } from "../convergence/converger.ts";
 import type { ImagePreparation } from "../convergence/image-preparation.ts";
 import type { DeckyChange } from "../decide/decky-change.ts";
 import { type PresentDeckies, topologyDifference, topologyTeardown } from "../decide/topology/difference.ts";
 import { defaultSubnetBase, describeEdit, type Edit, editDesign } from "../decide/topology/edit.ts";
-import { generateDesign } from "../decide/topology/generate.ts";
 import { type Issue, isDeployable, type TakenSubnet, validateDesign } from "../decide/topology/validate.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
-import { protocolOf } from "../model/host.ts";
 import { makeOperation, type Operation, type OperationRecord, type PlanRecord } from "../model/operation.ts";
-import { type Design, type GeneratorSettings, isLive, type Topology } from "../model/topology.ts";
+import { type Design, isLive, type Topology } from "../model/topology.ts";
 import type { Tx } from "../store/database.ts";
-import { violatedConstraint } from "../store/database-errors.ts";
 import type { Store } from "../store/store.ts";
 import { type ChangeRequest, dryRunRecord, type FrontDoor, type PlannedChange, planMoved, requested } from "./accept.ts";
 import { agreedParts, createDeckyPlans, digestOfDifference, hostedTargets, planOf, summary } from "./decky-plans.ts";
 import { storeParts } from "./store-parts.ts";
+import { requireVersion, wrongState } from "./topology-guards.ts";
+import { createTopologyLives, type TopologyLives } from "./topology-lives.ts";
 
 /** What becomes of a whole topology. */
 export type TopologyAct =
@@ -34,29 +32,13 @@ export interface TopologyRequest extends ChangeRequest {
   readonly act: TopologyAct;
 }
 
-export interface NewTopology {
-  readonly name: string;
-  readonly host: string;
-  /** Empty: nothing is published. */
-  readonly publishOn: string;
-  /** How its design begins. */
-  readonly from:
-    | { readonly kind: "empty" }
-    | { readonly kind: "dmz" }
-    | { readonly kind: "seed"; readonly settings: GeneratorSettings };
-}
-
-export interface TopologyChanges {
-  /** Throws TOPOLOGY_INVALID or HOST_NOT_FOUND. */
-  create(wanted: NewTopology): Promise<Topology>;
+export interface TopologyChanges extends TopologyLives {
   /** Throws TOPOLOGY_NOT_FOUND, TOPOLOGY_STATE, VERSION_CONFLICT, TOPOLOGY_UNDEPLOYABLE, or what the edit throws. */
   change(request: TopologyRequest): Promise<OperationRecord>;
   /** Throws TOPOLOGY_NOT_FOUND, or TOPOLOGY_STATE unless its deckies can be changed one by one. */
   requireLive(id: string): Promise<void>;
   /** What is wrong with a topology's design. */
   validate(idOrName: string): Promise<Issue[]>;
-  /** Throws TOPOLOGY_STATE unless it is pending, torn down or failed with nothing left. */
-  remove(idOrName: string, expectedVersion: number | undefined): Promise<void>;
 }
 
 export interface TopologyChangesOptions {
@@ -117,7 +99,9 @@ export function createTopologyChanges(options: TopologyChangesOptions): Topology
       return { topology, design: topology.design, changes: topologyTeardown(await presentOf(tx, topology)) };
     const design = act.kind === "edit" ? await edited(tx, topology, act.edit) : topology.design;
     if (act.kind === "edit" && topology.state === "pending") return { topology, design, changes: [] };
-    refuseIssues(topology, await issuesOf(tx, topology, design));
+    const issues = await issuesOf(tx, topology, design);
+    // A LAN comes before the decky that leads to it: once deployed, one that nothing leads to yet is no fault.
+    refuseIssues(topology, act.kind === "deploy" ? issues : issues.filter(({ code }) => code !== "DMZ_ORPHAN"));
     return { topology, design, changes: topologyDifference({ ...topology, design }, await presentOf(tx, topology), new Date()) };
   };
 
@@ -143,8 +127,9 @@ export function createTopologyChanges(options: TopologyChangesOptions): Topology
     };
   };
 
-  const differenceOf = async ({ version, state }: Topology, changes: readonly DeckyChange[]) =>
-    `${state} ${version} ${await digestOfDifference(changes, catalog)}`;
+  /** Whether a live one is well or not says nothing about what was agreed to. */
+  const differenceOf = async (topology: Topology, changes: readonly DeckyChange[]) =>
+    `${isLive(topology) ? "live" : topology.state} ${topology.version} ${await digestOfDifference(changes, catalog)}`;
 
   const storeChange = (request: TopologyRequest, planned: PlannedTopology | undefined) =>
     store.transaction(async (tx) => {
@@ -167,69 +152,8 @@ export function createTopologyChanges(options: TopologyChangesOptions): Topology
       return { parent, parts, changes };
     });
 
-  /** Throws HOST_NOT_FOUND or VERSION_SKEW. */
-  const requireAbleHost = async (name: string): Promise<void> => {
-    const host = name === "local" ? undefined : await store.hosts.find(name);
-    if (host === undefined || protocolOf(host) >= topologyProtocolVersion) return;
-    const actual = String(protocolOf(host));
-    throw new AppError("VERSION_SKEW", `the agent of ${name} is too old for topologies: update it`, {
-      metadata: { host: name, expected: String(topologyProtocolVersion), actual },
-    });
-  };
-
-  const begin = async (wanted: NewTopology, tx: Tx): Promise<Design> => {
-    const used = (await takenSubnets(tx, "")).map(({ subnet }) => subnet);
-    if (wanted.from.kind === "empty") return { lans: [], deckies: [] };
-    if (wanted.from.kind === "seed") {
-      const offer = [...catalog.services.values()].filter(({ singleton }) => !singleton);
-      const services = offer.map(({ slug, ports }) => ({ slug, ports: ports.map((port) => `${port.number}/${port.protocol}`) }));
-      return generateDesign(wanted.from.settings, { usedSubnets: used, services, makeId: randomUUID });
-    }
-    const blank: Design = { lans: [], deckies: [] };
-    const context = { usedSubnets: used, subnetBase: defaultSubnetBase, makeId: randomUUID, random };
-    const withDmz = editDesign(
-      { design: blank, state: "pending" },
-      { kind: "add_lan", name: "dmz", subnet: "", isDmz: true },
-      context,
-    );
-    const gateway = { kind: "add_decky", name: "gateway", archetype: "", services: [{ slug: "ssh", config: {} }] } as const;
-    return editDesign(
-      { design: withDmz, state: "pending" },
-      { ...gateway, lans: [{ lan: "dmz", ip: "" }], forwards: true },
-      context,
-    );
-  };
-
   return {
-    async create(wanted) {
-      await requireAbleHost(wanted.host);
-      try {
-        return await store.transaction(async (tx) => {
-          await store.fleets.lockPlacement(tx);
-          const now = new Date();
-          const topology: Topology = {
-            id: makeTopologyId(),
-            name: wanted.name,
-            host: wanted.host,
-            publishOn: wanted.publishOn,
-            state: "pending",
-            reason: "",
-            stateChangedAt: now,
-            version: 1,
-            design: await begin(wanted, tx),
-            generatedFrom: wanted.from.kind === "seed" ? wanted.from.settings : null,
-            createdAt: now,
-          };
-          await store.topologies.insert(tx, topology);
-          return topology;
-        });
-      } catch (error) {
-        if (violatedConstraint(error) !== "topologies_name") throw error;
-        throw new AppError("TOPOLOGY_INVALID", `there is a topology ${wanted.name} already`, {
-          violations: [{ field: "name", description: "is taken" }],
-        });
-      }
-    },
+    ...createTopologyLives({ store, door, catalog, takenSubnets }),
     change: (request) =>
       door.accept<PlannedTopology>(request, {
         what: `the topology ${request.topology}`,
@@ -252,33 +176,11 @@ export function createTopologyChanges(options: TopologyChangesOptions): Topology
         const topology = await store.topologies.find(idOrName, tx);
         return issuesOf(tx, topology, topology.design);
       }),
-    remove: (idOrName, expectedVersion) =>
-      store.transaction(async (tx) => {
-        const topology = await store.topologies.lock(tx, idOrName);
-        requireVersion(topology, expectedVersion);
-        const left = await store.deckies.ofScope(tx, topology.id);
-        const isOver = topology.state === "pending" || topology.state === "torn_down" || topology.state === "failed";
-        if (!isOver || left.length > 0)
-          throw wrongState(topology, "it can be deleted only before it is deployed, or when it is torn down");
-        await store.topologies.remove(tx, topology.id);
-      }),
   };
-}
-
-/** So much of it is random that no two topologies of any installation meet on a host: their containers and networks begin with it. */
-function makeTopologyId(): string {
-  return `t${randomBytes(6).toString("hex")}`;
 }
 
 function told(plan: PlanRecord, { act }: TopologyRequest): PlanRecord {
   return act.kind === "edit" ? { ...plan, text: `${describeEdit(act.edit)}\n${plan.text}` } : plan;
-}
-
-function requireVersion({ name, version }: Topology, expected: number | undefined): void {
-  if (expected === undefined || expected === version) return;
-  throw new AppError("VERSION_CONFLICT", `the topology ${name} has version ${version}, not ${expected}`, {
-    metadata: { topology: name, expected: String(expected), actual: String(version) },
-  });
 }
 
 function requireState(topology: Topology, { kind }: TopologyAct): void {
@@ -290,12 +192,6 @@ function requireState(topology: Topology, { kind }: TopologyAct): void {
   if (kind === "edit" && !live && state !== "pending")
     throw wrongState(topology, "it can be changed while it is pending or live");
   if (kind === "teardown" && state === "torn_down") throw wrongState(topology, "there is nothing left of it");
-}
-
-function wrongState({ name, state }: Topology, why: string): AppError {
-  return new AppError("TOPOLOGY_STATE", `the topology ${name} is ${state.replace("_", " ")}: ${why}`, {
-    metadata: { topology: name, state },
-  });
 }
 
 function refuseIssues({ name }: Topology, issues: readonly Issue[]): void {

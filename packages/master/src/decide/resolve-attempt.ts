@@ -1,6 +1,6 @@
 import { paceAfter } from "@decnet/common/runtime/repair-pace";
 import type { HostOutcome } from "@decnet/engine/wire/outcome";
-import { type Decky, type DeckyPatch, isSameMachine } from "../model/decky.ts";
+import { type Decky, type DeckyPatch, isSameMachine, labelOf } from "../model/decky.ts";
 import { operationEvents, stateEvent } from "../model/events.ts";
 import type { Operation, OperationError, OperationPatch } from "../model/operation.ts";
 import { sameServices } from "../model/services.ts";
@@ -236,5 +236,5 @@ function errorOf(attempt: Attempt, end: AttemptEnd): OperationError {
 }
 
 function nextOf({ decky, open }: Attempt): string[] {
-  return [`decnet decky get ${decky.name}`, `decnet op get ${open.at(-1)?.id ?? ""} --output-log`];
+  return [`decnet decky get ${labelOf(decky)}`, `decnet op get ${open.at(-1)?.id ?? ""} --output-log`];
 }

@@ -160,3 +160,8 @@ export type DriftPolicy = "repair" | "report";
 
 /** Whether a moved decky is removed from its old host before it is deployed on the new one, or afterwards. */
 export type MovePolicy = "remove_first" | "keep_old";
+
+/** As commands name it; where responses go out, the topology's id becomes its name. */
+export function labelOf({ scope, name }: Pick<Decky, "scope" | "name">): string {
+  return scope === "fleet" ? name : `${scope}/${name}`;
+}

@@ -2,6 +2,7 @@ import type { ServiceState } from "@decnet/engine/diagnose/judge";
 import type { DeckyState } from "./decky.ts";
 import type { HostState } from "./host.ts";
 import type { OperationPhase } from "./operation-phase.ts";
+import type { TopologyState } from "./topology.ts";
 
 /**
  * What is still to be done about a decky that nobody changes.
@@ -91,4 +92,14 @@ export const hostExits: ExitTable<HostState | "draining" | "decommissioning"> = 
   decommissioned: end,
   draining: exits("", "host activate NAME"),
   decommissioning: exits("it ends with its last decky, whose teardown is tried again", "host decommission NAME --force"),
+};
+
+export const topologyExits: ExitTable<TopologyState> = {
+  pending: exits("", "topology deploy NAME"),
+  deploying: exits("its deploy ends; on a host that is away it waits for it", "op cancel ID"),
+  active: good,
+  degraded: exits("its deckies are repaired, with pauses that grow to five minutes", "topology resync NAME"),
+  failed: exits("", "topology delete NAME"),
+  tearing_down: exits("its deckies are torn down again and again, as soon as their host is there", "topology teardown NAME"),
+  torn_down: end,
 };

@@ -21,7 +21,9 @@ export type OperationKind =
   | "deploy_topology"
   | "edit_topology"
   | "resync_topology"
-  | "teardown_topology";
+  | "teardown_topology"
+  | "create_topology"
+  | "delete_topology";
 
 /** pending: stored, nothing done. running: being applied. The others are ends and never change again. */
 export type OperationState = "pending" | "running" | "succeeded" | "failed" | "cancelled" | "superseded";

@@ -5,7 +5,15 @@ import { messageOf, type Surroundings, standingOf } from "./standing.ts";
 const retryAt = new Date("2026-01-01T12:00:00Z");
 /** As much of a decky as its standing depends on. */
 const known: Partial<Decky> = {
-  ...{ name: "web", host: "edge-1", desiredRevision: 3, appliedRevision: 3, renderedRevision: 3, pendingRemovals: [] },
+  ...{
+    scope: "fleet",
+    name: "web",
+    host: "edge-1",
+    desiredRevision: 3,
+    appliedRevision: 3,
+    renderedRevision: 3,
+    pendingRemovals: [],
+  },
   ...{ leaving: false, repairPaused: false, state: "running", message: "", failures: 0, retryAt: null, retryCause: "" },
 };
 const web = known as Decky;

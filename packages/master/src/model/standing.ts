@@ -1,4 +1,4 @@
-import { type Decky, isBehind, isStuckLeaving, isUnapplied } from "./decky.ts";
+import { type Decky, isBehind, isStuckLeaving, isUnapplied, labelOf } from "./decky.ts";
 import { type DeckyStanding, standingExits } from "./exits.ts";
 
 export function standingOf(decky: Decky): DeckyStanding {
@@ -59,12 +59,12 @@ function takesBack(decky: Decky): string {
 /** The command of the table of exits, as it is typed for this decky. */
 function commandOf(
   standing: DeckyStanding,
-  { name, host, desiredRevision }: Pick<Decky, "name" | "host" | "desiredRevision">,
+  { scope, name, host, desiredRevision }: Pick<Decky, "scope" | "name" | "host" | "desiredRevision">,
   revision = desiredRevision,
 ): string {
   const exit = standingExits[standing];
   const command = exit.kind === "exits" ? exit.command : "";
-  return `decnet ${command}`.replace("NAME", name).replace("REVISION", `r${revision}`).replace("HOST", host);
+  return `decnet ${command}`.replace("NAME", labelOf({ scope, name })).replace("REVISION", `r${revision}`).replace("HOST", host);
 }
 
 function whenAgain({ host, retryAt }: Decky, { isReachable }: Surroundings): string {

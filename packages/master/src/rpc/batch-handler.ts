@@ -15,7 +15,10 @@ import {
   type MutationService,
 } from "@decnet/contract/gen/decnet/v1/mutation_pb";
 import { MutationOptionsSchema, type MutationOptions as OptionsMessage } from "@decnet/contract/gen/decnet/v1/operation_pb";
+import { renderNextSteps } from "@decnet/contract/reasons";
+import { toRefMessage } from "@decnet/engine/wire/decky-spec";
 import type { Mutation, MutationOptions } from "../decide/resolve-mutation.ts";
+import { labelOf } from "../model/decky.ts";
 import { hasEnded, type Operation, type OperationRecord } from "../model/operation.ts";
 import type { WaitedFor } from "../store/operations.ts";
 import { waitingFor, waitsForHost } from "./await-operation.ts";
@@ -31,9 +34,10 @@ type ResultInit = Pick<Exclude<MessageInitShape<typeof BatchResultSchema>, Batch
 
 /** What one change may expect of its decky. */
 type Expected = Pick<MutationOptions, "expectedPlan" | "expectedRevision">;
+type DeckyOf = ReturnType<typeof parseRef>;
 
 interface BatchItem {
-  readonly decky: string;
+  readonly decky: DeckyOf;
   readonly change: ServiceChange;
   readonly expected: Expected;
 }
@@ -66,35 +70,40 @@ export function createBatchHandler(parts: MasterParts): ServiceImpl<typeof Mutat
     const turns = new Map<string, Promise<unknown>>();
     let begun = 0;
     const progress = createChannel<BatchMutateResponse>();
-    const common = { scope: "fleet", actor, requestHash } as const;
+    const common = { actor, requestHash } as const;
     const runOne = async (item: BatchItem, index: number): Promise<void> => {
       const isEnough = request.maxFailures > 0 && counts.failed >= request.maxFailures;
       if (isEnough || context.signal.aborted || parts.stopping.aborted) return;
       begun += 1;
       const { changeFor, ...what } = item.change;
       const { service } = what;
+      const { scope, name } = item.decky;
+      const label = labelOf(item.decky);
       const mutation: Mutation = {
         ...common,
         ...what,
-        decky: item.decky,
-        change: changeFor(item.decky),
+        scope,
+        decky: name,
+        change: changeFor(name),
         // One id is the whole batch's: its parts are found through their parent.
         options: { ...options, ...item.expected, requestId: "" },
         ...(parent.id === "" ? {} : { parent: parent.id }),
       };
       // Changes of one decky are stored in the order in which they stand in the request.
-      const stored = (turns.get(item.decky) ?? Promise.resolve()).then(() => parts.mutations.submit(mutation));
+      const stored = (turns.get(label) ?? Promise.resolve())
+        .then(() => requireLive(scope, parts))
+        .then(() => parts.mutations.submit(mutation));
       turns.set(
-        item.decky,
+        label,
         stored.catch(() => undefined),
       );
       // A reader who does not keep up gets the rest without plans and steps: GetOperation has them.
       const asShown = (record: OperationRecord) => (progress.length < mostWhole ? record : withoutDetails(record));
-      const result = await follow(parts, stored, waits(request.options), asShown, context);
+      const result = await follow(parts, { stored, label }, waits(request.options), asShown, context);
       if (result.error !== undefined) counts.failed += 1;
       else if (result.isQueued) counts.queued += 1;
       else counts.done += 1;
-      const decky = { topologyId: "", name: item.decky };
+      const decky = toRefMessage(item.decky);
       progress.push(
         create(BatchMutateResponseSchema, { item: { case: "result", value: { ...result.message, index, decky, service } } }),
       );
@@ -125,7 +134,7 @@ async function* tellAgain(parts: MasterParts, batch: Operation, isWaiting: boole
 
 async function follow(
   parts: MasterParts,
-  submitted: Promise<OperationRecord>,
+  { stored: submitted, label }: { readonly stored: Promise<OperationRecord>; readonly label: string },
   isWaiting: boolean,
   asShown: (record: OperationRecord) => OperationRecord,
   context: HandlerContext,
@@ -144,13 +153,13 @@ async function follow(
       ? new AppError(last.row.error?.reason ?? "OPERATION_CANCELLED", last.row.error?.message ?? "the operation was cancelled")
       : undefined;
     return {
-      message: { operation, ...(error === undefined ? {} : { error: toErrorMessage(error) }) },
+      message: { operation, ...(error === undefined ? {} : { error: toErrorMessage(error, label) }) },
       ...(error === undefined ? {} : { error }),
       isQueued: !isDryRun && !hasEnded(last.row),
     };
   } catch (error) {
     if (!(error instanceof AppError)) throw error;
-    return { message: { error: toErrorMessage(error) }, error, isQueued: false };
+    return { message: { error: toErrorMessage(error, label) }, error, isQueued: false };
   }
 }
 
@@ -159,8 +168,13 @@ function withoutDetails({ row }: OperationRecord): OperationRecord {
   return { row: { ...row, plan: null, receipt: null }, steps: [], children: [] };
 }
 
-function toErrorMessage(error: AppError) {
-  return { reason: error.reason, message: error.message, next: error.next, outputTail: [...error.outputTail] };
+function toErrorMessage({ reason, message, metadata, outputTail }: AppError, decky: string) {
+  return { reason, message, next: renderNextSteps(reason, { ...metadata, decky }), outputTail: [...outputTail] };
+}
+
+/** Throws TOPOLOGY_NOT_FOUND or TOPOLOGY_STATE. */
+async function requireLive(scope: string, { topologies }: MasterParts): Promise<void> {
+  if (scope !== "fleet") await topologies.requireLive(scope);
 }
 
 /** One item for each change of each decky. Throws when anything of the request cannot be. */
@@ -181,7 +195,7 @@ async function expand(parts: MasterParts, request: BatchMutateRequest, signal: A
   const total = changes.reduce((sum, { decky }) => sum + (decky === undefined ? names.length : 1), 0);
   if (total > maxItems) throw tooMany();
   const items = changes.flatMap(({ decky, ...each }) =>
-    (decky === undefined ? names : [decky]).map((name) => ({ decky: name, ...each })),
+    (decky === undefined ? names : [decky]).map((one) => ({ decky: one, ...each })),
   );
   refuseOutlived(items);
   return items;
@@ -192,11 +206,11 @@ function parseChange(
   { change }: BatchChange,
   isSelecting: boolean,
   index: number,
-): { decky: string | undefined; change: ServiceChange; expected: Expected } {
+): { decky: DeckyOf | undefined; change: ServiceChange; expected: Expected } {
   if (change.case === undefined) throw invalid([{ field: `changes[${index}]`, description: "add, remove or update" }]);
   if (isSelecting && change.value.decky !== undefined)
     throw invalid([{ field: `changes[${index}].decky`, description: "is chosen by select" }]);
-  const decky = isSelecting ? undefined : parseRef(change.value.decky).name;
+  const decky = isSelecting ? undefined : parseRef(change.value.decky);
   const expected = parseExpected(change.value.options, `changes[${index}].${change.case}.options`, isSelecting);
   switch (change.case) {
     case "add":
@@ -231,10 +245,15 @@ function isExpecting({ expectedPlan, expectedRevision }: Expected): boolean {
 /** Another change of the same decky would make another plan of what was agreed to, and another revision. */
 function refuseOutlived(items: readonly BatchItem[]): void {
   const times = new Map<string, number>();
-  for (const { decky } of items) times.set(decky, (times.get(decky) ?? 0) + 1);
+  for (const { decky } of items) times.set(labelOf(decky), (times.get(labelOf(decky)) ?? 0) + 1);
   const violations = items.flatMap(({ decky, expected }, index) =>
-    isExpecting(expected) && (times.get(decky) ?? 0) > 1
-      ? [{ field: `changes[${index}]`, description: `${decky} has another change in this batch: no expected plan would hold` }]
+    isExpecting(expected) && (times.get(labelOf(decky)) ?? 0) > 1
+      ? [
+          {
+            field: `changes[${index}]`,
+            description: `${labelOf(decky)} has another change in this batch: no expected plan would hold`,
+          },
+        ]
       : [],
   );
   if (violations.length > 0) throw invalid(violations.slice(0, mostViolations));

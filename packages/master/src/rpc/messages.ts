@@ -54,6 +54,8 @@ export const operationKinds = {
   edit_topology: OperationKind.EDIT_TOPOLOGY,
   resync_topology: OperationKind.RESYNC_TOPOLOGY,
   teardown_topology: OperationKind.TEARDOWN_TOPOLOGY,
+  create_topology: OperationKind.CREATE_TOPOLOGY,
+  delete_topology: OperationKind.DELETE_TOPOLOGY,
 } as const satisfies Record<KindWord, OperationKind>;
 
 export const deckyStates = {
@@ -104,6 +106,7 @@ export function toOperationMessage(
     warnings: [...(row.plan?.warnings ?? [])],
     cancelledBy: row.cancelledBy?.actor ?? "",
     cancelReason: row.cancelledBy?.reason ?? "",
+    topology: row.scope === "fleet" ? "" : row.scope,
   };
 }
 

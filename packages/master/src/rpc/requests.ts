@@ -35,7 +35,7 @@ export function parseRef(ref: DeckyRef | undefined): { scope: string; name: stri
   // The id of a topology is never a word, such as the one for the fleet.
   if (!/^t[0-9a-f]{12}$/.test(ref.topologyId)) {
     const name = ref.topologyId.slice(0, 64);
-    throw new AppError("TOPOLOGY_NOT_FOUND", `there is no topology with the id ${JSON.stringify(name)}`, {
+    throw new AppError("TOPOLOGY_NOT_FOUND", `there is no topology ${JSON.stringify(name)}`, {
       metadata: { topology: name },
       resource: { type: "topology", name },
     });

@@ -1,13 +1,17 @@
 import { isIPv4 } from "node:net";
-import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
+import type { DescMessage, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
+import type { OperationSchema } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import {
   AddDeckyRequestSchema,
   AddLanRequestSchema,
   AttachDeckyRequestSchema,
   type CreateTopologyRequest,
+  CreateTopologyRequestSchema,
+  DeleteTopologyRequestSchema,
   DeployTopologyRequestSchema,
   DetachDeckyRequestSchema,
+  GenerateTopologyRequestSchema,
   RemoveDeckyRequestSchema,
   RemoveLanRequestSchema,
   ResyncTopologyRequestSchema,
@@ -17,8 +21,12 @@ import {
   UpdateLanRequestSchema,
   type WantedAttachment,
 } from "@decnet/contract/gen/decnet/v1/topology_pb";
+import type { Catalog } from "@decnet/engine/catalog/types";
 import type { TopologyAct } from "../changes/topologies.ts";
+import type { NewTopology } from "../changes/topology-lives.ts";
 import type { Edit, WantedPlace } from "../decide/topology/edit.ts";
+import { macPattern, memberPattern } from "../decide/topology/read-design.ts";
+import type { Topology } from "../model/topology.ts";
 import { stateNow } from "../topologies/keep-states.ts";
 import { awaitOperation } from "./await-operation.ts";
 import { createDeckyMessages } from "./decky-messages.ts";
@@ -27,7 +35,15 @@ import { hashRequest } from "./mutating-request.ts";
 import { createPageTokens } from "./page-tokens.ts";
 import type { MasterParts } from "./parts.ts";
 import { callerOf, invalid, parseOptions, waits } from "./requests.ts";
-import { parseGenerator, parseServices, toIssueMessage, toTopologyHead, toTopologyMessage } from "./topology-messages.ts";
+import {
+  parseDesign,
+  parseGenerator,
+  parseServices,
+  type TopologyMessage,
+  toIssueMessage,
+  toTopologyHead,
+  toTopologyMessage,
+} from "./topology-messages.ts";
 
 interface TopologyCall {
   readonly topology: string;
@@ -36,7 +52,8 @@ interface TopologyCall {
 }
 
 const namePattern = /^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$/;
-const memberPattern = /^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$/;
+/** What would be taken for the fleet, or for the id of another topology. */
+const reservedPattern = /^(fleet|t[0-9a-f]{12})$/;
 
 export function createTopologyHandlers(parts: MasterParts): ServiceImpl<typeof TopologyService> {
   const { store, catalog, topologies } = parts;
@@ -44,10 +61,42 @@ export function createTopologyHandlers(parts: MasterParts): ServiceImpl<typeof T
 
   const show = async (idOrName: string) => {
     const topology = await store.topologies.find(idOrName);
-    const [standing] = await store.topologies.standings(topology.id);
     const [deckies, events] = await Promise.all([store.deckies.showScope(topology.id), store.topologies.events(topology.id)]);
-    const now = standing === undefined ? topology : { ...topology, ...stateNow(standing) };
-    return toTopologyMessage({ topology: now, deckies, events }, catalog, toDecky);
+    return toTopologyMessage({ topology: await asNow(topology), deckies, events }, catalog, toDecky);
+  };
+
+  /** What is stored of its state follows a moment after the operation that ends. */
+  const asNow = async (topology: Topology): Promise<Topology> => {
+    if (topology.state === "pending" || topology.state === "torn_down") return topology;
+    const [standing] = await store.topologies.standings(topology.id);
+    return standing === undefined ? topology : { ...topology, ...stateNow(standing) };
+  };
+
+  const settle = async (idOrName: string): Promise<void> => {
+    for (const { id } of await store.topologies.known([idOrName])) await parts.topologyStates.settle(id);
+  };
+
+  const callOf = <Desc extends DescMessage>(
+    schema: Desc,
+    request: MessageShape<Desc> & Pick<TopologyCall, "options">,
+    context: HandlerContext,
+  ) => ({
+    actor: callerOf(context).name,
+    options: parseOptions(request.options),
+    requestHash: hashRequest(parts, schema, request),
+  });
+
+  /** The topology of an earlier call with the same request id may be gone by now. */
+  const created = async <Desc extends DescMessage>(
+    wanted: Pick<NewTopology, "name" | "host" | "publishOn" | "from">,
+    schema: Desc,
+    request: MessageShape<Desc> & Pick<TopologyCall, "options">,
+    context: HandlerContext,
+  ) => {
+    const record = await topologies.create({ ...wanted, ...callOf(schema, request, context) });
+    const operation = await awaitOperation(record, false, parts, context);
+    const isThere = record.row.id !== "" && (await store.topologies.known([record.row.scope])).length > 0;
+    return isThere ? { topology: await show(record.row.scope), operation } : { operation };
   };
 
   const change = async <Desc extends DescMessage>(
@@ -56,13 +105,12 @@ export function createTopologyHandlers(parts: MasterParts): ServiceImpl<typeof T
     request: MessageShape<Desc> & TopologyCall,
     context: HandlerContext,
   ) => {
+    await settle(required(request.topology));
     const record = await topologies.change({
-      topology: required(request.topology),
+      topology: request.topology,
       expectedVersion: request.expectedVersion,
       act,
-      actor: callerOf(context).name,
-      options: parseOptions(request.options),
-      requestHash: hashRequest(parts, schema, request),
+      ...callOf(schema, request, context),
     });
     try {
       const operation = await awaitOperation(record, waits(request.options), parts, context);
@@ -80,24 +128,60 @@ export function createTopologyHandlers(parts: MasterParts): ServiceImpl<typeof T
   ) => change({ kind: "edit", edit: what }, schema, request, context);
 
   return {
-    async createTopology(request) {
-      const from = { kind: request.withDmz ? "dmz" : "empty" } as const;
-      const made = await topologies.create({ ...placeOf(request), from });
-      return { topology: await show(made.id) };
+    async createTopology(request, context) {
+      const { withDmz, design } = request;
+      if (withDmz && design !== undefined) throw invalid([{ field: "with_dmz", description: "is for one without a design" }]);
+      const kind = withDmz ? "dmz" : "empty";
+      const from = design === undefined ? ({ kind } as const) : ({ kind: "design", design: parseDesign(design) } as const);
+      return created({ ...placeOf(request), from }, CreateTopologyRequestSchema, request, context);
     },
-    async generateTopology(request) {
+    async generateTopology(request, context) {
       const settings = parseGenerator(request.settings);
       for (const slug of settings.services) parseServices([{ $typeName: "decnet.v1.WantedService", slug }], "", "", catalog);
-      const made = await topologies.create({ ...placeOf(request), from: { kind: "seed", settings } });
-      return { topology: await show(made.id) };
+      const from = { kind: "seed", settings } as const;
+      return created({ ...placeOf(request), from }, GenerateTopologyRequestSchema, request, context);
     },
     getTopology: async (request) => ({ topology: await show(required(request.topology)) }),
     async listTopologies(request) {
       const terms = parseFilter(request.filter, topologyFilter);
       const pages = createPageTokens(parts.fingerprint, "topologies", terms);
       const { rows, counts, next } = await store.topologies.list({ terms, page: pages.parse(request, 100) });
-      return { topologies: rows.map(toTopologyHead), counts, nextPageToken: pages.make(next) };
+      const heads = (await Promise.all(rows.map(asNow))).map(toTopologyHead);
+      return { topologies: heads, counts, nextPageToken: pages.make(next) };
     },
+    ...editHandlers(edit, catalog),
+    async validateTopology(request) {
+      const issues = await topologies.validate(required(request.topology));
+      return { valid: issues.every(({ severity }) => severity !== "error"), issues: issues.map(toIssueMessage) };
+    },
+    deployTopology: (request, context) => change({ kind: "deploy" }, DeployTopologyRequestSchema, request, context),
+    teardownTopology: (request, context) => change({ kind: "teardown" }, TeardownTopologyRequestSchema, request, context),
+    async deleteTopology(request, context) {
+      const { topology, expectedVersion } = request;
+      await settle(required(topology));
+      const record = await topologies.remove({
+        topology,
+        expectedVersion,
+        ...callOf(DeleteTopologyRequestSchema, request, context),
+      });
+      return { operation: await awaitOperation(record, false, parts, context) };
+    },
+    resyncTopology: (request, context) => change({ kind: "resync" }, ResyncTopologyRequestSchema, request, context),
+  };
+}
+
+type OperationInit = MessageInitShape<typeof OperationSchema>;
+
+type EditCall = <Desc extends DescMessage>(
+  what: Edit,
+  schema: Desc,
+  request: MessageShape<Desc> & TopologyCall,
+  context: HandlerContext,
+) => Promise<{ operation: OperationInit; topology: TopologyMessage }>;
+
+/** The calls that change a design, deployed or not. */
+function editHandlers(edit: EditCall, catalog: Catalog) {
+  return {
     addLan: (request, context) => {
       const { subnet, isDmz } = request;
       return edit({ kind: "add_lan", name: memberName(request.name), subnet, isDmz }, AddLanRequestSchema, request, context);
@@ -129,18 +213,7 @@ export function createTopologyHandlers(parts: MasterParts): ServiceImpl<typeof T
     },
     detachDecky: (request, context) =>
       edit({ kind: "detach_decky", name: request.name, lan: request.lan }, DetachDeckyRequestSchema, request, context),
-    async validateTopology(request) {
-      const issues = await topologies.validate(required(request.topology));
-      return { valid: issues.every(({ severity }) => severity !== "error"), issues: issues.map(toIssueMessage) };
-    },
-    deployTopology: (request, context) => change({ kind: "deploy" }, DeployTopologyRequestSchema, request, context),
-    teardownTopology: (request, context) => change({ kind: "teardown" }, TeardownTopologyRequestSchema, request, context),
-    async deleteTopology(request) {
-      await topologies.remove(required(request.topology), request.expectedVersion);
-      return {};
-    },
-    resyncTopology: (request, context) => change({ kind: "resync" }, ResyncTopologyRequestSchema, request, context),
-  };
+  } satisfies Partial<ServiceImpl<typeof TopologyService>>;
 }
 
 function placeOf({ name, host, publishOn }: Pick<CreateTopologyRequest, "name" | "host" | "publishOn">) {
@@ -157,6 +230,7 @@ function required(topology: string): string {
 function topologyName(name: string): string {
   if (!namePattern.test(name))
     throw invalid([{ field: "name", description: "lower-case letters, digits and inner hyphens, 1 to 64 characters" }]);
+  if (reservedPattern.test(name)) throw invalid([{ field: "name", description: `${name} names something else` }]);
   return name;
 }
 
@@ -169,5 +243,10 @@ function memberName(name: string): string {
 
 function toPlace(attachment: WantedAttachment | undefined): WantedPlace {
   if (attachment === undefined || attachment.lan === "") throw invalid([{ field: "attachment.lan", description: "is needed" }]);
-  return { lan: attachment.lan, ip: attachment.ip };
+  const { lan, ip } = attachment;
+  const mac = attachment.mac.toLowerCase();
+  if (ip.length > 15) throw invalid([{ field: "attachment.ip", description: "is not an IPv4 address" }]);
+  if (mac !== "" && !macPattern.test(mac))
+    throw invalid([{ field: "attachment.mac", description: "is not the MAC address of one interface" }]);
+  return { lan, ip, mac };
 }

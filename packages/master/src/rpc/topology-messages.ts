@@ -4,6 +4,7 @@ import type { WantedService } from "@decnet/contract/gen/decnet/v1/fleet_pb";
 import {
   type GeneratorSettings as GeneratorMessage,
   Severity,
+  type TopologyDesign,
   type TopologyIssue,
   type TopologySchema,
   TopologyState,
@@ -12,6 +13,7 @@ import { coerceConfig } from "@decnet/engine/catalog/coerce";
 import { secretKeys } from "@decnet/engine/catalog/effective";
 import type { Catalog } from "@decnet/engine/catalog/types";
 import { findArchetype } from "@decnet/engine/tables/archetypes";
+import type { DesignInput } from "../decide/topology/read-design.ts";
 import type { Issue } from "../decide/topology/validate.ts";
 import type { StoredService } from "../model/decky.ts";
 import { addService, findEntry } from "../model/services.ts";
@@ -126,6 +128,17 @@ export function parseGenerator(message: GeneratorMessage | undefined): Generator
     crossEdgeProbability: probability(message?.crossEdgeProbability ?? 0, "cross_edge_probability"),
     subnetBase: message?.subnetBase || "172.16.0.0/12",
     services: [...(message?.services ?? [])],
+  };
+}
+
+export function parseDesign({ lans, deckies }: TopologyDesign): DesignInput {
+  return {
+    lans: lans.map(({ name, subnet, isDmz }) => ({ name, subnet, isDmz })),
+    deckies: deckies.map(({ name, archetype, services, attachments, forwards }) => ({
+      ...{ name, archetype, forwards },
+      services: services.map(({ slug, config }) => ({ slug, config })),
+      attachments: attachments.map(({ lan, ip, mac }) => ({ lan, ip, mac })),
+    })),
   };
 }
 

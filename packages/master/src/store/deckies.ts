@@ -5,6 +5,7 @@ import { In } from "./conditions.ts";
 import type { Database, Tx } from "./database.ts";
 import { createHostDeckies, type HostDeckies } from "./host-deckies.ts";
 import { type FilterConditions, type ListedRows, type ListRequest, listRows, type PageRange } from "./list-rows.ts";
+import { namedAs, topologyName } from "./named-as.ts";
 import type { SealedService, Sealing } from "./sealing.ts";
 import { Deckies, DriftChecks, type RevisionRow, Revisions } from "./tables.ts";
 import { managerOf } from "./transaction.ts";
@@ -30,8 +31,8 @@ export interface DeckyStore extends HostDeckies {
   /** Throws DECKY_NOT_FOUND. */
   show(scope: string, name: string): Promise<ShownDecky>;
   list(request: ListRequest): Promise<ListedRows<ShownDecky>>;
-  /** Names of the deckies that fit, in order; `size` at most. */
-  names(request: ListRequest): Promise<string[]>;
+  /** The deckies that fit, in order; `size` at most. */
+  names(request: ListRequest): Promise<Pick<Decky, "scope" | "name">[]>;
   /** Revisions of one decky, newest first: one, or a page. Throws DECKY_NOT_FOUND or REVISION_NOT_FOUND. */
   revisions(
     request: RevisionsRequest,
@@ -58,7 +59,8 @@ export interface RevisionsRequest {
 
 /** What a filter of deckies such as `state!=running,host=edge-*` can name. */
 const deckyConditions: FilterConditions = {
-  name: (comparison) => `decky.name ${comparison}`,
+  name: (comparison) => namedAs("decky.scope", "decky.name", comparison),
+  topology: (comparison) => `${topologyName("decky.scope")} ${comparison}`,
   state: (comparison) => `decky.state ${comparison}`,
   host: (comparison) => `decky.host ${comparison}`,
   service: (comparison) =>
@@ -167,7 +169,7 @@ export function createDeckyStore(database: Database, sealing: Sealing): DeckySto
         const { rows, ...rest } = await listed(tx, request);
         return { ...rest, rows: await show(tx, rows) };
       }),
-    names: (request) => database.read(async (tx) => (await listed(tx, request)).rows.map(({ name }) => name)),
+    names: (request) => database.read(async (tx) => (await listed(tx, request)).rows.map(({ scope, name }) => ({ scope, name }))),
     revisions: ({ scope, name, revision: single, compareTo, page }) =>
       database.read(async (tx) => {
         const decky = await find(tx, scope, name);

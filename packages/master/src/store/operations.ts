@@ -13,6 +13,7 @@ import { In } from "./conditions.ts";
 import { type Database, runIn, type Tx } from "./database.ts";
 import { forgottenOf, refuseForgottenPage } from "./forgotten.ts";
 import { type FilterConditions, type ListedRows, type ListRequest, listRows } from "./list-rows.ts";
+import { namedAs, topologyName } from "./named-as.ts";
 import { createOperationLog } from "./operation-log.ts";
 import { unseenEnd } from "./resolutions.ts";
 import { Operations, Steps } from "./tables.ts";
@@ -64,7 +65,8 @@ export interface OperationStore {
 }
 
 const conditions: FilterConditions = {
-  decky: (comparison) => `operation.deckyName ${comparison}`,
+  decky: (comparison) => namedAs("operation.scope", "operation.deckyName", comparison),
+  topology: (comparison) => `${topologyName("operation.scope")} ${comparison}`,
   service: (comparison) => `operation.service ${comparison}`,
   state: (comparison) => `operation.state ${comparison}`,
   kind: (comparison) => `operation.kind ${comparison}`,

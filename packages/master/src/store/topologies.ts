@@ -27,6 +27,8 @@ export interface TopologyStore {
   /** Holds the row until the transaction ends. Throws TOPOLOGY_NOT_FOUND. */
   lock(tx: Tx, idOrName: string): Promise<Topology>;
   list(request: ListRequest): Promise<ListedRows<Topology>>;
+  /** Ids and names of those that have one of these ids or names. */
+  known(idsOrNames: readonly string[]): Promise<Pick<Topology, "id" | "name">[]>;
   /** All but those that are torn down. */
   inUse(tx: Tx): Promise<Topology[]>;
   events(id: string): Promise<TopologyEvent[]>;
@@ -52,6 +54,11 @@ const conditions: FilterConditions = {
 /** What a filter of topologies can name. */
 export const topologyFilterKeys = Object.keys(conditions);
 
+const known = {
+  name: "decnet-known-topologies",
+  text: "SELECT id, name FROM topologies WHERE id = ANY ($1) OR name = ANY ($1)",
+};
+
 const standings = {
   name: "decnet-topology-standings",
   text: `SELECT topology.id,
@@ -60,7 +67,8 @@ const standings = {
       EXISTS (SELECT FROM operations AS operation WHERE operation.scope = topology.id AND operation.decky_id IS NULL
         AND operation.state IN ('pending', 'running')) AS busy,
       coalesce((SELECT CASE WHEN operation.state = 'failed' THEN operation.error ->> 'message' END FROM operations AS operation
-        WHERE operation.scope = topology.id AND operation.decky_id IS NULL ORDER BY operation.created_at DESC LIMIT 1), '') AS failure
+        WHERE operation.scope = topology.id AND operation.decky_id IS NULL
+        ORDER BY operation.created_at DESC LIMIT 1), '') AS failure
     FROM topologies AS topology
     WHERE topology.state IN ('deploying', 'active', 'degraded', 'tearing_down') AND ($1::text IS NULL OR topology.id = $1)`,
 };
@@ -103,6 +111,7 @@ export function createTopologyStore(database: Database, sealing: Sealing, events
         });
         return { ...rest, rows: rows.map(open) };
       }),
+    known: (idsOrNames) => database.run<Pick<Topology, "id" | "name">>(known, [[...idsOrNames]]),
     async inUse(tx) {
       const rows = await repository(tx).find({ order: { name: "ASC" } });
       return rows.filter(({ state }) => state !== "torn_down").map(open);

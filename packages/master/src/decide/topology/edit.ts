@@ -39,6 +39,8 @@ export interface WantedPlace {
   readonly lan: string;
   /** Empty: the next free one. */
   readonly ip: string;
+  /** Empty: one is made. */
+  readonly mac?: string;
 }
 
 export interface EditContext {
@@ -160,12 +162,17 @@ function renumbered(design: Design, lan: TopologyLan): Design {
   };
 }
 
-function attached(decky: TopologyDecky, { lan: name, ip }: WantedPlace, design: Design, context: EditContext): TopologyDecky {
+function attached(
+  decky: TopologyDecky,
+  { lan: name, ip, mac: given = "" }: WantedPlace,
+  design: Design,
+  context: EditContext,
+): TopologyDecky {
   const lan = lanOf(design, name);
   if (decky.attachments.some((each) => each.lan === name)) throw invalid("lan", `${decky.name} is on ${name} already`);
   const macs = new Set(design.deckies.flatMap(({ attachments }) => attachments.map(({ mac }) => mac)));
   for (const { mac } of decky.attachments) macs.add(mac);
-  const mac = makeFreeMac(macs, () => Math.floor(context.random() * (1 << 24)));
+  const mac = given || makeFreeMac(macs, () => Math.floor(context.random() * (1 << 24)));
   return { ...decky, attachments: [...decky.attachments, { lan: name, ip: ip || nextAddress(design, lan), mac }] };
 }
 

@@ -17,8 +17,8 @@ interface Node {
 }
 
 /**
- * Draws a topology: a tree of LANs behind a DMZ with one decky. Of each other LAN one decky is on the LAN before it as well. Pure:
- * the same settings and context make the same design, on every machine. Throws TOPOLOGY_INVALID when the subnets run out.
+ * Draws a topology: a tree of LANs behind a DMZ with one decky. Of each other LAN one decky is on the LAN before it as well.
+ * Pure: the same settings and context make the same design, on every machine. Throws TOPOLOGY_INVALID when the subnets run out.
  */
 export function generateDesign(settings: GeneratorSettings, context: GeneratorContext): Design {
   const random = seeded(settings.seed);

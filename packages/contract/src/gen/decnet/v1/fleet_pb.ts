@@ -364,7 +364,8 @@ export const GetFleetResponseSchema: GenMessage<GetFleetResponse> = /*@__PURE__*
  */
 export type ListDeckiesRequest = Message<"decnet.v1.ListDeckiesRequest"> & {
   /**
-   * Comma-separated key=value and key!=value; keys: name, state, host, service, archetype, distro. Values may hold `*`.
+   * Comma-separated key=value and key!=value; keys: name (web-01, or corp/web-01 in a topology), topology (empty: the fleet),
+   * state, host, service, archetype, distro. Values may hold `*`.
    *
    * @generated from field: string filter = 1;
    */

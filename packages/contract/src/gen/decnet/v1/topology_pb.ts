@@ -21,7 +21,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file decnet/v1/topology.proto.
  */
 export const file_decnet_v1_topology: GenFile = /*@__PURE__*/
-  fileDesc("ChhkZWNuZXQvdjEvdG9wb2xvZ3kucHJvdG8SCWRlY25ldC52MSKfAwoIVG9wb2xvZ3kSCgoCaWQYASABKAkSDAoEbmFtZRgCIAEoCRIMCgRob3N0GAMgASgJEicKBXN0YXRlGAQgASgOMhguZGVjbmV0LnYxLlRvcG9sb2d5U3RhdGUSDgoGcmVhc29uGAUgASgJEjQKEHN0YXRlX2NoYW5nZWRfYXQYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmNyZWF0ZWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB3ZlcnNpb24YCCABKA0SHAoEbGFucxgJIAMoCzIOLmRlY25ldC52MS5MYW4SKQoHZGVja2llcxgKIAMoCzIYLmRlY25ldC52MS5Ub3BvbG9neURlY2t5EjQKDmdlbmVyYXRlZF9mcm9tGAsgASgLMhwuZGVjbmV0LnYxLkdlbmVyYXRvclNldHRpbmdzEigKBmV2ZW50cxgMIAMoCzIYLmRlY25ldC52MS5Ub3BvbG9neUV2ZW50EhIKCnB1Ymxpc2hfb24YDSABKAkiMwoDTGFuEgwKBG5hbWUYASABKAkSDgoGc3VibmV0GAIgASgJEg4KBmlzX2RtehgDIAEoCCK4AQoNVG9wb2xvZ3lEZWNreRIMCgRuYW1lGAEgASgJEhEKCWFyY2hldHlwZRgCIAEoCRIqCghzZXJ2aWNlcxgDIAMoCzIYLmRlY25ldC52MS5XYW50ZWRTZXJ2aWNlEicKC2F0dGFjaG1lbnRzGAQgAygLMhIuZGVjbmV0LnYxLkFkZHJlc3MSEAoIZm9yd2FyZHMYBSABKAgSHwoFZGVja3kYBiABKAsyEC5kZWNuZXQudjEuRGVja3kilQEKDVRvcG9sb2d5RXZlbnQSJgoEZnJvbRgBIAEoDjIYLmRlY25ldC52MS5Ub3BvbG9neVN0YXRlEiQKAnRvGAIgASgOMhguZGVjbmV0LnYxLlRvcG9sb2d5U3RhdGUSJgoCYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBnJlYXNvbhgEIAEoCSLSAgoRR2VuZXJhdG9yU2V0dGluZ3MSDAoEc2VlZBgBIAEoDRIVCgVkZXB0aBgCIAEoDUIGorsYAhAQEhkKCWJyYW5jaGluZxgDIAEoDUIGorsYAhAIEhUKBGxhbnMYBCABKA1CB6K7GAMQyAESJQoVZGVja2llc19wZXJfbGFuX2xlYXN0GAUgASgNQgaiuxgCECASJAoUZGVja2llc19wZXJfbGFuX21vc3QYBiABKA1CBqK7GAIQIBIYCgdkZWNraWVzGAcgASgNQgeiuxgDENAPEiAKE2ZvcndhcmRfcHJvYmFiaWxpdHkYCCABKAFIAIgBARIeChZjcm9zc19lZGdlX3Byb2JhYmlsaXR5GAkgASgBEhMKC3N1Ym5ldF9iYXNlGAogASgJEhAKCHNlcnZpY2VzGAsgAygJQhYKFF9mb3J3YXJkX3Byb2JhYmlsaXR5IoYBChVDcmVhdGVUb3BvbG9neVJlcXVlc3QSDAoEbmFtZRgBIAEoCRIMCgRob3N0GAIgASgJEhAKCHdpdGhfZG16GAMgASgIEisKB29wdGlvbnMYBCABKAsyGi5kZWNuZXQudjEuTXV0YXRpb25PcHRpb25zEhIKCnB1Ymxpc2hfb24YBSABKAkiPwoWQ3JlYXRlVG9wb2xvZ3lSZXNwb25zZRIlCgh0b3BvbG9neRgBIAEoCzITLmRlY25ldC52MS5Ub3BvbG9neSKmAQoXR2VuZXJhdGVUb3BvbG9neVJlcXVlc3QSDAoEbmFtZRgBIAEoCRIMCgRob3N0GAIgASgJEi4KCHNldHRpbmdzGAMgASgLMhwuZGVjbmV0LnYxLkdlbmVyYXRvclNldHRpbmdzEisKB29wdGlvbnMYBCABKAsyGi5kZWNuZXQudjEuTXV0YXRpb25PcHRpb25zEhIKCnB1Ymxpc2hfb24YBSABKAkiQQoYR2VuZXJhdGVUb3BvbG9neVJlc3BvbnNlEiUKCHRvcG9sb2d5GAEgASgLMhMuZGVjbmV0LnYxLlRvcG9sb2d5IiYKEkdldFRvcG9sb2d5UmVxdWVzdBIQCgh0b3BvbG9neRgBIAEoCSI8ChNHZXRUb3BvbG9neVJlc3BvbnNlEiUKCHRvcG9sb2d5GAEgASgLMhMuZGVjbmV0LnYxLlRvcG9sb2d5IlcKFUxpc3RUb3BvbG9naWVzUmVxdWVzdBIOCgZmaWx0ZXIYASABKAkSGgoJcGFnZV9zaXplGAIgASgNQgeiuxgDEOgHEhIKCnBhZ2VfdG9rZW4YAyABKAkiyAEKFkxpc3RUb3BvbG9naWVzUmVzcG9uc2USJwoKdG9wb2xvZ2llcxgBIAMoCzITLmRlY25ldC52MS5Ub3BvbG9neRI9CgZjb3VudHMYAiADKAsyLS5kZWNuZXQudjEuTGlzdFRvcG9sb2dpZXNSZXNwb25zZS5Db3VudHNFbnRyeRIXCg9uZXh0X3BhZ2VfdG9rZW4YAyABKAkaLQoLQ291bnRzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgNOgI4ASKwAQoNQWRkTGFuUmVxdWVzdBIQCgh0b3BvbG9neRgBIAEoCRIMCgRuYW1lGAIgASgJEg4KBnN1Ym5ldBgDIAEoCRIOCgZpc19kbXoYBCABKAgSHQoQZXhwZWN0ZWRfdmVyc2lvbhgFIAEoDUgAiAEBEisKB29wdGlvbnMYBiABKAsyGi5kZWNuZXQudjEuTXV0YXRpb25PcHRpb25zQhMKEV9leHBlY3RlZF92ZXJzaW9uImAKDkFkZExhblJlc3BvbnNlEiUKCHRvcG9sb2d5GAEgASgLMhMuZGVjbmV0LnYxLlRvcG9sb2d5EicKCW9wZXJhdGlvbhgCIAEoCzIULmRlY25ldC52MS5PcGVyYXRpb24i9wEKEFVwZGF0ZUxhblJlcXVlc3QSEAoIdG9wb2xvZ3kYASABKAkSDAoEbmFtZRgCIAEoCRIVCghuZXdfbmFtZRgDIAEoCUgAiAEBEhMKBnN1Ym5ldBgEIAEoCUgBiAEBEhMKBmlzX2RtehgFIAEoCEgCiAEBEh0KEGV4cGVjdGVkX3ZlcnNpb24YBiABKA1IA4gBARIrCgdvcHRpb25zGAcgASgLMhouZGVjbmV0LnYxLk11dGF0aW9uT3B0aW9uc0ILCglfbmV3X25hbWVCCQoHX3N1Ym5ldEIJCgdfaXNfZG16QhMKEV9leHBlY3RlZF92ZXJzaW9uImMKEVVwZGF0ZUxhblJlc3BvbnNlEiUKCHRvcG9sb2d5GAEgASgLMhMuZGVjbmV0LnYxLlRvcG9sb2d5EicKCW9wZXJhdGlvbhgCIAEoCzIULmRlY25ldC52MS5PcGVyYXRpb24ikwEKEFJlbW92ZUxhblJlcXVlc3QSEAoIdG9wb2xvZ3kYASABKAkSDAoEbmFtZRgCIAEoCRIdChBleHBlY3RlZF92ZXJzaW9uGAMgASgNSACIAQESKwoHb3B0aW9ucxgEIAEoCzIaLmRlY25ldC52MS5NdXRhdGlvbk9wdGlvbnNCEwoRX2V4cGVjdGVkX3ZlcnNpb24iYwoRUmVtb3ZlTGFuUmVzcG9uc2USJQoIdG9wb2xvZ3kYASABKAsyEy5kZWNuZXQudjEuVG9wb2xvZ3kSJwoJb3BlcmF0aW9uGAIgASgLMhQuZGVjbmV0LnYxLk9wZXJhdGlvbiIrChBXYW50ZWRBdHRhY2htZW50EgsKA2xhbhgBIAEoCRIKCgJpcBgCIAEoCSKVAgoPQWRkRGVja3lSZXF1ZXN0EhAKCHRvcG9sb2d5GAEgASgJEgwKBG5hbWUYAiABKAkSEQoJYXJjaGV0eXBlGAMgASgJEioKCHNlcnZpY2VzGAQgAygLMhguZGVjbmV0LnYxLldhbnRlZFNlcnZpY2USMAoLYXR0YWNobWVudHMYBSADKAsyGy5kZWNuZXQudjEuV2FudGVkQXR0YWNobWVudBIQCghmb3J3YXJkcxgGIAEoCBIdChBleHBlY3RlZF92ZXJzaW9uGAcgASgNSACIAQESKwoHb3B0aW9ucxgIIAEoCzIaLmRlY25ldC52MS5NdXRhdGlvbk9wdGlvbnNCEwoRX2V4cGVjdGVkX3ZlcnNpb24iYgoQQWRkRGVja3lSZXNwb25zZRIlCgh0b3BvbG9neRgBIAEoCzITLmRlY25ldC52MS5Ub3BvbG9neRInCglvcGVyYXRpb24YAiABKAsyFC5kZWNuZXQudjEuT3BlcmF0aW9uIjwKDldhbnRlZFNlcnZpY2VzEioKCHNlcnZpY2VzGAEgAygLMhguZGVjbmV0LnYxLldhbnRlZFNlcnZpY2UijAIKElVwZGF0ZURlY2t5UmVxdWVzdBIQCgh0b3BvbG9neRgBIAEoCRIMCgRuYW1lGAIgASgJEhYKCWFyY2hldHlwZRgDIAEoCUgAiAEBEisKCHNlcnZpY2VzGAQgASgLMhkuZGVjbmV0LnYxLldhbnRlZFNlcnZpY2VzEhUKCGZvcndhcmRzGAUgASgISAGIAQESHQoQZXhwZWN0ZWRfdmVyc2lvbhgGIAEoDUgCiAEBEisKB29wdGlvbnMYByABKAsyGi5kZWNuZXQudjEuTXV0YXRpb25PcHRpb25zQgwKCl9hcmNoZXR5cGVCCwoJX2ZvcndhcmRzQhMKEV9leHBlY3RlZF92ZXJzaW9uImUKE1VwZGF0ZURlY2t5UmVzcG9uc2USJQoIdG9wb2xvZ3kYASABKAsyEy5kZWNuZXQudjEuVG9wb2xvZ3kSJwoJb3BlcmF0aW9uGAIgASgLMhQuZGVjbmV0LnYxLk9wZXJhdGlvbiKVAQoSUmVtb3ZlRGVja3lSZXF1ZXN0EhAKCHRvcG9sb2d5GAEgASgJEgwKBG5hbWUYAiABKAkSHQoQZXhwZWN0ZWRfdmVyc2lvbhgDIAEoDUgAiAEBEisKB29wdGlvbnMYBCABKAsyGi5kZWNuZXQudjEuTXV0YXRpb25PcHRpb25zQhMKEV9leHBlY3RlZF92ZXJzaW9uImUKE1JlbW92ZURlY2t5UmVzcG9uc2USJQoIdG9wb2xvZ3kYASABKAsyEy5kZWNuZXQudjEuVG9wb2xvZ3kSJwoJb3BlcmF0aW9uGAIgASgLMhQuZGVjbmV0LnYxLk9wZXJhdGlvbiLGAQoSQXR0YWNoRGVja3lSZXF1ZXN0EhAKCHRvcG9sb2d5GAEgASgJEgwKBG5hbWUYAiABKAkSLwoKYXR0YWNobWVudBgDIAEoCzIbLmRlY25ldC52MS5XYW50ZWRBdHRhY2htZW50Eh0KEGV4cGVjdGVkX3ZlcnNpb24YBCABKA1IAIgBARIrCgdvcHRpb25zGAUgASgLMhouZGVjbmV0LnYxLk11dGF0aW9uT3B0aW9uc0ITChFfZXhwZWN0ZWRfdmVyc2lvbiJlChNBdHRhY2hEZWNreVJlc3BvbnNlEiUKCHRvcG9sb2d5GAEgASgLMhMuZGVjbmV0LnYxLlRvcG9sb2d5EicKCW9wZXJhdGlvbhgCIAEoCzIULmRlY25ldC52MS5PcGVyYXRpb24iogEKEkRldGFjaERlY2t5UmVxdWVzdBIQCgh0b3BvbG9neRgBIAEoCRIMCgRuYW1lGAIgASgJEgsKA2xhbhgDIAEoCRIdChBleHBlY3RlZF92ZXJzaW9uGAQgASgNSACIAQESKwoHb3B0aW9ucxgFIAEoCzIaLmRlY25ldC52MS5NdXRhdGlvbk9wdGlvbnNCEwoRX2V4cGVjdGVkX3ZlcnNpb24iZQoTRGV0YWNoRGVja3lSZXNwb25zZRIlCgh0b3BvbG9neRgBIAEoCzITLmRlY25ldC52MS5Ub3BvbG9neRInCglvcGVyYXRpb24YAiABKAsyFC5kZWNuZXQudjEuT3BlcmF0aW9uInMKDVRvcG9sb2d5SXNzdWUSJQoIc2V2ZXJpdHkYASABKA4yEy5kZWNuZXQudjEuU2V2ZXJpdHkSDAoEY29kZRgCIAEoCRIPCgdtZXNzYWdlGAMgASgJEg4KBnRhcmdldBgEIAEoCRIMCgRuZXh0GAUgASgJIisKF1ZhbGlkYXRlVG9wb2xvZ3lSZXF1ZXN0EhAKCHRvcG9sb2d5GAEgASgJIlMKGFZhbGlkYXRlVG9wb2xvZ3lSZXNwb25zZRINCgV2YWxpZBgBIAEoCBIoCgZpc3N1ZXMYAiADKAsyGC5kZWNuZXQudjEuVG9wb2xvZ3lJc3N1ZSKKAQoVRGVwbG95VG9wb2xvZ3lSZXF1ZXN0EhAKCHRvcG9sb2d5GAEgASgJEh0KEGV4cGVjdGVkX3ZlcnNpb24YAiABKA1IAIgBARIrCgdvcHRpb25zGAMgASgLMhouZGVjbmV0LnYxLk11dGF0aW9uT3B0aW9uc0ITChFfZXhwZWN0ZWRfdmVyc2lvbiJoChZEZXBsb3lUb3BvbG9neVJlc3BvbnNlEiUKCHRvcG9sb2d5GAEgASgLMhMuZGVjbmV0LnYxLlRvcG9sb2d5EicKCW9wZXJhdGlvbhgCIAEoCzIULmRlY25ldC52MS5PcGVyYXRpb24ijAEKF1RlYXJkb3duVG9wb2xvZ3lSZXF1ZXN0EhAKCHRvcG9sb2d5GAEgASgJEh0KEGV4cGVjdGVkX3ZlcnNpb24YAiABKA1IAIgBARIrCgdvcHRpb25zGAMgASgLMhouZGVjbmV0LnYxLk11dGF0aW9uT3B0aW9uc0ITChFfZXhwZWN0ZWRfdmVyc2lvbiJqChhUZWFyZG93blRvcG9sb2d5UmVzcG9uc2USJQoIdG9wb2xvZ3kYASABKAsyEy5kZWNuZXQudjEuVG9wb2xvZ3kSJwoJb3BlcmF0aW9uGAIgASgLMhQuZGVjbmV0LnYxLk9wZXJhdGlvbiJdChVEZWxldGVUb3BvbG9neVJlcXVlc3QSEAoIdG9wb2xvZ3kYASABKAkSHQoQZXhwZWN0ZWRfdmVyc2lvbhgCIAEoDUgAiAEBQhMKEV9leHBlY3RlZF92ZXJzaW9uIhgKFkRlbGV0ZVRvcG9sb2d5UmVzcG9uc2UiigEKFVJlc3luY1RvcG9sb2d5UmVxdWVzdBIQCgh0b3BvbG9neRgBIAEoCRIdChBleHBlY3RlZF92ZXJzaW9uGAIgASgNSACIAQESKwoHb3B0aW9ucxgDIAEoCzIaLmRlY25ldC52MS5NdXRhdGlvbk9wdGlvbnNCEwoRX2V4cGVjdGVkX3ZlcnNpb24iaAoWUmVzeW5jVG9wb2xvZ3lSZXNwb25zZRIlCgh0b3BvbG9neRgBIAEoCzITLmRlY25ldC52MS5Ub3BvbG9neRInCglvcGVyYXRpb24YAiABKAsyFC5kZWNuZXQudjEuT3BlcmF0aW9uKvsBCg1Ub3BvbG9neVN0YXRlEh4KGlRPUE9MT0dZX1NUQVRFX1VOU1BFQ0lGSUVEEAASGgoWVE9QT0xPR1lfU1RBVEVfUEVORElORxABEhwKGFRPUE9MT0dZX1NUQVRFX0RFUExPWUlORxACEhkKFVRPUE9MT0dZX1NUQVRFX0FDVElWRRADEhsKF1RPUE9MT0dZX1NUQVRFX0RFR1JBREVEEAQSGQoVVE9QT0xPR1lfU1RBVEVfRkFJTEVEEAUSHwobVE9QT0xPR1lfU1RBVEVfVEVBUklOR19ET1dOEAYSHAoYVE9QT0xPR1lfU1RBVEVfVE9STl9ET1dOEAcqTgoIU2V2ZXJpdHkSGAoUU0VWRVJJVFlfVU5TUEVDSUZJRUQQABISCg5TRVZFUklUWV9FUlJPUhABEhQKEFNFVkVSSVRZX1dBUk5JTkcQAjKECwoPVG9wb2xvZ3lTZXJ2aWNlElUKDkNyZWF0ZVRvcG9sb2d5EiAuZGVjbmV0LnYxLkNyZWF0ZVRvcG9sb2d5UmVxdWVzdBohLmRlY25ldC52MS5DcmVhdGVUb3BvbG9neVJlc3BvbnNlElsKEEdlbmVyYXRlVG9wb2xvZ3kSIi5kZWNuZXQudjEuR2VuZXJhdGVUb3BvbG9neVJlcXVlc3QaIy5kZWNuZXQudjEuR2VuZXJhdGVUb3BvbG9neVJlc3BvbnNlElEKC0dldFRvcG9sb2d5Eh0uZGVjbmV0LnYxLkdldFRvcG9sb2d5UmVxdWVzdBoeLmRlY25ldC52MS5HZXRUb3BvbG9neVJlc3BvbnNlIgOQAgESWgoOTGlzdFRvcG9sb2dpZXMSIC5kZWNuZXQudjEuTGlzdFRvcG9sb2dpZXNSZXF1ZXN0GiEuZGVjbmV0LnYxLkxpc3RUb3BvbG9naWVzUmVzcG9uc2UiA5ACARI9CgZBZGRMYW4SGC5kZWNuZXQudjEuQWRkTGFuUmVxdWVzdBoZLmRlY25ldC52MS5BZGRMYW5SZXNwb25zZRJGCglVcGRhdGVMYW4SGy5kZWNuZXQudjEuVXBkYXRlTGFuUmVxdWVzdBocLmRlY25ldC52MS5VcGRhdGVMYW5SZXNwb25zZRJGCglSZW1vdmVMYW4SGy5kZWNuZXQudjEuUmVtb3ZlTGFuUmVxdWVzdBocLmRlY25ldC52MS5SZW1vdmVMYW5SZXNwb25zZRJDCghBZGREZWNreRIaLmRlY25ldC52MS5BZGREZWNreVJlcXVlc3QaGy5kZWNuZXQudjEuQWRkRGVja3lSZXNwb25zZRJMCgtVcGRhdGVEZWNreRIdLmRlY25ldC52MS5VcGRhdGVEZWNreVJlcXVlc3QaHi5kZWNuZXQudjEuVXBkYXRlRGVja3lSZXNwb25zZRJMCgtSZW1vdmVEZWNreRIdLmRlY25ldC52MS5SZW1vdmVEZWNreVJlcXVlc3QaHi5kZWNuZXQudjEuUmVtb3ZlRGVja3lSZXNwb25zZRJMCgtBdHRhY2hEZWNreRIdLmRlY25ldC52MS5BdHRhY2hEZWNreVJlcXVlc3QaHi5kZWNuZXQudjEuQXR0YWNoRGVja3lSZXNwb25zZRJMCgtEZXRhY2hEZWNreRIdLmRlY25ldC52MS5EZXRhY2hEZWNreVJlcXVlc3QaHi5kZWNuZXQudjEuRGV0YWNoRGVja3lSZXNwb25zZRJgChBWYWxpZGF0ZVRvcG9sb2d5EiIuZGVjbmV0LnYxLlZhbGlkYXRlVG9wb2xvZ3lSZXF1ZXN0GiMuZGVjbmV0LnYxLlZhbGlkYXRlVG9wb2xvZ3lSZXNwb25zZSIDkAIBElUKDkRlcGxveVRvcG9sb2d5EiAuZGVjbmV0LnYxLkRlcGxveVRvcG9sb2d5UmVxdWVzdBohLmRlY25ldC52MS5EZXBsb3lUb3BvbG9neVJlc3BvbnNlElsKEFRlYXJkb3duVG9wb2xvZ3kSIi5kZWNuZXQudjEuVGVhcmRvd25Ub3BvbG9neVJlcXVlc3QaIy5kZWNuZXQudjEuVGVhcmRvd25Ub3BvbG9neVJlc3BvbnNlElUKDkRlbGV0ZVRvcG9sb2d5EiAuZGVjbmV0LnYxLkRlbGV0ZVRvcG9sb2d5UmVxdWVzdBohLmRlY25ldC52MS5EZWxldGVUb3BvbG9neVJlc3BvbnNlElUKDlJlc3luY1RvcG9sb2d5EiAuZGVjbmV0LnYxLlJlc3luY1RvcG9sb2d5UmVxdWVzdBohLmRlY25ldC52MS5SZXN5bmNUb3BvbG9neVJlc3BvbnNlYgZwcm90bzM", [file_decnet_v1_decky, file_decnet_v1_fleet, file_decnet_v1_operation, file_decnet_v1_range, file_google_protobuf_timestamp]);
+  fileDesc("ChhkZWNuZXQvdjEvdG9wb2xvZ3kucHJvdG8SCWRlY25ldC52MSKfAwoIVG9wb2xvZ3kSCgoCaWQYASABKAkSDAoEbmFtZRgCIAEoCRIMCgRob3N0GAMgASgJEicKBXN0YXRlGAQgASgOMhguZGVjbmV0LnYxLlRvcG9sb2d5U3RhdGUSDgoGcmVhc29uGAUgASgJEjQKEHN0YXRlX2NoYW5nZWRfYXQYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmNyZWF0ZWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB3ZlcnNpb24YCCABKA0SHAoEbGFucxgJIAMoCzIOLmRlY25ldC52MS5MYW4SKQoHZGVja2llcxgKIAMoCzIYLmRlY25ldC52MS5Ub3BvbG9neURlY2t5EjQKDmdlbmVyYXRlZF9mcm9tGAsgASgLMhwuZGVjbmV0LnYxLkdlbmVyYXRvclNldHRpbmdzEigKBmV2ZW50cxgMIAMoCzIYLmRlY25ldC52MS5Ub3BvbG9neUV2ZW50EhIKCnB1Ymxpc2hfb24YDSABKAkiMwoDTGFuEgwKBG5hbWUYASABKAkSDgoGc3VibmV0GAIgASgJEg4KBmlzX2RtehgDIAEoCCK4AQoNVG9wb2xvZ3lEZWNreRIMCgRuYW1lGAEgASgJEhEKCWFyY2hldHlwZRgCIAEoCRIqCghzZXJ2aWNlcxgDIAMoCzIYLmRlY25ldC52MS5XYW50ZWRTZXJ2aWNlEicKC2F0dGFjaG1lbnRzGAQgAygLMhIuZGVjbmV0LnYxLkFkZHJlc3MSEAoIZm9yd2FyZHMYBSABKAgSHwoFZGVja3kYBiABKAsyEC5kZWNuZXQudjEuRGVja3kilQEKDVRvcG9sb2d5RXZlbnQSJgoEZnJvbRgBIAEoDjIYLmRlY25ldC52MS5Ub3BvbG9neVN0YXRlEiQKAnRvGAIgASgOMhguZGVjbmV0LnYxLlRvcG9sb2d5U3RhdGUSJgoCYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBnJlYXNvbhgEIAEoCSLSAgoRR2VuZXJhdG9yU2V0dGluZ3MSDAoEc2VlZBgBIAEoDRIVCgVkZXB0aBgCIAEoDUIGorsYAhAQEhkKCWJyYW5jaGluZxgDIAEoDUIGorsYAhAIEhUKBGxhbnMYBCABKA1CB6K7GAMQyAESJQoVZGVja2llc19wZXJfbGFuX2xlYXN0GAUgASgNQgaiuxgCECASJAoUZGVja2llc19wZXJfbGFuX21vc3QYBiABKA1CBqK7GAIQIBIYCgdkZWNraWVzGAcgASgNQgeiuxgDENAPEiAKE2ZvcndhcmRfcHJvYmFiaWxpdHkYCCABKAFIAIgBARIeChZjcm9zc19lZGdlX3Byb2JhYmlsaXR5GAkgASgBEhMKC3N1Ym5ldF9iYXNlGAogASgJEhAKCHNlcnZpY2VzGAsgAygJQhYKFF9mb3J3YXJkX3Byb2JhYmlsaXR5IrEBChVDcmVhdGVUb3BvbG9neVJlcXVlc3QSDAoEbmFtZRgBIAEoCRIMCgRob3N0GAIgASgJEhAKCHdpdGhfZG16GAMgASgIEisKB29wdGlvbnMYBCABKAsyGi5kZWNuZXQudjEuTXV0YXRpb25PcHRpb25zEhIKCnB1Ymxpc2hfb24YBSABKAkSKQoGZGVzaWduGAYgASgLMhkuZGVjbmV0LnYxLlRvcG9sb2d5RGVzaWduImgKFkNyZWF0ZVRvcG9sb2d5UmVzcG9uc2USJQoIdG9wb2xvZ3kYASABKAsyEy5kZWNuZXQudjEuVG9wb2xvZ3kSJwoJb3BlcmF0aW9uGAIgASgLMhQuZGVjbmV0LnYxLk9wZXJhdGlvbiJZCg5Ub3BvbG9neURlc2lnbhIcCgRsYW5zGAEgAygLMg4uZGVjbmV0LnYxLkxhbhIpCgdkZWNraWVzGAIgAygLMhguZGVjbmV0LnYxLkRlc2lnbmVkRGVja3kihwEKDFRvcG9sb2d5RmlsZRIMCgRuYW1lGAEgASgJEgwKBGhvc3QYAiABKAkSHAoEbGFucxgDIAMoCzIOLmRlY25ldC52MS5MYW4SKQoHZGVja2llcxgEIAMoCzIYLmRlY25ldC52MS5EZXNpZ25lZERlY2t5EhIKCnB1Ymxpc2hfb24YBSABKAkioAEKDURlc2lnbmVkRGVja3kSDAoEbmFtZRgBIAEoCRIRCglhcmNoZXR5cGUYAiABKAkSKgoIc2VydmljZXMYAyADKAsyGC5kZWNuZXQudjEuV2FudGVkU2VydmljZRIwCgthdHRhY2htZW50cxgEIAMoCzIbLmRlY25ldC52MS5XYW50ZWRBdHRhY2htZW50EhAKCGZvcndhcmRzGAUgASgIIqYBChdHZW5lcmF0ZVRvcG9sb2d5UmVxdWVzdBIMCgRuYW1lGAEgASgJEgwKBGhvc3QYAiABKAkSLgoIc2V0dGluZ3MYAyABKAsyHC5kZWNuZXQudjEuR2VuZXJhdG9yU2V0dGluZ3MSKwoHb3B0aW9ucxgEIAEoCzIaLmRlY25ldC52MS5NdXRhdGlvbk9wdGlvbnMSEgoKcHVibGlzaF9vbhgFIAEoCSJqChhHZW5lcmF0ZVRvcG9sb2d5UmVzcG9uc2USJQoIdG9wb2xvZ3kYASABKAsyEy5kZWNuZXQudjEuVG9wb2xvZ3kSJwoJb3BlcmF0aW9uGAIgASgLMhQuZGVjbmV0LnYxLk9wZXJhdGlvbiImChJHZXRUb3BvbG9neVJlcXVlc3QSEAoIdG9wb2xvZ3kYASABKAkiPAoTR2V0VG9wb2xvZ3lSZXNwb25zZRIlCgh0b3BvbG9neRgBIAEoCzITLmRlY25ldC52MS5Ub3BvbG9neSJXChVMaXN0VG9wb2xvZ2llc1JlcXVlc3QSDgoGZmlsdGVyGAEgASgJEhoKCXBhZ2Vfc2l6ZRgCIAEoDUIHorsYAxDoBxISCgpwYWdlX3Rva2VuGAMgASgJIsgBChZMaXN0VG9wb2xvZ2llc1Jlc3BvbnNlEicKCnRvcG9sb2dpZXMYASADKAsyEy5kZWNuZXQudjEuVG9wb2xvZ3kSPQoGY291bnRzGAIgAygLMi0uZGVjbmV0LnYxLkxpc3RUb3BvbG9naWVzUmVzcG9uc2UuQ291bnRzRW50cnkSFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJGi0KC0NvdW50c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoDToCOAEisAEKDUFkZExhblJlcXVlc3QSEAoIdG9wb2xvZ3kYASABKAkSDAoEbmFtZRgCIAEoCRIOCgZzdWJuZXQYAyABKAkSDgoGaXNfZG16GAQgASgIEh0KEGV4cGVjdGVkX3ZlcnNpb24YBSABKA1IAIgBARIrCgdvcHRpb25zGAYgASgLMhouZGVjbmV0LnYxLk11dGF0aW9uT3B0aW9uc0ITChFfZXhwZWN0ZWRfdmVyc2lvbiJgCg5BZGRMYW5SZXNwb25zZRIlCgh0b3BvbG9neRgBIAEoCzITLmRlY25ldC52MS5Ub3BvbG9neRInCglvcGVyYXRpb24YAiABKAsyFC5kZWNuZXQudjEuT3BlcmF0aW9uIvcBChBVcGRhdGVMYW5SZXF1ZXN0EhAKCHRvcG9sb2d5GAEgASgJEgwKBG5hbWUYAiABKAkSFQoIbmV3X25hbWUYAyABKAlIAIgBARITCgZzdWJuZXQYBCABKAlIAYgBARITCgZpc19kbXoYBSABKAhIAogBARIdChBleHBlY3RlZF92ZXJzaW9uGAYgASgNSAOIAQESKwoHb3B0aW9ucxgHIAEoCzIaLmRlY25ldC52MS5NdXRhdGlvbk9wdGlvbnNCCwoJX25ld19uYW1lQgkKB19zdWJuZXRCCQoHX2lzX2RtekITChFfZXhwZWN0ZWRfdmVyc2lvbiJjChFVcGRhdGVMYW5SZXNwb25zZRIlCgh0b3BvbG9neRgBIAEoCzITLmRlY25ldC52MS5Ub3BvbG9neRInCglvcGVyYXRpb24YAiABKAsyFC5kZWNuZXQudjEuT3BlcmF0aW9uIpMBChBSZW1vdmVMYW5SZXF1ZXN0EhAKCHRvcG9sb2d5GAEgASgJEgwKBG5hbWUYAiABKAkSHQoQZXhwZWN0ZWRfdmVyc2lvbhgDIAEoDUgAiAEBEisKB29wdGlvbnMYBCABKAsyGi5kZWNuZXQudjEuTXV0YXRpb25PcHRpb25zQhMKEV9leHBlY3RlZF92ZXJzaW9uImMKEVJlbW92ZUxhblJlc3BvbnNlEiUKCHRvcG9sb2d5GAEgASgLMhMuZGVjbmV0LnYxLlRvcG9sb2d5EicKCW9wZXJhdGlvbhgCIAEoCzIULmRlY25ldC52MS5PcGVyYXRpb24iOAoQV2FudGVkQXR0YWNobWVudBILCgNsYW4YASABKAkSCgoCaXAYAiABKAkSCwoDbWFjGAMgASgJIpUCCg9BZGREZWNreVJlcXVlc3QSEAoIdG9wb2xvZ3kYASABKAkSDAoEbmFtZRgCIAEoCRIRCglhcmNoZXR5cGUYAyABKAkSKgoIc2VydmljZXMYBCADKAsyGC5kZWNuZXQudjEuV2FudGVkU2VydmljZRIwCgthdHRhY2htZW50cxgFIAMoCzIbLmRlY25ldC52MS5XYW50ZWRBdHRhY2htZW50EhAKCGZvcndhcmRzGAYgASgIEh0KEGV4cGVjdGVkX3ZlcnNpb24YByABKA1IAIgBARIrCgdvcHRpb25zGAggASgLMhouZGVjbmV0LnYxLk11dGF0aW9uT3B0aW9uc0ITChFfZXhwZWN0ZWRfdmVyc2lvbiJiChBBZGREZWNreVJlc3BvbnNlEiUKCHRvcG9sb2d5GAEgASgLMhMuZGVjbmV0LnYxLlRvcG9sb2d5EicKCW9wZXJhdGlvbhgCIAEoCzIULmRlY25ldC52MS5PcGVyYXRpb24iPAoOV2FudGVkU2VydmljZXMSKgoIc2VydmljZXMYASADKAsyGC5kZWNuZXQudjEuV2FudGVkU2VydmljZSKMAgoSVXBkYXRlRGVja3lSZXF1ZXN0EhAKCHRvcG9sb2d5GAEgASgJEgwKBG5hbWUYAiABKAkSFgoJYXJjaGV0eXBlGAMgASgJSACIAQESKwoIc2VydmljZXMYBCABKAsyGS5kZWNuZXQudjEuV2FudGVkU2VydmljZXMSFQoIZm9yd2FyZHMYBSABKAhIAYgBARIdChBleHBlY3RlZF92ZXJzaW9uGAYgASgNSAKIAQESKwoHb3B0aW9ucxgHIAEoCzIaLmRlY25ldC52MS5NdXRhdGlvbk9wdGlvbnNCDAoKX2FyY2hldHlwZUILCglfZm9yd2FyZHNCEwoRX2V4cGVjdGVkX3ZlcnNpb24iZQoTVXBkYXRlRGVja3lSZXNwb25zZRIlCgh0b3BvbG9neRgBIAEoCzITLmRlY25ldC52MS5Ub3BvbG9neRInCglvcGVyYXRpb24YAiABKAsyFC5kZWNuZXQudjEuT3BlcmF0aW9uIpUBChJSZW1vdmVEZWNreVJlcXVlc3QSEAoIdG9wb2xvZ3kYASABKAkSDAoEbmFtZRgCIAEoCRIdChBleHBlY3RlZF92ZXJzaW9uGAMgASgNSACIAQESKwoHb3B0aW9ucxgEIAEoCzIaLmRlY25ldC52MS5NdXRhdGlvbk9wdGlvbnNCEwoRX2V4cGVjdGVkX3ZlcnNpb24iZQoTUmVtb3ZlRGVja3lSZXNwb25zZRIlCgh0b3BvbG9neRgBIAEoCzITLmRlY25ldC52MS5Ub3BvbG9neRInCglvcGVyYXRpb24YAiABKAsyFC5kZWNuZXQudjEuT3BlcmF0aW9uIsYBChJBdHRhY2hEZWNreVJlcXVlc3QSEAoIdG9wb2xvZ3kYASABKAkSDAoEbmFtZRgCIAEoCRIvCgphdHRhY2htZW50GAMgASgLMhsuZGVjbmV0LnYxLldhbnRlZEF0dGFjaG1lbnQSHQoQZXhwZWN0ZWRfdmVyc2lvbhgEIAEoDUgAiAEBEisKB29wdGlvbnMYBSABKAsyGi5kZWNuZXQudjEuTXV0YXRpb25PcHRpb25zQhMKEV9leHBlY3RlZF92ZXJzaW9uImUKE0F0dGFjaERlY2t5UmVzcG9uc2USJQoIdG9wb2xvZ3kYASABKAsyEy5kZWNuZXQudjEuVG9wb2xvZ3kSJwoJb3BlcmF0aW9uGAIgASgLMhQuZGVjbmV0LnYxLk9wZXJhdGlvbiKiAQoSRGV0YWNoRGVja3lSZXF1ZXN0EhAKCHRvcG9sb2d5GAEgASgJEgwKBG5hbWUYAiABKAkSCwoDbGFuGAMgASgJEh0KEGV4cGVjdGVkX3ZlcnNpb24YBCABKA1IAIgBARIrCgdvcHRpb25zGAUgASgLMhouZGVjbmV0LnYxLk11dGF0aW9uT3B0aW9uc0ITChFfZXhwZWN0ZWRfdmVyc2lvbiJlChNEZXRhY2hEZWNreVJlc3BvbnNlEiUKCHRvcG9sb2d5GAEgASgLMhMuZGVjbmV0LnYxLlRvcG9sb2d5EicKCW9wZXJhdGlvbhgCIAEoCzIULmRlY25ldC52MS5PcGVyYXRpb24icwoNVG9wb2xvZ3lJc3N1ZRIlCghzZXZlcml0eRgBIAEoDjITLmRlY25ldC52MS5TZXZlcml0eRIMCgRjb2RlGAIgASgJEg8KB21lc3NhZ2UYAyABKAkSDgoGdGFyZ2V0GAQgASgJEgwKBG5leHQYBSABKAkiKwoXVmFsaWRhdGVUb3BvbG9neVJlcXVlc3QSEAoIdG9wb2xvZ3kYASABKAkiUwoYVmFsaWRhdGVUb3BvbG9neVJlc3BvbnNlEg0KBXZhbGlkGAEgASgIEigKBmlzc3VlcxgCIAMoCzIYLmRlY25ldC52MS5Ub3BvbG9neUlzc3VlIooBChVEZXBsb3lUb3BvbG9neVJlcXVlc3QSEAoIdG9wb2xvZ3kYASABKAkSHQoQZXhwZWN0ZWRfdmVyc2lvbhgCIAEoDUgAiAEBEisKB29wdGlvbnMYAyABKAsyGi5kZWNuZXQudjEuTXV0YXRpb25PcHRpb25zQhMKEV9leHBlY3RlZF92ZXJzaW9uImgKFkRlcGxveVRvcG9sb2d5UmVzcG9uc2USJQoIdG9wb2xvZ3kYASABKAsyEy5kZWNuZXQudjEuVG9wb2xvZ3kSJwoJb3BlcmF0aW9uGAIgASgLMhQuZGVjbmV0LnYxLk9wZXJhdGlvbiKMAQoXVGVhcmRvd25Ub3BvbG9neVJlcXVlc3QSEAoIdG9wb2xvZ3kYASABKAkSHQoQZXhwZWN0ZWRfdmVyc2lvbhgCIAEoDUgAiAEBEisKB29wdGlvbnMYAyABKAsyGi5kZWNuZXQudjEuTXV0YXRpb25PcHRpb25zQhMKEV9leHBlY3RlZF92ZXJzaW9uImoKGFRlYXJkb3duVG9wb2xvZ3lSZXNwb25zZRIlCgh0b3BvbG9neRgBIAEoCzITLmRlY25ldC52MS5Ub3BvbG9neRInCglvcGVyYXRpb24YAiABKAsyFC5kZWNuZXQudjEuT3BlcmF0aW9uIooBChVEZWxldGVUb3BvbG9neVJlcXVlc3QSEAoIdG9wb2xvZ3kYASABKAkSHQoQZXhwZWN0ZWRfdmVyc2lvbhgCIAEoDUgAiAEBEisKB29wdGlvbnMYAyABKAsyGi5kZWNuZXQudjEuTXV0YXRpb25PcHRpb25zQhMKEV9leHBlY3RlZF92ZXJzaW9uIkEKFkRlbGV0ZVRvcG9sb2d5UmVzcG9uc2USJwoJb3BlcmF0aW9uGAEgASgLMhQuZGVjbmV0LnYxLk9wZXJhdGlvbiKKAQoVUmVzeW5jVG9wb2xvZ3lSZXF1ZXN0EhAKCHRvcG9sb2d5GAEgASgJEh0KEGV4cGVjdGVkX3ZlcnNpb24YAiABKA1IAIgBARIrCgdvcHRpb25zGAMgASgLMhouZGVjbmV0LnYxLk11dGF0aW9uT3B0aW9uc0ITChFfZXhwZWN0ZWRfdmVyc2lvbiJoChZSZXN5bmNUb3BvbG9neVJlc3BvbnNlEiUKCHRvcG9sb2d5GAEgASgLMhMuZGVjbmV0LnYxLlRvcG9sb2d5EicKCW9wZXJhdGlvbhgCIAEoCzIULmRlY25ldC52MS5PcGVyYXRpb24q+wEKDVRvcG9sb2d5U3RhdGUSHgoaVE9QT0xPR1lfU1RBVEVfVU5TUEVDSUZJRUQQABIaChZUT1BPTE9HWV9TVEFURV9QRU5ESU5HEAESHAoYVE9QT0xPR1lfU1RBVEVfREVQTE9ZSU5HEAISGQoVVE9QT0xPR1lfU1RBVEVfQUNUSVZFEAMSGwoXVE9QT0xPR1lfU1RBVEVfREVHUkFERUQQBBIZChVUT1BPTE9HWV9TVEFURV9GQUlMRUQQBRIfChtUT1BPTE9HWV9TVEFURV9URUFSSU5HX0RPV04QBhIcChhUT1BPTE9HWV9TVEFURV9UT1JOX0RPV04QBypOCghTZXZlcml0eRIYChRTRVZFUklUWV9VTlNQRUNJRklFRBAAEhIKDlNFVkVSSVRZX0VSUk9SEAESFAoQU0VWRVJJVFlfV0FSTklORxACMoQLCg9Ub3BvbG9neVNlcnZpY2USVQoOQ3JlYXRlVG9wb2xvZ3kSIC5kZWNuZXQudjEuQ3JlYXRlVG9wb2xvZ3lSZXF1ZXN0GiEuZGVjbmV0LnYxLkNyZWF0ZVRvcG9sb2d5UmVzcG9uc2USWwoQR2VuZXJhdGVUb3BvbG9neRIiLmRlY25ldC52MS5HZW5lcmF0ZVRvcG9sb2d5UmVxdWVzdBojLmRlY25ldC52MS5HZW5lcmF0ZVRvcG9sb2d5UmVzcG9uc2USUQoLR2V0VG9wb2xvZ3kSHS5kZWNuZXQudjEuR2V0VG9wb2xvZ3lSZXF1ZXN0Gh4uZGVjbmV0LnYxLkdldFRvcG9sb2d5UmVzcG9uc2UiA5ACARJaCg5MaXN0VG9wb2xvZ2llcxIgLmRlY25ldC52MS5MaXN0VG9wb2xvZ2llc1JlcXVlc3QaIS5kZWNuZXQudjEuTGlzdFRvcG9sb2dpZXNSZXNwb25zZSIDkAIBEj0KBkFkZExhbhIYLmRlY25ldC52MS5BZGRMYW5SZXF1ZXN0GhkuZGVjbmV0LnYxLkFkZExhblJlc3BvbnNlEkYKCVVwZGF0ZUxhbhIbLmRlY25ldC52MS5VcGRhdGVMYW5SZXF1ZXN0GhwuZGVjbmV0LnYxLlVwZGF0ZUxhblJlc3BvbnNlEkYKCVJlbW92ZUxhbhIbLmRlY25ldC52MS5SZW1vdmVMYW5SZXF1ZXN0GhwuZGVjbmV0LnYxLlJlbW92ZUxhblJlc3BvbnNlEkMKCEFkZERlY2t5EhouZGVjbmV0LnYxLkFkZERlY2t5UmVxdWVzdBobLmRlY25ldC52MS5BZGREZWNreVJlc3BvbnNlEkwKC1VwZGF0ZURlY2t5Eh0uZGVjbmV0LnYxLlVwZGF0ZURlY2t5UmVxdWVzdBoeLmRlY25ldC52MS5VcGRhdGVEZWNreVJlc3BvbnNlEkwKC1JlbW92ZURlY2t5Eh0uZGVjbmV0LnYxLlJlbW92ZURlY2t5UmVxdWVzdBoeLmRlY25ldC52MS5SZW1vdmVEZWNreVJlc3BvbnNlEkwKC0F0dGFjaERlY2t5Eh0uZGVjbmV0LnYxLkF0dGFjaERlY2t5UmVxdWVzdBoeLmRlY25ldC52MS5BdHRhY2hEZWNreVJlc3BvbnNlEkwKC0RldGFjaERlY2t5Eh0uZGVjbmV0LnYxLkRldGFjaERlY2t5UmVxdWVzdBoeLmRlY25ldC52MS5EZXRhY2hEZWNreVJlc3BvbnNlEmAKEFZhbGlkYXRlVG9wb2xvZ3kSIi5kZWNuZXQudjEuVmFsaWRhdGVUb3BvbG9neVJlcXVlc3QaIy5kZWNuZXQudjEuVmFsaWRhdGVUb3BvbG9neVJlc3BvbnNlIgOQAgESVQoORGVwbG95VG9wb2xvZ3kSIC5kZWNuZXQudjEuRGVwbG95VG9wb2xvZ3lSZXF1ZXN0GiEuZGVjbmV0LnYxLkRlcGxveVRvcG9sb2d5UmVzcG9uc2USWwoQVGVhcmRvd25Ub3BvbG9neRIiLmRlY25ldC52MS5UZWFyZG93blRvcG9sb2d5UmVxdWVzdBojLmRlY25ldC52MS5UZWFyZG93blRvcG9sb2d5UmVzcG9uc2USVQoORGVsZXRlVG9wb2xvZ3kSIC5kZWNuZXQudjEuRGVsZXRlVG9wb2xvZ3lSZXF1ZXN0GiEuZGVjbmV0LnYxLkRlbGV0ZVRvcG9sb2d5UmVzcG9uc2USVQoOUmVzeW5jVG9wb2xvZ3kSIC5kZWNuZXQudjEuUmVzeW5jVG9wb2xvZ3lSZXF1ZXN0GiEuZGVjbmV0LnYxLlJlc3luY1RvcG9sb2d5UmVzcG9uc2ViBnByb3RvMw", [file_decnet_v1_decky, file_decnet_v1_fleet, file_decnet_v1_operation, file_decnet_v1_range, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message decnet.v1.Topology
@@ -336,6 +336,8 @@ export type CreateTopologyRequest = Message<"decnet.v1.CreateTopologyRequest"> &
   withDmz: boolean;
 
   /**
+   * request_id: the same id again returns the same topology. dry_run: only what would be created.
+   *
    * @generated from field: decnet.v1.MutationOptions options = 4;
    */
   options?: MutationOptions | undefined;
@@ -346,6 +348,14 @@ export type CreateTopologyRequest = Message<"decnet.v1.CreateTopologyRequest"> &
    * @generated from field: string publish_on = 5;
    */
   publishOn: string;
+
+  /**
+   * The whole design, instead of with_dmz. Refused with everything that is wrong with it, but that it is not finished: a DMZ,
+   * or a way to a LAN, may still be missing.
+   *
+   * @generated from field: decnet.v1.TopologyDesign design = 6;
+   */
+  design?: TopologyDesign | undefined;
 };
 
 /**
@@ -360,9 +370,16 @@ export const CreateTopologyRequestSchema: GenMessage<CreateTopologyRequest> = /*
  */
 export type CreateTopologyResponse = Message<"decnet.v1.CreateTopologyResponse"> & {
   /**
+   * Unset for a dry run.
+   *
    * @generated from field: decnet.v1.Topology topology = 1;
    */
   topology?: Topology | undefined;
+
+  /**
+   * @generated from field: decnet.v1.Operation operation = 2;
+   */
+  operation?: Operation | undefined;
 };
 
 /**
@@ -371,6 +388,110 @@ export type CreateTopologyResponse = Message<"decnet.v1.CreateTopologyResponse">
  */
 export const CreateTopologyResponseSchema: GenMessage<CreateTopologyResponse> = /*@__PURE__*/
   messageDesc(file_decnet_v1_topology, 6);
+
+/**
+ * @generated from message decnet.v1.TopologyDesign
+ */
+export type TopologyDesign = Message<"decnet.v1.TopologyDesign"> & {
+  /**
+   * One without a subnet gets the next free /24.
+   *
+   * @generated from field: repeated decnet.v1.Lan lans = 1;
+   */
+  lans: Lan[];
+
+  /**
+   * @generated from field: repeated decnet.v1.DesignedDecky deckies = 2;
+   */
+  deckies: DesignedDecky[];
+};
+
+/**
+ * Describes the message decnet.v1.TopologyDesign.
+ * Use `create(TopologyDesignSchema)` to create a new message.
+ */
+export const TopologyDesignSchema: GenMessage<TopologyDesign> = /*@__PURE__*/
+  messageDesc(file_decnet_v1_topology, 7);
+
+/**
+ * A topology as a file: what CreateTopology takes, without secrets when it was exported.
+ *
+ * @generated from message decnet.v1.TopologyFile
+ */
+export type TopologyFile = Message<"decnet.v1.TopologyFile"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: string host = 2;
+   */
+  host: string;
+
+  /**
+   * @generated from field: repeated decnet.v1.Lan lans = 3;
+   */
+  lans: Lan[];
+
+  /**
+   * @generated from field: repeated decnet.v1.DesignedDecky deckies = 4;
+   */
+  deckies: DesignedDecky[];
+
+  /**
+   * @generated from field: string publish_on = 5;
+   */
+  publishOn: string;
+};
+
+/**
+ * Describes the message decnet.v1.TopologyFile.
+ * Use `create(TopologyFileSchema)` to create a new message.
+ */
+export const TopologyFileSchema: GenMessage<TopologyFile> = /*@__PURE__*/
+  messageDesc(file_decnet_v1_topology, 8);
+
+/**
+ * @generated from message decnet.v1.DesignedDecky
+ */
+export type DesignedDecky = Message<"decnet.v1.DesignedDecky"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: string archetype = 2;
+   */
+  archetype: string;
+
+  /**
+   * Empty: the archetype's services.
+   *
+   * @generated from field: repeated decnet.v1.WantedService services = 3;
+   */
+  services: WantedService[];
+
+  /**
+   * Home first.
+   *
+   * @generated from field: repeated decnet.v1.WantedAttachment attachments = 4;
+   */
+  attachments: WantedAttachment[];
+
+  /**
+   * @generated from field: bool forwards = 5;
+   */
+  forwards: boolean;
+};
+
+/**
+ * Describes the message decnet.v1.DesignedDecky.
+ * Use `create(DesignedDeckySchema)` to create a new message.
+ */
+export const DesignedDeckySchema: GenMessage<DesignedDecky> = /*@__PURE__*/
+  messageDesc(file_decnet_v1_topology, 9);
 
 /**
  * @generated from message decnet.v1.GenerateTopologyRequest
@@ -409,16 +530,23 @@ export type GenerateTopologyRequest = Message<"decnet.v1.GenerateTopologyRequest
  * Use `create(GenerateTopologyRequestSchema)` to create a new message.
  */
 export const GenerateTopologyRequestSchema: GenMessage<GenerateTopologyRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 7);
+  messageDesc(file_decnet_v1_topology, 10);
 
 /**
  * @generated from message decnet.v1.GenerateTopologyResponse
  */
 export type GenerateTopologyResponse = Message<"decnet.v1.GenerateTopologyResponse"> & {
   /**
+   * Unset for a dry run.
+   *
    * @generated from field: decnet.v1.Topology topology = 1;
    */
   topology?: Topology | undefined;
+
+  /**
+   * @generated from field: decnet.v1.Operation operation = 2;
+   */
+  operation?: Operation | undefined;
 };
 
 /**
@@ -426,7 +554,7 @@ export type GenerateTopologyResponse = Message<"decnet.v1.GenerateTopologyRespon
  * Use `create(GenerateTopologyResponseSchema)` to create a new message.
  */
 export const GenerateTopologyResponseSchema: GenMessage<GenerateTopologyResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 8);
+  messageDesc(file_decnet_v1_topology, 11);
 
 /**
  * @generated from message decnet.v1.GetTopologyRequest
@@ -443,7 +571,7 @@ export type GetTopologyRequest = Message<"decnet.v1.GetTopologyRequest"> & {
  * Use `create(GetTopologyRequestSchema)` to create a new message.
  */
 export const GetTopologyRequestSchema: GenMessage<GetTopologyRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 9);
+  messageDesc(file_decnet_v1_topology, 12);
 
 /**
  * @generated from message decnet.v1.GetTopologyResponse
@@ -460,7 +588,7 @@ export type GetTopologyResponse = Message<"decnet.v1.GetTopologyResponse"> & {
  * Use `create(GetTopologyResponseSchema)` to create a new message.
  */
 export const GetTopologyResponseSchema: GenMessage<GetTopologyResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 10);
+  messageDesc(file_decnet_v1_topology, 13);
 
 /**
  * @generated from message decnet.v1.ListTopologiesRequest
@@ -491,7 +619,7 @@ export type ListTopologiesRequest = Message<"decnet.v1.ListTopologiesRequest"> &
  * Use `create(ListTopologiesRequestSchema)` to create a new message.
  */
 export const ListTopologiesRequestSchema: GenMessage<ListTopologiesRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 11);
+  messageDesc(file_decnet_v1_topology, 14);
 
 /**
  * @generated from message decnet.v1.ListTopologiesResponse
@@ -522,7 +650,7 @@ export type ListTopologiesResponse = Message<"decnet.v1.ListTopologiesResponse">
  * Use `create(ListTopologiesResponseSchema)` to create a new message.
  */
 export const ListTopologiesResponseSchema: GenMessage<ListTopologiesResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 12);
+  messageDesc(file_decnet_v1_topology, 15);
 
 /**
  * @generated from message decnet.v1.AddLanRequest
@@ -568,7 +696,7 @@ export type AddLanRequest = Message<"decnet.v1.AddLanRequest"> & {
  * Use `create(AddLanRequestSchema)` to create a new message.
  */
 export const AddLanRequestSchema: GenMessage<AddLanRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 13);
+  messageDesc(file_decnet_v1_topology, 16);
 
 /**
  * @generated from message decnet.v1.AddLanResponse
@@ -590,7 +718,7 @@ export type AddLanResponse = Message<"decnet.v1.AddLanResponse"> & {
  * Use `create(AddLanResponseSchema)` to create a new message.
  */
 export const AddLanResponseSchema: GenMessage<AddLanResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 14);
+  messageDesc(file_decnet_v1_topology, 17);
 
 /**
  * @generated from message decnet.v1.UpdateLanRequest
@@ -639,7 +767,7 @@ export type UpdateLanRequest = Message<"decnet.v1.UpdateLanRequest"> & {
  * Use `create(UpdateLanRequestSchema)` to create a new message.
  */
 export const UpdateLanRequestSchema: GenMessage<UpdateLanRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 15);
+  messageDesc(file_decnet_v1_topology, 18);
 
 /**
  * @generated from message decnet.v1.UpdateLanResponse
@@ -661,7 +789,7 @@ export type UpdateLanResponse = Message<"decnet.v1.UpdateLanResponse"> & {
  * Use `create(UpdateLanResponseSchema)` to create a new message.
  */
 export const UpdateLanResponseSchema: GenMessage<UpdateLanResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 16);
+  messageDesc(file_decnet_v1_topology, 19);
 
 /**
  * @generated from message decnet.v1.RemoveLanRequest
@@ -693,7 +821,7 @@ export type RemoveLanRequest = Message<"decnet.v1.RemoveLanRequest"> & {
  * Use `create(RemoveLanRequestSchema)` to create a new message.
  */
 export const RemoveLanRequestSchema: GenMessage<RemoveLanRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 17);
+  messageDesc(file_decnet_v1_topology, 20);
 
 /**
  * @generated from message decnet.v1.RemoveLanResponse
@@ -715,7 +843,7 @@ export type RemoveLanResponse = Message<"decnet.v1.RemoveLanResponse"> & {
  * Use `create(RemoveLanResponseSchema)` to create a new message.
  */
 export const RemoveLanResponseSchema: GenMessage<RemoveLanResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 18);
+  messageDesc(file_decnet_v1_topology, 21);
 
 /**
  * @generated from message decnet.v1.WantedAttachment
@@ -732,6 +860,13 @@ export type WantedAttachment = Message<"decnet.v1.WantedAttachment"> & {
    * @generated from field: string ip = 2;
    */
   ip: string;
+
+  /**
+   * Empty: one is made.
+   *
+   * @generated from field: string mac = 3;
+   */
+  mac: string;
 };
 
 /**
@@ -739,7 +874,7 @@ export type WantedAttachment = Message<"decnet.v1.WantedAttachment"> & {
  * Use `create(WantedAttachmentSchema)` to create a new message.
  */
 export const WantedAttachmentSchema: GenMessage<WantedAttachment> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 19);
+  messageDesc(file_decnet_v1_topology, 22);
 
 /**
  * @generated from message decnet.v1.AddDeckyRequest
@@ -795,7 +930,7 @@ export type AddDeckyRequest = Message<"decnet.v1.AddDeckyRequest"> & {
  * Use `create(AddDeckyRequestSchema)` to create a new message.
  */
 export const AddDeckyRequestSchema: GenMessage<AddDeckyRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 20);
+  messageDesc(file_decnet_v1_topology, 23);
 
 /**
  * @generated from message decnet.v1.AddDeckyResponse
@@ -817,7 +952,7 @@ export type AddDeckyResponse = Message<"decnet.v1.AddDeckyResponse"> & {
  * Use `create(AddDeckyResponseSchema)` to create a new message.
  */
 export const AddDeckyResponseSchema: GenMessage<AddDeckyResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 21);
+  messageDesc(file_decnet_v1_topology, 24);
 
 /**
  * @generated from message decnet.v1.WantedServices
@@ -834,7 +969,7 @@ export type WantedServices = Message<"decnet.v1.WantedServices"> & {
  * Use `create(WantedServicesSchema)` to create a new message.
  */
 export const WantedServicesSchema: GenMessage<WantedServices> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 22);
+  messageDesc(file_decnet_v1_topology, 25);
 
 /**
  * @generated from message decnet.v1.UpdateDeckyRequest
@@ -883,7 +1018,7 @@ export type UpdateDeckyRequest = Message<"decnet.v1.UpdateDeckyRequest"> & {
  * Use `create(UpdateDeckyRequestSchema)` to create a new message.
  */
 export const UpdateDeckyRequestSchema: GenMessage<UpdateDeckyRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 23);
+  messageDesc(file_decnet_v1_topology, 26);
 
 /**
  * @generated from message decnet.v1.UpdateDeckyResponse
@@ -905,7 +1040,7 @@ export type UpdateDeckyResponse = Message<"decnet.v1.UpdateDeckyResponse"> & {
  * Use `create(UpdateDeckyResponseSchema)` to create a new message.
  */
 export const UpdateDeckyResponseSchema: GenMessage<UpdateDeckyResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 24);
+  messageDesc(file_decnet_v1_topology, 27);
 
 /**
  * @generated from message decnet.v1.RemoveDeckyRequest
@@ -937,7 +1072,7 @@ export type RemoveDeckyRequest = Message<"decnet.v1.RemoveDeckyRequest"> & {
  * Use `create(RemoveDeckyRequestSchema)` to create a new message.
  */
 export const RemoveDeckyRequestSchema: GenMessage<RemoveDeckyRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 25);
+  messageDesc(file_decnet_v1_topology, 28);
 
 /**
  * @generated from message decnet.v1.RemoveDeckyResponse
@@ -959,7 +1094,7 @@ export type RemoveDeckyResponse = Message<"decnet.v1.RemoveDeckyResponse"> & {
  * Use `create(RemoveDeckyResponseSchema)` to create a new message.
  */
 export const RemoveDeckyResponseSchema: GenMessage<RemoveDeckyResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 26);
+  messageDesc(file_decnet_v1_topology, 29);
 
 /**
  * @generated from message decnet.v1.AttachDeckyRequest
@@ -996,7 +1131,7 @@ export type AttachDeckyRequest = Message<"decnet.v1.AttachDeckyRequest"> & {
  * Use `create(AttachDeckyRequestSchema)` to create a new message.
  */
 export const AttachDeckyRequestSchema: GenMessage<AttachDeckyRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 27);
+  messageDesc(file_decnet_v1_topology, 30);
 
 /**
  * @generated from message decnet.v1.AttachDeckyResponse
@@ -1018,7 +1153,7 @@ export type AttachDeckyResponse = Message<"decnet.v1.AttachDeckyResponse"> & {
  * Use `create(AttachDeckyResponseSchema)` to create a new message.
  */
 export const AttachDeckyResponseSchema: GenMessage<AttachDeckyResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 28);
+  messageDesc(file_decnet_v1_topology, 31);
 
 /**
  * @generated from message decnet.v1.DetachDeckyRequest
@@ -1055,7 +1190,7 @@ export type DetachDeckyRequest = Message<"decnet.v1.DetachDeckyRequest"> & {
  * Use `create(DetachDeckyRequestSchema)` to create a new message.
  */
 export const DetachDeckyRequestSchema: GenMessage<DetachDeckyRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 29);
+  messageDesc(file_decnet_v1_topology, 32);
 
 /**
  * @generated from message decnet.v1.DetachDeckyResponse
@@ -1077,7 +1212,7 @@ export type DetachDeckyResponse = Message<"decnet.v1.DetachDeckyResponse"> & {
  * Use `create(DetachDeckyResponseSchema)` to create a new message.
  */
 export const DetachDeckyResponseSchema: GenMessage<DetachDeckyResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 30);
+  messageDesc(file_decnet_v1_topology, 33);
 
 /**
  * @generated from message decnet.v1.TopologyIssue
@@ -1122,7 +1257,7 @@ export type TopologyIssue = Message<"decnet.v1.TopologyIssue"> & {
  * Use `create(TopologyIssueSchema)` to create a new message.
  */
 export const TopologyIssueSchema: GenMessage<TopologyIssue> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 31);
+  messageDesc(file_decnet_v1_topology, 34);
 
 /**
  * @generated from message decnet.v1.ValidateTopologyRequest
@@ -1139,7 +1274,7 @@ export type ValidateTopologyRequest = Message<"decnet.v1.ValidateTopologyRequest
  * Use `create(ValidateTopologyRequestSchema)` to create a new message.
  */
 export const ValidateTopologyRequestSchema: GenMessage<ValidateTopologyRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 32);
+  messageDesc(file_decnet_v1_topology, 35);
 
 /**
  * @generated from message decnet.v1.ValidateTopologyResponse
@@ -1163,7 +1298,7 @@ export type ValidateTopologyResponse = Message<"decnet.v1.ValidateTopologyRespon
  * Use `create(ValidateTopologyResponseSchema)` to create a new message.
  */
 export const ValidateTopologyResponseSchema: GenMessage<ValidateTopologyResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 33);
+  messageDesc(file_decnet_v1_topology, 36);
 
 /**
  * @generated from message decnet.v1.DeployTopologyRequest
@@ -1190,7 +1325,7 @@ export type DeployTopologyRequest = Message<"decnet.v1.DeployTopologyRequest"> &
  * Use `create(DeployTopologyRequestSchema)` to create a new message.
  */
 export const DeployTopologyRequestSchema: GenMessage<DeployTopologyRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 34);
+  messageDesc(file_decnet_v1_topology, 37);
 
 /**
  * @generated from message decnet.v1.DeployTopologyResponse
@@ -1212,7 +1347,7 @@ export type DeployTopologyResponse = Message<"decnet.v1.DeployTopologyResponse">
  * Use `create(DeployTopologyResponseSchema)` to create a new message.
  */
 export const DeployTopologyResponseSchema: GenMessage<DeployTopologyResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 35);
+  messageDesc(file_decnet_v1_topology, 38);
 
 /**
  * @generated from message decnet.v1.TeardownTopologyRequest
@@ -1239,7 +1374,7 @@ export type TeardownTopologyRequest = Message<"decnet.v1.TeardownTopologyRequest
  * Use `create(TeardownTopologyRequestSchema)` to create a new message.
  */
 export const TeardownTopologyRequestSchema: GenMessage<TeardownTopologyRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 36);
+  messageDesc(file_decnet_v1_topology, 39);
 
 /**
  * @generated from message decnet.v1.TeardownTopologyResponse
@@ -1261,7 +1396,7 @@ export type TeardownTopologyResponse = Message<"decnet.v1.TeardownTopologyRespon
  * Use `create(TeardownTopologyResponseSchema)` to create a new message.
  */
 export const TeardownTopologyResponseSchema: GenMessage<TeardownTopologyResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 37);
+  messageDesc(file_decnet_v1_topology, 40);
 
 /**
  * @generated from message decnet.v1.DeleteTopologyRequest
@@ -1276,6 +1411,11 @@ export type DeleteTopologyRequest = Message<"decnet.v1.DeleteTopologyRequest"> &
    * @generated from field: optional uint32 expected_version = 2;
    */
   expectedVersion?: number | undefined;
+
+  /**
+   * @generated from field: decnet.v1.MutationOptions options = 3;
+   */
+  options?: MutationOptions | undefined;
 };
 
 /**
@@ -1283,12 +1423,16 @@ export type DeleteTopologyRequest = Message<"decnet.v1.DeleteTopologyRequest"> &
  * Use `create(DeleteTopologyRequestSchema)` to create a new message.
  */
 export const DeleteTopologyRequestSchema: GenMessage<DeleteTopologyRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 38);
+  messageDesc(file_decnet_v1_topology, 41);
 
 /**
  * @generated from message decnet.v1.DeleteTopologyResponse
  */
 export type DeleteTopologyResponse = Message<"decnet.v1.DeleteTopologyResponse"> & {
+  /**
+   * @generated from field: decnet.v1.Operation operation = 1;
+   */
+  operation?: Operation | undefined;
 };
 
 /**
@@ -1296,7 +1440,7 @@ export type DeleteTopologyResponse = Message<"decnet.v1.DeleteTopologyResponse">
  * Use `create(DeleteTopologyResponseSchema)` to create a new message.
  */
 export const DeleteTopologyResponseSchema: GenMessage<DeleteTopologyResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 39);
+  messageDesc(file_decnet_v1_topology, 42);
 
 /**
  * @generated from message decnet.v1.ResyncTopologyRequest
@@ -1323,7 +1467,7 @@ export type ResyncTopologyRequest = Message<"decnet.v1.ResyncTopologyRequest"> &
  * Use `create(ResyncTopologyRequestSchema)` to create a new message.
  */
 export const ResyncTopologyRequestSchema: GenMessage<ResyncTopologyRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 40);
+  messageDesc(file_decnet_v1_topology, 43);
 
 /**
  * @generated from message decnet.v1.ResyncTopologyResponse
@@ -1345,7 +1489,7 @@ export type ResyncTopologyResponse = Message<"decnet.v1.ResyncTopologyResponse">
  * Use `create(ResyncTopologyResponseSchema)` to create a new message.
  */
 export const ResyncTopologyResponseSchema: GenMessage<ResyncTopologyResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_topology, 41);
+  messageDesc(file_decnet_v1_topology, 44);
 
 /**
  * @generated from enum decnet.v1.TopologyState

@@ -144,7 +144,7 @@ describe("an installation", () => {
 
   it("goes on with its keys, also after a start that was cut off between its keys and its database", async () => {
     const master = await use(dataDir);
-    expect((await readyz(master.port))[1]).toEqual({ database: "ok", engine: "ok", keys: "ok" });
+    expect((await readyz(master.port))[1]).toEqual({ database: "ok", engine: "ok", containment: "ok", keys: "ok" });
     await endAll();
     await rm(join(dataDir, "installation.json"));
     await database.write((tx) => managerOf(tx).query("CREATE DATABASE cut_off"));

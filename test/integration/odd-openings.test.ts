@@ -217,7 +217,7 @@ describe("an agent that serves a master which was taken over", () => {
     const stateDir = join(place.dataDir, "agent");
     await mkdir(stateDir);
     await writeIdentity(stateDir, {
-      hostId: readCertificate(certPem).serial,
+      hostId: "h-1",
       hostName: "edge",
       installation: "lab",
       masters: [`127.0.0.1:${rogue.tlsPort}`],

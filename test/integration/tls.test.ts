@@ -136,7 +136,7 @@ describe("the TLS port", () => {
     const client = clientOf(server, agent);
     for (let call = 0; call < 3; call += 1) await client.check({});
     const facts = readCertificate(agent.certPem);
-    expect(facts.identity).toEqual({ role: "agent", hostId: "h-1", installation: "lab" });
+    expect(facts.identity).toEqual({ role: "agent", hostId: "h-1", installation: "lab", number: 0 });
     expect(peers).toHaveLength(5);
     for (const peer of peers)
       expect(peer).toEqual({ transport: "tls", address: "127.0.0.1", certificate: facts, certificateProblem: undefined });

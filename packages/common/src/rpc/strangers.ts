@@ -18,7 +18,7 @@ export type PlaceKind = "call" | "stream" | "join";
 const places: Readonly<Record<PlaceKind, { total: number; ofAddress: number; ofConnection: number; pressure: Pressure }>> = {
   call: { total: 512, ofAddress: 256, ofConnection: 100, pressure: "calls of strangers" },
   stream: { total: 128, ofAddress: 32, ofConnection: 4, pressure: "streams of strangers" },
-  join: { total: 128, ofAddress: 32, ofConnection: 4, pressure: "joins" },
+  join: { total: 128, ofAddress: 32, ofConnection: 8, pressure: "joins" },
 };
 const joinsAtOnce = 8;
 const joinPatienceMs = 5_000;

@@ -8,9 +8,10 @@ const lingerMs = 1_000;
 
 /** Cuts a request whose body does not arrive in time, and what still arrives after its response. */
 export function watchBody(request: NodeRequest, response: NodeResponse, bodyMs: number, onLate: () => void): void {
+  const { socket } = request;
   const cut = (code: number) => {
     if ("stream" in request) request.stream.close(code);
-    else request.socket.destroySoon();
+    else if (!request.destroyed) socket.destroySoon();
   };
   const late = () => {
     if (hasArrived(request)) return;
@@ -23,6 +24,8 @@ export function watchBody(request: NodeRequest, response: NodeResponse, bodyMs: 
   response.once("finish", () => {
     clearTimeout(timer);
     if (hasArrived(request)) return;
+    // Of HTTP/1.1 the next request comes after it; whoever began to read it is not interested any more.
+    if (!("stream" in request)) request.removeAllListeners("readable").resume();
     timer = setTimeout(() => {
       if (!hasArrived(request)) cut(NGHTTP2_NO_ERROR);
     }, lingerMs);

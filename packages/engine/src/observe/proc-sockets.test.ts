@@ -14,7 +14,7 @@ it("listening TCP ports and open sessions are told apart", () => {
     line("0200420A:0016", "0763330A:9C41", "06"),
   ].join("");
   expect(parseSocketTable("tcp", text)).toEqual({
-    listeners: [{ port: "22/tcp", isLocal: false, inode: "41" }],
+    listeners: [{ port: "22/tcp", address: "", isLocal: false, inode: "41" }],
     sessions: [{ protocol: "tcp", port: 22, peer: "10.51.99.7:40000" }],
   });
 });

@@ -8,7 +8,7 @@ import { type AgentFacts, AgentFactsSchema } from "@decnet/contract/gen/decnet/v
 import { admit, admitEngine } from "../decide/admission.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
 import { hostEvent } from "../model/events.ts";
-import type { Host, JoinToken, RefusedJoin } from "../model/host.ts";
+import { acceptsCertificate, type Host, type JoinToken, type RefusedJoin } from "../model/host.ts";
 import type { Tx } from "../store/database.ts";
 import { violatedConstraint } from "../store/database-errors.ts";
 import type { Store } from "../store/store.ts";
@@ -143,7 +143,7 @@ export function createEnrollment(options: EnrollmentOptions): Enrollment {
         });
       const certificate = await store.transaction(async (tx) => {
         const now = await store.hosts.lock(tx, host.id);
-        if (now?.decommissionedAt !== null || number < now.acceptedNumber)
+        if (now?.decommissionedAt !== null || !acceptsCertificate(now, number))
           throw new AppError("CERTIFICATE_REFUSED", "the certificate is revoked");
         const next = Math.max(now.certificateNumber, number) + 1;
         const issued = await issue(host, next, csrPem);

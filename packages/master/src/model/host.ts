@@ -14,10 +14,7 @@ export interface Host {
   /** Of its newest certificate. */
   readonly certificateSerial: string;
   readonly certificateNumber: number;
-  /**
-   * Certificates from this number on are accepted: the newest, and the one that it renewed. Those that are newer than all that
-   * are known here were issued after the backup that this database is of.
-   */
+  /** Of the one that the newest was asked for with; see acceptsCertificate. */
   readonly acceptedNumber: number;
   readonly certificateExpiresAt: Date;
   readonly reportStream: string;
@@ -48,6 +45,17 @@ export function hostStateOf(host: Pick<Host, "decommissionedAt" | "lastSeen">, i
 /** What its agent speaks; 0 when it never said so. */
 export function protocolOf({ agentInfo }: Pick<Host, "agentInfo">): number {
   return Number(agentInfo?.["protocolVersion"] ?? 0);
+}
+
+/**
+ * Whether a certificate still counts: the one that the newest was asked for with, or one that is as new as that or newer, which a
+ * database that is of a backup has not heard of. What was issued in between belongs to somebody else.
+ */
+export function acceptsCertificate(
+  { acceptedNumber, certificateNumber }: Pick<Host, "acceptedNumber" | "certificateNumber">,
+  number: number,
+): boolean {
+  return number === acceptedNumber || number >= Math.max(acceptedNumber, certificateNumber);
 }
 
 export interface JoinToken {

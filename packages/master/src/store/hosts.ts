@@ -1,6 +1,6 @@
 import { AppError } from "@decnet/common/errors/app-error";
 import { cleanText } from "@decnet/common/runtime/foreign-text";
-import type { Host, HostPatch } from "../model/host.ts";
+import { acceptsCertificate, type Host, type HostPatch } from "../model/host.ts";
 import { In, IsNull } from "./conditions.ts";
 import type { Database, Tx } from "./database.ts";
 import { Hosts } from "./tables.ts";
@@ -71,7 +71,7 @@ export function createHostStore(database: Database): HostStore {
       (await repository(tx).findOne({ where: { name, decommissionedAt: IsNull() }, lock: locked })) ?? undefined,
     async accepts({ hostId: id, number, serial, notAfter }) {
       const row = await database.read((tx) => repository(tx).findOneBy({ id, decommissionedAt: IsNull() }));
-      if (row === null || number < row.acceptedNumber) return undefined;
+      if (row === null || !acceptsCertificate(row, number)) return undefined;
       if (number > row.certificateNumber) await database.run(learned, [id, number, serial, notAfter]);
       return row;
     },

@@ -7,7 +7,6 @@ import { fileURLToPath } from "node:url";
 import { ConnectError, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { writeIdentity } from "@decnet/agent/identity";
-import { readCertificate } from "@decnet/common/pki/certificates";
 import { agentAlpn } from "@decnet/common/protocol-version";
 import { createClientTransport } from "@decnet/common/rpc/client";
 import { startRpcServer } from "@decnet/common/rpc/server";

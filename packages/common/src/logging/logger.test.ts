@@ -23,13 +23,17 @@ it("a log that cannot be written, for want of room or of a reader, costs lines a
       stdio: ["ignore", "pipe", stderr],
     });
   try {
-    for (const child of [start(full.fd), start("pipe")]) {
+    const ended = [start(full.fd), start("pipe")].map(async (child) => {
       child.stderr?.destroy();
       let said = "";
       child.stdout?.on("data", (chunk: Buffer) => (said += chunk.toString()));
       const [code] = (await once(child, "close")) as [number | null];
-      expect([code, said.trim()]).toEqual([0, "alive"]);
-    }
+      return [code, said.trim()];
+    });
+    expect(await Promise.all(ended)).toEqual([
+      [0, "alive"],
+      [0, "alive"],
+    ]);
   } finally {
     await full.close();
   }

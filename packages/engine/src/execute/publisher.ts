@@ -4,14 +4,8 @@ import { type CommandResult, runCommand } from "../docker/run-command.ts";
 import type { ObservedLinks } from "../observe/host-access.ts";
 import { observeHostListeners } from "../observe/host-listeners.ts";
 import { codeOf, notObserved } from "../observe/not-observed.ts";
-import {
-  type ObservedPublications,
-  type Publication,
-  type PublicationsToDo,
-  publicationTable,
-  readPublications,
-  renderPublications,
-} from "../policy/published.ts";
+import type { ObservedPublications, Publication } from "../policy/publication.ts";
+import { type PublicationsToDo, publicationTable, readPublications, renderPublications } from "../policy/published.ts";
 
 /** Ports of gateways on the host, through `nft` and `iptables`. Every change may be repeated. */
 export interface Publisher {

@@ -1,15 +1,6 @@
+import type { HostListener } from "../policy/publication.ts";
 import { createHolderSearch } from "./port-holders.ts";
 import { readSocketTables } from "./proc-sockets.ts";
-
-/** Who listens on a port of the host. */
-export interface HostListener {
-  /** `22/tcp` */
-  readonly port: string;
-  /** Empty: every address. */
-  readonly address: string;
-  /** For people. */
-  readonly holder: string;
-}
 
 /** Who listens on these ports in the network namespace that this program is in. Throws NOT_OBSERVED. */
 export async function observeHostListeners(ports: ReadonlySet<string>): Promise<HostListener[]> {

@@ -1,5 +1,11 @@
 import type { NetworkCalls } from "../docker/network-calls.ts";
-import { judgeContainment, type LanEntry, type ObservedContainment, type ObservedRules } from "../policy/containment.ts";
+import {
+  type Containments,
+  judgeContainment,
+  type LanEntry,
+  type ObservedContainment,
+  type ObservedRules,
+} from "../policy/containment.ts";
 import type { HostRules } from "../policy/host-rules.ts";
 import { presentInterfaces } from "../policy/host-rules.ts";
 import type { DeckySpec, LanSpec } from "../spec.ts";
@@ -25,9 +31,6 @@ export interface ContainmentLook {
     seen: { readonly networkId?: string | undefined; readonly links: ObservedLinks | undefined },
   ): Promise<ObservedContainment | undefined>;
 }
-
-/** How each LAN of a decky is kept from the host, by name; undefined where nobody looked, or it is not meant to be. */
-export type Containments = ReadonlyMap<string, ObservedContainment | undefined>;
 
 /** `observed`: where the decky is now; undefined: not known. Throws NOT_OBSERVED. */
 export async function observeContainments(

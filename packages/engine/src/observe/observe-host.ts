@@ -1,7 +1,7 @@
 import type { ContainerCalls } from "../docker/container-calls.ts";
 import type { ImageCalls } from "../docker/image-calls.ts";
 import type { NetworkCalls } from "../docker/network-calls.ts";
-import type { ObservedPublications, Publication } from "../policy/published.ts";
+import type { ObservedPublications, Publication } from "../policy/publication.ts";
 import type { ProjectFile, RenderedDecky } from "../render/render-decky.ts";
 import { deckyKey, type Scope } from "../spec.ts";
 import { accessTo, helperOwner, type ObservedLinks } from "./host-access.ts";

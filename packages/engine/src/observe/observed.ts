@@ -1,9 +1,9 @@
-import type { ObservedPublications } from "../policy/published.ts";
+import type { Containments } from "../policy/containment.ts";
+import type { ObservedPublications } from "../policy/publication.ts";
 import { deckyNames } from "../render/names.ts";
 import type { LanSpec, Scope } from "../spec.ts";
 import type { ObservedAccess } from "./host-access.ts";
 import type { ObservedLan } from "./lan.ts";
-import type { Containments } from "./observe-containment.ts";
 import type { Traits } from "./traits.ts";
 
 export type ContainerStatus = "created" | "running" | "paused" | "restarting" | "removing" | "exited" | "dead";

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { Publication } from "../policy/published.ts";
+import type { Publication } from "../policy/publication.ts";
 import type { ImageRecipe } from "../render/images.ts";
 import type { LanSpec } from "../spec.ts";
 

@@ -28,6 +28,9 @@ export type LanEntry =
   | { readonly kind: "foreign"; readonly why: string }
   | { readonly kind: "interface"; readonly name: string };
 
+/** How each LAN of a decky is kept from the host, by name; undefined where nobody looked, or it is not meant to be. */
+export type Containments = ReadonlyMap<string, ObservedContainment | undefined>;
+
 /** Of a LAN whose deckies cannot reach the host. */
 export const contained: ObservedContainment = { flaw: "", unable: "" };
 

@@ -1,10 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { formatPlan, type Step } from "../plan/plan.ts";
+import type { ObservedPublications, Publication } from "./publication.ts";
 import {
   blockPublications,
   differPublications,
-  type ObservedPublications,
-  type Publication,
   planClosing,
   planOpening,
   publicationTroubles,

@@ -1,37 +1,10 @@
-import type { HostListener } from "../observe/host-listeners.ts";
 import type { Draft } from "../plan/plan.ts";
+import type { ObservedPublications, Publication } from "./publication.ts";
 
 /**
  * Ports of gateways that the host hands on to them: rules of ours on the host, so that neither the base nor its services are
  * touched when one comes or goes, and the decoy sees its visitor's own address. Pure.
  */
-
-/** One port on an address of the host, and the decky that answers there. */
-export interface Publication {
-  /** Of the host. */
-  readonly address: string;
-  readonly port: number;
-  readonly protocol: "tcp" | "udp";
-  /** The decky's own address in the DMZ. */
-  readonly to: string;
-  /** Whose it is: `<scope>/<name>`. */
-  readonly decky: string;
-}
-
-/** What is published on a host by this installation. */
-export interface ObservedPublications {
-  /** Why this host cannot publish anything, and what to do about it; empty when it can. */
-  readonly unable: string;
-  readonly there: readonly Publication[];
-  /** Addresses of the host whose visitors the engine's own rules let through. */
-  readonly passed: ReadonlySet<string>;
-  /** Whether everything but the ports is as it is made. */
-  readonly isAsMade: boolean;
-  /** Every address of the host. */
-  readonly addresses: ReadonlySet<string>;
-  /** Programs of the host on the ports in question. */
-  readonly listeners: readonly HostListener[];
-}
 
 export function publicationKey({ address, port, protocol }: Pick<Publication, "address" | "port" | "protocol">): string {
   return `${address} ${port}/${protocol}`;

@@ -1,6 +1,6 @@
 import { containerSettings } from "../catalog/effective.ts";
 import type { Catalog, CatalogPort, ServiceDefinition } from "../catalog/types.ts";
-import type { Publication } from "../policy/published.ts";
+import type { Publication } from "../policy/publication.ts";
 import type { DeckySpec, ServiceSpec } from "../spec.ts";
 import { deckyKey } from "../spec.ts";
 import { osFamilySysctls } from "../tables/os-families.ts";

@@ -1,5 +1,5 @@
 import { randomInt, randomUUID } from "node:crypto";
-import { createPace, inSlices, mapSliced } from "@decnet/common/runtime/slices";
+import { inSlices } from "@decnet/common/runtime/slices";
 import type { Catalog } from "@decnet/engine/catalog/types";
 import type { Converger } from "../convergence/converger.ts";
 import type { ImagePreparation } from "../convergence/image-preparation.ts";

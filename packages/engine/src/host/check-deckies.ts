@@ -1,10 +1,11 @@
 import { type JudgedDecky, judgeDecky } from "../diagnose/judge.ts";
 import type { ObservedLinks } from "../observe/host-access.ts";
+import type { EngineNetwork } from "../observe/lan.ts";
 import { isNotObserved } from "../observe/not-observed.ts";
 import type { ContainmentLook } from "../observe/observe-containment.ts";
 import { observeDeckies } from "../observe/observe-decky.ts";
 import { presumedHost } from "../observe/observe-host.ts";
-import { baseOf, networkIdOf, type ObservedDecky, type ObservedNetwork } from "../observe/observed.ts";
+import { baseOf, networkIdOf, type ObservedDecky } from "../observe/observed.ts";
 import type { Plan } from "../plan/plan.ts";
 import { planDecky } from "../plan/plan-decky.ts";
 import { containmentTroubles } from "../policy/plan-containment.ts";
@@ -54,7 +55,7 @@ export async function checkDeckies(parts: HostParts, specs: readonly DeckySpec[]
   return { deckies, strays };
 }
 
-type Networks = ReadonlyMap<string, ObservedNetwork>;
+type Networks = ReadonlyMap<string, EngineNetwork>;
 
 /** What a drift check sees of the host once for all deckies. */
 interface HostLook {
@@ -90,7 +91,7 @@ async function compare(
   const project = await projects.observe(folderOf(rendered.spec), rendered.files);
   const diagnosed = await diagnoseFor(parts, rendered, observed, known);
   const { lan } = rendered.spec;
-  const containment = await look.of(lan, { networkId: networkIdOf(observed, lan), links });
+  const containment = await look.of(lan, { networks: known, networkId: networkIdOf(observed, lan), links });
   const host = presumedHost(rendered, instance, { networks: known, project, containment, links });
   const plan = planDecky({ observed, diagnosed, projectDigest: "", host, portsOf });
   return { observed, judged: judgeDecky(diagnosed, containmentTroubles(containment)), plan };

@@ -112,8 +112,7 @@ program
     await withStateDir(config, async () => {
       await leaveHost(config, identity, (what) => say(`ok    ${what}`));
       await removeIdentity(config.stateDir);
-      for (const name of brought)
-        await rm(join(config.stateDir, name), { recursive: true, force: true });
+      for (const name of brought) await rm(join(config.stateDir, name), { recursive: true, force: true });
     });
     say(`${identity.hostName} has left. On the master: decnet host decommission ${identity.hostName} --force`);
   });

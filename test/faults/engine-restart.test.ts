@@ -67,7 +67,12 @@ describe("an engine that goes away and comes back", () => {
     await engine.stop("SIGKILL");
     await master.restart();
     const ready = await fetch(`http://127.0.0.1:${master.port}/readyz`);
-    expect([ready.status, await ready.json()]).toEqual([200, { database: "ok", engine: "the Docker engine does not answer" }]);
+    expect([ready.status, await ready.json()]).toEqual([
+      200,
+      {
+        ...{ database: "ok", engine: "the Docker engine does not answer", containment: "not known", keys: "ok" },
+      },
+    ]);
     expect((await eventually(isAway)).message).toContain("the Docker engine does not answer");
     const { operation } = await master.mutations.removeService({ decky, service: "redis", options: { wait: Wait.ACCEPTED } });
     await engine.start();

@@ -167,8 +167,8 @@ describe("ssh: both accounts have their passwords and the prompt its name", () =
 describe("telnet: both accounts have their passwords and the prompt its name", () => {
   const login = (service: OneService, user: string, password: string, then: string) =>
     service.talk(23, [
-      ["login: ", `${user}\r\0`],
-      ["Password: ", `${password}\r\0`],
+      ["login: ", `${user}\r`],
+      ["Password: ", `${password}\r`],
       [then, ""],
     ]);
 

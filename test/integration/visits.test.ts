@@ -34,9 +34,9 @@ describe("a visitor who logs in", () => {
   };
   const overTelnet = async (command: string) => {
     const turns = [
-      ["login: ", "root\r\0"],
-      ["Password: ", `${password}\r\0`],
-      ["# ", `${command}; echo said-$((1 + 1))\r\0`],
+      ["login: ", "root\r"],
+      ["Password: ", `${password}\r`],
+      ["# ", `${command}; echo said-$((1 + 1))\r`],
       ["said-2", ""],
     ];
     const { stdout } = await inside(spec.name, process.execPath, ["-e", conversation, "23", JSON.stringify(turns)]);

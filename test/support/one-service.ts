@@ -102,7 +102,7 @@ export async function removeSharedVolumes(slug: string): Promise<void> {
   if (stdout !== "") await execa("docker", ["volume", "rm", ...stdout.split("\n")]);
 }
 
-/** Telnet options are refused, all of them. */
+/** Telnet options are refused, but BINARY: without it a letter beyond ASCII may lose its eighth bit. */
 export const conversation = `
 const [port, turns] = [Number(process.argv[1]), JSON.parse(process.argv[2])];
 const socket = require("node:net").connect(port, "127.0.0.1");
@@ -112,8 +112,8 @@ socket.on("data", (chunk) => {
   for (let at = 0; at < chunk.length; at += 1) {
     if (chunk[at] !== 255) { bytes.push(chunk[at]); continue; }
     const [verb, option] = [chunk[at + 1], chunk[at + 2]];
-    if (verb === 253) socket.write(Buffer.from([255, 252, option]));
-    if (verb === 251) socket.write(Buffer.from([255, 254, option]));
+    if (verb === 253) socket.write(Buffer.from([255, option === 0 ? 251 : 252, option]));
+    if (verb === 251) socket.write(Buffer.from([255, option === 0 ? 253 : 254, option]));
     at += 2;
   }
   seen = Buffer.from(bytes).toString();

@@ -27,6 +27,9 @@ const say = (line: string) => void process.stderr.write(`${line}\n`);
 
 const statusSchema = z.object({ connected: z.boolean(), message: z.string() });
 
+/** In the state folder, besides the identity: what an agent leaves nothing of. */
+const brought = ["specs", "reports", "deckies", "docker", "made", "drift-policy", "built-images.json", "fingerprint.key"];
+
 // Who may read a file is said where it is made; it does not depend on the shell that this was started from.
 process.umask(0o022);
 const program = new Command("decnet agent").description("The agent of a worker host.").version(version).exitOverride();
@@ -109,8 +112,7 @@ program
     await withStateDir(config, async () => {
       await leaveHost(config, identity, (what) => say(`ok    ${what}`));
       await removeIdentity(config.stateDir);
-      for (const name of ["specs", "reports", "deckies", "docker", "drift-policy", "fingerprint.key"])
-        await rm(join(config.stateDir, name), { recursive: true, force: true });
+      for (const name of brought) await rm(join(config.stateDir, name), { recursive: true, force: true });
     });
     say(`${identity.hostName} has left. On the master: decnet host decommission ${identity.hostName} --force`);
   });

@@ -23,7 +23,13 @@ describe("a master is", () => {
       { containment: "not contained" },
     ],
     ["not ready without its database", { database: ill("full") }, false, { database: "full" }],
-    ["ready without its own engine", { engine: engine(ill("away")) }, true, { engine: "away" }],
+    ["ready without its own engine", { engine: engine(ill("away")) }, true, { engine: "away", containment: "not known" }],
+    [
+      "ready without its own engine, which contained no decky before",
+      { engine: engine(ill("away"), "not_contained: for some cause") },
+      true,
+      { engine: "away", containment: "not contained" },
+    ],
     ["ready while the files of its keys are not what they were", { keys: ill("gone") }, true, { keys: "gone" }],
     ["not ready when it is told to stop", { isStopping: () => true }, false, {}],
   ])("%s", async (_, parts, isReady, said) => {

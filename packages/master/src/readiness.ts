@@ -44,9 +44,10 @@ export function createReadiness({ database, engine, keys, isStopping }: Readines
   const look = async (): Promise<ReadinessState> => {
     const [ofDatabase, ofEngine, ofKeys] = await Promise.all([judge(database), judge(() => engine.ping()), judge(keys)]);
     wasReady = ofDatabase === "ok";
+    const containment = containmentOf(engine.warnings(), ofEngine === "ok");
     return {
       isReady: wasReady && !isStopping(),
-      parts: { database: ofDatabase, engine: ofEngine, containment: containmentOf(engine.warnings()), keys: ofKeys },
+      parts: { database: ofDatabase, engine: ofEngine, containment, keys: ofKeys },
     };
   };
   const now = (): Promise<ReadinessState> => {
@@ -79,7 +80,8 @@ async function judge(ask: () => Promise<unknown>): Promise<string> {
   return Promise.race([asked, late]).finally(() => waiting.abort());
 }
 
-/** Without its cause, which anybody could read here. */
-function containmentOf(warnings: readonly string[]): string {
-  return warnings.some((warning) => warning.startsWith("not_contained: ")) ? "not contained" : "ok";
+/** Without its cause, which anybody could read here. Nobody looks at it while the engine is away. */
+function containmentOf(warnings: readonly string[], isEngineThere: boolean): string {
+  if (warnings.some((warning) => warning.startsWith("not_contained: "))) return "not contained";
+  return isEngineThere ? "ok" : "not known";
 }

@@ -4,6 +4,7 @@ import {
   ApplyDeckiesResponseSchema,
   DeckyObservationSchema,
   DeckyOutcomeSchema,
+  ReadSpecsResponseSchema,
 } from "@decnet/contract/gen/decnet/v1/agent_pb";
 import { AgentFactsSchema, ReportRequestSchema } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
 import { expect, it } from "vitest";
@@ -83,4 +84,16 @@ it("keeps what a decoy wrote as evidence, on one line", () => {
   const logs = create(AgentServiceStreamLogsResponseSchema, { lines: [{ service: "s\n\u001b", text: "a\u001b[2J\nb" }] });
   admitForeign(AgentServiceStreamLogsResponseSchema, logs);
   expect(logs.lines[0]).toMatchObject({ service: "s ?", text: "a\\x1b[2J\\x0ab" });
+});
+
+it("leaves the settings of specs as they are, and bounds the rest of each spec by itself", () => {
+  const config = { body: "<p>\r\né\u0000".repeat(20_000), most: 1e308, fields: { "a\u0007": "b" }, $unknown: "c" };
+  const spec = { hostname: "h\n".repeat(2_000), services: [{ slug: "s\u0000", config }] };
+  const message = create(ReadSpecsResponseSchema, { deckies: Array.from({ length: 300 }, () => structuredClone(spec)) });
+  admitForeign(ReadSpecsResponseSchema, message, { numbers: true });
+  expect(message.deckies).toHaveLength(300);
+  for (const { hostname, services } of message.deckies) {
+    expect([hostname, services[0]?.slug]).toEqual(["h ".repeat(500), "s?"]);
+    expect(services[0]?.config).toEqual(config);
+  }
 });

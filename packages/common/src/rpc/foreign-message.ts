@@ -43,6 +43,7 @@ const lists: Readonly<Record<string, number>> = {
   "decnet.v1.RegisterRequest.accepted": 10_000,
   "decnet.v1.InspectLanResponse.taken": 10_000,
   "decnet.v1.InspectResponse.deckies": 2_000,
+  "decnet.v1.ReadSpecsResponse.deckies": 2_000,
   "decnet.v1.AgentServiceStreamLogsResponse.lines": 1_000,
   "decnet.v1.DeckyObservation.services": 64,
   "decnet.v1.ServiceObservation.listening": 64,
@@ -60,11 +61,15 @@ const budgeted = new Set([
   "decnet.v1.AddressHolder",
   "decnet.v1.LogLine",
   "decnet.v1.PreparedImage",
+  "decnet.v1.DeckySpec",
 ]);
 /** Messages of the contract are not as deep; a plan can hold plans. */
 const deepest = 8;
-/** Compared, and refused, as it was said: see admission.ts. */
-const exempt = new Set(["decnet.v1.AgentFacts.clock"]);
+/**
+ * Compared, and refused, as it was said: the clock, see admission.ts, and settings, which the catalog judges like an operator's.
+ * Whoever takes a spec over takes all of it, or nothing.
+ */
+const exempt = new Set(["decnet.v1.AgentFacts.clock", "decnet.v1.ServiceSpec.config"]);
 /** Refused as a whole when they are too large, for the same reason. */
 const whole = new Set(["decnet.v1.AgentFacts", "decnet.v1.NetworkInterface", "decnet.v1.Capacity"]);
 

@@ -1,10 +1,11 @@
 import { type JudgedDecky, judgeDecky } from "../diagnose/judge.ts";
 import type { ObservedLinks } from "../observe/host-access.ts";
+import type { EngineNetwork } from "../observe/lan.ts";
 import { isNotObserved } from "../observe/not-observed.ts";
 import { type ContainmentLook, observeContainments } from "../observe/observe-containment.ts";
 import { observeDeckies } from "../observe/observe-decky.ts";
 import { presumedHost } from "../observe/observe-host.ts";
-import { baseOf, type ObservedDecky, type ObservedNetwork } from "../observe/observed.ts";
+import { baseOf, type ObservedDecky } from "../observe/observed.ts";
 import type { Plan } from "../plan/plan.ts";
 import { planDecky } from "../plan/plan-decky.ts";
 import type { RenderedDecky } from "../render/render-decky.ts";
@@ -55,7 +56,7 @@ export async function checkDeckies(parts: HostParts, specs: readonly DeckySpec[]
   return { deckies, strays };
 }
 
-type Networks = ReadonlyMap<string, ObservedNetwork>;
+type Networks = ReadonlyMap<string, EngineNetwork>;
 
 /** What a drift check sees of the host once for all deckies. */
 interface HostLook {
@@ -90,7 +91,7 @@ async function compare(
   const known = baseOf(observed)?.status === "running" ? undefined : await networks();
   const project = await projects.observe(folderOf(rendered.spec), rendered.files);
   const diagnosed = await diagnoseFor(parts, rendered, observed, known);
-  const containments = await observeContainments(look, rendered.spec, { observed, links });
+  const containments = await observeContainments(look, rendered.spec, { networks: known, observed, links });
   const published = await publicationsObserver(parts)(rendered.spec, rendered.publications);
   const host = presumedHost(rendered, instance, { networks: known, project, containments, published, links });
   const plan = planDecky({ observed, diagnosed, projectDigest: "", host, portsOf });

@@ -20,28 +20,32 @@ export interface ContainmentSources {
   readonly rights: LanRights;
 }
 
+interface Seen {
+  readonly networks?: ReadonlyMap<string, EngineNetwork> | undefined;
+  readonly networkId?: string | undefined;
+  readonly links: ObservedLinks | undefined;
+}
+
 /** Looks at several LANs of a host at one moment. */
 export interface ContainmentLook {
   /**
-   * Undefined: deckies are not contained here, and are not meant to be. `networkId`: of the network that the decky is on, as far
-   * as that is known; `links`: needed for LANs that are not bridges. Throws NOT_OBSERVED.
+   * Undefined: deckies are not contained here, and are not meant to be. `networks`: those that there are, if that was looked at;
+   * `networkId`: otherwise, of the one that a running base is on; a stopped base names one that may be gone. `links`: needed for
+   * LANs that are not bridges. Throws NOT_OBSERVED.
    */
-  of(
-    lan: LanSpec,
-    seen: { readonly networkId?: string | undefined; readonly links: ObservedLinks | undefined },
-  ): Promise<ObservedContainment | undefined>;
+  of(lan: LanSpec, seen: Seen): Promise<ObservedContainment | undefined>;
 }
 
 /** `observed`: where the decky is now; undefined: not known. Throws NOT_OBSERVED. */
 export async function observeContainments(
   look: ContainmentLook,
   { attachments }: Pick<DeckySpec, "attachments">,
-  { observed, links }: { readonly observed?: ObservedDecky | undefined; readonly links: ObservedLinks | undefined },
+  { observed, ...seen }: Omit<Seen, "networkId"> & { readonly observed?: ObservedDecky | undefined },
 ): Promise<Containments> {
   const found = new Map<string, ObservedContainment | undefined>();
   for (const { lan } of attachments) {
     const networkId = observed === undefined ? undefined : networkIdOf(observed, lan);
-    found.set(lan.name, await look.of(lan, { networkId, links }));
+    found.set(lan.name, await look.of(lan, { ...seen, networkId }));
   }
   return found;
 }
@@ -61,8 +65,8 @@ export function createContainmentObserver({ api, rules, rights }: ContainmentSou
     for (const network of now.values()) known.set(network.id, network);
     return now.get(name);
   };
-  const entryOf = async (lan: LanSpec, id: string | undefined, links: ObservedLinks | undefined): Promise<LanEntry> => {
-    const network = await networkOf(lan.name, id);
+  const entryOf = async (lan: LanSpec, { networks, networkId, links }: Seen): Promise<LanEntry> => {
+    const network = networks === undefined ? await networkOf(lan.name, networkId) : networks.get(lan.name);
     const why = network === undefined ? undefined : foreignness(network, lan, rights);
     if (why !== undefined) return { kind: "foreign", why };
     if (lan.driver !== "bridge") return helperEntry(lan, links, rights);
@@ -72,9 +76,9 @@ export function createContainmentObserver({ api, rules, rights }: ContainmentSou
     look() {
       let observed: Promise<ObservedRules> | undefined;
       return {
-        async of(lan, { networkId, links }) {
+        async of(lan, seen) {
           if (rules === undefined) return undefined;
-          const entry = await entryOf(lan, networkId, links);
+          const entry = await entryOf(lan, seen);
           observed ??= rules.observe();
           return judgeContainment(entry, await observed, presentInterfaces());
         },

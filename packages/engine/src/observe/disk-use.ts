@@ -53,8 +53,11 @@ export function createDiskWatch(now: () => number = () => performance.now()): Di
     const before = measured.get(id);
     if (before === undefined || before.pid !== pid) return true;
     const age = now() - before.at;
+    const current = free(folder);
+    // What others free meanwhile hides nothing: what is compared is the most that was ever free since.
+    measured.set(id, { ...before, free: most(before.free, current) });
     if (age < before.tookMs / share) return false;
-    return age > calmMs || (age > alarmMs && isFilling(before.free, free(folder)));
+    return age > calmMs || (age > alarmMs && isFilling(before.free, current));
   };
   const measure = async (container: ObservedContainer, places: readonly WritablePlace[]) => {
     const began = now();
@@ -79,6 +82,10 @@ export function createDiskWatch(now: () => number = () => performance.now()): Di
       for (const id of waiting) if (!ids.has(id)) waiting.delete(id);
     },
   };
+}
+
+function most(one: Free, other: Free): Free {
+  return { bytes: Math.max(one.bytes, other.bytes), files: Math.max(one.files, other.files) };
 }
 
 function isFilling(before: Free, now: Free): boolean {

@@ -47,7 +47,8 @@ export async function catchUp(host: string, { store, registry, catalog, log, whe
     log.warn("a host has later revisions of deckies than this database, which is of a backup", { host, deckies: behind.length });
     return;
   }
-  const specs = whenBehind === "adopt" ? await readSpecs(host, behind, { registry, catalog }) : new Map<string, PresentTarget>();
+  const specs =
+    whenBehind === "adopt" ? await readSpecs(host, behind, { registry, catalog, log }) : new Map<string, PresentTarget>();
   for (const { id, name, desiredRevision, aheadRevision } of behind) {
     const spec = specs.get(id);
     if (whenBehind === "adopt" && spec === undefined) {
@@ -74,13 +75,21 @@ export async function catchUp(host: string, { store, registry, catalog, log, whe
 async function readSpecs(
   host: string,
   behind: readonly Decky[],
-  { registry, catalog }: Pick<CatchUpOptions, "registry" | "catalog">,
+  { registry, catalog, log }: Pick<CatchUpOptions, "registry" | "catalog" | "log">,
 ): Promise<Map<string, PresentTarget>> {
   const known = new Map(behind.map((decky) => [decky.id, decky]));
   const specs = (await registry.link(host).readSpecs(behind)) ?? [];
   return new Map(
     specs
-      .map((message) => parseSpecMessage(message, catalog))
+      .flatMap((message) => {
+        try {
+          return [parseSpecMessage(message, catalog)];
+        } catch (error) {
+          // One that cannot be adopted keeps no other from it.
+          log.warn("a worker has a decky that cannot be adopted", { host, decky: message.ref?.name, err: error });
+          return [];
+        }
+      })
       .filter(({ id, spec }) => {
         const decky = known.get(id);
         return decky !== undefined && deckyKey(spec) === deckyKey(decky) && isSamePlace(spec.attachments[0], homeOf(decky));

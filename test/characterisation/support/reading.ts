@@ -42,14 +42,26 @@ export function isOver({ state }: Operation): boolean {
   return !open.includes(state);
 }
 
+/** A client that only stops reading leaves its stream open, and a token has only so many. */
+async function hear<T>(read: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const enough = new AbortController();
+  try {
+    return await read(enough.signal);
+  } finally {
+    enough.abort();
+  }
+}
+
 export function createReading(master: TestMaster): Reading {
   let known = new Set<string>();
   let cursor = "";
 
-  const head = async (): Promise<string> => {
-    for await (const { item } of master.events.subscribe({})) if (item.case === "heartbeat") return item.value.cursor;
-    throw new Error("no heartbeat came");
-  };
+  const head = () =>
+    hear(async (signal) => {
+      for await (const { item } of master.events.subscribe({}, { signal }))
+        if (item.case === "heartbeat") return item.value.cursor;
+      throw new Error("no heartbeat came");
+    });
   const list = async () => {
     const { operations, nextPageToken } = await master.operations.listOperations({ pageSize: 1_000 });
     if (nextPageToken !== "") throw new Error("there are more operations than one page holds");
@@ -84,12 +96,14 @@ export function createReading(master: TestMaster): Reading {
     const to = await head();
     const events: Event[] = [];
     if (from === to) return events;
-    for await (const { item } of master.events.subscribe({ cursor: from })) {
-      if (item.case !== "event") continue;
-      events.push(item.value);
-      if (item.value.cursor === to) return events;
-    }
-    throw new Error("the events ended");
+    return hear(async (signal) => {
+      for await (const { item } of master.events.subscribe({ cursor: from }, { signal })) {
+        if (item.case !== "event") continue;
+        events.push(item.value);
+        if (item.value.cursor === to) return events;
+      }
+      throw new Error("the events ended");
+    });
   };
 
   const decky = async (name: string): Promise<string> => {

@@ -8,7 +8,7 @@ import { FleetService } from "@decnet/contract/gen/decnet/v1/fleet_pb";
 import { MutationService } from "@decnet/contract/gen/decnet/v1/mutation_pb";
 import { OperationService, OperationState } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { execa } from "execa";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { testCatalog } from "../support/catalogs.ts";
 import { containersOf, eventually, inside, type Place, usePlace } from "../support/use-master.ts";
 
@@ -63,6 +63,8 @@ describe("a master that is killed in the middle of an apply", () => {
     await master.fleet.applyFleet({ fleet: { lan: place.lan, deckies: [{ name: decky.name, services: [{ slug: "redis" }] }] } });
     await stop("SIGTERM");
   });
+  // One that failed leaves no master to the next.
+  afterEach(() => stop("SIGKILL"));
   afterAll(async () => {
     // The private database goes when a master stops gracefully, also when a test left it without one.
     await stop("SIGKILL");

@@ -1,10 +1,15 @@
-import { setImmediate as turn } from "node:timers/promises";
+import { setImmediate as immediate } from "node:timers/promises";
 
 /** Work that says where it can be interrupted: between two items. It must not depend on anything that may change meanwhile. */
 export type Sliced<Result> = Generator<void, Result, void>;
 
 /** Well under what anybody else who is served would notice. */
 const sliceMs = 8;
+
+/** Everybody else has his turn. */
+export async function turn(): Promise<void> {
+  await immediate();
+}
 
 /** Does the work in slices of a few milliseconds; between them, everybody else has his turn. */
 export async function inSlices<Result>(work: Sliced<Result>, signal?: AbortSignal): Promise<Result> {

@@ -104,9 +104,10 @@ export function presumedHost(
 
 async function observeLeavings(decky: string, { api, rights, observeLinks }: HostSources): Promise<ObservedLeavings> {
   const { instance } = rights;
-  const networks = (await api.ownNetworks(rights)).filter(
-    ({ isAdopted, members }) => (members.length === 0 && !isAdopted) || members.some((member) => member.decky === decky),
-  );
+  // In an order of ours: the engine lists them in another each time, and the same plan would not be the same.
+  const networks = (await api.ownNetworks(rights))
+    .filter(({ isAdopted, members }) => (members.length === 0 && !isAdopted) || members.some((member) => member.decky === decky))
+    .sort((one, other) => (one.name < other.name ? -1 : 1));
   const isBridge = networks.every(({ driver }) => driver === "bridge");
   const helpers = isBridge ? [] : (await observeLinks()).helpers;
   const addresses = networks.flatMap(({ name, members }) =>

@@ -4,7 +4,7 @@ import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { AppError } from "@decnet/common/errors/app-error";
 import { mergeStreams } from "@decnet/common/runtime/merge-streams";
-import { inSlices } from "@decnet/common/runtime/slices";
+import { inSlices, turn } from "@decnet/common/runtime/slices";
 import {
   ApplyFleetRequestSchema,
   type FleetService,
@@ -36,6 +36,7 @@ export function createFleetHandlers(parts: MasterParts): ServiceImpl<typeof Flee
       const actor = callerOf(context).name;
       const requestHash = hashRequest(parts, ApplyFleetRequestSchema, request);
       const record = await parts.fleet.apply({ actor, options: parseOptions(request.options), requestHash, fleet });
+      await turn();
       return { operation: await awaitOperation(record, waits(request.options), parts, context) };
     },
     async getFleet() {

@@ -2,6 +2,7 @@ import { type DescField, type DescMessage, isMessage, type Message } from "@bufb
 import type { Interceptor } from "@connectrpc/connect";
 import { AppError } from "@decnet/common/errors/app-error";
 import { OperationFailed } from "@decnet/common/rpc/errors";
+import { createPace, turn } from "@decnet/common/runtime/slices";
 import { DeckyRefSchema, DeckySchema } from "@decnet/contract/gen/decnet/v1/decky_pb";
 import { OperationErrorSchema, OperationSchema } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { agentCalls } from "../access/roles.ts";
@@ -16,6 +17,7 @@ const idPattern = /^t[0-9a-f]{12}$/;
 const idBeforeDecky = /\bt[0-9a-f]{12}(?=\/)/g;
 const deckyPattern = /^[a-z0-9][a-z0-9-]*$/;
 const mostKnown = 10_000;
+const paceEvery = 128;
 const targets: ReadonlySet<string> = new Set(
   [DeckyRefSchema, DeckySchema, OperationSchema, OperationErrorSchema].map(({ typeName }) => typeName),
 );
@@ -46,10 +48,22 @@ export function createTopologyNaming({ known }: Pick<TopologyStore, "known">): I
   };
 
   const name = async <M extends Message>(desc: DescMessage, message: M): Promise<M> => {
-    const found = [...messagesIn(desc, message)];
-    const missing = new Set(found.flatMap(idsOf).filter((id) => !names.has(id)));
+    const found: Message[] = [];
+    const missing = new Set<string>();
+    // A plan for ten thousand deckies names as many.
+    const pace = createPace();
+    for (const each of messagesIn(desc, message)) {
+      found.push(each);
+      for (const id of idsOf(each)) if (!names.has(id)) missing.add(id);
+      if (found.length % paceEvery === 0) await pace();
+    }
     if (missing.size > 0) await learn([...missing]);
-    for (const each of found) fill(each, names);
+    for (const [index, each] of found.entries()) {
+      fill(each, names);
+      if (index % paceEvery === paceEvery - 1) await pace();
+    }
+    // Made before this, and written after it: each takes as long as others should wait at once.
+    if (found.length > paceEvery) await turn();
     return message;
   };
 

@@ -23,7 +23,7 @@ function toNode(command: Command): Node {
   };
 }
 
-it("is what the commands themselves say; npx vitest -u writes it anew", async () => {
+it("is what the commands themselves say; npx vitest -u writes it again", async () => {
   const program = await createProgram({}, () => undefined);
   const text = [
     "// Generated from the commands by tree.test.ts: npx vitest run --project unit packages/cli/src/tree.test.ts -u",

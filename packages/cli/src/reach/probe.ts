@@ -163,7 +163,7 @@ async function explainTrust(target: Target, code: string, message: string, ms: n
     const name = context ?? "NAME";
     return refuse(
       `${address.url} shows another certificate authority than the one that is trusted: ${found}, not ${trusts}. ` +
-        "Somebody else may answer there, or the master was set up anew; no token was sent",
+        "Somebody else may answer there, or the master was set up again; no token was sent",
       [
         "Compare on the master: openssl x509 -noout -fingerprint -sha256 -in /var/lib/decnet/master/pki/ca.pem",
         `If it is right: decnet context remove ${name}; decnet context add ${name} --address ${address.url} --token-file FILE`,

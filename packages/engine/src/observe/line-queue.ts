@@ -22,7 +22,7 @@ const patience = 2_000;
 
 /**
  * A full queue pauses its source. A reader who does not take anything for a while loses the oldest lines, and is told how many:
- * what an engine holds back for him would be lost in the end without a word, when it begins the log anew.
+ * what an engine holds back for him would be lost in the end without a word, when it begins the log again.
  */
 export function createLineQueue<Line>(options: LineQueueOptions<Line>): LineQueue<Line> {
   const { sizeOf, source, dropped, patienceMs = patience } = options;

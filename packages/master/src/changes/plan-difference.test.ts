@@ -32,7 +32,7 @@ it.each<[string, PlanRecord | undefined, PlanRecord, string[]]>([
     ["- a: create a-http (requested)", "- change b on edge-1", "+ a: recreate a-http (requested)"],
   ],
   [
-    "a container that was made anew by somebody else",
+    "a container that was made again by somebody else",
     plan(["create web-http"], { observed: ["web 11 running since t1", "web-ssh 22 running since t2", "web-ftp 44 restarts"] }),
     plan(["create web-http"], { observed: ["web 11 running since t1", "web-ssh 33 running since t3"] }),
     ["web-ssh was 22 running since t2, and is 33 running since t3"],

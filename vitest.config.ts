@@ -36,7 +36,7 @@ export default defineConfig({
           name: "integration",
           include: ["test/{conformance,integration,characterisation,contract,interop,faults}/**/*.test.ts"],
           // Test files share nothing but the engine; most of their time is waiting.
-          maxWorkers: 4,
+          maxWorkers: 6,
           globalSetup: ["test/support/images.ts"],
           testTimeout: 120 * seconds,
           hookTimeout: 180 * seconds,

@@ -1,5 +1,5 @@
 import { randomInt, randomUUID } from "node:crypto";
-import { inSlices } from "@decnet/common/runtime/slices";
+import { inSlices, turn } from "@decnet/common/runtime/slices";
 import type { Catalog } from "@decnet/engine/catalog/types";
 import type { Converger } from "../convergence/converger.ts";
 import type { ImagePreparation } from "../convergence/image-preparation.ts";
@@ -96,7 +96,9 @@ export function createFleetChanges(options: FleetChangesOptions): FleetChanges {
   const plan = async (request: FleetRequest): Promise<PlannedFleet> => {
     const { changes, lans } = await differenceNow(request.fleet);
     const parts = await plans.parts(changes);
+    await turn();
     const record = planOf(changes, parts);
+    await turn();
     return {
       plan: record,
       lans,

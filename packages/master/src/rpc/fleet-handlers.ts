@@ -36,8 +36,11 @@ export function createFleetHandlers(parts: MasterParts): ServiceImpl<typeof Flee
       const actor = callerOf(context).name;
       const requestHash = hashRequest(parts, ApplyFleetRequestSchema, request);
       const record = await parts.fleet.apply({ actor, options: parseOptions(request.options), requestHash, fleet });
+      // A plan for ten thousand deckies: made, converted and written, with everybody else between.
       await turn();
-      return { operation: await awaitOperation(record, waits(request.options), parts, context) };
+      const operation = await awaitOperation(record, waits(request.options), parts, context);
+      await turn();
+      return { operation };
     },
     async getFleet() {
       const wanted = await parts.fleet.wanted();

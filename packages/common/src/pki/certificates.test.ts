@@ -1,4 +1,6 @@
 import { generateKeyPairSync, X509Certificate } from "node:crypto";
+// Node.js 20 leaves `tls.createSecureContext` undefined for good when `toLegacyObject` is what loads it first.
+import "node:tls";
 import { beforeAll, describe, expect, it } from "vitest";
 import { commonName, writeCertificate } from "./certificate.ts";
 import {

@@ -1,14 +1,35 @@
 import { defaultClientConditions, defaultServerConditions } from "vite";
 import { defineConfig } from "vitest/config";
+import { BaseSequencer, type TestSpecification } from "vitest/node";
 
 const seconds = 1_000;
 
+/** Set by scripts/test.sh, which has just built: whole programs start in half the time, and what is tested is what is shipped. */
+const isBuilt = process.env["TEST_BUILT"] === "1";
+const condition = isBuilt ? [] : ["source"];
+const builtModules = isBuilt ? { deps: { external: [/\/packages\/[a-z]+\/dist\//] } } : {};
+
+/** They take more than a minute: whoever begins with them does not wait for one of them alone at the end. */
+const longFiles = [
+  "hand-changes|neighbours|swarm-(join|crash|drift|leave|restart|moves|cut)|odd-openings|data-folder|hostile-edges",
+  "engine-restart|settings-in-force|kills|docs-examples",
+].join("|");
+const longOnes = new RegExp(`/(${longFiles})\\.test\\.ts$`);
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const sorted = await super.sort(files);
+    const isLong = ({ moduleId }: TestSpecification) => longOnes.test(moduleId);
+    return [...sorted.filter(isLong), ...sorted.filter((file) => !isLong(file))];
+  }
+}
+
 // A package's exports name its sources under the condition "source": tests run without a build.
 export default defineConfig({
-  resolve: { conditions: ["source", ...defaultClientConditions] },
-  ssr: { resolve: { conditions: ["source", ...defaultServerConditions] } },
+  resolve: { conditions: [...condition, ...defaultClientConditions] },
+  ssr: { resolve: { conditions: [...condition, ...defaultServerConditions] } },
   test: {
     environment: "node",
+    sequence: { sequencer: LongestFirst },
     projects: [
       {
         extends: true,
@@ -34,6 +55,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: "integration",
+          server: builtModules,
           include: ["test/{conformance,integration,characterisation,contract,interop,faults}/**/*.test.ts"],
           // Test files share nothing but the engine; most of their time is waiting.
           maxWorkers: 6,
@@ -48,6 +70,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: "e2e",
+          server: builtModules,
           include: ["test/e2e/**/*.test.ts"],
           maxWorkers: 2,
           globalSetup: ["test/support/images.ts"],

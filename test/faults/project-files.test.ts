@@ -3,14 +3,12 @@ import { once } from "node:events";
 import { mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { pruneSecrets, writeProject } from "@decnet/engine/execute/project-files";
 import { createProjectObserver } from "@decnet/engine/observe/observe-project";
 import { execa } from "execa";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { testProgram } from "../support/programs.ts";
 import { projectOf } from "../support/test-projects.ts";
-
-const program = fileURLToPath(new URL("../support/project-writer.ts", import.meta.url));
 
 const asWanted = { isThere: true, differing: [] };
 
@@ -21,7 +19,7 @@ describe("a project on disk", () => {
 
   /** A process that writes versions `<name>0` and `<name>1` by turns; here after its first one. */
   const startWriter = async (name: string) => {
-    const child = spawn(process.execPath, ["--import", "tsx", "--conditions=source", program, folder, name], {
+    const child = spawn(process.execPath, [...testProgram("project-writer.ts"), folder, name], {
       stdio: ["ignore", "pipe", "inherit"],
     });
     writers.push(child);

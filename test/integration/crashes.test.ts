@@ -1,7 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
-import { fileURLToPath } from "node:url";
 import { createClient } from "@connectrpc/connect";
 import { createClientTransport } from "@decnet/common/rpc/client";
 import { FleetService } from "@decnet/contract/gen/decnet/v1/fleet_pb";
@@ -10,9 +9,8 @@ import { OperationService, OperationState } from "@decnet/contract/gen/decnet/v1
 import { execa } from "execa";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { testCatalog } from "../support/catalogs.ts";
+import { testProgram } from "../support/programs.ts";
 import { containersOf, eventually, inside, type Place, usePlace } from "../support/use-master.ts";
-
-const program = fileURLToPath(new URL("../support/crashing-master.ts", import.meta.url));
 
 describe("a master that is killed in the middle of an apply", () => {
   let place: Place;
@@ -29,7 +27,7 @@ describe("a master that is killed in the middle of an apply", () => {
       DECNET_DRIFT_INTERVAL_MS: "1000",
       DECNET_CATALOGUE: testCatalog,
     };
-    const child = spawn(process.execPath, ["--import", "tsx", "--conditions=source", program], {
+    const child = spawn(process.execPath, testProgram("crashing-master.ts"), {
       env,
       stdio: ["ignore", "pipe", "inherit"],
     });

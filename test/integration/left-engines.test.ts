@@ -1,20 +1,18 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
-import { fileURLToPath } from "node:url";
 import { debianBase } from "@decnet/engine/tables/distros";
 import { execa } from "execa";
 import { expect, it, onTestFinished } from "vitest";
 import { removeLeftEngines } from "../support/own-engine.ts";
 import { processesWith } from "../support/processes.ts";
-
-const program = fileURLToPath(new URL("../support/hold-engine.ts", import.meta.url));
+import { testProgram } from "../support/programs.ts";
 
 const namespaces = async () => (await execa("ip", ["netns", "list"])).stdout;
 const mounts = () => readFile("/proc/self/mounts", "utf8");
 
 it.each(["SIGTERM", "SIGINT"] as const)("an engine of a test command that got %s is removed by the next", async (signal) => {
-  const child = spawn(process.execPath, ["--import", "tsx", "--conditions=source", program, debianBase], {
+  const child = spawn(process.execPath, [...testProgram("hold-engine.ts"), debianBase], {
     stdio: ["ignore", "pipe", "inherit"],
   });
   const [line] = (await once(child.stdout, "data")) as [Buffer];

@@ -12,9 +12,8 @@ import { label } from "@decnet/engine/render/names";
 import { debianBase } from "@decnet/engine/tables/distros";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { testProgram } from "../support/programs.ts";
 import { containersOf, deploy, dockerLines, eventually, type TestMaster, useMaster } from "../support/use-master.ts";
-
-const observer = join(import.meta.dirname, "../support/starved-observer.ts");
 
 describe("an observation that fails is not one of nothing", () => {
   it("when this process has no descriptor left", async () => {
@@ -26,7 +25,7 @@ describe("an observation that fails is not one of nothing", () => {
     await execa("docker", ["run", "-d", "--init", ...labels, "--name", `${instance}-x`, debianBase, "sleep", "600"]);
     try {
       const socket = process.env["DECNET_DOCKER_SOCKET"] ?? "/var/run/docker.sock";
-      const node = [process.execPath, "--import", "tsx", "--conditions=source", observer];
+      const node = [process.execPath, ...testProgram("starved-observer.ts")];
       const { stdout } = await execa("prlimit", ["--nofile=256", ...node, instance, "fleet/x", socket]);
       const { before, starved, after } = JSON.parse(stdout) as Record<"before" | "starved" | "after", Record<string, string>>;
       expect(before).toMatchObject({ engine: "1", decky: "[1]", holders: "0" });

@@ -3,7 +3,6 @@ import { mkdir, readFile } from "node:fs/promises";
 import net from "node:net";
 import { join } from "node:path";
 import tls from "node:tls";
-import { fileURLToPath } from "node:url";
 import { ConnectError, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { writeIdentity } from "@decnet/agent/identity";
@@ -19,6 +18,7 @@ import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { newAgent, newAuthority, newMaster } from "../support/certificates.ts";
 import { brokenFrames, greeting, type Opening, oddAnswers, oddHeads, openings, request } from "../support/odd-openings.ts";
+import { ownProgram } from "../support/programs.ts";
 import { nextReply, open, patienceMs } from "../support/raw-socket.ts";
 import { type Daemon, startDaemon } from "../support/use-daemon.ts";
 import { configFor, eventually, type Place, usePlace } from "../support/use-master.ts";
@@ -175,8 +175,7 @@ it("a master on ::1 serves its own command line", async () => {
   });
   try {
     const { port } = await master.said("master started");
-    const cli = fileURLToPath(new URL("../../packages/cli/src/main.ts", import.meta.url));
-    const { stdout } = await execa(process.execPath, ["--import", "tsx", "--conditions=source", cli, "whoami"], {
+    const { stdout } = await execa(process.execPath, [...ownProgram("cli"), "whoami"], {
       env: { DECNET_ADDRESS: `http://[::1]:${String(port)}`, DECNET_TOKEN_FILE: join(place.dataDir, "admin.token") },
     });
     expect(stdout).toContain("admin");

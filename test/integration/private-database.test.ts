@@ -3,14 +3,12 @@ import { existsSync } from "node:fs";
 import { chmod, mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { lockFolder } from "@decnet/common/runtime/folder-lock";
 import { openPrivatePostgres } from "@decnet/master/store/private-postgres";
 import { execa } from "execa";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { testProgram } from "../support/programs.ts";
 import { eventually } from "../support/use-master.ts";
-
-const program = fileURLToPath(new URL("../support/open-postgres.ts", import.meta.url));
 
 describe("the private database", () => {
   let folder: string;
@@ -45,7 +43,7 @@ describe("the private database", () => {
       strangers.push(child);
       await writeFile(pidFile(), [String(child.pid), ...lines.slice(1)].join("\n"));
       const blind = ["--bounding-set", "-sys_ptrace", "--inh-caps", "-sys_ptrace"];
-      const node = [process.execPath, "--import", "tsx", "--conditions=source", program, dataDir];
+      const node = [process.execPath, ...testProgram("open-postgres.ts"), dataDir];
       const { stdout } = await execa("setpriv", [...blind, ...node], { timeout: 60_000 });
       expect((JSON.parse(stdout) as { startedMs: number }).startedMs, name).toBeLessThan(15_000);
       expect(child.exitCode).toBe(null);

@@ -20,6 +20,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ownCatalog, testCatalog } from "../support/catalogs.ts";
 import { newAuthority } from "../support/certificates.ts";
 import type { LongRunningProgram } from "../support/lab/inside.ts";
+import { ownProgram } from "../support/programs.ts";
 import { startRogueMaster } from "../support/rogue-master.ts";
 import { eventually } from "../support/use-master.ts";
 import { type Swarm, useSwarm, type Worker } from "../support/use-swarm.ts";
@@ -31,20 +32,16 @@ const certificateSeconds = 20;
 const workerPackages = ["agent", "common", "contract", "engine"];
 
 /**
- * What a worker needs of a checkout, at another place: the master's packages are not there (W-57). Returns the agent's program.
+ * What a worker needs of a checkout, at another place: the master's packages are not there (W-57). Returns that place.
  */
 async function copyForWorker(to: string): Promise<string> {
-  for (const name of workerPackages)
-    await cp(join(root, "packages", name), join(to, "packages", name), {
-      recursive: true,
-      filter: (from) => !from.endsWith("/dist"),
-    });
+  for (const name of workerPackages) await cp(join(root, "packages", name), join(to, "packages", name), { recursive: true });
   await cp(join(root, "catalog"), join(to, "catalog"), { recursive: true });
   await mkdir(join(to, "node_modules", "@decnet"), { recursive: true });
   for (const name of await readdir(join(root, "node_modules")))
     if (name !== "@decnet") await symlink(join(root, "node_modules", name), join(to, "node_modules", name));
   for (const name of workerPackages) await symlink(join(to, "packages", name), join(to, "node_modules", "@decnet", name));
-  return join(to, "packages", "agent", "src", "main.ts");
+  return to;
 }
 
 describe("a machine becomes a worker", () => {
@@ -64,7 +61,7 @@ describe("a machine becomes a worker", () => {
       env: { DECNET_AGENT_CERTIFICATE_SECONDS: String(certificateSeconds) },
     });
     folder = await mkdtemp(join(tmpdir(), "decnet-join-"));
-    node = ["--import", "tsx", "--conditions=source", await copyForWorker(join(folder, "checkout"))];
+    node = ownProgram("agent", await copyForWorker(join(folder, "checkout")));
     decky = { name: `${swarm.master.prefix}-a` };
     dying = await swarm.master.swarm.createJoinToken({ hostName: "dying", ttl: { seconds: 10n } });
   });

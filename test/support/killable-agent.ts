@@ -1,12 +1,12 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { fileURLToPath } from "node:url";
 import { writeIdentity } from "@decnet/agent/identity";
 import { joinSwarm } from "@decnet/agent/join";
 import { loadCatalog } from "@decnet/engine/catalog/load";
 import { factsOf } from "./agent-facts.ts";
 import { ownCatalog } from "./catalogs.ts";
 import type { KillableMaster } from "./killable-master.ts";
+import { testProgram } from "./programs.ts";
 
 export interface KillableAgent {
   readonly name: string;
@@ -16,8 +16,6 @@ export interface KillableAgent {
   kill(): Promise<void>;
   stop(): Promise<void>;
 }
-
-const program = fileURLToPath(new URL("./memory-agent.ts", import.meta.url));
 
 /** A worker that joins a killable master: its agent is a process of its own, its containers outlive it. */
 export async function startKillableAgent(
@@ -31,7 +29,7 @@ export async function startKillableAgent(
   let child: ChildProcess;
   let log = "";
   const start = async () => {
-    child = spawn(process.execPath, ["--import", "tsx", "--conditions=source", program], {
+    child = spawn(process.execPath, testProgram("memory-agent.ts"), {
       env: { ...process.env, DECNET_AGENT_DIR: stateDir, DECNET_AGENT_PORT: "0", ...env },
       stdio: ["ignore", "pipe", "pipe"],
     });

@@ -1,7 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
-import { fileURLToPath } from "node:url";
 import { type Client, createClient } from "@connectrpc/connect";
 import { createClientTransport } from "@decnet/common/rpc/client";
 import { EventService } from "@decnet/contract/gen/decnet/v1/event_pb";
@@ -10,6 +9,7 @@ import { MutationService } from "@decnet/contract/gen/decnet/v1/mutation_pb";
 import { OperationService } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { SwarmService } from "@decnet/contract/gen/decnet/v1/swarm_pb";
 import { execa } from "execa";
+import { testProgram } from "./programs.ts";
 
 export interface Clients {
   readonly mutations: Client<typeof MutationService>;
@@ -34,8 +34,6 @@ export interface KillableMaster {
   stop(): Promise<void>;
 }
 
-const program = fileURLToPath(new URL("./memory-master.ts", import.meta.url));
-
 /** A master in a process of its own, with a private database and an engine that keeps its containers in memory. */
 export async function startKillableMaster(dataDir: string, env: Readonly<Record<string, string>>): Promise<KillableMaster> {
   let child: ChildProcess;
@@ -46,7 +44,7 @@ export async function startKillableMaster(dataDir: string, env: Readonly<Record<
   let close: () => void = () => undefined;
 
   const start = async () => {
-    child = spawn(process.execPath, ["--import", "tsx", "--conditions=source", program], {
+    child = spawn(process.execPath, testProgram("memory-master.ts"), {
       env: { ...process.env, DECNET_DATA_DIR: dataDir, DECNET_PORT: "0", ...env },
       stdio: ["ignore", "pipe", "pipe"],
     });

@@ -2,7 +2,6 @@ import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import tls from "node:tls";
-import { fileURLToPath } from "node:url";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { type Code, ConnectError, createClient } from "@connectrpc/connect";
@@ -21,10 +20,10 @@ import { ownCatalog, testCatalog } from "./catalogs.ts";
 import type { KeyAndCertificate } from "./certificates.ts";
 import type { LongRunningProgram } from "./lab/inside.ts";
 import type { LabHost } from "./lab.ts";
+import { ownProgram } from "./programs.ts";
 import { eventually } from "./use-master.ts";
 import type { Swarm } from "./use-swarm.ts";
 
-const agentProgram = fileURLToPath(new URL("../../packages/agent/src/main.ts", import.meta.url));
 /** Beside the agent that every host of the lab has. */
 const firstPort = 7_600;
 
@@ -191,7 +190,7 @@ export async function createCallers(swarm: Swarm): Promise<Callers> {
         DECNET_CATALOGUE: testCatalog,
         DECNET_LOG_LEVEL: "error",
       };
-      const node = ["--import", "tsx", "--conditions=source", agentProgram];
+      const node = ownProgram("agent");
       const loopback = `http://127.0.0.1:${port}/`;
       const program = host.spawn(process.execPath, [...node, "run"], env);
       cleanUp(() => program.kill("SIGKILL"));

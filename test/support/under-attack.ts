@@ -1,17 +1,16 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
 import { createClient } from "@connectrpc/connect";
 import { createClientTransport } from "@decnet/common/rpc/client";
 import { AccessService } from "@decnet/contract/gen/decnet/v1/access_pb";
 import { FleetService } from "@decnet/contract/gen/decnet/v1/fleet_pb";
 import type { Attack, Target } from "./attacks.ts";
+import { testProgram } from "./programs.ts";
 
 /** Starts attacks in a process of their own; resolves once they are under way. */
 export async function startAttacks(attacks: readonly Attack[], { port, tlsPort }: Target): Promise<{ end(): Promise<void> }> {
-  const program = fileURLToPath(new URL("attacker.ts", import.meta.url));
-  const words = ["--import", "tsx", "--conditions=source", program, String(port), String(tlsPort)];
+  const words = [...testProgram("attacker.ts"), String(port), String(tlsPort)];
   const child = spawn(process.execPath, [...words, ...attacks.map(({ name }) => name)], { stdio: ["ignore", "pipe", "inherit"] });
   const ended = once(child, "exit");
   const said = once(createInterface({ input: child.stdout }), "line");

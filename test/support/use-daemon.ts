@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
+import { ownProgram } from "./programs.ts";
 import { eventually } from "./use-master.ts";
 
 type LogLine = Readonly<Record<string, unknown>>;
@@ -32,8 +32,7 @@ export function startDaemon(
   env: Readonly<Record<string, string>>,
   { umask = "022", openFiles }: { readonly umask?: string; readonly openFiles?: number } = {},
 ): Daemon {
-  const program = fileURLToPath(new URL(`../../packages/${name}/src/main.ts`, import.meta.url));
-  const node = [process.execPath, "--import", "tsx", "--conditions=source", program, ...args];
+  const node = [process.execPath, ...ownProgram(name), ...args];
   const limit = openFiles === undefined ? "" : `ulimit -n ${openFiles} && `;
   const child: ChildProcess = spawn("sh", ["-c", `umask "$0" && ${limit}exec "$@"`, umask, ...node], {
     env: { ...process.env, ...env },

@@ -1,5 +1,4 @@
 import { once } from "node:events";
-import { fileURLToPath } from "node:url";
 import { runBounded } from "@decnet/common/runtime/run-bounded";
 import { HostState } from "@decnet/contract/gen/decnet/v1/swarm_pb";
 import { loadCatalog } from "@decnet/engine/catalog/load";
@@ -7,11 +6,9 @@ import { debianBase } from "@decnet/engine/tables/distros";
 import { ownCatalog, testCatalog } from "./catalogs.ts";
 import type { LongRunningProgram } from "./lab/inside.ts";
 import { type Lab, type LabHost, useLab } from "./lab.ts";
+import { ownProgram, testProgram } from "./programs.ts";
 import { serviceImages } from "./service-images.ts";
 import { eventually, type TestMaster, useMaster } from "./use-master.ts";
-
-const agentProgram = fileURLToPath(new URL("../../packages/agent/src/main.ts", import.meta.url));
-const crashingProgram = fileURLToPath(new URL("./crashing-agent.ts", import.meta.url));
 
 /** Programs that start all at once keep each other from being ready in time. */
 const joiningTogether = 4;
@@ -109,17 +106,16 @@ function createWorker(host: LabHost, name: string, isConnected: (name: string) =
     DECNET_LOG_LEVEL: "error",
     DECNET_DRIFT_INTERVAL_MS: "1000",
   };
-  const node = (program: string) => ["--import", "tsx", "--conditions=source", program];
   let running: LongRunningProgram | undefined;
   return {
     name,
     host,
     async agent(...args) {
-      const result = await host.run(process.execPath, [...node(agentProgram), ...args], { env, timeout: 60_000, reject: false });
+      const result = await host.run(process.execPath, [...ownProgram("agent"), ...args], { env, timeout: 60_000, reject: false });
       return { exitCode: result.exitCode, stdout: result.stdout, stderr: result.stderr };
     },
     async start(more = {}) {
-      const program = more["CRASH_AT"] === undefined ? [...node(agentProgram), "run"] : node(crashingProgram);
+      const program = more["CRASH_AT"] === undefined ? [...ownProgram("agent"), "run"] : testProgram("crashing-agent.ts");
       running = host.spawn(process.execPath, program, { ...env, ...more });
       const mine = running;
       await eventually(async () => (await isConnected(name)) || hasEnded(mine), 30_000);

@@ -23,10 +23,15 @@ class LongestFirst extends BaseSequencer {
   }
 }
 
-// A package's exports name its sources under the condition "source": tests run without a build.
+/**
+ * A package's exports name its sources under the condition "source": tests run without a build. What a package has for bundlers
+ * alone, Node.js cannot load.
+ */
+const conditionsOf = (usual: readonly string[]) => [...condition, ...usual.filter((name) => name !== "module")];
+
 export default defineConfig({
-  resolve: { conditions: [...condition, ...defaultClientConditions] },
-  ssr: { resolve: { conditions: [...condition, ...defaultServerConditions] } },
+  resolve: { conditions: conditionsOf(defaultClientConditions) },
+  ssr: { resolve: { conditions: conditionsOf(defaultServerConditions) } },
   test: {
     environment: "node",
     sequence: { sequencer: LongestFirst },

@@ -7,6 +7,7 @@ import { createLogger } from "@decnet/common/logging/logger";
 import { readCertificate } from "@decnet/common/pki/certificates";
 import { fromConnectError } from "@decnet/common/rpc/errors";
 import { lockFolder } from "@decnet/common/runtime/folder-lock";
+import { startTracing } from "@decnet/common/tracing/start-tracing";
 import { version } from "@decnet/common/version";
 import { reasons } from "@decnet/contract/reasons";
 import { loadCatalog } from "@decnet/engine/catalog/load";
@@ -151,15 +152,19 @@ async function run(config: AgentConfig): Promise<void> {
   if (identity === undefined) throw new AppError("NOT_JOINED", `this machine has not joined (${config.stateDir})`);
   const log = createLogger("decnet-agent", config.logLevel);
   for (const name of unknownSettings(process.env)) log.warn("a setting has no meaning and is ignored", { setting: name });
+  const tracing = await startTracing({ service: "decnet-agent", version, env: process.env, log });
   const agent = await startAgent({ config, identity, log, version });
   let signals = 0;
   const stop = () => {
     signals += 1;
     if (signals > 1) process.exit(1);
-    agent.stop().then(
-      () => process.exit(0),
-      () => process.exit(1),
-    );
+    agent
+      .stop()
+      .then(tracing.stop)
+      .then(
+        () => process.exit(0),
+        () => process.exit(1),
+      );
   };
   process.on("SIGTERM", stop).on("SIGINT", stop);
 }

@@ -12,6 +12,7 @@ import { writeFileAtomically } from "@decnet/common/runtime/atomic-file";
 import { lockFolder } from "@decnet/common/runtime/folder-lock";
 import { createReleasers } from "@decnet/common/runtime/releasers";
 import { repeatUntilAborted } from "@decnet/common/runtime/repeat";
+import { createServedCallSpans } from "@decnet/common/tracing/call-spans";
 import type { AgentFacts } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
 import { loadCatalog } from "@decnet/engine/catalog/load";
 import type { Catalog } from "@decnet/engine/catalog/types";
@@ -122,7 +123,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       runner,
       reports,
       routes: createAgentRoutes(parts),
-      interceptors: [createRefusalLog(log, () => "master"), errors, validation],
+      interceptors: [createRefusalLog(log, () => "master"), errors, createServedCallSpans(), validation],
       log,
       stopping: stopping.signal,
       checkedMsAgo: watch.checkedMsAgo,

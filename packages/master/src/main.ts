@@ -2,6 +2,7 @@
 import { fileURLToPath } from "node:url";
 import { AppError } from "@decnet/common/errors/app-error";
 import { createLogger } from "@decnet/common/logging/logger";
+import { startTracing } from "@decnet/common/tracing/start-tracing";
 import { version } from "@decnet/common/version";
 import { reasons } from "@decnet/contract/reasons";
 import { hostSettingsHelp, unknownSettings } from "@decnet/engine/settings";
@@ -58,6 +59,7 @@ async function run({ replaceLostKeys = false }: { replaceLostKeys?: boolean }): 
     const config = parseMasterConfig(process.env, ownCatalog);
     log = createLogger("decnet-master", config.logLevel);
     for (const name of unknownSettings(process.env)) log.warn("a setting has no meaning and is ignored", { setting: name });
+    const tracing = await startTracing({ service: "decnet-master", version, env: process.env, log });
     const onDisplaced = ({ reason }: AppError) => {
       process.exitCode = reasons[reason].exit;
       onSignal();
@@ -65,6 +67,7 @@ async function run({ replaceLostKeys = false }: { replaceLostKeys?: boolean }): 
     const master = await startMaster({ config, log, version, giveUp: giveUp.signal, replaceLostKeys, onDisplaced });
     stop = async () => {
       await master.stop();
+      await tracing.stop();
       process.exit();
     };
     if (signals > 0) await stop();

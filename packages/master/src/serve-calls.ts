@@ -5,6 +5,7 @@ import { createRefusalLog } from "@decnet/common/rpc/log-refusals";
 import { type RpcServer, startRpcServer } from "@decnet/common/rpc/server";
 import type { TlsOptions } from "@decnet/common/rpc/tls-listener";
 import { createValidationInterceptor } from "@decnet/common/rpc/validate-requests";
+import { createServedCallSpans } from "@decnet/common/tracing/call-spans";
 import type { AcceptedCertificates } from "./access/accepted-certificates.ts";
 import { callerName, createAuditInterceptor } from "./access/audit.ts";
 import { createAdmission, createAuthInterceptor } from "./access/authenticate.ts";
@@ -43,6 +44,7 @@ export async function serveCalls(options: CallsOptions): Promise<RpcServer> {
       createErrorInterceptor(log),
       createAuditInterceptor(store.audit),
       createAuthInterceptor(streams),
+      createServedCallSpans(callerName),
       createValidationInterceptor({ refusesTexts: (method) => agentCalls[method] === undefined }),
       createTopologyNaming(store.topologies),
     ],

@@ -1,5 +1,6 @@
 import { type Client, createClient } from "@connectrpc/connect";
 import { type ClientTransport, createClientTransport } from "@decnet/common/rpc/client";
+import { callSpans } from "@decnet/common/tracing/call-spans";
 import { EnrollmentService, RegistrationService } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
 import type { AgentIdentity } from "../identity.ts";
 
@@ -14,6 +15,7 @@ export function connectMaster(identity: AgentIdentity, address: string): MasterC
   const transport: ClientTransport = createClientTransport({
     address: `https://${address}`,
     token: "",
+    interceptors: [callSpans],
     tls: {
       caPem: identity.caCertificate,
       certPem: identity.certificate,

@@ -9,7 +9,13 @@ export interface ClientTransport {
 }
 
 /** A gRPC transport over one kept connection. `address` is `http://host:port`, or `https://host:port` with `tls`. */
-export function createClientTransport(options: { address: string; token: string; tls?: ClientTls }): ClientTransport {
+export function createClientTransport(options: {
+  address: string;
+  token: string;
+  tls?: ClientTls;
+  /** See each call before its token is added. */
+  interceptors?: readonly Interceptor[];
+}): ClientTransport {
   if (options.tls !== undefined && !options.address.startsWith("https://"))
     throw new Error(`${options.address} is not an https address, so nothing would be encrypted`);
   const sessionManager = new Http2SessionManager(
@@ -24,7 +30,7 @@ export function createClientTransport(options: { address: string; token: string;
   return {
     transport: createGrpcTransport({
       baseUrl: options.address,
-      interceptors: [bearer],
+      interceptors: [...(options.interceptors ?? []), bearer],
       sessionManager: hearErrors(sessionManager),
     }),
     close: () => sessionManager.abort(),

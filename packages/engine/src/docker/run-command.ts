@@ -1,6 +1,8 @@
+import { basename } from "node:path";
 import type { Readable } from "node:stream";
 import { cleanText } from "@decnet/common/runtime/foreign-text";
 import { startProgram } from "@decnet/common/runtime/start-program";
+import { inSpan, noteInSpan } from "@decnet/common/tracing/spans";
 import { ownEnvironment } from "../config/own-environment.ts";
 
 export interface CommandOptions {
@@ -32,7 +34,16 @@ const killGraceMs = 3_000;
  * first cause wins. Output is bounded. A non-zero exit is a result, not an exception; only a command that cannot be started
  * throws.
  */
-export async function runCommand(file: string, args: readonly string[], options: CommandOptions): Promise<CommandResult> {
+export function runCommand(file: string, args: readonly string[], options: CommandOptions): Promise<CommandResult> {
+  const attributes = { "process.command_args": [file, ...args] };
+  return inSpan(`run ${basename(file)}`, { attributes }, async () => {
+    const result = await run(file, args, options);
+    noteInSpan({ "process.exit_code": result.exitCode ?? -1, "decnet.ended": result.ended });
+    return result;
+  });
+}
+
+async function run(file: string, args: readonly string[], options: CommandOptions): Promise<CommandResult> {
   const startedAt = performance.now();
   const child = await startProgram(file, args, {
     detached: true,

@@ -1,4 +1,5 @@
 import { AppError } from "@decnet/common/errors/app-error";
+import { inSpan } from "@decnet/common/tracing/spans";
 import type { ComposeCli } from "../docker/compose.ts";
 import type { EngineApi } from "../docker/engine-api.ts";
 import type { LanRights } from "../observe/lan.ts";
@@ -105,6 +106,13 @@ const executors: Executors = {
   },
 };
 
+const execute = (step: Step, context: ExecuteContext): Promise<void> =>
+  (executors[step.verb] as (step: Step, context: ExecuteContext) => Promise<void>)(step, context);
+
+const aboutStep = ({ number, target, cause }: Step) => ({
+  attributes: { "decnet.step": number, "decnet.target": target, "decnet.cause": cause },
+});
+
 /**
  * Runs the steps in order and stops at the first that fails. A failed step is a result; only an abort and an engine that is away
  * throw.
@@ -116,7 +124,7 @@ export async function executePlan(plan: Plan, context: ExecuteContext): Promise<
     context.signal.throwIfAborted();
     await context.onStep({ kind: "started", step, at: new Date() });
     try {
-      await (executors[step.verb] as (step: Step, context: ExecuteContext) => Promise<void>)(step, context);
+      await inSpan(`step ${step.verb}`, aboutStep(step), () => execute(step, context));
     } catch (error) {
       context.signal.throwIfAborted();
       if (error instanceof AppError && error.reason === "ENGINE_UNAVAILABLE") throw error;

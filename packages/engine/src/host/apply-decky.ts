@@ -1,4 +1,5 @@
 import { AppError } from "@decnet/common/errors/app-error";
+import { inSpan } from "@decnet/common/tracing/spans";
 import { type JudgedDecky, judgeDecky } from "../diagnose/judge.ts";
 import { executePlan, type StepEvent, type StepFailure } from "../execute/execute-plan.ts";
 import { makeReceipt, type Receipt } from "../execute/receipt.ts";
@@ -6,7 +7,8 @@ import { observeContainments } from "../observe/observe-containment.ts";
 import { observeDecky } from "../observe/observe-decky.ts";
 import type { ObservedDecky } from "../observe/observed.ts";
 import { formatPlan, type Plan } from "../plan/plan.ts";
-import type { DeckySpec, DeckyTarget } from "../spec.ts";
+import type { RenderedDecky } from "../render/render-decky.ts";
+import { type DeckySpec, type DeckyTarget, targetKey } from "../spec.ts";
 import { diagnoseFor } from "./diagnose-for.ts";
 import type { HostParts } from "./host-parts.ts";
 import { preparePlan, publicationsObserver } from "./prepare-plan.ts";
@@ -39,7 +41,8 @@ async function containmentsOf({ containment, observeLinks }: HostParts, spec: De
 
 /** Observes, plans, executes, and observes again. */
 export function applyDecky(parts: HostParts, target: DeckyTarget, options: ApplyOptions): Promise<ApplyOutcome> {
-  const apply = () => applyNow(parts, target, options);
+  const apply = () =>
+    inSpan("apply", { attributes: { "decnet.decky": targetKey(target) } }, () => applyNow(parts, target, options));
   if (target.kind === "absent") return apply();
   // In one order for all, so that no two wait for each other.
   const lans = target.spec.attachments.map(({ lan }) => lan.name).sort();
@@ -48,7 +51,7 @@ export function applyDecky(parts: HostParts, target: DeckyTarget, options: Apply
 
 async function applyNow(parts: HostParts, target: DeckyTarget, options: ApplyOptions): Promise<ApplyOutcome> {
   const { expectedDigest, onObserved, onPlan, onStep, signal } = options;
-  const { plan, observed: before, rendered, folder } = await preparePlan(parts, target);
+  const { plan, observed: before, rendered, folder } = await inSpan("observe and plan", {}, () => preparePlan(parts, target));
   if (expectedDigest !== "" && expectedDigest !== plan.digest)
     throw new AppError("PLAN_CHANGED", `the decky changed on its host since the plan was made; it is now: ${formatPlan(plan)}`, {
       metadata: { expected: expectedDigest, actual: plan.digest },
@@ -57,12 +60,16 @@ async function applyNow(parts: HostParts, target: DeckyTarget, options: ApplyOpt
   await onPlan(plan);
   const decky = target.kind === "present" ? target.spec : target;
   const failure = await executePlan(plan, { ...parts, decky, folder, rendered, onStep, signal });
+  const { observed, judged } = await inSpan("observe and judge", {}, () => judgeAfter(parts, before, rendered));
+  return { plan, receipt: makeReceipt(plan, before, observed), observed, judged, failure };
+}
+
+async function judgeAfter(parts: HostParts, before: ObservedDecky, rendered: RenderedDecky | undefined) {
   const observed = await observeDecky(parts, before);
-  const receipt = makeReceipt(plan, before, observed);
-  if (rendered === undefined) return { plan, receipt, observed, judged: undefined, failure };
+  if (rendered === undefined) return { observed, judged: undefined };
   const diagnosed = await diagnoseFor(parts, rendered, observed);
   const containments = await containmentsOf(parts, rendered.spec, observed);
   const published = await publicationsObserver(parts)(rendered.spec, rendered.publications);
   const troubles = troublesOf(rendered, { containments, published });
-  return { plan, receipt, observed, judged: judgeDecky(diagnosed, troubles), failure };
+  return { observed, judged: judgeDecky(diagnosed, troubles) };
 }

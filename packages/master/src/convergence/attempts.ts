@@ -1,5 +1,6 @@
 import { AppError } from "@decnet/common/errors/app-error";
 import type { Logger } from "@decnet/common/logging/logger";
+import { inSpan } from "@decnet/common/tracing/spans";
 import type { Catalog } from "@decnet/engine/catalog/types";
 import type { DecisionContext } from "../decide/context.ts";
 import type { Resolution } from "../decide/resolution.ts";
@@ -43,6 +44,8 @@ export interface Attempts {
 class Interrupted extends Error {}
 
 const mostDefects = 2;
+/** Operations that one attempt is for, in its span. */
+const mostNamed = 20;
 
 export function createAttempts(options: AttemptsOptions): Attempts {
   const { store, hosts, catalog, stopping } = options;
@@ -76,12 +79,15 @@ export function createAttempts(options: AttemptsOptions): Attempts {
     let cutOffBy = "its apply ended";
     try {
       const single = open.length === 1 ? open[0] : undefined;
-      const outcome = await hosts.link(decky.host).apply(toTarget(decky, services, revision, decky.leaving), {
-        expectedDigest: single?.error === null ? single.expectedPlan : "",
-        onPlan: progress.onPlan,
-        onStep: progress.onStep,
-        signal: AbortSignal.any([stopping, interruption.signal]),
-      });
+      const target = toTarget(decky, services, revision, decky.leaving);
+      const outcome = await inSpan("apply on host", { attributes: { "decnet.host": decky.host } }, () =>
+        hosts.link(decky.host).apply(target, {
+          expectedDigest: single?.error === null ? single.expectedPlan : "",
+          onPlan: progress.onPlan,
+          onStep: progress.onStep,
+          signal: AbortSignal.any([stopping, interruption.signal]),
+        }),
+      );
       refusals.forget(decky.id);
       options.onApplied(outcome.failure === undefined ? "applied" : "failed", performance.now() - startedAt);
       return { kind: "done", outcome };
@@ -123,35 +129,40 @@ export function createAttempts(options: AttemptsOptions): Attempts {
     tellEnds(committed, situation, progress, options);
   };
 
-  return {
-    async make(found) {
-      const situation = await begin(found);
-      if (situation === undefined) return true;
-      const { decky, open } = situation;
-      const attempt = attemptOf(situation);
-      // Cancelled while nothing ran for it, such as while its host was away: it is not applied once more, but undone.
-      if (open.some((operation) => operation.cancelRequested && operation.error === null))
-        return settle(situation, attempt, { kind: "interrupted" });
-      const number = (situation.attempts.get(recordedOperation(open)?.id ?? "") ?? 0) + 1;
-      const { appliedRevision } = decky;
-      // An earlier attempt that was cut off with its master left steps behind.
-      if (number > 1) await store.operations.cutOffSteps(open.map(({ id }) => id));
-      const record = async (...of: Parameters<Store["operations"]["recordProgress"]>) => {
-        await store.operations.recordProgress(...of);
-        options.board.progressed(open.map(({ id }) => id));
-      };
-      const progress = createProgress({ log: options.log, open, appliedRevision, attempt: number, record });
-      try {
-        return await settle(situation, attempt, await apply(attempt, progress), progress);
-      } catch (error) {
-        if (isAway(decky.host, error) && open.some(refusesToWait)) {
-          await giveUp(situation, attempt, error, progress);
-          return false;
-        }
-        if (progress.steps.length > 0) await record(progress.plans, progress.steps);
-        throw error;
+  const make = async (found: Situation): Promise<boolean> => {
+    const situation = await begin(found);
+    if (situation === undefined) return true;
+    const { decky, open } = situation;
+    const attempt = attemptOf(situation);
+    // Cancelled while nothing ran for it, such as while its host was away: it is not applied once more, but undone.
+    if (open.some((operation) => operation.cancelRequested && operation.error === null))
+      return settle(situation, attempt, { kind: "interrupted" });
+    const number = (situation.attempts.get(recordedOperation(open)?.id ?? "") ?? 0) + 1;
+    const { appliedRevision } = decky;
+    // An earlier attempt that was cut off with its master left steps behind.
+    if (number > 1) await store.operations.cutOffSteps(open.map(({ id }) => id));
+    const record = async (...of: Parameters<Store["operations"]["recordProgress"]>) => {
+      await store.operations.recordProgress(...of);
+      options.board.progressed(open.map(({ id }) => id));
+    };
+    const progress = createProgress({ log: options.log, open, appliedRevision, attempt: number, record });
+    try {
+      return await settle(situation, attempt, await apply(attempt, progress), progress);
+    } catch (error) {
+      if (isAway(decky.host, error) && open.some(refusesToWait)) {
+        await giveUp(situation, attempt, error, progress);
+        return false;
       }
-    },
+      if (progress.steps.length > 0) await record(progress.plans, progress.steps);
+      throw error;
+    }
+  };
+
+  return {
+    make: (found) =>
+      inSpan("attempt", { ...aboutDecky(found), parent: store.origins.parentOf(found.open.map(({ id }) => id)) }, () =>
+        make(found),
+      ),
     refused: (situation, error) => settle(situation, attemptOf(situation), { kind: "refused", error: refusalError(error) }),
     giveUp: (situation, error) => giveUp(situation, attemptOf(situation), error),
     interrupt(deckyId, operationId) {
@@ -217,4 +228,11 @@ function tellEnds(
   );
   parents.note(committed.ended.map((row) => row.parent));
   store.events.wake();
+}
+
+function aboutDecky({ decky, open }: Situation) {
+  const operations = open.map(({ id }) => id).slice(0, mostNamed);
+  return {
+    attributes: { "decnet.decky": decky.name, "decnet.host": decky.host, "decnet.operations": operations },
+  };
 }

@@ -6,6 +6,7 @@ import { agentAlpn } from "@decnet/common/protocol-version";
 import { admitForeign } from "@decnet/common/rpc/foreign-message";
 import { peerOf } from "@decnet/common/rpc/peer";
 import { openSocketSession } from "@decnet/common/rpc/socket-session";
+import { callSpans } from "@decnet/common/tracing/call-spans";
 import type { Reason } from "@decnet/contract/reasons";
 import type { Host } from "../model/host.ts";
 import type { AuditLog } from "../store/audit.ts";
@@ -127,7 +128,7 @@ function connectBack(
     baseUrl,
     sessionManager: session.manager,
     readMaxBytes: 16 << 20,
-    interceptors: [admitAnswers],
+    interceptors: [callSpans, admitAnswers],
   });
   return {
     id,

@@ -1,6 +1,8 @@
 import { randomUUID } from "node:crypto";
 import type { Logger } from "@decnet/common/logging/logger";
 import { createRounds } from "@decnet/common/runtime/rounds";
+import type { Origins } from "@decnet/common/tracing/origins";
+import { inSpan } from "@decnet/common/tracing/spans";
 import { formatResolution } from "../decide/format-resolution.ts";
 import { applyResolution, type Resolution } from "../decide/resolution.ts";
 import type { AuditEntry } from "../model/access.ts";
@@ -128,7 +130,11 @@ const commit: Statement = {
 
 const most = 64;
 
-export function createResolutions(database: Database, sealing: Sealing, log: Logger): Resolutions {
+export function createResolutions(
+  database: Database,
+  sealing: Sealing,
+  { log, origins }: { readonly log: Logger; readonly origins: Pick<Origins, "note"> },
+): Resolutions {
   const journal = createOperationLog(log);
   const tell = ({ decky, resolution }: Decision) => {
     for (const operation of resolution.opens) journal.accepted(operation);
@@ -159,22 +165,28 @@ export function createResolutions(database: Database, sealing: Sealing, log: Log
     }
     return [...tables.map((rows) => JSON.stringify(rows)), outboxLock];
   };
+  const commitRound = createRounds<Decision, boolean>({
+    most,
+    keyOf: (decision) => decision.decky.id,
+    // The round may have been stored without an answer: a decision that is made from what was there before is not made again.
+    mayRepeat: (error) => !isStorageFault(error),
+    serve: async (decisions) => {
+      const stored = new Set((await database.run<{ id: string }>(commit, valuesOf(decisions))).map(({ id }) => id));
+      return decisions.map((decision) => {
+        const isStored = stored.has(decision.decky.id);
+        if (isStored) tell(decision);
+        return isStored;
+      });
+    },
+  });
+  const noteOrigins = ({ resolution }: Decision) => resolution.opens.forEach(({ id }) => void origins.note(id));
   return {
-    commit: createRounds<Decision, boolean>({
-      most,
-      keyOf: (decision) => decision.decky.id,
-      // The round may have been stored without an answer: a decision that is made from what was there before is not made again.
-      mayRepeat: (error) => !isStorageFault(error),
-      serve: async (decisions) => {
-        const stored = new Set((await database.run<{ id: string }>(commit, valuesOf(decisions))).map(({ id }) => id));
-        return decisions.map((decision) => {
-          const isStored = stored.has(decision.decky.id);
-          if (isStored) tell(decision);
-          return isStored;
-        });
-      },
-    }),
+    commit(decision) {
+      noteOrigins(decision);
+      return inSpan("commit resolution", aboutDecky(decision), () => commitRound(decision));
+    },
     async write(tx, decisions) {
+      decisions.forEach(noteOrigins);
       for (let at = 0; at < decisions.length; at += most) {
         const part = decisions.slice(at, at + most);
         const stored = await runIn(tx, commit, valuesOf(part));
@@ -183,4 +195,8 @@ export function createResolutions(database: Database, sealing: Sealing, log: Log
       }
     },
   };
+}
+
+function aboutDecky({ decky: { name, host } }: Decision) {
+  return { attributes: { "decnet.decky": name, "decnet.host": host } };
 }

@@ -1,4 +1,5 @@
 import { createRounds } from "@decnet/common/runtime/rounds";
+import { inSpan } from "@decnet/common/tracing/spans";
 import type { Situation } from "../decide/situation.ts";
 import type { MovePolicy, StoredService } from "../model/decky.ts";
 import type { Operation } from "../model/operation.ts";
@@ -106,7 +107,7 @@ export function createSituations(database: Database, sealing: Sealing): Situatio
     serve: async (queries) => (await database.run<Row>(load, [JSON.stringify(queries.map(toGiven))])).map(toSituation),
   });
   return {
-    load: loadRound,
+    load: (query) => inSpan("load situation", {}, () => loadRound(query)),
     async lock(tx, queries) {
       const values = [JSON.stringify(queries.map(toGiven))];
       await runIn(tx, lock, values);

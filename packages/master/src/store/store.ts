@@ -1,4 +1,5 @@
 import type { Logger } from "@decnet/common/logging/logger";
+import { createOrigins, type Origins } from "@decnet/common/tracing/origins";
 import type { Catalog } from "@decnet/engine/catalog/types";
 import { type AuditLog, createAuditLog } from "./audit.ts";
 import type { Database } from "./database.ts";
@@ -24,6 +25,7 @@ export interface Store extends Pick<Database, "transaction" | "onReturn" | "clos
   readonly situations: Situations;
   readonly resolutions: Resolutions;
   readonly resolver: Resolver;
+  readonly origins: Pick<Origins, "parentOf">;
   readonly deckies: DeckyStore;
   readonly operations: OperationStore;
   readonly parents: ParentStore;
@@ -46,7 +48,8 @@ export function createStore(database: Database, box: SecretBox, catalog: Catalog
   const sealing = createSealing(box, catalog);
   const situations = createSituations(database, sealing);
   const events = createEventLog(database);
-  const resolutions = createResolutions(database, sealing, log);
+  const origins = createOrigins();
+  const resolutions = createResolutions(database, sealing, { log, origins });
   const refusedJoins = createRefusedJoinStore(database, log);
   const audit = createAuditLog(database, log);
   return {
@@ -55,6 +58,7 @@ export function createStore(database: Database, box: SecretBox, catalog: Catalog
     close: database.close,
     situations,
     resolutions,
+    origins,
     resolver: createResolver(database, situations, resolutions),
     deckies: createDeckyStore(database, sealing),
     operations: createOperationStore(database, log),

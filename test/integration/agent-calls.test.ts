@@ -69,7 +69,7 @@ describe("calls of agents", () => {
   /** How many reports the master took so far; as its own metrics count them. */
   const reports = async () => {
     const text = await (await fetch(`http://127.0.0.1:${master.port}/metrics`)).text();
-    const line = /decnet_rpc_seconds_count\{method="decnet.v1.RegistrationService\/Report",code="OK"\} (\d+)/.exec(text);
+    const line = /decnet_rpc_duration_seconds_count\{method="decnet.v1.RegistrationService\/Report",code="OK"\} (\d+)/.exec(text);
     return Number(line?.[1] ?? 0);
   };
   /** Resolves after so many more whole drift checks of the worker. */

@@ -2,6 +2,7 @@ import { createLogger } from "@decnet/common/logging/logger";
 import { type Board, createBoard } from "@decnet/master/convergence/board";
 import { makeOperation, makeOperationId } from "@decnet/master/model/operation";
 import { type Database, openDatabase } from "@decnet/master/store/database";
+import { createOperationLog } from "@decnet/master/store/operation-log";
 import { createOperationStore, type OperationStore } from "@decnet/master/store/operations";
 import { createParentStore, type ParentStore } from "@decnet/master/store/parents";
 import { openPrivatePostgres, type PrivatePostgres } from "@decnet/master/store/private-postgres";
@@ -22,8 +23,8 @@ describe("a change of many deckies", () => {
     place = await usePlace();
     server = await openPrivatePostgres(place.dataDir);
     database = await openDatabase(server);
-    operations = createOperationStore(database, log);
-    parents = createParentStore(database, log);
+    operations = createOperationStore(database, createOperationLog(log));
+    parents = createParentStore(database, createOperationLog(log));
     board = createBoard(operations);
   });
 

@@ -109,6 +109,6 @@ describe("the contract, seen by programs that are not ours", () => {
     expect((await fetch(`http://${address()}/healthz`)).status).toBe(200);
     const parts = { database: "ok", engine: "ok", containment: "ok", keys: "ok" };
     expect(await (await fetch(`http://${address()}/readyz`)).json()).toEqual(parts);
-    expect(await (await fetch(`http://${address()}/metrics`)).text()).toContain("decnet_apply_seconds");
+    expect(await (await fetch(`http://${address()}/metrics`)).text()).toContain("decnet_apply_duration_seconds");
   });
 });

@@ -17,6 +17,8 @@ import { eventually, type TestMaster } from "./use-master.ts";
 export interface ScriptedWorker {
   readonly name: string;
   readonly engine: ScriptedEngine;
+  /** Its loopback port. */
+  port(): number;
   /** Breaks the connection; resolves when the master knows. */
   cut(): Promise<void>;
   /** Resolves with true when the worker is connected, with false when it is decommissioned. */
@@ -83,6 +85,7 @@ export async function joinScriptedWorker(options: {
   return {
     name,
     engine,
+    port: () => agent.port,
     async cut() {
       wasCut = true;
       line.cut();

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { setMaxListeners } from "node:events";
 import { chmod, readFile } from "node:fs/promises";
+import type http from "node:http";
 import { join } from "node:path";
 import { AppError } from "@decnet/common/errors/app-error";
 import type { Logger } from "@decnet/common/logging/logger";
@@ -21,13 +22,14 @@ import { keepImagesPruned } from "@decnet/engine/keep-images-pruned";
 import { createLazyEngine, type OpenEngine } from "@decnet/engine/lazy-engine";
 import { engineSettings } from "@decnet/engine/settings";
 import type { AgentConfig } from "./config.ts";
-import { keepConnected } from "./connection/connection.ts";
+import { type Connection, keepConnected } from "./connection/connection.ts";
 import { createRunner } from "./deckies/runner.ts";
 import { openSpecStore } from "./deckies/spec-store.ts";
 import { createWatch, type DriftPolicy } from "./deckies/watch.ts";
 import { readFacts } from "./facts.ts";
 import { openFingerprint } from "./fingerprint.ts";
 import { type AgentIdentity, writeIdentity } from "./identity.ts";
+import { type AgentMetrics, createAgentMetrics } from "./metrics.ts";
 import { openReportQueue } from "./reports/report-queue.ts";
 import { createAgentRoutes, createLocalGate } from "./rpc/routes.ts";
 
@@ -90,7 +92,11 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     const reports = await openReportQueue(join(config.stateDir, "reports"), config.reportQueue, (trouble, fields) =>
       log.warn(trouble, fields),
     );
-    const runner = createRunner({ engine, specs, parallel: config.parallel, stopping: stopping.signal, log });
+    const metrics = createAgentMetrics(version);
+    const runner = createRunner({
+      ...{ engine, specs, parallel: config.parallel, stopping: stopping.signal, log },
+      onApplied: metrics.applied,
+    });
     const policy = await openPolicy(join(config.stateDir, "drift-policy"));
     const watch = createWatch({ engine, specs, runner, reports, policy: policy.get, log });
     const readOwnFacts = shared?.facts ?? (() => readFacts({ ...config, version, catalogueDigest: catalog.digest }));
@@ -123,7 +129,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       runner,
       reports,
       routes: createAgentRoutes(parts),
-      interceptors: [createRefusalLog(log, () => "master"), errors, createServedCallSpans(), validation],
+      interceptors: [metrics.interceptor, createRefusalLog(log, () => "master"), errors, createServedCallSpans(), validation],
       log,
       stopping: stopping.signal,
       checkedMsAgo: watch.checkedMsAgo,
@@ -141,10 +147,14 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       // Anybody on this machine may read, and proves nothing.
       admission: { kindOf: () => "anyone", admit: async () => "anyone" },
       onPressure: (what) => log.warn("too much at once: something was refused or cut", { what }),
-      fallback: (_, response) => {
-        const { connected, message } = connection.state();
-        response.writeHead(200, { "content-type": "application/json" }).end(`${JSON.stringify({ connected, message })}\n`);
-      },
+      fallback: createPlainHttp(metrics, connection.state),
+    });
+    metrics.watch({
+      isConnected: () => connection.state().connected,
+      deckies: () => specs.list().length,
+      queuedReports: () => reports.length,
+      checkedMsAgo: watch.checkedMsAgo,
+      certificateUntil: connection.certificateUntil,
     });
     const watching = repeatUntilAborted(config.driftIntervalMs, stopping.signal, watch.check, (error) =>
       log.error("the drift check failed", { err: error }),
@@ -166,6 +176,19 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     await releasers.release().catch(() => undefined);
     throw error;
   }
+}
+
+/** Figures for Prometheus; on every other path, whether it is connected. */
+function createPlainHttp(metrics: Pick<AgentMetrics, "text">, state: Connection["state"]) {
+  return async (request: http.IncomingMessage, response: http.ServerResponse): Promise<void> => {
+    if ((request.url ?? "").split("?")[0] === "/metrics") {
+      const text = await metrics.text();
+      response.writeHead(200, { "content-type": "text/plain; version=0.0.4; charset=utf-8" }).end(text);
+      return;
+    }
+    const { connected, message } = state();
+    response.writeHead(200, { "content-type": "application/json" }).end(`${JSON.stringify({ connected, message })}\n`);
+  };
 }
 
 /** What the master last said about drift; it holds while the master is away. */

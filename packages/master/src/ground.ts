@@ -111,6 +111,7 @@ export async function prepareGround(options: MasterOptions, releasers: Releasers
   // Also when starting fails half way: nothing goes on by itself while the database is closed.
   releasers.add(() => stopping.abort(new Error("the master is shutting down")));
   stopping.signal.addEventListener("abort", () => void severWhenLost(database), { once: true });
+  const metrics = createMetrics(version);
   const isStopping = () => stopping.signal.aborted;
   return {
     options,
@@ -118,12 +119,12 @@ export async function prepareGround(options: MasterOptions, releasers: Releasers
     catalog,
     box,
     authority,
-    store: createStore(database, box, catalog, log),
+    store: createStore(database, box, catalog, log, metrics.ended),
     installation: id,
     engine,
     local: presence.host,
     presence,
-    metrics: createMetrics(version),
+    metrics,
     readiness: createReadiness({
       database: () => database.ping().then(checkDatabase),
       engine: { warnings: () => engine.warnings, ping: presence.require },

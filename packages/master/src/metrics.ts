@@ -1,123 +1,141 @@
-import type http from "node:http";
-import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
+import type { Interceptor } from "@connectrpc/connect";
+import { createProgramMetrics, type ProgramMetrics } from "@decnet/common/metrics/program-metrics";
 import type { OnPressure } from "@decnet/common/rpc/limits";
 import type { ServerLoad } from "@decnet/common/rpc/server";
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
-import type { Readiness } from "./readiness.ts";
+import { keepFresh } from "@decnet/common/runtime/fresh";
+import { hostStateOf } from "./model/host.ts";
+import type { ReadinessState } from "./readiness.ts";
+import type { Figures } from "./store/figures.ts";
+import type { EndedOperation } from "./store/operation-log.ts";
 
-export interface Metrics {
+export interface Metrics extends Pick<ProgramMetrics, "text" | "gauge" | "counter"> {
   readonly interceptor: Interceptor;
   readonly applied: (result: "applied" | "failed", durationMs: number) => void;
   readonly drift: (what: "repaired" | "reported") => void;
   readonly refused: OnPressure;
+  readonly ended: (operation: EndedOperation) => void;
   /** What callers take, whenever it is asked. */
   watchLoad(load: () => ServerLoad): void;
-  /** Callers that ask at once share one text. */
-  text(): Promise<string>;
+  /** What there is, whenever it is asked. */
+  watchFleet(sources: FleetSources): void;
 }
+
+/** Where figures come from that nobody counts as they happen. */
+export interface FleetSources {
+  readonly figures: () => Promise<Figures>;
+  readonly readiness: () => Promise<ReadinessState>;
+  readonly isConnected: (host: string) => boolean;
+  /** When the certificates of this master end; undefined for one that it does not have. */
+  readonly certificates: () => { readonly authority: Date; readonly "tls-port": Date | undefined };
+}
+
+const applyBuckets = [0.1, 0.25, 0.5, 1, 2, 5, 15, 60, 300];
+/** Whoever asks more often gets what was counted so long ago at most. */
+const freshMs = 5_000;
+const patienceMs = 3_000;
+const daySeconds = 86_400;
 
 export function createMetrics(version: string): Metrics {
-  const registry = new Registry();
-  collectDefaultMetrics({ register: registry });
-  const registers = [registry];
-  new Gauge({ name: "decnet_build_info", help: "1, with the version.", labelNames: ["version"], registers }).set({ version }, 1);
-  const calls = new Histogram({
-    name: "decnet_rpc_seconds",
-    help: "Duration of calls.",
-    labelNames: ["method", "code"],
-    registers,
+  const metrics = createProgramMetrics(version);
+  const { counter, duration } = metrics;
+  const applies = duration({
+    name: "decnet_apply_duration_seconds",
+    help: "Duration of applies, by how they ended.",
+    labels: ["result"],
+    buckets: applyBuckets,
   });
-  const applies = new Histogram({
-    name: "decnet_apply_seconds",
-    help: "Duration of applies.",
-    labelNames: ["result"],
-    buckets: [0.1, 0.25, 0.5, 1, 2, 5, 15, 60, 300],
-    registers,
+  const operations = counter({
+    name: "decnet_operations_total",
+    help: "Operations that ended, by kind and how.",
+    labels: ["kind", "result"],
   });
-  const drift = new Counter({
+  const lives = duration({
+    name: "decnet_operation_duration_seconds",
+    help: "From the moment that an operation was accepted to its end, by kind.",
+    labels: ["kind"],
+    buckets: applyBuckets,
+  });
+  const drift = counter({
     name: "decnet_drift_total",
-    help: "Deckies that were found to differ from what is wanted.",
-    labelNames: ["answer"],
-    registers,
+    help: "Deckies that were found to differ from what is wanted, by what was done.",
+    labels: ["answer"],
   });
-  const refused = new Counter({
+  const refused = counter({
     name: "decnet_refused_total",
     help: "What was refused or cut because there was too much of it.",
-    labelNames: ["what"],
-    registers,
+    labels: ["what"],
   });
-  let making: Promise<string> | undefined;
   return {
-    interceptor: (next) => async (request) => {
-      const end = calls.startTimer({ method: `${request.service.typeName}/${request.method.name}` });
-      try {
-        const response = await next(request);
-        end({ code: "OK" });
-        return response;
-      } catch (error) {
-        end({ code: Code[ConnectError.from(error).code] ?? "Unknown" });
-        throw error;
-      }
+    ...metrics,
+    applied: (result, durationMs) => applies(durationMs, { result }),
+    drift: (answer) => drift({ answer }),
+    refused: (what) => refused({ what }),
+    ended({ kind, state, createdAt, finishedAt }) {
+      operations({ kind, result: state });
+      lives((finishedAt ?? new Date()).getTime() - createdAt.getTime(), { kind });
     },
-    applied: (result, durationMs) => applies.observe({ result }, durationMs / 1000),
-    drift: (answer) => drift.inc({ answer }),
-    refused: (what) => refused.inc({ what }),
-    watchLoad: (load) => watchLoad(registry, load),
-    text() {
-      making ??= registry.metrics().finally(() => (making = undefined));
-      return making;
-    },
+    watchLoad: (load) => watchLoad(metrics, load),
+    watchFleet: (sources) => watchFleet(metrics, sources),
   };
 }
 
-function watchLoad(registry: Registry, load: () => ServerLoad): void {
-  const registers = [registry];
-  new Gauge({
-    name: "decnet_connections",
-    help: "Connections of callers who proved who they are, and of strangers.",
-    labelNames: ["of"],
-    registers,
-    collect() {
-      const { known, strangers } = load().connections;
-      this.set({ of: "known" }, known);
-      this.set({ of: "strangers" }, strangers);
-    },
-  });
-  new Gauge({
-    name: "decnet_pending_bytes",
-    help: "Bytes of requests that are being read or worked on.",
-    registers,
-    collect() {
-      this.set(load().pendingBytes);
-    },
-  });
+function watchLoad({ gauge }: ProgramMetrics, load: () => ServerLoad): void {
+  const connections = { name: "decnet_connections", help: "Connections of callers who proved who they are, and of strangers." };
+  gauge({ ...connections, labels: ["of"] }, () =>
+    Object.entries(load().connections).map(([of, value]) => ({ labels: { of }, value })),
+  );
+  gauge({ name: "decnet_pending_bytes", help: "Bytes of requests that are being read or worked on." }, () => [
+    { labels: {}, value: load().pendingBytes },
+  ]);
 }
 
-/** Health and metrics for plain HTTP. Live: the process answers. Ready: calls can be served. */
-export function createPlainHttp(metrics: Metrics, readiness: Pick<Readiness, "now">): http.RequestListener {
-  const answer = async (path: string): Promise<{ status: number; type: string; body: string }> => {
-    if (path === "/healthz") return { status: 200, type: "text/plain", body: "live\n" };
-    if (path === "/metrics") return { status: 200, type: "text/plain; version=0.0.4", body: await metrics.text() };
-    if (path === "/readyz") {
-      const { isReady, parts } = await readiness.now();
-      return { status: isReady ? 200 : 503, type: "application/json", body: `${JSON.stringify(parts)}\n` };
+function watchFleet({ gauge }: ProgramMetrics, { figures, readiness, isConnected, certificates }: FleetSources): void {
+  const count = keepFresh(figures, freshMs, patienceMs);
+  gauge({ name: "decnet_deckies", help: "Deckies, by host and state.", labels: ["host", "state"] }, async () =>
+    (await count()).deckies.map(({ host, state, count: value }) => ({ labels: { host, state }, value })),
+  );
+  gauge({ name: "decnet_hosts", help: "Workers that are not decommissioned, by state.", labels: ["state"] }, async () => {
+    const counts = new Map<string, number>(workerStates.map((state) => [state, 0]));
+    for (const { name, wasSeen } of (await count()).hosts) {
+      const seen = { decommissionedAt: null, lastSeen: wasSeen ? new Date() : null };
+      const state = hostStateOf(seen, isConnected(name));
+      counts.set(state, (counts.get(state) ?? 0) + 1);
     }
-    return {
-      status: 404,
-      type: "text/plain",
-      body: "nothing here; RPCs are POST /decnet.v1.<Service>/<Method>, see also /healthz /readyz /metrics\n",
-    };
-  };
-  return (request, response) => {
-    const path = (request.url ?? "/").split("?")[0] ?? "/";
-    // The TLS port faces other machines: figures about this one are for its own loopback.
-    const isShown = !("encrypted" in request.socket) || path === "/healthz" || path === "/readyz";
-    void answer(isShown ? path : "")
-      .catch((error: unknown) => ({
-        status: 500,
-        type: "text/plain",
-        body: `${error instanceof Error ? error.name : "error"}\n`,
-      }))
-      .then(({ status, type, body }) => response.writeHead(status, { "content-type": type }).end(body));
-  };
+    return [...counts].map(([state, value]) => ({ labels: { state }, value }));
+  });
+  gauge({ name: "decnet_hosts_draining", help: "Workers that take no new deckies." }, async () => [
+    { labels: {}, value: (await count()).hosts.filter(({ isDraining }) => isDraining).length },
+  ]);
+  const queue = { labels: ["kind", "state"] };
+  gauge({ ...queue, name: "decnet_operations_open", help: "Operations that have not ended." }, async () =>
+    (await count()).open.map(({ kind, state, count: value }) => ({ labels: { kind, state }, value })),
+  );
+  gauge({ ...queue, name: "decnet_operations_oldest_seconds", help: "Age of the oldest one that has not ended." }, async () =>
+    (await count()).open.map(({ kind, state, oldestSeconds: value }) => ({ labels: { kind, state }, value })),
+  );
+  gauge({ name: "decnet_events_head", help: "Position of the newest event." }, async () => [
+    { labels: {}, value: (await count()).events.head },
+  ]);
+  gauge({ name: "decnet_events_oldest_seconds", help: "Age of the oldest event that is kept." }, async () => [
+    { labels: {}, value: (await count()).events.oldestSeconds },
+  ]);
+  gauge({ name: "decnet_ready", help: "1 for each part of this master that works, as in /readyz.", labels: ["part"] }, async () =>
+    Object.entries((await readiness()).parts).map(([part, word]) => ({ labels: { part }, value: word === "ok" ? 1 : 0 })),
+  );
+  const days = { name: "decnet_certificate_days_left", help: "Days until the first certificate of a kind ends.", labels: ["of"] };
+  gauge(days, async () => {
+    const own = Object.entries(certificates()).flatMap(([of, end]) =>
+      end === undefined ? [] : [{ labels: { of }, value: (end.getTime() - Date.now()) / 1_000 / daySeconds }],
+    );
+    const hosts = await count().then(
+      (counted) => counted.hosts.filter(({ name }) => isConnected(name)),
+      () => [],
+    );
+    if (hosts.length === 0) return own;
+    const first = Math.min(...hosts.map(({ certificateSeconds }) => certificateSeconds));
+    return [...own, { labels: { of: "connected-agents" }, value: first / daySeconds }];
+  });
 }
+
+/** Shown also when no worker is in one of them. */
+const workerStates = ["enrolled", "connected", "unreachable"] as const;

@@ -12,7 +12,8 @@ import { createAdmission, createAuthInterceptor } from "./access/authenticate.ts
 import type { OpenStreams } from "./access/open-streams.ts";
 import { agentCalls } from "./access/roles.ts";
 import type { MasterConfig } from "./config.ts";
-import { createPlainHttp, type Metrics } from "./metrics.ts";
+import type { Metrics } from "./metrics.ts";
+import { createPlainHttp } from "./plain-http.ts";
 import type { Readiness } from "./readiness.ts";
 import { requestLimits } from "./rpc/routes.ts";
 import { createTopologyNaming } from "./rpc/topology-naming.ts";
@@ -54,7 +55,7 @@ export async function serveCalls(options: CallsOptions): Promise<RpcServer> {
       metrics.refused(what);
       log.warn("too much at once: something was refused or cut", { what });
     },
-    fallback: createPlainHttp(metrics, readiness),
+    fallback: createPlainHttp({ metrics, readiness, tokens: store.tokens }),
     onDefect: (error) => log.error("a request could not be handled", { err: error }),
     ...requestLimits,
     ...(tls === undefined ? {} : { tls }),

@@ -133,6 +133,12 @@ async function listen(ground: Ground): Promise<Listening> {
     version,
     isReady: readiness.isReady,
   };
+  metrics.watchFleet({
+    figures: store.figures.count,
+    readiness: readiness.now,
+    isConnected: (name) => hosts.connected(name) !== undefined,
+    certificates: () => ({ authority: authority.notAfter, "tls-port": port.certificateUntil() }),
+  });
   // Before anybody can begin one: what is open now was left by the last start.
   await changes.batches.closeOrphans();
   const server = await serveCalls({

@@ -26,6 +26,8 @@ export interface ConnectionOptions extends RegisterOptions {
 export interface Connection {
   /** What `decnet agent status` and the log say about the connection. */
   state(): { readonly connected: boolean; readonly message: string; readonly hostName: string };
+  /** When the certificate ends that it is connected with, or will be. */
+  certificateUntil(): Date;
   /** Resolves after the signal that says that the agent stops. */
   readonly done: Promise<void>;
 }
@@ -113,6 +115,7 @@ export function keepConnected(options: ConnectionOptions): Connection {
 
   return {
     state: () => current,
+    certificateUntil: () => readCertificate(identity.certificate).notAfter,
     done: run(),
   };
 }

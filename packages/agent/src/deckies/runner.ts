@@ -50,9 +50,19 @@ export interface RunnerOptions {
   readonly parallel: number;
   readonly stopping: AbortSignal;
   readonly log: Logger;
+  readonly onApplied?: (result: "applied" | "failed", durationMs: number) => void;
 }
 
-export function createRunner({ engine, specs, parallel, stopping, log }: RunnerOptions): Runner {
+export function createRunner({ engine: ownEngine, specs, parallel, stopping, log, onApplied }: RunnerOptions): Runner {
+  const engine: Pick<Engine, "plan" | "apply"> = {
+    plan: ownEngine.plan,
+    async apply(target, options) {
+      const startedAt = performance.now();
+      const outcome = await ownEngine.apply(target, options);
+      onApplied?.(outcome.failure === undefined ? "applied" : "failed", performance.now() - startedAt);
+      return outcome;
+    },
+  };
   const turns = createTurns(parallel, stopping);
 
   const superseded = (key: string, revision: number, newer: number) =>

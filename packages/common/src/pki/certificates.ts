@@ -24,6 +24,7 @@ export interface IssuedCertificate {
 /** Signs for one installation. No certificate outlives the authority's own. */
 export interface CertificateAuthority {
   readonly certPem: string;
+  readonly notAfter: Date;
   /** SHA-256 of the DER of the authority's certificate, lower-case hex. */
   readonly hash: string;
   /**
@@ -107,6 +108,7 @@ export async function openAuthority(options: {
 
   return {
     certPem,
+    notAfter: latest,
     hash: sha256(own.raw),
     issueAgent: async ({ csrPem, hostId, hostName, number = 0, ...validity }) => {
       const uri = identityUri({ role: "agent", hostId, installation, number });

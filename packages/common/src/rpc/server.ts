@@ -4,7 +4,7 @@ import type { ConnectRouter, Interceptor } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { AppError } from "../errors/app-error.ts";
 import { completeErrors } from "./complete-errors.ts";
-import { type ConnectionCounts, createConnections, kConnection, kTooOften } from "./connections.ts";
+import { type Connection, type ConnectionCounts, createConnections, kConnection, kTooOften } from "./connections.ts";
 import { toConnectError } from "./errors.ts";
 import { type CallGuard, guardCalls } from "./guard-calls.ts";
 import { createHttpServers } from "./http-servers.ts";
@@ -21,6 +21,9 @@ import { listenPlaintext } from "./plaintext-listener.ts";
 import { createStrangers } from "./strangers.ts";
 import { listenTls, type TlsOptions } from "./tls-listener.ts";
 
+/** Who makes a plain request; what he proves, or fails to prove, counts for his connection as in calls. */
+export type PlainCaller = Pick<Connection, "prove" | "wasRefused">;
+
 /** Who may call; without it everybody is as good as proved. */
 export type Admission = Pick<CallGuard, "kindOf" | "admit">;
 
@@ -33,7 +36,7 @@ export interface RpcServerOptions {
   readonly routes: (router: ConnectRouter) => void;
   readonly interceptors: Interceptor[];
   /** Plain HTTP beside the RPCs: health, metrics. */
-  readonly fallback: (request: http.IncomingMessage, response: http.ServerResponse) => unknown;
+  readonly fallback: (request: http.IncomingMessage, response: http.ServerResponse, caller: PlainCaller) => unknown;
   readonly maxRequestBytes?: number;
   /** How many values a request of a method may hold, when it is not the usual number. */
   readonly maxValues?: (method: string) => number | undefined;
@@ -106,11 +109,19 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
   const plain = (request: NodeRequest, response: NodeResponse) => {
     if (servers.isTooOften(request))
       return sendText(response, 429, "too many calls without a token", { "retry-after": `${retryAfterMs / 1_000}` });
+    const connection = servers.connectionOf(request);
+    if (connection === undefined) return void response.destroy();
+    // A token that nobody has looked at yet makes nobody known: looking at it takes a stranger's place.
+    const isStranger = request.headers.authorization !== undefined && !connection.isProven();
+    const leave = isStranger ? strangers.enter("call", connection) : () => undefined;
+    if (leave instanceof AppError)
+      return sendText(response, 429, "too many calls without a token", { "retry-after": `${retryAfterMs / 1_000}` });
+    response.once("close", leave);
     const fail = (error: unknown) => {
       onDefect(error);
       response.destroy();
     };
-    const answered = options.fallback(request as http.IncomingMessage, response as http.ServerResponse);
+    const answered = options.fallback(request as http.IncomingMessage, response as http.ServerResponse, connection);
     if (answered instanceof Promise) answered.catch(fail);
   };
   const adapter = connectNodeAdapter({

@@ -23,7 +23,7 @@ export const kRefusedHost = createContextKey("", { description: "which host was 
 const kRefusal = createContextKey<{ readonly error: unknown } | undefined>(undefined, { description: "why it is refused" });
 
 /** Of one token, so many connections come before those of strangers. */
-const connectionsOfToken = 512;
+export const connectionsOfToken = 512;
 
 /** Looks at who calls by the header alone: a call that is refused costs no more than its header. */
 export function createAdmission(
@@ -51,7 +51,7 @@ export function createAdmission(
   };
   const asCaller = async (call: IncomingCall): Promise<Standing> => {
     const { method, header, contextValues, connection } = call;
-    const secret = /^Bearer\s+(\S{1,256})$/i.exec(header.get("authorization") ?? "")?.[1];
+    const secret = secretOf(header.get("authorization") ?? undefined);
     const caller = secret === undefined ? undefined : await tokens.authenticate(secret);
     if (caller === undefined) {
       await note(contextValues);
@@ -78,6 +78,11 @@ export function createAdmission(
       return (needs === undefined ? asCaller(call) : asAgent(needs, call)).catch((error: unknown) => refuse(call, error));
     },
   };
+}
+
+/** The token in an Authorization header. */
+export function secretOf(header: string | undefined): string | undefined {
+  return /^Bearer\s+(\S{1,256})$/i.exec(header ?? "")?.[1];
 }
 
 function notAllowed(role: Role, needed: Role, method: string): AppError {

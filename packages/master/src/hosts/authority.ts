@@ -44,8 +44,8 @@ export async function makeOwnAuthority(dataDir: string, installation: string): P
 export async function issueServerCertificate(
   authority: CertificateAuthority,
   names: readonly string[],
-): Promise<{ readonly keyPem: string; readonly certPem: string; readonly renewInMs: number }> {
+): Promise<{ readonly keyPem: string; readonly certPem: string; readonly renewInMs: number; readonly notAfter: Date }> {
   const { keyPem, csrPem } = await createKeyAndCsr({ commonName: "decnet master" });
-  const { certPem } = await authority.issueMaster({ csrPem, names, ttlMs: masterTtlMs, now: new Date() });
-  return { keyPem, certPem, renewInMs: (masterTtlMs * 2) / 3 };
+  const { certPem, notAfter } = await authority.issueMaster({ csrPem, names, ttlMs: masterTtlMs, now: new Date() });
+  return { keyPem, certPem, renewInMs: (masterTtlMs * 2) / 3, notAfter };
 }

@@ -13,6 +13,8 @@ import { issueServerCertificate } from "./authority.ts";
 export interface SwarmPort {
   /** Undefined when the master does not listen for workers. */
   readonly tls: TlsOptions | undefined;
+  /** When the certificate ends that new handshakes present; undefined when it does not listen. */
+  certificateUntil(): Date | undefined;
   /** host:port; empty when it does not listen. */
   addresses(): readonly string[];
   /** Call it once the server runs; resolves when stopping. */
@@ -25,7 +27,8 @@ export async function openSwarmPort(
   accept: (socket: tls.TLSSocket) => void,
 ): Promise<SwarmPort> {
   const { tls: wanted } = config;
-  if (wanted === undefined) return { tls: undefined, addresses: () => [], keepCertificate: () => Promise.resolve() };
+  if (wanted === undefined)
+    return { tls: undefined, certificateUntil: () => undefined, addresses: () => [], keepCertificate: () => Promise.resolve() };
   const names = wanted.advertise.length > 0 ? wanted.advertise.map(withoutPort) : ownAddresses(wanted.host);
   const certified = [...new Set([...names, "localhost", "127.0.0.1"])];
   let issued = await issueServerCertificate(authority, certified);
@@ -39,6 +42,7 @@ export async function openSwarmPort(
       caPem: authority.certPem,
       takeover: { alpn: agentAlpn, accept },
     },
+    certificateUntil: () => issued.notAfter,
     addresses: () =>
       wanted.advertise.length > 0
         ? wanted.advertise.map((name) => withPort(name, port))

@@ -13,7 +13,7 @@ export type EndedOperation = Pick<
   "id" | "kind" | "state" | "deckyName" | "service" | "host" | "revision" | "error" | "createdAt" | "finishedAt"
 >;
 
-export function createOperationLog(log: Logger): OperationLog {
+export function createOperationLog(log: Logger, onEnded: (operation: EndedOperation) => void = () => undefined): OperationLog {
   return {
     accepted(operation) {
       const { actor, reason, parent } = operation;
@@ -21,6 +21,7 @@ export function createOperationLog(log: Logger): OperationLog {
     },
     ended(operation) {
       if (!hasEnded(operation)) return;
+      onEnded(operation);
       const { state, error, createdAt, finishedAt } = operation;
       log.info("a change ended", {
         ...subjectOf(operation),

@@ -1,5 +1,4 @@
 import { AppError } from "@decnet/common/errors/app-error";
-import type { Logger } from "@decnet/common/logging/logger";
 import {
   type Operation,
   type OperationPatch,
@@ -14,7 +13,7 @@ import { type Database, runIn, type Tx } from "./database.ts";
 import { forgottenOf, refuseForgottenPage } from "./forgotten.ts";
 import { type FilterConditions, type ListedRows, type ListRequest, listRows } from "./list-rows.ts";
 import { namedAs, topologyName } from "./named-as.ts";
-import { createOperationLog } from "./operation-log.ts";
+import type { OperationLog } from "./operation-log.ts";
 import { unseenEnd } from "./resolutions.ts";
 import { Operations, Steps } from "./tables.ts";
 import { managerOf } from "./transaction.ts";
@@ -83,8 +82,7 @@ const stepCodec = createCodec(Steps);
 const isOpen = In([...openStates]);
 const waitedFor = { state: true, deckyId: true, host: true } as const satisfies Record<keyof WaitedFor, true>;
 
-export function createOperationStore(database: Database, log: Logger): OperationStore {
-  const journal = createOperationLog(log);
+export function createOperationStore(database: Database, journal: OperationLog): OperationStore {
   const repository = (tx: Tx) => managerOf(tx).getRepository(Operations);
   const insert: OperationStore["insert"] = async (tx, rows) => {
     await insertJson(tx, codec, rows);

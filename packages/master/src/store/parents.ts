@@ -1,7 +1,6 @@
-import type { Logger } from "@decnet/common/logging/logger";
 import { createCodec } from "./codec.ts";
 import type { Database, Tx } from "./database.ts";
-import { createOperationLog } from "./operation-log.ts";
+import type { OperationLog } from "./operation-log.ts";
 import { Operations } from "./tables.ts";
 import { managerOf } from "./transaction.ts";
 
@@ -49,8 +48,7 @@ const openParents = {
   text: "SELECT id FROM operations WHERE decky_id IS NULL AND state IN ('pending', 'running')",
 };
 
-export function createParentStore(database: Database, log: Logger): ParentStore {
-  const journal = createOperationLog(log);
+export function createParentStore(database: Database, journal: OperationLog): ParentStore {
   const endIn: ParentStore["endIn"] = async (tx, ids) => {
     if (ids.length === 0) return [];
     const query = async <Row>(text: string, values: unknown[]): Promise<Row> => managerOf(tx).query(text, values);

@@ -12,7 +12,7 @@ import { createCodec } from "./codec.ts";
 import { type Database, runIn, type Statement, type Tx } from "./database.ts";
 import { isStorageFault } from "./database-errors.ts";
 import { snakeCase } from "./naming.ts";
-import { createOperationLog } from "./operation-log.ts";
+import type { OperationLog } from "./operation-log.ts";
 import { outboxLock } from "./outbox.ts";
 import type { Sealing } from "./sealing.ts";
 import { Audit, Deckies, Operations, Outbox, Revisions, Steps } from "./tables.ts";
@@ -133,9 +133,8 @@ const most = 64;
 export function createResolutions(
   database: Database,
   sealing: Sealing,
-  { log, origins }: { readonly log: Logger; readonly origins: Pick<Origins, "note"> },
+  { log, origins, journal }: { readonly log: Logger; readonly origins: Pick<Origins, "note">; readonly journal: OperationLog },
 ): Resolutions {
-  const journal = createOperationLog(log);
   const tell = ({ decky, resolution }: Decision) => {
     for (const operation of resolution.opens) journal.accepted(operation);
     for (const operation of applyResolution({ decky }, resolution).ended) journal.ended(operation);

@@ -4,9 +4,11 @@ import type { Catalog } from "@decnet/engine/catalog/types";
 import { type AuditLog, createAuditLog } from "./audit.ts";
 import type { Database } from "./database.ts";
 import { createDeckyStore, type DeckyStore } from "./deckies.ts";
+import { createFigureStore, type FigureStore } from "./figures.ts";
 import { createFleetStore, type FleetStore } from "./fleets.ts";
 import { createHostStore, type HostStore } from "./hosts.ts";
 import { createJoinTokenStore, type JoinTokenStore } from "./join-tokens.ts";
+import { createOperationLog, type EndedOperation } from "./operation-log.ts";
 import { createOperationStore, type OperationStore } from "./operations.ts";
 import { createEventLog, type EventLog } from "./outbox.ts";
 import { createParentStore, type ParentStore } from "./parents.ts";
@@ -38,18 +40,26 @@ export interface Store extends Pick<Database, "transaction" | "onReturn" | "clos
   readonly tokens: TokenStore;
   readonly audit: AuditLog;
   readonly retention: Retention;
+  readonly figures: FigureStore;
   /** Stores what was only counted so far. */
   flush(): Promise<void>;
   /** Throws STORAGE_UNAVAILABLE, STORAGE_READ_ONLY, or STORAGE_FULL while the last write said so. */
   ping(): Promise<void>;
 }
 
-export function createStore(database: Database, box: SecretBox, catalog: Catalog, log: Logger): Store {
+export function createStore(
+  database: Database,
+  box: SecretBox,
+  catalog: Catalog,
+  log: Logger,
+  onEnded?: (operation: EndedOperation) => void,
+): Store {
+  const journal = createOperationLog(log, onEnded);
   const sealing = createSealing(box, catalog);
   const situations = createSituations(database, sealing);
   const events = createEventLog(database);
   const origins = createOrigins();
-  const resolutions = createResolutions(database, sealing, { log, origins });
+  const resolutions = createResolutions(database, sealing, { log, origins, journal });
   const refusedJoins = createRefusedJoinStore(database, log);
   const audit = createAuditLog(database, log);
   return {
@@ -61,8 +71,8 @@ export function createStore(database: Database, box: SecretBox, catalog: Catalog
     origins,
     resolver: createResolver(database, situations, resolutions),
     deckies: createDeckyStore(database, sealing),
-    operations: createOperationStore(database, log),
-    parents: createParentStore(database, log),
+    operations: createOperationStore(database, journal),
+    parents: createParentStore(database, journal),
     fleets: createFleetStore(database),
     topologies: createTopologyStore(database, sealing, events),
     events,
@@ -72,6 +82,7 @@ export function createStore(database: Database, box: SecretBox, catalog: Catalog
     tokens: createTokenStore(database),
     audit,
     retention: createRetention(database),
+    figures: createFigureStore(database),
     async flush() {
       await refusedJoins.flush();
       await audit.flush();

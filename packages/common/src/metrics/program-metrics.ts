@@ -15,6 +15,7 @@ export interface MetricOptions {
 
 /** What a program counts and measures of itself, as text for Prometheus. Names are in docs/metrics.md, which a test compares. */
 export interface ProgramMetrics {
+  readonly registry: Registry;
   /** Measures each call that is served. */
   readonly interceptor: Interceptor;
   counter(options: MetricOptions): (labels?: Readonly<Record<string, string>>) => void;
@@ -44,6 +45,7 @@ export function createProgramMetrics(version: string): ProgramMetrics {
   );
   let making: Promise<string> | undefined;
   return {
+    registry,
     interceptor: (next) => async (request) => {
       const end = calls.startTimer({ method: `${request.service.typeName}/${request.method.name}` });
       try {

@@ -69,7 +69,6 @@ export function createProgramMetrics(version: string): ProgramMetrics {
       new Gauge({
         ...named(options),
         async collect() {
-          this.remove();
           this.reset();
           const samples = await Promise.resolve()
             .then(collect)

@@ -26,8 +26,8 @@ const nothing: Answer = {
 const noToken: Answer = { status: 401, type: "text/plain", body: "the figures need a bearer token; any role will do\n" };
 
 /**
- * Health and metrics for plain HTTP. Live: the process answers. Ready: calls can be served. Figures about this machine are for its
- * own loopback, and on the TLS port, which faces other machines, for whoever has a token.
+ * Health and metrics for plain HTTP. Live: the process answers. Ready: calls can be served. Figures about this machine are
+ * for its own loopback, and on the TLS port, which faces other machines, for whoever has a token.
  */
 export function createPlainHttp({ metrics, readiness, tokens }: PlainHttpOptions) {
   /** Looked up each time, as for calls. */

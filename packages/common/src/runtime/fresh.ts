@@ -1,8 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 
 /**
- * A look that is shared: whoever asks within `freshMs` gets what was seen, and who asks meanwhile waits for the same look. One that
- * takes longer than `patienceMs` has failed for those who wait; it is not begun a second time while it goes on.
+ * A look that is shared: whoever asks within `freshMs` gets what was seen, and who asks meanwhile waits for the same look.
+ * One that takes longer than `patienceMs` has failed for those who wait; it is not begun a second time while it goes on.
  */
 export function keepFresh<T>(look: () => Promise<T>, freshMs: number, patienceMs: number): () => Promise<T> {
   let looking: Promise<T> | undefined;

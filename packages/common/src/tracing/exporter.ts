@@ -6,7 +6,7 @@ import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-grpc";
 import { detectResources, envDetector, resourceFromAttributes } from "@opentelemetry/resources";
 import { BasicTracerProvider, BatchSpanProcessor } from "@opentelemetry/sdk-trace-base";
 import { switchTracing } from "./spans.ts";
-import type { Tracing, TracingOptions } from "./start-tracing.ts";
+import type { Tracing, TracingOptions } from "./tracing.ts";
 
 /** A collector that does not answer holds no stop up. */
 const lastMs = 2_000;

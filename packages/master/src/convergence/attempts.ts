@@ -48,6 +48,17 @@ const mostDefects = 2;
 const mostNamed = 20;
 
 export function createAttempts(options: AttemptsOptions): Attempts {
+  const attempts = createUntraced(options);
+  return {
+    ...attempts,
+    make(situation) {
+      const parent = options.store.origins.parentOf(situation.open.map(({ id }) => id));
+      return inSpan("attempt", { ...aboutDecky(situation), parent }, () => attempts.make(situation));
+    },
+  };
+}
+
+function createUntraced(options: AttemptsOptions): Attempts {
   const { store, hosts, catalog, stopping } = options;
   const refusals = createRefusals();
   const running = new Map<string, { readonly open: Attempt["open"]; readonly interruption: AbortController }>();
@@ -129,40 +140,35 @@ export function createAttempts(options: AttemptsOptions): Attempts {
     tellEnds(committed, situation, progress, options);
   };
 
-  const make = async (found: Situation): Promise<boolean> => {
-    const situation = await begin(found);
-    if (situation === undefined) return true;
-    const { decky, open } = situation;
-    const attempt = attemptOf(situation);
-    // Cancelled while nothing ran for it, such as while its host was away: it is not applied once more, but undone.
-    if (open.some((operation) => operation.cancelRequested && operation.error === null))
-      return settle(situation, attempt, { kind: "interrupted" });
-    const number = (situation.attempts.get(recordedOperation(open)?.id ?? "") ?? 0) + 1;
-    const { appliedRevision } = decky;
-    // An earlier attempt that was cut off with its master left steps behind.
-    if (number > 1) await store.operations.cutOffSteps(open.map(({ id }) => id));
-    const record = async (...of: Parameters<Store["operations"]["recordProgress"]>) => {
-      await store.operations.recordProgress(...of);
-      options.board.progressed(open.map(({ id }) => id));
-    };
-    const progress = createProgress({ log: options.log, open, appliedRevision, attempt: number, record });
-    try {
-      return await settle(situation, attempt, await apply(attempt, progress), progress);
-    } catch (error) {
-      if (isAway(decky.host, error) && open.some(refusesToWait)) {
-        await giveUp(situation, attempt, error, progress);
-        return false;
-      }
-      if (progress.steps.length > 0) await record(progress.plans, progress.steps);
-      throw error;
-    }
-  };
-
   return {
-    make: (found) =>
-      inSpan("attempt", { ...aboutDecky(found), parent: store.origins.parentOf(found.open.map(({ id }) => id)) }, () =>
-        make(found),
-      ),
+    async make(found) {
+      const situation = await begin(found);
+      if (situation === undefined) return true;
+      const { decky, open } = situation;
+      const attempt = attemptOf(situation);
+      // Cancelled while nothing ran for it, such as while its host was away: it is not applied once more, but undone.
+      if (open.some((operation) => operation.cancelRequested && operation.error === null))
+        return settle(situation, attempt, { kind: "interrupted" });
+      const number = (situation.attempts.get(recordedOperation(open)?.id ?? "") ?? 0) + 1;
+      const { appliedRevision } = decky;
+      // An earlier attempt that was cut off with its master left steps behind.
+      if (number > 1) await store.operations.cutOffSteps(open.map(({ id }) => id));
+      const record = async (...of: Parameters<Store["operations"]["recordProgress"]>) => {
+        await store.operations.recordProgress(...of);
+        options.board.progressed(open.map(({ id }) => id));
+      };
+      const progress = createProgress({ log: options.log, open, appliedRevision, attempt: number, record });
+      try {
+        return await settle(situation, attempt, await apply(attempt, progress), progress);
+      } catch (error) {
+        if (isAway(decky.host, error) && open.some(refusesToWait)) {
+          await giveUp(situation, attempt, error, progress);
+          return false;
+        }
+        if (progress.steps.length > 0) await record(progress.plans, progress.steps);
+        throw error;
+      }
+    },
     refused: (situation, error) => settle(situation, attemptOf(situation), { kind: "refused", error: refusalError(error) }),
     giveUp: (situation, error) => giveUp(situation, attemptOf(situation), error),
     interrupt(deckyId, operationId) {

@@ -31,7 +31,8 @@ const rooms = {
   topologies: ["model", "decide", "store"],
   changes: ["model", "decide", "store", "links", "convergence", "topologies"],
   access: ["model", "store"],
-  rpc: ["model", "decide", "store", "links", "convergence", "hosts", "changes", "access", "topologies"],
+  webhooks: ["model", "store"],
+  rpc: ["model", "decide", "store", "links", "convergence", "hosts", "changes", "access", "topologies", "webhooks"],
 };
 
 const generated = "^packages/contract/src/gen/";

@@ -14,6 +14,7 @@ import { MutationService } from "@decnet/contract/gen/decnet/v1/mutation_pb";
 import { OperationService } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { SwarmService } from "@decnet/contract/gen/decnet/v1/swarm_pb";
 import { TopologyService } from "@decnet/contract/gen/decnet/v1/topology_pb";
+import { WebhookService } from "@decnet/contract/gen/decnet/v1/webhook_pb";
 import type { StepBoundary } from "@decnet/engine/execute/execute-plan";
 import { type MasterConfig, parseMasterConfig } from "@decnet/master/config";
 import { type Master, type MasterOptions, startMaster } from "@decnet/master/start-master";
@@ -39,6 +40,7 @@ export interface TestMaster {
   readonly access: Client<typeof AccessService>;
   readonly swarm: Client<typeof SwarmService>;
   readonly topologies: Client<typeof TopologyService>;
+  readonly webhooks: Client<typeof WebhookService>;
   /** Undefined unless DECNET_TLS_HOST was set. */
   readonly tlsPort: number | undefined;
   /** Stops the master gracefully and starts it again; its clients are new ones then, the TLS port stays. */
@@ -156,6 +158,7 @@ export async function useMaster(options: TestMasterOptions = {}): Promise<TestMa
       access: to(AccessService),
       swarm: to(SwarmService),
       topologies: to(TopologyService),
+      webhooks: to(WebhookService),
       tlsPort: master.tlsPort,
     });
   };

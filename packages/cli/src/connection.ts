@@ -11,6 +11,7 @@ import { MutationService } from "@decnet/contract/gen/decnet/v1/mutation_pb";
 import { OperationService } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { SwarmService } from "@decnet/contract/gen/decnet/v1/swarm_pb";
 import { TopologyService } from "@decnet/contract/gen/decnet/v1/topology_pb";
+import { WebhookService } from "@decnet/contract/gen/decnet/v1/webhook_pb";
 import type { ChosenContext } from "./contexts/contexts.ts";
 import { isVerbose, say } from "./output.ts";
 import { addressOf } from "./reach/address.ts";
@@ -30,6 +31,7 @@ export interface Connection {
   readonly access: Client<typeof AccessService>;
   readonly swarm: Client<typeof SwarmService>;
   readonly topologies: Client<typeof TopologyService>;
+  readonly webhooks: Client<typeof WebhookService>;
   /** Why no master can be talked to; undefined when one is there. */
   probe(): Promise<Unreachable | undefined>;
   close(): void;
@@ -77,6 +79,7 @@ export function connect(context: ChosenContext): Connection {
     access: to(AccessService),
     swarm: to(SwarmService),
     topologies: to(TopologyService),
+    webhooks: to(WebhookService),
     close,
   };
 }

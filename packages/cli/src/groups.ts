@@ -22,6 +22,7 @@ export const groups: readonly Group[] = [
   { names: ["op"], load: async () => (await import("./commands/op.ts")).registerOp },
   { names: ["wait"], load: async () => (await import("./commands/wait.ts")).registerWait },
   { names: ["events"], load: async () => (await import("./commands/events.ts")).registerEvents },
+  { names: ["webhook"], load: async () => (await import("./commands/webhook.ts")).registerWebhook },
   { names: ["token"], load: async () => (await import("./commands/token.ts")).registerToken },
   { names: ["audit"], load: async () => (await import("./commands/audit.ts")).registerAudit },
   { names: ["catalog"], load: async () => (await import("./commands/catalog.ts")).registerCatalog },

@@ -72,6 +72,17 @@ export const reasons = {
   OPERATION_NOT_FOUND: { code: Code.NotFound, exit: 3, next: [{ command: ["op", "list"] }] },
   REVISION_NOT_FOUND: { code: Code.NotFound, exit: 3, next: [{ command: ["decky", "revisions", "{decky}"] }] },
   TOKEN_NOT_FOUND: { code: Code.NotFound, exit: 3, next: [{ command: ["token", "list"] }] },
+  WEBHOOK_NOT_FOUND: { code: Code.NotFound, exit: 3, next: [{ command: ["webhook", "list"] }] },
+  WEBHOOK_EXISTS: {
+    code: Code.AlreadyExists,
+    exit: 4,
+    next: [{ command: ["webhook", "list"] }, { command: ["webhook", "remove", "{webhook}"] }],
+  },
+  WEBHOOK_LIMIT: {
+    code: Code.FailedPrecondition,
+    exit: 4,
+    next: [{ advice: "Remove one that is not needed", command: ["webhook", "list"] }],
+  },
   SERVICE_ALREADY_PRESENT: {
     code: Code.AlreadyExists,
     exit: 4,
@@ -367,6 +378,7 @@ export const metadataKeys = {
   actual: "what is there instead of what was expected",
   correlation_id: "finds the cause in the master's log",
   decky: "the name of the decky",
+  webhook: "the name of the webhook",
   difference: "what moved between the two plans, one line for each step",
   expected: "what the caller expected",
   exposed_file: "the file that others could read or change",

@@ -11,6 +11,7 @@ import {
   wholeNumber,
 } from "@decnet/engine/settings";
 import { z } from "zod";
+import type { WebhookPolicy } from "./model/webhook.ts";
 import type { RetentionLimits } from "./store/retention.ts";
 
 const host = z.string().refine(isHost, "an IP address without brackets, or a host name");
@@ -18,6 +19,8 @@ const host = z.string().refine(isHost, "an IP address without brackets, or a hos
 const days = wholeNumber(1, 36_500);
 const rows = wholeNumber(1_000, 1_000_000_000);
 const dayMs = 86_400_000;
+/** Between attempts at a webhook: the first pause, and the longest. */
+const webhookPauses = { baseMs: 1_000, maxMs: 600_000 };
 /** As many as a list returns at most. */
 const refusedJoins = { ms: 30 * dayMs, rows: 1_000 };
 
@@ -66,6 +69,19 @@ const schema = z
     DECNET_BODY_SECONDS: wholeNumber(1, 3_600).default(defaultLimits.bodyMs / 1_000),
     /** Seconds after which a connection without a call is closed; one on which nobody proved who it is, after 15 at most. */
     DECNET_IDLE_SECONDS: wholeNumber(1, 86_400).default(defaultLimits.idleMs / 1_000),
+    /** Hosts that webhooks may send to wherever they are, and without TLS: names or addresses, separated by commas. */
+    DECNET_WEBHOOK_ALLOW: z
+      .string()
+      .default("")
+      .transform((names) =>
+        names
+          .split(",")
+          .map((name) => name.trim().toLowerCase())
+          .filter((name) => name !== ""),
+      )
+      .refine((names) => names.every(isHost), "names or addresses of hosts, without ports and brackets"),
+    /** Seconds after which a webhook is stopped that nothing could be delivered to. */
+    DECNET_WEBHOOK_GIVE_UP_SECONDS: wholeNumber(1, 366 * 86_400).default(86_400),
     /** What is done about deckies of workers that have a later revision than this database, which is of a backup, knows of. */
     DECNET_WHEN_BEHIND: z.enum(["hold", "adopt", "overwrite"]).default("hold"),
     DECNET_DATABASE_URL: z
@@ -107,6 +123,7 @@ export interface MasterConfig extends HostConfig {
   readonly databaseUrl: string | undefined;
   readonly adminTokenFile: string;
   readonly keep: RetentionLimits;
+  readonly webhooks: { readonly allowed: ReadonlySet<string>; readonly policy: WebhookPolicy };
 }
 
 /** Reads the environment once. Errors: SETTINGS_INVALID. */
@@ -141,6 +158,10 @@ export function parseMasterConfig(env: Environment, ownCatalog: string): MasterC
       audit: { ms: settings.DECNET_KEEP_AUDIT_DAYS * dayMs, rows: settings.DECNET_KEEP_AUDIT },
       operations: { ms: settings.DECNET_KEEP_OPERATIONS_DAYS * dayMs, rows: settings.DECNET_KEEP_OPERATIONS },
       refusedJoins,
+    },
+    webhooks: {
+      allowed: new Set(settings.DECNET_WEBHOOK_ALLOW),
+      policy: { ...webhookPauses, giveUpMs: settings.DECNET_WEBHOOK_GIVE_UP_SECONDS * 1_000 },
     },
     adminTokenFile: join(settings.DECNET_DATA_DIR, "admin.token"),
   };

@@ -14,6 +14,7 @@ export interface Metrics extends Pick<ProgramMetrics, "text" | "gauge" | "counte
   readonly drift: (what: "repaired" | "reported") => void;
   readonly refused: OnPressure;
   readonly ended: (operation: EndedOperation) => void;
+  readonly webhook: (result: "delivered" | "failed") => void;
   /** What callers take, whenever it is asked. */
   watchLoad(load: () => ServerLoad): void;
   /** What there is, whenever it is asked. */
@@ -65,8 +66,14 @@ export function createMetrics(version: string): Metrics {
     help: "What was refused or cut because there was too much of it.",
     labels: ["what"],
   });
+  const deliveries = counter({
+    name: "decnet_webhook_requests_total",
+    help: "Requests to webhooks, by whether the receiver took the event.",
+    labels: ["result"],
+  });
   return {
     ...metrics,
+    webhook: (result) => deliveries({ result }),
     applied: (result, durationMs) => applies(durationMs, { result }),
     drift: (answer) => drift({ answer }),
     refused: (what) => refused({ what }),
@@ -118,6 +125,12 @@ function watchFleet({ gauge }: ProgramMetrics, { figures, readiness, isConnected
   ]);
   gauge({ name: "decnet_events_oldest_seconds", help: "Age of the oldest event that is kept." }, async () => [
     { labels: {}, value: (await count()).events.oldestSeconds },
+  ]);
+  gauge({ name: "decnet_webhooks", help: "Webhooks, by state.", labels: ["state"] }, async () =>
+    Object.entries((await count()).webhooks.states).map(([state, value]) => ({ labels: { state }, value })),
+  );
+  gauge({ name: "decnet_webhook_failing_seconds", help: "Since when the webhook fails that fails longest." }, async () => [
+    { labels: {}, value: (await count()).webhooks.failingSeconds },
   ]);
   gauge({ name: "decnet_ready", help: "1 for each part of this master that works, as in /readyz.", labels: ["part"] }, async () =>
     Object.entries((await readiness()).parts).map(([part, word]) => ({ labels: { part }, value: word === "ok" ? 1 : 0 })),

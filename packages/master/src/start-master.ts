@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import type { RpcServer } from "@decnet/common/rpc/server";
 import { createReleasers } from "@decnet/common/runtime/releasers";
@@ -22,6 +22,8 @@ import { createAgentAcceptor } from "./links/accept-agents.ts";
 import { createHostRegistry, type HostRegistry } from "./links/host-registry.ts";
 import { createRoutes } from "./rpc/routes.ts";
 import { serveCalls } from "./serve-calls.ts";
+import { createAddressRules } from "./webhooks/address-rules.ts";
+import { runWebhooks } from "./webhooks/run-webhooks.ts";
 import { welcome } from "./welcome.ts";
 
 export type { MasterOptions } from "./ground.ts";
@@ -129,6 +131,7 @@ async function listen(ground: Ground): Promise<Listening> {
       addresses: port.addresses,
     },
     installation,
+    webhookRules: createAddressRules(config.webhooks.allowed),
     fingerprint: box.fingerprint,
     version,
     isReady: readiness.isReady,
@@ -160,7 +163,7 @@ async function resume({ store, stopping }: Ground, convergence: Convergence, { b
 
 /** Whatever goes on by itself until the master stops. */
 async function startBackground(
-  { options: { log, config }, store, engine, local, presence, metrics, readiness, stopping: { signal } }: Ground,
+  { options: { log, config, version }, store, engine, local, presence, metrics, readiness, stopping: { signal } }: Ground,
   { converger }: Convergence,
   { hostChanges, topologyStates }: Changes,
   hosts: HostRegistry,
@@ -182,5 +185,18 @@ async function startBackground(
     keepImagesPruned(engine, signal, log),
     topologyStates.run(),
     keepWithin(store.retention, config.keep, log, signal),
+    runWebhooks(
+      {
+        store: store.webhooks,
+        events: store.events,
+        rules: createAddressRules(config.webhooks.allowed),
+        policy: config.webhooks.policy,
+        instance: randomUUID(),
+        version,
+        log,
+        onDelivery: metrics.webhook,
+      },
+      signal,
+    ),
   ]);
 }

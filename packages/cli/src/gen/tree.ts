@@ -3990,6 +3990,85 @@ export const tree: Node = {
    "commands": []
   },
   {
+   "name": "webhook",
+   "description": "Events, sent on to addresses by HTTP.",
+   "args": [],
+   "options": [],
+   "commands": [
+    {
+     "name": "add",
+     "description": "Send events from now on; the secret that they are signed with is shown this once, on stdout.",
+     "args": [
+      {
+       "name": "name",
+       "usage": "<name>"
+      },
+      {
+       "name": "url",
+       "usage": "<url>"
+      },
+      {
+       "name": "patterns",
+       "usage": "[patterns...]"
+      }
+     ],
+     "options": [],
+     "commands": []
+    },
+    {
+     "name": "list",
+     "description": "All webhooks, and what is wrong with them.",
+     "args": [],
+     "options": [],
+     "commands": []
+    },
+    {
+     "name": "test",
+     "description": "Send one message that is no event, now, and say what came of it.",
+     "args": [
+      {
+       "name": "name",
+       "usage": "<name>"
+      }
+     ],
+     "options": [],
+     "commands": []
+    },
+    {
+     "name": "resume",
+     "description": "Go on with one that was stopped, or that waits for its next attempt.",
+     "args": [
+      {
+       "name": "name",
+       "usage": "<name>"
+      }
+     ],
+     "options": [
+      {
+       "names": [
+        "--from-now"
+       ],
+       "hasValue": false,
+       "description": "leave out what happened meanwhile"
+      }
+     ],
+     "commands": []
+    },
+    {
+     "name": "remove",
+     "description": "Send no more to it.",
+     "args": [
+      {
+       "name": "name",
+       "usage": "<name>"
+      }
+     ],
+     "options": [],
+     "commands": []
+    }
+   ]
+  },
+  {
    "name": "token",
    "description": "Who may talk to the master.",
    "args": [],

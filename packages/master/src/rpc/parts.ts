@@ -12,6 +12,7 @@ import type { Registration } from "../hosts/registration.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
 import type { Store } from "../store/store.ts";
 import type { TopologyStates } from "../topologies/keep-states.ts";
+import type { AddressRules } from "../webhooks/address-rules.ts";
 
 /** How workers join, report, and leave. */
 export interface Swarm {
@@ -38,6 +39,7 @@ export interface MasterParts {
   readonly converger: Converger;
   readonly hosts: HostRegistry;
   readonly swarm: Swarm;
+  readonly webhookRules: AddressRules;
   readonly installation: string;
   readonly fingerprint: (text: string) => string;
   readonly version: string;

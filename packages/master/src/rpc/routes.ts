@@ -10,6 +10,7 @@ import { MutationService } from "@decnet/contract/gen/decnet/v1/mutation_pb";
 import { OperationService } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { SwarmService } from "@decnet/contract/gen/decnet/v1/swarm_pb";
 import { TopologyService } from "@decnet/contract/gen/decnet/v1/topology_pb";
+import { WebhookService } from "@decnet/contract/gen/decnet/v1/webhook_pb";
 import { createCatalogHandlers } from "@decnet/engine/wire/catalog-handlers";
 import { createAccessHandlers } from "./access-handlers.ts";
 import { createEnrollmentHandlers, createRegistrationHandlers } from "./agent-facing-handlers.ts";
@@ -20,6 +21,7 @@ import { createOperationHandlers } from "./operation-handlers.ts";
 import type { MasterParts } from "./parts.ts";
 import { createSwarmHandlers } from "./swarm-handlers.ts";
 import { createTopologyHandlers } from "./topology-handlers.ts";
+import { createWebhookHandlers } from "./webhook-handlers.ts";
 
 export const masterServices = [
   MutationService,
@@ -29,6 +31,7 @@ export const masterServices = [
   CatalogService,
   OperationService,
   EventService,
+  WebhookService,
   AccessService,
   EnrollmentService,
   RegistrationService,
@@ -55,6 +58,7 @@ export function createRoutes(parts: MasterParts): (router: ConnectRouter) => voi
     router.service(CatalogService, createCatalogHandlers(parts));
     router.service(OperationService, createOperationHandlers(parts));
     router.service(EventService, createEventHandlers(parts));
+    router.service(WebhookService, createWebhookHandlers(parts));
     router.service(AccessService, createAccessHandlers(parts));
     router.service(SwarmService, createSwarmHandlers(parts));
     router.service(EnrollmentService, createEnrollmentHandlers(parts), { readMaxBytes: mostOfAgents });

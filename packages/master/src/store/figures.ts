@@ -17,6 +17,11 @@ export interface Figures {
     readonly wasSeen: boolean;
     readonly certificateSeconds: number;
   }[];
+  /** How many are in which state, and how long the first of those fails that are tried again. */
+  readonly webhooks: {
+    readonly states: { readonly active: number; readonly failing: number; readonly stopped: number };
+    readonly failingSeconds: number;
+  };
   /** Events that are kept: the position of the newest, and how long ago the oldest happened. */
   readonly events: { readonly head: number; readonly oldestSeconds: number };
 }
@@ -48,6 +53,10 @@ const count = {
     'hosts', ${listOf(`SELECT name, draining AS "isDraining", last_seen IS NOT NULL AS "wasSeen",
       extract(epoch FROM certificate_expires_at - now())::float AS "certificateSeconds"
       FROM hosts WHERE decommissioned_at IS NULL ORDER BY name`)},
+    'webhooks', (SELECT json_build_object(
+      'states', json_build_object('active', count(*) FILTER (WHERE active AND failures = 0),
+        'failing', count(*) FILTER (WHERE active AND failures > 0), 'stopped', count(*) FILTER (WHERE NOT active)),
+      'failingSeconds', coalesce(${secondsSince("min(failing_since) FILTER (WHERE active)")}, 0)) FROM webhooks),
     'events', (SELECT json_build_object('head', coalesce((SELECT max(position) FROM outbox), 0), 'oldestSeconds',
       coalesce((SELECT ${secondsSince("occurred_at")} FROM outbox ORDER BY position LIMIT 1), 0)))
   ) AS figures`,

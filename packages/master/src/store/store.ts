@@ -21,6 +21,7 @@ import type { SecretBox } from "./secret-box.ts";
 import { createSituations, type Situations } from "./situations.ts";
 import { createTokenStore, type TokenStore } from "./tokens.ts";
 import { createTopologyStore, type TopologyStore } from "./topologies.ts";
+import { createWebhookStore, type WebhookStore } from "./webhooks.ts";
 
 /** All that the master keeps. Nobody outside this room sees the database's own types. */
 export interface Store extends Pick<Database, "transaction" | "onReturn" | "close"> {
@@ -34,6 +35,7 @@ export interface Store extends Pick<Database, "transaction" | "onReturn" | "clos
   readonly fleets: FleetStore;
   readonly topologies: TopologyStore;
   readonly events: EventLog;
+  readonly webhooks: WebhookStore;
   readonly hosts: HostStore;
   readonly joinTokens: JoinTokenStore;
   readonly refusedJoins: RefusedJoinStore;
@@ -76,6 +78,7 @@ export function createStore(
     fleets: createFleetStore(database),
     topologies: createTopologyStore(database, sealing, events),
     events,
+    webhooks: createWebhookStore(database, box),
     hosts: createHostStore(database),
     joinTokens: createJoinTokenStore(database),
     refusedJoins,

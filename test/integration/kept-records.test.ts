@@ -15,7 +15,10 @@ import { deploy, type TestMaster, useMaster } from "../support/use-master.ts";
 
 const dayMs = 86_400_000;
 const forEver = { ms: 36_500 * dayMs, rows: 1_000_000 };
-const keepAll: RetentionLimits = { audit: forEver, events: forEver, operations: forEver, refusedJoins: forEver };
+const keepAll: RetentionLimits = {
+  ...{ audit: forEver, events: forEver, operations: forEver, refusedJoins: forEver },
+  ...{ revisions: forEver, joinTokens: forEver },
+};
 const never = new AbortController().signal;
 
 const reasonOf = (call: Promise<unknown>) =>
@@ -131,6 +134,74 @@ describe("what is kept of what happened", () => {
     const failure = await master.operations.getOperation({ id: "op-old-1" }).catch((error: unknown) => fromConnectError(error));
     expect(failure).toMatchObject({ reason: "OPERATION_NOT_FOUND", message: expect.stringContaining("are not kept") });
     await sql("DELETE FROM operations WHERE id LIKE 'op-old-%'");
+  });
+
+  it("of old revisions a decky's newest stay, and what it is, was seen to be, and is about to go back to", async () => {
+    await sql(
+      `INSERT INTO decky_revisions SELECT id, 1 + number, services, 'ann', '', '', now() - interval '100 days'
+       FROM deckies JOIN decky_revisions ON decky_id = id CROSS JOIN generate_series(1, 59) AS each (number)
+       WHERE name = 'a' AND decky_revisions.number = 1`,
+    );
+    // Its host is away: nobody applies anything meanwhile.
+    await sql(
+      "UPDATE deckies SET host = 'away', desired_revision = 60, applied_revision = 5, rendered_revision = 7 WHERE name = 'a'",
+    );
+    await sql("UPDATE decky_revisions SET created_at = now() WHERE number = 30");
+    await sql(
+      `INSERT INTO operations SELECT 'op-waits', 'add_service', 'pending', id, 'fleet', 'a', 'local', '', 21, 'ann', '', NULL, '',
+         'undo', '', NULL, NULL, NULL, NULL, false, now(), NULL, NULL, 'queue' FROM deckies WHERE name = 'a'`,
+    );
+    const limits = { ...keepAll, revisions: { ms: 90 * dayMs, rows: 10 } };
+    const removed = (await createRetention(database).sweep(limits, never)).revisions;
+    await sql("DELETE FROM operations WHERE id = 'op-waits'");
+    const kept = await database.read<{ number: number }[]>((tx) =>
+      managerOf(tx).query("SELECT number FROM decky_revisions JOIN deckies ON id = decky_id WHERE name = 'a' ORDER BY number"),
+    );
+    const newest = Array.from({ length: 10 }, (_, at) => 51 + at);
+    // The first one is of today.
+    expect(kept.map(({ number }) => number)).toEqual([1, 5, 7, 20, 21, 30, ...newest]);
+    expect(removed).toBe(60 - kept.length);
+
+    const pages: number[][] = [];
+    for (let pageToken = "", at = 0; at < 3; at += 1) {
+      const page = await master.fleet.listRevisions({ decky: { name: "a" }, pageSize: 7, pageToken });
+      pages.push(...page.revisions.map((each) => [each.number, each.comparedTo]));
+      pageToken = page.nextPageToken;
+    }
+    expect(pages.map(([number]) => number)).toEqual(kept.map(({ number }) => number).reverse());
+    expect(pages.slice(9, 11)).toEqual([
+      [51, 30],
+      [30, 21],
+    ]);
+    await sql("DELETE FROM decky_revisions WHERE number = 1 AND decky_id = (SELECT id FROM deckies WHERE name = 'a')");
+    const { revisions } = await master.fleet.listRevisions({ decky: { name: "a" }, revision: 5 });
+    expect(revisions).toMatchObject([{ number: 5, comparedTo: 0, changes: [] }]);
+    const asked = master.fleet.restoreRevision({ decky: { name: "a" }, revision: 12 });
+    expect(await asked.catch((error: unknown) => fromConnectError(error))).toMatchObject({
+      reason: "REVISION_NOT_FOUND",
+      message: expect.stringContaining("older than what is kept"),
+    });
+  });
+
+  it("of join tokens those go that ended or were revoked long ago", async () => {
+    await sql(
+      `INSERT INTO join_tokens SELECT 'jt-' || name, 'edge', '00', '{}', now(), 'ann', now() + ends, now() + used, NULL, now() + revoked
+       FROM (VALUES ('open', interval '1 h', NULL::interval, NULL::interval), ('expired', '-10 d', NULL, NULL),
+         ('lately', '-1 d', NULL, NULL), ('revoked', '1 h', NULL, '-10 d'), ('used', '1 h', '-10 d', NULL),
+         ('used-up', '-10 d', '-11 d', NULL)) AS each (name, ends, used, revoked)`,
+    );
+    const limits = { ...keepAll, joinTokens: { ms: 5 * dayMs, rows: 1_000 } };
+    expect((await createRetention(database).sweep(limits, never)).joinTokens).toBe(3);
+    const { tokens } = await master.swarm.listJoinTokens({});
+    expect(
+      tokens
+        .map(({ id }) => id)
+        .filter((id) => /^jt-[a-z-]+$/.test(id))
+        .sort(),
+    ).toEqual(["jt-lately", "jt-open", "jt-used"]);
+    // Ended by number: an open one is never among them.
+    await createRetention(database).sweep({ ...keepAll, joinTokens: { ms: forEver.ms, rows: 0 } }, never);
+    expect((await master.swarm.listJoinTokens({})).tokens.map(({ id }) => id).sort()).toEqual(["jt-open", "jt-used"]);
   });
 
   it("a page that begins after what was removed is refused, and never an empty end", async () => {

@@ -1,6 +1,8 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { constants, setPriority } from "node:os";
 import { createInterface } from "node:readline";
+import { setTimeout as delay } from "node:timers/promises";
 import { createClient } from "@connectrpc/connect";
 import { createClientTransport } from "@decnet/common/rpc/client";
 import { AccessService } from "@decnet/contract/gen/decnet/v1/access_pb";
@@ -8,14 +10,30 @@ import { FleetService } from "@decnet/contract/gen/decnet/v1/fleet_pb";
 import type { Attack, Target } from "./attacks.ts";
 import { testProgram } from "./programs.ts";
 
-/** Starts attacks in a process of their own; resolves once they are under way. */
-export async function startAttacks(attacks: readonly Attack[], { port, tlsPort }: Target): Promise<{ end(): Promise<void> }> {
+export interface RunningAttacks {
+  readonly pid: number;
+  end(): Promise<void>;
+}
+
+/**
+ * Starts attacks in a process of their own; resolves once they are under way. A real attacker has processors of his own: with
+ * `isAside` the system gives him only what nobody else wants of these.
+ */
+export async function startAttacks(
+  attacks: readonly Attack[],
+  { port, tlsPort }: Target,
+  isAside = false,
+): Promise<RunningAttacks> {
   const words = [...testProgram("attacker.ts"), String(port), String(tlsPort)];
   const child = spawn(process.execPath, [...words, ...attacks.map(({ name }) => name)], { stdio: ["ignore", "pipe", "inherit"] });
   const ended = once(child, "exit");
   const said = once(createInterface({ input: child.stdout }), "line");
   await Promise.race([said, ended]);
+  const { pid } = child;
+  if (pid === undefined) throw new Error("the attacker did not start");
+  if (isAside) setPriority(pid, constants.priority.PRIORITY_LOW);
   return {
+    pid,
     async end() {
       child.kill("SIGTERM");
       await ended;
@@ -27,11 +45,16 @@ export async function startAttacks(attacks: readonly Attack[], { port, tlsPort }
 export interface Waits {
   readonly p50: number;
   readonly p99: number;
+  /** Of each call, in order of length. */
+  readonly times: readonly number[];
   readonly failures: readonly unknown[];
 }
 
-/** An operator's calls, one after the other, half of them on connections of their own, as those of the command line are. */
-export async function callAsOperator({ port }: Target, token: string, calls: number): Promise<Waits> {
+/**
+ * An operator's calls, one after the other, half of them on connections of their own, as those of the command line are; after each
+ * he rests for so long.
+ */
+export async function callAsOperator({ port }: Target, token: string, calls: number, restMs = 0): Promise<Waits> {
   const open = () => createClientTransport({ address: `http://127.0.0.1:${port}`, token });
   const kept = open();
   const times: number[] = [];
@@ -47,16 +70,25 @@ export async function callAsOperator({ port }: Target, token: string, calls: num
     }
     times.push(performance.now() - from);
     if (call % 2 !== 0) close();
+    if (restMs > 0) await delay(restMs);
   }
   kept.close();
   const sorted = times.sort((left, right) => left - right);
   const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
-  return { p50: at(0.5), p99: at(0.99), failures };
+  return { p50: at(0.5), p99: at(0.99), times: sorted, failures };
 }
 
-/** One figure of the master's own metrics; `labels` as they stand there. NaN when there is none. */
-export async function readMetric({ port }: Target, name: string, labels = ""): Promise<number> {
+/** The master's own metrics at one moment. Each look begins those of its event loop anew. */
+export async function readMetrics({ port }: Target): Promise<(name: string, labels?: string) => number> {
   const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
-  const line = text.split("\n").find((each) => each.startsWith(`${name}${labels} `));
-  return line === undefined ? Number.NaN : Number(line.slice(line.lastIndexOf(" ") + 1));
+  const lines = text.split("\n");
+  return (name, labels = "") => {
+    const line = lines.find((each) => each.startsWith(`${name}${labels} `));
+    return line === undefined ? Number.NaN : Number(line.slice(line.lastIndexOf(" ") + 1));
+  };
+}
+
+/** One of them; `labels` as they stand there. NaN when there is none. */
+export async function readMetric(target: Target, name: string, labels?: string): Promise<number> {
+  return (await readMetrics(target))(name, labels);
 }

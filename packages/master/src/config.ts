@@ -57,6 +57,12 @@ const schema = z
     DECNET_KEEP_AUDIT: rows.default(1_000_000),
     DECNET_KEEP_OPERATIONS_DAYS: days.default(90),
     DECNET_KEEP_OPERATIONS: rows.default(500_000),
+    /** Of each decky so many, whatever their age, and those that are younger. */
+    DECNET_KEEP_REVISIONS: wholeNumber(10, 10_000).default(100),
+    DECNET_KEEP_REVISIONS_DAYS: days.default(90),
+    /** Of those that have ended. */
+    DECNET_KEEP_JOIN_TOKENS: rows.default(10_000),
+    DECNET_KEEP_JOIN_TOKENS_DAYS: days.default(90),
     /** Connections to both ports together; fewer when the process may not have so many open files and a reserve. */
     DECNET_CONNECTIONS: wholeNumber(32, 1 << 20).default(defaultLimits.connections),
     /** Connections to the TLS port from one address on which nobody has proved who it is. */
@@ -158,6 +164,8 @@ export function parseMasterConfig(env: Environment, ownCatalog: string): MasterC
       audit: { ms: settings.DECNET_KEEP_AUDIT_DAYS * dayMs, rows: settings.DECNET_KEEP_AUDIT },
       operations: { ms: settings.DECNET_KEEP_OPERATIONS_DAYS * dayMs, rows: settings.DECNET_KEEP_OPERATIONS },
       refusedJoins,
+      revisions: { ms: settings.DECNET_KEEP_REVISIONS_DAYS * dayMs, rows: settings.DECNET_KEEP_REVISIONS },
+      joinTokens: { ms: settings.DECNET_KEEP_JOIN_TOKENS_DAYS * dayMs, rows: settings.DECNET_KEEP_JOIN_TOKENS },
     },
     webhooks: {
       allowed: new Set(settings.DECNET_WEBHOOK_ALLOW),

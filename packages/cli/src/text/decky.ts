@@ -140,14 +140,14 @@ const short: Readonly<Record<ChangeAction, string>> = {
 export function formatRevisions(revisions: readonly Revision[], now: number): string {
   return table(
     ["REV", "AGE", "WHO", "WHAT", "WHY"],
-    revisions.map((each) => [
-      `r${each.number}`,
-      age(each.createdAt, now),
-      each.actor,
-      each.changes.map(summary).join(" ") || "-",
-      visible(each.reason),
-    ]),
+    revisions.map((each) => [`r${each.number}`, age(each.createdAt, now), each.actor, whatOf(each), visible(each.reason)]),
   );
+}
+
+/** A server that does not say yet what it compares with keeps all of them. */
+function whatOf({ number, comparedTo, changes }: Revision): string {
+  const isFirstKept = comparedTo === 0 && number > 1 && changes.length === 0;
+  return changes.map(summary).join(" ") || (isFirstKept ? "none before it is kept" : "-");
 }
 
 function summary(change: ServiceChange): string {

@@ -63,7 +63,7 @@ export function createMutations({ store, door, hosts, converger, catalog }: Muta
 
   const changed = (situation: Situation, mutation: Mutation): ChangedServices =>
     changeServices(situation, mutation, (revision) => {
-      if (!situation.revisions.has(revision)) throw revisionNotFound(situation.decky.name, revision);
+      if (!situation.revisions.has(revision)) throw revisionNotFound(situation.decky, revision);
       return servicesAt(situation, revision);
     });
 

@@ -74,7 +74,8 @@ export function createFleetHandlers(parts: MasterParts): ServiceImpl<typeof Flee
           reason: shown.reason,
           operation: shown.operationId,
           services: shown.services.map((service) => service.slug),
-          changes: diffServices(before, shown.services, catalog).map(toChangeMessage),
+          comparedTo: before?.number ?? 0,
+          changes: before === undefined ? [] : diffServices(before.services, shown.services, catalog).map(toChangeMessage),
         })),
         nextPageToken: pages.make(next),
       };

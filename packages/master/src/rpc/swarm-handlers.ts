@@ -62,9 +62,10 @@ export function createSwarmHandlers(parts: MasterParts): ServiceImpl<typeof Swar
         counts[state] = (counts[state] ?? 0) + 1;
       }
       const counted = await store.deckies.countByHost();
-      const { rows: shown, next } = pageOf(fitting, page, ({ name, id }) => [name, id]);
+      const { rows: onPage, next } = pageOf(fitting, page, ({ name, id }) => [name, id]);
+      const info = await store.hosts.agentInfoOf(onPage.map(({ id }) => id));
       return {
-        hosts: shown.map((row) => toHost(row, counted)),
+        hosts: onPage.map((row) => toHost({ ...row, agentInfo: info.get(row.id) ?? null }, counted)),
         counts,
         nextPageToken: pages.make(next),
       };

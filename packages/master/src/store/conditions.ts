@@ -1,2 +1,2 @@
 /** The conditions that stores put into a `where`; the rest of TypeORM stays in this folder. */
-export { ArrayContains, In, IsNull, MoreThan, Not } from "typeorm";
+export { ArrayContains, In, IsNull, LessThan, MoreThan, Not } from "typeorm";

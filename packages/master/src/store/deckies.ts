@@ -1,7 +1,7 @@
 import { AppError } from "@decnet/common/errors/app-error";
 import type { Decky, NewRevision, Revision, StoredService } from "../model/decky.ts";
 import { createCodec } from "./codec.ts";
-import { In } from "./conditions.ts";
+import { In, LessThan } from "./conditions.ts";
 import type { Database, Tx } from "./database.ts";
 import { createHostDeckies, type HostDeckies } from "./host-deckies.ts";
 import { type FilterConditions, type ListedRows, type ListRequest, listRows, type PageRange } from "./list-rows.ts";
@@ -23,7 +23,8 @@ export interface ShownDecky {
 /** A revision beside the one that it is compared with. */
 export interface ComparedRevision {
   readonly revision: Revision;
-  readonly before: readonly StoredService[];
+  /** Undefined: none before it is kept. Of the first one it is number 0, which has no services. */
+  readonly before: { readonly number: number; readonly services: readonly StoredService[] } | undefined;
 }
 
 /** Deckies and their revisions: looking them up. What becomes of them is stored by Resolutions. */
@@ -52,7 +53,7 @@ export interface RevisionsRequest {
   readonly name: string;
   /** Undefined: a page of them. */
   readonly revision: number | undefined;
-  /** Undefined: the one before each. */
+  /** Undefined: the one before each, of those that are kept. */
   readonly compareTo: number | undefined;
   readonly page: PageRange;
 }
@@ -83,8 +84,12 @@ export function deckyNotFound(scope: string, name: string): AppError {
   });
 }
 
-export function revisionNotFound(decky: string, number: number): AppError {
-  return new AppError("REVISION_NOT_FOUND", `${decky} has no revision ${number}`, {
+export function revisionNotFound(
+  { name: decky, desiredRevision }: Pick<Decky, "name" | "desiredRevision">,
+  number: number,
+): AppError {
+  const why = number > 0 && number <= desiredRevision ? " any more: it is older than what is kept" : "";
+  return new AppError("REVISION_NOT_FOUND", `${decky} has no revision ${number}${why}`, {
     metadata: { decky, revision: String(number) },
     resource: { type: "revision", name: `${decky}@${number}` },
   });
@@ -110,10 +115,18 @@ export function createDeckyStore(database: Database, sealing: Sealing): DeckySto
     return found;
   };
 
-  const revision = async (tx: Tx, { id, name }: Decky, number: number): Promise<Revision> => {
-    const row = await managerOf(tx).getRepository(Revisions).findOneBy({ deckyId: id, number });
-    if (row === null) throw revisionNotFound(name, number);
+  const revision = async (tx: Tx, decky: Decky, number: number): Promise<Revision> => {
+    const row = await managerOf(tx).getRepository(Revisions).findOneBy({ deckyId: decky.id, number });
+    if (row === null) throw revisionNotFound(decky, number);
     return open(row);
+  };
+
+  /** The newest ones before a number, so many at most. */
+  const revisionsBefore = async (tx: Tx, { id }: Decky, number: number, most: number): Promise<Revision[]> => {
+    const rows = await managerOf(tx)
+      .getRepository(Revisions)
+      .find({ where: { deckyId: id, number: LessThan(number) }, order: { number: "DESC" }, take: most });
+    return rows.map(open);
   };
 
   const show = async (tx: Tx, deckies: readonly Decky[]): Promise<ShownDecky[]> => {
@@ -173,17 +186,21 @@ export function createDeckyStore(database: Database, sealing: Sealing): DeckySto
     revisions: ({ scope, name, revision: single, compareTo, page }) =>
       database.read(async (tx) => {
         const decky = await find(tx, scope, name);
-        const newest = page.after === undefined ? decky.desiredRevision : Number(page.after[0]) - 1;
-        const count = Math.max(0, Math.min(page.size, newest));
-        const numbers = single === undefined ? Array.from({ length: count }, (_, at) => newest - at) : [single];
-        const revisions = [];
-        for (const number of numbers) {
-          const other = compareTo ?? number - 1;
-          const before = other === 0 ? [] : (await revision(tx, decky, other)).services;
-          revisions.push({ revision: await revision(tx, decky, number), before });
-        }
-        const oldest = numbers.at(-1) ?? 1;
-        return { revisions, next: single === undefined && oldest > 1 ? [String(oldest)] : undefined };
+        const start = page.after === undefined ? decky.desiredRevision + 1 : Number(page.after[0]);
+        // One more: what the last one is compared with, and whether there is another page.
+        const found =
+          single === undefined
+            ? await revisionsBefore(tx, decky, start, page.size + 1)
+            : [await revision(tx, decky, single), ...(await revisionsBefore(tx, decky, single, 1))];
+        const shown = found.slice(0, single === undefined ? page.size : 1);
+        const other =
+          compareTo === undefined || compareTo === 0 ? { number: 0, services: [] } : await revision(tx, decky, compareTo);
+        const revisions = shown.map((each, at) => ({
+          revision: each,
+          before: compareTo !== undefined ? other : (found[at + 1] ?? (each.number === 1 ? other : undefined)),
+        }));
+        const oldest = shown.at(-1);
+        return { revisions, next: found.length > page.size && oldest !== undefined ? [String(oldest.number)] : undefined };
       }),
     async insertNew(tx, deckies, revisions) {
       const createdAt = new Date();

@@ -14,12 +14,17 @@ export interface HostCertificate {
   readonly notAfter: Date;
 }
 
+/** A host as far as it is told from others; what its agent said may be large. */
+export type ListedHost = Omit<Host, "agentInfo">;
+
 /** Enrolled workers. A decommissioned host keeps its row; its name is free again. */
 export interface HostStore {
   /** Those that are not decommissioned, by name. */
   list(tx?: Tx): Promise<Host[]>;
-  /** Decommissioned ones too. */
-  listAll(): Promise<Host[]>;
+  /** Decommissioned ones too, without what their agents said of their machines. */
+  listAll(): Promise<ListedHost[]>;
+  /** What the agents of these hosts said of their machines, as far as a list shows it, by the hosts' ids. */
+  agentInfoOf(ids: readonly string[]): Promise<Map<string, Host["agentInfo"]>>;
   /** Of the hosts that are not named, when they were last seen. */
   others(names: readonly string[]): Promise<Pick<Host, "id" | "name" | "lastSeen">[]>;
   /** Throws HOST_NOT_FOUND. */
@@ -53,7 +58,12 @@ export function createHostStore(database: Database): HostStore {
   return {
     list: (tx) =>
       within(tx, (found) => repository(found).find({ where: { decommissionedAt: IsNull() }, order: { name: "ASC" } })),
-    listAll: () => database.read((tx) => repository(tx).find({ order: { name: "ASC", enrolledAt: "ASC" } })),
+    listAll: () =>
+      database.read((tx) => repository(tx).find({ select: listedColumns, order: { name: "ASC", enrolledAt: "ASC" } })),
+    agentInfoOf: async (ids) => {
+      const rows = await database.run<{ id: string; info: Host["agentInfo"] }>(listedInfo, [ids]);
+      return new Map(rows.map(({ id, info }) => [id, info]));
+    },
     others: (names) => database.run(others, [names]),
     find: (name, tx) =>
       within(tx, async (found) => {
@@ -91,6 +101,19 @@ export function createHostStore(database: Database): HostStore {
     decommissioning: () => database.read((tx) => repository(tx).findBy({ decommissioning: true, decommissionedAt: IsNull() })),
   };
 }
+
+const { agentInfo: _, ...columnsOfList } = Hosts.options.columns;
+const listedColumns = Object.fromEntries(Object.keys(columnsOfList).map((column) => [column, true]));
+
+/** A thousand hosts are on a page: without their interfaces, and of what is still long only what tells versions apart. */
+const listedInfo = {
+  name: "decnet-listed-agent-info",
+  text: `SELECT id, CASE WHEN length(info::text) <= 4000 THEN info ELSE jsonb_build_object(
+      'agentVersion', left(info ->> 'agentVersion', 100), 'engineVersion', left(info ->> 'engineVersion', 100),
+      'composeVersion', left(info ->> 'composeVersion', 100),
+      'warnings', jsonb_build_array('what its agent says is too long for a list')) END AS info
+    FROM (SELECT id, agent_info - 'interfaces' AS info FROM hosts WHERE id = ANY ($1)) AS host`,
+};
 
 const learned = {
   name: "decnet-certificate-learned",

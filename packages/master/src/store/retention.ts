@@ -13,6 +13,10 @@ export interface RetentionLimits {
   readonly events: Keep;
   readonly operations: Keep;
   readonly refusedJoins: Keep;
+  /** `rows` of each decky are kept however old they are, and those that are younger besides. */
+  readonly revisions: Keep;
+  /** Of those that have ended. */
+  readonly joinTokens: Keep;
 }
 
 export type Removed = Readonly<Record<keyof RetentionLimits, number>>;
@@ -33,6 +37,9 @@ const batchSize = 500;
 const mostBatches = 200;
 /** A request id finds its operation for so long at least, however many there are: the same request may come again. */
 const requestsMs = 86_400_000;
+
+/** Of one decky, however young they are: somebody changes it all the time. */
+const mostRevisions = 10_000;
 
 /** What a batch removed. */
 interface Gone {
@@ -111,6 +118,37 @@ const subjects: Readonly<Record<keyof RetentionLimits, Subject>> = {
       ) SELECT count(*)::int AS count, '0' AS position, max(created_at) AS until FROM gone`,
     forgotten: "operations",
   },
+  // What a decky is, was seen to be and goes back to stays, and so does what an operation began with that has not ended.
+  revisions: {
+    beyond: "SELECT $1::int AS key",
+    remove: `WITH oldest AS (
+        SELECT revision.decky_id, revision.number FROM deckies AS decky JOIN decky_revisions AS revision
+          ON revision.decky_id = decky.id AND revision.number <= decky.desired_revision - $2::int
+        WHERE decky.desired_revision > $2::int AND (revision.created_at < $1
+            OR revision.number <= decky.desired_revision - ${mostRevisions})
+          AND revision.number NOT IN (decky.desired_revision, decky.applied_revision, decky.rendered_revision)
+          AND NOT EXISTS (SELECT FROM operations AS operation
+            WHERE operation.decky_id = decky.id AND operation.state IN ('pending', 'running')
+              AND revision.number IN (operation.revision, operation.revision - 1))
+        LIMIT $3 FOR UPDATE OF revision SKIP LOCKED
+      ), gone AS (
+        DELETE FROM decky_revisions AS revision USING oldest
+          WHERE revision.decky_id = oldest.decky_id AND revision.number = oldest.number RETURNING revision.created_at
+      ) SELECT count(*)::int AS count, '0' AS position, max(created_at) AS until FROM gone`,
+  },
+  // A token that was used may be shown again by the same worker until it ends.
+  joinTokens: {
+    beyond: `SELECT least(expires_at, revoked_at) AS key FROM join_tokens WHERE least(expires_at, revoked_at) < now()
+        ORDER BY key DESC, id OFFSET $1 LIMIT 1`,
+    remove: `WITH oldest AS (
+        SELECT id FROM join_tokens
+        WHERE least(expires_at, revoked_at) < now()
+          AND (least(expires_at, revoked_at) < $1 OR least(expires_at, revoked_at) <= $2::timestamptz)
+        ORDER BY least(expires_at, revoked_at) LIMIT $3 FOR UPDATE SKIP LOCKED
+      ), gone AS (
+        DELETE FROM join_tokens USING oldest WHERE join_tokens.id = oldest.id RETURNING join_tokens.expires_at
+      ) SELECT count(*)::int AS count, '0' AS position, max(expires_at) AS until FROM gone`,
+  },
 };
 
 export function createRetention(database: Database): Retention {
@@ -146,7 +184,7 @@ export function createRetention(database: Database): Retention {
 
   return {
     async sweep(limits, signal) {
-      const removed = { audit: 0, events: 0, operations: 0, refusedJoins: 0 };
+      const removed = { audit: 0, events: 0, operations: 0, refusedJoins: 0, revisions: 0, joinTokens: 0 };
       for (const name of Object.keys(subjects) as (keyof RetentionLimits)[])
         removed[name] = await sweepOne(subjects[name], limits[name], signal);
       return removed;

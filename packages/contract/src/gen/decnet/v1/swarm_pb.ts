@@ -73,6 +73,8 @@ export type Host = Message<"decnet.v1.Host"> & {
   certificateSerial: string;
 
   /**
+   * In a list without the interfaces.
+   *
    * @generated from field: decnet.v1.AgentFacts facts = 10;
    */
   facts?: AgentFacts | undefined;

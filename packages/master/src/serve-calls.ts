@@ -34,6 +34,7 @@ export interface CallsOptions {
 /** The master's ports: who is let in, in which order calls pass the interceptors, and what is counted. */
 export async function serveCalls(options: CallsOptions): Promise<RpcServer> {
   const { config, log, store, accepted, streams, metrics, readiness, routes, tls } = options;
+  const workers = tls === undefined ? [] : await store.hosts.listAll();
   const server = await startRpcServer({
     program: "master",
     host: config.host,
@@ -51,6 +52,7 @@ export async function serveCalls(options: CallsOptions): Promise<RpcServer> {
     ],
     admission: createAdmission(store.tokens, store.hosts, accepted),
     limits: config.limits,
+    expected: workers.filter(({ decommissionedAt }) => decommissionedAt === null).map(({ address }) => address),
     onPressure(what) {
       metrics.refused(what);
       log.warn("too much at once: something was refused or cut", { what });

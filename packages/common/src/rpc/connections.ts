@@ -2,11 +2,12 @@ import type net from "node:net";
 import { type ContextKey, createContextKey } from "@connectrpc/connect";
 import { type Bucket, createBucket } from "../runtime/bucket.ts";
 import type { OnPressure, RpcLimits } from "./limits.ts";
+import { sourceOf } from "./source.ts";
 
 /** One connection, as far as the limits go. Whoever has not proved who he is makes room for others. */
 export interface Connection {
-  /** Empty when it was gone before it could be read. */
-  readonly address: string;
+  /** Whom the limits of one address are for; empty when it was gone before it could be read. */
+  readonly source: string;
   isProven(): boolean;
   /** A caller on it proved to be `who`. Of one, only so many connections count. */
   prove(who: string, most: number): void;
@@ -34,6 +35,8 @@ export interface Connections {
   /** Undefined: there is no room for it, and it was cut. */
   admit(socket: net.Socket, port: "plaintext" | "tls"): Connection | undefined;
   counts(): ConnectionCounts;
+  /** Whether somebody from there proved who he is, not long ago, or is to be taken for one who did. */
+  isExpected(source: string): boolean;
   close(): void;
 }
 
@@ -51,10 +54,13 @@ const freshMs = 1_000;
 /** Strangers may have this part of all connections. */
 const partOfStrangers = 4;
 
+/** So many of those who proved who they are are known again when they come back. */
+const mostExpected = 20_000;
+
 interface Entry {
   readonly socket: net.Socket;
-  readonly address: string;
-  readonly isBounded: boolean;
+  readonly source: string;
+  readonly port: "plaintext" | "tls";
   who: string | undefined;
   calls: number;
   quietSince: number;
@@ -63,29 +69,48 @@ interface Entry {
   end: () => void;
 }
 
+export interface ConnectionsOptions {
+  /** Hears of the source of each connection to the TLS port that was cut for what was done on it. */
+  readonly onExpelled?: (source: string) => void;
+  /** Addresses of those who are known from an earlier time. */
+  readonly expected?: readonly string[];
+}
+
 export function createConnections(
   limits: RpcLimits,
   onPressure: OnPressure,
-  onExpelled: (address: string) => void = () => undefined,
+  { onExpelled = () => undefined, expected: known = [] }: ConnectionsOptions = {},
 ): Connections {
   const all = new Set<Entry>();
-  /** By address; the oldest first. */
-  const strangers = new Map<string, Set<Entry>>();
+  /** Of each port by source; the oldest first. */
+  const strangers = { plaintext: new Map<string, Set<Entry>>(), tls: new Map<string, Set<Entry>>() };
+  /** The one that was seen last is the last. */
+  const expected = new Set(known.map(sourceOf));
   const bareCalls = createBareCalls();
-  const known = new Map<string, number>();
+  /** How many connections each of those has who proved who he is. */
+  const proven = new Map<string, number>();
   const mostStrangers = Math.max(8, Math.floor(limits.connections / partOfStrangers));
-  let strangerCount = 0;
+  const counts = { plaintext: 0, tls: 0 };
 
   const addStranger = (entry: Entry) => {
-    const same = strangers.get(entry.address) ?? new Set();
-    strangers.set(entry.address, same.add(entry));
-    strangerCount += 1;
+    const ofPort = strangers[entry.port];
+    ofPort.set(entry.source, (ofPort.get(entry.source) ?? new Set()).add(entry));
+    counts[entry.port] += 1;
   };
   const removeStranger = (entry: Entry) => {
-    const same = strangers.get(entry.address);
+    const ofPort = strangers[entry.port];
+    const same = ofPort.get(entry.source);
     if (same?.delete(entry) !== true) return;
-    strangerCount -= 1;
-    if (same.size === 0) strangers.delete(entry.address);
+    counts[entry.port] -= 1;
+    if (same.size === 0) ofPort.delete(entry.source);
+  };
+  const expect = (source: string) => {
+    expected.delete(source);
+    expected.add(source);
+    for (const oldest of expected) {
+      if (expected.size <= mostExpected) break;
+      expected.delete(oldest);
+    }
   };
   const forget = (entry: Entry) => {
     if (!all.delete(entry)) return;
@@ -93,9 +118,9 @@ export function createConnections(
     if (entry.who !== undefined) count(entry.who, -1);
   };
   const count = (who: string, change: number) => {
-    const next = (known.get(who) ?? 0) + change;
-    if (next === 0) known.delete(who);
-    else known.set(who, next);
+    const next = (proven.get(who) ?? 0) + change;
+    if (next === 0) proven.delete(who);
+    else proven.set(who, next);
   };
   const cut = (entry: Entry) => {
     forget(entry);
@@ -105,21 +130,26 @@ export function createConnections(
     const victim = leastMissed(entries);
     if (victim !== undefined) cut(victim);
   };
+  /** Of the TLS port, if there are any: whoever comes to the other one is on this machine. Those that are expected are the last. */
+  const crowd = (): Set<Entry> | undefined =>
+    largestOf(strangers.tls, (source) => !isExpected(source)) ?? largestOf(strangers.tls) ?? largestOf(strangers.plaintext);
+  const isExpected = (source: string) => expected.has(source);
 
   const makeRoom = (entry: Entry): boolean => {
     if (all.size >= limits.connections) {
       onPressure("connections");
-      const victims = largestOf(strangers.values());
+      const victims = crowd();
       if (victims === undefined) return false;
       cutOneOf(victims);
     }
-    const same = [...(strangers.get(entry.address) ?? [])].filter(({ isBounded }) => isBounded);
-    if (entry.isBounded && same.length >= limits.strangersPerAddress) {
+    if (entry.port !== "tls") return true;
+    const same = strangers.tls.get(entry.source);
+    if (same !== undefined && same.size >= limits.strangersPerAddress) {
       onPressure("connections of an address");
       cutOneOf(same);
-    } else if (entry.isBounded && countBounded(strangers.values()) >= mostStrangers) {
+    } else if (counts.tls >= mostStrangers) {
       onPressure("connections of strangers");
-      cutOneOf(largestOf(strangers.values()) ?? []);
+      cutOneOf(crowd() ?? []);
     }
     return true;
   };
@@ -142,25 +172,25 @@ export function createConnections(
   const wrap = (entry: Entry): Connection =>
     wrapConnection(entry, {
       prove(who, most) {
-        if (!all.has(entry) || (known.get(who) ?? 0) >= most) return false;
+        if (!all.has(entry) || (proven.get(who) ?? 0) >= most) return false;
         removeStranger(entry);
         count(who, 1);
+        expect(entry.source);
         return true;
       },
-      takesBareCall: () => bareCalls.take(entry.address),
+      takesBareCall: () => bareCalls.take(entry.source),
       expel() {
         cut(entry);
-        if (entry.isBounded) onExpelled(entry.address);
+        if (entry.port === "tls") onExpelled(entry.source);
       },
     });
 
   return {
     admit(socket, port) {
-      const address = (socket.remoteAddress ?? "").replace(/^::ffff:(?=\d+\.)/, "");
       const entry: Entry = {
         socket,
-        address,
-        isBounded: port === "tls",
+        source: sourceOf(socket.remoteAddress),
+        port,
         who: undefined,
         calls: 0,
         quietSince: performance.now(),
@@ -179,7 +209,11 @@ export function createConnections(
       socket.once("close", () => forget(entry));
       return wrap(entry);
     },
-    counts: () => ({ known: all.size - strangerCount, strangers: strangerCount }),
+    counts: () => {
+      const strange = counts.plaintext + counts.tls;
+      return { known: all.size - strange, strangers: strange };
+    },
+    isExpected,
     close: () => clearInterval(timer),
   };
 }
@@ -213,7 +247,7 @@ function wrapConnection(entry: Entry, around: Surroundings): Connection {
   const listeners: (() => void)[] = [];
   let refusals = 0;
   return {
-    address: entry.address,
+    source: entry.source,
     isProven: () => entry.who !== undefined,
     prove(who, most) {
       if (entry.who !== undefined || !around.prove(who, most)) return;
@@ -246,29 +280,26 @@ function wrapConnection(entry: Entry, around: Surroundings): Connection {
   };
 }
 
-/** Of the TLS port alone, if there are any: whoever comes to the other one is on this machine. */
-function largestOf(strangers: Iterable<Set<Entry>>): Set<Entry> | undefined {
-  const all = [...strangers];
-  const most = (sets: readonly Set<Entry>[]) =>
-    sets.reduce<Set<Entry> | undefined>((largest, each) => (each.size > (largest?.size ?? 0) ? each : largest), undefined);
-  return most(all.map((each) => new Set([...each].filter(({ isBounded }) => isBounded)))) ?? most(all);
-}
-
-function countBounded(strangers: Iterable<Set<Entry>>): number {
-  return [...strangers].reduce((sum, each) => sum + [...each].filter(({ isBounded }) => isBounded).length, 0);
+function largestOf(strangers: ReadonlyMap<string, Set<Entry>>, counts = (_source: string) => true): Set<Entry> | undefined {
+  let largest: Set<Entry> | undefined;
+  for (const [source, each] of strangers) if (each.size > (largest?.size ?? 0) && counts(source)) largest = each;
+  return largest;
 }
 
 /** Of those strangers, the one that is missed least: idle before busy, old before new. */
 function leastMissed(entries: Iterable<Entry>): Entry | undefined {
   const now = performance.now();
-  const [first, ...rest] = entries;
-  const idle = (entry: Entry) => entry.calls === 0 && now - entry.quietSince > freshMs;
-  return [first, ...rest].find((entry) => entry !== undefined && idle(entry)) ?? first;
+  let first: Entry | undefined;
+  for (const entry of entries) {
+    first ??= entry;
+    if (entry.calls === 0 && now - entry.quietSince > freshMs) return entry;
+  }
+  return first;
 }
 
 /** Stands for a connection that is not looked after, as those that a test makes by itself. */
 const anyConnection: Connection = {
-  address: "",
+  source: "",
   isProven: () => true,
   prove: () => undefined,
   begin: () => () => undefined,

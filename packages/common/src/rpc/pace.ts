@@ -2,9 +2,15 @@ import { type Bucket, type BucketOptions, createBucket } from "../runtime/bucket
 
 /** Begins work on new connections a little at a time. `of` says whose it is. */
 export interface Pace {
-  begin(of: string, work: () => void): void;
+  /** What is over before its turn comes is never begun. */
+  begin(of: string, work: Work): void;
   /** Whoever had to be cut waits longer the next time, as if it had come so often. */
   charge(of: string, times: number): void;
+}
+
+export interface Work {
+  readonly isOver: () => boolean;
+  readonly begin: () => void;
 }
 
 /** A handshake takes about a millisecond: whoever is connected already waits no longer than for a few. */
@@ -12,54 +18,77 @@ const inOneTurn = 4;
 const retryMs = 10;
 /** Lines that are remembered although nobody waits in them. */
 const mostEmpty = 1_000;
+/** Of a line that is longer, those are looked for that are over. */
+const longLine = 256;
 
 export interface PaceOptions extends BucketOptions {
   readonly order: "newest first" | "oldest first";
+  /** Of all lines together, but for those of which somebody is expected: a flood from everywhere leaves them their own. */
+  readonly total?: BucketOptions;
+  readonly isExpected?: (of: string) => boolean;
 }
 
 interface Line {
-  readonly waiting: (() => void)[];
+  waiting: Work[];
+  /** As long as it was when it was looked through. */
+  looked: number;
   readonly bucket: Bucket;
 }
+
+const unlimited: BucketOptions = { burst: Number.POSITIVE_INFINITY, perSecond: 0 };
 
 /**
  * Who has much to do waits for those that have little. Where a line has a rate, its newest comes first: under a flood the oldest
  * are given up by their callers, or cut, before their turn comes.
  */
-export function createPace({ order, ...ofOne }: PaceOptions): Pace {
+export function createPace({ order, total = unlimited, isExpected = () => false, ...ofOne }: PaceOptions): Pace {
   const lines = new Map<string, Line>();
+  /** Those in which somebody waits, in the order of their turns. */
+  const busy = new Map<string, Line>();
+  const ofAll = createBucket(total);
   let isRunning = false;
+  const next = ({ waiting }: Line): Work | undefined => {
+    for (;;) {
+      const work = order === "newest first" ? waiting.pop() : waiting.shift();
+      if (work === undefined || !work.isOver()) return work;
+    }
+  };
+  const mayBegin = (of: string, { bucket }: Line): boolean => {
+    if (!bucket.take()) return false;
+    if (isExpected(of) || ofAll.take()) return true;
+    bucket.charge(-1);
+    return false;
+  };
   const turn = () => {
     let left = inOneTurn;
-    let isLate = false;
-    for (const [of, line] of lines) {
+    for (const [of, line] of busy) {
       if (left === 0) break;
-      if (line.waiting.length === 0) continue;
-      if (!line.bucket.take()) {
-        isLate = true;
-        continue;
-      }
-      const work = order === "newest first" ? line.waiting.pop() : line.waiting.shift();
-      work?.();
+      if (!mayBegin(of, line)) continue;
+      next(line)?.begin();
       left -= 1;
       // The others come before the rest of its own.
-      lines.delete(of);
-      lines.set(of, line);
+      busy.delete(of);
+      if (line.waiting.length > 0) busy.set(of, line);
     }
-    const isDone = [...lines.values()].every(({ waiting }) => waiting.length === 0);
-    if (isDone) isRunning = false;
-    else if (isLate && left === inOneTurn) setTimeout(turn, retryMs);
+    if (busy.size === 0) isRunning = false;
+    else if (left === inOneTurn) setTimeout(turn, retryMs);
     else setImmediate(turn);
   };
   const lineOf = (of: string): Line => {
-    if (lines.size > mostEmpty) for (const [other, { waiting }] of lines) if (waiting.length === 0) lines.delete(other);
-    const line = lines.get(of) ?? { waiting: [], bucket: createBucket(ofOne) };
+    if (lines.size > mostEmpty) for (const other of lines.keys()) if (!busy.has(other)) lines.delete(other);
+    const line = lines.get(of) ?? { waiting: [], looked: 0, bucket: createBucket(ofOne) };
     lines.set(of, line);
     return line;
   };
   return {
     begin(of, work) {
-      lineOf(of).waiting.push(work);
+      const line = lineOf(of);
+      line.waiting.push(work);
+      busy.set(of, line);
+      if (line.waiting.length > 2 * line.looked + longLine) {
+        line.waiting = line.waiting.filter((each) => !each.isOver());
+        line.looked = line.waiting.length;
+      }
       if (isRunning) return;
       isRunning = true;
       setImmediate(turn);

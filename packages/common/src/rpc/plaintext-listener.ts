@@ -8,13 +8,18 @@ import type { Pace } from "./pace.ts";
 
 const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 const firstBytesMs = 10_000;
+/** Who shows no credential waits so long at most, and is told to come again then. */
+const bareMs = 5_000;
+/** A request whose header is longer is not looked through. */
+const mostHeader = 16 << 10;
+const comeAgain = `HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`;
 
 /** A port without TLS, for loopback alone. */
 export async function listenPlaintext(
   options: { host: string; port: number },
   http: HttpServers,
   connections: Connections,
-  pace: Pace,
+  { opening, bare }: { readonly opening: Pace; readonly bare: Pace },
 ): Promise<Listener> {
   if (!isLoopback(options.host))
     throw new AppError(
@@ -24,14 +29,33 @@ export async function listenPlaintext(
   return listen(
     net.createServer({ pauseOnConnect: true }, (socket) => {
       const connection = connections.admit(socket, "plaintext");
-      if (connection !== undefined) pace.begin("plaintext", () => dispatch(socket, http, connection));
+      if (connection === undefined) return;
+      const isOver = () => socket.destroyed;
+      const serve = (protocol: "h2" | "http/1.1") => http.serve(socket, protocol, connection);
+      const onBare = () => {
+        const timer = setTimeout(() => {
+          if (!socket.destroyed) socket.end(comeAgain);
+        }, bareMs);
+        socket.once("close", () => clearTimeout(timer));
+        bare.begin("bare", {
+          isOver: () => socket.destroyed || socket.writableEnded,
+          begin() {
+            clearTimeout(timer);
+            serve("http/1.1");
+          },
+        });
+      };
+      opening.begin("plaintext", { isOver, begin: () => dispatch(socket, serve, onBare) });
     }),
     options,
   );
 }
 
-/** HTTP/2 with prior knowledge begins with a fixed text; everything else is HTTP/1.1. */
-function dispatch(socket: net.Socket, http: HttpServers, connection: Connection): void {
+/**
+ * HTTP/2 with prior knowledge begins with a fixed text; everything else is HTTP/1.1. Whoever begins with a request of that kind
+ * that shows no credential, a probe for instance, comes after all those who have one: they come from the same address.
+ */
+function dispatch(socket: net.Socket, serve: (protocol: "h2" | "http/1.1") => void, onBare: () => void): void {
   if (socket.destroyed) return;
   let seen = Buffer.alloc(0);
   const timer = setTimeout(() => socket.destroy(), firstBytesMs);
@@ -39,14 +63,23 @@ function dispatch(socket: net.Socket, http: HttpServers, connection: Connection)
   socket.on("readable", function onReadable() {
     for (let chunk = socket.read() as Buffer | null; chunk !== null; chunk = socket.read() as Buffer | null) {
       seen = Buffer.concat([seen, chunk]);
-      const length = Math.min(seen.length, preface.length);
-      const same = seen.subarray(0, length).equals(preface.subarray(0, length));
-      if (same && length < preface.length) continue;
+      const kind = kindOf(seen);
+      if (kind === undefined) continue;
       clearTimeout(timer);
       socket.off("readable", onReadable);
       socket.unshift(seen);
-      http.serve(socket, same ? "h2" : "http/1.1", connection);
+      if (kind === "bare") onBare();
+      else serve(kind);
       return;
     }
   });
+}
+
+/** Undefined: more has to be seen. */
+function kindOf(seen: Buffer): "h2" | "http/1.1" | "bare" | undefined {
+  const length = Math.min(seen.length, preface.length);
+  if (seen.subarray(0, length).equals(preface.subarray(0, length))) return length < preface.length ? undefined : "h2";
+  const end = seen.indexOf("\r\n\r\n");
+  if (end < 0) return seen.length > mostHeader ? "bare" : undefined;
+  return /\r\nauthorization:/i.test(seen.toString("latin1", 0, end)) ? "http/1.1" : "bare";
 }

@@ -1,6 +1,6 @@
 import { create, type DescFile, type DescMessage, type DescService, toBinary } from "@bufbuild/protobuf";
 import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
-import { Code, type ConnectRouter } from "@connectrpc/connect";
+import { Code, type ConnectRouter, type ContextValues } from "@connectrpc/connect";
 import { file_google_rpc_error_details } from "@decnet/contract/gen/google/rpc/error_details_pb";
 import { Health } from "@decnet/contract/gen/grpc/health/v1/health_pb";
 import { ServerReflection, ServerReflectionResponseSchema } from "@decnet/contract/gen/grpc/reflection/v1/reflection_pb";
@@ -8,14 +8,17 @@ import {
   ServerReflectionResponseSchema as ResponseSchemaAlpha,
   ServerReflection as ServerReflectionAlpha,
 } from "@decnet/contract/gen/grpc/reflection/v1alpha/reflection_pb";
+import { kConnection } from "./connections.ts";
+import { toConnectError } from "./errors.ts";
+import { overloaded } from "./overloaded.ts";
 
 /** gRPC server reflection, v1 and v1alpha, over the given services. */
 export function registerReflection(router: ConnectRouter, services: readonly DescService[]): void {
   const answer = createAnswer([...services, Health, ServerReflection, ServerReflectionAlpha]);
   router.service(ServerReflection, {
-    async *serverReflectionInfo(requests) {
+    async *serverReflectionInfo(requests, { values }) {
       const sent = new Set<string>();
-      for await (const request of requests)
+      for await (const request of paced(requests, values))
         yield create(ServerReflectionResponseSchema, {
           validHost: request.host,
           originalRequest: request,
@@ -24,9 +27,9 @@ export function registerReflection(router: ConnectRouter, services: readonly Des
     },
   });
   router.service(ServerReflectionAlpha, {
-    async *serverReflectionInfo(requests) {
+    async *serverReflectionInfo(requests, { values }) {
       const sent = new Set<string>();
-      for await (const request of requests)
+      for await (const request of paced(requests, values))
         yield create(ResponseSchemaAlpha, {
           validHost: request.host,
           originalRequest: request,
@@ -34,6 +37,21 @@ export function registerReflection(router: ConnectRouter, services: readonly Des
         });
     },
   });
+}
+
+/** Questions of one stream that cost nothing: a client asks for a list and for what it needs. */
+const freeQuestions = 20;
+
+/** Each further question of a stranger is a call like any other. */
+async function* paced<Question>(questions: AsyncIterable<Question>, values: ContextValues): AsyncGenerator<Question> {
+  const connection = values.get(kConnection);
+  let asked = 0;
+  for await (const question of questions) {
+    asked += 1;
+    if (asked > freeQuestions && !connection.takesBareCall())
+      throw toConnectError(overloaded("too many questions without a token"));
+    yield question;
+  }
 }
 
 /** What both versions of the protocol have in common. */
@@ -65,6 +83,12 @@ function createAnswer(services: readonly DescService[]) {
   for (const service of services) addFile(service.file);
   // Details of errors travel packed: clients ask for their types by name.
   addFile(file_google_rpc_error_details);
+  const known = new Map<DescFile, Uint8Array>();
+  const packed = (file: DescFile): Uint8Array => {
+    const bytes = known.get(file) ?? toBinary(FileDescriptorProtoSchema, file.proto);
+    known.set(file, bytes);
+    return bytes;
+  };
   return ({ messageRequest: question }: { messageRequest: Question }, sent: Set<string>) => {
     if (question.case === "listServices")
       return {
@@ -80,7 +104,7 @@ function createAnswer(services: readonly DescService[]) {
     if (file !== undefined)
       return {
         case: "fileDescriptorResponse" as const,
-        value: { fileDescriptorProto: withImports(file, sent).map((entry) => toBinary(FileDescriptorProtoSchema, entry.proto)) },
+        value: { fileDescriptorProto: withImports(file, sent).map(packed) },
       };
     const asked = typeof question.value === "string" ? question.value : (question.case ?? "nothing");
     return { case: "errorResponse" as const, value: { errorCode: Code.NotFound, errorMessage: `not found: ${asked}` } };

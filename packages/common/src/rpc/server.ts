@@ -46,6 +46,8 @@ export interface RpcServerOptions {
   readonly limits?: RpcLimits;
   /** Hears each time that something is refused or cut because there is too much of it. */
   readonly onPressure?: OnPressure;
+  /** Addresses of those who came to the TLS port before, and are let in before strangers. */
+  readonly expected?: readonly string[];
   /** How long calls may finish after close() began. */
   readonly graceMs?: number;
   /** A second port, with TLS, on any address. */
@@ -71,12 +73,22 @@ export interface ServerLoad {
   readonly pendingBytes: number;
 }
 
-/** A thousand workers behind one address are back within seconds; a flood of connections takes a part of one core. */
-const handshakes: PaceOptions = { burst: 200, perSecond: 150, order: "newest first" };
+/**
+ * A thousand workers behind one address are back within seconds; a flood of connections takes a part of one core, from wherever
+ * it comes.
+ */
+const handshakes: PaceOptions = {
+  burst: 200,
+  perSecond: 150,
+  order: "newest first",
+  total: { burst: 400, perSecond: 300 },
+};
 /** Whoever had to be cut comes back as slowly as if he had come so often. */
 const expelled = 20;
 /** Of the plaintext port, where operators come from the same address as everybody, there is only so much in one turn. */
 const opened: PaceOptions = { burst: Number.POSITIVE_INFINITY, perSecond: 0, order: "oldest first" };
+/** Probes and other requests on it that show no credential. */
+const bare: PaceOptions = { burst: 100, perSecond: 100, order: "newest first" };
 
 const everybody: Admission = {
   kindOf: () => "proved",
@@ -97,11 +109,11 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
   const onDefect = options.onDefect ?? (() => undefined);
   const readMaxBytes = options.maxRequestBytes ?? 1 << 20;
   const { limits = defaultLimits, onPressure = () => undefined, admission = everybody } = options;
-  const shaking = createPace(handshakes);
+  const shaking = createPace({ ...handshakes, isExpected: (source) => connections.isExpected(source) });
   const connections = createConnections(
     { ...limits, connections: connectionsWithin(limits.connections, descriptorLimit()) },
     onPressure,
-    (address) => shaking.charge(address, expelled),
+    { onExpelled: (source) => shaking.charge(source, expelled), expected: options.expected ?? [] },
   );
   const strangers = createStrangers(onPressure);
   const pending = createPendingBytes(limits.pendingBytes, () => onPressure("bytes under way"));
@@ -147,7 +159,10 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
     fallback: plain,
   });
   const servers = createHttpServers({ adapter, limits, onDefect, onPressure });
-  const plaintext = await listenPlaintext(options, servers, connections, createPace(opened));
+  const plaintext = await listenPlaintext(options, servers, connections, {
+    opening: createPace(opened),
+    bare: createPace(bare),
+  });
   const secure =
     options.tls === undefined ? undefined : await listenTls(options.tls, servers, connections, shaking).catch(closing(plaintext));
   const listeners = secure === undefined ? [plaintext] : [plaintext, secure];

@@ -44,7 +44,7 @@ export function createStrangers(onPressure: (what: Pressure) => void): Strangers
     enter(kind, connection) {
       const most = places[kind];
       const own = countsOf(connection);
-      const ofAddress = `${kind} ${connection.address}`;
+      const ofAddress = `${kind} ${connection.source}`;
       const isFull =
         (taken.get(kind) ?? 0) >= most.total ||
         (taken.get(ofAddress) ?? 0) >= most.ofAddress ||

@@ -63,8 +63,9 @@ export async function listenTls(
     const ends = endsOf(socket);
     shaking.set(ends, connection);
     socket.once("close", () => shaking.delete(ends));
-    pace.begin(connection.address, () => {
-      if (!socket.destroyed) server.emit("connection", socket);
+    pace.begin(connection.source, {
+      isOver: () => socket.destroyed,
+      begin: () => void server.emit("connection", socket),
     });
   });
   server.on("tlsClientError", (_error, socket) => socket.destroy());

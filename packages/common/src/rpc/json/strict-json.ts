@@ -97,26 +97,35 @@ const compressed = 0x01;
 
 /** Messages with five bytes before each: flags and length. */
 async function* checkFrames(body: Bytes, reading: Reading): Bytes {
-  let rest = Buffer.alloc(0);
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  /** As many bytes as the next look needs: a message that comes byte by byte is put together once. */
+  let needed = headBytes;
   let isTooLarge = false;
   for await (const chunk of body) {
-    rest = Buffer.concat([rest, chunk]);
+    chunks.push(chunk);
+    size += chunk.byteLength;
+    if (!isTooLarge && size < needed) continue;
+    let rest = Buffer.concat(chunks.splice(0));
     while (!isTooLarge && rest.length >= headBytes) {
       const [flags, length] = [rest.readUInt8(0), rest.readUInt32BE(1)];
       isTooLarge = length > reading.maxBytes;
-      if (isTooLarge || rest.length < headBytes + length) break;
-      const frame = rest.subarray(0, headBytes + length);
-      rest = rest.subarray(headBytes + length);
+      needed = headBytes + length;
+      if (isTooLarge || rest.length < needed) break;
+      const frame = rest.subarray(0, needed);
+      rest = rest.subarray(needed);
+      needed = headBytes;
       // Other flags are trailers of the protocol, not messages.
       const isMessage = (flags & ~compressed) === 0;
       const encoding = (flags & compressed) === 0 ? "identity" : reading.encoding;
       const isDecoded = isMessage && (await checkBytes(frame.subarray(headBytes), { ...reading, encoding }));
       yield isDecoded ? emptyFrame(reading.isJson) : frame;
     }
-    if (isTooLarge) yield rest.subarray(0);
-    if (isTooLarge) rest = Buffer.alloc(0);
+    if (isTooLarge) yield rest;
+    else if (rest.length > 0) chunks.push(rest);
+    size = isTooLarge ? 0 : rest.length;
   }
-  if (rest.length > 0) yield rest;
+  if (size > 0) yield Buffer.concat(chunks);
 }
 
 function emptyFrame(isJson: boolean): Uint8Array {

@@ -1,0 +1,40 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { expect, it } from "vitest";
+import { createPace } from "./pace.ts";
+
+const soon = () => delay(50);
+
+it("a flood from everywhere leaves those who are expected their own", async () => {
+  const begun: string[] = [];
+  const total = { burst: 5, perSecond: 1 };
+  const pace = createPace({ order: "newest first", burst: 10, perSecond: 1, total, isExpected: (of) => of === "worker" });
+  const come = (of: string) => pace.begin(of, { isOver: () => false, begin: () => void begun.push(of) });
+  for (let count = 0; count < 100; count += 1) come(`stranger ${count}`);
+  for (let count = 0; count < 8; count += 1) come("worker");
+  await soon();
+  expect(begun.filter((of) => of === "worker")).toHaveLength(8);
+  expect(begun.length).toBe(13);
+});
+
+it("one line takes no more than its own, also when all together have more", async () => {
+  let begun = 0;
+  const pace = createPace({ order: "oldest first", burst: 3, perSecond: 1, total: { burst: 100, perSecond: 100 } });
+  for (let count = 0; count < 50; count += 1) pace.begin("one", { isOver: () => false, begin: () => (begun += 1) });
+  await soon();
+  expect(begun).toBe(3);
+});
+
+it("those that gave up cost nobody's turn, and are not kept", async () => {
+  let looks = 0;
+  let begun = 0;
+  const pace = createPace({ order: "newest first", burst: 1, perSecond: 0 });
+  const over = { isOver: () => (looks += 1) > 0, begin: () => (begun += 1) };
+  const first = { isOver: () => false, begin: () => (begun += 1) };
+  pace.begin("one", first);
+  await soon();
+  for (let count = 0; count < 5_000; count += 1) pace.begin("one", over);
+  // Each was looked at in its time, and not all of them again and again.
+  expect(looks).toBeGreaterThan(4_000);
+  expect(looks).toBeLessThan(10_000);
+  expect(begun).toBe(1);
+});

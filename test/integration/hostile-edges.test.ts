@@ -10,7 +10,7 @@ import { createClientTransport } from "@decnet/common/rpc/client";
 import { fromConnectError } from "@decnet/common/rpc/errors";
 import { RetryInfoSchema } from "@decnet/contract/gen/google/rpc/error_details_pb";
 import { Health } from "@decnet/contract/gen/grpc/health/v1/health_pb";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { attacks } from "../support/attacks.ts";
 import { callAsOperator, readMetric, startAttacks } from "../support/under-attack.ts";
 import { type Daemon, startDaemon } from "../support/use-daemon.ts";
@@ -68,6 +68,7 @@ describe("a master that strangers reach", () => {
   it.each(kinds)("serves its operators under: %s", async (kind, each) => {
     const before = await callAsOperator(target, token, calls);
     const running = await startAttacks(each, target);
+    onTestFinished(() => running.end());
     const during = await callAsOperator(target, token, calls);
     const memory = await master.memory();
     await running.end();

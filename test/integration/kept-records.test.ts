@@ -137,34 +137,36 @@ describe("what is kept of what happened", () => {
   });
 
   it("of old revisions a decky's newest stay, and what it is, was seen to be, and is about to go back to", async () => {
+    const name = `${master.prefix}-a`;
+    const named = `name = '${name}'`;
     await sql(
-      `INSERT INTO decky_revisions SELECT id, 1 + number, services, 'ann', '', '', now() - interval '100 days'
+      `INSERT INTO decky_revisions SELECT id, 1 + each.number, services, 'ann', '', '',
+         now() - CASE WHEN each.number = 29 THEN interval '0' ELSE interval '100 days' END
        FROM deckies JOIN decky_revisions ON decky_id = id CROSS JOIN generate_series(1, 59) AS each (number)
-       WHERE name = 'a' AND decky_revisions.number = 1`,
+       WHERE ${named} AND decky_revisions.number = 1`,
     );
     // Its host is away: nobody applies anything meanwhile.
     await sql(
-      "UPDATE deckies SET host = 'away', desired_revision = 60, applied_revision = 5, rendered_revision = 7 WHERE name = 'a'",
+      `UPDATE deckies SET host = 'away', desired_revision = 60, applied_revision = 5, rendered_revision = 7 WHERE ${named}`,
     );
-    await sql("UPDATE decky_revisions SET created_at = now() WHERE number = 30");
     await sql(
-      `INSERT INTO operations SELECT 'op-waits', 'add_service', 'pending', id, 'fleet', 'a', 'local', '', 21, 'ann', '', NULL, '',
-         'undo', '', NULL, NULL, NULL, NULL, false, now(), NULL, NULL, 'queue' FROM deckies WHERE name = 'a'`,
+      `INSERT INTO operations SELECT 'op-waits', 'add_service', 'pending', id, 'fleet', '${name}', 'local', '', 21, 'ann', '', NULL, '',
+         'undo', '', NULL, NULL, NULL, NULL, false, now(), NULL, NULL, 'queue' FROM deckies WHERE ${named}`,
     );
     const limits = { ...keepAll, revisions: { ms: 90 * dayMs, rows: 10 } };
     const removed = (await createRetention(database).sweep(limits, never)).revisions;
     await sql("DELETE FROM operations WHERE id = 'op-waits'");
     const kept = await database.read<{ number: number }[]>((tx) =>
-      managerOf(tx).query("SELECT number FROM decky_revisions JOIN deckies ON id = decky_id WHERE name = 'a' ORDER BY number"),
+      managerOf(tx).query(`SELECT number FROM decky_revisions JOIN deckies ON id = decky_id WHERE ${named} ORDER BY number`),
     );
     const newest = Array.from({ length: 10 }, (_, at) => 51 + at);
-    // The first one is of today.
+    // The first one and the thirtieth are of today.
     expect(kept.map(({ number }) => number)).toEqual([1, 5, 7, 20, 21, 30, ...newest]);
     expect(removed).toBe(60 - kept.length);
 
     const pages: number[][] = [];
     for (let pageToken = "", at = 0; at < 3; at += 1) {
-      const page = await master.fleet.listRevisions({ decky: { name: "a" }, pageSize: 7, pageToken });
+      const page = await master.fleet.listRevisions({ decky: { name }, pageSize: 7, pageToken });
       pages.push(...page.revisions.map((each) => [each.number, each.comparedTo]));
       pageToken = page.nextPageToken;
     }
@@ -173,10 +175,10 @@ describe("what is kept of what happened", () => {
       [51, 30],
       [30, 21],
     ]);
-    await sql("DELETE FROM decky_revisions WHERE number = 1 AND decky_id = (SELECT id FROM deckies WHERE name = 'a')");
-    const { revisions } = await master.fleet.listRevisions({ decky: { name: "a" }, revision: 5 });
+    await sql(`DELETE FROM decky_revisions WHERE number = 1 AND decky_id = (SELECT id FROM deckies WHERE ${named})`);
+    const { revisions } = await master.fleet.listRevisions({ decky: { name }, revision: 5 });
     expect(revisions).toMatchObject([{ number: 5, comparedTo: 0, changes: [] }]);
-    const asked = master.fleet.restoreRevision({ decky: { name: "a" }, revision: 12 });
+    const asked = master.fleet.restoreRevision({ decky: { name }, revision: 12 });
     expect(await asked.catch((error: unknown) => fromConnectError(error))).toMatchObject({
       reason: "REVISION_NOT_FOUND",
       message: expect.stringContaining("older than what is kept"),

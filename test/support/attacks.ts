@@ -139,12 +139,14 @@ const streams: Attack = {
 
 const idle: Attack = {
   name: "idle connections",
-  async begin(target, stopping) {
-    for (const _ of range(100)) {
-      if (stopping.aborted) return;
-      await Promise.all(range(20).map((index) => dialTls(target, index % 2 === 0 ? "h2" : "http/1.1", stopping)));
-    }
-  },
+  begin: (target, stopping) =>
+    keepBusy(20, stopping, async (index) => {
+      for (const _ of range(100)) {
+        if (stopping.aborted) return;
+        await dialTls(target, index % 2 === 0 ? "h2" : "http/1.1", stopping);
+      }
+      await new Promise((resolve) => stopping.addEventListener("abort", resolve, { once: true }));
+    }),
 };
 
 const silent: Attack = {

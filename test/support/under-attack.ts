@@ -8,6 +8,7 @@ import { createClientTransport } from "@decnet/common/rpc/client";
 import { AccessService } from "@decnet/contract/gen/decnet/v1/access_pb";
 import { FleetService } from "@decnet/contract/gen/decnet/v1/fleet_pb";
 import type { Attack, Target } from "./attacks.ts";
+import { eventually } from "./eventually.ts";
 import { testProgram } from "./programs.ts";
 
 export interface RunningAttacks {
@@ -80,8 +81,12 @@ export async function callAsOperator({ port }: Target, token: string, calls: num
 
 /** The master's own metrics at one moment. Each look begins those of its event loop anew. */
 export async function readMetrics({ port }: Target): Promise<(name: string, labels?: string) => number> {
-  const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
-  const lines = text.split("\n");
+  const response = await eventually(async () => {
+    // Who floods the same port takes from what callers without a credential have in common: one may be refused, or cut.
+    const asked = await fetch(`http://127.0.0.1:${port}/metrics`).catch(() => undefined);
+    return asked?.ok === true && asked;
+  });
+  const lines = (await response.text()).split("\n");
   return (name, labels = "") => {
     const line = lines.find((each) => each.startsWith(`${name}${labels} `));
     return line === undefined ? Number.NaN : Number(line.slice(line.lastIndexOf(" ") + 1));

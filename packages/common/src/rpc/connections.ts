@@ -1,6 +1,6 @@
 import type net from "node:net";
 import { type ContextKey, createContextKey } from "@connectrpc/connect";
-import { type Bucket, createBucket } from "../runtime/bucket.ts";
+import { createBareCalls } from "./bare-calls.ts";
 import type { OnPressure, RpcLimits } from "./limits.ts";
 import { sourceOf } from "./source.ts";
 
@@ -8,6 +8,8 @@ import { sourceOf } from "./source.ts";
 export interface Connection {
   /** Whom the limits of one address are for; empty when it was gone before it could be read. */
   readonly source: string;
+  /** Whose turn it is on: its source and its port. */
+  readonly line: string;
   isProven(): boolean;
   /** A caller on it proved to be `who`. Of one, only so many connections count. */
   prove(who: string, most: number): void;
@@ -40,13 +42,8 @@ export interface Connections {
   close(): void;
 }
 
-/** Calls without a credential, of one address and of all: one that is new on a connection shows his before he is known. */
-const bareCallsOfAddress = { burst: 200, perSecond: 100 };
-const bareCallsOfAll = { burst: 1_000, perSecond: 300 };
 /** A stranger may try so many credentials on one connection. */
 const mostRefusals = 20;
-/** What an address used up is remembered for so long after its last connection. */
-const rememberedMs = 10_000;
 const strangerIdleMs = 15_000;
 const sweepMs = 1_000;
 /** One that was opened a moment ago is not idle yet. */
@@ -74,19 +71,22 @@ export interface ConnectionsOptions {
   readonly onExpelled?: (source: string) => void;
   /** Addresses of those who are known from an earlier time. */
   readonly expected?: readonly string[];
+  /** What one call without a credential costs of what there may be of them. */
+  readonly cost?: (isExpected: boolean) => number;
 }
 
 export function createConnections(
   limits: RpcLimits,
   onPressure: OnPressure,
-  { onExpelled = () => undefined, expected: known = [] }: ConnectionsOptions = {},
+  { onExpelled = () => undefined, expected: known = [], cost = () => 1 }: ConnectionsOptions = {},
 ): Connections {
   const all = new Set<Entry>();
   /** Of each port by source; the oldest first. */
   const strangers = { plaintext: new Map<string, Set<Entry>>(), tls: new Map<string, Set<Entry>>() };
   /** The one that was seen last is the last. */
   const expected = new Set(known.map(sourceOf));
-  const bareCalls = createBareCalls();
+  /** Probes on the master's own machine are asked whatever comes from elsewhere. */
+  const bareCalls = { plaintext: createBareCalls(), tls: createBareCalls() };
   /** How many connections each of those has who proved who he is. */
   const proven = new Map<string, number>();
   const mostStrangers = Math.max(8, Math.floor(limits.connections / partOfStrangers));
@@ -156,7 +156,7 @@ export function createConnections(
 
   const sweep = () => {
     const now = performance.now();
-    bareCalls.forgetBefore(now - rememberedMs);
+    for (const each of Object.values(bareCalls)) each.forget();
     for (const entry of all) {
       const idleMs = entry.who === undefined ? Math.min(strangerIdleMs, limits.idleMs) : limits.idleMs;
       if (entry.calls > 0 || entry.isHandedOver || now - entry.quietSince < idleMs) continue;
@@ -175,10 +175,11 @@ export function createConnections(
         if (!all.has(entry) || (proven.get(who) ?? 0) >= most) return false;
         removeStranger(entry);
         count(who, 1);
-        expect(entry.source);
+        // Operators on loopback say nothing about who else comes from there.
+        if (entry.port === "tls") expect(entry.source);
         return true;
       },
-      takesBareCall: () => bareCalls.take(entry.source),
+      takesBareCall: () => bareCalls[entry.port].take(entry.source, cost(isExpected(entry.source))),
       expel() {
         cut(entry);
         if (entry.port === "tls") onExpelled(entry.source);
@@ -218,23 +219,6 @@ export function createConnections(
   };
 }
 
-/** Counts calls without a credential, of each address and of all. */
-function createBareCalls() {
-  const buckets = new Map<string, { readonly bucket: Bucket; usedAt: number }>();
-  const ofAll = createBucket(bareCallsOfAll);
-  return {
-    take(address: string): boolean {
-      const known = buckets.get(address) ?? { bucket: createBucket(bareCallsOfAddress), usedAt: 0 };
-      known.usedAt = performance.now();
-      buckets.set(address, known);
-      return known.bucket.take() && ofAll.take();
-    },
-    forgetBefore(time: number): void {
-      for (const [address, { usedAt }] of buckets) if (usedAt < time) buckets.delete(address);
-    },
-  };
-}
-
 /** What one connection needs of all of them. */
 interface Surroundings {
   /** False: there are so many of that one already, or it is cut. */
@@ -248,6 +232,7 @@ function wrapConnection(entry: Entry, around: Surroundings): Connection {
   let refusals = 0;
   return {
     source: entry.source,
+    line: `${entry.port} ${entry.source}`,
     isProven: () => entry.who !== undefined,
     prove(who, most) {
       if (entry.who !== undefined || !around.prove(who, most)) return;
@@ -300,6 +285,7 @@ function leastMissed(entries: Iterable<Entry>): Entry | undefined {
 /** Stands for a connection that is not looked after, as those that a test makes by itself. */
 const anyConnection: Connection = {
   source: "",
+  line: "",
   isProven: () => true,
   prove: () => undefined,
   begin: () => () => undefined,

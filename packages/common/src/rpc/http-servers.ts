@@ -6,6 +6,7 @@ import type { Connection } from "./connections.ts";
 import type { OnPressure, RpcLimits } from "./limits.ts";
 import { type NodeHandler, type NodeRequest, type NodeResponse, sendText } from "./node-calls.ts";
 import { retryAfterMs } from "./overloaded.ts";
+import { createPace, type PaceOptions } from "./pace.ts";
 import { watchBody } from "./watch-body.ts";
 
 /** HTTP/1.1 and HTTP/2 over connections that somebody else accepts. */
@@ -33,6 +34,8 @@ const noTunnel = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Lengt
 const streamsOfStranger = 100;
 /** So many calls that came too often are refused with all that there is to say, the next in a word; then it is cut. */
 const patience = { withReasons: 5, atAll: 20 };
+/** Hundreds that come at once are begun a few in each turn, so that others have theirs. */
+const strangersCalls: PaceOptions = { burst: Number.POSITIVE_INFINITY, perSecond: 0, order: "oldest first" };
 /** Headers of one request. */
 const maxHeaderListSize = 16 << 10;
 
@@ -48,13 +51,21 @@ export function createHttpServers({ adapter, limits, onDefect, onPressure }: Htt
     if (connection === undefined) return void response.destroy();
     response.once("close", connection.begin());
     watchBody(request, response, limits.bodyMs, () => onPressure("a body that is late"));
-    if (request.headers.authorization !== undefined || connection.takesBareCall()) return admitted(request, response);
+    if (request.headers.authorization !== undefined || connection.takesBareCall()) return admit(request, response, connection);
     onPressure("calls of strangers");
     const times = (timesTooOften.get(connection) ?? 0) + 1;
     timesTooOften.set(connection, times);
     if (times > patience.withReasons) return refuse(request, response, connection, times);
     tooOften.add(request);
     admitted(request, response);
+  };
+  const calls = createPace(strangersCalls);
+  const admit = (request: NodeRequest, response: NodeResponse, connection: Connection) => {
+    if (connection.isProven()) return admitted(request, response);
+    let isOver = false;
+    for (const each of [request, response]) each.on("error", () => undefined);
+    response.once("close", () => (isOver = true));
+    calls.begin(connection.line, { isOver: () => isOver, begin: () => admitted(request, response) });
   };
   const tooOften = new WeakSet<NodeRequest>();
   const timesTooOften = new WeakMap<Connection, number>();

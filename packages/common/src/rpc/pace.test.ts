@@ -28,7 +28,13 @@ it("those that gave up cost nobody's turn, and are not kept", async () => {
   let looks = 0;
   let begun = 0;
   const pace = createPace({ order: "newest first", burst: 1, perSecond: 0 });
-  const over = { isOver: () => (looks += 1) > 0, begin: () => (begun += 1) };
+  const over = {
+    isOver() {
+      looks += 1;
+      return true;
+    },
+    begin: () => (begun += 1),
+  };
   const first = { isOver: () => false, begin: () => (begun += 1) };
   pace.begin("one", first);
   await soon();

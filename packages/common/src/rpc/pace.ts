@@ -26,6 +26,8 @@ export interface PaceOptions extends BucketOptions {
   /** Of all lines together, but for those of which somebody is expected: a flood from everywhere leaves them their own. */
   readonly total?: BucketOptions;
   readonly isExpected?: (of: string) => boolean;
+  /** What one costs of each rate: more while the loop is busy. */
+  readonly cost?: (isExpected: boolean) => number;
 }
 
 interface Line {
@@ -41,7 +43,13 @@ const unlimited: BucketOptions = { burst: Number.POSITIVE_INFINITY, perSecond: 0
  * Who has much to do waits for those that have little. Where a line has a rate, its newest comes first: under a flood the oldest
  * are given up by their callers, or cut, before their turn comes.
  */
-export function createPace({ order, total = unlimited, isExpected = () => false, ...ofOne }: PaceOptions): Pace {
+export function createPace({
+  order,
+  total = unlimited,
+  isExpected = () => false,
+  cost: costOf = () => 1,
+  ...ofOne
+}: PaceOptions): Pace {
   const lines = new Map<string, Line>();
   /** Those in which somebody waits, in the order of their turns. */
   const busy = new Map<string, Line>();
@@ -54,9 +62,11 @@ export function createPace({ order, total = unlimited, isExpected = () => false,
     }
   };
   const mayBegin = (of: string, { bucket }: Line): boolean => {
-    if (!bucket.take()) return false;
-    if (isExpected(of) || ofAll.take()) return true;
-    bucket.charge(-1);
+    const isKnown = isExpected(of);
+    const cost = costOf(isKnown);
+    if (!bucket.take(cost)) return false;
+    if (isKnown || ofAll.take(cost)) return true;
+    bucket.charge(-cost);
     return false;
   };
   const turn = () => {

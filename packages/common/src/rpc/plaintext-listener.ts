@@ -1,6 +1,6 @@
 import net from "node:net";
 import { AppError } from "../errors/app-error.ts";
-import type { Connection, Connections } from "./connections.ts";
+import type { Connections } from "./connections.ts";
 import type { HttpServers } from "./http-servers.ts";
 import { type Listener, listen } from "./listener.ts";
 import { isLoopback } from "./loopback.ts";

@@ -10,6 +10,7 @@ import { type CallGuard, guardCalls } from "./guard-calls.ts";
 import { createHttpServers } from "./http-servers.ts";
 import { admitMessages } from "./json/strict-json.ts";
 import { takeDecoded } from "./large/decoded.ts";
+import { createLeisure } from "./leisure.ts";
 import { connectionsWithin, defaultLimits, descriptorLimit, type OnPressure, type RpcLimits } from "./limits.ts";
 import type { Listener } from "./listener.ts";
 import { type NodeRequest, type NodeResponse, sendText } from "./node-calls.ts";
@@ -89,6 +90,8 @@ const expelled = 20;
 const opened: PaceOptions = { burst: Number.POSITIVE_INFINITY, perSecond: 0, order: "oldest first" };
 /** Probes and other requests on it that show no credential. */
 const bare: PaceOptions = { burst: 100, perSecond: 100, order: "newest first" };
+/** While the loop is busy strangers have a part of these rates; also those of them who share their address with a worker. */
+const mostCost = { strange: 5, expected: 2 };
 
 const everybody: Admission = {
   kindOf: () => "proved",
@@ -109,11 +112,13 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
   const onDefect = options.onDefect ?? (() => undefined);
   const readMaxBytes = options.maxRequestBytes ?? 1 << 20;
   const { limits = defaultLimits, onPressure = () => undefined, admission = everybody } = options;
-  const shaking = createPace({ ...handshakes, isExpected: (source) => connections.isExpected(source) });
+  const leisure = createLeisure();
+  const cost = (isExpected: boolean) => leisure.cost(isExpected ? mostCost.expected : mostCost.strange);
+  const shaking = createPace({ ...handshakes, isExpected: (source) => connections.isExpected(source), cost });
   const connections = createConnections(
     { ...limits, connections: connectionsWithin(limits.connections, descriptorLimit()) },
     onPressure,
-    { onExpelled: (source) => shaking.charge(source, expelled), expected: options.expected ?? [] },
+    { onExpelled: (source) => shaking.charge(source, expelled), expected: options.expected ?? [], cost },
   );
   const strangers = createStrangers(onPressure);
   const pending = createPendingBytes(limits.pendingBytes, () => onPressure("bytes under way"));
@@ -161,7 +166,7 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
   const servers = createHttpServers({ adapter, limits, onDefect, onPressure });
   const plaintext = await listenPlaintext(options, servers, connections, {
     opening: createPace(opened),
-    bare: createPace(bare),
+    bare: createPace({ ...bare, cost }),
   });
   const secure =
     options.tls === undefined ? undefined : await listenTls(options.tls, servers, connections, shaking).catch(closing(plaintext));

@@ -174,8 +174,8 @@ describe("a master that strangers reach", () => {
 
 describe("a master that may have few files open", () => {
   it.each([
-    ["as it knew when it started", { openFiles: 200 }, undefined],
-    ["as was decided later", {}, 200],
+    ["as it knew when it started", { openFiles: 300 }, undefined],
+    ["as was decided later", {}, 300],
   ])("lives, and serves its operators, whoever takes all the connections there are: %s", async (_, options, later) => {
     const place = await usePlace();
     const { dockerSocket } = configFor(place);

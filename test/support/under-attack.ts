@@ -17,14 +17,10 @@ export interface RunningAttacks {
 }
 
 /**
- * Starts attacks in a process of their own; resolves once they are under way. A real attacker has processors of his own: with
- * `isAside` the system gives him only what nobody else wants of these.
+ * Starts attacks in a process of their own; resolves once they are under way. A real attacker has processors of his own: of these
+ * he gets hardly more than nobody else wants.
  */
-export async function startAttacks(
-  attacks: readonly Attack[],
-  { port, tlsPort }: Target,
-  isAside = false,
-): Promise<RunningAttacks> {
+export async function startAttacks(attacks: readonly Attack[], { port, tlsPort }: Target): Promise<RunningAttacks> {
   const words = [...testProgram("attacker.ts"), String(port), String(tlsPort)];
   const child = spawn(process.execPath, [...words, ...attacks.map(({ name }) => name)], { stdio: ["ignore", "pipe", "inherit"] });
   const ended = once(child, "exit");
@@ -32,7 +28,7 @@ export async function startAttacks(
   await Promise.race([said, ended]);
   const { pid } = child;
   if (pid === undefined) throw new Error("the attacker did not start");
-  if (isAside) setPriority(pid, constants.priority.PRIORITY_LOW);
+  setPriority(pid, constants.priority.PRIORITY_BELOW_NORMAL);
   return {
     pid,
     async end() {

@@ -1,6 +1,7 @@
 import type net from "node:net";
 import { type ContextKey, createContextKey } from "@connectrpc/connect";
 import { createBareCalls } from "./bare-calls.ts";
+import { createCrowd, createExpected } from "./crowd.ts";
 import type { OnPressure, RpcLimits } from "./limits.ts";
 import { sourceOf } from "./source.ts";
 
@@ -51,9 +52,6 @@ const freshMs = 1_000;
 /** Strangers may have this part of all connections. */
 const partOfStrangers = 4;
 
-/** So many of those who proved who they are are known again when they come back. */
-const mostExpected = 20_000;
-
 interface Entry {
   readonly socket: net.Socket;
   readonly source: string;
@@ -81,40 +79,17 @@ export function createConnections(
   { onExpelled = () => undefined, expected: known = [], cost = () => 1 }: ConnectionsOptions = {},
 ): Connections {
   const all = new Set<Entry>();
-  /** Of each port by source; the oldest first. */
-  const strangers = { plaintext: new Map<string, Set<Entry>>(), tls: new Map<string, Set<Entry>>() };
-  /** The one that was seen last is the last. */
-  const expected = new Set(known.map(sourceOf));
+  const strangers = { plaintext: createCrowd<Entry>(), tls: createCrowd<Entry>() };
+  const expected = createExpected(known);
   /** Probes on the master's own machine are asked whatever comes from elsewhere. */
   const bareCalls = { plaintext: createBareCalls(), tls: createBareCalls() };
   /** How many connections each of those has who proved who he is. */
   const proven = new Map<string, number>();
   const mostStrangers = Math.max(8, Math.floor(limits.connections / partOfStrangers));
-  const counts = { plaintext: 0, tls: 0 };
 
-  const addStranger = (entry: Entry) => {
-    const ofPort = strangers[entry.port];
-    ofPort.set(entry.source, (ofPort.get(entry.source) ?? new Set()).add(entry));
-    counts[entry.port] += 1;
-  };
-  const removeStranger = (entry: Entry) => {
-    const ofPort = strangers[entry.port];
-    const same = ofPort.get(entry.source);
-    if (same?.delete(entry) !== true) return;
-    counts[entry.port] -= 1;
-    if (same.size === 0) ofPort.delete(entry.source);
-  };
-  const expect = (source: string) => {
-    expected.delete(source);
-    expected.add(source);
-    for (const oldest of expected) {
-      if (expected.size <= mostExpected) break;
-      expected.delete(oldest);
-    }
-  };
   const forget = (entry: Entry) => {
     if (!all.delete(entry)) return;
-    removeStranger(entry);
+    strangers[entry.port].remove(entry);
     if (entry.who !== undefined) count(entry.who, -1);
   };
   const count = (who: string, change: number) => {
@@ -131,9 +106,8 @@ export function createConnections(
     if (victim !== undefined) cut(victim);
   };
   /** Of the TLS port, if there are any: whoever comes to the other one is on this machine. Those that are expected are the last. */
-  const crowd = (): Set<Entry> | undefined =>
-    largestOf(strangers.tls, (source) => !isExpected(source)) ?? largestOf(strangers.tls) ?? largestOf(strangers.plaintext);
-  const isExpected = (source: string) => expected.has(source);
+  const crowd = (): Iterable<Entry> | undefined =>
+    strangers.tls.largest((source) => !expected.has(source)) ?? strangers.tls.largest() ?? strangers.plaintext.largest();
 
   const makeRoom = (entry: Entry): boolean => {
     if (all.size >= limits.connections) {
@@ -143,11 +117,11 @@ export function createConnections(
       cutOneOf(victims);
     }
     if (entry.port !== "tls") return true;
-    const same = strangers.tls.get(entry.source);
+    const same = strangers.tls.of(entry.source);
     if (same !== undefined && same.size >= limits.strangersPerAddress) {
       onPressure("connections of an address");
       cutOneOf(same);
-    } else if (counts.tls >= mostStrangers) {
+    } else if (strangers.tls.count() >= mostStrangers) {
       onPressure("connections of strangers");
       cutOneOf(crowd() ?? []);
     }
@@ -173,13 +147,13 @@ export function createConnections(
     wrapConnection(entry, {
       prove(who, most) {
         if (!all.has(entry) || (proven.get(who) ?? 0) >= most) return false;
-        removeStranger(entry);
+        strangers[entry.port].remove(entry);
         count(who, 1);
         // Operators on loopback say nothing about who else comes from there.
-        if (entry.port === "tls") expect(entry.source);
+        if (entry.port === "tls") expected.add(entry.source);
         return true;
       },
-      takesBareCall: () => bareCalls[entry.port].take(entry.source, cost(isExpected(entry.source))),
+      takesBareCall: () => bareCalls[entry.port].take(entry.source, cost(expected.has(entry.source))),
       expel() {
         cut(entry);
         if (entry.port === "tls") onExpelled(entry.source);
@@ -206,15 +180,15 @@ export function createConnections(
         return undefined;
       }
       all.add(entry);
-      addStranger(entry);
+      strangers[entry.port].add(entry);
       socket.once("close", () => forget(entry));
       return wrap(entry);
     },
     counts: () => {
-      const strange = counts.plaintext + counts.tls;
+      const strange = strangers.plaintext.count() + strangers.tls.count();
       return { known: all.size - strange, strangers: strange };
     },
-    isExpected,
+    isExpected: expected.has,
     close: () => clearInterval(timer),
   };
 }
@@ -263,12 +237,6 @@ function wrapConnection(entry: Entry, around: Surroundings): Connection {
     },
     expel: around.expel,
   };
-}
-
-function largestOf(strangers: ReadonlyMap<string, Set<Entry>>, counts = (_source: string) => true): Set<Entry> | undefined {
-  let largest: Set<Entry> | undefined;
-  for (const [source, each] of strangers) if (each.size > (largest?.size ?? 0) && counts(source)) largest = each;
-  return largest;
 }
 
 /** Of those strangers, the one that is missed least: idle before busy, old before new. */

@@ -19,7 +19,7 @@ import { configFor, eventually, type Place, usePlace } from "../support/use-mast
 const megabyte = 1 << 20;
 const calls = 24;
 /** A machine that does other work, too, is as slow as this without any attack; so is the last of a hundred calls. */
-const floorMs = { p50: 500, p99: 3_000 };
+const floorMs = { p50: 500, p99: 6_000 };
 const bodySeconds = 2;
 
 describe("a master that strangers reach", () => {
@@ -88,7 +88,7 @@ describe("a master that strangers reach", () => {
     expect(master.noise).toEqual([]);
     expect(master.log.filter((line) => Number(line["level"]) >= 50)).toEqual([]);
     expect(master.log.filter(({ msg }) => msg === "too much at once: something was refused or cut").length).toBeGreaterThan(0);
-    expect(await readMetric(target, "decnet_refused_total", '{what="streams of strangers"}')).toBeGreaterThan(0);
+    expect(await readMetric(target, "decnet_refused_total", '{what="calls of strangers"}')).toBeGreaterThan(0);
   });
 
   const dial = async (protocol: string) => {

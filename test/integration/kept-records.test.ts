@@ -77,18 +77,22 @@ describe("what is kept of what happened", () => {
     const attempts = 300;
     const rows = { audit: await count("audit"), refused: await count("refused_joins") };
     const numbers = Array.from({ length: attempts }, (_, at) => at);
-    await Promise.all(
+    const answers = await Promise.all(
       numbers.map((at) => enroll({ id: `jt-${randomUUID().slice(0, 8)}`, secret: "s" }, csrPem, `machine ${at}`)),
     );
+    // A master that is busy with others hears fewer strangers, and tells the rest to come again.
+    const heard = answers.filter((text) => text.includes("TOKEN_INVALID")).length;
+    expect(answers.filter((text) => !/TOKEN_INVALID|resource_exhausted|too many calls/.test(text))).toEqual([]);
+    expect(heard).toBeGreaterThan(10);
     expect((await count("audit")) - rows.audit).toBeLessThanOrEqual(2);
     expect((await count("refused_joins")) - rows.refused).toBeLessThanOrEqual(2);
 
     const { refused } = await master.swarm.listRefusedJoins({ pageSize: 5 });
     expect(refused.map(({ hostName, reason }) => [hostName, reason])).toContainEqual(["edge", "TOKEN_REVOKED"]);
     const strangers = refused.filter(({ hostName }) => hostName === "");
-    expect(strangers.reduce((sum, { times }) => sum + times, 0)).toBe(attempts);
+    expect(strangers.reduce((sum, { times }) => sum + times, 0)).toBe(heard);
     const { entries } = await master.access.listAudit({ filter: "action=*Enroll,outcome=TOKEN_INVALID" });
-    expect(entries.reduce((sum, { times }) => sum + times, 0)).toBe(attempts);
+    expect(entries.reduce((sum, { times }) => sum + times, 0)).toBe(heard);
   });
 
   it("what a known caller is refused again and again is told a hundred times, and counted then", async () => {

@@ -12,8 +12,8 @@ import { type Program, startProgram } from "./support/programs.ts";
 /**
  * What hostile callers cost a master and its operators: memory before, while and after each attack, the master's processor time,
  * the delay of its event loop, and how long operators on the master's own machine wait. The master is a process of its own with a
- * PostgreSQL of its own; so is each attacker, who gets hardly more than what is left of the processors: his own are elsewhere. An attack is
- * one more entry of `../test/support/attacks.ts`.
+ * PostgreSQL of its own; so is each attacker, who gets hardly more than what is left of the processors: his own are elsewhere.
+ * An attack is one more entry of `../test/support/attacks.ts`.
  * Usage: npm run bench:hostile -- [--seconds 10] [--after 60] [--rounds 1] [NAME...]
  */
 const { values: options, positionals } = parseArgs({

@@ -154,8 +154,8 @@ describe("what is kept of what happened", () => {
       `UPDATE deckies SET host = 'away', desired_revision = 60, applied_revision = 5, rendered_revision = 7 WHERE ${named}`,
     );
     await sql(
-      `INSERT INTO operations SELECT 'op-waits', 'add_service', 'pending', id, 'fleet', '${name}', 'local', '', 21, 'ann', '', NULL, '',
-         'undo', '', NULL, NULL, NULL, NULL, false, now(), NULL, NULL, 'queue' FROM deckies WHERE ${named}`,
+      `INSERT INTO operations SELECT 'op-waits', 'add_service', 'pending', id, 'fleet', '${name}', 'local', '', 21,
+         'ann', '', NULL, '', 'undo', '', NULL, NULL, NULL, NULL, false, now(), NULL, NULL, 'queue' FROM deckies WHERE ${named}`,
     );
     const limits = { ...keepAll, revisions: { ms: 90 * dayMs, rows: 10 } };
     const removed = (await createRetention(database).sweep(limits, never)).revisions;
@@ -191,7 +191,8 @@ describe("what is kept of what happened", () => {
 
   it("of join tokens those go that ended or were revoked long ago", async () => {
     await sql(
-      `INSERT INTO join_tokens SELECT 'jt-' || name, 'edge', '00', '{}', now(), 'ann', now() + ends, now() + used, NULL, now() + revoked
+      `INSERT INTO join_tokens SELECT 'jt-' || name, 'edge', '00', '{}', now(), 'ann', now() + ends, now() + used, NULL,
+         now() + revoked
        FROM (VALUES ('open', interval '1 h', NULL::interval, NULL::interval), ('expired', '-10 d', NULL, NULL),
          ('lately', '-1 d', NULL, NULL), ('revoked', '1 h', NULL, '-10 d'), ('used', '1 h', '-10 d', NULL),
          ('used-up', '-10 d', '-11 d', NULL)) AS each (name, ends, used, revoked)`,

@@ -48,8 +48,8 @@ export interface Waits {
 }
 
 /**
- * An operator's calls, one after the other, half of them on connections of their own, as those of the command line are; after each
- * he rests for so long.
+ * An operator's calls, one after the other, half of them on connections of their own, as those of the command line are; after
+ * each he rests for so long.
  */
 export async function callAsOperator({ port }: Target, token: string, calls: number, restMs = 0): Promise<Waits> {
   const open = () => createClientTransport({ address: `http://127.0.0.1:${port}`, token });

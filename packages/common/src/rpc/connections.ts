@@ -105,7 +105,7 @@ export function createConnections(
     const victim = leastMissed(entries);
     if (victim !== undefined) cut(victim);
   };
-  /** Of the TLS port, if there are any: whoever comes to the other one is on this machine. Those that are expected are the last. */
+  /** Of the TLS port, if there are any: whoever comes to the other one is on this machine. The expected ones come last. */
   const crowd = (): Iterable<Entry> | undefined =>
     strangers.tls.largest((source) => !expected.has(source)) ?? strangers.tls.largest() ?? strangers.plaintext.largest();
 

@@ -15,7 +15,7 @@ const mayImport = {
 const wrapped = {
   commander: "^packages/(cli/src/|(agent|master)/src/main\\.ts)",
   dockerode: "^packages/engine/src/docker/",
-  kafkajs: "^packages/master/src/events/",
+  kafkajs: "^packages/master/src/bus/",
   pino: "^packages/common/src/logging/",
   typeorm: "^packages/master/src/store/",
 };
@@ -29,10 +29,11 @@ const rooms = {
   convergence: ["model", "decide", "store", "links"],
   hosts: ["model", "decide", "store", "links"],
   topologies: ["model", "decide", "store"],
+  bus: ["model", "store"],
   changes: ["model", "decide", "store", "links", "convergence", "topologies"],
   access: ["model", "store"],
   webhooks: ["model", "store"],
-  rpc: ["model", "decide", "store", "links", "convergence", "hosts", "changes", "access", "topologies", "webhooks"],
+  rpc: ["model", "decide", "store", "links", "convergence", "hosts", "changes", "access", "topologies", "bus", "webhooks"],
 };
 
 const generated = "^packages/contract/src/gen/";

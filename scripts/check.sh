@@ -15,9 +15,9 @@ part_contract() { buf lint; }
 part_generated() {                                               # is packages/contract/src/gen what `npm run generate` makes?
   local fresh=$PWD/$LOGS/generated
   rm -rf "$fresh"
-  buf generate --output "$fresh" || return
-  diff -r "$fresh/packages/contract/src/gen" packages/contract/src/gen && return
-  echo "packages/contract/src/gen is not what proto/ says; run: npm run generate"
+  buf generate --output "$fresh" && node scripts/generate-events.mjs --output "$fresh" || return
+  diff -r "$fresh/packages/contract/src/gen" packages/contract/src/gen && diff "$fresh/docs/events.md" docs/events.md && return
+  echo "packages/contract/src/gen or docs/events.md is not what proto/ says; run: npm run generate"
   return 1
 }
 part_unused() { knip --no-progress --no-config-hints; }          # files, exports and dependencies

@@ -8,7 +8,7 @@ set -euo pipefail
 steps=(engine firewall postgres base-image node)
 case ${1:-} in
   '') ;;
-  --tests) steps+=(test-tools grpcurl) ;;
+  --tests) steps+=(test-tools grpcurl kafka) ;;
   *) fail "usage: scripts/setup/all.sh [--tests]" ;;
 esac
 

@@ -1,27 +1,22 @@
+import { type EventKind, type EventPayloads, eventKinds } from "./gen/events.ts";
+
 /** Names and patterns of the topics that events go out on: `decky.web-01.service_added`, `host.edge-1.state`. */
 
-/** What happens to a decky: the last segment of `decky.<name>.<event>`. */
-export const deckyEvents = ["state", "lifecycle", "service_added", "service_removed", "service_config_changed"] as const;
-export type DeckyEvent = (typeof deckyEvents)[number];
-
-/** What happens to a host: the last segment of `host.<name>.<event>`. */
-export const hostEvents = ["state", "second_agent"] as const;
-export type HostEvent = (typeof hostEvents)[number];
-
-/** What happens to a topology: the last segment of `topology.<id>.<event>`. */
-export const topologyEvents = ["status"] as const;
-export type TopologyEventName = (typeof topologyEvents)[number];
-
-export function topologyTopic(id: string, event: TopologyEventName): string {
-  return `topology.${id}.${event}`;
+/** The topic of an event of this kind. */
+export function topicOf<Kind extends EventKind>(kind: Kind, payload: EventPayloads[Kind]): string {
+  const values: Readonly<Record<string, unknown>> = { ...payload };
+  return eventKinds[kind].topic.replace(/\{(\w+)\}/g, (_, name: string) => String(values[name]));
 }
 
-export function deckyTopic(name: string, event: DeckyEvent): string {
-  return `decky.${name}.${event}`;
+/** The kind of a topic's events; undefined for one that has none. The second segment names what most events are about. */
+export function kindOf(topic: string): EventKind | undefined {
+  const [family = "", , ...what] = topic.split(".");
+  const kind = [family, ...what].join(".");
+  return isKind(kind) ? kind : isKind(topic) ? topic : undefined;
 }
 
-export function hostTopic(name: string, event: HostEvent): string {
-  return `host.${name}.${event}`;
+function isKind(text: string): text is EventKind {
+  return Object.hasOwn(eventKinds, text);
 }
 
 /** Whether a topic matches a pattern: `*` is exactly one segment, a last `>` is one or more. */

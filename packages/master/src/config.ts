@@ -12,6 +12,7 @@ import {
 } from "@decnet/engine/settings";
 import { z } from "zod";
 import type { WebhookPolicy } from "./model/webhook.ts";
+import { type BusConfig, busSettings, refineBus, toBusConfig } from "./bus/settings.ts";
 import type { RetentionLimits } from "./store/retention.ts";
 
 const host = z.string().refine(isHost, "an IP address without brackets, or a host name");
@@ -27,6 +28,7 @@ const refusedJoins = { ms: 30 * dayMs, rows: 1_000 };
 const schema = z
   .object({
     ...hostSettings,
+    ...busSettings,
     DECNET_DATA_DIR: z.string().startsWith("/").default("/var/lib/decnet/master"),
     DECNET_HOST: z
       .string()
@@ -103,6 +105,7 @@ const schema = z
     const overlap = ["0.0.0.0", "::", settings.DECNET_HOST].includes(tlsHost);
     if (port !== 0 && port === tlsPort && overlap)
       context.addIssue({ code: "custom", path: ["DECNET_TLS_PORT"], message: "the same port as DECNET_PORT" });
+    refineBus(settings, context);
   });
 
 function isHost(text: string): boolean {
@@ -130,11 +133,14 @@ export interface MasterConfig extends HostConfig {
   readonly adminTokenFile: string;
   readonly keep: RetentionLimits;
   readonly webhooks: { readonly allowed: ReadonlySet<string>; readonly policy: WebhookPolicy };
+  /** Undefined: events are not sent on. */
+  readonly bus: BusConfig | undefined;
 }
 
 /** Reads the environment once. Errors: SETTINGS_INVALID. */
 export function parseMasterConfig(env: Environment, ownCatalog: string): MasterConfig {
   const settings = parseSettings(schema, env);
+  const bus = toBusConfig(settings);
   return {
     ...toHostConfig(settings, ownCatalog),
     dataDir: settings.DECNET_DATA_DIR,
@@ -161,6 +167,7 @@ export function parseMasterConfig(env: Environment, ownCatalog: string): MasterC
     databaseUrl: settings.DECNET_DATABASE_URL,
     keep: {
       events: { ms: settings.DECNET_KEEP_EVENTS_DAYS * dayMs, rows: settings.DECNET_KEEP_EVENTS },
+      ...(bus === undefined ? {} : { unsentEvents: bus.keepUnsent }),
       audit: { ms: settings.DECNET_KEEP_AUDIT_DAYS * dayMs, rows: settings.DECNET_KEEP_AUDIT },
       operations: { ms: settings.DECNET_KEEP_OPERATIONS_DAYS * dayMs, rows: settings.DECNET_KEEP_OPERATIONS },
       refusedJoins,
@@ -171,6 +178,7 @@ export function parseMasterConfig(env: Environment, ownCatalog: string): MasterC
       allowed: new Set(settings.DECNET_WEBHOOK_ALLOW),
       policy: { ...webhookPauses, giveUpMs: settings.DECNET_WEBHOOK_GIVE_UP_SECONDS * 1_000 },
     },
+    bus,
     adminTokenFile: join(settings.DECNET_DATA_DIR, "admin.token"),
   };
 }

@@ -11,6 +11,7 @@ import type { Engine } from "@decnet/engine/engine";
 import type { StepBoundary } from "@decnet/engine/execute/execute-plan";
 import { createLazyEngine, type OpenEngine } from "@decnet/engine/lazy-engine";
 import { engineSettings } from "@decnet/engine/settings";
+import { type BusWatch, createBusWatch, isLate } from "./bus/watch-bus.ts";
 import { claimHost } from "./claim-host.ts";
 import type { MasterConfig } from "./config.ts";
 import { createLocalHost, type LocalHost } from "./links/host-link.ts";
@@ -55,6 +56,7 @@ export interface Ground {
   readonly presence: LocalPresence;
   readonly metrics: Metrics;
   readonly readiness: Readiness;
+  readonly bus: BusWatch;
   readonly stopping: AbortController;
 }
 
@@ -111,29 +113,37 @@ export async function prepareGround(options: MasterOptions, releasers: Releasers
   // Also when starting fails half way: nothing goes on by itself while the database is closed.
   releasers.add(() => stopping.abort(new Error("the master is shutting down")));
   stopping.signal.addEventListener("abort", () => void severWhenLost(database), { once: true });
-  const metrics = createMetrics(version);
   const isStopping = () => stopping.signal.aborted;
+  const metrics = createMetrics(version);
+  const store = createStore(database, box, catalog, log, metrics.ended);
+  const bus = createBusWatch(store.relays, config.bus !== undefined);
+  if (bus.isConfigured) metrics.bus.watch(bus.status);
   return {
     options,
     lock,
     catalog,
     box,
     authority,
-    store: createStore(database, box, catalog, log, metrics.ended),
+    store,
     installation: id,
     engine,
     local: presence.host,
     presence,
     metrics,
+    bus,
     readiness: createReadiness({
       database: () => database.ping().then(checkDatabase),
       engine: { warnings: () => engine.warnings, ping: presence.require },
       keys: checkFiles,
+      ...(bus.isConfigured ? { bus: async () => isLate((await bus.status()) ?? noStatus, Date.now()) } : {}),
       isStopping,
     }),
     stopping,
   };
 }
+
+/** Before anybody sent. */
+const noStatus = { trouble: null, oldestWaiting: null };
 
 const patienceMs = 2_000;
 const againMs = 500;

@@ -7,7 +7,8 @@ const lookMs = 60_000;
 /** Removes what is kept no longer, now and again, until aborted. */
 export function keepWithin(retention: Retention, limits: RetentionLimits, log: Logger, signal: AbortSignal): Promise<void> {
   const look = async () => {
-    const removed = await retention.sweep(limits, signal);
+    const { dropped, ...removed } = await retention.sweep(limits, signal);
+    if (dropped > 0) log.error("events were removed before the bus had them: more waited than are kept", { dropped });
     if (Object.values(removed).some((count) => count > 0)) log.info("what is kept no longer was removed", { ...removed });
   };
   return repeatUntilAborted(lookMs, signal, look, (error) => {

@@ -3,6 +3,7 @@ import { createProgramMetrics, type ProgramMetrics } from "@decnet/common/metric
 import type { OnPressure } from "@decnet/common/rpc/limits";
 import type { ServerLoad } from "@decnet/common/rpc/server";
 import { keepFresh } from "@decnet/common/runtime/fresh";
+import { type BusMetrics, createBusMetrics } from "./bus-metrics.ts";
 import { hostStateOf } from "./model/host.ts";
 import type { ReadinessState } from "./readiness.ts";
 import type { Figures } from "./store/figures.ts";
@@ -15,6 +16,7 @@ export interface Metrics extends Pick<ProgramMetrics, "text" | "gauge" | "counte
   readonly refused: OnPressure;
   readonly ended: (operation: EndedOperation) => void;
   readonly webhook: (result: "delivered" | "failed") => void;
+  readonly bus: BusMetrics;
   /** What callers take, whenever it is asked. */
   watchLoad(load: () => ServerLoad): void;
   /** What there is, whenever it is asked. */
@@ -74,6 +76,7 @@ export function createMetrics(version: string): Metrics {
   return {
     ...metrics,
     webhook: (result) => deliveries({ result }),
+    bus: createBusMetrics(metrics),
     applied: (result, durationMs) => applies(durationMs, { result }),
     drift: (answer) => drift({ answer }),
     refused: (what) => refused({ what }),

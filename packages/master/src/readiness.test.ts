@@ -31,6 +31,9 @@ describe("a master is", () => {
       { engine: "away", containment: "not contained" },
     ],
     ["ready while the files of its keys are not what they were", { keys: ill("gone") }, true, { keys: "gone" }],
+    ["ready while its bus is late", { bus: async () => true }, true, { bus: "late" }],
+    ["ready with a bus", { bus: async () => false }, true, { bus: "ok" }],
+    ["ready when nobody knows how its bus is", { bus: ill("away") }, true, { bus: "not known" }],
     ["not ready when it is told to stop", { isStopping: () => true }, false, {}],
   ])("%s", async (_, parts, isReady, said) => {
     const readiness = open(parts);

@@ -12,6 +12,8 @@ export interface ReadinessState {
     readonly containment: string;
     /** The files of the keys, as the next start needs them: this master has them in memory. */
     readonly keys: string;
+    /** Whether events come to the bus; missing when there is none. No reason to serve nobody: they wait in the database. */
+    readonly bus?: string;
   };
 }
 
@@ -29,6 +31,8 @@ export interface ReadinessOptions {
   readonly database: () => Promise<unknown>;
   readonly engine: { warnings(): readonly string[]; ping(): Promise<unknown> };
   readonly keys: () => Promise<unknown>;
+  /** Undefined: there is no bus. Whether it is late. */
+  readonly bus?: (() => Promise<boolean>) | undefined;
   readonly isStopping: () => boolean;
 }
 
@@ -36,18 +40,29 @@ const freshMs = 1_000;
 const patienceMs = 3_000;
 const everyMs = 2_000;
 
-export function createReadiness({ database, engine, keys, isStopping }: ReadinessOptions): Readiness {
+export function createReadiness({ database, engine, keys, bus, isStopping }: ReadinessOptions): Readiness {
   let looking: Promise<ReadinessState> | undefined;
   let lookedAt = Number.NEGATIVE_INFINITY;
   let isLooking = false;
   let wasReady = true;
   const look = async (): Promise<ReadinessState> => {
-    const [ofDatabase, ofEngine, ofKeys] = await Promise.all([judge(database), judge(() => engine.ping()), judge(keys)]);
+    const [ofDatabase, ofEngine, ofKeys, ofBus] = await Promise.all([
+      judge(database),
+      judge(() => engine.ping()),
+      judge(keys),
+      bus === undefined ? undefined : judgeBus(bus),
+    ]);
     wasReady = ofDatabase === "ok";
     const containment = containmentOf(engine.warnings(), ofEngine === "ok");
     return {
       isReady: wasReady && !isStopping(),
-      parts: { database: ofDatabase, engine: ofEngine, containment, keys: ofKeys },
+      parts: {
+        database: ofDatabase,
+        engine: ofEngine,
+        containment,
+        keys: ofKeys,
+        ...(ofBus === undefined ? {} : { bus: ofBus }),
+      },
     };
   };
   const now = (): Promise<ReadinessState> => {
@@ -84,4 +99,12 @@ async function judge(ask: () => Promise<unknown>): Promise<string> {
 function containmentOf(warnings: readonly string[], isEngineThere: boolean): string {
   if (warnings.some((warning) => warning.startsWith("not_contained: "))) return "not contained";
   return isEngineThere ? "ok" : "not known";
+}
+
+/** Without its cause, which anybody could read here. */
+async function judgeBus(isLate: () => Promise<boolean>): Promise<string> {
+  const said = await judge(async () => {
+    if (await isLate()) throw new Error("late");
+  });
+  return said === "ok" || said === "late" ? said : "not known";
 }

@@ -7,6 +7,7 @@ import { keepImagesPruned } from "@decnet/engine/keep-images-pruned";
 import { createAcceptedCertificates } from "./access/accepted-certificates.ts";
 import { ensureAdminToken } from "./access/admin-token.ts";
 import { createOpenStreams } from "./access/open-streams.ts";
+import { runBus } from "./bus/bus.ts";
 import { type Changes, createChanges } from "./changes/changes.ts";
 import { type Convergence, createConvergence } from "./convergence/convergence.ts";
 import { createDriftCheck } from "./convergence/drift-check.ts";
@@ -101,7 +102,7 @@ async function listen(ground: Ground): Promise<Listening> {
     onSettings: () => registration.notePolicy(),
     holdCalls: calls.hold,
     convergence,
-    master: createHash("sha256").update(`${hostname()} ${config.dataDir}`).digest("hex").slice(0, 16),
+    master: masterOf(config),
     disconnect(hostId) {
       accepted.forget(hostId);
       server.disconnect(({ certificate }) => certificate?.identity?.role === "agent" && certificate.identity.hostId === hostId);
@@ -135,6 +136,8 @@ async function listen(ground: Ground): Promise<Listening> {
     fingerprint: box.fingerprint,
     version,
     isReady: readiness.isReady,
+    bus: ground.bus,
+    busPrefix: config.bus?.prefix ?? "",
   };
   metrics.watchFleet({
     figures: store.figures.count,
@@ -153,6 +156,11 @@ async function listen(ground: Ground): Promise<Listening> {
   return { server, hosts, convergence, changes, background };
 }
 
+/** Tells masters by their data folders. */
+function masterOf({ dataDir }: Pick<MasterOptions["config"], "dataDir">): string {
+  return createHash("sha256").update(`${hostname()} ${dataDir}`).digest("hex").slice(0, 16);
+}
+
 /** What was left in the middle goes on: at the start by the last master, later by a database that went away with its answers. */
 async function resume({ store, stopping }: Ground, convergence: Convergence, { batches }: Changes): Promise<void> {
   if (stopping.signal.aborted) return;
@@ -163,7 +171,7 @@ async function resume({ store, stopping }: Ground, convergence: Convergence, { b
 
 /** Whatever goes on by itself until the master stops. */
 async function startBackground(
-  { options: { log, config, version }, store, engine, local, presence, metrics, readiness, stopping: { signal } }: Ground,
+  { options: { log, config, version }, store, engine, local, presence, metrics, readiness, installation, stopping: { signal } }: Ground,
   { converger }: Convergence,
   { hostChanges, topologyStates }: Changes,
   hosts: HostRegistry,
@@ -184,6 +192,18 @@ async function startBackground(
     ),
     keepImagesPruned(engine, signal, log),
     topologyStates.run(),
+    runBus(
+      {
+        config: config.bus,
+        store,
+        installation,
+        holder: masterOf(config),
+        log,
+        onSent: metrics.bus.sent,
+        onTrouble: metrics.bus.trouble,
+      },
+      signal,
+    ),
     keepWithin(store.retention, config.keep, log, signal),
     runWebhooks(
       {

@@ -3,6 +3,7 @@ import { toJson } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { DeckySchema } from "@decnet/contract/gen/decnet/v1/decky_pb";
+import { GetBusResponseSchema } from "@decnet/contract/gen/decnet/v1/event_pb";
 import { type Operation, OperationSchema } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { HostSchema, HostState } from "@decnet/contract/gen/decnet/v1/swarm_pb";
 import type { Command } from "commander";
@@ -55,21 +56,22 @@ function showStatus(status: Status, flags: ReadFlags & { watch?: boolean }): voi
 }
 
 /** The same for programs: the rows, not only their numbers. */
-function toDocument({ context, version, counts, troubled, hosts, running, failed }: Status) {
+function toDocument({ context, version, counts, troubled, hosts, running, failed, bus }: Status) {
   return {
     deckies: troubled.map((decky) => toJson(DeckySchema, decky)),
     counts,
     hosts: hosts.map((host) => toJson(HostSchema, host)),
     running: running.map((operation) => toJson(OperationSchema, operation)),
     failed: failed.map((operation) => toJson(OperationSchema, operation)),
+    ...(bus === undefined ? {} : { bus: toJson(GetBusResponseSchema, bus) }),
     context,
     version,
   };
 }
 
 async function readStatus(connection: Connection): Promise<Status> {
-  const { fleet, access, operations, swarm, context } = connection;
-  const [who, all, pages, open, ended] = await Promise.all([
+  const { fleet, access, operations, swarm, events, context } = connection;
+  const [who, all, pages, open, ended, bus] = await Promise.all([
     access.whoAmI({}),
     fleet.listDeckies({ pageSize: 1 }),
     readPages((pageToken) => swarm.listHosts({ pageSize, pageToken })),
@@ -78,6 +80,11 @@ async function readStatus(connection: Connection): Promise<Status> {
       pageSize: mostChanges,
     }),
     operations.listOperations({ filter: "state=failed,parent=", pageSize: 2 * mostChanges }),
+    events.getBus({}).catch((error: unknown) => {
+      // A master of an earlier version.
+      if (ConnectError.from(error).code === Code.Unimplemented) return undefined;
+      throw error;
+    }),
   ]);
   const hosts = pages.flatMap((page) => page.hosts).filter(({ state }) => state !== HostState.DECOMMISSIONED);
   const lost = hosts.filter(isLost).slice(0, mostLeftOut);
@@ -96,6 +103,7 @@ async function readStatus(connection: Connection): Promise<Status> {
     hosts,
     running: open.operations,
     failed: failed.slice(0, mostChanges),
+    bus,
     now,
   };
 }

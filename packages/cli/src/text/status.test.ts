@@ -1,12 +1,17 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { DeckySchema, DeckyState } from "@decnet/contract/gen/decnet/v1/decky_pb";
+import { GetBusResponseSchema } from "@decnet/contract/gen/decnet/v1/event_pb";
 import { HostSchema, HostState } from "@decnet/contract/gen/decnet/v1/swarm_pb";
 import { expect, it } from "vitest";
 import { formatStatus, type Status } from "./status.ts";
 
 const now = Date.UTC(2026, 10, 24, 3, 0);
-const empty: Status = { context: "lab", version: "0.1.0", counts: {}, troubled: [], hosts: [], running: [], failed: [], now };
+const empty: Status = {
+  ...{ context: "lab", version: "0.1.0", counts: {}, troubled: [], hosts: [], running: [], failed: [] },
+  bus: undefined,
+  now,
+};
 const host = (more: MessageInitShape<typeof HostSchema> = {}) =>
   create(HostSchema, { name: "edge-1", state: HostState.CONNECTED, lastSeen: timestampFromMs(now - 2_000), ...more });
 const rows = (more: Partial<Status>) =>
@@ -62,4 +67,24 @@ it("says of a decky that runs what is still to be removed of it, and why it is n
   expect(rows({ counts: { degraded: 1 }, troubled: [decky] })).toEqual([
     `  ! degraded  web  ${message} (seen 1s ago)  decnet decky get web`,
   ]);
+});
+
+it.each<[string, MessageInitShape<typeof GetBusResponseSchema>, string[]]>([
+  ["that is not there", {}, []],
+  ["that is well", { configured: true, waiting: 3 }, []],
+  [
+    "that does not take events",
+    {
+      ...{ configured: true, late: true, waiting: 1_204, oldestWaiting: timestampFromMs(now - 240_000) },
+      ...{ trouble: "no broker answers", next: "Start the brokers." },
+    },
+    ["  ! bus  late  1,204 events wait, the oldest since 4m: no broker answers  Start the brokers."],
+  ],
+  [
+    "that was away for too long",
+    { configured: true, dropped: 12n, lastDropped: timestampFromMs(now - 60_000) },
+    ["  × bus  lost  12 events went before the bus had them, 60s ago"],
+  ],
+])("says of a bus %s what there is to say", (_, more, lines) => {
+  expect(rows({ bus: create(GetBusResponseSchema, more) })).toEqual(lines);
 });

@@ -1,4 +1,5 @@
 import type { Decky } from "@decnet/contract/gen/decnet/v1/decky_pb";
+import type { GetBusResponse } from "@decnet/contract/gen/decnet/v1/event_pb";
 import { type Operation, OperationKind } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { type Host, HostState } from "@decnet/contract/gen/decnet/v1/swarm_pb";
 import { deckyName, formatState } from "./decky.ts";
@@ -17,6 +18,8 @@ export interface Status {
   readonly running: readonly Operation[];
   /** Changes that failed recently, of deckies that are still there. */
   readonly failed: readonly Operation[];
+  /** Undefined: the master is of a version that does not say. */
+  readonly bus: GetBusResponse | undefined;
   /** Milliseconds since 1970. */
   readonly now: number;
 }
@@ -37,7 +40,7 @@ export function isLost({ state }: Host): boolean {
 
 /** What needs attention, on one screen. Pure. */
 export function formatStatus(status: Status): string {
-  const { context, version, counts, troubled, hosts, running, failed, now } = status;
+  const { context, version, counts, troubled, hosts, running, failed, bus, now } = status;
   const total = sumOf(counts);
   const machines = 1 + hosts.length;
   const head =
@@ -49,6 +52,7 @@ export function formatStatus(status: Status): string {
   });
   const lost = hosts.filter(isLost);
   const rows = [
+    ...busRows(bus, now),
     ...lost.map((host) => ["  ? host", host.name, silence(host, now), `decnet host get ${host.name}`]),
     ...hosts.filter((host) => !isLost(host) && host.message !== "").map(troubledRow),
     ...hosts.filter(({ draining }) => draining).map(drainingRow),
@@ -76,6 +80,28 @@ export function formatStatus(status: Status): string {
     ...(rows.length === 0 ? [] : ["", columns(rows)]),
     ...(more > 0 ? [`  ${more} more    decnet decky list --select 'state!=running'`] : []),
   ].join("\n");
+}
+
+/** Nothing while there is none, or all is well with it. */
+function busRows(bus: GetBusResponse | undefined, now: number): string[][] {
+  if (bus === undefined || !bus.configured) return [];
+  const { waiting, oldestWaiting, trouble, next, dropped, lastDropped } = bus;
+  const count = waiting.toLocaleString("en");
+  const since = oldestWaiting === undefined ? "" : `, the oldest since ${age(oldestWaiting, now)}`;
+  const why = trouble === "" ? "" : `: ${visible(trouble)}`;
+  return [
+    ...(bus.late ? [["  ! bus", "late", `${count} event${waiting === 1 ? "" : "s"} wait${since}${why}`, visible(next)]] : []),
+    ...(dropped > 0n
+      ? [
+          [
+            "  × bus",
+            "lost",
+            `${dropped.toLocaleString("en")} events went before the bus had them, ${age(lastDropped, now)} ago`,
+            "",
+          ],
+        ]
+      : []),
+  ];
 }
 
 function sumOf(counts: Readonly<Record<string, number>>): number {

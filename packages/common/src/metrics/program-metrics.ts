@@ -18,7 +18,7 @@ export interface ProgramMetrics {
   readonly registry: Registry;
   /** Measures each call that is served. */
   readonly interceptor: Interceptor;
-  counter(options: MetricOptions): (labels?: Readonly<Record<string, string>>) => void;
+  counter(options: MetricOptions): (labels?: Readonly<Record<string, string>>, count?: number) => void;
   /** Seconds; its name ends with `_duration_seconds`. */
   duration(
     options: MetricOptions & { readonly buckets?: readonly number[] },
@@ -59,7 +59,7 @@ export function createProgramMetrics(version: string): ProgramMetrics {
     },
     counter(options) {
       const counter = new Counter(named(options));
-      return (labels = {}) => counter.inc(labels);
+      return (labels = {}, count = 1) => counter.inc(labels, count);
     },
     duration({ buckets, ...options }) {
       const histogram = new Histogram({ ...named(options), ...(buckets === undefined ? {} : { buckets: [...buckets] }) });

@@ -46,6 +46,7 @@ export const leastRole: Readonly<Record<string, Role>> = {
   "decnet.v1.WebhookService/RemoveWebhook": "admin",
   "decnet.v1.WebhookService/TestWebhook": "admin",
   "decnet.v1.WebhookService/ResumeWebhook": "admin",
+  "decnet.v1.EventService/GetBus": "viewer",
   "decnet.v1.SwarmService/CreateJoinToken": "admin",
   "decnet.v1.SwarmService/ListJoinTokens": "admin",
   "decnet.v1.SwarmService/RevokeJoinToken": "admin",

@@ -98,7 +98,14 @@ it("a changed state is told with the one before", () => {
     {
       topic: "decky.web.state",
       key: "web",
-      payload: { decky_name: "web", host: "edge-1", state: "degraded", previous_state: "running", message: "ssh: exited" },
+      payload: {
+        decky_name: "web",
+        topology_id: null,
+        host: "edge-1",
+        state: "degraded",
+        previous_state: "running",
+        message: "ssh: exited",
+      },
     },
   ]);
 });

@@ -1,3 +1,5 @@
+import type { DeckyServiceAdded, EventKind, EventPayloads } from "@decnet/contract/gen/events";
+import { topicOf } from "@decnet/contract/topics";
 import type { SecretCatalog } from "@decnet/engine/catalog/effective";
 import type { Decky, DeckyState, StoredService } from "./decky.ts";
 import type { HostState } from "./host.ts";
@@ -13,16 +15,17 @@ export interface BusEvent {
 
 /** An event in the outbox. */
 export interface StoredEvent extends BusEvent {
+  /** Of what it carries. */
+  readonly version: number;
   readonly position: string;
   readonly eventId: string;
   readonly occurredAt: Date;
 }
 
-const served = {
-  add_service: "service_added",
-  remove_service: "service_removed",
-  update_service_config: "service_config_changed",
-} as const;
+/** Everything that is told is made here, by its kind: proto/decnet/v1/bus.proto has them all. */
+function tell<Kind extends EventKind>(kind: Kind, key: string, payload: EventPayloads[Kind]): BusEvent {
+  return { topic: topicOf(kind, payload), key, payload: { ...payload } };
+}
 
 /**
  * Events of an operation that ended, with the services as they are wanted then. Values of secrets are never part of them.
@@ -33,41 +36,48 @@ export function operationEvents(operation: Operation, services: readonly StoredS
   if (name === "") return [];
   const common = {
     decky_name: name,
-    topology_id: operation.scope === "fleet" ? null : operation.scope,
+    topology_id: topologyOf(operation),
     operation: operation.id,
     actor: operation.actor,
     revision: operation.revision,
   };
-  const kind = operation.kind;
-  const isServed = kind === "add_service" || kind === "remove_service" || kind === "update_service_config";
-  const service: BusEvent[] =
-    operation.state === "succeeded" && isServed
-      ? [
-          {
-            topic: `decky.${name}.${served[kind]}`,
-            key: name,
-            payload: {
-              ...common,
-              service_name: operation.service,
-              ...(kind === "update_service_config"
-                ? {
-                    keys: operation.plan?.changes.flatMap((change) => change.fields.map((field) => field.key)) ?? [],
-                    service_config: shownConfig(services, operation.service, catalog),
-                    recreated: isRecreated(operation),
-                  }
-                : { services: services.map((each) => each.slug) }),
-            },
-          },
-        ]
-      : [];
-  const lifecycle = {
-    ...common,
-    kind,
-    state: operation.state,
-    reason: operation.state === "cancelled" ? "OPERATION_CANCELLED" : (operation.error?.reason ?? ""),
-    message: operation.error?.message ?? "",
-  };
-  return [...service, { topic: `decky.${name}.lifecycle`, key: name, payload: lifecycle }];
+  return [
+    ...(operation.state === "succeeded" ? serviceEvent(operation, services, catalog, common) : []),
+    tell("decky.lifecycle", name, {
+      ...common,
+      kind: operation.kind,
+      state: operation.state,
+      reason: operation.state === "cancelled" ? "OPERATION_CANCELLED" : (operation.error?.reason ?? ""),
+      message: operation.error?.message ?? "",
+    }),
+  ];
+}
+
+function serviceEvent(
+  operation: Operation,
+  services: readonly StoredService[],
+  catalog: SecretCatalog | undefined,
+  common: Pick<DeckyServiceAdded, "decky_name" | "topology_id" | "operation" | "actor" | "revision">,
+): BusEvent[] {
+  const { kind, service, plan, deckyName: key } = operation;
+  const present = { ...common, service_name: service, services: services.map(({ slug }) => slug) };
+  if (kind === "add_service") return [tell("decky.service_added", key, present)];
+  if (kind === "remove_service") return [tell("decky.service_removed", key, present)];
+  if (kind !== "update_service_config") return [];
+  return [
+    tell("decky.service_config_changed", key, {
+      ...common,
+      service_name: service,
+      keys: plan?.changes.flatMap((change) => change.fields.map((field) => field.key)) ?? [],
+      service_config: shownConfig(services, service, catalog),
+      recreated: isRecreated(operation),
+    }),
+  ];
+}
+
+/** Null for what is of the fleet. */
+function topologyOf({ scope }: { readonly scope: string }): string | null {
+  return scope === "fleet" ? null : scope;
 }
 
 const redacted = "[redacted]";
@@ -103,11 +113,14 @@ export function stateEvent(
 ): BusEvent[] {
   if (decky.state === state) return [];
   return [
-    {
-      topic: `decky.${decky.name}.state`,
-      key: decky.name,
-      payload: { decky_name: decky.name, host: decky.host, state, previous_state: decky.state, message },
-    },
+    tell("decky.state", decky.name, {
+      decky_name: decky.name,
+      topology_id: topologyOf(decky),
+      host: decky.host,
+      state,
+      previous_state: decky.state,
+      message,
+    }),
   ];
 }
 
@@ -117,15 +130,20 @@ export function topologyEvent(
 ): BusEvent {
   const { fromState, toState, reason } = event;
   const payload = { topology_id: id, topology: name, host, state: toState, previous_state: fromState, reason };
-  return { topic: `topology.${id}.status`, key: `topology.${id}`, payload };
+  return tell("topology.status", `topology.${id}`, payload);
 }
 
 export function hostEvent(name: string, state: HostState, message: string): BusEvent[] {
-  return [{ topic: `host.${name}.state`, key: `host.${name}`, payload: { host: name, state, message } }];
+  return [tell("host.state", `host.${name}`, { host: name, state, message })];
 }
 
 /** Somebody else used a worker's key beside the agent that is connected with it. */
 export function secondAgentEvent(name: string, address: string, firstAddress: string, message: string): BusEvent[] {
-  const payload = { host: name, address, first_address: firstAddress, message };
-  return [{ topic: `host.${name}.second_agent`, key: `host.${name}`, payload }];
+  return [tell("host.second_agent", `host.${name}`, { host: name, address, first_address: firstAddress, message })];
+}
+
+/** The bus was away for so long that events went before it had them. */
+export function droppedEvent(count: number, position: string, until: Date): BusEvent {
+  const payload = { count, until_sequence: position, until: until.toISOString() };
+  return tell("system.bus.dropped", "system", payload);
 }

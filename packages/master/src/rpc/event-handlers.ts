@@ -1,15 +1,26 @@
 import { create, type JsonObject } from "@bufbuild/protobuf";
-import { timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { type Timestamp, timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
-import { type EventService, type SubscribeResponse, SubscribeResponseSchema } from "@decnet/contract/gen/decnet/v1/event_pb";
+import {
+  type EventService,
+  GetBusResponseSchema,
+  type SubscribeResponse,
+  SubscribeResponseSchema,
+} from "@decnet/contract/gen/decnet/v1/event_pb";
 import { isTopicPattern, topicMatcher } from "@decnet/contract/topics";
+import { isLate } from "../bus/watch-bus.ts";
 import type { StoredEvent } from "../model/events.ts";
 import type { MasterParts } from "./parts.ts";
 import { invalid } from "./requests.ts";
 
 const heartbeatMs = 10_000;
 
-export function createEventHandlers({ store: { events }, stopping }: MasterParts): ServiceImpl<typeof EventService> {
+export function createEventHandlers({
+  store: { events },
+  stopping,
+  bus,
+  busPrefix,
+}: MasterParts): ServiceImpl<typeof EventService> {
   return {
     async *subscribe(request, context) {
       const bad = request.patterns.find((pattern) => !isTopicPattern(pattern));
@@ -39,7 +50,27 @@ export function createEventHandlers({ store: { events }, stopping }: MasterParts
         if (isWanted(row.topic)) yield messageOf(row);
       }
     },
+    async getBus() {
+      const status = await bus.status();
+      if (!bus.isConfigured) return create(GetBusResponseSchema, {});
+      const common = { configured: true, topicPrefix: busPrefix };
+      if (status === undefined) return create(GetBusResponseSchema, common);
+      const { waiting, position: cursor, place: sender, trouble, dropped } = status;
+      return create(GetBusResponseSchema, {
+        ...common,
+        ...{ waiting, cursor, sender, late: isLate(status, Date.now()), dropped: BigInt(dropped) },
+        ...{ trouble: trouble?.cause ?? "", next: trouble?.next ?? "" },
+        ...timeOf("oldestWaiting", status.oldestWaiting),
+        ...timeOf("lastSent", status.sentAt),
+        ...timeOf("lastDropped", status.droppedAt),
+        ...timeOf("troubleSince", trouble === null ? null : new Date(trouble.since)),
+      });
+    },
   };
+}
+
+function timeOf<Name extends string>(name: Name, time: Date | null): { [Key in Name]?: Timestamp } {
+  return time === null ? {} : ({ [name]: timestampFromDate(time) } as { [Key in Name]?: Timestamp });
 }
 
 /** One message for all who follow: they share the row as well. */

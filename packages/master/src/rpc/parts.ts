@@ -1,4 +1,5 @@
 import type { Catalog } from "@decnet/engine/catalog/types";
+import type { BusWatch } from "../bus/watch-bus.ts";
 import type { FleetChanges } from "../changes/apply-fleet.ts";
 import type { Batches } from "../changes/batches.ts";
 import type { Cancellations } from "../changes/cancel.ts";
@@ -45,4 +46,6 @@ export interface MasterParts {
   readonly version: string;
   readonly stopping: AbortSignal;
   readonly isReady: () => boolean;
+  readonly bus: BusWatch;
+  readonly busPrefix: string;
 }

@@ -20,6 +20,7 @@ import { Restored1764730000001 } from "./migrations/1764730000001-restored.ts";
 import { Attachments1764800000000 } from "./migrations/1764800000000-attachments.ts";
 import { Topologies1764800000001 } from "./migrations/1764800000001-topologies.ts";
 import { Webhooks1764940000000 } from "./migrations/1764940000000-webhooks.ts";
+import { Relays1764920000000 } from "./migrations/1764920000000-relays.ts";
 import { SnakeCaseNames } from "./naming.ts";
 import { createSockets } from "./sockets.ts";
 import { entities } from "./tables.ts";
@@ -112,6 +113,7 @@ export async function openDatabase(address: DatabaseAddress): Promise<Database> 
       Attachments1764800000000,
       Topologies1764800000001,
       Webhooks1764940000000,
+      Relays1764920000000,
     ],
     poolSize: Object.values(connections).reduce((sum, count) => sum + count, 0),
     applicationName: "decnet-master",

@@ -11,6 +11,7 @@ const eventAt = (position: number): StoredEvent => ({
   topic: "decky.a.state",
   key: "a",
   payload: {},
+  version: 1,
   occurredAt: new Date(0),
 });
 

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { AppError } from "@decnet/common/errors/app-error";
 import { createBounded } from "@decnet/common/runtime/bounded";
+import { versionOf } from "@decnet/contract/bus";
 import type { BusEvent, StoredEvent } from "../model/events.ts";
 import { createCodec } from "./codec.ts";
 import { MoreThan } from "./conditions.ts";
@@ -17,6 +18,8 @@ export interface EventLog {
   append(tx: Tx, events: readonly BusEvent[]): Promise<void>;
   /** Tells subscribers that events have been committed. */
   wake(): void;
+  /** Called whenever events have been committed here; those of other masters come without a word. */
+  onWake(listener: () => void): void;
   /**
    * Events after a position, as they come; undefined when nothing came for `idleMs`. Ends when aborted. Throws CURSOR_EXPIRED for
    * a reader who is so slow that what comes next was removed.
@@ -41,6 +44,15 @@ const patienceMs = 60_000;
 /** Until a reader looks again who is ahead of the others. */
 const pollMs = 1_000;
 const codec = createCodec(Outbox);
+
+/** The last act of a transaction: see `EventLog.append`. */
+export async function appendEvents(tx: Tx, events: readonly BusEvent[]): Promise<void> {
+  if (events.length === 0) return;
+  await managerOf(tx).query("SELECT pg_advisory_xact_lock($1)", [outboxLock]);
+  const occurredAt = new Date();
+  const rows = events.map((event) => toRow(event, occurredAt));
+  await insertJson(tx, codec, rows);
+}
 
 export function createEventLog(database: Database): EventLog {
   const positionWhere = async (where: string, parameters: unknown[]): Promise<string> => {
@@ -71,17 +83,16 @@ export function createEventLog(database: Database): EventLog {
     return rows;
   };
   const feed = createEventFeed({ read, head });
+  const listeners = new Set<() => void>();
   const late = () => new AppError("STORAGE_UNAVAILABLE", "the database is too busy", { retryAfterMs: 1_000 });
   const lookBack = createBounded(mostLookBacks, patienceMs, late);
   return {
-    async append(tx, events) {
-      if (events.length === 0) return;
-      await managerOf(tx).query("SELECT pg_advisory_xact_lock($1)", [outboxLock]);
-      const occurredAt = new Date();
-      const rows = events.map((event) => ({ ...event, position: "", eventId: randomUUID(), occurredAt }));
-      await insertJson(tx, codec, rows);
+    append: appendEvents,
+    wake() {
+      feed.wake();
+      for (const listener of listeners) listener();
     },
-    wake: feed.wake,
+    onWake: (listener) => void listeners.add(listener),
     async *follow(after, idleMs, signal) {
       const leave = feed.join();
       let position = after;
@@ -127,6 +138,11 @@ export function createEventLog(database: Database): EventLog {
       return isAfter(known.position, position) ? known.position : position;
     },
   };
+}
+
+/** An event as it is stored; the database gives it its position. */
+export function toRow(event: BusEvent, occurredAt: Date): StoredEvent {
+  return { ...event, version: versionOf(event.topic), position: "", eventId: randomUUID(), occurredAt };
 }
 
 /** Whether something came while nobody waited for it. */

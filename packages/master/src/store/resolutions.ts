@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto";
 import type { Logger } from "@decnet/common/logging/logger";
 import { createRounds } from "@decnet/common/runtime/rounds";
 import type { Origins } from "@decnet/common/tracing/origins";
@@ -13,7 +12,7 @@ import { type Database, runIn, type Statement, type Tx } from "./database.ts";
 import { isStorageFault } from "./database-errors.ts";
 import { snakeCase } from "./naming.ts";
 import type { OperationLog } from "./operation-log.ts";
-import { outboxLock } from "./outbox.ts";
+import { outboxLock, toRow } from "./outbox.ts";
 import type { Sealing } from "./sealing.ts";
 import { Audit, Deckies, Operations, Outbox, Revisions, Steps } from "./tables.ts";
 
@@ -159,8 +158,7 @@ export function createResolutions(
       for (const each of operations) (opens.has(each) ? opened : changed)?.push({ of, row: operation.toJson(each) });
       for (const each of rest.steps ?? []) steps?.push({ of, row: step.toJson(each) });
       if (rest.audit !== undefined) audits?.push({ of, row: audit.toJson(rest.audit) });
-      for (const { topic, key, payload } of resolution.events)
-        events?.push({ of, row: { event_id: randomUUID(), topic, key, payload, occurred_at: now } });
+      for (const event of resolution.events) events?.push({ of, row: outbox.toJson(toRow(event, now)) });
     }
     return [...tables.map((rows) => JSON.stringify(rows)), outboxLock];
   };

@@ -1,6 +1,7 @@
 import type { Database, Tx } from "./database.ts";
 import { type Forgotten, type ForgottenSubject, noteForgotten } from "./forgotten.ts";
 import { managerOf } from "./transaction.ts";
+import { dropUnsent, sentPosition } from "./unsent-events.ts";
 
 /** How much of a table is kept: what is older, or beyond so many rows, goes. */
 export interface Keep {
@@ -11,6 +12,11 @@ export interface Keep {
 export interface RetentionLimits {
   readonly audit: Keep;
   readonly events: Keep;
+  /**
+   * With a bus, what it does not have yet is kept although it is older or more than `events` says, up to here; undefined: there is
+   * no bus.
+   */
+  readonly unsentEvents?: Keep;
   readonly operations: Keep;
   readonly refusedJoins: Keep;
   /** `rows` of each decky are kept however old they are, and those that are younger besides. */
@@ -19,7 +25,10 @@ export interface RetentionLimits {
   readonly joinTokens: Keep;
 }
 
-export type Removed = Readonly<Record<keyof RetentionLimits, number>>;
+type Kept = Exclude<keyof RetentionLimits, "unsentEvents">;
+
+/** `dropped`: of the events, those that the bus had not had. */
+export type Removed = Readonly<Record<Kept | "dropped", number>>;
 
 /** Removes what is kept no longer. */
 export interface Retention {
@@ -51,20 +60,25 @@ interface Gone {
 interface Subject {
   /** Of the newest row that is beyond the number of rows: `$1` of them are kept. */
   readonly beyond: string;
-  /** Removes the oldest `$3` rows that are older than `$1`, or not newer than the row beyond, `$2`. */
+  /**
+   * Removes the oldest `$3` rows that are older than `$1`, or not newer than the row beyond, `$2`; of events only those up to
+   * position `$4`, when that is given, and those after `$5` are counted.
+   */
   readonly remove: string;
   readonly forgotten?: ForgottenSubject;
 }
 
-const subjects: Readonly<Record<keyof RetentionLimits, Subject>> = {
+const subjects: Readonly<Record<Kept, Subject>> = {
   events: {
     beyond: "SELECT position::text AS key FROM outbox ORDER BY position DESC OFFSET $1 LIMIT 1",
     remove: `WITH oldest AS (
         SELECT position, occurred_at FROM outbox ORDER BY position LIMIT $3 FOR UPDATE SKIP LOCKED
       ), gone AS (
         DELETE FROM outbox USING oldest WHERE outbox.position = oldest.position
-          AND (oldest.occurred_at < $1 OR oldest.position <= $2::bigint) RETURNING outbox.position, outbox.occurred_at
-      ) SELECT count(*)::int AS count, max(position)::text AS position, max(occurred_at) AS until FROM gone`,
+          AND (oldest.occurred_at < $1 OR oldest.position <= $2::bigint)
+          AND ($4::bigint IS NULL OR oldest.position <= $4::bigint) RETURNING outbox.position, outbox.occurred_at
+      ) SELECT count(*)::int AS count, count(*) FILTER (WHERE position > $5::bigint)::int AS unsent, max(position)::text AS position,
+        max(occurred_at) AS until FROM gone`,
     forgotten: "events",
   },
   audit: {
@@ -151,13 +165,15 @@ const subjects: Readonly<Record<keyof RetentionLimits, Subject>> = {
   },
 };
 
+type Batch = (subject: Subject, values: readonly unknown[]) => Promise<number>;
+
 export function createRetention(database: Database): Retention {
   const isMine = async (tx: Tx): Promise<boolean> => {
     const rows: { mine: boolean }[] = await managerOf(tx).query("SELECT pg_try_advisory_xact_lock($1) AS mine", [retentionLock]);
     return rows[0]?.mine === true;
   };
 
-  const removeBatch = ({ remove, forgotten }: Subject, values: readonly unknown[]): Promise<number> =>
+  const removeBatch: Batch = ({ remove, forgotten }, values) =>
     database.transaction(async (tx) => {
       if (!(await isMine(tx))) return 0;
       const rows: Gone[] = await managerOf(tx).query(remove, [...values]);
@@ -167,26 +183,50 @@ export function createRetention(database: Database): Retention {
       return count;
     });
 
-  const sweepOne = async (subject: Subject, keep: Keep, signal: AbortSignal): Promise<number> => {
+  const sweepOne = async (
+    subject: Subject,
+    keep: Keep,
+    signal: AbortSignal,
+    { more = [], act = removeBatch }: { readonly more?: readonly unknown[]; readonly act?: Batch } = {},
+  ): Promise<number> => {
     const beyond = await database.read(async (tx): Promise<unknown> => {
       const rows: { key: unknown }[] = await managerOf(tx).query(subject.beyond, [keep.rows]);
       return rows[0]?.key ?? null;
     });
-    const values = [new Date(Date.now() - keep.ms), beyond, batchSize];
+    const values = [new Date(Date.now() - keep.ms), beyond, batchSize, ...more];
     let removed = 0;
     for (let batch = 0; batch < mostBatches && !signal.aborted; batch += 1) {
-      const count = await removeBatch(subject, values);
+      const count = await act(subject, values);
       removed += count;
       if (count === 0) break;
     }
     return removed;
   };
 
+  const sweepEvents = async ({ events, unsentEvents: unsent }: RetentionLimits, signal: AbortSignal) => {
+    if (unsent === undefined)
+      return { events: await sweepOne(subjects.events, events, signal, { more: [null, null] }), dropped: 0 };
+    const sent = await database.read(sentPosition);
+    const removed = await sweepOne(subjects.events, events, signal, { more: [sent, null] });
+    // What the bus has is kept as long as what it has not.
+    const most = { ms: Math.max(events.ms, unsent.ms), rows: Math.max(events.rows, unsent.rows) };
+    let dropped = 0;
+    const act: Batch = (subject, values) =>
+      database.transaction(async (tx) => {
+        if (!(await isMine(tx))) return 0;
+        const { count, unsent: lost } = await dropUnsent(tx, subject.remove, values);
+        dropped += lost;
+        return count;
+      });
+    return { events: removed + (await sweepOne(subjects.events, most, signal, { more: [null], act })), dropped };
+  };
+
   return {
     async sweep(limits, signal) {
-      const removed = { audit: 0, events: 0, operations: 0, refusedJoins: 0, revisions: 0, joinTokens: 0 };
-      for (const name of Object.keys(subjects) as (keyof RetentionLimits)[])
-        removed[name] = await sweepOne(subjects[name], limits[name], signal);
+      const { events, dropped } = await sweepEvents(limits, signal);
+      const removed = { audit: 0, events, operations: 0, refusedJoins: 0, revisions: 0, joinTokens: 0, dropped };
+      for (const name of Object.keys(subjects) as Kept[])
+        if (name !== "events") removed[name] = await sweepOne(subjects[name], limits[name], signal);
       return removed;
     },
   };

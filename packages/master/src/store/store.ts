@@ -13,6 +13,7 @@ import { createOperationStore, type OperationStore } from "./operations.ts";
 import { createEventLog, type EventLog } from "./outbox.ts";
 import { createParentStore, type ParentStore } from "./parents.ts";
 import { createRefusedJoinStore, type RefusedJoinStore } from "./refused-joins.ts";
+import { createRelayStore, type RelayStore } from "./relays.ts";
 import { createResolutions, type Resolutions } from "./resolutions.ts";
 import { createResolver, type Resolver } from "./resolver.ts";
 import { createRetention, type Retention } from "./retention.ts";
@@ -36,6 +37,7 @@ export interface Store extends Pick<Database, "transaction" | "onReturn" | "clos
   readonly topologies: TopologyStore;
   readonly events: EventLog;
   readonly webhooks: WebhookStore;
+  readonly relays: RelayStore;
   readonly hosts: HostStore;
   readonly joinTokens: JoinTokenStore;
   readonly refusedJoins: RefusedJoinStore;
@@ -79,6 +81,7 @@ export function createStore(
     topologies: createTopologyStore(database, sealing, events),
     events,
     webhooks: createWebhookStore(database, box),
+    relays: createRelayStore(database),
     hosts: createHostStore(database),
     joinTokens: createJoinTokenStore(database),
     refusedJoins,

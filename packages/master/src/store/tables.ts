@@ -209,6 +209,7 @@ export const Outbox = new EntitySchema<StoredEvent>({
     topic: text,
     key: text,
     payload: json,
+    version: int,
     occurredAt: time,
   },
 });

@@ -14,7 +14,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file decnet/v1/event.proto.
  */
 export const file_decnet_v1_event: GenFile = /*@__PURE__*/
-  fileDesc("ChVkZWNuZXQvdjEvZXZlbnQucHJvdG8SCWRlY25ldC52MSJfChBTdWJzY3JpYmVSZXF1ZXN0EhAKCHBhdHRlcm5zGAEgAygJEg4KBmN1cnNvchgCIAEoCRIpCgVzaW5jZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiigEKBUV2ZW50Eg4KBmN1cnNvchgBIAEoCRIKCgJpZBgCIAEoCRINCgV0b3BpYxgDIAEoCRIvCgtvY2N1cnJlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASJQoEZGF0YRgFIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QiTAoJSGVhcnRiZWF0Ei8KC3NlcnZlcl90aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZjdXJzb3IYAiABKAkiaQoRU3Vic2NyaWJlUmVzcG9uc2USIQoFZXZlbnQYASABKAsyEC5kZWNuZXQudjEuRXZlbnRIABIpCgloZWFydGJlYXQYAiABKAsyFC5kZWNuZXQudjEuSGVhcnRiZWF0SABCBgoEaXRlbTJYCgxFdmVudFNlcnZpY2USSAoJU3Vic2NyaWJlEhsuZGVjbmV0LnYxLlN1YnNjcmliZVJlcXVlc3QaHC5kZWNuZXQudjEuU3Vic2NyaWJlUmVzcG9uc2UwAWIGcHJvdG8z", [file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("ChVkZWNuZXQvdjEvZXZlbnQucHJvdG8SCWRlY25ldC52MSJfChBTdWJzY3JpYmVSZXF1ZXN0EhAKCHBhdHRlcm5zGAEgAygJEg4KBmN1cnNvchgCIAEoCRIpCgVzaW5jZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiigEKBUV2ZW50Eg4KBmN1cnNvchgBIAEoCRIKCgJpZBgCIAEoCRINCgV0b3BpYxgDIAEoCRIvCgtvY2N1cnJlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASJQoEZGF0YRgFIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QiTAoJSGVhcnRiZWF0Ei8KC3NlcnZlcl90aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZjdXJzb3IYAiABKAkiaQoRU3Vic2NyaWJlUmVzcG9uc2USIQoFZXZlbnQYASABKAsyEC5kZWNuZXQudjEuRXZlbnRIABIpCgloZWFydGJlYXQYAiABKAsyFC5kZWNuZXQudjEuSGVhcnRiZWF0SABCBgoEaXRlbSIPCg1HZXRCdXNSZXF1ZXN0IvECCg5HZXRCdXNSZXNwb25zZRISCgpjb25maWd1cmVkGAEgASgIEgwKBGxhdGUYAiABKAgSDwoHd2FpdGluZxgDIAEoDRIyCg5vbGRlc3Rfd2FpdGluZxgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLQoJbGFzdF9zZW50GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZjdXJzb3IYBiABKAkSDgoGc2VuZGVyGAcgASgJEg8KB3Ryb3VibGUYCCABKAkSDAoEbmV4dBgJIAEoCRIxCg10cm91YmxlX3NpbmNlGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdkcm9wcGVkGAsgASgEEjAKDGxhc3RfZHJvcHBlZBgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFAoMdG9waWNfcHJlZml4GA0gASgJMpwBCgxFdmVudFNlcnZpY2USSAoJU3Vic2NyaWJlEhsuZGVjbmV0LnYxLlN1YnNjcmliZVJlcXVlc3QaHC5kZWNuZXQudjEuU3Vic2NyaWJlUmVzcG9uc2UwARJCCgZHZXRCdXMSGC5kZWNuZXQudjEuR2V0QnVzUmVxdWVzdBoZLmRlY25ldC52MS5HZXRCdXNSZXNwb25zZSIDkAIBYgZwcm90bzM", [file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message decnet.v1.SubscribeRequest
@@ -146,6 +146,112 @@ export const SubscribeResponseSchema: GenMessage<SubscribeResponse> = /*@__PURE_
   messageDesc(file_decnet_v1_event, 3);
 
 /**
+ * @generated from message decnet.v1.GetBusRequest
+ */
+export type GetBusRequest = Message<"decnet.v1.GetBusRequest"> & {
+};
+
+/**
+ * Describes the message decnet.v1.GetBusRequest.
+ * Use `create(GetBusRequestSchema)` to create a new message.
+ */
+export const GetBusRequestSchema: GenMessage<GetBusRequest> = /*@__PURE__*/
+  messageDesc(file_decnet_v1_event, 4);
+
+/**
+ * @generated from message decnet.v1.GetBusResponse
+ */
+export type GetBusResponse = Message<"decnet.v1.GetBusResponse"> & {
+  /**
+   * False: there is no bus, and nothing else is set.
+   *
+   * @generated from field: bool configured = 1;
+   */
+  configured: boolean;
+
+  /**
+   * Events do not reach it as they should: they wait in the database meanwhile, and nothing is lost.
+   *
+   * @generated from field: bool late = 2;
+   */
+  late: boolean;
+
+  /**
+   * Events that wait; no more than 100,000 are counted.
+   *
+   * @generated from field: uint32 waiting = 3;
+   */
+  waiting: number;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp oldest_waiting = 4;
+   */
+  oldestWaiting?: Timestamp | undefined;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp last_sent = 5;
+   */
+  lastSent?: Timestamp | undefined;
+
+  /**
+   * The bus has all events up to this one.
+   *
+   * @generated from field: string cursor = 6;
+   */
+  cursor: string;
+
+  /**
+   * The process that sends; empty while none does.
+   *
+   * @generated from field: string sender = 7;
+   */
+  sender: string;
+
+  /**
+   * What keeps events from being sent, and what to do about it; empty while nothing does.
+   *
+   * @generated from field: string trouble = 8;
+   */
+  trouble: string;
+
+  /**
+   * @generated from field: string next = 9;
+   */
+  next: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp trouble_since = 10;
+   */
+  troubleSince?: Timestamp | undefined;
+
+  /**
+   * Events that were removed before the bus had them, because more waited than are kept.
+   *
+   * @generated from field: uint64 dropped = 11;
+   */
+  dropped: bigint;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp last_dropped = 12;
+   */
+  lastDropped?: Timestamp | undefined;
+
+  /**
+   * Topics of Kafka begin with it.
+   *
+   * @generated from field: string topic_prefix = 13;
+   */
+  topicPrefix: string;
+};
+
+/**
+ * Describes the message decnet.v1.GetBusResponse.
+ * Use `create(GetBusResponseSchema)` to create a new message.
+ */
+export const GetBusResponseSchema: GenMessage<GetBusResponse> = /*@__PURE__*/
+  messageDesc(file_decnet_v1_event, 5);
+
+/**
  * @generated from service decnet.v1.EventService
  */
 export const EventService: GenService<{
@@ -158,6 +264,16 @@ export const EventService: GenService<{
     methodKind: "server_streaming";
     input: typeof SubscribeRequestSchema;
     output: typeof SubscribeResponseSchema;
+  },
+  /**
+   * Whether events reach the bus.
+   *
+   * @generated from rpc decnet.v1.EventService.GetBus
+   */
+  getBus: {
+    methodKind: "unary";
+    input: typeof GetBusRequestSchema;
+    output: typeof GetBusResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_decnet_v1_event, 0);

@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# kafka.sh [--plan]   A Kafka broker for the tests (its jars, in build/tools/kafka) and kcat, which reads what it has. Idempotent.
+#   --plan   only print what would be done; nothing when there is nothing to do
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+VERSION=4.1.2
+LIBS=$ROOT/build/tools/kafka/$VERSION
+# command:package
+TOOLS=(java:default-jre-headless kcat:kcat openssl:openssl)
+[ -e "$LIBS/.complete" ] || TOOLS+=(mvn:maven)
+
+missing=()
+for tool in "${TOOLS[@]}"; do have "${tool%%:*}" || missing+=("${tool##*:}"); done
+if [ "${1:-}" = --plan ]; then
+  [ ${#missing[@]} = 0 ] || echo "programs for the tests of the bus: ${missing[*]}"
+  [ -e "$LIBS/.complete" ] || echo "a Kafka broker for the tests, $VERSION, into build/tools/kafka (45 MB)"
+  exit 0
+fi
+
+if [ ${#missing[@]} -gt 0 ]; then
+  is_root || fail "need root to install ${missing[*]}. Run: sudo apt-get install ${missing[*]}"
+  (take_lock && install_packages "${missing[@]}")
+fi
+[ ! -e "$LIBS/.complete" ] || exit 0
+
+exec 8< "$ROOT"
+flock -w 900 8 || fail "another set-up has been at work in $ROOT for 15 minutes"
+[ ! -e "$LIBS/.complete" ] || exit 0
+say "fetching Kafka $VERSION with Maven into build/tools/kafka"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cat > "$work/pom.xml" <<POM
+<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>local</groupId><artifactId>kafka-broker</artifactId><version>1</version><packaging>pom</packaging>
+  <dependencies>
+    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>$VERSION</version></dependency>
+    <dependency><groupId>org.slf4j</groupId><artifactId>slf4j-simple</artifactId><version>1.7.36</version></dependency>
+  </dependencies>
+</project>
+POM
+rm -rf "$LIBS"
+mkdir -p "$LIBS"
+if ! mvn -B -q -f "$work/pom.xml" "-Dmaven.repo.local=$work/repository" \
+  org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
+  -DincludeScope=runtime "-DoutputDirectory=$LIBS" > "$work/log" 2>&1 8<&-; then
+  tail -n 15 "$work/log" >&2
+  fail "Maven could not fetch Kafka $VERSION (output above)"
+fi
+touch "$LIBS/.complete"

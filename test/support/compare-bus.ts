@@ -1,0 +1,66 @@
+import type { Database } from "@decnet/master/store/database";
+import { managerOf } from "@decnet/master/store/transaction";
+import { eventually } from "./eventually.ts";
+import type { Read } from "./use-kafka.ts";
+
+export interface Told {
+  readonly id: string;
+  readonly topic: string;
+  readonly key: string;
+  readonly data: unknown;
+}
+
+/** Everything that was told, in its order. */
+export function readOutbox(database: Database): Promise<Told[]> {
+  const text = `SELECT event_id AS id, topic, key, payload AS data FROM outbox ORDER BY position`;
+  return database.read((tx) => managerOf(tx).query(text));
+}
+
+/** Waits until the master says that the bus has everything. */
+export async function untilSent(database: Database, timeoutMs: number): Promise<void> {
+  const text = `SELECT (SELECT max(position) FROM outbox) = (SELECT position FROM relays) AS done`;
+  await eventually(async () => {
+    const [row]: { done: boolean }[] = await database.read((tx) => managerOf(tx).query(text));
+    return row?.done === true;
+  }, timeoutMs);
+}
+
+export interface Comparison {
+  /** What is wrong; empty when every event is there, in the order of its key, and nothing else. */
+  readonly problems: readonly string[];
+  /** Messages that came again. */
+  readonly repeated: number;
+}
+
+/** What was told against what somebody else's program read, in the order of each partition. */
+export function compareBus(told: readonly Told[], messages: readonly Read[]): Comparison {
+  const problems: string[] = [];
+  const byId = new Map(told.map((event, at) => [event.id, { ...event, at }]));
+  const seen = new Map<string, string>();
+  const lastOf = new Map<string, { readonly at: number; readonly place: string }>();
+  let repeated = 0;
+  for (const { topic, partition, key, headers, value } of messages) {
+    const id = headers["ce_id"] ?? "";
+    const event = byId.get(id);
+    if (event === undefined) {
+      problems.push(`nobody told ${id} of ${headers["ce_topic"]}`);
+      continue;
+    }
+    const before = seen.get(id);
+    if (before !== undefined) {
+      repeated += 1;
+      if (before !== value) problems.push(`${id} came again as something else`);
+      continue;
+    }
+    seen.set(id, value);
+    if (JSON.stringify(event.data) !== JSON.stringify(JSON.parse(value))) problems.push(`${id} carries something else`);
+    if (event.key !== key || event.topic !== headers["ce_topic"]) problems.push(`${id} is about ${key}, not ${event.key}`);
+    const last = lastOf.get(key);
+    const place = `${topic}/${partition}`;
+    if (last !== undefined && last.place !== place) problems.push(`${key} is in ${place} and in ${last.place}`);
+    if (last !== undefined && last.at > event.at) problems.push(`${id} of ${key} comes too late`);
+    lastOf.set(key, { at: event.at, place });
+  }
+  for (const { id, topic } of told) if (!seen.has(id)) problems.push(`${id} of ${topic} is not there`);
+  return { problems, repeated };
+}

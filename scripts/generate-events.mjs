@@ -40,7 +40,7 @@ function typeOf(field) {
 const kinds = file.messageType.flatMap((message, at) => {
   const event = message.options?.["[decnet.v1.event]"];
   if (event === undefined) return [];
-  const { topic, version, command = false } = event;
+  const { topic, version, key, command = false } = event;
   const fields = message.field.map((field, index) => ({
     name: field.name,
     comment: comments.get(`4.${at}.2.${index}`) ?? "",
@@ -50,7 +50,7 @@ const kinds = file.messageType.flatMap((message, at) => {
     .split(".")
     .filter((segment) => !segment.startsWith("{"))
     .join(".");
-  return [{ kind, name: message.name, topic, version, command, comment: comments.get(`4.${at}`) ?? "", fields }];
+  return [{ kind, name: message.name, topic, version, key, command, comment: comments.get(`4.${at}`) ?? "", fields }];
 });
 const union = file.messageType.find(({ name }) => name === "BusEvent");
 const told = union.field.map(({ typeName }) => typeName.split(".").at(-1)).sort();
@@ -62,6 +62,9 @@ if (
     .join()
 )
   throw new Error("BusEvent does not hold every kind of event once");
+
+const familyOf = (topic) => topic.split(".")[0];
+const families = [...new Set(kinds.filter(({ command }) => !command).map(({ topic }) => familyOf(topic)))];
 
 const made = "Made by `npm run generate` from proto/decnet/v1/bus.proto; change that.";
 
@@ -87,8 +90,13 @@ const types = [
   "",
   "/** Braces in a topic name fields of what the event carries. Commands are sent to us. */",
   "export const eventKinds = {",
-  ...kinds.map(({ kind, topic, version, command }) => `  "${kind}": ${JSON.stringify({ topic, version, isCommand: command })},`),
+  ...kinds.map(
+    ({ kind, topic, version, key, command }) => `  "${kind}": ${JSON.stringify({ topic, version, key, isCommand: command })},`,
+  ),
   "} as const;",
+  "",
+  "/** What events are about: the first segment of their topics, and the topic of Kafka that they go out on. */",
+  `export const busFamilies = ${JSON.stringify(families)} as const;`,
   "",
 ].join("\n");
 
@@ -108,12 +116,12 @@ const schemas = {
 };
 
 const cell = (text) => text.replaceAll("|", "\\|");
-const chapter = ({ kind, topic, version, comment, fields }) => [
+const chapter = ({ kind, topic, version, key, command, comment, fields }) => [
   `## ${kind}`,
   "",
   comment,
   "",
-  `Topic \`${topic}\`, type \`decnet.${kind}.v${version}\`.`,
+  `Topic \`${topic}\`, type \`decnet.${kind}.v${version}\`; on Kafka \`decnet.${command ? "commands" : familyOf(topic)}\`, key \`${key}\`.`,
   "",
   "| field | type | |",
   "|---|---|---|",

@@ -4,6 +4,7 @@ import { makeOperation, makeOperationId } from "@decnet/master/model/operation";
 import { type Database, openDatabase } from "@decnet/master/store/database";
 import { createOperationLog } from "@decnet/master/store/operation-log";
 import { createOperationStore, type OperationStore } from "@decnet/master/store/operations";
+import { createEventLog } from "@decnet/master/store/outbox";
 import { createParentStore, type ParentStore } from "@decnet/master/store/parents";
 import { openPrivatePostgres, type PrivatePostgres } from "@decnet/master/store/private-postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -23,8 +24,10 @@ describe("a change of many deckies", () => {
     place = await usePlace();
     server = await openPrivatePostgres(place.dataDir);
     database = await openDatabase(server);
-    operations = createOperationStore(database, createOperationLog(log));
-    parents = createParentStore(database, createOperationLog(log));
+    const events = createEventLog(database);
+    const journal = createOperationLog(log);
+    operations = createOperationStore(database, events, journal);
+    parents = createParentStore(database, events, journal);
     board = createBoard(operations);
   });
 

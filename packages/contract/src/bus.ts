@@ -1,11 +1,7 @@
-import { eventKinds } from "./gen/events.ts";
+import { busFamilies, eventKinds } from "./gen/events.ts";
 import { kindOf } from "./topics.ts";
 
 /** How topics of events become topics of Kafka. */
-
-/** What an event is about: the first segment of its topic, and the topic of Kafka that it goes out on. */
-export const busFamilies = ["decky", "topology", "host", "operation", "system"] as const;
-export type BusFamily = (typeof busFamilies)[number];
 
 export const defaultBusPrefix = "decnet";
 

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { eventKinds } from "./gen/events.ts";
-import { isTopicPattern, kindOf, matchesTopic, topicOf } from "./topics.ts";
+import { isTopicPattern, keyOf, kindOf, matchesTopic, topicOf } from "./topics.ts";
 
 it.each([
   ["decky.*.state", "decky.web-01.state", true],
@@ -25,9 +25,12 @@ it("names a topic by its subject and what happened", () => {
     previous_state: "changing",
     message: "",
   };
-  expect(topicOf("decky.state", state)).toBe("decky.web-01.state");
+  expect([topicOf("decky.state", state), keyOf("decky.state", state)]).toEqual(["decky.web-01.state", "web-01"]);
   const dropped = { count: 1, until_sequence: "7", until: "2026-01-01T00:00:00.000Z" };
-  expect(topicOf("system.bus.dropped", dropped)).toBe("system.bus.dropped");
+  expect([topicOf("system.bus.dropped", dropped), keyOf("system.bus.dropped", dropped)]).toEqual([
+    "system.bus.dropped",
+    "system",
+  ]);
 });
 
 it.each(Object.entries(eventKinds))("%s: its topic is a pattern of itself, and leads back to the kind", (kind, { topic }) => {

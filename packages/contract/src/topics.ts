@@ -4,8 +4,17 @@ import { type EventKind, type EventPayloads, eventKinds } from "./gen/events.ts"
 
 /** The topic of an event of this kind. */
 export function topicOf<Kind extends EventKind>(kind: Kind, payload: EventPayloads[Kind]): string {
+  return fill(eventKinds[kind].topic, payload);
+}
+
+/** Events with one key keep their order. */
+export function keyOf<Kind extends EventKind>(kind: Kind, payload: EventPayloads[Kind]): string {
+  return fill(eventKinds[kind].key, payload);
+}
+
+function fill(template: string, payload: object): string {
   const values: Readonly<Record<string, unknown>> = { ...payload };
-  return eventKinds[kind].topic.replace(/\{(\w+)\}/g, (_, name: string) => String(values[name]));
+  return template.replace(/\{(\w+)\}/g, (_, name: string) => String(values[name]));
 }
 
 /** The kind of a topic's events; undefined for one that has none. The second segment names what most events are about. */

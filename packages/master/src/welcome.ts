@@ -11,7 +11,7 @@ export async function welcome(
   registry: HostRegistry,
   { converger }: Convergence,
 ): Promise<void> {
-  await store.transaction((tx) => store.events.append(tx, hostEvent(name, "connected", "")));
+  await store.transaction(async (tx) => store.events.append(tx, hostEvent(name, "connected", "")));
   store.events.wake();
   await catchUp(name, { store, registry, catalog, log, whenBehind: config.whenBehind });
   await converger.wakeHost(name);

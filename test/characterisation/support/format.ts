@@ -124,7 +124,7 @@ export function formatRevisions(name: string, revisions: readonly Revision[]): s
 }
 
 export function formatEvent({ topic, data }: Event): string {
-  const { decky_name: _, topology_id: __, ...rest } = data ?? {};
+  const { decky_name: _, topology_id: __, request_id: ___, ...rest } = data ?? {};
   return `${topic} ${sortedJson(rest)}`;
 }
 

@@ -32,6 +32,8 @@ export interface DeckyLifecycle {
   /** The stable name of what went wrong; empty otherwise. */
   readonly reason: string;
   readonly message: string;
+  /** What the caller named the request, or the id of the command; empty when it had none. */
+  readonly request_id: string;
 }
 
 /** A service runs that the decky did not have. */
@@ -125,6 +127,8 @@ export interface OperationEnded {
   /** The stable name of what went wrong; empty otherwise. */
   readonly reason: string;
   readonly message: string;
+  /** What the caller named the request; empty when it had none. */
+  readonly request_id: string;
 }
 
 /** Events were removed before the bus had them: it was away for so long that more waited than are kept. */
@@ -175,15 +179,18 @@ export type EventKind = keyof EventPayloads;
 
 /** Braces in a topic name fields of what the event carries. Commands are sent to us. */
 export const eventKinds = {
-  "decky.state": {"topic":"decky.{decky_name}.state","version":1,"isCommand":false},
-  "decky.lifecycle": {"topic":"decky.{decky_name}.lifecycle","version":1,"isCommand":false},
-  "decky.service_added": {"topic":"decky.{decky_name}.service_added","version":1,"isCommand":false},
-  "decky.service_removed": {"topic":"decky.{decky_name}.service_removed","version":1,"isCommand":false},
-  "decky.service_config_changed": {"topic":"decky.{decky_name}.service_config_changed","version":1,"isCommand":false},
-  "topology.status": {"topic":"topology.{topology_id}.status","version":1,"isCommand":false},
-  "host.state": {"topic":"host.{host}.state","version":1,"isCommand":false},
-  "host.second_agent": {"topic":"host.{host}.second_agent","version":1,"isCommand":false},
-  "operation.ended": {"topic":"operation.{operation}.ended","version":1,"isCommand":false},
-  "system.bus.dropped": {"topic":"system.bus.dropped","version":1,"isCommand":false},
-  "decky.mutate_request": {"topic":"decky.{decky_name}.mutate_request","version":1,"isCommand":true},
+  "decky.state": {"topic":"decky.{decky_name}.state","version":1,"key":"{decky_name}","isCommand":false},
+  "decky.lifecycle": {"topic":"decky.{decky_name}.lifecycle","version":1,"key":"{decky_name}","isCommand":false},
+  "decky.service_added": {"topic":"decky.{decky_name}.service_added","version":1,"key":"{decky_name}","isCommand":false},
+  "decky.service_removed": {"topic":"decky.{decky_name}.service_removed","version":1,"key":"{decky_name}","isCommand":false},
+  "decky.service_config_changed": {"topic":"decky.{decky_name}.service_config_changed","version":1,"key":"{decky_name}","isCommand":false},
+  "topology.status": {"topic":"topology.{topology_id}.status","version":1,"key":"topology.{topology_id}","isCommand":false},
+  "host.state": {"topic":"host.{host}.state","version":1,"key":"host.{host}","isCommand":false},
+  "host.second_agent": {"topic":"host.{host}.second_agent","version":1,"key":"host.{host}","isCommand":false},
+  "operation.ended": {"topic":"operation.{operation}.ended","version":1,"key":"operation.{operation}","isCommand":false},
+  "system.bus.dropped": {"topic":"system.bus.dropped","version":1,"key":"system","isCommand":false},
+  "decky.mutate_request": {"topic":"decky.{decky_name}.mutate_request","version":1,"key":"{decky_name}","isCommand":true},
 } as const;
+
+/** What events are about: the first segment of their topics, and the topic of Kafka that they go out on. */
+export const busFamilies = ["decky","topology","host","operation","system"] as const;

@@ -165,7 +165,7 @@ async function endHost(tx: Tx, host: Host, message: string, { store }: HostChang
   });
   await store.deckies.forgetHost(tx, host.name);
   await store.joinTokens.spend(tx, host.id);
-  await store.events.append(tx, hostEvent(host.name, "decommissioned", message));
+  store.events.append(tx, hostEvent(host.name, "decommissioned", message));
 }
 
 /** Whatever lived there is forgotten, with what was still to be done about it. Returns the operations that ended with it. */
@@ -177,7 +177,7 @@ async function forgetDeckies(tx: Tx, name: string, isAway: boolean, { store }: H
   const error: OperationError = { reason: "HOST_UNREACHABLE", message, next: [], outputTail: [], undone: false };
   await store.operations.update(tx, open, { state: "failed", error, finishedAt: new Date() });
   const ended = await store.parents.endIn(tx, await store.operations.parentsOf(tx, open));
-  await store.events.append(
+  store.events.append(
     tx,
     deckies.flatMap((decky) => stateEvent(decky, "gone", `forgotten with host ${name}`)),
   );

@@ -44,7 +44,7 @@ export async function storeParts(
     added.map(({ revision }) => revision),
   );
   await store.resolutions.write(tx, changed);
-  await store.events.append(
+  store.events.append(
     tx,
     changed.flatMap(({ events }) => events),
   );

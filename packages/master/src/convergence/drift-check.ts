@@ -138,7 +138,7 @@ async function markUnknown(host: string, error: unknown, store: Store): Promise<
   const message = isNotObserved(error) ? `host ${host}: ${cause}` : `host ${host} does not answer: ${cause}`;
   const known = await store.transaction(async (tx) => {
     const deckies = await store.deckies.markUnknown(tx, host, message);
-    await store.events.append(
+    store.events.append(
       tx,
       deckies.flatMap((decky) => stateEvent(decky, "unknown", message)),
     );

@@ -63,7 +63,7 @@ export function createAgentSessions({ store, registry, log }: AgentSessionsOptio
       reason: message,
       peer: address,
     });
-    await store.transaction((tx) => store.events.append(tx, secondAgentEvent(host.name, address, first, message)));
+    await store.transaction(async (tx) => store.events.append(tx, secondAgentEvent(host.name, address, first, message)));
     store.events.wake();
     return message;
   };

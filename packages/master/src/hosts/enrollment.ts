@@ -111,7 +111,7 @@ export function createEnrollment(options: EnrollmentOptions): Enrollment {
       await store.hosts.save(tx, host);
       await store.joinTokens.assign(tx, tokenId, host.id);
       await store.joinTokens.spend(tx, host.id, tokenId);
-      await store.events.append(tx, hostEvent(host.name, "enrolled", "joined"));
+      store.events.append(tx, hostEvent(host.name, "enrolled", "joined"));
       return { host, certificate };
     };
     const done = await store.transaction(work).catch((error: unknown) => {

@@ -128,7 +128,7 @@ export function createRegistration(options: RegistrationOptions): Registration {
         const first = fresh[0];
         const isGap = first !== undefined && first.sequence > last + 1n;
         await store.hosts.update(tx, host.id, { reportSequence: String(newest), lastSeen: new Date() });
-        await store.events.append(tx, found);
+        store.events.append(tx, found);
         return { events: found, acknowledged: newest, fullResync: isGap };
       };
       const { events, ...answer } = await calls.run(host, signal, (ending) => store.transaction(work, turn(ending)));

@@ -66,7 +66,7 @@ async function sayUnknown(
     if (hosts.isReachable(name)) return;
     const deckies = await store.deckies.markUnknown(tx, name, message);
     if (isNew) await store.hosts.update(tx, id, { lastSeen: since });
-    await store.events.append(tx, [
+    store.events.append(tx, [
       ...deckies.flatMap((decky) => stateEvent(decky, "unknown", message)),
       ...(isNew ? hostEvent(name, "unreachable", message) : []),
     ]);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { hostEvent, operationEvents, stateEvent } from "./events.ts";
+import { endEvents, hostEvent, operationEvents, stateEvent } from "./events.ts";
 import { emptyPlan, makeOperation, type NewOperation } from "./operation.ts";
 
 const field = { key: "port", action: "changed", before: "1", after: "2", secret: false } as const;
@@ -49,6 +49,20 @@ describe("an operation that ended is told", () => {
     ["a deploy", { kind: "deploy_decky", service: "" }, [lifecycle]],
     ["a change of many deckies: its parts tell themselves", { kind: "apply_fleet", deckyName: "" }, []],
   ])("%s", (_name, more, topics) => expect(eventsOf(more).map(({ topic }) => topic)).toEqual(topics));
+});
+
+it("the end of a change of many deckies is told once, and only its end", () => {
+  const parent = makeOperation({ id: "op-2", kind: "apply_fleet", actor: "ann", createdAt: new Date(0), requestId: "r-1" });
+  expect(endEvents(parent)).toEqual([]);
+  const payload = { operation: "op-2", kind: "apply_fleet", state: "failed", actor: "ann", topology_id: null, host: "" };
+  expect(endEvents({ ...parent, state: "failed", error })).toEqual([
+    {
+      topic: "operation.op-2.ended",
+      key: "operation.op-2",
+      payload: { ...payload, reason: "APPLY_FAILED", message: "no", request_id: "r-1" },
+    },
+  ]);
+  expect(endEvents({ ...parent, deckyId: "d-1", state: "failed" })).toEqual([]);
 });
 
 it("events of one decky keep their order: they have one key", () => {

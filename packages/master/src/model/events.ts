@@ -1,9 +1,9 @@
 import type { DeckyServiceAdded, EventKind, EventPayloads } from "@decnet/contract/gen/events";
-import { topicOf } from "@decnet/contract/topics";
+import { keyOf, topicOf } from "@decnet/contract/topics";
 import type { SecretCatalog } from "@decnet/engine/catalog/effective";
 import type { Decky, DeckyState, StoredService } from "./decky.ts";
 import type { HostState } from "./host.ts";
-import type { Operation } from "./operation.ts";
+import { hasEnded, type Operation } from "./operation.ts";
 import type { Topology, TopologyEvent } from "./topology.ts";
 
 /** Something that happened, for the bus. Events with one key keep their order. */
@@ -23,8 +23,8 @@ export interface StoredEvent extends BusEvent {
 }
 
 /** Everything that is told is made here, by its kind: proto/decnet/v1/bus.proto has them all. */
-function tell<Kind extends EventKind>(kind: Kind, key: string, payload: EventPayloads[Kind]): BusEvent {
-  return { topic: topicOf(kind, payload), key, payload: { ...payload } };
+function tell<Kind extends EventKind>(kind: Kind, payload: EventPayloads[Kind]): BusEvent {
+  return { topic: topicOf(kind, payload), key: keyOf(kind, payload), payload: { ...payload } };
 }
 
 /**
@@ -43,12 +43,33 @@ export function operationEvents(operation: Operation, services: readonly StoredS
   };
   return [
     ...(operation.state === "succeeded" ? serviceEvent(operation, services, catalog, common) : []),
-    tell("decky.lifecycle", name, {
+    tell("decky.lifecycle", {
       ...common,
       kind: operation.kind,
       state: operation.state,
       reason: operation.state === "cancelled" ? "OPERATION_CANCELLED" : (operation.error?.reason ?? ""),
       message: operation.error?.message ?? "",
+      request_id: operation.requestId ?? "",
+    }),
+  ];
+}
+
+export type EndedOperation = Pick<
+  Operation,
+  "id" | "kind" | "state" | "deckyId" | "scope" | "host" | "actor" | "requestId" | "error"
+>;
+
+/** The event of an operation of many deckies that ended. Those of one decky end with it. */
+export function endEvents(operation: EndedOperation): BusEvent[] {
+  const { id, kind, state, deckyId, host, actor, requestId, error } = operation;
+  if (deckyId !== null || !hasEnded(operation)) return [];
+  return [
+    tell("operation.ended", {
+      ...{ operation: id, kind, state, actor, topology_id: topologyOf(operation) },
+      host: /_host$/.test(kind) ? host : "",
+      reason: state === "cancelled" ? "OPERATION_CANCELLED" : (error?.reason ?? ""),
+      message: error?.message ?? "",
+      request_id: requestId ?? "",
     }),
   ];
 }
@@ -59,13 +80,13 @@ function serviceEvent(
   catalog: SecretCatalog | undefined,
   common: Pick<DeckyServiceAdded, "decky_name" | "topology_id" | "operation" | "actor" | "revision">,
 ): BusEvent[] {
-  const { kind, service, plan, deckyName: key } = operation;
+  const { kind, service, plan } = operation;
   const present = { ...common, service_name: service, services: services.map(({ slug }) => slug) };
-  if (kind === "add_service") return [tell("decky.service_added", key, present)];
-  if (kind === "remove_service") return [tell("decky.service_removed", key, present)];
+  if (kind === "add_service") return [tell("decky.service_added", present)];
+  if (kind === "remove_service") return [tell("decky.service_removed", present)];
   if (kind !== "update_service_config") return [];
   return [
-    tell("decky.service_config_changed", key, {
+    tell("decky.service_config_changed", {
       ...common,
       service_name: service,
       keys: plan?.changes.flatMap((change) => change.fields.map((field) => field.key)) ?? [],
@@ -113,7 +134,7 @@ export function stateEvent(
 ): BusEvent[] {
   if (decky.state === state) return [];
   return [
-    tell("decky.state", decky.name, {
+    tell("decky.state", {
       decky_name: decky.name,
       topology_id: topologyOf(decky),
       host: decky.host,
@@ -130,20 +151,20 @@ export function topologyEvent(
 ): BusEvent {
   const { fromState, toState, reason } = event;
   const payload = { topology_id: id, topology: name, host, state: toState, previous_state: fromState, reason };
-  return tell("topology.status", `topology.${id}`, payload);
+  return tell("topology.status", payload);
 }
 
 export function hostEvent(name: string, state: HostState, message: string): BusEvent[] {
-  return [tell("host.state", `host.${name}`, { host: name, state, message })];
+  return [tell("host.state", { host: name, state, message })];
 }
 
 /** Somebody else used a worker's key beside the agent that is connected with it. */
 export function secondAgentEvent(name: string, address: string, firstAddress: string, message: string): BusEvent[] {
-  return [tell("host.second_agent", `host.${name}`, { host: name, address, first_address: firstAddress, message })];
+  return [tell("host.second_agent", { host: name, address, first_address: firstAddress, message })];
 }
 
 /** The bus was away for so long that events went before it had them. */
 export function droppedEvent(count: number, position: string, until: Date): BusEvent {
   const payload = { count, until_sequence: position, until: until.toISOString() };
-  return tell("system.bus.dropped", "system", payload);
+  return tell("system.bus.dropped", payload);
 }

@@ -164,7 +164,12 @@ export async function openDatabase(address: DatabaseAddress): Promise<Database> 
       const result = await source.transaction((manager: EntityManager) => {
         tx = new Transaction(manager, { signal });
         const begun = tx;
-        return signal === undefined ? work(begun) : endWith(signal, manager, cancel, () => work(begun));
+        const whole = async () => {
+          const done = await work(begun);
+          await Transaction.finish(begun);
+          return done;
+        };
+        return signal === undefined ? whole() : endWith(signal, manager, cancel, whole);
       });
       wrote();
       if (tx !== undefined) Transaction.committed(tx);

@@ -1,4 +1,5 @@
 import { AppError } from "@decnet/common/errors/app-error";
+import { endEvents, operationEvents } from "../model/events.ts";
 import {
   type Operation,
   type OperationPatch,
@@ -14,6 +15,7 @@ import { forgottenOf, refuseForgottenPage } from "./forgotten.ts";
 import { type FilterConditions, type ListedRows, type ListRequest, listRows } from "./list-rows.ts";
 import { namedAs, topologyName } from "./named-as.ts";
 import type { OperationLog } from "./operation-log.ts";
+import type { EventLog } from "./outbox.ts";
 import { unseenEnd } from "./resolutions.ts";
 import { Operations, Steps } from "./tables.ts";
 import { managerOf } from "./transaction.ts";
@@ -82,10 +84,12 @@ const stepCodec = createCodec(Steps);
 const isOpen = In([...openStates]);
 const waitedFor = { state: true, deckyId: true, host: true } as const satisfies Record<keyof WaitedFor, true>;
 
-export function createOperationStore(database: Database, journal: OperationLog): OperationStore {
+export function createOperationStore(database: Database, events: Pick<EventLog, "append">, journal: OperationLog): OperationStore {
   const repository = (tx: Tx) => managerOf(tx).getRepository(Operations);
   const insert: OperationStore["insert"] = async (tx, rows) => {
     await insertJson(tx, codec, rows);
+    // What there was nothing to do about has ended already.
+    events.append(tx, rows.flatMap(endEvents));
     tx.afterwards(() => rows.forEach(journal.accepted));
   };
   const operationNotFound = async (id: string): Promise<AppError> => {
@@ -104,7 +108,12 @@ export function createOperationStore(database: Database, journal: OperationLog):
       const ending = patch.finishedAt === undefined ? [] : await repository(tx).findBy(where);
       await updateRows(tx, Operations, where, patch);
       if (patch.finishedAt !== undefined) await runIn(tx, endSteps, [ids, JSON.stringify([unseenEnd])]);
-      tx.afterwards(() => ending.forEach((row) => void journal.ended({ ...row, ...patch })));
+      const ended = ending.map((row) => ({ ...row, ...patch }));
+      events.append(
+        tx,
+        ended.flatMap((row) => (row.deckyId === null ? endEvents(row) : operationEvents(row, []))),
+      );
+      tx.afterwards(() => ended.forEach(journal.ended));
     },
     add: (row) => database.transaction((tx) => insert(tx, [row])),
     lock: async (tx, id) => (await repository(tx).findOne({ where: { id }, lock: { mode: "for_no_key_update" } })) ?? undefined,

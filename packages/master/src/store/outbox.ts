@@ -14,8 +14,11 @@ import { insertJson } from "./write.ts";
 
 /** Events leave here: written in the transaction of the change, read by position. */
 export interface EventLog {
-  /** The last act of a transaction: from here to the commit no other writer passes, so positions become visible in order. */
-  append(tx: Tx, events: readonly BusEvent[]): Promise<void>;
+  /**
+   * Stored as the last act of the transaction, whenever it is called: from there to the commit no other writer passes, so positions
+   * become visible in order. Whoever follows is told after the commit.
+   */
+  append(tx: Tx, events: readonly BusEvent[]): void;
   /** Tells subscribers that events have been committed. */
   wake(): void;
   /** Called whenever events have been committed here; those of other masters come without a word. */
@@ -45,13 +48,15 @@ const patienceMs = 60_000;
 const pollMs = 1_000;
 const codec = createCodec(Outbox);
 
-/** The last act of a transaction: see `EventLog.append`. */
-export async function appendEvents(tx: Tx, events: readonly BusEvent[]): Promise<void> {
+/** See `EventLog.append`. */
+export function appendEvents(tx: Tx, events: readonly BusEvent[]): void {
   if (events.length === 0) return;
-  await managerOf(tx).query("SELECT pg_advisory_xact_lock($1)", [outboxLock]);
-  const occurredAt = new Date();
-  const rows = events.map((event) => toRow(event, occurredAt));
-  await insertJson(tx, codec, rows);
+  tx.atLast(async () => {
+    await managerOf(tx).query("SELECT pg_advisory_xact_lock($1)", [outboxLock]);
+    const occurredAt = new Date();
+    const rows = events.map((event) => toRow(event, occurredAt));
+    await insertJson(tx, codec, rows);
+  });
 }
 
 export function createEventLog(database: Database): EventLog {
@@ -84,14 +89,18 @@ export function createEventLog(database: Database): EventLog {
   };
   const feed = createEventFeed({ read, head });
   const listeners = new Set<() => void>();
+  const wake = () => {
+    feed.wake();
+    for (const listener of listeners) listener();
+  };
   const late = () => new AppError("STORAGE_UNAVAILABLE", "the database is too busy", { retryAfterMs: 1_000 });
   const lookBack = createBounded(mostLookBacks, patienceMs, late);
   return {
-    append: appendEvents,
-    wake() {
-      feed.wake();
-      for (const listener of listeners) listener();
+    append(tx, events) {
+      appendEvents(tx, events);
+      if (events.length > 0) tx.afterwards(wake);
     },
+    wake,
     onWake: (listener) => void listeners.add(listener),
     async *follow(after, idleMs, signal) {
       const leave = feed.join();

@@ -1,6 +1,8 @@
+import { endEvents } from "../model/events.ts";
 import { createCodec } from "./codec.ts";
 import type { Database, Tx } from "./database.ts";
 import type { OperationLog } from "./operation-log.ts";
+import type { EventLog } from "./outbox.ts";
 import { Operations } from "./tables.ts";
 import { managerOf } from "./transaction.ts";
 
@@ -37,7 +39,8 @@ const end = `UPDATE operations AS parent SET finished_at = now(),
   WHERE parent.id = given.id AND parent.state IN ('pending', 'running')
     AND (parent.kind <> 'batch' OR parent.plan #>> '{batch,isClosed}' = 'true')
     AND (parent.kind <> 'decommission_host' OR counted.failed + counted.cancelled > 0)
-  RETURNING parent.id, parent.kind, parent.state, parent.host, parent.error, parent.created_at, parent.finished_at`;
+  RETURNING parent.id, parent.kind, parent.state, parent.scope, parent.host, parent.actor, parent.request_id, parent.error,
+    parent.created_at, parent.finished_at`;
 
 /** Only those of which no part is open are counted: an operation of ten thousand parts is not counted again for each of them. */
 const endable = `SELECT given.id FROM unnest($1::text[]) AS given (id)
@@ -48,7 +51,7 @@ const openParents = {
   text: "SELECT id FROM operations WHERE decky_id IS NULL AND state IN ('pending', 'running')",
 };
 
-export function createParentStore(database: Database, journal: OperationLog): ParentStore {
+export function createParentStore(database: Database, events: Pick<EventLog, "append">, journal: OperationLog): ParentStore {
   const endIn: ParentStore["endIn"] = async (tx, ids) => {
     if (ids.length === 0) return [];
     const query = async <Row>(text: string, values: unknown[]): Promise<Row> => managerOf(tx).query(text, values);
@@ -57,6 +60,10 @@ export function createParentStore(database: Database, journal: OperationLog): Pa
     if (ready.length === 0) return [];
     const [rows] = await query<[Record<string, unknown>[], number]>(end, [ready.map(({ id }) => id)]);
     const ended = rows.map(codec.fromJson);
+    events.append(
+      tx,
+      ended.flatMap((row) => endEvents({ ...row, deckyId: null })),
+    );
     tx.afterwards(() => ended.forEach(journal.ended));
     return ended.map(({ id }) => id);
   };

@@ -136,7 +136,7 @@ export function createTopologyStore(database: Database, sealing: Sealing, events
       const changed = await updateRows(tx, Topologies, { id, state: from }, { state: to, reason, stateChangedAt: at });
       if (changed === 0) return;
       await managerOf(tx).getRepository(TopologyEvents).insert({ topologyId: id, fromState: from, toState: to, at, reason });
-      await events.append(tx, [topologyEvent(topology, { fromState: from, toState: to, reason })]);
+      events.append(tx, [topologyEvent(topology, { fromState: from, toState: to, reason })]);
     },
     async explain(tx, { id, state }, reason) {
       await updateRows(tx, Topologies, { id, state }, { reason });

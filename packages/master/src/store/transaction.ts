@@ -7,6 +7,7 @@ import type { EntityManager } from "typeorm";
 export class Transaction {
   readonly #manager: EntityManager;
   readonly #afterwards: (() => void)[] = [];
+  readonly #atLast: (() => Promise<void>)[] = [];
 
   /** Alone: each statement is a transaction of its own. */
   readonly #isAlone: boolean;
@@ -22,6 +23,16 @@ export class Transaction {
   afterwards(act: () => void): void {
     if (this.#isAlone) act();
     else this.#afterwards.push(act);
+  }
+
+  /** Done in this transaction after everything else, whoever asks for it when. */
+  atLast(act: () => Promise<void>): void {
+    if (this.#isAlone) throw new Error("this is no transaction");
+    this.#atLast.push(act);
+  }
+
+  static async finish(tx: Transaction): Promise<void> {
+    for (const act of tx.#atLast.splice(0)) await act();
   }
 
   static committed(tx: Transaction): void {

@@ -32,6 +32,6 @@ export async function dropUnsent(tx: Tx, remove: string, values: readonly unknow
   if (position === null || until === null) return { count: 0, unsent: 0 };
   await noteForgotten(tx, "events", { position, until });
   await manager.query(note, [position, unsent]);
-  if (unsent > 0) await appendEvents(tx, [droppedEvent(unsent, position, until)]);
+  if (unsent > 0) appendEvents(tx, [droppedEvent(unsent, position, until)]);
   return { count, unsent };
 }

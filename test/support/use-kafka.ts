@@ -20,6 +20,8 @@ export interface KafkaOptions {
   readonly settings?: readonly string[];
   /** The clients' listener: SASL_SSL, for instance, needs settings of its own. */
   readonly protocol?: string;
+  /** More arguments for formatting its disk: users of SCRAM. */
+  readonly format?: readonly string[];
   /** Where clients are told to go, instead of the broker's own port: a proxy. */
   readonly advertised?: number;
 }
@@ -51,12 +53,13 @@ export async function useKafka({ brokers: count = 1, ...options }: KafkaOptions 
     throw new Error("there is no Kafka here; run: scripts/setup/all.sh --tests");
   });
   const folder = await mkdtemp(join(tmpdir(), "decnet-kafka-"));
-  const ports = await freePorts(2 * count);
-  const voters = Array.from({ length: count }, (_, at) => `${at + 1}@127.0.0.1:${ports[2 * at + 1]}`).join(",");
+  const ports = await freePorts(3 * count);
+  const voters = Array.from({ length: count }, (_, at) => `${at + 1}@127.0.0.1:${ports[3 * at + 1]}`).join(",");
   const cluster = "decnetTestClusterAAAAA";
   const nodes = Array.from({ length: count }, (_, at) => {
-    const [port = 0, controller = 0] = ports.slice(2 * at);
-    return createBroker({ ...options, id: at + 1, count, port, controller, voters, cluster, folder: join(folder, `${at + 1}`) });
+    const [port = 0, controller = 0, internal = 0] = ports.slice(3 * at);
+    const place = { port, controller, internal, folder: join(folder, `${at + 1}`) };
+    return createBroker({ ...options, id: at + 1, count, voters, cluster, ...place });
   });
   const dispose = async () => {
     await Promise.all(nodes.map((node) => node.stop("SIGKILL")));
@@ -77,6 +80,7 @@ interface BrokerOptions extends Omit<KafkaOptions, "brokers"> {
   readonly count: number;
   readonly port: number;
   readonly controller: number;
+  readonly internal: number;
   readonly voters: string;
   readonly cluster: string;
   readonly folder: string;
@@ -91,7 +95,7 @@ function createBroker(options: BrokerOptions): KafkaBroker {
   const format = async () => {
     await execa("mkdir", ["-p", folder]);
     await writeFile(properties, propertiesOf(options));
-    const tool = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", properties];
+    const tool = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", properties, ...(options.format ?? [])];
     await execa("java", [...heap, "-cp", `${libraries}/*`, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", ...tool]);
   };
   const stop = async (signal: "SIGTERM" | "SIGKILL" = "SIGTERM") => {
@@ -144,16 +148,17 @@ function createBroker(options: BrokerOptions): KafkaBroker {
 }
 
 function propertiesOf(options: BrokerOptions): string {
-  const { id, count, port, controller, voters, folder, protocol = "PLAINTEXT", advertised = port, settings = [] } = options;
+  const { id, count, port, controller, internal, voters, folder, settings = [] } = options;
+  const { protocol = "PLAINTEXT", advertised = port } = options;
   const copies = Math.min(3, count);
   return [
     "process.roles=broker,controller",
     `node.id=${id}`,
     `controller.quorum.voters=${voters}`,
-    `listeners=CLIENTS://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controller}`,
-    `advertised.listeners=CLIENTS://127.0.0.1:${advertised}`,
-    `listener.security.protocol.map=CLIENTS:${protocol},CONTROLLER:PLAINTEXT`,
-    "inter.broker.listener.name=CLIENTS",
+    `listeners=CLIENTS://127.0.0.1:${port},INTERNAL://127.0.0.1:${internal},CONTROLLER://127.0.0.1:${controller}`,
+    `advertised.listeners=CLIENTS://127.0.0.1:${advertised},INTERNAL://127.0.0.1:${internal}`,
+    `listener.security.protocol.map=CLIENTS:${protocol},INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT`,
+    "inter.broker.listener.name=INTERNAL",
     "controller.listener.names=CONTROLLER",
     `log.dirs=${join(folder, "data")}`,
     "auto.create.topics.enable=false",

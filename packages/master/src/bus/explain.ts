@@ -91,7 +91,7 @@ const rules: readonly Rule[] = [
     kind: "away",
     fits: /ECONNREFUSED|ECONNRESET|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EPIPE|connection|disconnect|timed out|timeout|leader/i,
     cause: "no broker answers",
-    next: "Start the brokers, or check DECNET_KAFKA_BROKERS and the way there. Events wait in the database.",
+    next: "Start the brokers, or check DECNET_KAFKA_BROKERS, DECNET_KAFKA_TLS and the way there. Events wait in the database.",
   },
 ];
 

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { type Client, createClient } from "@connectrpc/connect";
 import { createClientTransport } from "@decnet/common/rpc/client";
+import { AccessService } from "@decnet/contract/gen/decnet/v1/access_pb";
 import { EventService } from "@decnet/contract/gen/decnet/v1/event_pb";
 import { FleetService } from "@decnet/contract/gen/decnet/v1/fleet_pb";
 import { MutationService } from "@decnet/contract/gen/decnet/v1/mutation_pb";
@@ -12,6 +13,7 @@ import { execa } from "execa";
 import { testProgram } from "./programs.ts";
 
 export interface Clients {
+  readonly access: Client<typeof AccessService>;
   readonly mutations: Client<typeof MutationService>;
   readonly fleet: Client<typeof FleetService>;
   readonly operations: Client<typeof OperationService>;
@@ -59,6 +61,7 @@ export async function startKillableMaster(dataDir: string, env: Readonly<Record<
     const client = createClientTransport({ address: `http://127.0.0.1:${port}`, token });
     close = client.close;
     clients = {
+      access: createClient(AccessService, client.transport),
       mutations: createClient(MutationService, client.transport),
       fleet: createClient(FleetService, client.transport),
       operations: createClient(OperationService, client.transport),

@@ -202,14 +202,14 @@ export interface Read {
 /** Everything that topics hold now, by kcat; in each partition in its order. */
 export async function readTopics(brokers: string, topics: readonly string[], more: readonly string[] = []): Promise<Read[]> {
   const read = async (topic: string): Promise<Read[]> => {
-    const format = '{"topic":"%t","partition":%p,"offset":%o,"key":"%k","headers":"%h"}\\t%s\\n';
+    // Between fields and after messages stands what neither JSON nor a header of ours has.
+    const format = "%p\\x1f%o\\x1f%k\\x1f%h\\x1f%s\\x1e";
     const args = ["-b", brokers, "-C", "-t", topic, "-o", "beginning", "-e", "-q", "-f", format, ...more];
     const { stdout } = await execa("kcat", args, { stdin: "ignore", timeout: 120_000, maxBuffer: 1 << 30 });
-    return stdout.split("\n").flatMap((line) => {
-      if (line === "") return [];
-      const at = line.indexOf("\t");
-      const { headers, ...place } = JSON.parse(line.slice(0, at)) as Omit<Read, "headers"> & { headers: string };
-      return { ...place, headers: headersOf(headers), value: line.slice(at + 1) };
+    return stdout.split("\x1e").flatMap((message) => {
+      if (message === "") return [];
+      const [partition, offset, key = "", headers = "", value = ""] = message.split("\x1f");
+      return { topic, partition: Number(partition), offset: Number(offset), key, headers: headersOf(headers), value };
     });
   };
   const all = [];

@@ -6,6 +6,7 @@ import type { RelayStatus } from "./store/relays.ts";
 export interface BusMetrics {
   readonly sent: (count: number) => void;
   readonly trouble: (why: Explained) => void;
+  readonly command: (result: string) => void;
   /** What is asked of the database, whenever figures are asked for; undefined while it is not known. */
   watch(status: () => Promise<RelayStatus | undefined>): void;
 }
@@ -17,7 +18,13 @@ export function createBusMetrics({ counter, gauge }: Pick<ProgramMetrics, "count
     help: "Attempts to send that failed, by cause.",
     labels: ["cause"],
   });
+  const commands = counter({
+    name: "decnet_bus_commands_total",
+    help: "Commands from the bus, by what became of them: accepted, or the reason of the refusal.",
+    labels: ["result"],
+  });
   return {
+    command: (result) => commands({ result }),
     sent: (count) => sent({}, count),
     trouble: ({ kind }) => errors({ cause: kind }),
     watch(status) {

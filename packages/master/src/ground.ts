@@ -116,7 +116,7 @@ export async function prepareGround(options: MasterOptions, releasers: Releasers
   const isStopping = () => stopping.signal.aborted;
   const metrics = createMetrics(version);
   const store = createStore(database, box, catalog, log, metrics.ended);
-  const bus = createBusWatch(store.relays, config.bus !== undefined);
+  const bus = createBusWatch(store.relays, config.bus);
   if (bus.isConfigured) metrics.bus.watch(bus.status);
   return {
     options,

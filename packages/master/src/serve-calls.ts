@@ -31,25 +31,30 @@ export interface CallsOptions {
   readonly tls: TlsOptions | undefined;
 }
 
-/** The master's ports: who is let in, in which order calls pass the interceptors, and what is counted. */
+/** What each call passes, in this order, whoever makes it. */
+export function interceptorsOf({ log, store, streams, metrics }: Pick<CallsOptions, "log" | "store" | "streams" | "metrics">) {
+  return [
+    metrics.interceptor,
+    createRefusalLog(log, callerName),
+    createErrorInterceptor(log),
+    createAuditInterceptor(store.audit),
+    createAuthInterceptor(streams),
+    createServedCallSpans(callerName),
+    createValidationInterceptor({ refusesTexts: (method) => agentCalls[method] === undefined }),
+    createTopologyNaming(store.topologies),
+  ];
+}
+
+/** The master's ports: who is let in, and what is counted. */
 export async function serveCalls(options: CallsOptions): Promise<RpcServer> {
-  const { config, log, store, accepted, streams, metrics, readiness, routes, tls } = options;
+  const { config, log, store, accepted, metrics, readiness, routes, tls } = options;
   const workers = tls === undefined ? [] : await store.hosts.listAll();
   const server = await startRpcServer({
     program: "master",
     host: config.host,
     port: config.port,
     routes,
-    interceptors: [
-      metrics.interceptor,
-      createRefusalLog(log, callerName),
-      createErrorInterceptor(log),
-      createAuditInterceptor(store.audit),
-      createAuthInterceptor(streams),
-      createServedCallSpans(callerName),
-      createValidationInterceptor({ refusesTexts: (method) => agentCalls[method] === undefined }),
-      createTopologyNaming(store.topologies),
-    ],
+    interceptors: interceptorsOf(options),
     admission: createAdmission(store.tokens, store.hosts, accepted),
     limits: config.limits,
     expected: workers.filter(({ decommissionedAt }) => decommissionedAt === null).map(({ address }) => address),

@@ -8,6 +8,7 @@ import { createAcceptedCertificates } from "./access/accepted-certificates.ts";
 import { ensureAdminToken } from "./access/admin-token.ts";
 import { createOpenStreams } from "./access/open-streams.ts";
 import { runBus } from "./bus/bus.ts";
+import type { CarryOut } from "./bus/commands.ts";
 import { type Changes, createChanges } from "./changes/changes.ts";
 import { type Convergence, createConvergence } from "./convergence/convergence.ts";
 import { createDriftCheck } from "./convergence/drift-check.ts";
@@ -21,8 +22,9 @@ import { watchSilence } from "./hosts/silence.ts";
 import { keepWithin } from "./keep-within.ts";
 import { createAgentAcceptor } from "./links/accept-agents.ts";
 import { createHostRegistry, type HostRegistry } from "./links/host-registry.ts";
+import { createCommandDoor } from "./rpc/bus-commands.ts";
 import { createRoutes } from "./rpc/routes.ts";
-import { serveCalls } from "./serve-calls.ts";
+import { interceptorsOf, serveCalls } from "./serve-calls.ts";
 import { createAddressRules } from "./webhooks/address-rules.ts";
 import { runWebhooks } from "./webhooks/run-webhooks.ts";
 import { welcome } from "./welcome.ts";
@@ -46,8 +48,8 @@ export async function startMaster(options: MasterOptions): Promise<Master> {
     const ground = await prepareGround(options, releasers);
     const { store, stopping } = ground;
     const adminToken = await ensureAdminToken(store.tokens, options.config.adminTokenFile);
-    const { server, convergence, changes, hosts, background } = await listen(ground);
-    const work = startBackground(ground, convergence, changes, hosts);
+    const { server, convergence, changes, hosts, carryOut, background } = await listen(ground);
+    const work = Promise.all([startBackground(ground, convergence, changes, hosts), serveBus(ground, carryOut)]);
     releasers.add(async () => {
       await Promise.all([work, background]);
       await convergence.idle();
@@ -77,6 +79,7 @@ interface Listening {
   readonly hosts: HostRegistry;
   readonly convergence: Convergence;
   readonly changes: Changes;
+  readonly carryOut: CarryOut;
   readonly background: Promise<unknown>;
 }
 
@@ -137,7 +140,6 @@ async function listen(ground: Ground): Promise<Listening> {
     version,
     isReady: readiness.isReady,
     bus: ground.bus,
-    busPrefix: config.bus?.prefix ?? "",
   };
   metrics.watchFleet({
     figures: store.figures.count,
@@ -152,8 +154,9 @@ async function listen(ground: Ground): Promise<Listening> {
     routes: createRoutes(parts),
     tls: port.tls,
   });
+  const carryOut = createCommandDoor(parts, interceptorsOf({ log, store, streams, metrics }));
   const background = Promise.all([port.keepCertificate(server, stopping.signal, log), streams.watch(stopping.signal)]);
-  return { server, hosts, convergence, changes, background };
+  return { server, hosts, convergence, changes, carryOut, background };
 }
 
 /** Tells masters by their data folders. */
@@ -169,9 +172,20 @@ async function resume({ store, stopping }: Ground, convergence: Convergence, { b
   for (const { id } of await store.deckies.unfinished()) convergence.converger.wake(id);
 }
 
+/** Events go out, and commands come in. */
+function serveBus(
+  { options: { log, config }, store, installation, metrics, bus, stopping }: Ground,
+  carryOut: CarryOut,
+): Promise<void> {
+  const { sent: onSent, trouble: onTrouble, command: onCommand } = metrics.bus;
+  const figures = { onSent, onTrouble, onCommand, onCommandsTrouble: bus.noteCommands };
+  const holder = masterOf(config);
+  return runBus({ config: config.bus, store, installation, holder, log, carryOut, ...figures }, stopping.signal);
+}
+
 /** Whatever goes on by itself until the master stops. */
 async function startBackground(
-  { options: { log, config, version }, store, engine, local, presence, metrics, readiness, installation, stopping: { signal } }: Ground,
+  { options: { log, config, version }, store, engine, local, presence, metrics, readiness, stopping: { signal } }: Ground,
   { converger }: Convergence,
   { hostChanges, topologyStates }: Changes,
   hosts: HostRegistry,
@@ -192,18 +206,6 @@ async function startBackground(
     ),
     keepImagesPruned(engine, signal, log),
     topologyStates.run(),
-    runBus(
-      {
-        config: config.bus,
-        store,
-        installation,
-        holder: masterOf(config),
-        log,
-        onSent: metrics.bus.sent,
-        onTrouble: metrics.bus.trouble,
-      },
-      signal,
-    ),
     keepWithin(store.retention, config.keep, log, signal),
     runWebhooks(
       {

@@ -81,6 +81,11 @@ it.each<[string, MessageInitShape<typeof GetBusResponseSchema>, string[]]>([
     ["  ! bus  late  1,204 events wait, the oldest since 4m: no broker answers  Start the brokers."],
   ],
   [
+    "whose commands cannot be read",
+    { configured: true, commandsTrouble: "not allowed", commandsNext: "Allow it." },
+    ["  ! bus  commands  wait: not allowed  Allow it."],
+  ],
+  [
     "that was away for too long",
     { configured: true, dropped: 12n, lastDropped: timestampFromMs(now - 60_000) },
     ["  × bus  lost  12 events went before the bus had them, 60s ago"],

@@ -85,12 +85,13 @@ export function formatStatus(status: Status): string {
 /** Nothing while there is none, or all is well with it. */
 function busRows(bus: GetBusResponse | undefined, now: number): string[][] {
   if (bus === undefined || !bus.configured) return [];
-  const { waiting, oldestWaiting, trouble, next, dropped, lastDropped } = bus;
+  const { waiting, oldestWaiting, trouble, next, dropped, lastDropped, commandsTrouble, commandsNext } = bus;
   const count = waiting.toLocaleString("en");
   const since = oldestWaiting === undefined ? "" : `, the oldest since ${age(oldestWaiting, now)}`;
   const why = trouble === "" ? "" : `: ${visible(trouble)}`;
   return [
     ...(bus.late ? [["  ! bus", "late", `${count} event${waiting === 1 ? "" : "s"} wait${since}${why}`, visible(next)]] : []),
+    ...(commandsTrouble === "" ? [] : [["  ! bus", "commands", `wait: ${visible(commandsTrouble)}`, visible(commandsNext)]]),
     ...(dropped > 0n
       ? [
           [

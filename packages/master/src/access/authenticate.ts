@@ -61,10 +61,7 @@ export function createAdmission(
       );
     }
     connection.prove(`token ${caller.tokenId}`, connectionsOfToken);
-    contextValues.set(kCaller, caller);
-    const needed = leastRole[method];
-    // Who is known may be heard, for the record, before he is refused.
-    if (needed === undefined || !mayCall(caller.role, needed)) refuse(call, notAllowed(caller.role, needed ?? "admin", method));
+    admitCaller(contextValues, caller, method);
     return "caller";
   };
   const agentCallOf = (method: string) => agentCalls[method];
@@ -83,6 +80,14 @@ export function createAdmission(
 /** The token in an Authorization header. */
 export function secretOf(header: string | undefined): string | undefined {
   return /^Bearer\s+(\S{1,256})$/i.exec(header ?? "")?.[1];
+}
+
+/** Says of a call who makes it. Who is known may be heard, for the record, before he is refused. */
+export function admitCaller(contextValues: ContextValues, caller: Caller, method: string): void {
+  contextValues.set(kCaller, caller);
+  const needed = leastRole[method];
+  if (needed !== undefined && mayCall(caller.role, needed)) return;
+  contextValues.set(kRefusal, { error: notAllowed(caller.role, needed ?? "admin", method) });
 }
 
 function notAllowed(role: Role, needed: Role, method: string): AppError {

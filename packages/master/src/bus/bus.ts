@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import type { Logger } from "@decnet/common/logging/logger";
 import type { Store } from "../store/store.ts";
+import { type CarryOut, takeCommands } from "./commands.ts";
 import type { Explained } from "./explain.ts";
 import { openSender } from "./kafka.ts";
 import { createRelay } from "./relay.ts";
@@ -9,19 +10,22 @@ import type { BusConfig } from "./settings.ts";
 
 export interface BusOptions {
   readonly config: BusConfig | undefined;
-  readonly store: Pick<Store, "relays" | "events">;
+  readonly store: Pick<Store, "relays" | "events" | "tokens">;
   readonly installation: string;
   /** Tells a data folder from every other one. */
   readonly holder: string;
   readonly log: Logger;
   readonly onSent: (count: number) => void;
   readonly onTrouble: (why: Explained) => void;
+  readonly carryOut: CarryOut;
+  readonly onCommand: (result: string) => void;
+  readonly onCommandsTrouble: (why: Explained | undefined) => void;
 }
 
 /** The name of our one sink, in the database. */
 export const kafkaSink = "kafka";
 
-/** Sends events on until aborted; without brokers there is nothing to do. */
+/** Sends events on, and takes commands when that is wanted, until aborted; without brokers there is nothing to do. */
 export async function runBus(options: BusOptions, signal: AbortSignal): Promise<void> {
   const { config, store, installation, holder, log } = options;
   if (config === undefined) return;
@@ -33,5 +37,9 @@ export async function runBus(options: BusOptions, signal: AbortSignal): Promise<
     open: () => openSender(config, log),
   });
   store.events.onWake(relay.wake);
-  await relay.run(signal);
+  const { tokens } = store;
+  const commands = config.takesCommands
+    ? takeCommands({ ...options, config, tokens, onTrouble: options.onCommandsTrouble }, signal)
+    : undefined;
+  await Promise.all([relay.run(signal), commands]);
 }

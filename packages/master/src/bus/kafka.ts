@@ -14,7 +14,7 @@ export interface BusSender {
 }
 
 const connectMs = 5_000;
-const requestMs = 10_000;
+export const requestMs = 10_000;
 const closeMs = 2_000;
 const copies = 3;
 
@@ -62,14 +62,7 @@ async function securityOf(config: BusSecurity): Promise<Pick<KafkaConfig, "ssl" 
 export async function openSender(config: BusConfig, log: Logger): Promise<BusSender> {
   const kafka = await connectKafka(config, log);
   await withAdmin(kafka, (admin) => ensureTopics(admin, config));
-  const producer = kafka.producer({
-    createPartitioner: Partitioners.DefaultPartitioner,
-    allowAutoTopicCreation: false,
-    // Not its idempotent producer, which acknowledges what was never stored; and none of its retries: one after a leader has
-    // changed leaves out what the new leader should get when that had answered for other partitions already.
-    idempotent: false,
-    retry: { retries: 0 },
-  });
+  const producer = plainProducer(kafka);
   try {
     await producer.connect();
   } catch (error) {
@@ -98,9 +91,20 @@ export async function openSender(config: BusConfig, log: Logger): Promise<BusSen
   };
 }
 
-/** A producer whose broker hangs does not hold us up. */
-async function close(producer: Pick<Producer, "disconnect">): Promise<void> {
-  await Promise.race([producer.disconnect().catch(() => undefined), delay(closeMs, undefined, { ref: false })]);
+export function plainProducer(kafka: Kafka): Producer {
+  return kafka.producer({
+    createPartitioner: Partitioners.DefaultPartitioner,
+    allowAutoTopicCreation: false,
+    // Not its idempotent producer, which acknowledges what was never stored; and none of its retries: one after a leader has
+    // changed leaves out what the new leader should get when that had answered for other partitions already.
+    idempotent: false,
+    retry: { retries: 0 },
+  });
+}
+
+/** A client whose broker hangs does not hold us up. */
+export async function close(client: Pick<Producer, "disconnect">): Promise<void> {
+  await Promise.race([client.disconnect().catch(() => undefined), delay(closeMs, undefined, { ref: false })]);
 }
 
 export async function withAdmin<T>(kafka: Kafka, work: (admin: Admin) => Promise<T>): Promise<T> {
@@ -113,7 +117,7 @@ export async function withAdmin<T>(kafka: Kafka, work: (admin: Admin) => Promise
   }
 }
 
-async function ensureTopics(admin: Admin, config: BusConfig): Promise<void> {
+export async function ensureTopics(admin: Admin, config: BusConfig): Promise<void> {
   const { brokers } = await admin.describeCluster();
   const { commands, dead } = commandTopics(config.prefix);
   const wanted = [...busTopics(config.prefix), ...(config.takesCommands ? [commands, dead] : [])];

@@ -1,5 +1,7 @@
 import type { RelayStatus, RelayStore } from "../store/relays.ts";
 import { kafkaSink } from "./bus.ts";
+import type { Explained } from "./explain.ts";
+import type { BusConfig } from "./settings.ts";
 
 /** What is known of the bus, for whoever asks: readiness, figures, callers. */
 export interface BusWatch {
@@ -7,15 +9,32 @@ export interface BusWatch {
   readonly isConfigured: boolean;
   /** As it was at most a second ago; undefined before anybody sent. Callers that ask together share one look. */
   status(): Promise<RelayStatus | undefined>;
+  /** Of its topics; empty when there is none. */
+  readonly prefix: string;
+  readonly takesCommands: boolean;
+  /** What keeps this master from reading commands; undefined: nothing does. */
+  readonly commandsTrouble: () => Explained | undefined;
+  noteCommands(trouble: Explained | undefined): void;
 }
 
 const freshMs = 1_000;
 
-export function createBusWatch(store: Pick<RelayStore, "status">, isConfigured: boolean): BusWatch {
+export function createBusWatch(
+  store: Pick<RelayStore, "status">,
+  config: Pick<BusConfig, "prefix" | "takesCommands"> | undefined,
+): BusWatch {
+  const isConfigured = config !== undefined;
+  let trouble: Explained | undefined;
   let look: Promise<RelayStatus | undefined> | undefined;
   let lookedAt = Number.NEGATIVE_INFINITY;
   return {
     isConfigured,
+    prefix: config?.prefix ?? "",
+    takesCommands: config?.takesCommands ?? false,
+    commandsTrouble: () => trouble,
+    noteCommands(why) {
+      trouble = why;
+    },
     async status() {
       if (!isConfigured) return undefined;
       if (look === undefined || performance.now() - lookedAt > freshMs) {

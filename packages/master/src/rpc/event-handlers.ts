@@ -15,12 +15,7 @@ import { invalid } from "./requests.ts";
 
 const heartbeatMs = 10_000;
 
-export function createEventHandlers({
-  store: { events },
-  stopping,
-  bus,
-  busPrefix,
-}: MasterParts): ServiceImpl<typeof EventService> {
+export function createEventHandlers({ store: { events }, stopping, bus }: MasterParts): ServiceImpl<typeof EventService> {
   return {
     async *subscribe(request, context) {
       const bad = request.patterns.find((pattern) => !isTopicPattern(pattern));
@@ -53,7 +48,9 @@ export function createEventHandlers({
     async getBus() {
       const status = await bus.status();
       if (!bus.isConfigured) return create(GetBusResponseSchema, {});
-      const common = { configured: true, topicPrefix: busPrefix };
+      const { prefix: topicPrefix, takesCommands } = bus;
+      const { cause: commandsTrouble = "", next: commandsNext = "" } = bus.commandsTrouble() ?? {};
+      const common = { configured: true, topicPrefix, takesCommands, commandsTrouble, commandsNext };
       if (status === undefined) return create(GetBusResponseSchema, common);
       const { waiting, position: cursor, place: sender, trouble, dropped } = status;
       return create(GetBusResponseSchema, {

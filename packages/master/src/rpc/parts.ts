@@ -47,5 +47,4 @@ export interface MasterParts {
   readonly stopping: AbortSignal;
   readonly isReady: () => boolean;
   readonly bus: BusWatch;
-  readonly busPrefix: string;
 }

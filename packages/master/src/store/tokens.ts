@@ -21,6 +21,11 @@ export interface TokenStore {
   authenticate(secret: string): Promise<Caller | undefined>;
   /** Those of the given tokens that are still good, by id. */
   callers(ids: readonly string[]): Promise<ReadonlyMap<string, Caller>>;
+  /**
+   * Who signs with a token that is good, and the key: the SHA-256 of the token's secret, in hex. It is derived from the secret, and
+   * never the secret itself.
+   */
+  findSigner(id: string): Promise<{ readonly caller: Caller; readonly key: string } | undefined>;
   list(): Promise<Token[]>;
   revoke(id: string): Promise<Token>;
   /** Called with the id of each token that this master revokes. */
@@ -88,6 +93,12 @@ export function createTokenStore(database: Database): TokenStore {
       const rows = await database.run<{ token: Record<string, unknown> }>(byIds, [ids]);
       const callers = rows.flatMap(({ token }) => callerOf(codec.fromJson(token)) ?? []);
       return new Map(callers.map((caller) => [caller.tokenId, caller]));
+    },
+    async findSigner(id) {
+      const [found] = await database.run<{ token: Record<string, unknown> }>(byIds, [[id]]);
+      const row = found === undefined ? undefined : codec.fromJson(found.token);
+      const caller = row === undefined ? undefined : callerOf(row);
+      return row === undefined || caller === undefined ? undefined : { caller, key: row.secretHash };
     },
     list: () =>
       database.read((tx) =>

@@ -2,7 +2,7 @@ import type { ProgramMetrics } from "@decnet/common/metrics/program-metrics";
 import type { Explained } from "./bus/explain.ts";
 import type { RelayStatus } from "./store/relays.ts";
 
-/** Figures of the bus; none of them before there is one. */
+/** Figures of the bus; not known where there is none. */
 export interface BusMetrics {
   readonly sent: (count: number) => void;
   readonly trouble: (why: Explained) => void;

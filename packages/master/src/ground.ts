@@ -117,7 +117,7 @@ export async function prepareGround(options: MasterOptions, releasers: Releasers
   const metrics = createMetrics(version);
   const store = createStore(database, box, catalog, log, metrics.ended);
   const bus = createBusWatch(store.relays, config.bus);
-  if (bus.isConfigured) metrics.bus.watch(bus.status);
+  metrics.bus.watch(bus.status);
   return {
     options,
     lock,

@@ -38,10 +38,8 @@ export function createBusMetrics({ counter, gauge }: Pick<ProgramMetrics, "count
         "Events that the bus does not have yet; no more than 100,000 are counted.",
         ({ waiting }) => waiting,
       );
-      now(
-        "decnet_bus_oldest_waiting_seconds",
-        "Age of the oldest event that the bus does not have yet.",
-        ({ oldestWaiting }) => (oldestWaiting === null ? 0 : Math.max(0, Date.now() - oldestWaiting.getTime()) / 1_000),
+      now("decnet_bus_oldest_waiting_seconds", "Age of the oldest event that the bus does not have yet.", ({ oldestWaiting }) =>
+        oldestWaiting === null ? 0 : Math.max(0, Date.now() - oldestWaiting.getTime()) / 1_000,
       );
       now("decnet_bus_in_trouble", "1 while the bus does not take events.", ({ trouble }) => (trouble === null ? 0 : 1));
       now("decnet_bus_dropped_events", "Events that were removed before the bus had them.", ({ dropped }) => dropped);

@@ -11,8 +11,8 @@ import {
   wholeNumber,
 } from "@decnet/engine/settings";
 import { z } from "zod";
-import type { WebhookPolicy } from "./model/webhook.ts";
 import { type BusConfig, busSettings, refineBus, toBusConfig } from "./bus/settings.ts";
+import type { WebhookPolicy } from "./model/webhook.ts";
 import type { RetentionLimits } from "./store/retention.ts";
 
 const host = z.string().refine(isHost, "an IP address without brackets, or a host name");

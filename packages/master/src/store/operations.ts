@@ -84,7 +84,11 @@ const stepCodec = createCodec(Steps);
 const isOpen = In([...openStates]);
 const waitedFor = { state: true, deckyId: true, host: true } as const satisfies Record<keyof WaitedFor, true>;
 
-export function createOperationStore(database: Database, events: Pick<EventLog, "append">, journal: OperationLog): OperationStore {
+export function createOperationStore(
+  database: Database,
+  events: Pick<EventLog, "append">,
+  journal: OperationLog,
+): OperationStore {
   const repository = (tx: Tx) => managerOf(tx).getRepository(Operations);
   const insert: OperationStore["insert"] = async (tx, rows) => {
     await insertJson(tx, codec, rows);

@@ -1,4 +1,4 @@
-// generate-events.mjs [--output DIR]   From proto/decnet/v1/bus.proto: the types of what events carry, JSON Schemas, docs/events.md.
+// generate-events.mjs [--output DIR]   From proto/decnet/v1/bus.proto: types of what events carry, JSON Schemas, docs/events.md.
 import { execFileSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -121,7 +121,8 @@ const chapter = ({ kind, topic, version, key, command, comment, fields }) => [
   "",
   comment,
   "",
-  `Topic \`${topic}\`, type \`decnet.${kind}.v${version}\`; on Kafka \`decnet.${command ? "commands" : familyOf(topic)}\`, key \`${key}\`.`,
+  `Topic \`${topic}\`, type \`decnet.${kind}.v${version}\`.`,
+  `On Kafka: \`decnet.${command ? "commands" : familyOf(topic)}\`, key \`${key}\`.`,
   "",
   "| field | type | |",
   "|---|---|---|",

@@ -13,7 +13,7 @@ export interface LosingProxy {
 
 const produce = 0;
 
-/** Kafka's protocol has a length, an API key and a correlation id at the start of each request, the latter also of each answer. */
+/** Each request of Kafka's protocol begins with its length, an API key and a correlation id, which its answer has as well. */
 export async function openLosingProxy(target: () => number): Promise<LosingProxy> {
   const sockets = new Set<Socket>();
   let likelihood = 0;

@@ -37,7 +37,7 @@ const rules: readonly Rule[] = [
     kind: "certificate",
     fits: /certificate|SELF_SIGNED|UNABLE_TO_VERIFY|CERT_/i,
     cause: "the brokers and this master do not accept each other's certificates",
-    next: "Check DECNET_KAFKA_CA_FILE, and DECNET_KAFKA_CERTIFICATE_FILE with its key when the broker wants a client's certificate.",
+    next: "Check DECNET_KAFKA_CA_FILE, and DECNET_KAFKA_CERTIFICATE_FILE when the broker wants a client's certificate.",
   },
   {
     kind: "tls",

@@ -38,7 +38,7 @@ const signaturePattern = /^[0-9a-f]{64}$/;
 const timePattern = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/;
 const type = "decky.*.mutate_request";
 
-/** Commands are done within this time of their own, or not at all: nobody is surprised by them, and nothing can be sent again later. */
+/** Commands are done within this time of their own, or not at all: nobody is surprised, and nothing can be replayed later. */
 export const freshMs = 3_600_000;
 const aheadMs = 300_000;
 

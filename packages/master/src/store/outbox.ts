@@ -15,8 +15,8 @@ import { insertJson } from "./write.ts";
 /** Events leave here: written in the transaction of the change, read by position. */
 export interface EventLog {
   /**
-   * Stored as the last act of the transaction, whenever it is called: from there to the commit no other writer passes, so positions
-   * become visible in order. Whoever follows is told after the commit.
+   * Stored as the last act of the transaction, whenever it is called: from there to the commit no other writer passes, so
+   * positions become visible in order. Whoever follows is told after the commit.
    */
   append(tx: Tx, events: readonly BusEvent[]): void;
   /** Tells subscribers that events have been committed. */

@@ -90,7 +90,8 @@ const next: Statement = {
 
 const advanced: Statement = {
   name: "decnet-relay-advanced",
-  text: `UPDATE relays SET position = greatest(position, $3), sent_at = clock_timestamp(), seen_at = clock_timestamp(), trouble = NULL
+  text: `UPDATE relays SET position = greatest(position, $3), trouble = NULL,
+      sent_at = clock_timestamp(), seen_at = clock_timestamp()
     WHERE sink = $1 AND instance = $2 RETURNING sink`,
 };
 

@@ -13,8 +13,8 @@ export interface RetentionLimits {
   readonly audit: Keep;
   readonly events: Keep;
   /**
-   * With a bus, what it does not have yet is kept although it is older or more than `events` says, up to here; undefined: there is
-   * no bus.
+   * With a bus, what it does not have yet is kept although it is older or more than `events` says, up to here; undefined: there
+   * is no bus.
    */
   readonly unsentEvents?: Keep;
   readonly operations: Keep;
@@ -77,8 +77,8 @@ const subjects: Readonly<Record<Kept, Subject>> = {
         DELETE FROM outbox USING oldest WHERE outbox.position = oldest.position
           AND (oldest.occurred_at < $1 OR oldest.position <= $2::bigint)
           AND ($4::bigint IS NULL OR oldest.position <= $4::bigint) RETURNING outbox.position, outbox.occurred_at
-      ) SELECT count(*)::int AS count, count(*) FILTER (WHERE position > $5::bigint)::int AS unsent, max(position)::text AS position,
-        max(occurred_at) AS until FROM gone`,
+      ) SELECT count(*)::int AS count, count(*) FILTER (WHERE position > $5::bigint)::int AS unsent,
+        max(position)::text AS position, max(occurred_at) AS until FROM gone`,
     forgotten: "events",
   },
   audit: {

@@ -22,8 +22,7 @@ export interface TokenStore {
   /** Those of the given tokens that are still good, by id. */
   callers(ids: readonly string[]): Promise<ReadonlyMap<string, Caller>>;
   /**
-   * Who signs with a token that is good, and the key: the SHA-256 of the token's secret, in hex. It is derived from the secret, and
-   * never the secret itself.
+   * Who signs with a token that is good, and the key: the SHA-256 of the token's secret, in hex, and so never the secret itself.
    */
   findSigner(id: string): Promise<{ readonly caller: Caller; readonly key: string } | undefined>;
   list(): Promise<Token[]>;

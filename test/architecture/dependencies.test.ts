@@ -35,6 +35,7 @@ const offences: Record<string, readonly [path: string, imports: string]> = {
   "master-convergence-looks-down": ["packages/master/src/convergence/q.ts", "../changes/leaf.ts"],
   "master-hosts-looks-down": ["packages/master/src/hosts/q.ts", "../rpc/leaf.ts"],
   "master-topologies-looks-down": ["packages/master/src/topologies/q.ts", "../changes/leaf.ts"],
+  "master-backup-looks-down": ["packages/master/src/backup/q.ts", "../changes/leaf.ts"],
   "master-webhooks-looks-down": ["packages/master/src/webhooks/q.ts", "../changes/leaf.ts"],
   "master-changes-looks-down": ["packages/master/src/changes/q.ts", "../rpc/leaf.ts"],
   "master-access-looks-down": ["packages/master/src/access/q.ts", "../changes/leaf.ts"],

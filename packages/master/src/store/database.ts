@@ -6,20 +6,7 @@ import { DataSource, type EntityManager } from "typeorm";
 import { type CancelBackend, cancelBackend, endWith, withinTime } from "./cancel-transaction.ts";
 import { guarded, isStorageUnavailable, sqlStateOf } from "./database-errors.ts";
 import { migrateAlone } from "./migrate.ts";
-import { Initial1764000000000 } from "./migrations/1764000000000-initial.ts";
-import { FleetSize1764100000000 } from "./migrations/1764100000000-fleet-size.ts";
-import { Swarm1764200000000 } from "./migrations/1764200000000-swarm.ts";
-import { Moves1764350000000 } from "./migrations/1764350000000-moves.ts";
-import { Versions1764500000000 } from "./migrations/1764500000000-versions.ts";
-import { Receipts1764600000000 } from "./migrations/1764600000000-receipts.ts";
-import { Exits1764630000000 } from "./migrations/1764630000000-exits.ts";
-import { Cancellers1764680000000 } from "./migrations/1764680000000-cancellers.ts";
-import { Retention1764710000000 } from "./migrations/1764710000000-retention.ts";
-import { Keys1764730000000 } from "./migrations/1764730000000-keys.ts";
-import { Restored1764730000001 } from "./migrations/1764730000001-restored.ts";
-import { Attachments1764800000000 } from "./migrations/1764800000000-attachments.ts";
-import { Topologies1764800000001 } from "./migrations/1764800000001-topologies.ts";
-import { Webhooks1764940000000 } from "./migrations/1764940000000-webhooks.ts";
+import { migrations } from "./migrations.ts";
 import { SnakeCaseNames } from "./naming.ts";
 import { createSockets } from "./sockets.ts";
 import { entities } from "./tables.ts";
@@ -97,22 +84,7 @@ export async function openDatabase(address: DatabaseAddress): Promise<Database> 
       : { host: address.socketFolder, database: address.database, username: address.user }),
     entities,
     namingStrategy: new SnakeCaseNames(),
-    migrations: [
-      Initial1764000000000,
-      FleetSize1764100000000,
-      Swarm1764200000000,
-      Moves1764350000000,
-      Versions1764500000000,
-      Receipts1764600000000,
-      Exits1764630000000,
-      Cancellers1764680000000,
-      Retention1764710000000,
-      Keys1764730000000,
-      Restored1764730000001,
-      Attachments1764800000000,
-      Topologies1764800000001,
-      Webhooks1764940000000,
-    ],
+    migrations: [...migrations],
     poolSize: Object.values(connections).reduce((sum, count) => sum + count, 0),
     applicationName: "decnet-master",
     connectTimeoutMS: 10_000,

@@ -113,7 +113,7 @@ describe("a backup that was made under load", () => {
     expect(await refusalOf(makeBackup(at(0)))).toMatch(/^REQUEST_INVALID .* is there already/);
   });
 
-  it("is not restored with another passphrase, when it is damaged, or from a later version; nothing is written then", async () => {
+  it("is not restored with another passphrase, damaged, or from a later version; nothing is written then", async () => {
     const refused = async (more: { file?: string; passphrase?: string }) => {
       const refusal = await refusalOf(restoreBackup(at(1, line.url, more)));
       expect(await isEmpty(placeOf(1).dataDir)).toBe(true);
@@ -131,6 +131,29 @@ describe("a backup that was made under load", () => {
     const manifest = { format: 1, version: "9.9.9", madeAt: new Date().toISOString(), installation, schema, files: {} } as const;
     await writeFile(later, seal(joinContents(manifest, someBytes()), passphrase));
     expect(await refused({ file: later })).toMatch(/^VERSION_TOO_OLD .* 9\.9\.9/);
+  });
+
+  it("is not made of an empty database, nor with keys that are not those of the database", async () => {
+    const to = join(folder, "none.backup");
+    expect(await refusalOf(makeBackup(at(2, line.url, { file: to })))).toMatch(/^BACKUP_FAILED .*no installation/);
+    const keyFile = join(placeOf(0).dataDir, "secret.key");
+    const key = await readFile(keyFile, "utf8");
+    await writeFile(keyFile, `${"0".repeat(64)}\n`);
+    expect(await refusalOf(makeBackup(at(0, undefined, { file: to })))).toMatch(
+      /^KEY_FILE_UNUSABLE .*not the key of this database/,
+    );
+    await writeFile(keyFile, key);
+    expect(await readdir(folder)).not.toContain("none.backup");
+  });
+
+  it("leaves nothing of a database that cannot be restored to its end", async () => {
+    const broken = join(folder, "broken.backup");
+    const installation = "6f0e8c2e-3f7f-4f0e-9a53-0d6a2f7c4b11";
+    const madeAt = new Date().toISOString();
+    const manifest = { format: 1, version, madeAt, installation, schema: ["Initial1764000000000"], files: {} } as const;
+    await writeFile(broken, seal(joinContents(manifest, someBytes()), passphrase));
+    expect(await refusalOf(restoreBackup(at(1, line.url, { file: broken })))).toMatch(/^BACKUP_FAILED pg_restore failed: ./);
+    expect(await isEmpty(placeOf(1).dataDir)).toBe(true);
   });
 
   it("goes into an empty server, as of one moment", async () => {

@@ -97,7 +97,7 @@ async function writeWhole(file: string, source: AsyncIterable<Buffer>): Promise<
   try {
     try {
       for await (const chunk of source) {
-        await handle.write(chunk);
+        await handle.appendFile(chunk);
         bytes += chunk.length;
       }
       await handle.sync();

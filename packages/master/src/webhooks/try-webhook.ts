@@ -20,7 +20,7 @@ export async function tryWebhook(
   { rules, version, signal }: { readonly rules: AddressRules; readonly version: string; readonly signal: AbortSignal },
 ): Promise<Delivery & { readonly tookMs: number }> {
   const at = new Date();
-  const event = { position: "0", eventId: randomUUID(), topic, key: topic, occurredAt: at, payload: { webhook: name } };
+  const event = { position: "0", eventId: randomUUID(), topic, occurredAt: at, payload: { webhook: name } };
   const body = bodyOf(event);
   const poster = createPoster(rules);
   const startedAt = performance.now();

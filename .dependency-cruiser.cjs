@@ -13,7 +13,7 @@ const mayImport = {
 
 /** Libraries that are wrapped in one place, and where that is. */
 const wrapped = {
-  commander: "^packages/(cli/src/|(agent|master)/src/main\\.ts)",
+  commander: "^packages/(cli/src/|(agent|master)/src/main\\.ts|master/src/backup/commands\\.ts)",
   dockerode: "^packages/engine/src/docker/",
   kafkajs: "^packages/master/src/bus/",
   pino: "^packages/common/src/logging/",
@@ -33,6 +33,7 @@ const rooms = {
   changes: ["model", "decide", "store", "links", "convergence", "topologies"],
   access: ["model", "store"],
   webhooks: ["model", "store"],
+  backup: ["model", "store", "links", "hosts"],
   rpc: ["model", "decide", "store", "links", "convergence", "hosts", "changes", "access", "topologies", "bus", "webhooks"],
 };
 

@@ -36,6 +36,7 @@ const offences: Record<string, readonly [path: string, imports: string]> = {
   "master-hosts-looks-down": ["packages/master/src/hosts/q.ts", "../rpc/leaf.ts"],
   "master-topologies-looks-down": ["packages/master/src/topologies/q.ts", "../changes/leaf.ts"],
   "master-bus-looks-down": ["packages/master/src/bus/q.ts", "../changes/leaf.ts"],
+  "master-backup-looks-down": ["packages/master/src/backup/q.ts", "../changes/leaf.ts"],
   "master-webhooks-looks-down": ["packages/master/src/webhooks/q.ts", "../changes/leaf.ts"],
   "master-changes-looks-down": ["packages/master/src/changes/q.ts", "../rpc/leaf.ts"],
   "master-access-looks-down": ["packages/master/src/access/q.ts", "../changes/leaf.ts"],

@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { execa } from "execa";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { z } from "zod";
@@ -46,6 +47,21 @@ const rule = z.strictObject({
   annotations: z.strictObject({ summary: z.string(), description: z.string().optional() }),
 });
 const rules = z.strictObject({ groups: z.array(z.strictObject({ name: z.string(), rules: z.array(rule) })) });
+
+const hasSystemd = (await execa("systemd-analyze", ["--version"], { reject: false })).exitCode === 0;
+
+/** Ten times the figure of `systemd-analyze security`: 0 is nothing exposed, 100 is everything. */
+describe.skipIf(!hasSystemd)("the units of deploy/", () => {
+  it.each([
+    ["decnet-master.service", 35],
+    ["decnet-agent.service", 32],
+  ])("%s exposes no more than it was left with", async (unit, most) => {
+    const args = ["security", "--offline=true", "--no-pager", `--threshold=${most}`, join(root, "deploy", unit)];
+    const { exitCode, stdout } = await execa("systemd-analyze", args, { reject: false });
+    expect(stdout).toContain("Overall exposure level");
+    expect(exitCode, stdout.split("\n").at(-1)).toBe(0);
+  });
+});
 
 describe("deploy/prometheus/alerts.yaml", () => {
   it("is a file of rules that name only figures and labels that there are", async () => {

@@ -24,6 +24,7 @@ export const groups: readonly Group[] = [
   { names: ["events"], load: async () => (await import("./commands/events.ts")).registerEvents },
   { names: ["webhook"], load: async () => (await import("./commands/webhook.ts")).registerWebhook },
   { names: ["token"], load: async () => (await import("./commands/token.ts")).registerToken },
+  { names: ["backup", "restore"], load: async () => (await import("./commands/backup.ts")).registerBackup },
   { names: ["audit"], load: async () => (await import("./commands/audit.ts")).registerAudit },
   { names: ["catalog"], load: async () => (await import("./commands/catalog.ts")).registerCatalog },
   { names: ["context"], load: async () => (await import("./commands/context.ts")).registerContext },

@@ -230,6 +230,21 @@ export const reasons = {
     exit: 6,
     next: [{ advice: "Start decnet {version} or a later one, or restore the backup from before it was upgraded." }],
   },
+  BACKUP_UNREADABLE: {
+    code: Code.InvalidArgument,
+    exit: 4,
+    next: [{ advice: "Give the passphrase that it was made with; if it was that, take another backup: this one is damaged." }],
+  },
+  BACKUP_FAILED: {
+    code: Code.Aborted,
+    exit: 7,
+    next: [{ advice: "Remove the cause, which is in the message, and try again; nothing was left half done." }],
+  },
+  TARGET_NOT_EMPTY: {
+    code: Code.FailedPrecondition,
+    exit: 4,
+    next: [{ advice: "Restore into an empty database and a data folder without an installation: docs/backups.md" }],
+  },
   IDENTITY_UNUSABLE: {
     code: Code.FailedPrecondition,
     exit: 6,

@@ -7,6 +7,7 @@ import { version } from "@decnet/common/version";
 import { reasons } from "@decnet/contract/reasons";
 import { hostSettingsHelp, unknownSettings } from "@decnet/engine/settings";
 import { Command, CommanderError } from "commander";
+import { registerBackups } from "./backup/commands.ts";
 import { parseMasterConfig } from "./config.ts";
 import { startMaster } from "./start-master.ts";
 
@@ -31,6 +32,7 @@ const program = new Command("decnet-master")
   .exitOverride()
   .addHelpText("after", hostSettingsHelp)
   .action(run);
+registerBackups(program, process.env, (env) => parseMasterConfig(env, ownCatalog));
 try {
   await program.parseAsync();
 } catch (error) {

@@ -4123,6 +4123,46 @@ export const tree: Node = {
    ]
   },
   {
+   "name": "backup",
+   "description": "Write this machine's master, its database and its keys, to one encrypted file; it may run meanwhile.",
+   "args": [
+    {
+     "name": "file",
+     "usage": "<file>"
+    }
+   ],
+   "options": [
+    {
+     "names": [
+      "--passphrase-file"
+     ],
+     "hasValue": true,
+     "description": "where the passphrase is; otherwise DECNET_BACKUP_PASSPHRASE, or it is asked for"
+    }
+   ],
+   "commands": []
+  },
+  {
+   "name": "restore",
+   "description": "Put a backup into an empty data folder and an empty database, of either kind.",
+   "args": [
+    {
+     "name": "file",
+     "usage": "<file>"
+    }
+   ],
+   "options": [
+    {
+     "names": [
+      "--passphrase-file"
+     ],
+     "hasValue": true,
+     "description": "where the passphrase is; otherwise DECNET_BACKUP_PASSPHRASE, or it is asked for"
+    }
+   ],
+   "commands": []
+  },
+  {
    "name": "audit",
    "description": "Who called what, newest first, refusals included.",
    "args": [],

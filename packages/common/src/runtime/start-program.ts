@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import type { Readable } from "node:stream";
+import type { Readable, Writable } from "node:stream";
 
 export interface ProgramOptions {
   readonly cwd?: string;
@@ -7,11 +7,15 @@ export interface ProgramOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** In a process group of its own. */
   readonly detached?: boolean;
+  /** Whether it reads what is written to `stdin`; otherwise it gets no input. */
+  readonly takesInput?: boolean;
 }
 
-/** A program that runs. It gets no input. */
+/** A program that runs. */
 export interface Program {
   readonly pid: number;
+  /** Undefined for one that gets no input. */
+  readonly stdin: Writable | undefined;
   readonly stdout: Readable;
   readonly stderr: Readable;
   /** Once it has ended and its output was read; undefined when a signal ended it. */
@@ -23,20 +27,25 @@ export interface Program {
  * Starts a program without a shell. Whatever keeps it from starting is thrown: without descriptors or processes left, Node.js has
  * no streams for a child and tells the reason as an event, which ends this process when nobody hears it.
  */
-export async function startProgram(file: string, args: readonly string[], options: ProgramOptions = {}): Promise<Program> {
-  const child: ChildProcess = spawn(file, args, { ...options, stdio: ["ignore", "pipe", "pipe"] });
+export async function startProgram(
+  file: string,
+  args: readonly string[],
+  { takesInput = false, ...options }: ProgramOptions = {},
+): Promise<Program> {
+  const child: ChildProcess = spawn(file, args, { ...options, stdio: [takesInput ? "pipe" : "ignore", "pipe", "pipe"] });
   await new Promise<void>((resolve, reject) => {
     child.once("spawn", resolve).once("error", reject);
   }).catch((cause: unknown) => {
     throw new Error(`cannot run ${file}`, { cause });
   });
   const { pid, stdout, stderr } = child;
+  const stdin = child.stdin ?? undefined;
   if (pid === undefined || stdout === null || stderr === null) throw new Error(`cannot run ${file}`);
   // A signal that cannot be sent is told in this way, too.
   child.on("error", () => undefined);
-  for (const stream of [stdout, stderr]) stream.on("error", () => undefined);
+  for (const stream of [stdout, stderr, stdin]) stream?.on("error", () => undefined);
   const closed = new Promise<number | undefined>((resolve) => child.once("close", (code) => resolve(code ?? undefined)));
-  return { pid, stdout, stderr, closed, kill: (signal) => void child.kill(signal) };
+  return { pid, stdin, stdout, stderr, closed, kill: (signal) => void child.kill(signal) };
 }
 
 export interface ProgramResult {

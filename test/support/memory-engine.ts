@@ -162,6 +162,7 @@ export function createMemoryEngine({ catalog, instance, hooks = {}, kept }: Memo
     counts,
     warnings: [],
     inspectLan: async () => ({ trouble: "", taken: [], mtu: undefined }),
+    hostSubnets: async () => [],
     alter: (key, change) => put(key, change(observe(key).containers)),
     async plan(target) {
       counts.plans += 1;

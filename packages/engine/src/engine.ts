@@ -3,6 +3,7 @@ import { type CheckedHost, checkDeckies } from "./host/check-deckies.ts";
 import { type EngineOptions, type HostParts, openHostParts } from "./host/host-parts.ts";
 import { type PreparedImage, prepareImages, pruneImages } from "./host/images.ts";
 import { preparePlan } from "./host/prepare-plan.ts";
+import { type HostSubnet, observeHostSubnets } from "./observe/host-subnets.ts";
 import type { ObservedLan } from "./observe/lan.ts";
 import type { LogEntry } from "./observe/logs.ts";
 import { observeLan } from "./observe/observe-lan.ts";
@@ -33,6 +34,8 @@ export interface Engine {
   logs(decky: Pick<DeckySpec, "scope" | "name">, slug: string, options: LogOptions): AsyncIterable<LogEntry>;
   /** Whether this host can have a LAN, and who has addresses on it. */
   inspectLan(lan: LanSpec): Promise<ObservedLan>;
+  /** Every network that something on this host has. */
+  hostSubnets(): Promise<HostSubnet[]>;
   /** Builds or pulls what the specs need and is not there, so that no change has to wait for it. */
   prepareImages(specs: readonly DeckySpec[], signal: AbortSignal): Promise<PreparedImage[]>;
   /** Removes images of ours that nothing needs any more, and returns their tags. */
@@ -55,6 +58,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     check: (specs) => checkDeckies(parts, specs),
     logs: ({ scope, name }, slug, how) => streamServiceLogs(parts.api, deckyNames(scope, name).service(slug), slug, how),
     inspectLan: (lan) => observeLan(lan, { ...parts, ...parts.rights }),
+    hostSubnets: () => observeHostSubnets(parts),
     prepareImages: (specs, signal) => prepareImages(parts, specs, signal),
     pruneImages: () => pruneImages(parts),
     async ping() {

@@ -33,7 +33,7 @@ function client() {
     runner,
     outcomes,
     catalog: { services: new Map(), digest: "" },
-    engine: { check: unused, prepareImages: unused, logs: unused, inspectLan: unused },
+    engine: { check: unused, prepareImages: unused, logs: unused, inspectLan: unused, hostSubnets: unused },
     specs: { get: unused, list: unused },
     hostId: "h",
     hostName: unused,

@@ -22,7 +22,7 @@ import type { Watch } from "../deckies/watch.ts";
 
 export interface AgentParts {
   readonly catalog: Catalog;
-  readonly engine: Pick<Engine, "check" | "prepareImages" | "logs" | "inspectLan">;
+  readonly engine: Pick<Engine, "check" | "prepareImages" | "logs" | "inspectLan" | "hostSubnets">;
   readonly specs: Pick<SpecStore, "get" | "list">;
   readonly runner: Pick<Runner, "plan" | "apply" | "remove">;
   readonly hostId: string;
@@ -129,6 +129,7 @@ export function createAgentHandlers(parts: AgentParts): ServiceImpl<typeof Agent
       return { images: images.map((image) => ({ ...image, outputTail: [...image.outputTail] })) };
     },
     async inspectLan(request) {
+      if (request.lan === undefined) return { subnets: (await engine.hostSubnets()).map((each) => ({ ...each })) };
       const { trouble, taken } = await engine.inspectLan(parseLanMessage(request.lan));
       return { trouble, taken: taken.map(({ address, holder }) => ({ address, holder })) };
     },

@@ -42,6 +42,7 @@ const lists: Readonly<Record<string, number>> = {
   "decnet.v1.ReportRequest.items": 200,
   "decnet.v1.RegisterRequest.accepted": 10_000,
   "decnet.v1.InspectLanResponse.taken": 10_000,
+  "decnet.v1.InspectLanResponse.subnets": 10_000,
   "decnet.v1.InspectResponse.deckies": 2_000,
   "decnet.v1.ReadSpecsResponse.deckies": 2_000,
   "decnet.v1.AgentServiceStreamLogsResponse.lines": 1_000,

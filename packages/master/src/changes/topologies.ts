@@ -4,9 +4,11 @@ import type { Catalog } from "@decnet/engine/catalog/types";
 import type { Converger } from "../convergence/converger.ts";
 import type { ImagePreparation } from "../convergence/image-preparation.ts";
 import type { DeckyChange } from "../decide/decky-change.ts";
+import { heldThere, refuseTaken } from "../decide/topology/allocate.ts";
 import { type PresentDeckies, topologyDifference, topologyTeardown } from "../decide/topology/difference.ts";
 import { defaultSubnetBase, describeEdit, type Edit, editDesign } from "../decide/topology/edit.ts";
 import { type Issue, isDeployable, type TakenSubnet, validateDesign } from "../decide/topology/validate.ts";
+import { askSubnets } from "../links/ask-hosts.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
 import { makeOperation, type Operation, type OperationRecord, type PlanRecord } from "../model/operation.ts";
 import { type Design, isLive, type Topology } from "../model/topology.ts";
@@ -52,6 +54,7 @@ export interface TopologyChangesOptions {
 
 interface PlannedTopology extends PlannedChange {
   readonly plan: PlanRecord;
+  readonly held: readonly TakenSubnet[];
   readonly differenceDigest: string;
 }
 
@@ -74,6 +77,13 @@ export function createTopologyChanges(options: TopologyChangesOptions): Topology
   const plans = createDeckyPlans(hosts, catalog);
   const random = () => randomInt(1 << 30) / (1 << 30);
 
+  /** What the topology's host says is taken there, where it matters; it is asked before anything is locked. */
+  const heldNow = async ({ topology, act }: TopologyRequest): Promise<readonly TakenSubnet[]> => {
+    if (!takesNetworks(act)) return [];
+    const { id, host } = await store.topologies.find(topology);
+    return heldThere(await askSubnets(hosts, host), id);
+  };
+
   const takenSubnets = async (tx: Tx, besides: string): Promise<TakenSubnet[]> => {
     const others = (await store.topologies.inUse(tx)).filter(({ id }) => id !== besides);
     const fleet = await store.fleets.settings(tx);
@@ -83,30 +93,37 @@ export function createTopologyChanges(options: TopologyChangesOptions): Topology
     ];
   };
 
-  const issuesOf = async (tx: Tx, { id }: Topology, design: Design) =>
-    validateDesign(design, { catalog, takenSubnets: await takenSubnets(tx, id) });
+  const issuesOf = async (tx: Tx, { id }: Topology, design: Design, held: readonly TakenSubnet[]) =>
+    validateDesign(design, { catalog, takenSubnets: [...(await takenSubnets(tx, id)), ...held] });
 
   const presentOf = async (tx: Tx, { id }: Topology): Promise<PresentDeckies> => {
     const deckies = await store.deckies.ofScope(tx, id);
     return { deckies, services: await store.deckies.desiredServices(tx, deckies) };
   };
 
-  const outcomeOf = async (tx: Tx, topology: Topology, request: TopologyRequest): Promise<Outcome> => {
+  const outcomeOf = async (
+    tx: Tx,
+    topology: Topology,
+    request: TopologyRequest,
+    held: readonly TakenSubnet[],
+  ): Promise<Outcome> => {
     const { act } = request;
     requireVersion(topology, request.expectedVersion);
     requireState(topology, act);
     if (act.kind === "teardown")
       return { topology, design: topology.design, changes: topologyTeardown(await presentOf(tx, topology)) };
-    const design = act.kind === "edit" ? await edited(tx, topology, act.edit) : topology.design;
+    const design = act.kind === "edit" ? await edited(tx, topology, act.edit, held) : topology.design;
     if (act.kind === "edit" && topology.state === "pending") return { topology, design, changes: [] };
-    const issues = await issuesOf(tx, topology, design);
+    const issues = await issuesOf(tx, topology, design, held);
     // A LAN comes before the decky that leads to it: once deployed, one that nothing leads to yet is no fault.
     refuseIssues(topology, act.kind === "deploy" ? issues : issues.filter(({ code }) => code !== "DMZ_ORPHAN"));
     return { topology, design, changes: topologyDifference({ ...topology, design }, await presentOf(tx, topology), new Date()) };
   };
 
-  const edited = async (tx: Tx, topology: Topology, edit: Edit): Promise<Design> => {
-    const usedSubnets = (await takenSubnets(tx, topology.id)).map(({ subnet }) => subnet);
+  const edited = async (tx: Tx, topology: Topology, edit: Edit, held: readonly TakenSubnet[]): Promise<Design> => {
+    const taken = [...(await takenSubnets(tx, topology.id)), ...held];
+    refuseTaken(edit, taken);
+    const usedSubnets = taken.map(({ subnet }) => subnet);
     const subnetBase = topology.generatedFrom?.subnetBase ?? defaultSubnetBase;
     return editDesign(topology, edit, { usedSubnets, subnetBase, makeId: randomUUID, random });
   };
@@ -115,12 +132,14 @@ export function createTopologyChanges(options: TopologyChangesOptions): Topology
     makeOperation({ ...requested(request), kind: kinds[request.act.kind], scope: topology.id, host: topology.host, plan });
 
   const plan = async (request: TopologyRequest): Promise<PlannedTopology> => {
+    const held = await heldNow(request);
     const { topology, changes } = await store.transaction(async (tx) =>
-      outcomeOf(tx, await store.topologies.find(request.topology, tx), request),
+      outcomeOf(tx, await store.topologies.find(request.topology, tx), request, held),
     );
     const made = told(planOf(changes, await plans.parts(changes)), request);
     return {
       plan: made,
+      held,
       digest: made.digest,
       differenceDigest: await differenceOf(topology, changes),
       record: dryRunRecord(operationOf(request, topology, made)),
@@ -131,11 +150,12 @@ export function createTopologyChanges(options: TopologyChangesOptions): Topology
   const differenceOf = async (topology: Topology, changes: readonly DeckyChange[]) =>
     `${isLive(topology) ? "live" : topology.state} ${topology.version} ${await digestOfDifference(changes, catalog)}`;
 
-  const storeChange = (request: TopologyRequest, planned: PlannedTopology | undefined) =>
-    store.transaction(async (tx) => {
+  const storeChange = async (request: TopologyRequest, planned: PlannedTopology | undefined) => {
+    const held = planned?.held ?? (await heldNow(request));
+    return store.transaction(async (tx) => {
       const topology = await store.topologies.lock(tx, request.topology);
       await store.deckies.lockScope(tx, topology.id);
-      const { design, changes: all } = await outcomeOf(tx, topology, request);
+      const { design, changes: all } = await outcomeOf(tx, topology, request, held);
       if (planned !== undefined && (await differenceOf(topology, all)) !== planned.differenceDigest)
         throw planMoved(`the topology ${topology.name}`, planned.digest);
       const changes = all.filter(({ action }) => action !== "keep");
@@ -151,9 +171,10 @@ export function createTopologyChanges(options: TopologyChangesOptions): Topology
         await store.topologies.step(tx, topology, topology.state === "pending" ? "torn_down" : "tearing_down", "");
       return { parent, parts, changes };
     });
+  };
 
   return {
-    ...createTopologyLives({ store, door, catalog, takenSubnets }),
+    ...createTopologyLives({ store, door, hosts, catalog, takenSubnets }),
     change: (request) =>
       door.accept<PlannedTopology>(request, {
         what: `the topology ${request.topology}`,
@@ -171,12 +192,21 @@ export function createTopologyChanges(options: TopologyChangesOptions): Topology
       const topology = await store.topologies.find(id);
       if (!isLive(topology)) throw wrongState(topology, "its deckies can be changed one by one while it is live");
     },
-    validate: (idOrName) =>
-      store.transaction(async (tx) => {
-        const topology = await store.topologies.find(idOrName, tx);
-        return issuesOf(tx, topology, topology.design);
-      }),
+    async validate(idOrName) {
+      const { id, host } = await store.topologies.find(idOrName);
+      const held = heldThere(await askSubnets(hosts, host), id);
+      return store.transaction(async (tx) => {
+        const topology = await store.topologies.find(id, tx);
+        return issuesOf(tx, topology, topology.design, held);
+      });
+    },
   };
+}
+
+/** Whether an act makes networks that are not on the host yet. */
+function takesNetworks(act: TopologyAct): boolean {
+  if (act.kind === "edit") return act.edit.kind === "add_lan" || act.edit.kind === "update_lan";
+  return act.kind === "deploy";
 }
 
 function told(plan: PlanRecord, { act }: TopologyRequest): PlanRecord {

@@ -93,6 +93,16 @@ export function createRemoteHost(name: string, transport: Transport, warnings: r
         throw translate(name, error);
       }
     },
+    async hostSubnets() {
+      try {
+        return (await agent.inspectLan({}, { timeoutMs: quickMs })).subnets;
+      } catch (error) {
+        // An agent from before this question wants to know which LAN is meant.
+        const { code } = ConnectError.from(error);
+        if (code === Code.Unimplemented || code === Code.InvalidArgument) return undefined;
+        throw translate(name, error);
+      }
+    },
     async readSpecs(deckies) {
       try {
         return (await agent.readSpecs({ deckies: deckies.map(toRefMessage) }, { timeoutMs: quickMs })).deckies;

@@ -69,6 +69,14 @@ export const reasons = {
   },
   TOPOLOGY_STATE: { code: Code.FailedPrecondition, exit: 4, next: [{ command: ["topology", "show", "{topology}"] }] },
   VERSION_CONFLICT: { code: Code.Aborted, exit: 4, next: [{ command: ["topology", "show", "{topology}"] }] },
+  ROTATION_IMPOSSIBLE: {
+    code: Code.FailedPrecondition,
+    exit: 4,
+    next: [
+      { command: ["decky", "get", "{decky}"] },
+      { advice: "Name more services to rotate among, or give it another archetype." },
+    ],
+  },
   OPERATION_NOT_FOUND: { code: Code.NotFound, exit: 3, next: [{ command: ["op", "list"] }] },
   REVISION_NOT_FOUND: { code: Code.NotFound, exit: 3, next: [{ command: ["decky", "revisions", "{decky}"] }] },
   TOKEN_NOT_FOUND: { code: Code.NotFound, exit: 3, next: [{ command: ["token", "list"] }] },

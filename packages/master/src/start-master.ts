@@ -37,6 +37,8 @@ export interface Master {
 }
 
 const silenceGraceMs = 5_000;
+/** How often it is looked whose services are to change. */
+const rotationMs = 5_000;
 
 /** Wires a master and starts it. Whatever was acquired is released in reverse order, also when starting fails half way. */
 export async function startMaster(options: MasterOptions): Promise<Master> {
@@ -101,6 +103,7 @@ async function listen(ground: Ground): Promise<Listening> {
     onSettings: () => registration.notePolicy(),
     holdCalls: calls.hold,
     convergence,
+    fingerprint: box.fingerprint,
     master: createHash("sha256").update(`${hostname()} ${config.dataDir}`).digest("hex").slice(0, 16),
     disconnect(hostId) {
       accepted.forget(hostId);
@@ -165,7 +168,7 @@ async function resume({ store, stopping }: Ground, convergence: Convergence, { b
 async function startBackground(
   { options: { log, config, version }, store, engine, local, presence, metrics, readiness, stopping: { signal } }: Ground,
   { converger }: Convergence,
-  { hostChanges, topologyStates }: Changes,
+  { hostChanges, topologyStates, rotations }: Changes,
   hosts: HostRegistry,
 ): Promise<void> {
   const check = createDriftCheck(local, { store, converger, log, onDrift: metrics.drift });
@@ -184,6 +187,7 @@ async function startBackground(
     ),
     keepImagesPruned(engine, signal, log),
     topologyStates.run(),
+    repeatUntilAborted(rotationMs, signal, rotations.tick, (error) => log.warn("rotations were not looked at", { err: error })),
     keepWithin(store.retention, config.keep, log, signal),
     runWebhooks(
       {

@@ -30,6 +30,7 @@ const operands: Readonly<Record<string, readonly Slot[]>> = {
   "decky logs": ["decky", "present-service"],
   "decky revisions": ["decky"],
   "decky restore": ["decky", "revision"],
+  "decky rotate": ["decky"],
   "decky teardown": ["decky"],
   "service add": ["decky", "absent-service", "setting"],
   "service remove": ["decky", "present-service"],

@@ -333,6 +333,111 @@ export const tree: Node = {
      "commands": []
     },
     {
+     "name": "rotate",
+     "description": "Let its services become others now, as its rotation would.",
+     "args": [
+      {
+       "name": "name",
+       "usage": "<name>"
+      }
+     ],
+     "options": [
+      {
+       "names": [
+        "--yes",
+        "-y"
+       ],
+       "hasValue": false,
+       "description": "do not ask; never covers named risks"
+      },
+      {
+       "names": [
+        "--accept"
+       ],
+       "hasValue": true,
+       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
+      },
+      {
+       "names": [
+        "--plan"
+       ],
+       "hasValue": false,
+       "description": "only show the plan"
+      },
+      {
+       "names": [
+        "--dry-run"
+       ],
+       "hasValue": false,
+       "description": "the same as --plan"
+      },
+      {
+       "names": [
+        "--exit-code"
+       ],
+       "hasValue": false,
+       "description": "with --plan: exit 10 when there are changes"
+      },
+      {
+       "names": [
+        "--wait"
+       ],
+       "hasValue": true,
+       "description": "applied (default), accepted, or a time such as 30s"
+      },
+      {
+       "names": [
+        "--wait-idle"
+       ],
+       "hasValue": true,
+       "description": "wait this long for open sessions to end, instead of cutting them"
+      },
+      {
+       "names": [
+        "--expect"
+       ],
+       "hasValue": true,
+       "description": "refuse unless the decky is at this revision"
+      },
+      {
+       "names": [
+        "--expect-plan"
+       ],
+       "hasValue": true,
+       "description": "refuse unless the plan is this one"
+      },
+      {
+       "names": [
+        "--reason"
+       ],
+       "hasValue": true,
+       "description": "kept with the operation"
+      },
+      {
+       "names": [
+        "--request-id"
+       ],
+       "hasValue": true,
+       "description": "the same id again gives the same operation"
+      },
+      {
+       "names": [
+        "--on-failure"
+       ],
+       "hasValue": true,
+       "description": "undo (default) or keep"
+      },
+      {
+       "names": [
+        "--when-away"
+       ],
+       "hasValue": true,
+       "description": "queue (default) the change for a host that is away, or refuse it"
+      }
+     ],
+     "commands": []
+    },
+    {
      "name": "teardown",
      "description": "Remove a decky and everything that belongs to it.",
      "args": [
@@ -2944,6 +3049,20 @@ export const tree: Node = {
         },
         {
          "names": [
+          "--rotate"
+         ],
+         "hasValue": true,
+         "description": "its services change by themselves, once it is deployed, every so often: 6h"
+        },
+        {
+         "names": [
+          "--rotate-among"
+         ],
+         "hasValue": true,
+         "description": "to these; otherwise to those of its archetype"
+        },
+        {
+         "names": [
           "--yes",
           "-y"
          ],
@@ -3074,6 +3193,20 @@ export const tree: Node = {
          ],
          "hasValue": false,
          "description": "let it not route between its LANs"
+        },
+        {
+         "names": [
+          "--rotate"
+         ],
+         "hasValue": true,
+         "description": "let its services change by themselves every so often: 6h; 0 for not any more"
+        },
+        {
+         "names": [
+          "--rotate-among"
+         ],
+         "hasValue": true,
+         "description": "to these; otherwise to those of its archetype"
         },
         {
          "names": [

@@ -12,6 +12,7 @@ export const leastRole: Readonly<Record<string, Role>> = {
   "decnet.v1.FleetService/GetDecky": "viewer",
   "decnet.v1.FleetService/ListRevisions": "viewer",
   "decnet.v1.FleetService/RestoreRevision": "operator",
+  "decnet.v1.FleetService/RotateDecky": "operator",
   "decnet.v1.FleetService/TeardownDecky": "operator",
   "decnet.v1.FleetService/TeardownFleet": "operator",
   "decnet.v1.FleetService/StreamLogs": "viewer",

@@ -4,6 +4,7 @@ import type { Catalog } from "@decnet/engine/catalog/types";
 import type { Converger } from "../convergence/converger.ts";
 import type { ImagePreparation } from "../convergence/image-preparation.ts";
 import type { DeckyChange } from "../decide/decky-change.ts";
+import { firstDelayMs } from "../decide/rotation.ts";
 import { heldThere, refuseTaken } from "../decide/topology/allocate.ts";
 import { type PresentDeckies, topologyDifference, topologyTeardown } from "../decide/topology/difference.ts";
 import { defaultSubnetBase, describeEdit, type Edit, editDesign } from "../decide/topology/edit.ts";
@@ -13,6 +14,7 @@ import type { HostRegistry } from "../links/host-registry.ts";
 import { makeOperation, type Operation, type OperationRecord, type PlanRecord } from "../model/operation.ts";
 import { type Design, isLive, type Topology } from "../model/topology.ts";
 import type { Tx } from "../store/database.ts";
+import type { WantedRotation } from "../store/rotations.ts";
 import type { Store } from "../store/store.ts";
 import { type ChangeRequest, dryRunRecord, type FrontDoor, type PlannedChange, planMoved, requested } from "./accept.ts";
 import { agreedParts, createDeckyPlans, digestOfDifference, hostedTargets, planOf, summary } from "./decky-plans.ts";
@@ -65,6 +67,8 @@ interface Outcome {
   readonly changes: readonly DeckyChange[];
 }
 
+const random = () => randomInt(1 << 30) / (1 << 30);
+
 const kinds = {
   edit: "edit_topology",
   deploy: "deploy_topology",
@@ -75,8 +79,6 @@ const kinds = {
 export function createTopologyChanges(options: TopologyChangesOptions): TopologyChanges {
   const { store, door, hosts, converger, images, catalog } = options;
   const plans = createDeckyPlans(hosts, catalog);
-  const random = () => randomInt(1 << 30) / (1 << 30);
-
   /** What the topology's host says is taken there, where it matters; it is asked before anything is locked. */
   const heldNow = async ({ topology, act }: TopologyRequest): Promise<readonly TakenSubnet[]> => {
     if (!takesNetworks(act)) return [];
@@ -166,6 +168,7 @@ export function createTopologyChanges(options: TopologyChangesOptions): Topology
       const parent = { ...operationOf(request, topology, record), startedAt: now, ...end };
       if (design !== topology.design) await store.topologies.redesign(tx, topology, design);
       const parts = await storeParts(tx, parent, agreedParts(changes, planned?.plan), { store, catalog });
+      await store.rotations.replace(tx, topology.id, request.act.kind === "teardown" ? [] : rotationsOf(design));
       if (request.act.kind === "deploy") await store.topologies.step(tx, topology, "deploying", "");
       if (request.act.kind === "teardown" && topology.state !== "tearing_down")
         await store.topologies.step(tx, topology, topology.state === "pending" ? "torn_down" : "tearing_down", "");
@@ -222,6 +225,15 @@ function requireState(topology: Topology, { kind }: TopologyAct): void {
   if (kind === "edit" && !live && state !== "pending")
     throw wrongState(topology, "it can be changed while it is pending or live");
   if (kind === "teardown" && state === "torn_down") throw wrongState(topology, "there is nothing left of it");
+}
+
+/** Services of a deployed decky are its own matter: none of them are asked for again. */
+function rotationsOf({ deckies }: Design): WantedRotation[] {
+  return deckies.flatMap(({ id, rotation: setting }) =>
+    setting === undefined
+      ? []
+      : [{ deckyId: id, setting, startDigest: "", firstDelayMs: firstDelayMs(setting.everySeconds, random) }],
+  );
 }
 
 function refuseIssues({ name }: Topology, issues: readonly Issue[]): void {

@@ -60,6 +60,7 @@ export function operationEvents(operation: Operation, services: readonly StoredS
           },
         ]
       : [];
+  const rotated = kind === "rotate_services" && operation.state === "succeeded" ? rotationEvents(operation, services, common) : [];
   const lifecycle = {
     ...common,
     kind,
@@ -67,7 +68,29 @@ export function operationEvents(operation: Operation, services: readonly StoredS
     reason: operation.state === "cancelled" ? "OPERATION_CANCELLED" : (operation.error?.reason ?? ""),
     message: operation.error?.message ?? "",
   };
-  return [...service, { topic: `decky.${name}.lifecycle`, key: name, payload: lifecycle }];
+  return [...service, ...rotated, { topic: `decky.${name}.lifecycle`, key: name, payload: lifecycle }];
+}
+
+/** What came and went one by one, as if somebody had asked for it, and all of it together. */
+function rotationEvents(
+  { deckyName: name, plan }: Operation,
+  services: readonly StoredService[],
+  common: Record<string, unknown>,
+): BusEvent[] {
+  const changed = (action: string) =>
+    (plan?.changes ?? []).flatMap((change) => (change.action === action ? [change.service] : []));
+  const [added, removed] = [changed("added"), changed("removed")];
+  const all = services.map(({ slug }) => slug);
+  const event = (what: string, payload: object): BusEvent => ({
+    topic: `decky.${name}.${what}`,
+    key: name,
+    payload: { ...common, ...payload },
+  });
+  return [
+    ...removed.map((slug) => event("service_removed", { service_name: slug, services: all })),
+    ...added.map((slug) => event("service_added", { service_name: slug, services: all })),
+    event("rotated", { added, removed, services: all }),
+  ];
 }
 
 const redacted = "[redacted]";

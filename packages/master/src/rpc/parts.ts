@@ -4,6 +4,7 @@ import type { Batches } from "../changes/batches.ts";
 import type { Cancellations } from "../changes/cancel.ts";
 import type { HostChanges } from "../changes/host-changes.ts";
 import type { Mutations } from "../changes/mutate.ts";
+import type { Rotations } from "../changes/rotate.ts";
 import type { TopologyChanges } from "../changes/topologies.ts";
 import type { Board } from "../convergence/board.ts";
 import type { Converger } from "../convergence/converger.ts";
@@ -35,6 +36,7 @@ export interface MasterParts {
   readonly batches: Batches;
   readonly cancellations: Cancellations;
   readonly topologies: TopologyChanges;
+  readonly rotations: Rotations;
   readonly topologyStates: TopologyStates;
   readonly converger: Converger;
   readonly hosts: HostRegistry;

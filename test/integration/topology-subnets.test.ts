@@ -48,7 +48,7 @@ describe("networks of topologies on an engine that others use as well", () => {
       .addLan({ topology: "blank-0", name: "core", subnet: "10.99.7.128/25" })
       .catch(fromConnectError);
     expect(added).toMatchObject({
-      reason: "TOPOLOGY_UNDEPLOYABLE",
+      reason: "TOPOLOGY_INVALID",
       message: expect.stringContaining(`10.99.7.128/25 overlaps ${foreignSubnet} of the Docker network ${foreign}`),
     });
     await topologies.createTopology({ name: "drawn" });

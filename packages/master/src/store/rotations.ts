@@ -167,7 +167,7 @@ const noteFailed = {
 
 export function createRotationStore(database: Database, sealing: Sealing): RotationStore {
   const write = async (statement: typeof noteWishes, values: readonly unknown[]): Promise<void> => {
-    await database.write((tx) => runIn(tx, statement, values));
+    await database.run(statement, values);
   };
   const madeOf = async ({ decky_id: deckyId, seen_revision: seen, pinned, barred }: UnseenRow): Promise<UnseenRevisions> => {
     const rows = await database.run<MadeRow>(made, [deckyId, seen]);

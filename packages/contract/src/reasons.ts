@@ -151,6 +151,12 @@ export const reasons = {
     exit: 4,
     next: [{ command: ["host", "activate", "{host}"] }, { advice: "Choose another host", command: ["host", "list"] }],
   },
+  ORPHAN_NOT_FOUND: { code: Code.NotFound, exit: 3, next: [{ command: ["host", "orphans", "{host}"] }] },
+  INSTALLATION_KEPT: {
+    code: Code.FailedPrecondition,
+    exit: 4,
+    next: [{ advice: "Remove it with its own decnet; what has no data left on the host can be removed from here." }],
+  },
   HOST_BUSY: {
     code: Code.ResourceExhausted,
     exit: 6,
@@ -393,6 +399,7 @@ export const metadataKeys = {
   folder: "the data folder",
   holder: "the service that has the port already",
   host: "the name of the host",
+  installation: "the id of the installation",
   lost_file: "the file that is missing, damaged or another one",
   needed: "the role that the call needs",
   oldest: "where that begins which is kept: the cursor or the time before it",

@@ -1,7 +1,14 @@
 /** Names and patterns of the topics that events go out on: `decky.web-01.service_added`, `host.edge-1.state`. */
 
 /** What happens to a decky: the last segment of `decky.<name>.<event>`. */
-export const deckyEvents = ["state", "lifecycle", "service_added", "service_removed", "service_config_changed", "rotated"] as const;
+export const deckyEvents = [
+  "state",
+  "lifecycle",
+  "service_added",
+  "service_removed",
+  "service_config_changed",
+  "rotated",
+] as const;
 export type DeckyEvent = (typeof deckyEvents)[number];
 
 /** What happens to a host: the last segment of `host.<name>.<event>`. */

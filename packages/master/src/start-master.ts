@@ -129,6 +129,7 @@ async function listen(ground: Ground): Promise<Listening> {
       enrollment: createEnrollment({ ...joins, certificateTtlMs: config.agentCertificateMs }),
       registration,
       changes: changes.hostChanges,
+      orphans: changes.orphans,
       caHash: authority.hash,
       caCertPem: authority.certPem,
       addresses: port.addresses,

@@ -2,7 +2,13 @@ import { parseDuration } from "../text/duration.ts";
 import { UsageError } from "../usage-error.ts";
 
 /** `--rotate 6h --rotate-among ssh,ftp` */
-export function rotateOf({ rotate, rotateAmong }: { readonly rotate?: string | undefined; readonly rotateAmong?: string | undefined }) {
+export function rotateOf({
+  rotate,
+  rotateAmong,
+}: {
+  readonly rotate?: string | undefined;
+  readonly rotateAmong?: string | undefined;
+}) {
   if (rotate === undefined && rotateAmong !== undefined) throw new UsageError("--rotate-among is for --rotate");
   if (rotate === undefined) return {};
   const ms = parseDuration(rotate);

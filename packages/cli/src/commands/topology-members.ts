@@ -2,12 +2,12 @@ import type { JsonObject } from "@bufbuild/protobuf";
 import type { Operation } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import type { Command } from "commander";
 import type { OptionsInit } from "../change/options.ts";
+import { rotateOf } from "../change/rotate-option.ts";
 import type { ChangeFlags } from "../change.ts";
 import type { Cli } from "../cli.ts";
 import type { Connection } from "../connection.ts";
 import { changing } from "../flags.ts";
 import type { Help } from "../help.ts";
-import { rotateOf } from "../change/rotate-option.ts";
 import { UsageError } from "../usage-error.ts";
 import { runVersioned } from "./topology-changes.ts";
 

@@ -58,6 +58,7 @@ const operands: Readonly<Record<string, readonly Slot[]>> = {
   "host drain": ["host"],
   "host activate": ["host"],
   "host decommission": ["host"],
+  "host orphans": ["host"],
   "host revoke-token": ["join-token"],
   "op get": ["operation"],
   "op watch": ["operation"],

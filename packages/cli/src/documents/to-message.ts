@@ -96,7 +96,8 @@ function toField(
 function toDuration(document: Document, node: Node, what: string): JsonValue {
   const text = textOf(document, node, what);
   const ms = parseDuration(text);
-  if (ms === undefined) document.problem(node, `${what} is a time such as 30m, 6h or 1d, not ${JSON.stringify(text.slice(0, 64))}`);
+  if (ms === undefined)
+    document.problem(node, `${what} is a time such as 30m, 6h or 1d, not ${JSON.stringify(text.slice(0, 64))}`);
   return `${(ms ?? 0) / 1_000}s`;
 }
 

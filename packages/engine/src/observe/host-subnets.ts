@@ -42,7 +42,9 @@ export function listHostSubnets(networks: readonly EngineNetwork[], links: Obser
       isTold(name) ? [] : subnets.map((subnet) => ({ subnet, holder: `this host, on ${name}`, network: "" })),
     ),
     ...links.routes.flatMap(({ dst, dev }) =>
-      dev === "" || isTold(dev) ? [] : [{ subnet: dst, holder: `this host, which has a route to it through ${dev}`, network: "" }],
+      dev === "" || isTold(dev)
+        ? []
+        : [{ subnet: dst, holder: `this host, which has a route to it through ${dev}`, network: "" }],
     ),
   ];
 }

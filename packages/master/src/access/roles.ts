@@ -56,6 +56,8 @@ export const leastRole: Readonly<Record<string, Role>> = {
   "decnet.v1.SwarmService/DrainHost": "admin",
   "decnet.v1.SwarmService/ActivateHost": "admin",
   "decnet.v1.SwarmService/DecommissionHost": "admin",
+  "decnet.v1.SwarmService/ListOrphans": "viewer",
+  "decnet.v1.SwarmService/RemoveOrphans": "admin",
   "decnet.v1.AccessService/WhoAmI": "viewer",
   "decnet.v1.AccessService/CreateToken": "admin",
   "decnet.v1.AccessService/ListTokens": "admin",

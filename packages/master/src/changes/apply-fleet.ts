@@ -184,7 +184,9 @@ function rotationsOf(
   fleet: ExpandedFleet | undefined,
   { digest, random }: { readonly digest: (services: readonly StoredService[]) => string; readonly random: () => number },
 ): WantedRotation[] {
-  const wanted = new Map((fleet?.deckies ?? []).flatMap((each) => (each.rotation === undefined ? [] : [[each.name, each] as const])));
+  const wanted = new Map(
+    (fleet?.deckies ?? []).flatMap((each) => (each.rotation === undefined ? [] : [[each.name, each] as const])),
+  );
   return changes.flatMap(({ action, decky }) => {
     const found = action === "teardown" ? undefined : wanted.get(decky.name);
     if (found?.rotation === undefined) return [];

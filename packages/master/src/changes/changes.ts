@@ -10,6 +10,7 @@ import { type Batches, createBatches } from "./batches.ts";
 import { type Cancellations, createCancellations } from "./cancel.ts";
 import { createHostChanges, type HostChanges } from "./host-changes.ts";
 import { createMutations, type Mutations } from "./mutate.ts";
+import { createOrphans, type Orphans } from "./orphans.ts";
 import { createRotations, type Rotations } from "./rotate.ts";
 import { createTopologyChanges, type TopologyChanges } from "./topologies.ts";
 
@@ -20,6 +21,7 @@ export interface Changes {
   readonly batches: Batches;
   readonly cancellations: Cancellations;
   readonly hostChanges: HostChanges;
+  readonly orphans: Orphans;
   readonly topologies: TopologyChanges;
   readonly topologyStates: TopologyStates;
   readonly rotations: Rotations;
@@ -57,6 +59,7 @@ export function createChanges(options: ChangesOptions): Changes {
     batches: createBatches(store, door, board, master),
     cancellations: createCancellations(shared),
     hostChanges: createHostChanges(shared),
+    orphans: createOrphans(shared),
     topologies: createTopologyChanges(shared),
     topologyStates: createTopologyStates(store, options.log, options.stopping),
   };

@@ -72,7 +72,11 @@ export function createTopologyLives({ store, door, hosts, catalog, takenSubnets 
   const heldFor = async ({ host, from }: NewTopology): Promise<readonly TakenSubnet[]> =>
     from.kind === "empty" ? [] : heldThere(await askSubnets(hosts, host), "");
 
-  const born = async (wanted: NewTopology, held: readonly TakenSubnet[], tx: Tx): Promise<{ topology: Topology; plan: PlanRecord }> => {
+  const born = async (
+    wanted: NewTopology,
+    held: readonly TakenSubnet[],
+    tx: Tx,
+  ): Promise<{ topology: Topology; plan: PlanRecord }> => {
     const now = new Date();
     const { design, missing } = begin(wanted, [...(await takenSubnets(tx, "")), ...held], catalog);
     const { name, host, publishOn, from } = wanted;

@@ -5,8 +5,8 @@ import {
   foldWishes,
   type MadeRevision,
   nextDelayMs,
-  retryDelayMs,
   type RotationChoice,
+  retryDelayMs,
   rotateServices,
   rotationPool,
 } from "./rotation.ts";

@@ -60,7 +60,8 @@ export function operationEvents(operation: Operation, services: readonly StoredS
           },
         ]
       : [];
-  const rotated = kind === "rotate_services" && operation.state === "succeeded" ? rotationEvents(operation, services, common) : [];
+  const rotated =
+    kind === "rotate_services" && operation.state === "succeeded" ? rotationEvents(operation, services, common) : [];
   const lifecycle = {
     ...common,
     kind,

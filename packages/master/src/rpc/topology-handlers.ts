@@ -133,7 +133,8 @@ export function createTopologyHandlers(parts: MasterParts): ServiceImpl<typeof T
       const { withDmz, design } = request;
       if (withDmz && design !== undefined) throw invalid([{ field: "with_dmz", description: "is for one without a design" }]);
       const kind = withDmz ? "dmz" : "empty";
-      const from = design === undefined ? ({ kind } as const) : ({ kind: "design", design: parseDesign(design, catalog) } as const);
+      const from =
+        design === undefined ? ({ kind } as const) : ({ kind: "design", design: parseDesign(design, catalog) } as const);
       return created({ ...placeOf(request), from }, CreateTopologyRequestSchema, request, context);
     },
     async generateTopology(request, context) {

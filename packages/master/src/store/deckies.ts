@@ -99,11 +99,7 @@ export function revisionNotFound(
   });
 }
 
-export function createDeckyStore(
-  database: Database,
-  sealing: Sealing,
-  rotations: Pick<RotationStore, "of">,
-): DeckyStore {
+export function createDeckyStore(database: Database, sealing: Sealing, rotations: Pick<RotationStore, "of">): DeckyStore {
   const open = ({ services, ...row }: RevisionRow): Revision => ({ ...row, services: sealing.open(row.deckyId, services) });
 
   const desiredServices: DeckyStore["desiredServices"] = async (tx, deckies) => {

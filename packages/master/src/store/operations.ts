@@ -37,6 +37,8 @@ export interface OperationStore {
   insert(tx: Tx, rows: readonly Operation[]): Promise<void>;
   /** Changes an operation of many deckies, or open ones of deckies that are locked. */
   update(tx: Tx, ids: readonly string[], patch: OperationPatch): Promise<void>;
+  /** Stores one that was done before it is stored, with its steps. */
+  insertEnded(tx: Tx, row: Operation, steps: readonly OperationStep[]): Promise<void>;
   /** Stores an operation with one round trip. */
   add(row: Operation): Promise<void>;
   lock(tx: Tx, id: string): Promise<Operation | undefined>;
@@ -105,6 +107,11 @@ export function createOperationStore(database: Database, journal: OperationLog):
       await updateRows(tx, Operations, where, patch);
       if (patch.finishedAt !== undefined) await runIn(tx, endSteps, [ids, JSON.stringify([unseenEnd])]);
       tx.afterwards(() => ending.forEach((row) => void journal.ended({ ...row, ...patch })));
+    },
+    async insertEnded(tx, row, steps) {
+      await insert(tx, [row]);
+      if (steps.length > 0) await insertJson(tx, stepCodec, steps);
+      tx.afterwards(() => journal.ended(row));
     },
     add: (row) => database.transaction((tx) => insert(tx, [row])),
     lock: async (tx, id) => (await repository(tx).findOne({ where: { id }, lock: { mode: "for_no_key_update" } })) ?? undefined,

@@ -227,8 +227,7 @@ export function createRotationStore(database: Database, sealing: Sealing): Rotat
     noteWishes: (deckyId, { pinned, barred }, newest) => write(noteWishes, [deckyId, pinned, barred, newest]),
     noteBegun: (deckyId, nextAt, operationId, delayMs) => write(noteBegun, [deckyId, nextAt, operationId, delayMs]),
     noteOver: (deckyId, hasRotated) => write(noteOver, [deckyId, hasRotated]),
-    noteFailed: (deckyId, failures, message, delayMs) =>
-      write(noteFailed, [deckyId, failures, message.slice(0, 1_000), delayMs]),
+    noteFailed: (deckyId, failures, message, delayMs) => write(noteFailed, [deckyId, failures, message.slice(0, 1_000), delayMs]),
   };
 }
 

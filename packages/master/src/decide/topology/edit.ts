@@ -1,7 +1,7 @@
 import { AppError } from "@decnet/common/errors/app-error";
 import type { StoredService } from "../../model/decky.ts";
-import type { Design, Topology, TopologyAttachment, TopologyDecky, TopologyLan } from "../../model/topology.ts";
 import type { RotationSetting } from "../../model/rotation.ts";
+import type { Design, Topology, TopologyAttachment, TopologyDecky, TopologyLan } from "../../model/topology.ts";
 import { makeFreeMac } from "../addresses.ts";
 import { nextAddress, nextSubnet } from "./allocate.ts";
 

@@ -19,7 +19,7 @@ import type { Store } from "../store/store.ts";
 import { type ChangeRequest, dryRunRecord, type FrontDoor, type PlannedChange, planMoved, requested } from "./accept.ts";
 import { agreedParts, createDeckyPlans, digestOfDifference, hostedTargets, planOf, summary } from "./decky-plans.ts";
 import { storeParts } from "./store-parts.ts";
-import { requireVersion, wrongState } from "./topology-guards.ts";
+import { requireTakingHost, requireVersion, wrongState } from "./topology-guards.ts";
 import { createTopologyLives, type TopologyLives } from "./topology-lives.ts";
 
 /** What becomes of a whole topology. */
@@ -119,7 +119,9 @@ export function createTopologyChanges(options: TopologyChangesOptions): Topology
     const issues = await issuesOf(tx, topology, design, held);
     // A LAN comes before the decky that leads to it: once deployed, one that nothing leads to yet is no fault.
     refuseIssues(topology, act.kind === "deploy" ? issues : issues.filter(({ code }) => code !== "DMZ_ORPHAN"));
-    return { topology, design, changes: topologyDifference({ ...topology, design }, await presentOf(tx, topology), new Date()) };
+    const changes = topologyDifference({ ...topology, design }, await presentOf(tx, topology), new Date());
+    await requireTakingHost(tx, topology, changes, store);
+    return { topology, design, changes };
   };
 
   const edited = async (tx: Tx, topology: Topology, edit: Edit, held: readonly TakenSubnet[]): Promise<Design> => {

@@ -20,6 +20,7 @@ import { Restored1764730000001 } from "./migrations/1764730000001-restored.ts";
 import { Attachments1764800000000 } from "./migrations/1764800000000-attachments.ts";
 import { Topologies1764800000001 } from "./migrations/1764800000001-topologies.ts";
 import { Rotations1764910000000 } from "./migrations/1764910000000-rotations.ts";
+import { Scopes1764910000001 } from "./migrations/1764910000001-scopes.ts";
 import { Webhooks1764940000000 } from "./migrations/1764940000000-webhooks.ts";
 import { SnakeCaseNames } from "./naming.ts";
 import { createSockets } from "./sockets.ts";
@@ -113,6 +114,7 @@ export async function openDatabase(address: DatabaseAddress): Promise<Database> 
       Attachments1764800000000,
       Topologies1764800000001,
       Rotations1764910000000,
+      Scopes1764910000001,
       Webhooks1764940000000,
     ],
     poolSize: Object.values(connections).reduce((sum, count) => sum + count, 0),

@@ -68,9 +68,12 @@ export function createTopologyHandlers(parts: MasterParts): ServiceImpl<typeof T
 
   /** What is stored of its state follows a moment after the operation that ends. */
   const asNow = async (topology: Topology): Promise<Topology> => {
-    if (topology.state === "pending" || topology.state === "torn_down") return topology;
+    if (["pending", "failed", "torn_down"].includes(topology.state)) return topology;
     const [standing] = await store.topologies.standings(topology.id);
-    return standing === undefined ? topology : { ...topology, ...stateNow(standing) };
+    if (standing !== undefined) return { ...topology, ...stateNow(standing) };
+    // It came to its end between the two looks, or was deleted.
+    const isThere = (await store.topologies.known([topology.id])).length > 0;
+    return isThere ? store.topologies.find(topology.id) : topology;
   };
 
   const settle = async (idOrName: string): Promise<void> => {

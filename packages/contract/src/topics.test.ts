@@ -36,6 +36,7 @@ it("names a topic by its subject and what happened, and every topic is a pattern
     "decky.web-01.service_added",
     "decky.web-01.service_removed",
     "decky.web-01.service_config_changed",
+    "decky.web-01.rotated",
     "host.edge-1.state",
     "host.edge-1.second_agent",
     "topology.t0123456789ab.status",

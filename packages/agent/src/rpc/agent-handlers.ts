@@ -12,15 +12,14 @@ import {
 import type { Catalog } from "@decnet/engine/catalog/types";
 import type { Engine } from "@decnet/engine/engine";
 import { emptyReceipt } from "@decnet/engine/execute/receipt";
-import { belongingsOf } from "@decnet/engine/observe/leftovers";
 import { deckyKey } from "@decnet/engine/spec";
 import { parseDeckyRef, parseLanMessage, parseSpecMessage, toRefMessage, toSpecMessage } from "@decnet/engine/wire/decky-spec";
 import { toLogLine } from "@decnet/engine/wire/logs";
-import { joinBelongings, toOrphansMessage } from "@decnet/engine/wire/orphans";
 import { toObservationMessage, toOutcomeMessage, toPlanMessage, toStepMessage } from "@decnet/engine/wire/outcome";
 import type { Runner } from "../deckies/runner.ts";
 import type { SpecStore } from "../deckies/spec-store.ts";
 import type { Watch } from "../deckies/watch.ts";
+import { createOrphanHandlers } from "./orphan-handlers.ts";
 
 export interface AgentParts {
   readonly catalog: Catalog;
@@ -41,10 +40,8 @@ type Progress = ReturnType<typeof create<typeof ApplyDeckiesResponseSchema>>;
 export function createAgentHandlers(parts: AgentParts): ServiceImpl<typeof AgentService> {
   const { catalog, engine, specs, runner, outcomes } = parts;
   const ignore = () => undefined;
-  /** Asked after looking; those that are leaving have theirs until they are gone. */
-  const belongingsFor = (request: Parameters<typeof joinBelongings>[0]) => async () =>
-    joinBelongings(request, belongingsOf(specs.list().map(({ target }) => target.spec)));
   return {
+    ...createOrphanHandlers(parts),
     async *applyDeckies(request, { signal }) {
       const targets = request.deckies.map((message) => parseSpecMessage(message, catalog));
       const progress = createChannel<Progress>();
@@ -137,15 +134,6 @@ export function createAgentHandlers(parts: AgentParts): ServiceImpl<typeof Agent
       if (request.lan === undefined) return { subnets: (await engine.hostSubnets()).map((each) => ({ ...each })) };
       const { trouble, taken } = await engine.inspectLan(parseLanMessage(request.lan));
       return { trouble, taken: taken.map(({ address, holder }) => ({ address, holder })) };
-    },
-    async listOrphans(request) {
-      return toOrphansMessage(await engine.orphans(request.installation, belongingsFor(request)));
-    },
-    async removeOrphans(request) {
-      const { installation, keys } = request;
-      const removal = { installation, keys: new Set(keys), belongings: belongingsFor(request), signal: parts.stopping };
-      const removed = await engine.removeOrphans(removal);
-      return { removed: removed.map(({ orphan, problem }) => ({ orphan: { ...orphan }, problem })) };
     },
     async *streamLogs(request, context) {
       const decky = parseDeckyRef(request.decky);

@@ -32,7 +32,8 @@ it.each<[string, Parameters<typeof create<typeof ListOrphansResponseSchema>>[1],
     "",
     [
       "nothing on edge-03 that belongs to nothing",
-      `  2 things of another installation, whose data is not on this host any more; to see them: decnet host orphans edge-03 --installation ${installation}`,
+      "  2 things of another installation, whose data is not on this host any more; to see them: " +
+        `decnet host orphans edge-03 --installation ${installation}`,
       "  one thing of another installation, whose data is in /data",
     ],
   ],

@@ -7,7 +7,7 @@ import type { DeckyChange } from "../decide/decky-change.ts";
 import { firstDelayMs } from "../decide/rotation.ts";
 import { heldThere, refuseTaken } from "../decide/topology/allocate.ts";
 import { type PresentDeckies, topologyDifference, topologyTeardown } from "../decide/topology/difference.ts";
-import { defaultSubnetBase, describeEdit, type Edit, editDesign } from "../decide/topology/edit.ts";
+import { defaultSubnetBase, describeEdit, type Edit, editDesign, wantedSubnet } from "../decide/topology/edit.ts";
 import { type Issue, isDeployable, type TakenSubnet, validateDesign } from "../decide/topology/validate.ts";
 import { askSubnets } from "../links/ask-hosts.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
@@ -86,22 +86,10 @@ export function createTopologyChanges(options: TopologyChangesOptions): Topology
     return heldThere(await askSubnets(hosts, host), id);
   };
 
-  const takenSubnets = async (tx: Tx, besides: string): Promise<TakenSubnet[]> => {
-    const others = (await store.topologies.inUse(tx)).filter(({ id }) => id !== besides);
-    const fleet = await store.fleets.settings(tx);
-    return [
-      ...(fleet === undefined ? [] : [{ subnet: fleet.lan.subnet, holder: "the fleet's LAN" }]),
-      ...others.flatMap(({ name, design }) => design.lans.map(({ subnet }) => ({ subnet, holder: `the topology ${name}` }))),
-    ];
-  };
+  const takenSubnets = (tx: Tx, besides: string) => takenHere(tx, besides, store);
 
   const issuesOf = async (tx: Tx, { id }: Topology, design: Design, held: readonly TakenSubnet[]) =>
     validateDesign(design, { catalog, takenSubnets: [...(await takenSubnets(tx, id)), ...held] });
-
-  const presentOf = async (tx: Tx, { id }: Topology): Promise<PresentDeckies> => {
-    const deckies = await store.deckies.ofScope(tx, id);
-    return { deckies, services: await store.deckies.desiredServices(tx, deckies) };
-  };
 
   const outcomeOf = async (
     tx: Tx,
@@ -113,20 +101,20 @@ export function createTopologyChanges(options: TopologyChangesOptions): Topology
     requireVersion(topology, request.expectedVersion);
     requireState(topology, act);
     if (act.kind === "teardown")
-      return { topology, design: topology.design, changes: topologyTeardown(await presentOf(tx, topology)) };
+      return { topology, design: topology.design, changes: topologyTeardown(await presentOf(tx, topology, store)) };
     const design = act.kind === "edit" ? await edited(tx, topology, act.edit, held) : topology.design;
     if (act.kind === "edit" && topology.state === "pending") return { topology, design, changes: [] };
     const issues = await issuesOf(tx, topology, design, held);
     // A LAN comes before the decky that leads to it: once deployed, one that nothing leads to yet is no fault.
     refuseIssues(topology, act.kind === "deploy" ? issues : issues.filter(({ code }) => code !== "DMZ_ORPHAN"));
-    const changes = topologyDifference({ ...topology, design }, await presentOf(tx, topology), new Date());
+    const changes = topologyDifference({ ...topology, design }, await presentOf(tx, topology, store), new Date());
     await requireTakingHost(tx, topology, changes, store);
     return { topology, design, changes };
   };
 
   const edited = async (tx: Tx, topology: Topology, edit: Edit, held: readonly TakenSubnet[]): Promise<Design> => {
     const taken = [...(await takenSubnets(tx, topology.id)), ...held];
-    refuseTaken(edit, taken);
+    refuseTaken(wantedSubnet(edit), taken);
     const usedSubnets = taken.map(({ subnet }) => subnet);
     const subnetBase = topology.generatedFrom?.subnetBase ?? defaultSubnetBase;
     return editDesign(topology, edit, { usedSubnets, subnetBase, makeId: randomUUID, random });
@@ -206,6 +194,21 @@ export function createTopologyChanges(options: TopologyChangesOptions): Topology
       });
     },
   };
+}
+
+/** What the fleet and the topologies but one have, wherever they are. */
+async function takenHere(tx: Tx, besides: string, { topologies, fleets }: Pick<Store, "topologies" | "fleets">) {
+  const others = (await topologies.inUse(tx)).filter(({ id }) => id !== besides);
+  const fleet = await fleets.settings(tx);
+  return [
+    ...(fleet === undefined ? [] : [{ subnet: fleet.lan.subnet, holder: "the fleet's LAN" }]),
+    ...others.flatMap(({ name, design }) => design.lans.map(({ subnet }) => ({ subnet, holder: `the topology ${name}` }))),
+  ];
+}
+
+async function presentOf(tx: Tx, { id }: Topology, { deckies }: Pick<Store, "deckies">): Promise<PresentDeckies> {
+  const present = await deckies.ofScope(tx, id);
+  return { deckies: present, services: await deckies.desiredServices(tx, present) };
 }
 
 /** Whether an act makes networks that are not on the host yet. */

@@ -38,8 +38,8 @@ export function rotationPool({ setting, archetype, pinned, barred }: RotationCho
 }
 
 /**
- * The services after a rotation: those that are pinned, and one to three of the pool that are not the present ones. Two never need
- * the same port. Pure: the same random numbers choose the same. Throws ROTATION_IMPOSSIBLE when there is no other set.
+ * The services after a rotation: those that are pinned, and one to three of the pool that are not the present ones. Two never
+ * need the same port. Pure: the same random numbers choose the same. Throws ROTATION_IMPOSSIBLE when there is no other set.
  */
 export function rotateServices(choice: RotationChoice, catalog: RotationCatalog, random: () => number): StoredService[] {
   const { services, earlier } = choice;

@@ -106,7 +106,8 @@ const starts = {
     JOIN deckies AS decky ON decky.id = rotations.decky_id WHERE decky.scope = $1`,
 };
 const byDecky = { name: "decnet-rotations", text: "SELECT * FROM rotations WHERE decky_id = ANY ($1::uuid[])" };
-const isQuiet = `NOT EXISTS (SELECT FROM operations AS open WHERE open.decky_id = decky.id AND open.state IN ('pending', 'running'))`;
+const isQuiet = `NOT EXISTS (SELECT FROM operations AS open
+  WHERE open.decky_id = decky.id AND open.state IN ('pending', 'running'))`;
 const due = {
   name: "decnet-due-rotations",
   text: `SELECT rotations.*, decky.scope, decky.name, decky.host FROM rotations

@@ -69,7 +69,8 @@ const standings = {
       coalesce((SELECT json_agg(json_build_object('name', decky.name, 'state', decky.state, 'message', decky.message,
           'leaving', decky.leaving, 'ill', coalesce((SELECT json_agg(service ->> 'containerName')
             FROM jsonb_array_elements(decky.observed -> 'services') AS service
-            WHERE service ->> 'state' <> 'running'), '[]')) ORDER BY decky.name) FROM deckies AS decky WHERE decky.scope = topology.id), '[]') AS deckies,
+            WHERE service ->> 'state' <> 'running'), '[]')) ORDER BY decky.name)
+        FROM deckies AS decky WHERE decky.scope = topology.id), '[]') AS deckies,
       EXISTS (SELECT FROM operations AS operation WHERE operation.scope = topology.id
         AND (operation.decky_id IS NULL OR operation.kind = 'teardown_decky')
         AND operation.state IN ('pending', 'running')) AS busy,

@@ -1,5 +1,6 @@
 import { expect, it } from "vitest";
 import { freeSubnets, heldThere, nextSubnet, refuseTaken } from "./allocate.ts";
+import { wantedSubnet } from "./edit.ts";
 
 const taken = (subnet: string, network = "") => ({ subnet, holder: `the Docker network ${network}`, network });
 
@@ -28,13 +29,13 @@ it.each([
   ["a new LAN", { kind: "add_lan", name: "core", subnet: "10.0.0.128/25", isDmz: false }],
   ["a LAN", { kind: "update_lan", name: "core", newName: undefined, subnet: "10.0.0.0/16", isDmz: undefined }],
 ] as const)("%s gets no network that somebody has, who is named", (_, edit) => {
-  expect(() => refuseTaken(edit, [taken("10.0.0.0/24", "web")])).toThrow(
+  expect(() => refuseTaken(wantedSubnet(edit), [taken("10.0.0.0/24", "web")])).toThrow(
     `${edit.subnet} overlaps 10.0.0.0/24 of the Docker network web`,
   );
-  refuseTaken(edit, [taken("10.7.0.0/24", "web")]);
+  refuseTaken(wantedSubnet(edit), [taken("10.7.0.0/24", "web")]);
 });
 
 it("one that is chosen for the caller is not compared, nor is any other edit", () => {
-  refuseTaken({ kind: "add_lan", name: "core", subnet: "", isDmz: false }, [taken("10.0.0.0/8")]);
-  refuseTaken({ kind: "remove_lan", name: "core" }, [taken("10.0.0.0/8")]);
+  refuseTaken(wantedSubnet({ kind: "add_lan", name: "core", subnet: "", isDmz: false }), [taken("10.0.0.0/8")]);
+  refuseTaken(wantedSubnet({ kind: "remove_lan", name: "core" }), [taken("10.0.0.0/8")]);
 });

@@ -3,7 +3,6 @@ import { topologyNetwork } from "@decnet/engine/render/names";
 import { overlap, parseRange } from "@decnet/engine/tables/subnets";
 import type { Design, TopologyLan } from "../../model/topology.ts";
 import { formatIpv4, parseSubnet } from "../addresses.ts";
-import type { Edit } from "./edit.ts";
 import type { TakenSubnet } from "./validate.ts";
 
 /** Addresses of a LAN that a decky may get: all hosts but the first, which is the gateway's. */
@@ -39,9 +38,8 @@ export function heldThere(
     .map(({ subnet, holder }) => ({ subnet, holder }));
 }
 
-/** Throws TOPOLOGY_INVALID when an edit wants a network that is somebody else's. */
-export function refuseTaken(edit: Edit, taken: readonly TakenSubnet[]): void {
-  const wanted = edit.kind === "add_lan" || edit.kind === "update_lan" ? (edit.subnet ?? "") : "";
+/** Throws TOPOLOGY_INVALID when a network is wanted that is somebody else's; empty: none is named. */
+export function refuseTaken(wanted: string, taken: readonly TakenSubnet[]): void {
   const holder = wanted === "" ? undefined : taken.find(({ subnet }) => overlap(subnet, wanted));
   if (holder === undefined) return;
   const description = `${wanted} overlaps ${holder.subnet} of ${holder.holder}`;

@@ -221,6 +221,10 @@ function invalid(field: string, description: string): AppError {
 }
 
 /** An edit as people read it. */
+export function wantedSubnet(edit: Edit): string {
+  return edit.kind === "add_lan" || edit.kind === "update_lan" ? (edit.subnet ?? "") : "";
+}
+
 export function describeEdit(edit: Edit): string {
   switch (edit.kind) {
     case "add_lan":

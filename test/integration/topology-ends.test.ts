@@ -2,7 +2,7 @@ import { fromConnectError } from "@decnet/common/rpc/errors";
 import { OperationState, Wait } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { TopologyState } from "@decnet/contract/gen/decnet/v1/topology_pb";
 import type { StepBoundary } from "@decnet/engine/execute/execute-plan";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { becomes, designNested, readTopology } from "../support/nested-topology.ts";
 import { dockerLines, eventually, type TestMaster, useMaster } from "../support/use-master.ts";
 
@@ -21,6 +21,7 @@ function createHold() {
     boundary,
     /** Resolves when it is reached. */
     at: (wanted: string) => {
+      release();
       target = wanted;
       held = new Promise((resolve) => {
         release = resolve;
@@ -61,13 +62,16 @@ describe("a deploy of a topology", () => {
     await master?.dispose();
   });
 
+  // However a test ends, nothing is held after it.
+  afterEach(() => hold.letGo());
+
   it("that is cancelled in the middle says who did it; what was made stays, and a resync makes the rest", async () => {
     const topology = await make("half");
     const reached = hold.at(`${topology}-inner`);
     const begun = await master.topologies.deployTopology({ topology, options: { wait: Wait.ACCEPTED } });
     const id = begun.operation?.id ?? "";
     await reached;
-    await eventually(async () => (await readTopology(master, topology))?.deckies[0]?.decky?.appliedRevision === 1);
+    await eventually(async () => (await readTopology(master, topology))?.deckies[0]?.decky?.appliedRevision === 1, 60_000);
     await master.operations.cancelOperation({ id, reason: "not now" });
     hold.letGo();
     const after = await becomes(master, topology, TopologyState.DEGRADED);

@@ -162,6 +162,9 @@ export function createMemoryEngine({ catalog, instance, hooks = {}, kept }: Memo
     counts,
     warnings: [],
     inspectLan: async () => ({ trouble: "", taken: [], mtu: undefined }),
+    hostSubnets: async () => [],
+    orphans: async () => ({ orphans: [], others: [], unseen: [] }),
+    removeOrphans: async () => [],
     alter: (key, change) => put(key, change(observe(key).containers)),
     async plan(target) {
       counts.plans += 1;

@@ -32,7 +32,8 @@ export function changing(command: Command, help?: Help): Command {
       .option("-y, --yes", "do not ask; never covers named risks")
       .option(
         "--accept <risk>",
-        "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable",
+        "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, installation=ID, " +
+          "count=N; repeatable",
         collect,
       )
       .option("--plan", "only show the plan")

@@ -69,6 +69,14 @@ export const reasons = {
   },
   TOPOLOGY_STATE: { code: Code.FailedPrecondition, exit: 4, next: [{ command: ["topology", "show", "{topology}"] }] },
   VERSION_CONFLICT: { code: Code.Aborted, exit: 4, next: [{ command: ["topology", "show", "{topology}"] }] },
+  ROTATION_IMPOSSIBLE: {
+    code: Code.FailedPrecondition,
+    exit: 4,
+    next: [
+      { command: ["decky", "get", "{decky}"] },
+      { advice: "Name more services to rotate among, or give it another archetype." },
+    ],
+  },
   OPERATION_NOT_FOUND: { code: Code.NotFound, exit: 3, next: [{ command: ["op", "list"] }] },
   REVISION_NOT_FOUND: { code: Code.NotFound, exit: 3, next: [{ command: ["decky", "revisions", "{decky}"] }] },
   TOKEN_NOT_FOUND: { code: Code.NotFound, exit: 3, next: [{ command: ["token", "list"] }] },
@@ -142,6 +150,12 @@ export const reasons = {
     code: Code.FailedPrecondition,
     exit: 4,
     next: [{ command: ["host", "activate", "{host}"] }, { advice: "Choose another host", command: ["host", "list"] }],
+  },
+  ORPHAN_NOT_FOUND: { code: Code.NotFound, exit: 3, next: [{ command: ["host", "orphans", "{host}"] }] },
+  INSTALLATION_KEPT: {
+    code: Code.FailedPrecondition,
+    exit: 4,
+    next: [{ advice: "Remove it with its own decnet; what has no data left on the host can be removed from here." }],
   },
   HOST_BUSY: {
     code: Code.ResourceExhausted,
@@ -400,6 +414,7 @@ export const metadataKeys = {
   folder: "the data folder",
   holder: "the service that has the port already",
   host: "the name of the host",
+  installation: "the id of the installation",
   lost_file: "the file that is missing, damaged or another one",
   needed: "the role that the call needs",
   oldest: "where that begins which is kept: the cursor or the time before it",

@@ -2,8 +2,11 @@ import { type ApplyOptions, type ApplyOutcome, applyDecky } from "./host/apply-d
 import { type CheckedHost, checkDeckies } from "./host/check-deckies.ts";
 import { type EngineOptions, type HostParts, openHostParts } from "./host/host-parts.ts";
 import { type PreparedImage, prepareImages, pruneImages } from "./host/images.ts";
+import { listOrphans, type OrphanRemoval, type RemovedOrphan, removeOrphans } from "./host/orphans.ts";
 import { preparePlan } from "./host/prepare-plan.ts";
+import { type HostSubnet, observeHostSubnets } from "./observe/host-subnets.ts";
 import type { ObservedLan } from "./observe/lan.ts";
+import type { HostBelongings, HostOrphans } from "./observe/leftovers.ts";
 import type { LogEntry } from "./observe/logs.ts";
 import { observeLan } from "./observe/observe-lan.ts";
 import type { ObservedDecky } from "./observe/observed.ts";
@@ -33,6 +36,15 @@ export interface Engine {
   logs(decky: Pick<DeckySpec, "scope" | "name">, slug: string, options: LogOptions): AsyncIterable<LogEntry>;
   /** Whether this host can have a LAN, and who has addresses on it. */
   inspectLan(lan: LanSpec): Promise<ObservedLan>;
+  /** Every network that something on this host has. */
+  hostSubnets(): Promise<HostSubnet[]>;
+  /**
+   * What carries our mark and belongs to nothing. `belongings` is asked after looking, so that nothing that is made meanwhile
+   * passes for an orphan. Empty: this installation; otherwise all of another one.
+   */
+  orphans(installation: string, belongings: () => Promise<HostBelongings>): Promise<HostOrphans>;
+  /** Removes the named ones that are orphans still, and looks whether they are gone. */
+  removeOrphans(removal: OrphanRemoval): Promise<RemovedOrphan[]>;
   /** Builds or pulls what the specs need and is not there, so that no change has to wait for it. */
   prepareImages(specs: readonly DeckySpec[], signal: AbortSignal): Promise<PreparedImage[]>;
   /** Removes images of ours that nothing needs any more, and returns their tags. */
@@ -55,6 +67,9 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     check: (specs) => checkDeckies(parts, specs),
     logs: ({ scope, name }, slug, how) => streamServiceLogs(parts.api, deckyNames(scope, name).service(slug), slug, how),
     inspectLan: (lan) => observeLan(lan, { ...parts, ...parts.rights }),
+    hostSubnets: () => observeHostSubnets(parts),
+    orphans: (installation, belongings) => listOrphans(parts, installation, belongings),
+    removeOrphans: (removal) => removeOrphans(parts, removal),
     prepareImages: (specs, signal) => prepareImages(parts, specs, signal),
     pruneImages: () => pruneImages(parts),
     async ping() {

@@ -38,6 +38,9 @@ export function createLazyEngine(
       yield* (await opened()).logs(...given);
     },
     inspectLan: async (...given) => (await opened()).inspectLan(...given),
+    hostSubnets: async (...given) => (await opened()).hostSubnets(...given),
+    orphans: async (...given) => (await opened()).orphans(...given),
+    removeOrphans: async (...given) => (await opened()).removeOrphans(...given),
     prepareImages: async (...given) => (await opened()).prepareImages(...given),
     pruneImages: async () => (await opened()).pruneImages(),
     ping: async () => (await opened()).ping(),

@@ -40,6 +40,8 @@ export interface Master {
 }
 
 const silenceGraceMs = 5_000;
+/** How often it is looked whose services are to change. */
+const rotationMs = 5_000;
 
 /** Wires a master and starts it. Whatever was acquired is released in reverse order, also when starting fails half way. */
 export async function startMaster(options: MasterOptions): Promise<Master> {
@@ -106,6 +108,7 @@ async function listen(ground: Ground): Promise<Listening> {
     holdCalls: calls.hold,
     convergence,
     master: masterOf(config),
+    fingerprint: box.fingerprint,
     disconnect(hostId) {
       accepted.forget(hostId);
       server.disconnect(({ certificate }) => certificate?.identity?.role === "agent" && certificate.identity.hostId === hostId);
@@ -130,6 +133,7 @@ async function listen(ground: Ground): Promise<Listening> {
       enrollment: createEnrollment({ ...joins, certificateTtlMs: config.agentCertificateMs }),
       registration,
       changes: changes.hostChanges,
+      orphans: changes.orphans,
       caHash: authority.hash,
       caCertPem: authority.certPem,
       addresses: port.addresses,
@@ -187,7 +191,7 @@ function serveBus(
 async function startBackground(
   { options: { log, config, version }, store, engine, local, presence, metrics, readiness, stopping: { signal } }: Ground,
   { converger }: Convergence,
-  { hostChanges, topologyStates }: Changes,
+  { hostChanges, topologyStates, rotations }: Changes,
   hosts: HostRegistry,
 ): Promise<void> {
   const check = createDriftCheck(local, { store, converger, log, onDrift: metrics.drift });
@@ -206,6 +210,7 @@ async function startBackground(
     ),
     keepImagesPruned(engine, signal, log),
     topologyStates.run(),
+    repeatUntilAborted(rotationMs, signal, rotations.tick, (error) => log.warn("rotations were not looked at", { err: error })),
     keepWithin(store.retention, config.keep, log, signal),
     runWebhooks(
       {

@@ -19,10 +19,11 @@ import { toObservationMessage, toOutcomeMessage, toPlanMessage, toStepMessage } 
 import type { Runner } from "../deckies/runner.ts";
 import type { SpecStore } from "../deckies/spec-store.ts";
 import type { Watch } from "../deckies/watch.ts";
+import { createOrphanHandlers } from "./orphan-handlers.ts";
 
 export interface AgentParts {
   readonly catalog: Catalog;
-  readonly engine: Pick<Engine, "check" | "prepareImages" | "logs" | "inspectLan">;
+  readonly engine: Pick<Engine, "check" | "prepareImages" | "logs" | "inspectLan" | "hostSubnets" | "orphans" | "removeOrphans">;
   readonly specs: Pick<SpecStore, "get" | "list">;
   readonly runner: Pick<Runner, "plan" | "apply" | "remove">;
   readonly hostId: string;
@@ -40,6 +41,7 @@ export function createAgentHandlers(parts: AgentParts): ServiceImpl<typeof Agent
   const { catalog, engine, specs, runner, outcomes } = parts;
   const ignore = () => undefined;
   return {
+    ...createOrphanHandlers(parts),
     async *applyDeckies(request, { signal }) {
       const targets = request.deckies.map((message) => parseSpecMessage(message, catalog));
       const progress = createChannel<Progress>();
@@ -129,6 +131,7 @@ export function createAgentHandlers(parts: AgentParts): ServiceImpl<typeof Agent
       return { images: images.map((image) => ({ ...image, outputTail: [...image.outputTail] })) };
     },
     async inspectLan(request) {
+      if (request.lan === undefined) return { subnets: (await engine.hostSubnets()).map((each) => ({ ...each })) };
       const { trouble, taken } = await engine.inspectLan(parseLanMessage(request.lan));
       return { trouble, taken: taken.map(({ address, holder }) => ({ address, holder })) };
     },

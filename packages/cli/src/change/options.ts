@@ -51,13 +51,21 @@ export function optionsOf(flags: ChangeFlags, fixed: { dryRun: boolean; expected
 }
 
 const risks = ["cut-sessions", "restart-base", "teardown"];
-const named = /^(teardown|drain|decommission|count)=(.+)$/;
+const named = /^(teardown|drain|decommission|installation|count)=(.+)$/;
 
 /** Refuses words that accept nothing: a typing error would otherwise look like consent. Pure. */
 export function checkAccepted(accepted: readonly string[], context: string): void {
   for (const word of accepted) {
     if (risks.includes(word) || word === context || named.test(word)) continue;
-    const all = [...risks, "teardown=NAME", "drain=NAME", "decommission=NAME", "count=N", "the name of a protected context"];
+    const all = [
+      ...risks,
+      "teardown=NAME",
+      "drain=NAME",
+      "decommission=NAME",
+      "installation=ID",
+      "count=N",
+      "the name of a protected context",
+    ];
     const meant = nearest(word, risks);
     throw new UsageError(
       `--accept ${word} names no risk; ${meant === undefined ? `it is one of ${all.join(", ")}` : `did you mean ${meant}?`}`,

@@ -55,6 +55,21 @@ export function registerDecky(program: Command, cli: Cli): void {
       });
     }),
   );
+  changing(decky.command("rotate <name>").description("Let its services become others now, as its rotation would."), {
+    examples: ["decky rotate web-07", "decky rotate web-07 --plan", "decky rotate corp/web-07 -y"],
+    rpc: "FleetService/RotateDecky",
+    body: '{"decky":{"name":"web-07"}}',
+  }).action((name: string, flags: ChangeFlags) =>
+    cli.withConnection((connection) =>
+      runChange({
+        flags,
+        connection,
+        asks: true,
+        question: `Rotate the services of ${name}`,
+        submit: (options) => connection.fleet.rotateDecky({ decky: parseDecky(name), options }),
+      }),
+    ),
+  );
   changing(decky.command("teardown <name>").description("Remove a decky and everything that belongs to it."), {
     examples: [
       "decky teardown web-07",

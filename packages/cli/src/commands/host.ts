@@ -25,6 +25,7 @@ import { parseDuration } from "../text/duration.ts";
 import { endOf, formatHints, formatHost, formatHosts, formatInvitation, formatRefusal, joinSteps } from "../text/hosts.ts";
 import { UsageError } from "../usage-error.ts";
 import { registerJoins } from "./host-joins.ts";
+import { registerOrphans } from "./host-orphans.ts";
 
 interface InviteFlags extends ReadFlags {
   readonly name: string;
@@ -40,6 +41,7 @@ export function registerHost(program: Command, cli: Cli): void {
   registerInvite(host, cli);
   registerReads(host, cli);
   registerJoins(host, cli);
+  registerOrphans(host, cli);
   changing(host.command("drain <name>").description("Move its deckies to the other workers; it gets no new ones."), {
     examples: ["host drain edge-03", "host drain edge-03 --plan", "host drain edge-03 --accept drain=edge-03"],
     rpc: "SwarmService/DrainHost",

@@ -2,6 +2,7 @@ import type { JsonObject } from "@bufbuild/protobuf";
 import type { Operation } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import type { Command } from "commander";
 import type { OptionsInit } from "../change/options.ts";
+import { rotateOf } from "../change/rotate-option.ts";
 import type { ChangeFlags } from "../change.ts";
 import type { Cli } from "../cli.ts";
 import type { Connection } from "../connection.ts";
@@ -138,6 +139,8 @@ interface DeckyFlags extends ChangeFlags {
   readonly archetype?: string;
   readonly services?: string;
   readonly forwards?: boolean;
+  readonly rotate?: string;
+  readonly rotateAmong?: string;
 }
 
 const collect = (value: string, before: string[] = []) => [...before, value];
@@ -167,7 +170,9 @@ function registerDeckies(decky: Command, cli: Cli): void {
       )
       .option("--archetype <slug>", "a ready-made set of services: decnet catalog archetypes")
       .option("--services <slugs>", "its services, such as ssh,http")
-      .option("--forwards", "it routes between its LANs; in the DMZ it is a gateway"),
+      .option("--forwards", "it routes between its LANs; in the DMZ it is a gateway")
+      .option("--rotate <time>", "its services change by themselves, once it is deployed, every so often: 6h")
+      .option("--rotate-among <slugs>", "to these; otherwise to those of its archetype"),
     helpOf(
       "AddDecky",
       { topology: "corp", name: "web-01", services: [{ slug: "http" }], attachments: [{ lan: "core" }] },
@@ -186,6 +191,7 @@ function registerDeckies(decky: Command, cli: Cli): void {
           services: toServices(flags.services ?? ""),
           attachments: (flags.lan ?? []).map(toPlace),
           forwards: flags.forwards === true,
+          ...rotateOf(flags),
         }),
     }),
   );
@@ -196,7 +202,9 @@ function registerDeckies(decky: Command, cli: Cli): void {
       .option("--archetype <slug>", "another archetype")
       .option("--services <slugs>", "other services, while it is not deployed")
       .option("--forwards", "let it route between its LANs")
-      .option("--no-forwards", "let it not route between its LANs"),
+      .option("--no-forwards", "let it not route between its LANs")
+      .option("--rotate <time>", "let its services change by themselves every so often: 6h; 0 for not any more")
+      .option("--rotate-among <slugs>", "to these; otherwise to those of its archetype"),
     helpOf(
       "UpdateDecky",
       { topology: "corp", name: "web-01", forwards: true },
@@ -204,19 +212,20 @@ function registerDeckies(decky: Command, cli: Cli): void {
       "topology decky update corp/web-01 --services ssh,ftp",
       "topology decky update corp/web-01 --no-forwards --plan",
     ),
-  ).action((member: string, { archetype, services, forwards, ...flags }: DeckyFlags, command: Command) => {
+  ).action((member: string, { archetype, services, forwards, rotate, rotateAmong, ...flags }: DeckyFlags, command: Command) => {
     const isGiven = command.getOptionValueSource("forwards") === "cli";
     const change = {
       ...(archetype === undefined ? {} : { archetype }),
       ...(services === undefined ? {} : { services: { services: toServices(services) } }),
       ...(isGiven && forwards !== undefined ? { forwards } : {}),
+      ...rotateOf({ rotate, rotateAmong }),
     };
     return run(cli, member, flags, {
       question: "Change {}",
       asks: true,
       call({ topologies }, request) {
         if (Object.keys(change).length === 0)
-          throw new UsageError("say what changes: --archetype, --services, --forwards or --no-forwards");
+          throw new UsageError("say what changes: --archetype, --services, --forwards, --no-forwards or --rotate");
         return topologies.updateDecky({ ...request, ...change });
       },
     });

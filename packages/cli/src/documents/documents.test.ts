@@ -211,6 +211,24 @@ deckies:
     expect(fleet(text.replace("sample", "other")).deckies[0]?.services[0]?.config).toEqual({ nobody: "1" });
   });
 
+  it.each([
+    ["6h", 21_600n],
+    ["90m", 5_400n],
+    ["1d", 86_400n],
+    ["300", 300n],
+    ["21600s", 21_600n],
+    ["0", 0n],
+  ])("says times as people do: %s", (every, seconds) => {
+    const { rotate, deckies } = fleet(`rotate: { every: ${every} }\ndeckies: [{ name: a, rotate: { every: ${every} } }]`);
+    expect([rotate?.every?.seconds, deckies[0]?.rotate?.every?.seconds]).toEqual([seconds, seconds]);
+  });
+
+  it("refuses what is no time", () => {
+    expect(problemsOf(() => fleet("rotate: { every: soon }"))).toEqual([
+      'f.yaml:1:18: every is a time such as 30m, 6h or 1d, not "soon"',
+    ]);
+  });
+
   it("as JSON means the same", () => {
     const text = '{"deckies":[{"name":"a","count":2,"services":[{"slug":"sample","config":{"password":1e3,"code":3}}]}]}';
     expect(fleet(text).deckies[0]?.services[0]?.config).toEqual({ password: "1e3", code: 3 });

@@ -10,6 +10,7 @@ import {
 } from "@bufbuild/protobuf";
 import { nearestName } from "@decnet/common/runtime/nearest";
 import type { Node } from "yaml";
+import { parseDuration } from "../text/duration.ts";
 import { UsageError } from "../usage-error.ts";
 import { booleanOf, type Document, type Entry, entriesOf, itemsOf, numberOf, openDocument, textOf } from "./document.ts";
 import { type SettingsRules, toSettings } from "./to-settings.ts";
@@ -74,6 +75,7 @@ function toField(
     return undefined;
   }
   const one = (node: Node): JsonValue => {
+    if (field.message?.typeName === "google.protobuf.Duration") return toDuration(document, node, key);
     if (field.message !== undefined) {
       if (field.message.typeName !== "google.protobuf.Struct") return toObject(document, node, field.message, key, rules);
       return toSettings(document, node, slugAmong(document, siblings), rules);
@@ -88,6 +90,15 @@ function toField(
       ),
     );
   return one(value);
+}
+
+/** `6h` in the file, seconds in the contract. */
+function toDuration(document: Document, node: Node, what: string): JsonValue {
+  const text = textOf(document, node, what);
+  const ms = parseDuration(text);
+  if (ms === undefined)
+    document.problem(node, `${what} is a time such as 30m, 6h or 1d, not ${JSON.stringify(text.slice(0, 64))}`);
+  return `${(ms ?? 0) / 1_000}s`;
 }
 
 function noValue(document: Document, { key, at }: Entry): [] {

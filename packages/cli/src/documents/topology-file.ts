@@ -11,8 +11,9 @@ export function toFile({ name, host, publishOn, lans, deckies }: Topology): Topo
     publishOn,
     host,
     lans: lans.map(({ name: lan, subnet, isDmz }) => ({ name: lan, subnet, isDmz })),
-    deckies: deckies.map(({ name: decky, archetype, services, attachments, forwards }) => ({
+    deckies: deckies.map(({ name: decky, archetype, services, attachments, forwards, rotate }) => ({
       ...{ name: decky, archetype, forwards },
+      ...(rotate === undefined ? {} : { rotate }),
       services: services.map(({ slug, config }) => ({ slug, ...(config === undefined ? {} : { config }) })),
       attachments: attachments.map(({ lan, ip, mac }) => ({ lan, ip, mac })),
     })),

@@ -250,7 +250,112 @@ export const tree: Node = {
         "--accept"
        ],
        "hasValue": true,
-       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
+       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, installation=ID, count=N; repeatable"
+      },
+      {
+       "names": [
+        "--plan"
+       ],
+       "hasValue": false,
+       "description": "only show the plan"
+      },
+      {
+       "names": [
+        "--dry-run"
+       ],
+       "hasValue": false,
+       "description": "the same as --plan"
+      },
+      {
+       "names": [
+        "--exit-code"
+       ],
+       "hasValue": false,
+       "description": "with --plan: exit 10 when there are changes"
+      },
+      {
+       "names": [
+        "--wait"
+       ],
+       "hasValue": true,
+       "description": "applied (default), accepted, or a time such as 30s"
+      },
+      {
+       "names": [
+        "--wait-idle"
+       ],
+       "hasValue": true,
+       "description": "wait this long for open sessions to end, instead of cutting them"
+      },
+      {
+       "names": [
+        "--expect"
+       ],
+       "hasValue": true,
+       "description": "refuse unless the decky is at this revision"
+      },
+      {
+       "names": [
+        "--expect-plan"
+       ],
+       "hasValue": true,
+       "description": "refuse unless the plan is this one"
+      },
+      {
+       "names": [
+        "--reason"
+       ],
+       "hasValue": true,
+       "description": "kept with the operation"
+      },
+      {
+       "names": [
+        "--request-id"
+       ],
+       "hasValue": true,
+       "description": "the same id again gives the same operation"
+      },
+      {
+       "names": [
+        "--on-failure"
+       ],
+       "hasValue": true,
+       "description": "undo (default) or keep"
+      },
+      {
+       "names": [
+        "--when-away"
+       ],
+       "hasValue": true,
+       "description": "queue (default) the change for a host that is away, or refuse it"
+      }
+     ],
+     "commands": []
+    },
+    {
+     "name": "rotate",
+     "description": "Let its services become others now, as its rotation would.",
+     "args": [
+      {
+       "name": "name",
+       "usage": "<name>"
+      }
+     ],
+     "options": [
+      {
+       "names": [
+        "--yes",
+        "-y"
+       ],
+       "hasValue": false,
+       "description": "do not ask; never covers named risks"
+      },
+      {
+       "names": [
+        "--accept"
+       ],
+       "hasValue": true,
+       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, installation=ID, count=N; repeatable"
       },
       {
        "names": [
@@ -355,7 +460,7 @@ export const tree: Node = {
         "--accept"
        ],
        "hasValue": true,
-       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
+       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, installation=ID, count=N; repeatable"
       },
       {
        "names": [
@@ -491,7 +596,7 @@ export const tree: Node = {
         "--accept"
        ],
        "hasValue": true,
-       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
+       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, installation=ID, count=N; repeatable"
       },
       {
        "names": [
@@ -600,7 +705,7 @@ export const tree: Node = {
         "--accept"
        ],
        "hasValue": true,
-       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
+       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, installation=ID, count=N; repeatable"
       },
       {
        "names": [
@@ -749,7 +854,7 @@ export const tree: Node = {
         "--accept"
        ],
        "hasValue": true,
-       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
+       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, installation=ID, count=N; repeatable"
       },
       {
        "names": [
@@ -898,7 +1003,7 @@ export const tree: Node = {
         "--accept"
        ],
        "hasValue": true,
-       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
+       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, installation=ID, count=N; repeatable"
       },
       {
        "names": [
@@ -1065,7 +1170,7 @@ export const tree: Node = {
       "--accept"
      ],
      "hasValue": true,
-     "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
+     "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, installation=ID, count=N; repeatable"
     },
     {
      "names": [
@@ -1186,7 +1291,7 @@ export const tree: Node = {
         "--accept"
        ],
        "hasValue": true,
-       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
+       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, installation=ID, count=N; repeatable"
       },
       {
        "names": [
@@ -1301,7 +1406,7 @@ export const tree: Node = {
         "--accept"
        ],
        "hasValue": true,
-       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
+       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, installation=ID, count=N; repeatable"
       },
       {
        "names": [
@@ -1408,7 +1513,7 @@ export const tree: Node = {
         "--accept"
        ],
        "hasValue": true,
-       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
+       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, installation=ID, count=N; repeatable"
       },
       {
        "names": [
@@ -1542,7 +1647,7 @@ export const tree: Node = {
         "--accept"
        ],
        "hasValue": true,
-       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
+       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, installation=ID, count=N; repeatable"
       },
       {
        "names": [
@@ -1724,7 +1829,7 @@ export const tree: Node = {
         "--accept"
        ],
        "hasValue": true,
-       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
+       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, installation=ID, count=N; repeatable"
       },
       {
        "names": [
@@ -1867,7 +1972,7 @@ export const tree: Node = {
         "--accept"
        ],
        "hasValue": true,
-       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
+       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, installation=ID, count=N; repeatable"
       },
       {
        "names": [
@@ -2019,7 +2124,7 @@ export const tree: Node = {
         "--accept"
        ],
        "hasValue": true,
-       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
+       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, installation=ID, count=N; repeatable"
       },
       {
        "names": [
@@ -2124,7 +2229,7 @@ export const tree: Node = {
         "--accept"
        ],
        "hasValue": true,
-       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
+       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, installation=ID, count=N; repeatable"
       },
       {
        "names": [
@@ -2229,7 +2334,7 @@ export const tree: Node = {
         "--accept"
        ],
        "hasValue": true,
-       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
+       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, installation=ID, count=N; repeatable"
       },
       {
        "names": [
@@ -2334,7 +2439,7 @@ export const tree: Node = {
         "--accept"
        ],
        "hasValue": true,
-       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
+       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, installation=ID, count=N; repeatable"
       },
       {
        "names": [
@@ -2439,7 +2544,7 @@ export const tree: Node = {
         "--accept"
        ],
        "hasValue": true,
-       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
+       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, installation=ID, count=N; repeatable"
       },
       {
        "names": [
@@ -2576,7 +2681,7 @@ export const tree: Node = {
           "--accept"
          ],
          "hasValue": true,
-         "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
+         "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, installation=ID, count=N; repeatable"
         },
         {
          "names": [
@@ -2709,7 +2814,7 @@ export const tree: Node = {
           "--accept"
          ],
          "hasValue": true,
-         "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
+         "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, installation=ID, count=N; repeatable"
         },
         {
          "names": [
@@ -2814,7 +2919,7 @@ export const tree: Node = {
           "--accept"
          ],
          "hasValue": true,
-         "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
+         "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, installation=ID, count=N; repeatable"
         },
         {
          "names": [
@@ -2944,6 +3049,20 @@ export const tree: Node = {
         },
         {
          "names": [
+          "--rotate"
+         ],
+         "hasValue": true,
+         "description": "its services change by themselves, once it is deployed, every so often: 6h"
+        },
+        {
+         "names": [
+          "--rotate-among"
+         ],
+         "hasValue": true,
+         "description": "to these; otherwise to those of its archetype"
+        },
+        {
+         "names": [
           "--yes",
           "-y"
          ],
@@ -2955,7 +3074,7 @@ export const tree: Node = {
           "--accept"
          ],
          "hasValue": true,
-         "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
+         "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, installation=ID, count=N; repeatable"
         },
         {
          "names": [
@@ -3077,6 +3196,20 @@ export const tree: Node = {
         },
         {
          "names": [
+          "--rotate"
+         ],
+         "hasValue": true,
+         "description": "let its services change by themselves every so often: 6h; 0 for not any more"
+        },
+        {
+         "names": [
+          "--rotate-among"
+         ],
+         "hasValue": true,
+         "description": "to these; otherwise to those of its archetype"
+        },
+        {
+         "names": [
           "--yes",
           "-y"
          ],
@@ -3088,7 +3221,7 @@ export const tree: Node = {
           "--accept"
          ],
          "hasValue": true,
-         "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
+         "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, installation=ID, count=N; repeatable"
         },
         {
          "names": [
@@ -3193,7 +3326,7 @@ export const tree: Node = {
           "--accept"
          ],
          "hasValue": true,
-         "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
+         "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, installation=ID, count=N; repeatable"
         },
         {
          "names": [
@@ -3302,7 +3435,7 @@ export const tree: Node = {
           "--accept"
          ],
          "hasValue": true,
-         "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
+         "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, installation=ID, count=N; repeatable"
         },
         {
          "names": [
@@ -3411,7 +3544,7 @@ export const tree: Node = {
           "--accept"
          ],
          "hasValue": true,
-         "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
+         "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, installation=ID, count=N; repeatable"
         },
         {
          "names": [
@@ -3600,6 +3733,132 @@ export const tree: Node = {
      "commands": []
     },
     {
+     "name": "orphans",
+     "description": "What decnet left on a host (local if none is named) that belongs to nothing there; --remove removes it.",
+     "args": [
+      {
+       "name": "name",
+       "usage": "[name]"
+      }
+     ],
+     "options": [
+      {
+       "names": [
+        "--remove"
+       ],
+       "hasValue": false,
+       "description": "remove them, after the plan and a question"
+      },
+      {
+       "names": [
+        "--only"
+       ],
+       "hasValue": true,
+       "description": "remove only this one: container/4f1c…, as --json lists it; repeatable"
+      },
+      {
+       "names": [
+        "--installation"
+       ],
+       "hasValue": true,
+       "description": "everything of another installation, whose data is not on the host any more"
+      },
+      {
+       "names": [
+        "--yes",
+        "-y"
+       ],
+       "hasValue": false,
+       "description": "do not ask; never covers named risks"
+      },
+      {
+       "names": [
+        "--accept"
+       ],
+       "hasValue": true,
+       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, installation=ID, count=N; repeatable"
+      },
+      {
+       "names": [
+        "--plan"
+       ],
+       "hasValue": false,
+       "description": "only show the plan"
+      },
+      {
+       "names": [
+        "--dry-run"
+       ],
+       "hasValue": false,
+       "description": "the same as --plan"
+      },
+      {
+       "names": [
+        "--exit-code"
+       ],
+       "hasValue": false,
+       "description": "with --plan: exit 10 when there are changes"
+      },
+      {
+       "names": [
+        "--wait"
+       ],
+       "hasValue": true,
+       "description": "applied (default), accepted, or a time such as 30s"
+      },
+      {
+       "names": [
+        "--wait-idle"
+       ],
+       "hasValue": true,
+       "description": "wait this long for open sessions to end, instead of cutting them"
+      },
+      {
+       "names": [
+        "--expect"
+       ],
+       "hasValue": true,
+       "description": "refuse unless the decky is at this revision"
+      },
+      {
+       "names": [
+        "--expect-plan"
+       ],
+       "hasValue": true,
+       "description": "refuse unless the plan is this one"
+      },
+      {
+       "names": [
+        "--reason"
+       ],
+       "hasValue": true,
+       "description": "kept with the operation"
+      },
+      {
+       "names": [
+        "--request-id"
+       ],
+       "hasValue": true,
+       "description": "the same id again gives the same operation"
+      },
+      {
+       "names": [
+        "--on-failure"
+       ],
+       "hasValue": true,
+       "description": "undo (default) or keep"
+      },
+      {
+       "names": [
+        "--when-away"
+       ],
+       "hasValue": true,
+       "description": "queue (default) the change for a host that is away, or refuse it"
+      }
+     ],
+     "commands": []
+    },
+    {
      "name": "drain",
      "description": "Move its deckies to the other workers; it gets no new ones.",
      "args": [
@@ -3622,7 +3881,7 @@ export const tree: Node = {
         "--accept"
        ],
        "hasValue": true,
-       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
+       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, installation=ID, count=N; repeatable"
       },
       {
        "names": [
@@ -3746,7 +4005,7 @@ export const tree: Node = {
         "--accept"
        ],
        "hasValue": true,
-       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, count=N; repeatable"
+       "description": "accept a named risk: cut-sessions, restart-base, teardown=NAME, drain=NAME, decommission=NAME, installation=ID, count=N; repeatable"
       },
       {
        "names": [

@@ -1,7 +1,8 @@
-import { timestampDate } from "@bufbuild/protobuf/wkt";
-import { type Decky, DeckyState, type Service, ServiceState } from "@decnet/contract/gen/decnet/v1/decky_pb";
+import { timestampDate, timestampMs } from "@bufbuild/protobuf/wkt";
+import { type Decky, DeckyState, type RotationStatus, type Service, ServiceState } from "@decnet/contract/gen/decnet/v1/decky_pb";
 import type { LogLine, Revision } from "@decnet/contract/gen/decnet/v1/fleet_pb";
 import { ChangeAction, type ServiceChange } from "@decnet/contract/gen/decnet/v1/operation_pb";
+import { formatEvery } from "./duration.ts";
 import { age, columns, oneLine, table, verbatim, visible, word } from "./layout.ts";
 import { formatField, refName } from "./plan.ts";
 
@@ -75,8 +76,27 @@ export function formatDecky(decky: Decky, newest: Revision | undefined, now: num
       ? []
       : [`  sessions   ${total} open: ${open.map((service) => `${service.openSessions} on ${service.slug}`).join(", ")}`]),
     ...decky.services.flatMap((service) => stagedLine(name, service)),
+    ...(decky.rotation === undefined ? [] : rotationLines(decky.rotation, now)),
     ...decky.warnings.map((warning) => `  warning    ${warning}`),
   ].join("\n");
+}
+
+/** How its services change by themselves. */
+function rotationLines({ setting, nextAt, lastAt, failures, message, pinned, barred }: RotationStatus, now: number): string[] {
+  const every = formatEvery(Number(setting?.every?.seconds ?? 0n));
+  const among = setting?.services.join(", ") || "its archetype's services";
+  const next = nextAt === undefined || timestampMs(nextAt) <= now ? "now, when it can be" : `in ${ahead(nextAt, now)}`;
+  const last = lastAt === undefined ? "never yet" : `${age(lastAt, now)} ago`;
+  return [
+    `  rotation   every ${every} among ${oneLine(among)} · next ${next} · last ${last}`,
+    ...(pinned.length === 0 ? [] : [`             stays by an operator's wish: ${oneLine(pinned.join(", "))}`]),
+    ...(barred.length === 0 ? [] : [`             stays away by an operator's wish: ${oneLine(barred.join(", "))}`]),
+    ...(message === "" ? [] : [`             failed ${failures === 1 ? "once" : `${failures} times`}: ${oneLine(message)}`]),
+  ];
+}
+
+function ahead(at: { readonly seconds: bigint }, now: number): string {
+  return age({ seconds: BigInt(Math.floor(now / 1_000)) }, Number(at.seconds) * 1_000);
 }
 
 function stagedLine(decky: string, { slug, staged, stagedSecrets }: Service): string[] {

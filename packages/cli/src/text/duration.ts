@@ -6,6 +6,12 @@ export function parseDuration(text: string): number | undefined {
   return amount === "" ? undefined : Number(amount) * (units[unit] ?? 1_000);
 }
 
+/** `6h`, `90m`, `2d`: the greatest unit that says it exactly. */
+export function formatEvery(seconds: number): string {
+  const [unit = "s", size = 1_000] = Object.entries(units).findLast(([, each]) => (seconds * 1_000) % each === 0) ?? [];
+  return `${(seconds * 1_000) / size}${unit}`;
+}
+
 /** `0.2s`, `12.0s`, `1m04s` */
 export function formatTook(milliseconds: number): string {
   const ms = Math.max(0, milliseconds);

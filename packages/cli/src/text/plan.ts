@@ -51,6 +51,7 @@ const editing: readonly OperationKind[] = [
 ];
 
 function formatWholePlan(operation: Operation | undefined, plan: Plan, options: PlanTextOptions): string {
+  if (operation?.kind === OperationKind.REMOVE_ORPHANS) return formatOrphansPlan(operation.host, plan, options);
   if (operation === undefined || operation.topology === "") return formatFleetPlan("the fleet", plan, options);
   if (!editing.includes(operation.kind)) return formatFleetPlan(`the topology ${operation.topology}`, plan, options);
   // What becomes of the design is the first line; what that means for its deckies comes after it.
@@ -58,6 +59,20 @@ function formatWholePlan(operation: Operation | undefined, plan: Plan, options: 
   if (operation.kind !== OperationKind.EDIT_TOPOLOGY) return `Plan: ${visible(edit)}`;
   const title = `Plan for the topology ${operation.topology}: ${visible(edit)}`;
   return hasChanges(plan) ? [title, ...deckyLines(plan, options)].join("\n") : `${title}\n  = no decky changes: the design does`;
+}
+
+/** Each of them, with why it belongs to nothing. */
+function formatOrphansPlan(host: string, { steps }: Plan, { verbose = false }: PlanTextOptions): string {
+  if (steps.length === 0) return `Plan for ${host}: nothing to do`;
+  const shown = verbose ? steps : steps.slice(0, mostDeckies);
+  const rest = steps.length - shown.length;
+  return [
+    `Plan for ${host}: ${steps.length} to remove`,
+    ...shown.map(
+      ({ verb, target, cause }) => `  - ${verb.replace(/^remove-/, "").padEnd(10)} ${oneLine(target)}   ${oneLine(cause)}`,
+    ),
+    ...(rest > 0 ? [`  ${rest} more; all of them with -v`] : []),
+  ].join("\n");
 }
 
 function formatFleetPlan(what: string, plan: Plan, options: PlanTextOptions): string {

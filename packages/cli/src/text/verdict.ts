@@ -87,10 +87,15 @@ function waitingLine({ id, state, waitingFor }: Operation): string {
   return `${id} is ${word(OperationState, state)}${waitingFor === "" ? "" : `, waiting for ${visible(waitingFor)}`}`;
 }
 
+const ofHosts: ReadonlySet<OperationKind> = new Set([
+  OperationKind.DRAIN_HOST,
+  OperationKind.DECOMMISSION_HOST,
+  OperationKind.REMOVE_ORPHANS,
+]);
+
 function subjectOf(operation: Operation): string {
   const { kind } = operation;
-  const isOfHost = kind === OperationKind.DRAIN_HOST || kind === OperationKind.DECOMMISSION_HOST;
-  return isOfHost ? operation.host : nameOf(operation);
+  return ofHosts.has(kind) ? operation.host : nameOf(operation);
 }
 
 function success(operation: Operation, name: string): string {
@@ -135,6 +140,8 @@ function outcome(operation: Operation): string {
   if (kind === OperationKind.DELETE_TOPOLOGY) return "is forgotten";
   if (kind === OperationKind.DRAIN_HOST) return `is drained, ${operation.children.length} deckies moved`;
   if (kind === OperationKind.DECOMMISSION_HOST) return `is decommissioned, ${operation.children.length} deckies were removed`;
+  if (kind === OperationKind.REMOVE_ORPHANS)
+    return `is rid of ${operation.steps.length === 1 ? "an orphan" : `${operation.steps.length} orphans`}`;
   return "applied";
 }
 
@@ -159,6 +166,8 @@ function stateNow(operation: Operation, name: string, now: VerdictContext["now"]
     const parts = `decnet op list --select parent=${operation.id}`;
     return `${name} is changed in part: what failed is not as asked for, the rest is (${parts})`;
   }
+  if (operation.kind === OperationKind.REMOVE_ORPHANS)
+    return `what could not be removed is still there (decnet host orphans ${name})`;
   if (operation.error?.undone !== true)
     return `${name} was NOT undone${now === undefined ? "" : ` and is ${now.state}`}; it needs attention`;
   const before = operation.plan?.baseRevision ?? 0;

@@ -34,6 +34,7 @@ const textsOf: Readonly<Record<string, (typeof texts)[string]>> = {
   "decnet.v1.Plan.text": [16_000, "lines"],
   "decnet.v1.StepFailure.message": [4_000, "line"],
   "decnet.v1.ServiceObservation.message": [1_000, "line"],
+  "decnet.v1.Orphan.reason": [1_000, "line"],
   "decnet.v1.LogLine.text": [17_000, "evidence"],
 };
 
@@ -42,6 +43,10 @@ const lists: Readonly<Record<string, number>> = {
   "decnet.v1.ReportRequest.items": 200,
   "decnet.v1.RegisterRequest.accepted": 10_000,
   "decnet.v1.InspectLanResponse.taken": 10_000,
+  "decnet.v1.InspectLanResponse.subnets": 10_000,
+  "decnet.v1.AgentServiceListOrphansResponse.orphans": 5_000,
+  "decnet.v1.AgentServiceListOrphansResponse.others": 5_000,
+  "decnet.v1.AgentServiceRemoveOrphansResponse.removed": 5_000,
   "decnet.v1.InspectResponse.deckies": 2_000,
   "decnet.v1.ReadSpecsResponse.deckies": 2_000,
   "decnet.v1.AgentServiceStreamLogsResponse.lines": 1_000,
@@ -60,6 +65,9 @@ const budgeted = new Set([
   "decnet.v1.AcceptedDecky",
   "decnet.v1.AddressHolder",
   "decnet.v1.LogLine",
+  "decnet.v1.Orphan",
+  "decnet.v1.OtherInstallation",
+  "decnet.v1.RemovedOrphan",
   "decnet.v1.PreparedImage",
   "decnet.v1.DeckySpec",
 ]);

@@ -82,6 +82,21 @@ export interface DeckyServiceConfigChanged {
   readonly recreated: boolean;
 }
 
+/** Services changed by themselves: each that went and came has an event of its own, and this is all of it together. */
+export interface DeckyRotated {
+  readonly decky_name: string;
+  /** Null for a decky of the fleet. */
+  readonly topology_id: string | null;
+  readonly operation: string;
+  readonly actor: string;
+  readonly revision: number;
+  /** Slugs of the catalog. */
+  readonly added: readonly string[];
+  readonly removed: readonly string[];
+  /** All that the decky has now. */
+  readonly services: readonly string[];
+}
+
 /** A topology is deployed, degraded, torn down and so on. */
 export interface TopologyStatusChanged {
   readonly topology_id: string;
@@ -167,6 +182,7 @@ export interface EventPayloads {
   readonly "decky.service_added": DeckyServiceAdded;
   readonly "decky.service_removed": DeckyServiceRemoved;
   readonly "decky.service_config_changed": DeckyServiceConfigChanged;
+  readonly "decky.rotated": DeckyRotated;
   readonly "topology.status": TopologyStatusChanged;
   readonly "host.state": HostStateChanged;
   readonly "host.second_agent": HostSecondAgent;
@@ -184,6 +200,7 @@ export const eventKinds = {
   "decky.service_added": {"topic":"decky.{decky_name}.service_added","version":1,"key":"{decky_name}","isCommand":false},
   "decky.service_removed": {"topic":"decky.{decky_name}.service_removed","version":1,"key":"{decky_name}","isCommand":false},
   "decky.service_config_changed": {"topic":"decky.{decky_name}.service_config_changed","version":1,"key":"{decky_name}","isCommand":false},
+  "decky.rotated": {"topic":"decky.{decky_name}.rotated","version":1,"key":"{decky_name}","isCommand":false},
   "topology.status": {"topic":"topology.{topology_id}.status","version":1,"key":"topology.{topology_id}","isCommand":false},
   "host.state": {"topic":"host.{host}.state","version":1,"key":"host.{host}","isCommand":false},
   "host.second_agent": {"topic":"host.{host}.second_agent","version":1,"key":"host.{host}","isCommand":false},

@@ -6,6 +6,7 @@ import { label } from "../render/names.ts";
 import { guarded, ignoring } from "./calls.ts";
 import { type ContainerCalls, createContainerCalls } from "./container-calls.ts";
 import { createImageCalls, type ImageCalls } from "./image-calls.ts";
+import { createLeftoverCalls, type LeftoverCalls } from "./leftover-calls.ts";
 import { createLogCalls, type LogCalls } from "./log-calls.ts";
 import { createNetworkCalls, type NetworkCalls } from "./network-calls.ts";
 
@@ -18,7 +19,7 @@ export interface EngineVersion {
  * The Docker Engine as typed functions. Nothing here decides; an engine that does not answer is ENGINE_UNAVAILABLE, never an
  * empty result.
  */
-export interface EngineApi extends ContainerCalls, ImageCalls, LogCalls, NetworkCalls {
+export interface EngineApi extends ContainerCalls, ImageCalls, LeftoverCalls, LogCalls, NetworkCalls {
   version(): Promise<EngineVersion>;
   security(): Promise<EngineSecurity>;
   /** Free bytes where the engine keeps images and containers; undefined when that cannot be seen from here. */
@@ -35,6 +36,7 @@ export function createEngineApi(socketPath: string): EngineApi {
   return {
     ...createContainerCalls({ docker, prompt, patient: new Docker({ socketPath }) }),
     ...createImageCalls(docker),
+    ...createLeftoverCalls(docker, prompt),
     ...createLogCalls(docker),
     ...createNetworkCalls(docker, prompt),
     version: () =>

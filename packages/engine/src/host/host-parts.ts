@@ -78,6 +78,8 @@ export interface HostParts {
   readonly built: BuiltImages;
   readonly bases: BaseContents;
   readonly renderer: Renderer;
+  /** Of the deckies' projects. */
+  readonly projectsFolder: string;
   readonly folderOf: (decky: { readonly scope: Scope; readonly name: string }) => string;
   readonly portsOf: (slug: string) => readonly number[];
   readonly boundary: StepBoundary;
@@ -109,7 +111,8 @@ export async function openHostParts(options: EngineOptions): Promise<HostParts> 
   const users = userMappingOf(await api.security());
   const pinMac = major >= firstEngineThatPins;
   const built = createBuiltImages(join(options.dataDir, "built-images.json"));
-  const folderOf: HostParts["folderOf"] = ({ scope, name }) => join(options.dataDir, "deckies", deckyNames(scope, name).base);
+  const projectsFolder = join(options.dataDir, "deckies");
+  const folderOf: HostParts["folderOf"] = ({ scope, name }) => join(projectsFolder, deckyNames(scope, name).base);
   return {
     instance,
     catalog,
@@ -134,6 +137,7 @@ export async function openHostParts(options: EngineOptions): Promise<HostParts> 
     built,
     bases: createBaseContents((reference) => api.imageContent(reference)),
     renderer: createRenderer({ catalog, instance, fingerprint, pinMac, limits: await observeHardLimits() }, folderOf),
+    projectsFolder,
     folderOf,
     portsOf: (slug) => catalog.services.get(slug)?.ports.map((port) => port.number) ?? [],
     boundary: options.boundary ?? (() => undefined),

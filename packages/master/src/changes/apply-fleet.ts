@@ -7,12 +7,15 @@ import { type DeckyChange, hostsNeededBy } from "../decide/decky-change.ts";
 import type { ExpandedFleet } from "../decide/expand-fleet.ts";
 import { fleetDifference, type PresentFleet } from "../decide/fleet-difference.ts";
 import { takesPlace } from "../decide/lan-on-hosts.ts";
+import { firstDelayMs } from "../decide/rotation.ts";
 import { askHosts } from "../links/ask-hosts.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
 import type { Decky, FleetSettings, StoredService } from "../model/decky.ts";
 import type { LanOnHosts } from "../model/lan.ts";
 import { makeOperation, type Operation, type OperationRecord, type PlanRecord, withWarnings } from "../model/operation.ts";
+import type { RotationSetting } from "../model/rotation.ts";
 import type { Tx } from "../store/database.ts";
+import type { WantedRotation } from "../store/rotations.ts";
 import type { Store } from "../store/store.ts";
 import { type ChangeRequest, dryRunRecord, type FrontDoor, type PlannedChange, planMoved, requested } from "./accept.ts";
 import { agreedParts, createDeckyPlans, digestOfDifference, hostedTargets, planOf, summary } from "./decky-plans.ts";
@@ -32,7 +35,11 @@ export interface FleetChanges {
 
 export interface WantedNow {
   readonly settings: FleetSettings;
-  readonly deckies: readonly { readonly decky: Decky; readonly services: readonly StoredService[] }[];
+  readonly deckies: readonly {
+    readonly decky: Decky;
+    readonly services: readonly StoredService[];
+    readonly rotation?: RotationSetting | undefined;
+  }[];
 }
 
 export interface FleetChangesOptions {
@@ -44,6 +51,8 @@ export interface FleetChangesOptions {
   /** The fleet's settings were stored, its drift policy among them. */
   readonly onSettings: () => void;
   readonly catalog: Catalog;
+  /** Keyed hash. */
+  readonly fingerprint: (text: string) => string;
 }
 
 interface FoundDifference {
@@ -59,7 +68,9 @@ interface PlannedFleet extends PlannedChange {
 }
 
 export function createFleetChanges(options: FleetChangesOptions): FleetChanges {
-  const { store, door, hosts, converger, images, catalog, onSettings } = options;
+  const { store, door, hosts, converger, images, catalog, onSettings, fingerprint } = options;
+  const digest = (services: readonly StoredService[]) => fingerprint(`rotation ${JSON.stringify(services)}`);
+  const random = () => randomInt(1 << 30) / (1 << 30);
   const plans = createDeckyPlans(hosts, catalog);
   /** A large fleet takes a while to read. */
   const read = async (tx: Tx): Promise<PresentFleet> => {
@@ -67,13 +78,13 @@ export function createFleetChanges(options: FleetChangesOptions): FleetChanges {
     return {
       deckies,
       services: await store.deckies.desiredServices(tx, deckies),
+      startDigests: await store.rotations.startDigests(tx, "fleet"),
       hosts: (await store.hosts.list(tx)).map((host) => ({ ...host, isReachable: hosts.isReachable(host.name) })),
     };
   };
 
   const difference = (present: PresentFleet, fleet: ExpandedFleet | undefined): Promise<DeckyChange[]> => {
-    const random = () => randomInt(1 << 30) / (1 << 30);
-    return inSlices(fleetDifference(present, fleet, { catalog, now: new Date(), makeId: randomUUID, random }));
+    return inSlices(fleetDifference(present, fleet, { catalog, now: new Date(), makeId: randomUUID, random, digest }));
   };
 
   /** What is to be done now, and what the hosts that get deckies said of the LAN: they are asked before anything is locked. */
@@ -126,6 +137,7 @@ export function createFleetChanges(options: FleetChangesOptions): FleetChanges {
       const end = changes.length === 0 ? ({ state: "succeeded", finishedAt: now } as const) : ({ state: "running" } as const);
       const parent = { ...operationOf(request, planned?.plan ?? summary(all, catalog)), startedAt: now, ...end };
       const parts = await storeParts(tx, parent, agreedParts(changes, planned?.plan), { store, catalog });
+      await store.rotations.replace(tx, "fleet", rotationsOf(all, request.fleet, { digest, random }));
       return { parent, parts, changes };
     });
   };
@@ -137,7 +149,13 @@ export function createFleetChanges(options: FleetChangesOptions): FleetChanges {
         if (settings === undefined) return undefined;
         const deckies = (await store.deckies.ofScope(tx, "fleet")).filter((decky) => !decky.leaving);
         const services = await store.deckies.desiredServices(tx, deckies);
-        return { settings, deckies: deckies.map((decky) => ({ decky, services: services.get(decky.id) ?? [] })) };
+        const rotations = await store.rotations.of(deckies.map(({ id }) => id));
+        const toWanted = (decky: Decky) => ({
+          decky,
+          services: services.get(decky.id) ?? [],
+          rotation: rotations.get(decky.id)?.setting,
+        });
+        return { settings, deckies: deckies.map(toWanted) };
       }),
     apply: (request) =>
       door.accept<PlannedFleet>(request, {
@@ -158,4 +176,21 @@ export function createFleetChanges(options: FleetChangesOptions): FleetChanges {
         },
       }),
   };
+}
+
+/** Which deckies rotate from now on. */
+function rotationsOf(
+  changes: readonly DeckyChange[],
+  fleet: ExpandedFleet | undefined,
+  { digest, random }: { readonly digest: (services: readonly StoredService[]) => string; readonly random: () => number },
+): WantedRotation[] {
+  const wanted = new Map(
+    (fleet?.deckies ?? []).flatMap((each) => (each.rotation === undefined ? [] : [[each.name, each] as const])),
+  );
+  return changes.flatMap(({ action, decky }) => {
+    const found = action === "teardown" ? undefined : wanted.get(decky.name);
+    if (found?.rotation === undefined) return [];
+    const delayMs = firstDelayMs(found.rotation.everySeconds, random);
+    return [{ deckyId: decky.id, setting: found.rotation, startDigest: digest(found.services), firstDelayMs: delayMs }];
+  });
 }

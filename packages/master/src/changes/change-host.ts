@@ -68,6 +68,8 @@ export async function submitHostChange<Finished>(
   const storeAll = async (tx: Tx, expected: string) => {
     await store.fleets.lockPlacement(tx);
     await store.hosts.find(request.name, tx);
+    // In the order in which changes of topologies lock.
+    await store.topologies.ofHost(tx, request.name, "locked");
     await store.deckies.lockHost(tx, request.name);
     const { host, changes, plan, patch, goesOn } = await prepare(tx);
     if (expected !== "" && expected !== plan.digest) throw planMoved(`host ${request.name}`, expected);

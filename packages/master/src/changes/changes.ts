@@ -10,6 +10,8 @@ import { type Batches, createBatches } from "./batches.ts";
 import { type Cancellations, createCancellations } from "./cancel.ts";
 import { createHostChanges, type HostChanges } from "./host-changes.ts";
 import { createMutations, type Mutations } from "./mutate.ts";
+import { createOrphans, type Orphans } from "./orphans.ts";
+import { createRotations, type Rotations } from "./rotate.ts";
 import { createTopologyChanges, type TopologyChanges } from "./topologies.ts";
 
 /** Everything that may be asked of the master to change. */
@@ -19,8 +21,10 @@ export interface Changes {
   readonly batches: Batches;
   readonly cancellations: Cancellations;
   readonly hostChanges: HostChanges;
+  readonly orphans: Orphans;
   readonly topologies: TopologyChanges;
   readonly topologyStates: TopologyStates;
+  readonly rotations: Rotations;
 }
 
 export interface ChangesOptions {
@@ -38,6 +42,8 @@ export interface ChangesOptions {
   /** Ends what a host's calls are doing, and lets none begin before the result is called. */
   readonly holdCalls: (hostId: string) => Promise<() => void>;
   readonly stopping: AbortSignal;
+  /** Keyed hash. */
+  readonly fingerprint: (text: string) => string;
 }
 
 export function createChanges(options: ChangesOptions): Changes {
@@ -45,12 +51,15 @@ export function createChanges(options: ChangesOptions): Changes {
   const { board } = convergence;
   const door = createFrontDoor(store, hosts);
   const shared = { ...options, ...convergence, door };
+  const mutations = createMutations(shared);
   return {
-    mutations: createMutations(shared),
+    mutations,
+    rotations: createRotations({ ...shared, mutations }),
     fleet: createFleetChanges(shared),
     batches: createBatches(store, door, board, master),
     cancellations: createCancellations(shared),
     hostChanges: createHostChanges(shared),
+    orphans: createOrphans(shared),
     topologies: createTopologyChanges(shared),
     topologyStates: createTopologyStates(store, options.log, options.stopping),
   };

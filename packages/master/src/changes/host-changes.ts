@@ -7,6 +7,7 @@ import type { OperationError, OperationRecord } from "../model/operation.ts";
 import type { Tx } from "../store/database.ts";
 import { deckiesOf, type HostChange, type HostChangeOptions, type HostRequest, submitHostChange } from "./change-host.ts";
 import { hostPlan } from "./host-plan.ts";
+import { forgetWith, nameIn, refuseTopologies, tearDownWith } from "./host-topologies.ts";
 
 export interface HostChanges {
   /** No new deckies; the present ones move to other workers. Throws NO_HOST_FITS when there is none. */
@@ -100,7 +101,7 @@ function drainOf({ store, hosts }: HostChangesOptions): HostChange<undefined> {
         .map((other) => ({ ...other, isReachable: hosts.isReachable(other.name) }));
       const load = await store.deckies.countPerHost(tx);
       const present = await deckiesOf(tx, host.name, store);
-      refuseTopologies(host, present);
+      refuseTopologies(host, present, await store.topologies.ofHost(tx, host.name));
       const changes = present.map((change): DeckyChange => {
         const target = placeDecky({ kind: "balanced" }, undefined, others, load);
         load.set(target, (load.get(target) ?? 0) + 1);
@@ -111,15 +112,6 @@ function drainOf({ store, hosts }: HostChangesOptions): HostChange<undefined> {
     },
     finish: async () => undefined,
   };
-}
-
-/** The LANs of a topology are on its host: its deckies move only together, and nobody can move them yet. */
-function refuseTopologies({ name }: Host, present: readonly DeckyChange[]): void {
-  const pinned = present.filter(({ decky }) => decky.scope !== "fleet").length;
-  if (pinned === 0) return;
-  throw new AppError("HOST_HAS_TOPOLOGIES", `${pinned} deckies on ${name} belong to topologies, which stay on their host`, {
-    metadata: { host: name },
-  });
 }
 
 function decommissionOf(
@@ -136,7 +128,8 @@ function decommissionOf(
       if (isAway && !request.force) hosts.link(host.name);
       const changes = await deckiesOf(tx, host.name, store);
       const verb = isForgotten(host) ? "forget" : "teardown";
-      const plan = hostPlan(changes, ({ decky }) => `${verb} ${decky.name}`);
+      const called = nameIn(await store.topologies.ofHost(tx, host.name));
+      const plan = hostPlan(changes, (change) => `${verb} ${called(change)}`);
       const patch = { draining: true, decommissioning: true, message: "is being decommissioned" };
       const goesOn = !isForgotten(host) && (await store.deckies.countOf(tx, host.name)).left > 0;
       return { changes: isForgotten(host) ? [] : changes, plan, patch, goesOn };
@@ -145,9 +138,12 @@ function decommissionOf(
       if (isForgotten(host)) {
         const ended = await forgetDeckies(tx, host.name, isAway, options);
         const waiting = await store.deckies.toRemoveFrom(tx, host.name);
-        await endHost(tx, host, isAway ? "forgotten while it was away" : "forgotten before its deckies were gone", options);
+        const why = isAway ? "forgotten while it was away" : "forgotten before its deckies were gone";
+        await forgetWith(tx, host, why, store);
+        await endHost(tx, host, why, options);
         return { kind: "forgotten", host, ended, waiting: waiting.map(({ id }) => id) };
       }
+      await tearDownWith(tx, host, store);
       if ((await store.deckies.countOf(tx, host.name)).left > 0) return { kind: "going", host };
       await endHost(tx, host, "decommissioned", options);
       return { kind: "gone", host };

@@ -5,9 +5,9 @@ import { emptyPlan, type PlanRecord } from "../model/operation.ts";
 /** The plan of a change of a host. What each decky's containers will see is planned by the hosts when it comes to that. */
 export function hostPlan(changes: readonly DeckyChange[], describe: (change: DeckyChange) => string): PlanRecord {
   const parts = changes.map((change) => {
-    const { name, desiredRevision } = change.decky;
+    const { scope, name, desiredRevision } = change.decky;
     const plan = emptyPlan({ baseRevision: desiredRevision, text: describe(change) });
-    return { name, host: change.host, action: change.action, plan };
+    return { ...(scope === "fleet" ? {} : { scope }), name, host: change.host, action: change.action, plan };
   });
   const count = changes.length;
   const risk = {

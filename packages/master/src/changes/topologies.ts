@@ -4,18 +4,22 @@ import type { Catalog } from "@decnet/engine/catalog/types";
 import type { Converger } from "../convergence/converger.ts";
 import type { ImagePreparation } from "../convergence/image-preparation.ts";
 import type { DeckyChange } from "../decide/decky-change.ts";
+import { firstDelayMs } from "../decide/rotation.ts";
+import { heldThere, refuseTaken } from "../decide/topology/allocate.ts";
 import { type PresentDeckies, topologyDifference, topologyTeardown } from "../decide/topology/difference.ts";
-import { defaultSubnetBase, describeEdit, type Edit, editDesign } from "../decide/topology/edit.ts";
+import { defaultSubnetBase, describeEdit, type Edit, editDesign, wantedSubnet } from "../decide/topology/edit.ts";
 import { type Issue, isDeployable, type TakenSubnet, validateDesign } from "../decide/topology/validate.ts";
+import { askSubnets } from "../links/ask-hosts.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
 import { makeOperation, type Operation, type OperationRecord, type PlanRecord } from "../model/operation.ts";
 import { type Design, isLive, type Topology } from "../model/topology.ts";
 import type { Tx } from "../store/database.ts";
+import type { WantedRotation } from "../store/rotations.ts";
 import type { Store } from "../store/store.ts";
 import { type ChangeRequest, dryRunRecord, type FrontDoor, type PlannedChange, planMoved, requested } from "./accept.ts";
 import { agreedParts, createDeckyPlans, digestOfDifference, hostedTargets, planOf, summary } from "./decky-plans.ts";
 import { storeParts } from "./store-parts.ts";
-import { requireVersion, wrongState } from "./topology-guards.ts";
+import { requireTakingHost, requireVersion, wrongState } from "./topology-guards.ts";
 import { createTopologyLives, type TopologyLives } from "./topology-lives.ts";
 
 /** What becomes of a whole topology. */
@@ -52,6 +56,7 @@ export interface TopologyChangesOptions {
 
 interface PlannedTopology extends PlannedChange {
   readonly plan: PlanRecord;
+  readonly held: readonly TakenSubnet[];
   readonly differenceDigest: string;
 }
 
@@ -61,6 +66,8 @@ interface Outcome {
   readonly design: Design;
   readonly changes: readonly DeckyChange[];
 }
+
+const random = () => randomInt(1 << 30) / (1 << 30);
 
 const kinds = {
   edit: "edit_topology",
@@ -72,41 +79,43 @@ const kinds = {
 export function createTopologyChanges(options: TopologyChangesOptions): TopologyChanges {
   const { store, door, hosts, converger, images, catalog } = options;
   const plans = createDeckyPlans(hosts, catalog);
-  const random = () => randomInt(1 << 30) / (1 << 30);
-
-  const takenSubnets = async (tx: Tx, besides: string): Promise<TakenSubnet[]> => {
-    const others = (await store.topologies.inUse(tx)).filter(({ id }) => id !== besides);
-    const fleet = await store.fleets.settings(tx);
-    return [
-      ...(fleet === undefined ? [] : [{ subnet: fleet.lan.subnet, holder: "the fleet's LAN" }]),
-      ...others.flatMap(({ name, design }) => design.lans.map(({ subnet }) => ({ subnet, holder: `the topology ${name}` }))),
-    ];
+  /** What the topology's host says is taken there, where it matters; it is asked before anything is locked. */
+  const heldNow = async ({ topology, act }: TopologyRequest): Promise<readonly TakenSubnet[]> => {
+    if (!takesNetworks(act)) return [];
+    const { id, host } = await store.topologies.find(topology);
+    return heldThere(await askSubnets(hosts, host), id);
   };
 
-  const issuesOf = async (tx: Tx, { id }: Topology, design: Design) =>
-    validateDesign(design, { catalog, takenSubnets: await takenSubnets(tx, id) });
+  const takenSubnets = (tx: Tx, besides: string) => takenHere(tx, besides, store);
 
-  const presentOf = async (tx: Tx, { id }: Topology): Promise<PresentDeckies> => {
-    const deckies = await store.deckies.ofScope(tx, id);
-    return { deckies, services: await store.deckies.desiredServices(tx, deckies) };
-  };
+  const issuesOf = async (tx: Tx, { id }: Topology, design: Design, held: readonly TakenSubnet[]) =>
+    validateDesign(design, { catalog, takenSubnets: [...(await takenSubnets(tx, id)), ...held] });
 
-  const outcomeOf = async (tx: Tx, topology: Topology, request: TopologyRequest): Promise<Outcome> => {
+  const outcomeOf = async (
+    tx: Tx,
+    topology: Topology,
+    request: TopologyRequest,
+    held: readonly TakenSubnet[],
+  ): Promise<Outcome> => {
     const { act } = request;
     requireVersion(topology, request.expectedVersion);
     requireState(topology, act);
     if (act.kind === "teardown")
-      return { topology, design: topology.design, changes: topologyTeardown(await presentOf(tx, topology)) };
-    const design = act.kind === "edit" ? await edited(tx, topology, act.edit) : topology.design;
+      return { topology, design: topology.design, changes: topologyTeardown(await presentOf(tx, topology, store)) };
+    const design = act.kind === "edit" ? await edited(tx, topology, act.edit, held) : topology.design;
     if (act.kind === "edit" && topology.state === "pending") return { topology, design, changes: [] };
-    const issues = await issuesOf(tx, topology, design);
+    const issues = await issuesOf(tx, topology, design, held);
     // A LAN comes before the decky that leads to it: once deployed, one that nothing leads to yet is no fault.
     refuseIssues(topology, act.kind === "deploy" ? issues : issues.filter(({ code }) => code !== "DMZ_ORPHAN"));
-    return { topology, design, changes: topologyDifference({ ...topology, design }, await presentOf(tx, topology), new Date()) };
+    const changes = topologyDifference({ ...topology, design }, await presentOf(tx, topology, store), new Date());
+    await requireTakingHost(tx, topology, changes, store);
+    return { topology, design, changes };
   };
 
-  const edited = async (tx: Tx, topology: Topology, edit: Edit): Promise<Design> => {
-    const usedSubnets = (await takenSubnets(tx, topology.id)).map(({ subnet }) => subnet);
+  const edited = async (tx: Tx, topology: Topology, edit: Edit, held: readonly TakenSubnet[]): Promise<Design> => {
+    const taken = [...(await takenSubnets(tx, topology.id)), ...held];
+    refuseTaken(wantedSubnet(edit), taken);
+    const usedSubnets = taken.map(({ subnet }) => subnet);
     const subnetBase = topology.generatedFrom?.subnetBase ?? defaultSubnetBase;
     return editDesign(topology, edit, { usedSubnets, subnetBase, makeId: randomUUID, random });
   };
@@ -115,12 +124,14 @@ export function createTopologyChanges(options: TopologyChangesOptions): Topology
     makeOperation({ ...requested(request), kind: kinds[request.act.kind], scope: topology.id, host: topology.host, plan });
 
   const plan = async (request: TopologyRequest): Promise<PlannedTopology> => {
+    const held = await heldNow(request);
     const { topology, changes } = await store.transaction(async (tx) =>
-      outcomeOf(tx, await store.topologies.find(request.topology, tx), request),
+      outcomeOf(tx, await store.topologies.find(request.topology, tx), request, held),
     );
     const made = told(planOf(changes, await plans.parts(changes)), request);
     return {
       plan: made,
+      held,
       digest: made.digest,
       differenceDigest: await differenceOf(topology, changes),
       record: dryRunRecord(operationOf(request, topology, made)),
@@ -131,11 +142,12 @@ export function createTopologyChanges(options: TopologyChangesOptions): Topology
   const differenceOf = async (topology: Topology, changes: readonly DeckyChange[]) =>
     `${isLive(topology) ? "live" : topology.state} ${topology.version} ${await digestOfDifference(changes, catalog)}`;
 
-  const storeChange = (request: TopologyRequest, planned: PlannedTopology | undefined) =>
-    store.transaction(async (tx) => {
+  const storeChange = async (request: TopologyRequest, planned: PlannedTopology | undefined) => {
+    const held = planned?.held ?? (await heldNow(request));
+    return store.transaction(async (tx) => {
       const topology = await store.topologies.lock(tx, request.topology);
       await store.deckies.lockScope(tx, topology.id);
-      const { design, changes: all } = await outcomeOf(tx, topology, request);
+      const { design, changes: all } = await outcomeOf(tx, topology, request, held);
       if (planned !== undefined && (await differenceOf(topology, all)) !== planned.differenceDigest)
         throw planMoved(`the topology ${topology.name}`, planned.digest);
       const changes = all.filter(({ action }) => action !== "keep");
@@ -146,14 +158,16 @@ export function createTopologyChanges(options: TopologyChangesOptions): Topology
       const parent = { ...operationOf(request, topology, record), startedAt: now, ...end };
       if (design !== topology.design) await store.topologies.redesign(tx, topology, design);
       const parts = await storeParts(tx, parent, agreedParts(changes, planned?.plan), { store, catalog });
+      await store.rotations.replace(tx, topology.id, request.act.kind === "teardown" ? [] : rotationsOf(design));
       if (request.act.kind === "deploy") await store.topologies.step(tx, topology, "deploying", "");
       if (request.act.kind === "teardown" && topology.state !== "tearing_down")
         await store.topologies.step(tx, topology, topology.state === "pending" ? "torn_down" : "tearing_down", "");
       return { parent, parts, changes };
     });
+  };
 
   return {
-    ...createTopologyLives({ store, door, catalog, takenSubnets }),
+    ...createTopologyLives({ store, door, hosts, catalog, takenSubnets }),
     change: (request) =>
       door.accept<PlannedTopology>(request, {
         what: `the topology ${request.topology}`,
@@ -171,12 +185,36 @@ export function createTopologyChanges(options: TopologyChangesOptions): Topology
       const topology = await store.topologies.find(id);
       if (!isLive(topology)) throw wrongState(topology, "its deckies can be changed one by one while it is live");
     },
-    validate: (idOrName) =>
-      store.transaction(async (tx) => {
-        const topology = await store.topologies.find(idOrName, tx);
-        return issuesOf(tx, topology, topology.design);
-      }),
+    async validate(idOrName) {
+      const { id, host } = await store.topologies.find(idOrName);
+      const held = heldThere(await askSubnets(hosts, host), id);
+      return store.transaction(async (tx) => {
+        const topology = await store.topologies.find(id, tx);
+        return issuesOf(tx, topology, topology.design, held);
+      });
+    },
   };
+}
+
+/** What the fleet and the topologies but one have, wherever they are. */
+async function takenHere(tx: Tx, besides: string, { topologies, fleets }: Pick<Store, "topologies" | "fleets">) {
+  const others = (await topologies.inUse(tx)).filter(({ id }) => id !== besides);
+  const fleet = await fleets.settings(tx);
+  return [
+    ...(fleet === undefined ? [] : [{ subnet: fleet.lan.subnet, holder: "the fleet's LAN" }]),
+    ...others.flatMap(({ name, design }) => design.lans.map(({ subnet }) => ({ subnet, holder: `the topology ${name}` }))),
+  ];
+}
+
+async function presentOf(tx: Tx, { id }: Topology, { deckies }: Pick<Store, "deckies">): Promise<PresentDeckies> {
+  const present = await deckies.ofScope(tx, id);
+  return { deckies: present, services: await deckies.desiredServices(tx, present) };
+}
+
+/** Whether an act makes networks that are not on the host yet. */
+function takesNetworks(act: TopologyAct): boolean {
+  if (act.kind === "edit") return act.edit.kind === "add_lan" || act.edit.kind === "update_lan";
+  return act.kind === "deploy";
 }
 
 function told(plan: PlanRecord, { act }: TopologyRequest): PlanRecord {
@@ -192,6 +230,15 @@ function requireState(topology: Topology, { kind }: TopologyAct): void {
   if (kind === "edit" && !live && state !== "pending")
     throw wrongState(topology, "it can be changed while it is pending or live");
   if (kind === "teardown" && state === "torn_down") throw wrongState(topology, "there is nothing left of it");
+}
+
+/** Services of a deployed decky are its own matter: none of them are asked for again. */
+function rotationsOf({ deckies }: Design): WantedRotation[] {
+  return deckies.flatMap(({ id, rotation: setting }) =>
+    setting === undefined
+      ? []
+      : [{ deckyId: id, setting, startDigest: "", firstDelayMs: firstDelayMs(setting.everySeconds, random) }],
+  );
 }
 
 function refuseIssues({ name }: Topology, issues: readonly Issue[]): void {

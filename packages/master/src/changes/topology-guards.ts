@@ -1,5 +1,8 @@
 import { AppError } from "@decnet/common/errors/app-error";
+import type { DeckyChange } from "../decide/decky-change.ts";
 import type { Topology } from "../model/topology.ts";
+import type { Tx } from "../store/database.ts";
+import type { Store } from "../store/store.ts";
 
 /** What of a topology refuses a change of it. */
 
@@ -8,6 +11,20 @@ export function requireVersion({ name, version }: Topology, expected: number | u
   throw new AppError("VERSION_CONFLICT", `the topology ${name} has version ${version}, not ${expected}`, {
     metadata: { topology: name, expected: String(expected), actual: String(version) },
   });
+}
+
+/** New deckies need a host that takes some. Throws HOST_NOT_FOUND or HOST_DRAINING. */
+export async function requireTakingHost(
+  tx: Tx,
+  { host }: Topology,
+  changes: readonly DeckyChange[],
+  { hosts }: Pick<Store, "hosts">,
+): Promise<void> {
+  if (host === "local" || !changes.some(({ action }) => action === "deploy")) return;
+  const { draining, decommissioning } = await hosts.find(host, tx);
+  if (!draining) return;
+  const what = decommissioning ? "is being decommissioned" : "takes no new deckies: it is draining";
+  throw new AppError("HOST_DRAINING", `host ${host} ${what}`, { metadata: { host } });
 }
 
 export function wrongState({ name, state }: Topology, why: string): AppError {

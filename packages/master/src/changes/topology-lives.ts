@@ -2,10 +2,13 @@ import { createHash, randomBytes, randomInt, randomUUID } from "node:crypto";
 import { AppError } from "@decnet/common/errors/app-error";
 import { topologyProtocolVersion } from "@decnet/common/protocol-version";
 import type { Catalog } from "@decnet/engine/catalog/types";
+import { heldThere } from "../decide/topology/allocate.ts";
 import { defaultSubnetBase, editDesign } from "../decide/topology/edit.ts";
 import { generateDesign } from "../decide/topology/generate.ts";
 import { type DesignInput, readDesign } from "../decide/topology/read-design.ts";
 import type { Issue, TakenSubnet } from "../decide/topology/validate.ts";
+import { askSubnets } from "../links/ask-hosts.ts";
+import type { HostRegistry } from "../links/host-registry.ts";
 import { protocolOf } from "../model/host.ts";
 import { emptyPlan, makeOperation, type Operation, type OperationRecord, type PlanRecord } from "../model/operation.ts";
 import type { Design, GeneratorSettings, Topology } from "../model/topology.ts";
@@ -45,6 +48,7 @@ export interface TopologyLives {
 export interface TopologyLivesOptions {
   readonly store: Store;
   readonly door: FrontDoor;
+  readonly hosts: Pick<HostRegistry, "isReachable" | "link">;
   readonly catalog: Catalog;
   readonly takenSubnets: (tx: Tx, besides: string) => Promise<TakenSubnet[]>;
 }
@@ -53,7 +57,7 @@ interface PlannedLife extends PlannedChange {
   readonly plan: PlanRecord;
 }
 
-export function createTopologyLives({ store, door, catalog, takenSubnets }: TopologyLivesOptions): TopologyLives {
+export function createTopologyLives({ store, door, hosts, catalog, takenSubnets }: TopologyLivesOptions): TopologyLives {
   /** Throws HOST_NOT_FOUND or VERSION_SKEW. */
   const requireAbleHost = async (name: string): Promise<void> => {
     const host = name === "local" ? undefined : await store.hosts.find(name);
@@ -64,9 +68,17 @@ export function createTopologyLives({ store, door, catalog, takenSubnets }: Topo
     });
   };
 
-  const born = async (wanted: NewTopology, tx: Tx): Promise<{ topology: Topology; plan: PlanRecord }> => {
+  /** What the host says is taken there; it is asked before anything is locked. */
+  const heldFor = async ({ host, from }: NewTopology): Promise<readonly TakenSubnet[]> =>
+    from.kind === "empty" ? [] : heldThere(await askSubnets(hosts, host), "");
+
+  const born = async (
+    wanted: NewTopology,
+    held: readonly TakenSubnet[],
+    tx: Tx,
+  ): Promise<{ topology: Topology; plan: PlanRecord }> => {
     const now = new Date();
-    const { design, missing } = begin(wanted, await takenSubnets(tx, ""), catalog);
+    const { design, missing } = begin(wanted, [...(await takenSubnets(tx, "")), ...held], catalog);
     const { name, host, publishOn, from } = wanted;
     const topology: Topology = {
       ...{ id: makeTopologyId(), name, host, publishOn, state: "pending", reason: "", stateChangedAt: now, version: 1, design },
@@ -106,16 +118,18 @@ export function createTopologyLives({ store, door, catalog, takenSubnets }: Topo
         async plan() {
           await requireAbleHost(wanted.host);
           await requireFree(wanted.name);
-          const { topology, plan } = await store.transaction((tx) => born(wanted, tx));
+          const held = await heldFor(wanted);
+          const { topology, plan } = await store.transaction((tx) => born(wanted, held, tx));
           return planned(wanted, topology, "create_topology", plan);
         },
         hostsNeeded: async () => [wanted.host],
         async store(agreed) {
           await requireAbleHost(wanted.host);
+          const held = await heldFor(wanted);
           try {
             return await store.transaction(async (tx) => {
               await store.fleets.lockPlacement(tx);
-              const { topology, plan } = await born(wanted, tx);
+              const { topology, plan } = await born(wanted, held, tx);
               if (agreed !== undefined && agreed.digest !== plan.digest)
                 throw planMoved(`the topology ${wanted.name}`, agreed.digest);
               const row = operationOf(wanted, topology, "create_topology", plan);

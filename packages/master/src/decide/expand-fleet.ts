@@ -9,6 +9,7 @@ import { osFamilyNames } from "@decnet/engine/tables/os-families";
 import { isMtu, mtuRange, reservedUse } from "@decnet/engine/tables/subnets";
 import { enginesOwn } from "@decnet/engine/wire/decky-spec";
 import type { StoredService } from "../model/decky.ts";
+import type { RotationSetting } from "../model/rotation.ts";
 import { addService, findEntry } from "../model/services.ts";
 import { parseSubnet, type Subnet } from "./addresses.ts";
 import type { Placement } from "./placement.ts";
@@ -25,6 +26,8 @@ export interface WantedDeckyInput {
   readonly placement: Placement | undefined;
   /** None, also not those of the archetype. */
   readonly noServices: boolean;
+  /** Undefined: as the fleet says; null: its services stay as they are. */
+  readonly rotate?: RotationSetting | null | undefined;
 }
 
 export interface WantedFleetInput {
@@ -42,6 +45,7 @@ export interface WantedFleetInput {
   readonly deckies: readonly WantedDeckyInput[];
   readonly defaultPlacement: Placement | undefined;
   readonly movePolicy: "remove_first" | "keep_old";
+  readonly rotate?: RotationSetting | null | undefined;
 }
 
 /** One wanted decky. Undefined means: keep what it has, or make it up for a new one. */
@@ -54,6 +58,8 @@ export interface WantedDecky {
   readonly hostname: string | undefined;
   readonly osFamily: string;
   readonly placement: Placement | undefined;
+  /** Undefined: its services stay as they are. */
+  readonly rotation?: RotationSetting | undefined;
 }
 
 export interface ExpandedFleet {
@@ -106,7 +112,9 @@ export function* expandFleet(input: WantedFleetInput, catalog: Catalog): Sliced<
     problem("fleet.lan.parent", "is not an interface name");
   const deckies: WantedDecky[] = [];
   for (const [index, wanted] of input.deckies.entries()) {
-    deckies.push(...expandDecky(wanted, `fleet.deckies[${index}]`, subnet, catalog, problem));
+    const rotation = (wanted.rotate === undefined ? input.rotate : wanted.rotate) ?? undefined;
+    for (const decky of expandDecky(wanted, `fleet.deckies[${index}]`, subnet, catalog, problem))
+      deckies.push(rotation === undefined ? decky : { ...decky, rotation });
     yield;
   }
   yield* refuseNameClashes(deckies, catalog, problem);

@@ -21,6 +21,8 @@ export interface PresentFleet {
   readonly hosts: readonly PlaceableHost[];
   /** The wanted fleet's LAN on the hosts that were asked about it. */
   readonly lans?: LanOnHosts;
+  /** Of deckies that rotate, by id: what their services were asked for with. */
+  readonly startDigests?: ReadonlyMap<string, string>;
 }
 
 export interface DifferenceContext {
@@ -29,6 +31,8 @@ export interface DifferenceContext {
   readonly makeId: () => string;
   /** In [0, 1). */
   readonly random: () => number;
+  /** Of services that a file asks for; keyed. */
+  readonly digest?: (services: readonly StoredService[]) => string;
 }
 
 /**
@@ -64,11 +68,12 @@ export function unchanged(decky: Decky, action: DeckyChange["action"], services:
 }
 
 function* wantedChanges(
-  { deckies, services, hosts, lans = new Map() }: PresentFleet,
+  present: PresentFleet,
   fleet: ExpandedFleet,
   wantedNames: ReadonlySet<string>,
   context: DifferenceContext,
 ): Sliced<DeckyChange[]> {
+  const { deckies, services, hosts, lans = new Map() } = present;
   // A decky that goes has its address until it is gone.
   const used = new Set([
     ...deckies.map((decky) => homeOf(decky).ip),
@@ -91,7 +96,7 @@ function* wantedChanges(
     if (host !== decky?.host) count(host);
     return decky === undefined
       ? deploy(wanted, host, fleet, free, macs, context)
-      : change(decky, host, services.get(decky.id) ?? [], wanted, context.catalog);
+      : change(decky, host, services.get(decky.id) ?? [], withRotated(wanted, decky, present, context), context.catalog);
   });
 }
 
@@ -118,6 +123,13 @@ function deploy(
   const attachments: AttachmentSpecs = [{ lan: fleet.lan, ip, mac }];
   const decky = newDecky({ id: makeId(), scope: "fleet", name: wanted.name, host, attachments, identity, createdAt: now });
   return { action: "deploy", decky, host, identity, attachments, before: [], services: wanted.services };
+}
+
+/** A file that asks for what it asked for before leaves the services of a decky alone that rotates: they are its own matter. */
+function withRotated(wanted: WantedDecky, { id }: Decky, present: PresentFleet, { digest }: DifferenceContext): WantedDecky {
+  const start = present.startDigests?.get(id);
+  if (wanted.rotation === undefined || start === undefined || digest?.(wanted.services) !== start) return wanted;
+  return { ...wanted, services: present.services.get(id) ?? [] };
 }
 
 function change(

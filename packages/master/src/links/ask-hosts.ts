@@ -1,4 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
+import type { HostSubnet } from "@decnet/engine/observe/host-subnets";
 import type { LanSpec } from "@decnet/engine/spec";
 import type { LanOnHost, LanOnHosts } from "../model/lan.ts";
 import type { HostRegistry } from "./host-registry.ts";
@@ -20,11 +21,25 @@ export async function askHosts(
     }
   };
   const asked = [...names].map(async (name) => {
-    const stopped = new AbortController();
-    const patience = delay(patienceMs, undefined, { signal: stopped.signal }).catch(() => undefined);
-    const found = await Promise.race([ask(name), patience]);
-    stopped.abort();
+    const found = await withPatience(ask(name));
     return found === undefined ? [] : [[name, found] as const];
   });
   return new Map((await Promise.all(asked)).flat());
+}
+
+/** Which networks are taken on a host. One that is away, too slow or too old says nothing: its own plans will. */
+export async function askSubnets(
+  hosts: Pick<HostRegistry, "isReachable" | "link">,
+  name: string,
+): Promise<readonly HostSubnet[]> {
+  const ask = async () => (hosts.isReachable(name) ? hosts.link(name).hostSubnets() : undefined);
+  return (await withPatience(ask().catch(() => undefined))) ?? [];
+}
+
+async function withPatience<T>(work: Promise<T | undefined>): Promise<T | undefined> {
+  const stopped = new AbortController();
+  const patience = delay(patienceMs, undefined, { signal: stopped.signal }).catch(() => undefined);
+  const found = await Promise.race([work, patience]);
+  stopped.abort();
+  return found;
 }

@@ -3,6 +3,9 @@ import { AppError } from "@decnet/common/errors/app-error";
 import type { DeckySpec as DeckySpecMessage } from "@decnet/contract/gen/decnet/v1/agent_pb";
 import { reasons } from "@decnet/contract/reasons";
 import type { CheckedDecky, Engine, PreparedImage } from "@decnet/engine/engine";
+import type { OrphanRemoval, RemovedOrphan } from "@decnet/engine/host/orphans";
+import type { HostSubnet } from "@decnet/engine/observe/host-subnets";
+import type { HostBelongings, HostOrphans } from "@decnet/engine/observe/leftovers";
 import type { LogEntry } from "@decnet/engine/observe/logs";
 import type { ObservedDecky } from "@decnet/engine/observe/observed";
 import type { PlanView } from "@decnet/engine/plan/plan";
@@ -34,8 +37,13 @@ export interface HostLink {
   prepareImages(targets: readonly PresentTarget[], signal: AbortSignal): Promise<readonly PreparedImage[]>;
   /** Whether the host can have a LAN, and who has addresses on it. Undefined: it does not tell. */
   inspectLan(lan: LanSpec): Promise<LanOnHost | undefined>;
+  /** Which networks are taken on the host. Undefined: it does not tell. */
+  hostSubnets(): Promise<readonly HostSubnet[] | undefined>;
   /** What the host was told to run, as it has it. Undefined: it does not tell. */
   readSpecs(deckies: readonly Pick<DeckySpec, "scope" | "name">[]): Promise<readonly DeckySpecMessage[] | undefined>;
+  /** What carries our mark there and belongs to nothing, or all of another installation. Throws VERSION_SKEW. */
+  orphans(installation: string, belongings: () => Promise<HostBelongings>): Promise<HostOrphans>;
+  removeOrphans(removal: OrphanRemoval): Promise<readonly RemovedOrphan[]>;
   ping(): Promise<void>;
 }
 

@@ -7,10 +7,14 @@ import { AgentService } from "@decnet/contract/gen/decnet/v1/agent_pb";
 import { metadataKeys } from "@decnet/contract/reasons";
 import { toLanMessage, toRefMessage, toSpecMessage } from "@decnet/engine/wire/decky-spec";
 import { fromLogLine } from "@decnet/engine/wire/logs";
+import { fromOrphansMessage, toBelongingsMessage } from "@decnet/engine/wire/orphans";
 import { fromOutcomeMessage, fromPlanMessage, fromStepMessage, type HostOutcome } from "@decnet/engine/wire/outcome";
 import type { HostLink } from "./host-link.ts";
 
 const quickMs = 10_000;
+const orphansMs = 30_000;
+/** Many containers may have to be stopped, one after another. */
+const orphansRemovalMs = 10 * 60_000;
 /** Of one apply: no plan has so many steps. */
 const mostTold = 10_000;
 /** Many images may have to be built, one after another. */
@@ -93,6 +97,27 @@ export function createRemoteHost(name: string, transport: Transport, warnings: r
         throw translate(name, error);
       }
     },
+    async hostSubnets() {
+      try {
+        return (await agent.inspectLan({}, { timeoutMs: quickMs })).subnets;
+      } catch (error) {
+        // An agent from before this question wants to know which LAN is meant.
+        const { code } = ConnectError.from(error);
+        if (code === Code.Unimplemented || code === Code.InvalidArgument) return undefined;
+        throw translate(name, error);
+      }
+    },
+    orphans: (installation, belongings) =>
+      withOrphans(name, async () => {
+        const request = { installation, ...toBelongingsMessage(await belongings()) };
+        return fromOrphansMessage(await agent.listOrphans(request, { timeoutMs: orphansMs }));
+      }),
+    removeOrphans: ({ installation, keys, belongings, signal }) =>
+      withOrphans(name, async () => {
+        const request = { installation, keys: [...keys], ...toBelongingsMessage(await belongings()) };
+        const { removed } = await agent.removeOrphans(request, { signal, timeoutMs: orphansRemovalMs });
+        return removed.flatMap(({ orphan, problem }) => (orphan === undefined ? [] : [{ orphan, problem }]));
+      }),
     async readSpecs(deckies) {
       try {
         return (await agent.readSpecs({ deckies: deckies.map(toRefMessage) }, { timeoutMs: quickMs })).deckies;
@@ -104,6 +129,15 @@ export function createRemoteHost(name: string, transport: Transport, warnings: r
     },
     ping: () => guarded(undefined, async () => void (await agent.inspect({}, { timeoutMs: quickMs }))),
   };
+}
+
+async function withOrphans<T>(host: string, call: () => Promise<T>): Promise<T> {
+  try {
+    return await call();
+  } catch (error) {
+    if (ConnectError.from(error).code !== Code.Unimplemented) throw translate(host, error);
+    throw new AppError("VERSION_SKEW", `the agent of ${host} is too old to look for orphans: update it`, { metadata: { host } });
+  }
 }
 
 /** What the agent refused keeps its reason; all else means that it did not answer. Its words are as foreign as its answers. */

@@ -84,6 +84,7 @@ function serviceEvent(
   const present = { ...common, service_name: service, services: services.map(({ slug }) => slug) };
   if (kind === "add_service") return [tell("decky.service_added", present)];
   if (kind === "remove_service") return [tell("decky.service_removed", present)];
+  if (kind === "rotate_services") return rotationEvents(operation, present);
   if (kind !== "update_service_config") return [];
   return [
     tell("decky.service_config_changed", {
@@ -93,6 +94,19 @@ function serviceEvent(
       service_config: shownConfig(services, service, catalog),
       recreated: isRecreated(operation),
     }),
+  ];
+}
+
+/** What came and went one by one, as if somebody had asked for it, and all of it together. */
+function rotationEvents({ plan }: Operation, present: DeckyServiceAdded): BusEvent[] {
+  const changed = (action: string) =>
+    (plan?.changes ?? []).flatMap((change) => (change.action === action ? [change.service] : []));
+  const [added, removed] = [changed("added"), changed("removed")];
+  const { service_name: _, ...common } = present;
+  return [
+    ...removed.map((slug) => tell("decky.service_removed", { ...present, service_name: slug })),
+    ...added.map((slug) => tell("decky.service_added", { ...present, service_name: slug })),
+    tell("decky.rotated", { ...common, added, removed }),
   ];
 }
 

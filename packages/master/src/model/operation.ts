@@ -23,7 +23,9 @@ export type OperationKind =
   | "resync_topology"
   | "teardown_topology"
   | "create_topology"
-  | "delete_topology";
+  | "delete_topology"
+  | "rotate_services"
+  | "remove_orphans";
 
 /** pending: stored, nothing done. running: being applied. The others are ends and never change again. */
 export type OperationState = "pending" | "running" | "succeeded" | "failed" | "cancelled" | "superseded";

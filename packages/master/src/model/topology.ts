@@ -1,4 +1,5 @@
 import type { StoredService } from "./decky.ts";
+import type { RotationSetting } from "./rotation.ts";
 
 /** A LAN of a topology: one bridge on its host, cut off from everything else unless it is the DMZ. */
 export interface TopologyLan {
@@ -27,6 +28,8 @@ export interface TopologyDecky {
   readonly attachments: readonly TopologyAttachment[];
   /** Routes between its LANs; in the DMZ it also publishes its ports on the host. */
   readonly forwards: boolean;
+  /** Undefined: its services stay as they are. */
+  readonly rotation?: RotationSetting | undefined;
 }
 
 /** What a topology consists of: one value, so that two editors cannot make one together that neither of them wanted. */

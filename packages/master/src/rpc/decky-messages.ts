@@ -18,11 +18,10 @@ export function createDeckyMessages({
     isReachable: hosts.isReachable,
     removalTrouble: (host: string) => converger.removalTrouble(id, host),
   });
-  return ({ decky, services, seenAt }) =>
+  return ({ decky, services, seenAt, rotation }) =>
     toDeckyMessage(
       { ...decky, message: messageOf(decky, around(decky)) },
-      services,
-      lastSeen(decky, seenAt, hosts),
+      { services, seenAt: lastSeen(decky, seenAt, hosts), rotation },
       catalog,
       warningsOf(decky),
     );

@@ -126,7 +126,7 @@ describe("what is exported and applied again changes nothing", () => {
     // Through a file, as people keep it.
     const file = stringify(toJson(WantedFleetSchema, toWantedFleet(wanted, catalog)));
     const fleet = fromJson(WantedFleetSchema, parse(file) as JsonValue);
-    const expanded = atOnce(expandFleet(parseFleet(create(ApplyFleetRequestSchema, { fleet })), catalog));
+    const expanded = atOnce(expandFleet(parseFleet(create(ApplyFleetRequestSchema, { fleet }), catalog), catalog));
     const context = { catalog, now, makeId: () => expect.fail("a new decky"), random: () => 0 };
     const changes = atOnce(fleetDifference({ deckies, services, hosts }, expanded, context));
     expect(changes.filter(({ action }) => action !== "keep")).toEqual([]);
@@ -146,7 +146,7 @@ it("a decky without services and one with those of its archetype are told apart"
       lan: { subnet: "10.9.0.0/24" },
       deckies: [{ name: "web", archetype: "deaddeck", ...more }],
     });
-    return atOnce(expandFleet(parseFleet(create(ApplyFleetRequestSchema, { fleet })), catalog)).deckies[0]?.services.map(
+    return atOnce(expandFleet(parseFleet(create(ApplyFleetRequestSchema, { fleet }), catalog), catalog)).deckies[0]?.services.map(
       ({ slug }) => slug,
     );
   };

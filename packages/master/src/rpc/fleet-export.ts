@@ -5,7 +5,7 @@ import { secretKeys } from "@decnet/engine/catalog/effective";
 import type { Catalog } from "@decnet/engine/catalog/types";
 import type { WantedNow } from "../changes/apply-fleet.ts";
 import { homeOf } from "../model/decky.ts";
-import { plainConfig } from "./messages.ts";
+import { plainConfig, toRotationMessage } from "./messages.ts";
 
 const drivers = { bridge: LanDriver.BRIDGE, macvlan: LanDriver.MACVLAN, ipvlan: LanDriver.IPVLAN } as const;
 
@@ -23,7 +23,7 @@ export function toWantedFleet({ settings, deckies }: WantedNow, catalog: Catalog
     },
     driftPolicy: driftPolicy === "report" ? DriftPolicy.REPORT : DriftPolicy.REPAIR,
     movePolicy: movePolicy === "keep_old" ? MovePolicy.KEEP_OLD : MovePolicy.REMOVE_FIRST,
-    deckies: deckies.map(({ decky, services }) => ({
+    deckies: deckies.map(({ decky, services, rotation }) => ({
       name: decky.name,
       archetype: decky.identity.archetype,
       services: services.map(({ slug, config }) => {
@@ -36,6 +36,7 @@ export function toWantedFleet({ settings, deckies }: WantedNow, catalog: Catalog
       distro: decky.identity.distro,
       hostname: decky.identity.hostname,
       osFamily: decky.identity.osFamily,
+      ...(rotation === undefined ? {} : { rotate: toRotationMessage(rotation) }),
       placement: { where: { case: "host" as const, value: decky.host } },
     })),
   });

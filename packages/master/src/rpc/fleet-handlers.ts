@@ -9,6 +9,7 @@ import {
   ApplyFleetRequestSchema,
   type FleetService,
   RestoreRevisionRequestSchema,
+  RotateDeckyRequestSchema,
   StreamLogsResponseSchema,
   TeardownDeckyRequestSchema,
   TeardownFleetRequestSchema,
@@ -32,7 +33,7 @@ export function createFleetHandlers(parts: MasterParts): ServiceImpl<typeof Flee
   const toMessage = createDeckyMessages(parts);
   return {
     async applyFleet(request, context) {
-      const fleet = await inSlices(expandFleet(parseFleet(request), catalog), context.signal);
+      const fleet = await inSlices(expandFleet(parseFleet(request, catalog), catalog), context.signal);
       const actor = callerOf(context).name;
       const requestHash = hashRequest(parts, ApplyFleetRequestSchema, request);
       const record = await parts.fleet.apply({ actor, options: parseOptions(request.options), requestHash, fleet });
@@ -95,6 +96,10 @@ export function createFleetHandlers(parts: MasterParts): ServiceImpl<typeof Flee
         },
         ...(await common(parts, RestoreRevisionRequestSchema, request, context)),
       });
+      return { operation: await awaitOperation(record, waits(request.options), parts, context) };
+    },
+    async rotateDecky(request, context) {
+      const record = await parts.rotations.rotate(await common(parts, RotateDeckyRequestSchema, request, context));
       return { operation: await awaitOperation(record, waits(request.options), parts, context) };
     },
     async teardownDecky(request, context) {

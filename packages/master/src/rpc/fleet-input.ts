@@ -5,9 +5,11 @@ import {
   MovePolicy,
   type Placement as PlacementMessage,
 } from "@decnet/contract/gen/decnet/v1/fleet_pb";
+import type { Catalog } from "@decnet/engine/catalog/types";
 import type { WantedFleetInput } from "../decide/expand-fleet.ts";
 import type { Placement } from "../decide/placement.ts";
 import { invalid } from "./requests.ts";
+import { parseRotation } from "./rotation-input.ts";
 
 const drivers = {
   [LanDriver.UNSPECIFIED]: "bridge",
@@ -30,7 +32,7 @@ function toPlacement(message: PlacementMessage | undefined): Placement | undefin
 }
 
 /** The fleet of a request, as far as the contract alone can say what it means. */
-export function parseFleet({ fleet }: ApplyFleetRequest): WantedFleetInput {
+export function parseFleet({ fleet }: ApplyFleetRequest, catalog: Catalog): WantedFleetInput {
   if (fleet?.lan === undefined) throw invalid([{ field: "fleet.lan", description: "is needed" }]);
   const driver = drivers[fleet.lan.driver];
   if (driver === undefined) throw invalid([{ field: "fleet.lan.driver", description: "unknown value" }]);
@@ -42,8 +44,10 @@ export function parseFleet({ fleet }: ApplyFleetRequest): WantedFleetInput {
     driftPolicy: fleet.driftPolicy === DriftPolicy.REPORT ? "report" : "repair",
     defaultPlacement: toPlacement(fleet.defaultPlacement),
     movePolicy: fleet.movePolicy === MovePolicy.KEEP_OLD ? "keep_old" : "remove_first",
-    deckies: fleet.deckies.map(({ placement, ...decky }) => ({
+    rotate: parseRotation(fleet.rotate, "fleet.rotate", catalog),
+    deckies: fleet.deckies.map(({ placement, rotate, ...decky }, index) => ({
       ...decky,
+      rotate: parseRotation(rotate, `fleet.deckies[${index}].rotate`, catalog),
       placement: toPlacement(placement),
       services: decky.services.map(({ slug, config }) => ({ slug, config })),
     })),

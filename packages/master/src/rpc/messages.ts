@@ -1,6 +1,12 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
-import { type DeckySchema, DeckyState, ServiceState } from "@decnet/contract/gen/decnet/v1/decky_pb";
+import {
+  type DeckySchema,
+  DeckyState,
+  type RotationSchema,
+  type RotationStatusSchema,
+  ServiceState,
+} from "@decnet/contract/gen/decnet/v1/decky_pb";
 import {
   ChangeAction,
   OperationKind,
@@ -23,6 +29,8 @@ import type {
   PlanRecord,
   ServiceChange,
 } from "../model/operation.ts";
+import type { Rotation, RotationSetting } from "../model/rotation.ts";
+import type { ShownDecky } from "../store/deckies.ts";
 
 /** Our types as messages. Secrets stop here: they have no way into a message. */
 
@@ -56,6 +64,8 @@ export const operationKinds = {
   teardown_topology: OperationKind.TEARDOWN_TOPOLOGY,
   create_topology: OperationKind.CREATE_TOPOLOGY,
   delete_topology: OperationKind.DELETE_TOPOLOGY,
+  rotate_services: OperationKind.ROTATE_SERVICES,
+  remove_orphans: OperationKind.REMOVE_ORPHANS,
 } as const satisfies Record<KindWord, OperationKind>;
 
 export const deckyStates = {
@@ -153,10 +163,23 @@ export function toChangeMessage(change: ServiceChange): MessageInitShape<typeof 
   };
 }
 
+export function toRotationMessage({ everySeconds, services }: RotationSetting): MessageInitShape<typeof RotationSchema> {
+  return { every: { seconds: BigInt(everySeconds) }, services: [...services] };
+}
+
+function toRotationStatus(rotation: Rotation): MessageInitShape<typeof RotationStatusSchema> {
+  const { setting, nextAt, lastAt, failures, message, pinned, barred } = rotation;
+  return {
+    setting: toRotationMessage(setting),
+    nextAt: timestampFromDate(nextAt),
+    ...(lastAt === null ? {} : { lastAt: timestampFromDate(lastAt) }),
+    ...{ failures, message, pinned: [...pinned], barred: [...barred] },
+  };
+}
+
 export function toDeckyMessage(
   row: Decky,
-  services: readonly StoredService[],
-  seenAt: Date | undefined,
+  { services, seenAt, rotation }: Omit<ShownDecky, "decky">,
   catalog: Catalog,
   warnings: readonly string[],
 ): MessageInitShape<typeof DeckySchema> {
@@ -181,6 +204,7 @@ export function toDeckyMessage(
     lastOperation: row.lastOperation ?? "",
     baseContainerId: row.observed?.baseId ?? "",
     createdAt: timestampFromDate(row.createdAt),
+    ...(rotation === undefined ? {} : { rotation: toRotationStatus(rotation) }),
   };
 }
 

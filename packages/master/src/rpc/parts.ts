@@ -5,6 +5,8 @@ import type { Batches } from "../changes/batches.ts";
 import type { Cancellations } from "../changes/cancel.ts";
 import type { HostChanges } from "../changes/host-changes.ts";
 import type { Mutations } from "../changes/mutate.ts";
+import type { Orphans } from "../changes/orphans.ts";
+import type { Rotations } from "../changes/rotate.ts";
 import type { TopologyChanges } from "../changes/topologies.ts";
 import type { Board } from "../convergence/board.ts";
 import type { Converger } from "../convergence/converger.ts";
@@ -20,6 +22,7 @@ export interface Swarm {
   readonly enrollment: Enrollment;
   readonly registration: Registration;
   readonly changes: HostChanges;
+  readonly orphans: Orphans;
   readonly caHash: string;
   readonly caCertPem: string;
   /** Where workers reach this master, as host:port; empty when it does not listen for them. */
@@ -36,6 +39,7 @@ export interface MasterParts {
   readonly batches: Batches;
   readonly cancellations: Cancellations;
   readonly topologies: TopologyChanges;
+  readonly rotations: Rotations;
   readonly topologyStates: TopologyStates;
   readonly converger: Converger;
   readonly hosts: HostRegistry;

@@ -7,6 +7,7 @@ import {
   DrainHostRequestSchema,
   type HostSchema,
   HostState,
+  RemoveOrphansRequestSchema,
   type SwarmService,
 } from "@decnet/contract/gen/decnet/v1/swarm_pb";
 import { type Host, type HostState as HostStateWord, hostStateOf } from "../model/host.ts";
@@ -33,6 +34,8 @@ const hostFilter: FilterKeys = {
   draining: { prefix: "", words: ["true", "false"] },
   label: undefined,
 };
+
+const mostOrphans = 1_000;
 
 export function createSwarmHandlers(parts: MasterParts): ServiceImpl<typeof SwarmService> {
   const { store, hosts, swarm } = parts;
@@ -98,6 +101,29 @@ export function createSwarmHandlers(parts: MasterParts): ServiceImpl<typeof Swar
       const operation = await awaitOperation(record, waits(request.options), parts, context);
       const row = await store.hosts.findLast(request.name);
       return { operation, ...(row === undefined ? {} : { host: toHost(row, await store.deckies.countByHost()) }) };
+    },
+    async listOrphans({ name, installation }) {
+      const { orphans, others, unseen } = await swarm.orphans.list(name, installation);
+      const shown = orphans.slice(0, mostOrphans).map(({ key, kind, name: called, installation: of, reason }) => {
+        return { key, kind, name: called, installation: of, reason };
+      });
+      return {
+        orphans: shown,
+        leftOut: orphans.length - shown.length,
+        others: others.slice(0, mostOrphans).map(({ isKept, ...other }) => ({ ...other, kept: isKept })),
+        unseen: [...unseen],
+      };
+    },
+    async removeOrphans(request, context) {
+      const record = await swarm.orphans.remove({
+        name: request.name,
+        installation: request.installation,
+        keys: request.keys,
+        actor: callerOf(context).name,
+        options: parseOptions(request.options),
+        requestHash: hashRequest(parts, RemoveOrphansRequestSchema, request),
+      });
+      return { operation: await awaitOperation(record, waits(request.options), parts, context) };
     },
   };
 }

@@ -35,6 +35,7 @@ import { hashRequest } from "./mutating-request.ts";
 import { createPageTokens } from "./page-tokens.ts";
 import type { MasterParts } from "./parts.ts";
 import { callerOf, invalid, parseOptions, waits } from "./requests.ts";
+import { parseRotation } from "./rotation-input.ts";
 import {
   parseDesign,
   parseGenerator,
@@ -67,9 +68,12 @@ export function createTopologyHandlers(parts: MasterParts): ServiceImpl<typeof T
 
   /** What is stored of its state follows a moment after the operation that ends. */
   const asNow = async (topology: Topology): Promise<Topology> => {
-    if (topology.state === "pending" || topology.state === "torn_down") return topology;
+    if (["pending", "failed", "torn_down"].includes(topology.state)) return topology;
     const [standing] = await store.topologies.standings(topology.id);
-    return standing === undefined ? topology : { ...topology, ...stateNow(standing) };
+    if (standing !== undefined) return { ...topology, ...stateNow(standing) };
+    // It came to its end between the two looks, or was deleted.
+    const isThere = (await store.topologies.known([topology.id])).length > 0;
+    return isThere ? store.topologies.find(topology.id) : topology;
   };
 
   const settle = async (idOrName: string): Promise<void> => {
@@ -132,7 +136,8 @@ export function createTopologyHandlers(parts: MasterParts): ServiceImpl<typeof T
       const { withDmz, design } = request;
       if (withDmz && design !== undefined) throw invalid([{ field: "with_dmz", description: "is for one without a design" }]);
       const kind = withDmz ? "dmz" : "empty";
-      const from = design === undefined ? ({ kind } as const) : ({ kind: "design", design: parseDesign(design) } as const);
+      const from =
+        design === undefined ? ({ kind } as const) : ({ kind: "design", design: parseDesign(design, catalog) } as const);
       return created({ ...placeOf(request), from }, CreateTopologyRequestSchema, request, context);
     },
     async generateTopology(request, context) {
@@ -197,13 +202,17 @@ function editHandlers(edit: EditCall, catalog: Catalog) {
       const name = memberName(request.name);
       const services = parseServices(request.services, archetype, name, catalog);
       const lans = request.attachments.map(toPlace);
-      return edit({ kind: "add_decky", name, archetype, services, lans, forwards }, AddDeckyRequestSchema, request, context);
+      const rotation = parseRotation(request.rotate, "rotate", catalog) ?? undefined;
+      const added = { kind: "add_decky", name, archetype, services, lans, forwards, rotation } as const;
+      return edit(added, AddDeckyRequestSchema, request, context);
     },
     updateDecky: (request, context) => {
       const { name, archetype, forwards } = request;
       const wanted = request.services?.services;
       const services = wanted === undefined ? undefined : parseServices(wanted, archetype ?? "", name, catalog);
-      return edit({ kind: "update_decky", name, archetype, services, forwards }, UpdateDeckyRequestSchema, request, context);
+      const rotation = parseRotation(request.rotate, "rotate", catalog);
+      const changed = { kind: "update_decky", name, archetype, services, forwards, rotation } as const;
+      return edit(changed, UpdateDeckyRequestSchema, request, context);
     },
     removeDecky: (request, context) =>
       edit({ kind: "remove_decky", name: request.name }, RemoveDeckyRequestSchema, request, context),

@@ -19,8 +19,9 @@ import type { StoredService } from "../model/decky.ts";
 import { addService, findEntry } from "../model/services.ts";
 import type { GeneratorSettings, TopologyState as StateWord, Topology, TopologyEvent } from "../model/topology.ts";
 import type { ShownDecky } from "../store/deckies.ts";
-import { plainConfig } from "./messages.ts";
+import { plainConfig, toRotationMessage } from "./messages.ts";
 import { invalid } from "./requests.ts";
+import { parseRotation } from "./rotation-input.ts";
 
 /** Topologies as messages and back. */
 
@@ -69,7 +70,7 @@ export function toTopologyMessage(
   return {
     ...toTopologyHead(topology),
     lans: design.lans.map((lan) => ({ ...lan })),
-    deckies: design.deckies.map(({ id, name, archetype, services, attachments, forwards }) => {
+    deckies: design.deckies.map(({ id, name, archetype, services, attachments, forwards, rotation }) => {
       const shown = live.get(id);
       return {
         name,
@@ -77,6 +78,7 @@ export function toTopologyMessage(
         services: (shown?.services ?? services).map((service) => toWantedService(service, catalog)),
         attachments: attachments.map((each) => ({ ...each })),
         forwards,
+        ...(rotation === undefined ? {} : { rotate: toRotationMessage(rotation) }),
         ...(shown === undefined ? {} : { decky: toDecky(shown) }),
       };
     }),
@@ -131,11 +133,12 @@ export function parseGenerator(message: GeneratorMessage | undefined): Generator
   };
 }
 
-export function parseDesign({ lans, deckies }: TopologyDesign): DesignInput {
+export function parseDesign({ lans, deckies }: TopologyDesign, catalog: Catalog): DesignInput {
   return {
     lans: lans.map(({ name, subnet, isDmz }) => ({ name, subnet, isDmz })),
-    deckies: deckies.map(({ name, archetype, services, attachments, forwards }) => ({
+    deckies: deckies.map(({ name, archetype, services, attachments, forwards, rotate }, index) => ({
       ...{ name, archetype, forwards },
+      rotation: parseRotation(rotate, `design.deckies[${index}].rotate`, catalog) ?? undefined,
       services: services.map(({ slug, config }) => ({ slug, config })),
       attachments: attachments.map(({ lan, ip, mac }) => ({ lan, ip, mac })),
     })),

@@ -1,11 +1,13 @@
 import { AppError } from "@decnet/common/errors/app-error";
 import type { Decky, NewRevision, Revision, StoredService } from "../model/decky.ts";
+import type { Rotation } from "../model/rotation.ts";
 import { createCodec } from "./codec.ts";
 import { In, LessThan } from "./conditions.ts";
 import type { Database, Tx } from "./database.ts";
 import { createHostDeckies, type HostDeckies } from "./host-deckies.ts";
 import { type FilterConditions, type ListedRows, type ListRequest, listRows, type PageRange } from "./list-rows.ts";
 import { namedAs, topologyName } from "./named-as.ts";
+import type { RotationStore } from "./rotations.ts";
 import type { SealedService, Sealing } from "./sealing.ts";
 import { Deckies, DriftChecks, type RevisionRow, Revisions } from "./tables.ts";
 import { managerOf } from "./transaction.ts";
@@ -18,6 +20,8 @@ export interface ShownDecky {
   readonly services: readonly StoredService[];
   /** When it was last seen as it is stored. */
   readonly seenAt: Date | undefined;
+  /** Undefined: its services stay as they are. */
+  readonly rotation: Rotation | undefined;
 }
 
 /** A revision beside the one that it is compared with. */
@@ -95,7 +99,7 @@ export function revisionNotFound(
   });
 }
 
-export function createDeckyStore(database: Database, sealing: Sealing): DeckyStore {
+export function createDeckyStore(database: Database, sealing: Sealing, rotations: Pick<RotationStore, "of">): DeckyStore {
   const open = ({ services, ...row }: RevisionRow): Revision => ({ ...row, services: sealing.open(row.deckyId, services) });
 
   const desiredServices: DeckyStore["desiredServices"] = async (tx, deckies) => {
@@ -131,11 +135,13 @@ export function createDeckyStore(database: Database, sealing: Sealing): DeckySto
 
   const show = async (tx: Tx, deckies: readonly Decky[]): Promise<ShownDecky[]> => {
     const [services, checks] = await Promise.all([desiredServices(tx, deckies), managerOf(tx).getRepository(DriftChecks).find()]);
+    const rotating = await rotations.of(deckies.map(({ id }) => id));
     const checkedAt = new Map(checks.map((check) => [check.host, check.checkedAt]));
     return deckies.map((decky) => ({
       decky,
       services: services.get(decky.id) ?? [],
       seenAt: seenAt(decky, checkedAt.get(decky.host)),
+      rotation: rotating.get(decky.id),
     }));
   };
 

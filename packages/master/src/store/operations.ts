@@ -39,6 +39,8 @@ export interface OperationStore {
   insert(tx: Tx, rows: readonly Operation[]): Promise<void>;
   /** Changes an operation of many deckies, or open ones of deckies that are locked. */
   update(tx: Tx, ids: readonly string[], patch: OperationPatch): Promise<void>;
+  /** Stores one that was done before it is stored, with its steps. */
+  insertEnded(tx: Tx, row: Operation, steps: readonly OperationStep[]): Promise<void>;
   /** Stores an operation with one round trip. */
   add(row: Operation): Promise<void>;
   lock(tx: Tx, id: string): Promise<Operation | undefined>;
@@ -118,6 +120,11 @@ export function createOperationStore(
         ended.flatMap((row) => (row.deckyId === null ? endEvents(row) : operationEvents(row, []))),
       );
       tx.afterwards(() => ended.forEach(journal.ended));
+    },
+    async insertEnded(tx, row, steps) {
+      await insert(tx, [row]);
+      if (steps.length > 0) await insertJson(tx, stepCodec, steps);
+      tx.afterwards(() => journal.ended(row));
     },
     add: (row) => database.transaction((tx) => insert(tx, [row])),
     lock: async (tx, id) => (await repository(tx).findOne({ where: { id }, lock: { mode: "for_no_key_update" } })) ?? undefined,

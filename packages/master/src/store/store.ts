@@ -17,6 +17,7 @@ import { createRelayStore, type RelayStore } from "./relays.ts";
 import { createResolutions, type Resolutions } from "./resolutions.ts";
 import { createResolver, type Resolver } from "./resolver.ts";
 import { createRetention, type Retention } from "./retention.ts";
+import { createRotationStore, type RotationStore } from "./rotations.ts";
 import { createSealing } from "./sealing.ts";
 import type { SecretBox } from "./secret-box.ts";
 import { createSituations, type Situations } from "./situations.ts";
@@ -35,6 +36,7 @@ export interface Store extends Pick<Database, "transaction" | "onReturn" | "clos
   readonly parents: ParentStore;
   readonly fleets: FleetStore;
   readonly topologies: TopologyStore;
+  readonly rotations: RotationStore;
   readonly events: EventLog;
   readonly webhooks: WebhookStore;
   readonly relays: RelayStore;
@@ -65,6 +67,7 @@ export function createStore(
   const origins = createOrigins();
   const resolutions = createResolutions(database, sealing, { log, origins, journal });
   const refusedJoins = createRefusedJoinStore(database, log);
+  const rotations = createRotationStore(database, sealing);
   const audit = createAuditLog(database, log);
   return {
     transaction: database.transaction,
@@ -74,10 +77,11 @@ export function createStore(
     resolutions,
     origins,
     resolver: createResolver(database, situations, resolutions),
-    deckies: createDeckyStore(database, sealing),
+    deckies: createDeckyStore(database, sealing, rotations),
     operations: createOperationStore(database, events, journal),
     parents: createParentStore(database, events, journal),
     fleets: createFleetStore(database),
+    rotations,
     topologies: createTopologyStore(database, sealing, events),
     events,
     webhooks: createWebhookStore(database, box),

@@ -1,5 +1,5 @@
 import { AppError } from "@decnet/common/errors/app-error";
-import type { Decky } from "../model/decky.ts";
+import type { SeenDecky } from "../decide/topology/next-state.ts";
 import { topologyEvent } from "../model/events.ts";
 import { type Design, isLegalTransition, type Topology, type TopologyEvent, type TopologyState } from "../model/topology.ts";
 import type { Database, Tx } from "./database.ts";
@@ -13,10 +13,12 @@ import { insertRows, updateRows } from "./write.ts";
 /** What decides how a topology stands. */
 export interface TopologyStanding {
   readonly topology: Topology;
-  readonly deckies: readonly Pick<Decky, "name" | "state" | "message" | "leaving">[];
-  /** An operation about the whole of it has not ended. */
+  readonly deckies: readonly SeenDecky[];
+  /** Why deckies that are designed are not there, by name. */
+  readonly lost: ReadonlyMap<string, string>;
+  /** An operation about the whole of it has not ended, or a teardown of one of its deckies, as when its host goes. */
   readonly isBusy: boolean;
-  /** What the newest operation about the whole of it failed with; empty when it did not. */
+  /** What the newest operation about the whole of it failed with, or who cancelled it; empty when it did not and nobody did. */
   readonly failure: string;
 }
 
@@ -31,6 +33,8 @@ export interface TopologyStore {
   known(idsOrNames: readonly string[]): Promise<Pick<Topology, "id" | "name">[]>;
   /** All but those that are torn down. */
   inUse(tx: Tx): Promise<Topology[]>;
+  /** Those of a host by name; locked, in the order of their ids, where somebody is about to change them with its deckies. */
+  ofHost(tx: Tx, host: string, lock?: "locked"): Promise<Topology[]>;
   events(id: string): Promise<TopologyEvent[]>;
   /** Throws TOPOLOGY_INVALID when the name is taken. */
   insert(tx: Tx, topology: Topology): Promise<void>;
@@ -63,15 +67,35 @@ const standings = {
   name: "decnet-topology-standings",
   text: `SELECT topology.id,
       coalesce((SELECT json_agg(json_build_object('name', decky.name, 'state', decky.state, 'message', decky.message,
-          'leaving', decky.leaving) ORDER BY decky.name) FROM deckies AS decky WHERE decky.scope = topology.id), '[]') AS deckies,
-      EXISTS (SELECT FROM operations AS operation WHERE operation.scope = topology.id AND operation.decky_id IS NULL
+          'leaving', decky.leaving, 'ill', coalesce((SELECT json_agg(service ->> 'containerName')
+            FROM jsonb_array_elements(decky.observed -> 'services') AS service
+            WHERE service ->> 'state' <> 'running'), '[]')) ORDER BY decky.name)
+        FROM deckies AS decky WHERE decky.scope = topology.id), '[]') AS deckies,
+      EXISTS (SELECT FROM operations AS operation WHERE operation.scope = topology.id
+        AND (operation.decky_id IS NULL OR operation.kind = 'teardown_decky')
         AND operation.state IN ('pending', 'running')) AS busy,
-      coalesce((SELECT CASE WHEN operation.state = 'failed' THEN operation.error ->> 'message' END FROM operations AS operation
+      coalesce((SELECT CASE operation.state WHEN 'failed' THEN operation.error ->> 'message'
+          WHEN 'cancelled' THEN 'cancelled by ' || (operation.cancelled_by ->> 'actor') END FROM operations AS operation
         WHERE operation.scope = topology.id AND operation.decky_id IS NULL
         ORDER BY operation.created_at DESC LIMIT 1), '') AS failure
     FROM topologies AS topology
     WHERE topology.state IN ('deploying', 'active', 'degraded', 'tearing_down') AND ($1::text IS NULL OR topology.id = $1)`,
 };
+
+/** How the newest deploy of each of these deckies ended, if it did not succeed. */
+const lost = {
+  name: "decnet-lost-deckies",
+  text: `SELECT name, message FROM (
+      SELECT DISTINCT ON (operation.decky_name) operation.decky_name AS name, operation.state,
+        CASE operation.state WHEN 'failed' THEN 'its deploy failed: ' || left(operation.error ->> 'message', 1000)
+          WHEN 'cancelled' THEN 'its deploy was cancelled by ' || (operation.cancelled_by ->> 'actor') END AS message
+      FROM operations AS operation
+      WHERE operation.scope = $1 AND operation.kind = 'deploy_decky' AND operation.decky_name = ANY ($2)
+      ORDER BY operation.decky_name, operation.created_at DESC) AS newest
+    WHERE message IS NOT NULL`,
+};
+/** A reason names no more. */
+const mostLost = 20;
 
 interface StandingRow extends Pick<TopologyStanding, "deckies" | "failure"> {
   readonly id: string;
@@ -97,6 +121,13 @@ export function createTopologyStore(database: Database, sealing: Sealing, events
     if (found === null) throw topologyNotFound(idOrName);
     return open(found);
   };
+  const lostOf = async ({ id, design }: Topology, deckies: readonly SeenDecky[]): Promise<ReadonlyMap<string, string>> => {
+    const there = new Set(deckies.map(({ name }) => name));
+    const absent = design.deckies.map(({ name }) => name).filter((name) => !there.has(name));
+    if (absent.length === 0) return new Map();
+    const rows = await database.run<{ name: string; message: string }>(lost, [id, absent.slice(0, mostLost)]);
+    return new Map(rows.map(({ name, message }) => [name, message]));
+  };
   return {
     find: (idOrName, tx) =>
       tx === undefined ? database.read((within) => findIn(within, idOrName, false)) : findIn(tx, idOrName, false),
@@ -115,6 +146,11 @@ export function createTopologyStore(database: Database, sealing: Sealing, events
     async inUse(tx) {
       const rows = await repository(tx).find({ order: { name: "ASC" } });
       return rows.filter(({ state }) => state !== "torn_down").map(open);
+    },
+    async ofHost(tx, host, lock) {
+      if (lock === undefined) return (await repository(tx).find({ where: { host }, order: { name: "ASC" } })).map(open);
+      const mode = { mode: "for_no_key_update" } as const;
+      return (await repository(tx).find({ where: { host }, order: { id: "ASC" }, lock: mode })).map(open);
     },
     events: (id) =>
       database.read((tx) =>
@@ -147,14 +183,21 @@ export function createTopologyStore(database: Database, sealing: Sealing, events
     async standings(id) {
       const rows = await database.run<StandingRow>(standings, [id ?? null]);
       if (rows.length === 0) return [];
-      return database.read(async (tx) => {
-        const found: TopologyStanding[] = [];
-        for (const { id: each, busy, deckies, failure } of rows) {
+      const known = await database.read(async (tx) => {
+        const found = new Map<string, Topology>();
+        for (const { id: each } of rows) {
           const row = await repository(tx).findOneBy({ id: each });
-          if (row !== null) found.push({ topology: open(row), deckies, failure, isBusy: busy });
+          if (row !== null) found.set(each, open(row));
         }
         return found;
       });
+      const found: TopologyStanding[] = [];
+      for (const { id: each, busy, deckies, failure } of rows) {
+        const topology = known.get(each);
+        if (topology === undefined) continue;
+        found.push({ topology, deckies, lost: await lostOf(topology, deckies), failure, isBusy: busy });
+      }
+      return found;
     },
   };
 }

@@ -60,12 +60,13 @@ export function stateNow(standing: TopologyStanding): Pick<Topology, "state" | "
   return nextState(factsOf(standing));
 }
 
-function factsOf({ topology, deckies, isBusy, failure }: TopologyStanding) {
+function factsOf({ topology, deckies, lost, isBusy, failure }: TopologyStanding) {
   return {
     state: topology.state,
     reason: topology.state === "deploying" && failure !== "" ? failure : topology.reason,
     designed: topology.design.deckies.map(({ name }) => name),
     deckies,
+    lost,
     isBusy,
   };
 }

@@ -1,7 +1,9 @@
 import { AppError } from "@decnet/common/errors/app-error";
+import { topologyNetwork } from "@decnet/engine/render/names";
 import { overlap, parseRange } from "@decnet/engine/tables/subnets";
 import type { Design, TopologyLan } from "../../model/topology.ts";
 import { formatIpv4, parseSubnet } from "../addresses.ts";
+import type { TakenSubnet } from "./validate.ts";
 
 /** Addresses of a LAN that a decky may get: all hosts but the first, which is the gateway's. */
 export function* freeAddresses({ subnet }: Pick<TopologyLan, "subnet">, used: ReadonlySet<string>): Generator<string> {
@@ -23,6 +25,25 @@ export function nextAddress(design: Design, lan: TopologyLan, taken: ReadonlySet
 
 export function usedOn(design: Design, lan: string): string[] {
   return design.deckies.flatMap(({ attachments }) => attachments.filter((each) => each.lan === lan).map(({ ip }) => ip));
+}
+
+/** Networks that a topology cannot have on its host: all that are taken there but its own. */
+export function heldThere(
+  subnets: readonly (TakenSubnet & { readonly network: string })[],
+  topologyId: string,
+): readonly TakenSubnet[] {
+  const own = topologyNetwork(topologyId, "");
+  return subnets
+    .filter(({ network }) => topologyId === "" || !network.startsWith(own))
+    .map(({ subnet, holder }) => ({ subnet, holder }));
+}
+
+/** Throws TOPOLOGY_INVALID when a network is wanted that is somebody else's; empty: none is named. */
+export function refuseTaken(wanted: string, taken: readonly TakenSubnet[]): void {
+  const holder = wanted === "" ? undefined : taken.find(({ subnet }) => overlap(subnet, wanted));
+  if (holder === undefined) return;
+  const description = `${wanted} overlaps ${holder.subnet} of ${holder.holder}`;
+  throw new AppError("TOPOLOGY_INVALID", description, { violations: [{ field: "subnet", description }] });
 }
 
 /** The /24 networks of a base in ascending order that overlap none of `used`. Empty for a base narrower than /24. */

@@ -1,5 +1,6 @@
 import { AppError } from "@decnet/common/errors/app-error";
 import type { StoredService } from "../../model/decky.ts";
+import type { RotationSetting } from "../../model/rotation.ts";
 import type { Design, Topology, TopologyAttachment, TopologyDecky, TopologyLan } from "../../model/topology.ts";
 import { makeFreeMac } from "../addresses.ts";
 import { nextAddress, nextSubnet } from "./allocate.ts";
@@ -22,6 +23,7 @@ export type Edit =
       readonly services: readonly StoredService[];
       readonly lans: readonly WantedPlace[];
       readonly forwards: boolean;
+      readonly rotation?: RotationSetting | undefined;
     }
   | {
       readonly kind: "update_decky";
@@ -30,6 +32,8 @@ export type Edit =
       /** Only before it is deployed: then its services are changed one by one. */
       readonly services: readonly StoredService[] | undefined;
       readonly forwards: boolean | undefined;
+      /** Null: its services stay as they are. */
+      readonly rotation?: RotationSetting | null | undefined;
     }
   | { readonly kind: "remove_decky"; readonly name: string }
   | { readonly kind: "attach_decky"; readonly name: string; readonly place: WantedPlace }
@@ -88,8 +92,9 @@ export function editDesign(topology: Pick<Topology, "design" | "state">, edit: E
     case "add_decky": {
       if (design.deckies.some(({ name }) => name === edit.name)) throw taken("decky", edit.name);
       if (edit.lans.length === 0) throw invalid("lans", `${edit.name} needs a LAN to be at home on`);
-      const { name, archetype, services, forwards } = edit;
-      const bare: TopologyDecky = { id: context.makeId(), name, archetype, services, forwards, attachments: [] };
+      const { name, archetype, services, forwards, rotation } = edit;
+      const made = { id: context.makeId(), name, archetype, services, forwards, attachments: [] };
+      const bare: TopologyDecky = rotation === undefined ? made : { ...made, rotation };
       const decky = edit.lans.reduce((each, place) => attached(each, place, design, context), bare);
       return { ...design, deckies: [...design.deckies, decky] };
     }
@@ -98,7 +103,10 @@ export function editDesign(topology: Pick<Topology, "design" | "state">, edit: E
         throw invalid("services", `${edit.name} is deployed: change its services one by one`);
       const decky = deckyOf(design, edit.name);
       const { archetype = decky.archetype, services = decky.services, forwards = decky.forwards } = edit;
-      return replaced(design, { ...decky, archetype, services, forwards });
+      const { rotation: before, ...rest } = decky;
+      const rotation = (edit.rotation === undefined ? before : edit.rotation) ?? undefined;
+      const changed = { ...rest, archetype, services, forwards };
+      return replaced(design, rotation === undefined ? changed : { ...changed, rotation });
     }
     case "remove_decky": {
       const decky = deckyOf(design, edit.name);
@@ -213,6 +221,10 @@ function invalid(field: string, description: string): AppError {
 }
 
 /** An edit as people read it. */
+export function wantedSubnet(edit: Edit): string {
+  return edit.kind === "add_lan" || edit.kind === "update_lan" ? (edit.subnet ?? "") : "";
+}
+
 export function describeEdit(edit: Edit): string {
   switch (edit.kind) {
     case "add_lan":

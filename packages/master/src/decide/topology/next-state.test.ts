@@ -9,12 +9,15 @@ const decky = (name: string, state: DeckyFacts["state"] = "running", message = "
   state,
   message,
   leaving: false,
+  ill: [],
 });
+const leaving = (name: string): DeckyFacts => ({ ...decky(name, "changing"), leaving: true });
 const facts = (state: TopologyState, deckies: readonly DeckyFacts[], more: Partial<TopologyFacts> = {}): TopologyFacts => ({
   state,
   reason: "",
   designed: ["a", "b"],
   deckies,
+  lost: new Map(),
   isBusy: false,
   ...more,
 });
@@ -31,6 +34,30 @@ const cases: readonly (readonly [what: string, facts: TopologyFacts, state: Topo
     facts("active", [decky("a"), decky("b", "degraded", "ssh exited with code 1")]),
     "degraded",
     "b: degraded, ssh exited with code 1",
+  ],
+  [
+    "one of which a decky does not run is degraded, with its containers",
+    facts("active", [decky("a"), { ...decky("b", "degraded", "ssh: exited with code 1"), ill: ["t1-b-ssh"] }]),
+    "degraded",
+    "b: degraded, ssh: exited with code 1 (container t1-b-ssh)",
+  ],
+  [
+    "a deploy of which one failed is degraded, with why it failed",
+    facts("deploying", [decky("a")], { lost: new Map([["b", "its deploy failed: no image"]]) }),
+    "degraded",
+    "b: absent, its deploy failed: no image",
+  ],
+  [
+    "a deploy that was cancelled goes on until what was made is gone",
+    facts("deploying", [leaving("a"), leaving("b")], { reason: "cancelled by maria" }),
+    "deploying",
+    "cancelled by maria",
+  ],
+  [
+    "a deploy that was cancelled in part is degraded",
+    facts("deploying", [decky("a")], { lost: new Map([["b", "its deploy was cancelled by maria"]]) }),
+    "degraded",
+    "b: absent, its deploy was cancelled by maria",
   ],
   ["one whose host is away is degraded", facts("active", [decky("a"), decky("b", "unknown")]), "degraded", "b: unknown"],
   ["one that is being changed stays what it was", facts("active", [decky("a"), decky("b", "changing")]), "active", ""],

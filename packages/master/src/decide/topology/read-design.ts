@@ -3,6 +3,7 @@ import { coerceConfig } from "@decnet/engine/catalog/coerce";
 import type { Catalog } from "@decnet/engine/catalog/types";
 import { findArchetype } from "@decnet/engine/tables/archetypes";
 import type { StoredService } from "../../model/decky.ts";
+import type { RotationSetting } from "../../model/rotation.ts";
 import { addService, findEntry } from "../../model/services.ts";
 import type { Design, TopologyAttachment, TopologyDecky, TopologyLan } from "../../model/topology.ts";
 import { makeFreeMac } from "../addresses.ts";
@@ -18,6 +19,7 @@ export interface DesignInput {
     readonly services: readonly { readonly slug: string; readonly config: unknown }[];
     readonly attachments: readonly { readonly lan: string; readonly ip: string; readonly mac: string }[];
     readonly forwards: boolean;
+    readonly rotation?: RotationSetting | undefined;
   }[];
 }
 
@@ -56,11 +58,12 @@ export function readDesign(input: DesignInput, context: DesignContext): ReadDesi
   refuse(problems);
   const lans = readLans(input, context, problem);
   const places = readPlaces(input, lans, context, problem);
-  const deckies = input.deckies.map(({ name, archetype, forwards, ...rest }, index): TopologyDecky => {
+  const deckies = input.deckies.map(({ name, archetype, forwards, rotation, ...rest }, index): TopologyDecky => {
     const at = `design.deckies[${index}]`;
     if (!memberPattern.test(name)) problem(`${at}.name`, nameRule(name));
     const services = readServices({ name, archetype, ...rest }, at, context.catalog, problem);
-    return { id: context.makeId(), name, archetype, services, attachments: places[index] ?? [], forwards };
+    const decky = { id: context.makeId(), name, archetype, services, attachments: places[index] ?? [], forwards };
+    return rotation === undefined ? decky : { ...decky, rotation };
   });
   const design = { lans, deckies };
   const issues = validateDesign(design, context);

@@ -11,6 +11,8 @@ import { Keys1764730000000 } from "./1764730000000-keys.ts";
 import { Restored1764730000001 } from "./1764730000001-restored.ts";
 import { Attachments1764800000000 } from "./1764800000000-attachments.ts";
 import { Topologies1764800000001 } from "./1764800000001-topologies.ts";
+import { Rotations1764910000000 } from "./1764910000000-rotations.ts";
+import { Scopes1764910000001 } from "./1764910000001-scopes.ts";
 import { Relays1764920000000 } from "./1764920000000-relays.ts";
 import { Webhooks1764940000000 } from "./1764940000000-webhooks.ts";
 
@@ -29,6 +31,8 @@ export const migrations = [
   Restored1764730000001,
   Attachments1764800000000,
   Topologies1764800000001,
+  Rotations1764910000000,
+  Scopes1764910000001,
   Relays1764920000000,
   Webhooks1764940000000,
 ] as const;

@@ -12,6 +12,8 @@ import type { FleetLan, LogLine } from "./fleet_pb.js";
 import { file_decnet_v1_fleet } from "./fleet_pb.js";
 import type { OperationStep, Plan, Receipt } from "./operation_pb.js";
 import { file_decnet_v1_operation } from "./operation_pb.js";
+import type { Orphan, OtherInstallation } from "./orphans_pb.js";
+import { file_decnet_v1_orphans } from "./orphans_pb.js";
 import { file_decnet_v1_range } from "./range_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_struct, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
@@ -21,7 +23,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file decnet/v1/agent.proto.
  */
 export const file_decnet_v1_agent: GenFile = /*@__PURE__*/
-  fileDesc("ChVkZWNuZXQvdjEvYWdlbnQucHJvdG8SCWRlY25ldC52MSJECgtTZXJ2aWNlU3BlYxIMCgRzbHVnGAEgASgJEicKBmNvbmZpZxgCIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QiyQIKCURlY2t5U3BlYxIgCgNyZWYYASABKAsyEy5kZWNuZXQudjEuRGVja3lSZWYSCgoCaWQYAiABKAkSHAoIcmV2aXNpb24YAyABKA1CCqK7GAYQ/////wcSEAoIaG9zdG5hbWUYBCABKAkSDgoGZGlzdHJvGAUgASgJEhEKCW9zX2ZhbWlseRgGIAEoCRIgCgNsYW4YByABKAsyEy5kZWNuZXQudjEuRmxlZXRMYW4SCgoCaXAYCCABKAkSCwoDbWFjGAkgASgJEigKCHNlcnZpY2VzGAogAygLMhYuZGVjbmV0LnYxLlNlcnZpY2VTcGVjEjAKEW90aGVyX2F0dGFjaG1lbnRzGAsgAygLMhUuZGVjbmV0LnYxLkF0dGFjaG1lbnQSEAoIZm9yd2FyZHMYDCABKAgSEgoKcHVibGlzaF9vbhgNIAEoCSJHCgpBdHRhY2htZW50EiAKA2xhbhgBIAEoCzITLmRlY25ldC52MS5GbGVldExhbhIKCgJpcBgCIAEoCRILCgNtYWMYAyABKAkiZAoTQXBwbHlEZWNraWVzUmVxdWVzdBIlCgdkZWNraWVzGAEgAygLMhQuZGVjbmV0LnYxLkRlY2t5U3BlYxIPCgdkcnlfcnVuGAIgASgIEhUKDWV4cGVjdGVkX3BsYW4YAyABKAki7wEKDERlY2t5T3V0Y29tZRIiCgVkZWNreRgBIAEoCzITLmRlY25ldC52MS5EZWNreVJlZhIcCghyZXZpc2lvbhgCIAEoDUIKorsYBhD/////BxIdCgRwbGFuGAMgASgLMg8uZGVjbmV0LnYxLlBsYW4SIwoHcmVjZWlwdBgEIAEoCzISLmRlY25ldC52MS5SZWNlaXB0EjAKC29ic2VydmF0aW9uGAUgASgLMhsuZGVjbmV0LnYxLkRlY2t5T2JzZXJ2YXRpb24SJwoHZmFpbHVyZRgGIAEoCzIWLmRlY25ldC52MS5TdGVwRmFpbHVyZSJrCgtTdGVwRmFpbHVyZRImCgRzdGVwGAEgASgLMhguZGVjbmV0LnYxLk9wZXJhdGlvblN0ZXASDwoHbWVzc2FnZRgCIAEoCRITCgtvdXRwdXRfdGFpbBgDIAMoCRIOCgZyZWFzb24YBCABKAkiuQEKFEFwcGx5RGVja2llc1Jlc3BvbnNlEiIKBWRlY2t5GAEgASgLMhMuZGVjbmV0LnYxLkRlY2t5UmVmEh8KBHBsYW4YAiABKAsyDy5kZWNuZXQudjEuUGxhbkgAEigKBHN0ZXAYAyABKAsyGC5kZWNuZXQudjEuT3BlcmF0aW9uU3RlcEgAEioKB291dGNvbWUYBCABKAsyFy5kZWNuZXQudjEuRGVja3lPdXRjb21lSABCBgoEaXRlbSJNChRSZW1vdmVEZWNraWVzUmVxdWVzdBIkCgdkZWNraWVzGAEgAygLMhMuZGVjbmV0LnYxLkRlY2t5UmVmEg8KB2RyeV9ydW4YAiABKAgiQgoVUmVtb3ZlRGVja2llc1Jlc3BvbnNlEikKCG91dGNvbWVzGAEgAygLMhcuZGVjbmV0LnYxLkRlY2t5T3V0Y29tZSL2AQoSU2VydmljZU9ic2VydmF0aW9uEgwKBHNsdWcYASABKAkSJgoFc3RhdGUYAiABKA4yFy5kZWNuZXQudjEuU2VydmljZVN0YXRlEg8KB21lc3NhZ2UYAyABKAkSFgoOY29udGFpbmVyX25hbWUYBCABKAkSFAoMY29udGFpbmVyX2lkGAUgASgJEhIKCnN0YXJ0ZWRfYXQYBiABKAkSIQoNcmVzdGFydF9jb3VudBgHIAEoDUIKorsYBhD/////BxIRCglsaXN0ZW5pbmcYCCADKAkSIQoNb3Blbl9zZXNzaW9ucxgJIAEoDUIKorsYBhD/////ByKIAgoQRGVja3lPYnNlcnZhdGlvbhIiCgVkZWNreRgBIAEoCzITLmRlY25ldC52MS5EZWNreVJlZhIcCghyZXZpc2lvbhgCIAEoDUIKorsYBhD/////BxIkCgVzdGF0ZRgDIAEoDjIVLmRlY25ldC52MS5EZWNreVN0YXRlEg8KB21lc3NhZ2UYBCABKAkSGQoRYmFzZV9jb250YWluZXJfaWQYBSABKAkSLwoIc2VydmljZXMYBiADKAsyHS5kZWNuZXQudjEuU2VydmljZU9ic2VydmF0aW9uEi8KC29ic2VydmVkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCI4ChBSZWFkU3BlY3NSZXF1ZXN0EiQKB2RlY2tpZXMYASADKAsyEy5kZWNuZXQudjEuRGVja3lSZWYiOgoRUmVhZFNwZWNzUmVzcG9uc2USJQoHZGVja2llcxgBIAMoCzIULmRlY25ldC52MS5EZWNreVNwZWMiNgoOSW5zcGVjdFJlcXVlc3QSJAoHZGVja2llcxgBIAMoCzITLmRlY25ldC52MS5EZWNreVJlZiLpAQoPSW5zcGVjdFJlc3BvbnNlEiwKB2RlY2tpZXMYASADKAsyGy5kZWNuZXQudjEuRGVja3lPYnNlcnZhdGlvbhIOCgZzdHJheXMYAiADKAkSDwoHaG9zdF9pZBgDIAEoCRIRCglob3N0X25hbWUYBCABKAkSFgoOZW5naW5lX3ZlcnNpb24YBSABKAkSFwoPY29tcG9zZV92ZXJzaW9uGAYgASgJEhgKEGNhdGFsb2d1ZV9kaWdlc3QYByABKAkSEQoJY29ubmVjdGVkGAggASgIEhYKDnF1ZXVlZF9yZXBvcnRzGAkgASgNIjUKEUluc3BlY3RMYW5SZXF1ZXN0EiAKA2xhbhgBIAEoCzITLmRlY25ldC52MS5GbGVldExhbiIwCg1BZGRyZXNzSG9sZGVyEg8KB2FkZHJlc3MYASABKAkSDgoGaG9sZGVyGAIgASgJIk4KEkluc3BlY3RMYW5SZXNwb25zZRIPCgd0cm91YmxlGAEgASgJEicKBXRha2VuGAIgAygLMhguZGVjbmV0LnYxLkFkZHJlc3NIb2xkZXIiPQoUUHJlcGFyZUltYWdlc1JlcXVlc3QSJQoHZGVja2llcxgBIAMoCzIULmRlY25ldC52MS5EZWNreVNwZWMiQgoNUHJlcGFyZWRJbWFnZRILCgN0YWcYASABKAkSDwoHcHJvYmxlbRgCIAEoCRITCgtvdXRwdXRfdGFpbBgDIAMoCSJBChVQcmVwYXJlSW1hZ2VzUmVzcG9uc2USKAoGaW1hZ2VzGAEgAygLMhguZGVjbmV0LnYxLlByZXBhcmVkSW1hZ2UiewodQWdlbnRTZXJ2aWNlU3RyZWFtTG9nc1JlcXVlc3QSIgoFZGVja3kYASABKAsyEy5kZWNuZXQudjEuRGVja3lSZWYSDwoHc2VydmljZRgCIAEoCRIOCgZmb2xsb3cYAyABKAgSFQoEdGFpbBgEIAEoDUIHorsYAxCQTiJDCh5BZ2VudFNlcnZpY2VTdHJlYW1Mb2dzUmVzcG9uc2USIQoFbGluZXMYASADKAsyEi5kZWNuZXQudjEuTG9nTGluZTLSBAoMQWdlbnRTZXJ2aWNlElEKDEFwcGx5RGVja2llcxIeLmRlY25ldC52MS5BcHBseURlY2tpZXNSZXF1ZXN0Gh8uZGVjbmV0LnYxLkFwcGx5RGVja2llc1Jlc3BvbnNlMAESUgoNUmVtb3ZlRGVja2llcxIfLmRlY25ldC52MS5SZW1vdmVEZWNraWVzUmVxdWVzdBogLmRlY25ldC52MS5SZW1vdmVEZWNraWVzUmVzcG9uc2USRQoHSW5zcGVjdBIZLmRlY25ldC52MS5JbnNwZWN0UmVxdWVzdBoaLmRlY25ldC52MS5JbnNwZWN0UmVzcG9uc2UiA5ACARJLCglSZWFkU3BlY3MSGy5kZWNuZXQudjEuUmVhZFNwZWNzUmVxdWVzdBocLmRlY25ldC52MS5SZWFkU3BlY3NSZXNwb25zZSIDkAIBElIKDVByZXBhcmVJbWFnZXMSHy5kZWNuZXQudjEuUHJlcGFyZUltYWdlc1JlcXVlc3QaIC5kZWNuZXQudjEuUHJlcGFyZUltYWdlc1Jlc3BvbnNlEk4KCkluc3BlY3RMYW4SHC5kZWNuZXQudjEuSW5zcGVjdExhblJlcXVlc3QaHS5kZWNuZXQudjEuSW5zcGVjdExhblJlc3BvbnNlIgOQAgESYwoKU3RyZWFtTG9ncxIoLmRlY25ldC52MS5BZ2VudFNlcnZpY2VTdHJlYW1Mb2dzUmVxdWVzdBopLmRlY25ldC52MS5BZ2VudFNlcnZpY2VTdHJlYW1Mb2dzUmVzcG9uc2UwAWIGcHJvdG8z", [file_decnet_v1_decky, file_decnet_v1_fleet, file_decnet_v1_operation, file_decnet_v1_range, file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("ChVkZWNuZXQvdjEvYWdlbnQucHJvdG8SCWRlY25ldC52MSJECgtTZXJ2aWNlU3BlYxIMCgRzbHVnGAEgASgJEicKBmNvbmZpZxgCIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QiyQIKCURlY2t5U3BlYxIgCgNyZWYYASABKAsyEy5kZWNuZXQudjEuRGVja3lSZWYSCgoCaWQYAiABKAkSHAoIcmV2aXNpb24YAyABKA1CCqK7GAYQ/////wcSEAoIaG9zdG5hbWUYBCABKAkSDgoGZGlzdHJvGAUgASgJEhEKCW9zX2ZhbWlseRgGIAEoCRIgCgNsYW4YByABKAsyEy5kZWNuZXQudjEuRmxlZXRMYW4SCgoCaXAYCCABKAkSCwoDbWFjGAkgASgJEigKCHNlcnZpY2VzGAogAygLMhYuZGVjbmV0LnYxLlNlcnZpY2VTcGVjEjAKEW90aGVyX2F0dGFjaG1lbnRzGAsgAygLMhUuZGVjbmV0LnYxLkF0dGFjaG1lbnQSEAoIZm9yd2FyZHMYDCABKAgSEgoKcHVibGlzaF9vbhgNIAEoCSJHCgpBdHRhY2htZW50EiAKA2xhbhgBIAEoCzITLmRlY25ldC52MS5GbGVldExhbhIKCgJpcBgCIAEoCRILCgNtYWMYAyABKAkiZAoTQXBwbHlEZWNraWVzUmVxdWVzdBIlCgdkZWNraWVzGAEgAygLMhQuZGVjbmV0LnYxLkRlY2t5U3BlYxIPCgdkcnlfcnVuGAIgASgIEhUKDWV4cGVjdGVkX3BsYW4YAyABKAki7wEKDERlY2t5T3V0Y29tZRIiCgVkZWNreRgBIAEoCzITLmRlY25ldC52MS5EZWNreVJlZhIcCghyZXZpc2lvbhgCIAEoDUIKorsYBhD/////BxIdCgRwbGFuGAMgASgLMg8uZGVjbmV0LnYxLlBsYW4SIwoHcmVjZWlwdBgEIAEoCzISLmRlY25ldC52MS5SZWNlaXB0EjAKC29ic2VydmF0aW9uGAUgASgLMhsuZGVjbmV0LnYxLkRlY2t5T2JzZXJ2YXRpb24SJwoHZmFpbHVyZRgGIAEoCzIWLmRlY25ldC52MS5TdGVwRmFpbHVyZSJrCgtTdGVwRmFpbHVyZRImCgRzdGVwGAEgASgLMhguZGVjbmV0LnYxLk9wZXJhdGlvblN0ZXASDwoHbWVzc2FnZRgCIAEoCRITCgtvdXRwdXRfdGFpbBgDIAMoCRIOCgZyZWFzb24YBCABKAkiuQEKFEFwcGx5RGVja2llc1Jlc3BvbnNlEiIKBWRlY2t5GAEgASgLMhMuZGVjbmV0LnYxLkRlY2t5UmVmEh8KBHBsYW4YAiABKAsyDy5kZWNuZXQudjEuUGxhbkgAEigKBHN0ZXAYAyABKAsyGC5kZWNuZXQudjEuT3BlcmF0aW9uU3RlcEgAEioKB291dGNvbWUYBCABKAsyFy5kZWNuZXQudjEuRGVja3lPdXRjb21lSABCBgoEaXRlbSJNChRSZW1vdmVEZWNraWVzUmVxdWVzdBIkCgdkZWNraWVzGAEgAygLMhMuZGVjbmV0LnYxLkRlY2t5UmVmEg8KB2RyeV9ydW4YAiABKAgiQgoVUmVtb3ZlRGVja2llc1Jlc3BvbnNlEikKCG91dGNvbWVzGAEgAygLMhcuZGVjbmV0LnYxLkRlY2t5T3V0Y29tZSL2AQoSU2VydmljZU9ic2VydmF0aW9uEgwKBHNsdWcYASABKAkSJgoFc3RhdGUYAiABKA4yFy5kZWNuZXQudjEuU2VydmljZVN0YXRlEg8KB21lc3NhZ2UYAyABKAkSFgoOY29udGFpbmVyX25hbWUYBCABKAkSFAoMY29udGFpbmVyX2lkGAUgASgJEhIKCnN0YXJ0ZWRfYXQYBiABKAkSIQoNcmVzdGFydF9jb3VudBgHIAEoDUIKorsYBhD/////BxIRCglsaXN0ZW5pbmcYCCADKAkSIQoNb3Blbl9zZXNzaW9ucxgJIAEoDUIKorsYBhD/////ByKIAgoQRGVja3lPYnNlcnZhdGlvbhIiCgVkZWNreRgBIAEoCzITLmRlY25ldC52MS5EZWNreVJlZhIcCghyZXZpc2lvbhgCIAEoDUIKorsYBhD/////BxIkCgVzdGF0ZRgDIAEoDjIVLmRlY25ldC52MS5EZWNreVN0YXRlEg8KB21lc3NhZ2UYBCABKAkSGQoRYmFzZV9jb250YWluZXJfaWQYBSABKAkSLwoIc2VydmljZXMYBiADKAsyHS5kZWNuZXQudjEuU2VydmljZU9ic2VydmF0aW9uEi8KC29ic2VydmVkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCI4ChBSZWFkU3BlY3NSZXF1ZXN0EiQKB2RlY2tpZXMYASADKAsyEy5kZWNuZXQudjEuRGVja3lSZWYiOgoRUmVhZFNwZWNzUmVzcG9uc2USJQoHZGVja2llcxgBIAMoCzIULmRlY25ldC52MS5EZWNreVNwZWMiNgoOSW5zcGVjdFJlcXVlc3QSJAoHZGVja2llcxgBIAMoCzITLmRlY25ldC52MS5EZWNreVJlZiLpAQoPSW5zcGVjdFJlc3BvbnNlEiwKB2RlY2tpZXMYASADKAsyGy5kZWNuZXQudjEuRGVja3lPYnNlcnZhdGlvbhIOCgZzdHJheXMYAiADKAkSDwoHaG9zdF9pZBgDIAEoCRIRCglob3N0X25hbWUYBCABKAkSFgoOZW5naW5lX3ZlcnNpb24YBSABKAkSFwoPY29tcG9zZV92ZXJzaW9uGAYgASgJEhgKEGNhdGFsb2d1ZV9kaWdlc3QYByABKAkSEQoJY29ubmVjdGVkGAggASgIEhYKDnF1ZXVlZF9yZXBvcnRzGAkgASgNIjUKEUluc3BlY3RMYW5SZXF1ZXN0EiAKA2xhbhgBIAEoCzITLmRlY25ldC52MS5GbGVldExhbiI9CgpIb3N0U3VibmV0Eg4KBnN1Ym5ldBgBIAEoCRIOCgZob2xkZXIYAiABKAkSDwoHbmV0d29yaxgDIAEoCSIwCg1BZGRyZXNzSG9sZGVyEg8KB2FkZHJlc3MYASABKAkSDgoGaG9sZGVyGAIgASgJInYKEkluc3BlY3RMYW5SZXNwb25zZRIPCgd0cm91YmxlGAEgASgJEicKBXRha2VuGAIgAygLMhguZGVjbmV0LnYxLkFkZHJlc3NIb2xkZXISJgoHc3VibmV0cxgDIAMoCzIVLmRlY25ldC52MS5Ib3N0U3VibmV0ImoKHkFnZW50U2VydmljZUxpc3RPcnBoYW5zUmVxdWVzdBIUCgxpbnN0YWxsYXRpb24YASABKAkSJAoHZGVja2llcxgCIAMoCzITLmRlY25ldC52MS5EZWNreVJlZhIMCgRsYW5zGAMgAygJIoMBCh9BZ2VudFNlcnZpY2VMaXN0T3JwaGFuc1Jlc3BvbnNlEiIKB29ycGhhbnMYASADKAsyES5kZWNuZXQudjEuT3JwaGFuEiwKBm90aGVycxgCIAMoCzIcLmRlY25ldC52MS5PdGhlckluc3RhbGxhdGlvbhIOCgZ1bnNlZW4YAyADKAkiegogQWdlbnRTZXJ2aWNlUmVtb3ZlT3JwaGFuc1JlcXVlc3QSFAoMaW5zdGFsbGF0aW9uGAEgASgJEiQKB2RlY2tpZXMYAiADKAsyEy5kZWNuZXQudjEuRGVja3lSZWYSDAoEbGFucxgDIAMoCRIMCgRrZXlzGAQgAygJIkMKDVJlbW92ZWRPcnBoYW4SIQoGb3JwaGFuGAEgASgLMhEuZGVjbmV0LnYxLk9ycGhhbhIPCgdwcm9ibGVtGAIgASgJIk4KIUFnZW50U2VydmljZVJlbW92ZU9ycGhhbnNSZXNwb25zZRIpCgdyZW1vdmVkGAEgAygLMhguZGVjbmV0LnYxLlJlbW92ZWRPcnBoYW4iPQoUUHJlcGFyZUltYWdlc1JlcXVlc3QSJQoHZGVja2llcxgBIAMoCzIULmRlY25ldC52MS5EZWNreVNwZWMiQgoNUHJlcGFyZWRJbWFnZRILCgN0YWcYASABKAkSDwoHcHJvYmxlbRgCIAEoCRITCgtvdXRwdXRfdGFpbBgDIAMoCSJBChVQcmVwYXJlSW1hZ2VzUmVzcG9uc2USKAoGaW1hZ2VzGAEgAygLMhguZGVjbmV0LnYxLlByZXBhcmVkSW1hZ2UiewodQWdlbnRTZXJ2aWNlU3RyZWFtTG9nc1JlcXVlc3QSIgoFZGVja3kYASABKAsyEy5kZWNuZXQudjEuRGVja3lSZWYSDwoHc2VydmljZRgCIAEoCRIOCgZmb2xsb3cYAyABKAgSFQoEdGFpbBgEIAEoDUIHorsYAxCQTiJDCh5BZ2VudFNlcnZpY2VTdHJlYW1Mb2dzUmVzcG9uc2USIQoFbGluZXMYASADKAsyEi5kZWNuZXQudjEuTG9nTGluZTKpBgoMQWdlbnRTZXJ2aWNlElEKDEFwcGx5RGVja2llcxIeLmRlY25ldC52MS5BcHBseURlY2tpZXNSZXF1ZXN0Gh8uZGVjbmV0LnYxLkFwcGx5RGVja2llc1Jlc3BvbnNlMAESUgoNUmVtb3ZlRGVja2llcxIfLmRlY25ldC52MS5SZW1vdmVEZWNraWVzUmVxdWVzdBogLmRlY25ldC52MS5SZW1vdmVEZWNraWVzUmVzcG9uc2USRQoHSW5zcGVjdBIZLmRlY25ldC52MS5JbnNwZWN0UmVxdWVzdBoaLmRlY25ldC52MS5JbnNwZWN0UmVzcG9uc2UiA5ACARJLCglSZWFkU3BlY3MSGy5kZWNuZXQudjEuUmVhZFNwZWNzUmVxdWVzdBocLmRlY25ldC52MS5SZWFkU3BlY3NSZXNwb25zZSIDkAIBElIKDVByZXBhcmVJbWFnZXMSHy5kZWNuZXQudjEuUHJlcGFyZUltYWdlc1JlcXVlc3QaIC5kZWNuZXQudjEuUHJlcGFyZUltYWdlc1Jlc3BvbnNlEk4KCkluc3BlY3RMYW4SHC5kZWNuZXQudjEuSW5zcGVjdExhblJlcXVlc3QaHS5kZWNuZXQudjEuSW5zcGVjdExhblJlc3BvbnNlIgOQAgESaQoLTGlzdE9ycGhhbnMSKS5kZWNuZXQudjEuQWdlbnRTZXJ2aWNlTGlzdE9ycGhhbnNSZXF1ZXN0GiouZGVjbmV0LnYxLkFnZW50U2VydmljZUxpc3RPcnBoYW5zUmVzcG9uc2UiA5ACARJqCg1SZW1vdmVPcnBoYW5zEisuZGVjbmV0LnYxLkFnZW50U2VydmljZVJlbW92ZU9ycGhhbnNSZXF1ZXN0GiwuZGVjbmV0LnYxLkFnZW50U2VydmljZVJlbW92ZU9ycGhhbnNSZXNwb25zZRJjCgpTdHJlYW1Mb2dzEiguZGVjbmV0LnYxLkFnZW50U2VydmljZVN0cmVhbUxvZ3NSZXF1ZXN0GikuZGVjbmV0LnYxLkFnZW50U2VydmljZVN0cmVhbUxvZ3NSZXNwb25zZTABYgZwcm90bzM", [file_decnet_v1_decky, file_decnet_v1_fleet, file_decnet_v1_operation, file_decnet_v1_orphans, file_decnet_v1_range, file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message decnet.v1.ServiceSpec
@@ -594,6 +596,8 @@ export const InspectResponseSchema: GenMessage<InspectResponse> = /*@__PURE__*/
  */
 export type InspectLanRequest = Message<"decnet.v1.InspectLanRequest"> & {
   /**
+   * Unset: only the networks that are taken.
+   *
    * @generated from field: decnet.v1.FleetLan lan = 1;
    */
   lan?: FleetLan | undefined;
@@ -605,6 +609,39 @@ export type InspectLanRequest = Message<"decnet.v1.InspectLanRequest"> & {
  */
 export const InspectLanRequestSchema: GenMessage<InspectLanRequest> = /*@__PURE__*/
   messageDesc(file_decnet_v1_agent, 15);
+
+/**
+ * A network that something on the host has: the engine, an interface or a route.
+ *
+ * @generated from message decnet.v1.HostSubnet
+ */
+export type HostSubnet = Message<"decnet.v1.HostSubnet"> & {
+  /**
+   * @generated from field: string subnet = 1;
+   */
+  subnet: string;
+
+  /**
+   * `the Docker network web`
+   *
+   * @generated from field: string holder = 2;
+   */
+  holder: string;
+
+  /**
+   * The name of the engine's network; empty when it is none.
+   *
+   * @generated from field: string network = 3;
+   */
+  network: string;
+};
+
+/**
+ * Describes the message decnet.v1.HostSubnet.
+ * Use `create(HostSubnetSchema)` to create a new message.
+ */
+export const HostSubnetSchema: GenMessage<HostSubnet> = /*@__PURE__*/
+  messageDesc(file_decnet_v1_agent, 16);
 
 /**
  * An address that is not the fleet's to give.
@@ -630,7 +667,7 @@ export type AddressHolder = Message<"decnet.v1.AddressHolder"> & {
  * Use `create(AddressHolderSchema)` to create a new message.
  */
 export const AddressHolderSchema: GenMessage<AddressHolder> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 16);
+  messageDesc(file_decnet_v1_agent, 17);
 
 /**
  * @generated from message decnet.v1.InspectLanResponse
@@ -647,6 +684,13 @@ export type InspectLanResponse = Message<"decnet.v1.InspectLanResponse"> & {
    * @generated from field: repeated decnet.v1.AddressHolder taken = 2;
    */
   taken: AddressHolder[];
+
+  /**
+   * Only when no LAN was asked about.
+   *
+   * @generated from field: repeated decnet.v1.HostSubnet subnets = 3;
+   */
+  subnets: HostSubnet[];
 };
 
 /**
@@ -654,7 +698,142 @@ export type InspectLanResponse = Message<"decnet.v1.InspectLanResponse"> & {
  * Use `create(InspectLanResponseSchema)` to create a new message.
  */
 export const InspectLanResponseSchema: GenMessage<InspectLanResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 17);
+  messageDesc(file_decnet_v1_agent, 18);
+
+/**
+ * @generated from message decnet.v1.AgentServiceListOrphansRequest
+ */
+export type AgentServiceListOrphansRequest = Message<"decnet.v1.AgentServiceListOrphansRequest"> & {
+  /**
+   * Empty: this installation; otherwise all of another one.
+   *
+   * @generated from field: string installation = 1;
+   */
+  installation: string;
+
+  /**
+   * What belongs here besides the accepted specs.
+   *
+   * @generated from field: repeated decnet.v1.DeckyRef deckies = 2;
+   */
+  deckies: DeckyRef[];
+
+  /**
+   * Names of their networks.
+   *
+   * @generated from field: repeated string lans = 3;
+   */
+  lans: string[];
+};
+
+/**
+ * Describes the message decnet.v1.AgentServiceListOrphansRequest.
+ * Use `create(AgentServiceListOrphansRequestSchema)` to create a new message.
+ */
+export const AgentServiceListOrphansRequestSchema: GenMessage<AgentServiceListOrphansRequest> = /*@__PURE__*/
+  messageDesc(file_decnet_v1_agent, 19);
+
+/**
+ * @generated from message decnet.v1.AgentServiceListOrphansResponse
+ */
+export type AgentServiceListOrphansResponse = Message<"decnet.v1.AgentServiceListOrphansResponse"> & {
+  /**
+   * @generated from field: repeated decnet.v1.Orphan orphans = 1;
+   */
+  orphans: Orphan[];
+
+  /**
+   * @generated from field: repeated decnet.v1.OtherInstallation others = 2;
+   */
+  others: OtherInstallation[];
+
+  /**
+   * What could not be looked at.
+   *
+   * @generated from field: repeated string unseen = 3;
+   */
+  unseen: string[];
+};
+
+/**
+ * Describes the message decnet.v1.AgentServiceListOrphansResponse.
+ * Use `create(AgentServiceListOrphansResponseSchema)` to create a new message.
+ */
+export const AgentServiceListOrphansResponseSchema: GenMessage<AgentServiceListOrphansResponse> = /*@__PURE__*/
+  messageDesc(file_decnet_v1_agent, 20);
+
+/**
+ * @generated from message decnet.v1.AgentServiceRemoveOrphansRequest
+ */
+export type AgentServiceRemoveOrphansRequest = Message<"decnet.v1.AgentServiceRemoveOrphansRequest"> & {
+  /**
+   * @generated from field: string installation = 1;
+   */
+  installation: string;
+
+  /**
+   * @generated from field: repeated decnet.v1.DeckyRef deckies = 2;
+   */
+  deckies: DeckyRef[];
+
+  /**
+   * @generated from field: repeated string lans = 3;
+   */
+  lans: string[];
+
+  /**
+   * @generated from field: repeated string keys = 4;
+   */
+  keys: string[];
+};
+
+/**
+ * Describes the message decnet.v1.AgentServiceRemoveOrphansRequest.
+ * Use `create(AgentServiceRemoveOrphansRequestSchema)` to create a new message.
+ */
+export const AgentServiceRemoveOrphansRequestSchema: GenMessage<AgentServiceRemoveOrphansRequest> = /*@__PURE__*/
+  messageDesc(file_decnet_v1_agent, 21);
+
+/**
+ * @generated from message decnet.v1.RemovedOrphan
+ */
+export type RemovedOrphan = Message<"decnet.v1.RemovedOrphan"> & {
+  /**
+   * @generated from field: decnet.v1.Orphan orphan = 1;
+   */
+  orphan?: Orphan | undefined;
+
+  /**
+   * Why it is still there; empty when it was seen to be gone.
+   *
+   * @generated from field: string problem = 2;
+   */
+  problem: string;
+};
+
+/**
+ * Describes the message decnet.v1.RemovedOrphan.
+ * Use `create(RemovedOrphanSchema)` to create a new message.
+ */
+export const RemovedOrphanSchema: GenMessage<RemovedOrphan> = /*@__PURE__*/
+  messageDesc(file_decnet_v1_agent, 22);
+
+/**
+ * @generated from message decnet.v1.AgentServiceRemoveOrphansResponse
+ */
+export type AgentServiceRemoveOrphansResponse = Message<"decnet.v1.AgentServiceRemoveOrphansResponse"> & {
+  /**
+   * @generated from field: repeated decnet.v1.RemovedOrphan removed = 1;
+   */
+  removed: RemovedOrphan[];
+};
+
+/**
+ * Describes the message decnet.v1.AgentServiceRemoveOrphansResponse.
+ * Use `create(AgentServiceRemoveOrphansResponseSchema)` to create a new message.
+ */
+export const AgentServiceRemoveOrphansResponseSchema: GenMessage<AgentServiceRemoveOrphansResponse> = /*@__PURE__*/
+  messageDesc(file_decnet_v1_agent, 23);
 
 /**
  * @generated from message decnet.v1.PrepareImagesRequest
@@ -671,7 +850,7 @@ export type PrepareImagesRequest = Message<"decnet.v1.PrepareImagesRequest"> & {
  * Use `create(PrepareImagesRequestSchema)` to create a new message.
  */
 export const PrepareImagesRequestSchema: GenMessage<PrepareImagesRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 18);
+  messageDesc(file_decnet_v1_agent, 24);
 
 /**
  * @generated from message decnet.v1.PreparedImage
@@ -700,7 +879,7 @@ export type PreparedImage = Message<"decnet.v1.PreparedImage"> & {
  * Use `create(PreparedImageSchema)` to create a new message.
  */
 export const PreparedImageSchema: GenMessage<PreparedImage> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 19);
+  messageDesc(file_decnet_v1_agent, 25);
 
 /**
  * @generated from message decnet.v1.PrepareImagesResponse
@@ -717,7 +896,7 @@ export type PrepareImagesResponse = Message<"decnet.v1.PrepareImagesResponse"> &
  * Use `create(PrepareImagesResponseSchema)` to create a new message.
  */
 export const PrepareImagesResponseSchema: GenMessage<PrepareImagesResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 20);
+  messageDesc(file_decnet_v1_agent, 26);
 
 /**
  * @generated from message decnet.v1.AgentServiceStreamLogsRequest
@@ -753,7 +932,7 @@ export type AgentServiceStreamLogsRequest = Message<"decnet.v1.AgentServiceStrea
  * Use `create(AgentServiceStreamLogsRequestSchema)` to create a new message.
  */
 export const AgentServiceStreamLogsRequestSchema: GenMessage<AgentServiceStreamLogsRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 21);
+  messageDesc(file_decnet_v1_agent, 27);
 
 /**
  * @generated from message decnet.v1.AgentServiceStreamLogsResponse
@@ -770,7 +949,7 @@ export type AgentServiceStreamLogsResponse = Message<"decnet.v1.AgentServiceStre
  * Use `create(AgentServiceStreamLogsResponseSchema)` to create a new message.
  */
 export const AgentServiceStreamLogsResponseSchema: GenMessage<AgentServiceStreamLogsResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 22);
+  messageDesc(file_decnet_v1_agent, 28);
 
 /**
  * @generated from service decnet.v1.AgentService
@@ -828,7 +1007,7 @@ export const AgentService: GenService<{
     output: typeof PrepareImagesResponseSchema;
   },
   /**
-   * Looks whether this host can have a LAN, and who has addresses on it.
+   * Looks whether this host can have a LAN, and who has addresses on it; without a LAN, which networks are taken here.
    *
    * @generated from rpc decnet.v1.AgentService.InspectLan
    */
@@ -836,6 +1015,26 @@ export const AgentService: GenService<{
     methodKind: "unary";
     input: typeof InspectLanRequestSchema;
     output: typeof InspectLanResponseSchema;
+  },
+  /**
+   * Returns what carries our mark on this host and belongs to no accepted spec, nor to what the master says it has here.
+   *
+   * @generated from rpc decnet.v1.AgentService.ListOrphans
+   */
+  listOrphans: {
+    methodKind: "unary";
+    input: typeof AgentServiceListOrphansRequestSchema;
+    output: typeof AgentServiceListOrphansResponseSchema;
+  },
+  /**
+   * Removes the named ones that are orphans still. Idempotent.
+   *
+   * @generated from rpc decnet.v1.AgentService.RemoveOrphans
+   */
+  removeOrphans: {
+    methodKind: "unary";
+    input: typeof AgentServiceRemoveOrphansRequestSchema;
+    output: typeof AgentServiceRemoveOrphansResponseSchema;
   },
   /**
    * @generated from rpc decnet.v1.AgentService.StreamLogs

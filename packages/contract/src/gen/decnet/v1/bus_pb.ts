@@ -16,7 +16,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file decnet/v1/bus.proto.
  */
 export const file_decnet_v1_bus: GenFile = /*@__PURE__*/
-  fileDesc("ChNkZWNuZXQvdjEvYnVzLnByb3RvEglkZWNuZXQudjEiSQoJRXZlbnRLaW5kEg0KBXRvcGljGAEgASgJEg8KB3ZlcnNpb24YAiABKA0SDwoHY29tbWFuZBgDIAEoCBILCgNrZXkYBCABKAkiogUKCEJ1c0V2ZW50EjMKC2RlY2t5X3N0YXRlGAEgASgLMhwuZGVjbmV0LnYxLkRlY2t5U3RhdGVDaGFuZ2VkSAASNAoPZGVja3lfbGlmZWN5Y2xlGAIgASgLMhkuZGVjbmV0LnYxLkRlY2t5TGlmZWN5Y2xlSAASOwoTZGVja3lfc2VydmljZV9hZGRlZBgDIAEoCzIcLmRlY25ldC52MS5EZWNreVNlcnZpY2VBZGRlZEgAEj8KFWRlY2t5X3NlcnZpY2VfcmVtb3ZlZBgEIAEoCzIeLmRlY25ldC52MS5EZWNreVNlcnZpY2VSZW1vdmVkSAASTAocZGVja3lfc2VydmljZV9jb25maWdfY2hhbmdlZBgFIAEoCzIkLmRlY25ldC52MS5EZWNreVNlcnZpY2VDb25maWdDaGFuZ2VkSAASOwoPdG9wb2xvZ3lfc3RhdHVzGAYgASgLMiAuZGVjbmV0LnYxLlRvcG9sb2d5U3RhdHVzQ2hhbmdlZEgAEjEKCmhvc3Rfc3RhdGUYByABKAsyGy5kZWNuZXQudjEuSG9zdFN0YXRlQ2hhbmdlZEgAEjcKEWhvc3Rfc2Vjb25kX2FnZW50GAggASgLMhouZGVjbmV0LnYxLkhvc3RTZWNvbmRBZ2VudEgAEjQKD29wZXJhdGlvbl9lbmRlZBgJIAEoCzIZLmRlY25ldC52MS5PcGVyYXRpb25FbmRlZEgAEjkKEnN5c3RlbV9idXNfZHJvcHBlZBgKIAEoCzIbLmRlY25ldC52MS5TeXN0ZW1CdXNEcm9wcGVkSAASPQoUZGVja3lfbXV0YXRlX3JlcXVlc3QYCyABKAsyHS5kZWNuZXQudjEuRGVja3lNdXRhdGVSZXF1ZXN0SABCBgoEZGF0YSLHAQoRRGVja3lTdGF0ZUNoYW5nZWQSEgoKZGVja3lfbmFtZRgBIAEoCRIYCgt0b3BvbG9neV9pZBgCIAEoCUgAiAEBEgwKBGhvc3QYAyABKAkSDQoFc3RhdGUYBCABKAkSFgoOcHJldmlvdXNfc3RhdGUYBSABKAkSDwoHbWVzc2FnZRgGIAEoCTou8rsYKgoYZGVja3kue2RlY2t5X25hbWV9LnN0YXRlEAEiDHtkZWNreV9uYW1lfUIOCgxfdG9wb2xvZ3lfaWQiiAIKDkRlY2t5TGlmZWN5Y2xlEhIKCmRlY2t5X25hbWUYASABKAkSGAoLdG9wb2xvZ3lfaWQYAiABKAlIAIgBARIRCglvcGVyYXRpb24YAyABKAkSDQoFYWN0b3IYBCABKAkSEAoIcmV2aXNpb24YBSABKA0SDAoEa2luZBgGIAEoCRINCgVzdGF0ZRgHIAEoCRIOCgZyZWFzb24YCCABKAkSDwoHbWVzc2FnZRgJIAEoCRISCgpyZXF1ZXN0X2lkGAogASgJOjLyuxguChxkZWNreS57ZGVja3lfbmFtZX0ubGlmZWN5Y2xlEAEiDHtkZWNreV9uYW1lfUIOCgxfdG9wb2xvZ3lfaWQi5QEKEURlY2t5U2VydmljZUFkZGVkEhIKCmRlY2t5X25hbWUYASABKAkSGAoLdG9wb2xvZ3lfaWQYAiABKAlIAIgBARIRCglvcGVyYXRpb24YAyABKAkSDQoFYWN0b3IYBCABKAkSEAoIcmV2aXNpb24YBSABKA0SFAoMc2VydmljZV9uYW1lGAYgASgJEhAKCHNlcnZpY2VzGAcgAygJOjbyuxgyCiBkZWNreS57ZGVja3lfbmFtZX0uc2VydmljZV9hZGRlZBABIgx7ZGVja3lfbmFtZX1CDgoMX3RvcG9sb2d5X2lkIukBChNEZWNreVNlcnZpY2VSZW1vdmVkEhIKCmRlY2t5X25hbWUYASABKAkSGAoLdG9wb2xvZ3lfaWQYAiABKAlIAIgBARIRCglvcGVyYXRpb24YAyABKAkSDQoFYWN0b3IYBCABKAkSEAoIcmV2aXNpb24YBSABKA0SFAoMc2VydmljZV9uYW1lGAYgASgJEhAKCHNlcnZpY2VzGAcgAygJOjjyuxg0CiJkZWNreS57ZGVja3lfbmFtZX0uc2VydmljZV9yZW1vdmVkEAEiDHtkZWNreV9uYW1lfUIOCgxfdG9wb2xvZ3lfaWQitgIKGURlY2t5U2VydmljZUNvbmZpZ0NoYW5nZWQSEgoKZGVja3lfbmFtZRgBIAEoCRIYCgt0b3BvbG9neV9pZBgCIAEoCUgAiAEBEhEKCW9wZXJhdGlvbhgDIAEoCRINCgVhY3RvchgEIAEoCRIQCghyZXZpc2lvbhgFIAEoDRIUCgxzZXJ2aWNlX25hbWUYBiABKAkSDAoEa2V5cxgHIAMoCRIvCg5zZXJ2aWNlX2NvbmZpZxgIIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSEQoJcmVjcmVhdGVkGAkgASgIOj/yuxg7CilkZWNreS57ZGVja3lfbmFtZX0uc2VydmljZV9jb25maWdfY2hhbmdlZBABIgx7ZGVja3lfbmFtZX1CDgoMX3RvcG9sb2d5X2lkIsIBChVUb3BvbG9neVN0YXR1c0NoYW5nZWQSEwoLdG9wb2xvZ3lfaWQYASABKAkSEAoIdG9wb2xvZ3kYAiABKAkSDAoEaG9zdBgDIAEoCRINCgVzdGF0ZRgEIAEoCRIWCg5wcmV2aW91c19zdGF0ZRgFIAEoCRIOCgZyZWFzb24YBiABKAk6PfK7GDkKHXRvcG9sb2d5Lnt0b3BvbG9neV9pZH0uc3RhdHVzEAEiFnRvcG9sb2d5Lnt0b3BvbG9neV9pZH0iaAoQSG9zdFN0YXRlQ2hhbmdlZBIMCgRob3N0GAEgASgJEg0KBXN0YXRlGAIgASgJEg8KB21lc3NhZ2UYAyABKAk6JvK7GCIKEWhvc3Que2hvc3R9LnN0YXRlEAEiC2hvc3Que2hvc3R9IocBCg9Ib3N0U2Vjb25kQWdlbnQSDAoEaG9zdBgBIAEoCRIPCgdhZGRyZXNzGAIgASgJEhUKDWZpcnN0X2FkZHJlc3MYAyABKAkSDwoHbWVzc2FnZRgEIAEoCTot8rsYKQoYaG9zdC57aG9zdH0uc2Vjb25kX2FnZW50EAEiC2hvc3Que2hvc3R9IvgBCg5PcGVyYXRpb25FbmRlZBIRCglvcGVyYXRpb24YASABKAkSDAoEa2luZBgCIAEoCRINCgVzdGF0ZRgDIAEoCRINCgVhY3RvchgEIAEoCRIYCgt0b3BvbG9neV9pZBgFIAEoCUgAiAEBEgwKBGhvc3QYBiABKAkSDgoGcmVhc29uGAcgASgJEg8KB21lc3NhZ2UYCCABKAkSEgoKcmVxdWVzdF9pZBgJIAEoCTo68rsYNgobb3BlcmF0aW9uLntvcGVyYXRpb259LmVuZGVkEAEiFW9wZXJhdGlvbi57b3BlcmF0aW9ufUIOCgxfdG9wb2xvZ3lfaWQibAoQU3lzdGVtQnVzRHJvcHBlZBINCgVjb3VudBgBIAEoDRIWCg51bnRpbF9zZXF1ZW5jZRgCIAEoCRINCgV1bnRpbBgDIAEoCToi8rsYHgoSc3lzdGVtLmJ1cy5kcm9wcGVkEAEiBnN5c3RlbSK5AgoSRGVja3lNdXRhdGVSZXF1ZXN0EhIKCmRlY2t5X25hbWUYASABKAkSGAoLdG9wb2xvZ3lfaWQYAiABKAlIAIgBARIOCgZhY3Rpb24YAyABKAkSFAoMc2VydmljZV9uYW1lGAQgASgJEi8KDnNlcnZpY2VfY29uZmlnGAUgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBINCgVtZXJnZRgGIAEoCBIOCgZyZWFzb24YByABKAkSHgoRZXhwZWN0ZWRfcmV2aXNpb24YCCABKA1IAYgBATo58rsYNQohZGVja3kue2RlY2t5X25hbWV9Lm11dGF0ZV9yZXF1ZXN0EAEYASIMe2RlY2t5X25hbWV9Qg4KDF90b3BvbG9neV9pZEIUChJfZXhwZWN0ZWRfcmV2aXNpb246TQoFZXZlbnQSHy5nb29nbGUucHJvdG9idWYuTWVzc2FnZU9wdGlvbnMYvocDIAEoCzIULmRlY25ldC52MS5FdmVudEtpbmRSBWV2ZW50YgZwcm90bzM", [file_google_protobuf_descriptor, file_google_protobuf_struct]);
+  fileDesc("ChNkZWNuZXQvdjEvYnVzLnByb3RvEglkZWNuZXQudjEiSQoJRXZlbnRLaW5kEg0KBXRvcGljGAEgASgJEg8KB3ZlcnNpb24YAiABKA0SDwoHY29tbWFuZBgDIAEoCBILCgNrZXkYBCABKAki1AUKCEJ1c0V2ZW50EjMKC2RlY2t5X3N0YXRlGAEgASgLMhwuZGVjbmV0LnYxLkRlY2t5U3RhdGVDaGFuZ2VkSAASNAoPZGVja3lfbGlmZWN5Y2xlGAIgASgLMhkuZGVjbmV0LnYxLkRlY2t5TGlmZWN5Y2xlSAASOwoTZGVja3lfc2VydmljZV9hZGRlZBgDIAEoCzIcLmRlY25ldC52MS5EZWNreVNlcnZpY2VBZGRlZEgAEj8KFWRlY2t5X3NlcnZpY2VfcmVtb3ZlZBgEIAEoCzIeLmRlY25ldC52MS5EZWNreVNlcnZpY2VSZW1vdmVkSAASTAocZGVja3lfc2VydmljZV9jb25maWdfY2hhbmdlZBgFIAEoCzIkLmRlY25ldC52MS5EZWNreVNlcnZpY2VDb25maWdDaGFuZ2VkSAASOwoPdG9wb2xvZ3lfc3RhdHVzGAYgASgLMiAuZGVjbmV0LnYxLlRvcG9sb2d5U3RhdHVzQ2hhbmdlZEgAEjEKCmhvc3Rfc3RhdGUYByABKAsyGy5kZWNuZXQudjEuSG9zdFN0YXRlQ2hhbmdlZEgAEjcKEWhvc3Rfc2Vjb25kX2FnZW50GAggASgLMhouZGVjbmV0LnYxLkhvc3RTZWNvbmRBZ2VudEgAEjQKD29wZXJhdGlvbl9lbmRlZBgJIAEoCzIZLmRlY25ldC52MS5PcGVyYXRpb25FbmRlZEgAEjkKEnN5c3RlbV9idXNfZHJvcHBlZBgKIAEoCzIbLmRlY25ldC52MS5TeXN0ZW1CdXNEcm9wcGVkSAASPQoUZGVja3lfbXV0YXRlX3JlcXVlc3QYCyABKAsyHS5kZWNuZXQudjEuRGVja3lNdXRhdGVSZXF1ZXN0SAASMAoNZGVja3lfcm90YXRlZBgMIAEoCzIXLmRlY25ldC52MS5EZWNreVJvdGF0ZWRIAEIGCgRkYXRhIscBChFEZWNreVN0YXRlQ2hhbmdlZBISCgpkZWNreV9uYW1lGAEgASgJEhgKC3RvcG9sb2d5X2lkGAIgASgJSACIAQESDAoEaG9zdBgDIAEoCRINCgVzdGF0ZRgEIAEoCRIWCg5wcmV2aW91c19zdGF0ZRgFIAEoCRIPCgdtZXNzYWdlGAYgASgJOi7yuxgqChhkZWNreS57ZGVja3lfbmFtZX0uc3RhdGUQASIMe2RlY2t5X25hbWV9Qg4KDF90b3BvbG9neV9pZCKIAgoORGVja3lMaWZlY3ljbGUSEgoKZGVja3lfbmFtZRgBIAEoCRIYCgt0b3BvbG9neV9pZBgCIAEoCUgAiAEBEhEKCW9wZXJhdGlvbhgDIAEoCRINCgVhY3RvchgEIAEoCRIQCghyZXZpc2lvbhgFIAEoDRIMCgRraW5kGAYgASgJEg0KBXN0YXRlGAcgASgJEg4KBnJlYXNvbhgIIAEoCRIPCgdtZXNzYWdlGAkgASgJEhIKCnJlcXVlc3RfaWQYCiABKAk6MvK7GC4KHGRlY2t5LntkZWNreV9uYW1lfS5saWZlY3ljbGUQASIMe2RlY2t5X25hbWV9Qg4KDF90b3BvbG9neV9pZCLlAQoRRGVja3lTZXJ2aWNlQWRkZWQSEgoKZGVja3lfbmFtZRgBIAEoCRIYCgt0b3BvbG9neV9pZBgCIAEoCUgAiAEBEhEKCW9wZXJhdGlvbhgDIAEoCRINCgVhY3RvchgEIAEoCRIQCghyZXZpc2lvbhgFIAEoDRIUCgxzZXJ2aWNlX25hbWUYBiABKAkSEAoIc2VydmljZXMYByADKAk6NvK7GDIKIGRlY2t5LntkZWNreV9uYW1lfS5zZXJ2aWNlX2FkZGVkEAEiDHtkZWNreV9uYW1lfUIOCgxfdG9wb2xvZ3lfaWQi6QEKE0RlY2t5U2VydmljZVJlbW92ZWQSEgoKZGVja3lfbmFtZRgBIAEoCRIYCgt0b3BvbG9neV9pZBgCIAEoCUgAiAEBEhEKCW9wZXJhdGlvbhgDIAEoCRINCgVhY3RvchgEIAEoCRIQCghyZXZpc2lvbhgFIAEoDRIUCgxzZXJ2aWNlX25hbWUYBiABKAkSEAoIc2VydmljZXMYByADKAk6OPK7GDQKImRlY2t5LntkZWNreV9uYW1lfS5zZXJ2aWNlX3JlbW92ZWQQASIMe2RlY2t5X25hbWV9Qg4KDF90b3BvbG9neV9pZCK2AgoZRGVja3lTZXJ2aWNlQ29uZmlnQ2hhbmdlZBISCgpkZWNreV9uYW1lGAEgASgJEhgKC3RvcG9sb2d5X2lkGAIgASgJSACIAQESEQoJb3BlcmF0aW9uGAMgASgJEg0KBWFjdG9yGAQgASgJEhAKCHJldmlzaW9uGAUgASgNEhQKDHNlcnZpY2VfbmFtZRgGIAEoCRIMCgRrZXlzGAcgAygJEi8KDnNlcnZpY2VfY29uZmlnGAggASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIRCglyZWNyZWF0ZWQYCSABKAg6P/K7GDsKKWRlY2t5LntkZWNreV9uYW1lfS5zZXJ2aWNlX2NvbmZpZ19jaGFuZ2VkEAEiDHtkZWNreV9uYW1lfUIOCgxfdG9wb2xvZ3lfaWQi5AEKDERlY2t5Um90YXRlZBISCgpkZWNreV9uYW1lGAEgASgJEhgKC3RvcG9sb2d5X2lkGAIgASgJSACIAQESEQoJb3BlcmF0aW9uGAMgASgJEg0KBWFjdG9yGAQgASgJEhAKCHJldmlzaW9uGAUgASgNEg0KBWFkZGVkGAYgAygJEg8KB3JlbW92ZWQYByADKAkSEAoIc2VydmljZXMYCCADKAk6MPK7GCwKGmRlY2t5LntkZWNreV9uYW1lfS5yb3RhdGVkEAEiDHtkZWNreV9uYW1lfUIOCgxfdG9wb2xvZ3lfaWQiwgEKFVRvcG9sb2d5U3RhdHVzQ2hhbmdlZBITCgt0b3BvbG9neV9pZBgBIAEoCRIQCgh0b3BvbG9neRgCIAEoCRIMCgRob3N0GAMgASgJEg0KBXN0YXRlGAQgASgJEhYKDnByZXZpb3VzX3N0YXRlGAUgASgJEg4KBnJlYXNvbhgGIAEoCTo98rsYOQoddG9wb2xvZ3kue3RvcG9sb2d5X2lkfS5zdGF0dXMQASIWdG9wb2xvZ3kue3RvcG9sb2d5X2lkfSJoChBIb3N0U3RhdGVDaGFuZ2VkEgwKBGhvc3QYASABKAkSDQoFc3RhdGUYAiABKAkSDwoHbWVzc2FnZRgDIAEoCTom8rsYIgoRaG9zdC57aG9zdH0uc3RhdGUQASILaG9zdC57aG9zdH0ihwEKD0hvc3RTZWNvbmRBZ2VudBIMCgRob3N0GAEgASgJEg8KB2FkZHJlc3MYAiABKAkSFQoNZmlyc3RfYWRkcmVzcxgDIAEoCRIPCgdtZXNzYWdlGAQgASgJOi3yuxgpChhob3N0Lntob3N0fS5zZWNvbmRfYWdlbnQQASILaG9zdC57aG9zdH0i+AEKDk9wZXJhdGlvbkVuZGVkEhEKCW9wZXJhdGlvbhgBIAEoCRIMCgRraW5kGAIgASgJEg0KBXN0YXRlGAMgASgJEg0KBWFjdG9yGAQgASgJEhgKC3RvcG9sb2d5X2lkGAUgASgJSACIAQESDAoEaG9zdBgGIAEoCRIOCgZyZWFzb24YByABKAkSDwoHbWVzc2FnZRgIIAEoCRISCgpyZXF1ZXN0X2lkGAkgASgJOjryuxg2ChtvcGVyYXRpb24ue29wZXJhdGlvbn0uZW5kZWQQASIVb3BlcmF0aW9uLntvcGVyYXRpb259Qg4KDF90b3BvbG9neV9pZCJsChBTeXN0ZW1CdXNEcm9wcGVkEg0KBWNvdW50GAEgASgNEhYKDnVudGlsX3NlcXVlbmNlGAIgASgJEg0KBXVudGlsGAMgASgJOiLyuxgeChJzeXN0ZW0uYnVzLmRyb3BwZWQQASIGc3lzdGVtIrkCChJEZWNreU11dGF0ZVJlcXVlc3QSEgoKZGVja3lfbmFtZRgBIAEoCRIYCgt0b3BvbG9neV9pZBgCIAEoCUgAiAEBEg4KBmFjdGlvbhgDIAEoCRIUCgxzZXJ2aWNlX25hbWUYBCABKAkSLwoOc2VydmljZV9jb25maWcYBSABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0Eg0KBW1lcmdlGAYgASgIEg4KBnJlYXNvbhgHIAEoCRIeChFleHBlY3RlZF9yZXZpc2lvbhgIIAEoDUgBiAEBOjnyuxg1CiFkZWNreS57ZGVja3lfbmFtZX0ubXV0YXRlX3JlcXVlc3QQARgBIgx7ZGVja3lfbmFtZX1CDgoMX3RvcG9sb2d5X2lkQhQKEl9leHBlY3RlZF9yZXZpc2lvbjpNCgVldmVudBIfLmdvb2dsZS5wcm90b2J1Zi5NZXNzYWdlT3B0aW9ucxi+hwMgASgLMhQuZGVjbmV0LnYxLkV2ZW50S2luZFIFZXZlbnRiBnByb3RvMw", [file_google_protobuf_descriptor, file_google_protobuf_struct]);
 
 /**
  * A field is only ever added to a version; what would break a reader is a new version.
@@ -133,6 +133,12 @@ export type BusEvent = Message<"decnet.v1.BusEvent"> & {
      */
     value: DeckyMutateRequest;
     case: "deckyMutateRequest";
+  } | {
+    /**
+     * @generated from field: decnet.v1.DeckyRotated decky_rotated = 12;
+     */
+    value: DeckyRotated;
+    case: "deckyRotated";
   } | { case: undefined; value?: undefined };
 };
 
@@ -455,6 +461,66 @@ export const DeckyServiceConfigChangedSchema: GenMessage<DeckyServiceConfigChang
   messageDesc(file_decnet_v1_bus, 6);
 
 /**
+ * Services changed by themselves: each that went and came has an event of its own, and this is all of it together.
+ *
+ * @generated from message decnet.v1.DeckyRotated
+ */
+export type DeckyRotated = Message<"decnet.v1.DeckyRotated"> & {
+  /**
+   * @generated from field: string decky_name = 1;
+   */
+  deckyName: string;
+
+  /**
+   * Null for a decky of the fleet.
+   *
+   * @generated from field: optional string topology_id = 2;
+   */
+  topologyId?: string | undefined;
+
+  /**
+   * @generated from field: string operation = 3;
+   */
+  operation: string;
+
+  /**
+   * @generated from field: string actor = 4;
+   */
+  actor: string;
+
+  /**
+   * @generated from field: uint32 revision = 5;
+   */
+  revision: number;
+
+  /**
+   * Slugs of the catalog.
+   *
+   * @generated from field: repeated string added = 6;
+   */
+  added: string[];
+
+  /**
+   * @generated from field: repeated string removed = 7;
+   */
+  removed: string[];
+
+  /**
+   * All that the decky has now.
+   *
+   * @generated from field: repeated string services = 8;
+   */
+  services: string[];
+};
+
+/**
+ * Describes the message decnet.v1.DeckyRotated.
+ * Use `create(DeckyRotatedSchema)` to create a new message.
+ */
+export const DeckyRotatedSchema: GenMessage<DeckyRotated> = /*@__PURE__*/
+  messageDesc(file_decnet_v1_bus, 7);
+
+/**
  * A topology is deployed, degraded, torn down and so on.
  *
  * @generated from message decnet.v1.TopologyStatusChanged
@@ -500,7 +566,7 @@ export type TopologyStatusChanged = Message<"decnet.v1.TopologyStatusChanged"> &
  * Use `create(TopologyStatusChangedSchema)` to create a new message.
  */
 export const TopologyStatusChangedSchema: GenMessage<TopologyStatusChanged> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_bus, 7);
+  messageDesc(file_decnet_v1_bus, 8);
 
 /**
  * A worker joined, came, went away or was removed.
@@ -531,7 +597,7 @@ export type HostStateChanged = Message<"decnet.v1.HostStateChanged"> & {
  * Use `create(HostStateChangedSchema)` to create a new message.
  */
 export const HostStateChangedSchema: GenMessage<HostStateChanged> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_bus, 8);
+  messageDesc(file_decnet_v1_bus, 9);
 
 /**
  * Somebody else used a worker's key beside the agent that is connected with it.
@@ -569,7 +635,7 @@ export type HostSecondAgent = Message<"decnet.v1.HostSecondAgent"> & {
  * Use `create(HostSecondAgentSchema)` to create a new message.
  */
 export const HostSecondAgentSchema: GenMessage<HostSecondAgent> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_bus, 9);
+  messageDesc(file_decnet_v1_bus, 10);
 
 /**
  * A change of many deckies has ended: a fleet, a batch, a drain, a topology. Those of its parts are told on their deckies.
@@ -640,7 +706,7 @@ export type OperationEnded = Message<"decnet.v1.OperationEnded"> & {
  * Use `create(OperationEndedSchema)` to create a new message.
  */
 export const OperationEndedSchema: GenMessage<OperationEnded> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_bus, 10);
+  messageDesc(file_decnet_v1_bus, 11);
 
 /**
  * Events were removed before the bus had them: it was away for so long that more waited than are kept.
@@ -675,7 +741,7 @@ export type SystemBusDropped = Message<"decnet.v1.SystemBusDropped"> & {
  * Use `create(SystemBusDroppedSchema)` to create a new message.
  */
 export const SystemBusDroppedSchema: GenMessage<SystemBusDropped> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_bus, 11);
+  messageDesc(file_decnet_v1_bus, 12);
 
 /**
  * Asks for a change of one service of one decky; docs/bus.md says how it is signed.
@@ -743,7 +809,7 @@ export type DeckyMutateRequest = Message<"decnet.v1.DeckyMutateRequest"> & {
  * Use `create(DeckyMutateRequestSchema)` to create a new message.
  */
 export const DeckyMutateRequestSchema: GenMessage<DeckyMutateRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_bus, 12);
+  messageDesc(file_decnet_v1_bus, 13);
 
 /**
  * @generated from extension: decnet.v1.EventKind event = 50110;

@@ -6,15 +6,15 @@
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_struct, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_struct, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { JsonObject, Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file decnet/v1/decky.proto.
  */
 export const file_decnet_v1_decky: GenFile = /*@__PURE__*/
-  fileDesc("ChVkZWNuZXQvdjEvZGVja3kucHJvdG8SCWRlY25ldC52MSI/CghEZWNreVJlZhITCgt0b3BvbG9neV9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEhAKCHRvcG9sb2d5GAMgASgJIjsKBFBvcnQSDgoGbnVtYmVyGAEgASgNEhAKCHByb3RvY29sGAIgASgJEhEKCWxpc3RlbmluZxgDIAEoCCIvCgdBZGRyZXNzEgsKA2xhbhgBIAEoCRIKCgJpcBgCIAEoCRILCgNtYWMYAyABKAki+wIKB1NlcnZpY2USDAoEc2x1ZxgBIAEoCRInCgZjb25maWcYAiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EiYKBXN0YXRlGAMgASgOMhcuZGVjbmV0LnYxLlNlcnZpY2VTdGF0ZRIeCgVwb3J0cxgEIAMoCzIPLmRlY25ldC52MS5Qb3J0EhMKC3NlY3JldHNfc2V0GAUgAygJEicKBnN0YWdlZBgGIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSFgoOc3RhZ2VkX3NlY3JldHMYByADKAkSFgoOY29udGFpbmVyX25hbWUYCCABKAkSFAoMY29udGFpbmVyX2lkGAkgASgJEi4KCnN0YXJ0ZWRfYXQYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhUKDXJlc3RhcnRfY291bnQYCyABKA0SDwoHbWVzc2FnZRgMIAEoCRIVCg1vcGVuX3Nlc3Npb25zGA0gASgNIrwDCgVEZWNreRIgCgNyZWYYASABKAsyEy5kZWNuZXQudjEuRGVja3lSZWYSDAoEaG9zdBgCIAEoCRIkCgVzdGF0ZRgDIAEoDjIVLmRlY25ldC52MS5EZWNreVN0YXRlEi8KC29ic2VydmVkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIYChBkZXNpcmVkX3JldmlzaW9uGAUgASgNEhgKEGFwcGxpZWRfcmV2aXNpb24YBiABKA0SJQoJYWRkcmVzc2VzGAcgAygLMhIuZGVjbmV0LnYxLkFkZHJlc3MSJAoIc2VydmljZXMYCCADKAsyEi5kZWNuZXQudjEuU2VydmljZRIlCghpZGVudGl0eRgJIAEoCzITLmRlY25ldC52MS5JZGVudGl0eRIPCgdtZXNzYWdlGAogASgJEhAKCHdhcm5pbmdzGAsgAygJEhYKDmxhc3Rfb3BlcmF0aW9uGAwgASgJEhkKEWJhc2VfY29udGFpbmVyX2lkGA0gASgJEi4KCmNyZWF0ZWRfYXQYDiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wImYKCElkZW50aXR5EhAKCGhvc3RuYW1lGAEgASgJEg4KBmRpc3RybxgCIAEoCRISCgpiYXNlX2ltYWdlGAMgASgJEhEKCW9zX2ZhbWlseRgEIAEoCRIRCglhcmNoZXR5cGUYBSABKAkq2gEKCkRlY2t5U3RhdGUSGwoXREVDS1lfU1RBVEVfVU5TUEVDSUZJRUQQABIXChNERUNLWV9TVEFURV9QRU5ESU5HEAESGAoUREVDS1lfU1RBVEVfQ0hBTkdJTkcQAhIXChNERUNLWV9TVEFURV9SVU5OSU5HEAMSGAoUREVDS1lfU1RBVEVfREVHUkFERUQQBBIYChRERUNLWV9TVEFURV9ERVRBQ0hFRBAFEhYKEkRFQ0tZX1NUQVRFX0ZBSUxFRBAGEhcKE0RFQ0tZX1NUQVRFX1VOS05PV04QByrKAgoMU2VydmljZVN0YXRlEh0KGVNFUlZJQ0VfU1RBVEVfVU5TUEVDSUZJRUQQABIZChVTRVJWSUNFX1NUQVRFX1JVTk5JTkcQARIfChtTRVJWSUNFX1NUQVRFX05PVF9MSVNURU5JTkcQAhIYChRTRVJWSUNFX1NUQVRFX0VYSVRFRBADEhwKGFNFUlZJQ0VfU1RBVEVfUkVTVEFSVElORxAEEhkKFVNFUlZJQ0VfU1RBVEVfTUlTU0lORxAFEhoKFlNFUlZJQ0VfU1RBVEVfREVUQUNIRUQQBhIaChZTRVJWSUNFX1NUQVRFX09VVERBVEVEEAcSGQoVU0VSVklDRV9TVEFURV9VTktOT1dOEAgSHAoYU0VSVklDRV9TVEFURV9QT1JUX1RBS0VOEAkSGwoXU0VSVklDRV9TVEFURV9FWEhBVVNURUQQCmIGcHJvdG8z", [file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("ChVkZWNuZXQvdjEvZGVja3kucHJvdG8SCWRlY25ldC52MSI/CghEZWNreVJlZhITCgt0b3BvbG9neV9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEhAKCHRvcG9sb2d5GAMgASgJIjsKBFBvcnQSDgoGbnVtYmVyGAEgASgNEhAKCHByb3RvY29sGAIgASgJEhEKCWxpc3RlbmluZxgDIAEoCCIvCgdBZGRyZXNzEgsKA2xhbhgBIAEoCRIKCgJpcBgCIAEoCRILCgNtYWMYAyABKAki+wIKB1NlcnZpY2USDAoEc2x1ZxgBIAEoCRInCgZjb25maWcYAiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EiYKBXN0YXRlGAMgASgOMhcuZGVjbmV0LnYxLlNlcnZpY2VTdGF0ZRIeCgVwb3J0cxgEIAMoCzIPLmRlY25ldC52MS5Qb3J0EhMKC3NlY3JldHNfc2V0GAUgAygJEicKBnN0YWdlZBgGIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSFgoOc3RhZ2VkX3NlY3JldHMYByADKAkSFgoOY29udGFpbmVyX25hbWUYCCABKAkSFAoMY29udGFpbmVyX2lkGAkgASgJEi4KCnN0YXJ0ZWRfYXQYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhUKDXJlc3RhcnRfY291bnQYCyABKA0SDwoHbWVzc2FnZRgMIAEoCRIVCg1vcGVuX3Nlc3Npb25zGA0gASgNIkYKCFJvdGF0aW9uEigKBWV2ZXJ5GAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhAKCHNlcnZpY2VzGAIgAygJItMBCg5Sb3RhdGlvblN0YXR1cxIkCgdzZXR0aW5nGAEgASgLMhMuZGVjbmV0LnYxLlJvdGF0aW9uEisKB25leHRfYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEisKB2xhc3RfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCGZhaWx1cmVzGAQgASgNEg8KB21lc3NhZ2UYBSABKAkSDgoGcGlubmVkGAYgAygJEg4KBmJhcnJlZBgHIAMoCSLpAwoFRGVja3kSIAoDcmVmGAEgASgLMhMuZGVjbmV0LnYxLkRlY2t5UmVmEgwKBGhvc3QYAiABKAkSJAoFc3RhdGUYAyABKA4yFS5kZWNuZXQudjEuRGVja3lTdGF0ZRIvCgtvYnNlcnZlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGAoQZGVzaXJlZF9yZXZpc2lvbhgFIAEoDRIYChBhcHBsaWVkX3JldmlzaW9uGAYgASgNEiUKCWFkZHJlc3NlcxgHIAMoCzISLmRlY25ldC52MS5BZGRyZXNzEiQKCHNlcnZpY2VzGAggAygLMhIuZGVjbmV0LnYxLlNlcnZpY2USJQoIaWRlbnRpdHkYCSABKAsyEy5kZWNuZXQudjEuSWRlbnRpdHkSDwoHbWVzc2FnZRgKIAEoCRIQCgh3YXJuaW5ncxgLIAMoCRIWCg5sYXN0X29wZXJhdGlvbhgMIAEoCRIZChFiYXNlX2NvbnRhaW5lcl9pZBgNIAEoCRIuCgpjcmVhdGVkX2F0GA4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIrCghyb3RhdGlvbhgUIAEoCzIZLmRlY25ldC52MS5Sb3RhdGlvblN0YXR1cyJmCghJZGVudGl0eRIQCghob3N0bmFtZRgBIAEoCRIOCgZkaXN0cm8YAiABKAkSEgoKYmFzZV9pbWFnZRgDIAEoCRIRCglvc19mYW1pbHkYBCABKAkSEQoJYXJjaGV0eXBlGAUgASgJKtoBCgpEZWNreVN0YXRlEhsKF0RFQ0tZX1NUQVRFX1VOU1BFQ0lGSUVEEAASFwoTREVDS1lfU1RBVEVfUEVORElORxABEhgKFERFQ0tZX1NUQVRFX0NIQU5HSU5HEAISFwoTREVDS1lfU1RBVEVfUlVOTklORxADEhgKFERFQ0tZX1NUQVRFX0RFR1JBREVEEAQSGAoUREVDS1lfU1RBVEVfREVUQUNIRUQQBRIWChJERUNLWV9TVEFURV9GQUlMRUQQBhIXChNERUNLWV9TVEFURV9VTktOT1dOEAcqygIKDFNlcnZpY2VTdGF0ZRIdChlTRVJWSUNFX1NUQVRFX1VOU1BFQ0lGSUVEEAASGQoVU0VSVklDRV9TVEFURV9SVU5OSU5HEAESHwobU0VSVklDRV9TVEFURV9OT1RfTElTVEVOSU5HEAISGAoUU0VSVklDRV9TVEFURV9FWElURUQQAxIcChhTRVJWSUNFX1NUQVRFX1JFU1RBUlRJTkcQBBIZChVTRVJWSUNFX1NUQVRFX01JU1NJTkcQBRIaChZTRVJWSUNFX1NUQVRFX0RFVEFDSEVEEAYSGgoWU0VSVklDRV9TVEFURV9PVVREQVRFRBAHEhkKFVNFUlZJQ0VfU1RBVEVfVU5LTk9XThAIEhwKGFNFUlZJQ0VfU1RBVEVfUE9SVF9UQUtFThAJEhsKF1NFUlZJQ0VfU1RBVEVfRVhIQVVTVEVEEApiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
  * Names one decky. An empty topology_id means the fleet.
@@ -201,6 +201,96 @@ export const ServiceSchema: GenMessage<Service> = /*@__PURE__*/
   messageDesc(file_decnet_v1_decky, 3);
 
 /**
+ * The services of a decky change by themselves: from time to time they become one to three others, never those that an operator
+ * added, removed or configured since.
+ *
+ * @generated from message decnet.v1.Rotation
+ */
+export type Rotation = Message<"decnet.v1.Rotation"> & {
+  /**
+   * 1 minute to 365 days; within a tenth.
+   *
+   * @generated from field: google.protobuf.Duration every = 1;
+   */
+  every?: Duration | undefined;
+
+  /**
+   * Slugs to choose from; empty: the archetype's, or the whole catalog without one.
+   *
+   * @generated from field: repeated string services = 2;
+   */
+  services: string[];
+};
+
+/**
+ * Describes the message decnet.v1.Rotation.
+ * Use `create(RotationSchema)` to create a new message.
+ */
+export const RotationSchema: GenMessage<Rotation> = /*@__PURE__*/
+  messageDesc(file_decnet_v1_decky, 4);
+
+/**
+ * How the rotation of a decky stands.
+ *
+ * @generated from message decnet.v1.RotationStatus
+ */
+export type RotationStatus = Message<"decnet.v1.RotationStatus"> & {
+  /**
+   * @generated from field: decnet.v1.Rotation setting = 1;
+   */
+  setting?: Rotation | undefined;
+
+  /**
+   * Not before; later when something else is under way, or its host is away.
+   *
+   * @generated from field: google.protobuf.Timestamp next_at = 2;
+   */
+  nextAt?: Timestamp | undefined;
+
+  /**
+   * Unset: never yet.
+   *
+   * @generated from field: google.protobuf.Timestamp last_at = 3;
+   */
+  lastAt?: Timestamp | undefined;
+
+  /**
+   * In a row.
+   *
+   * @generated from field: uint32 failures = 4;
+   */
+  failures: number;
+
+  /**
+   * Why the last one failed, or why there is none.
+   *
+   * @generated from field: string message = 5;
+   */
+  message: string;
+
+  /**
+   * Services that an operator added or configured: they stay.
+   *
+   * @generated from field: repeated string pinned = 6;
+   */
+  pinned: string[];
+
+  /**
+   * Services that an operator removed: they do not come back by themselves.
+   *
+   * @generated from field: repeated string barred = 7;
+   */
+  barred: string[];
+};
+
+/**
+ * Describes the message decnet.v1.RotationStatus.
+ * Use `create(RotationStatusSchema)` to create a new message.
+ */
+export const RotationStatusSchema: GenMessage<RotationStatus> = /*@__PURE__*/
+  messageDesc(file_decnet_v1_decky, 5);
+
+/**
  * @generated from message decnet.v1.Decky
  */
 export type Decky = Message<"decnet.v1.Decky"> & {
@@ -285,6 +375,13 @@ export type Decky = Message<"decnet.v1.Decky"> & {
    * @generated from field: google.protobuf.Timestamp created_at = 14;
    */
   createdAt?: Timestamp | undefined;
+
+  /**
+   * Unset: its services stay as they are.
+   *
+   * @generated from field: decnet.v1.RotationStatus rotation = 20;
+   */
+  rotation?: RotationStatus | undefined;
 };
 
 /**
@@ -292,7 +389,7 @@ export type Decky = Message<"decnet.v1.Decky"> & {
  * Use `create(DeckySchema)` to create a new message.
  */
 export const DeckySchema: GenMessage<Decky> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_decky, 4);
+  messageDesc(file_decnet_v1_decky, 6);
 
 /**
  * What service mutations never change.
@@ -331,7 +428,7 @@ export type Identity = Message<"decnet.v1.Identity"> & {
  * Use `create(IdentitySchema)` to create a new message.
  */
 export const IdentitySchema: GenMessage<Identity> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_decky, 5);
+  messageDesc(file_decnet_v1_decky, 7);
 
 /**
  * @generated from enum decnet.v1.DeckyState

@@ -6,7 +6,7 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Decky, DeckyRef } from "./decky_pb.js";
+import type { Decky, DeckyRef, Rotation } from "./decky_pb.js";
 import { file_decnet_v1_decky } from "./decky_pb.js";
 import type { MutationOptions, Operation, ServiceChange } from "./operation_pb.js";
 import { file_decnet_v1_operation } from "./operation_pb.js";
@@ -19,7 +19,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file decnet/v1/fleet.proto.
  */
 export const file_decnet_v1_fleet: GenFile = /*@__PURE__*/
-  fileDesc("ChVkZWNuZXQvdjEvZmxlZXQucHJvdG8SCWRlY25ldC52MSKqAQoIRmxlZXRMYW4SJAoGZHJpdmVyGAEgASgOMhQuZGVjbmV0LnYxLkxhbkRyaXZlchIMCgRuYW1lGAIgASgJEg4KBnN1Ym5ldBgDIAEoCRIPCgdnYXRld2F5GAQgASgJEg4KBnBhcmVudBgFIAEoCRIQCghpcF9zdGFydBgGIAEoCRIVCgNtdHUYByABKA1CCKK7GAQQ//8DEhAKCGludGVybmFsGAggASgIIkYKDVdhbnRlZFNlcnZpY2USDAoEc2x1ZxgBIAEoCRInCgZjb25maWcYAiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0IvEBCgtXYW50ZWREZWNreRIMCgRuYW1lGAEgASgJEhYKBWNvdW50GAIgASgNQgeiuxgDEOgHEhEKCWFyY2hldHlwZRgDIAEoCRIqCghzZXJ2aWNlcxgEIAMoCzIYLmRlY25ldC52MS5XYW50ZWRTZXJ2aWNlEgoKAmlwGAUgASgJEg4KBmRpc3RybxgGIAEoCRIQCghob3N0bmFtZRgHIAEoCRIRCglvc19mYW1pbHkYCCABKAkSJwoJcGxhY2VtZW50GAkgASgLMhQuZGVjbmV0LnYxLlBsYWNlbWVudBITCgtub19zZXJ2aWNlcxgKIAEoCCJhCglQbGFjZW1lbnQSDgoEaG9zdBgBIAEoCUgAEicKBmxhYmVscxgCIAEoCzIVLmRlY25ldC52MS5Ib3N0TGFiZWxzSAASEgoIYmFsYW5jZWQYAyABKAhIAEIHCgV3aGVyZSJuCgpIb3N0TGFiZWxzEjEKBmxhYmVscxgBIAMoCzIhLmRlY25ldC52MS5Ib3N0TGFiZWxzLkxhYmVsc0VudHJ5Gi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEi4wEKC1dhbnRlZEZsZWV0EiAKA2xhbhgBIAEoCzITLmRlY25ldC52MS5GbGVldExhbhIsCgxkcmlmdF9wb2xpY3kYAiABKA4yFi5kZWNuZXQudjEuRHJpZnRQb2xpY3kSJwoHZGVja2llcxgDIAMoCzIWLmRlY25ldC52MS5XYW50ZWREZWNreRIvChFkZWZhdWx0X3BsYWNlbWVudBgEIAEoCzIULmRlY25ldC52MS5QbGFjZW1lbnQSKgoLbW92ZV9wb2xpY3kYBSABKA4yFS5kZWNuZXQudjEuTW92ZVBvbGljeSJnChFBcHBseUZsZWV0UmVxdWVzdBIlCgVmbGVldBgBIAEoCzIWLmRlY25ldC52MS5XYW50ZWRGbGVldBIrCgdvcHRpb25zGAIgASgLMhouZGVjbmV0LnYxLk11dGF0aW9uT3B0aW9ucyI9ChJBcHBseUZsZWV0UmVzcG9uc2USJwoJb3BlcmF0aW9uGAEgASgLMhQuZGVjbmV0LnYxLk9wZXJhdGlvbiIRCg9HZXRGbGVldFJlcXVlc3QiOQoQR2V0RmxlZXRSZXNwb25zZRIlCgVmbGVldBgBIAEoCzIWLmRlY25ldC52MS5XYW50ZWRGbGVldCJUChJMaXN0RGVja2llc1JlcXVlc3QSDgoGZmlsdGVyGAEgASgJEhoKCXBhZ2Vfc2l6ZRgCIAEoDUIHorsYAxDoBxISCgpwYWdlX3Rva2VuGAMgASgJIrwBChNMaXN0RGVja2llc1Jlc3BvbnNlEiEKB2RlY2tpZXMYASADKAsyEC5kZWNuZXQudjEuRGVja3kSOgoGY291bnRzGAIgAygLMiouZGVjbmV0LnYxLkxpc3REZWNraWVzUmVzcG9uc2UuQ291bnRzRW50cnkSFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJGi0KC0NvdW50c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoDToCOAEiNQoPR2V0RGVja3lSZXF1ZXN0EiIKBWRlY2t5GAEgASgLMhMuZGVjbmV0LnYxLkRlY2t5UmVmIjMKEEdldERlY2t5UmVzcG9uc2USHwoFZGVja3kYASABKAsyEC5kZWNuZXQudjEuRGVja3kizgEKCFJldmlzaW9uEg4KBm51bWJlchgBIAEoDRIuCgpjcmVhdGVkX2F0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVhY3RvchgDIAEoCRIOCgZyZWFzb24YBCABKAkSEQoJb3BlcmF0aW9uGAUgASgJEhAKCHNlcnZpY2VzGAYgAygJEikKB2NoYW5nZXMYByADKAsyGC5kZWNuZXQudjEuU2VydmljZUNoYW5nZRITCgtjb21wYXJlZF90bxgIIAEoDSLOAQoUTGlzdFJldmlzaW9uc1JlcXVlc3QSIgoFZGVja3kYASABKAsyEy5kZWNuZXQudjEuRGVja3lSZWYSGgoJcGFnZV9zaXplGAIgASgNQgeiuxgDEOgHEhIKCnBhZ2VfdG9rZW4YAyABKAkSIQoIcmV2aXNpb24YBCABKA1CCqK7GAYQ/////wdIAIgBARIjCgpjb21wYXJlX3RvGAUgASgNQgqiuxgGEP////8HSAGIAQFCCwoJX3JldmlzaW9uQg0KC19jb21wYXJlX3RvIlgKFUxpc3RSZXZpc2lvbnNSZXNwb25zZRImCglyZXZpc2lvbnMYASADKAsyEy5kZWNuZXQudjEuUmV2aXNpb24SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIpgBChZSZXN0b3JlUmV2aXNpb25SZXF1ZXN0EiIKBWRlY2t5GAEgASgLMhMuZGVjbmV0LnYxLkRlY2t5UmVmEhwKCHJldmlzaW9uGAIgASgNQgqiuxgGEP////8HEg8KB3NlcnZpY2UYAyABKAkSKwoHb3B0aW9ucxgEIAEoCzIaLmRlY25ldC52MS5NdXRhdGlvbk9wdGlvbnMiQgoXUmVzdG9yZVJldmlzaW9uUmVzcG9uc2USJwoJb3BlcmF0aW9uGAEgASgLMhQuZGVjbmV0LnYxLk9wZXJhdGlvbiJnChRUZWFyZG93bkRlY2t5UmVxdWVzdBIiCgVkZWNreRgBIAEoCzITLmRlY25ldC52MS5EZWNreVJlZhIrCgdvcHRpb25zGAIgASgLMhouZGVjbmV0LnYxLk11dGF0aW9uT3B0aW9ucyJAChVUZWFyZG93bkRlY2t5UmVzcG9uc2USJwoJb3BlcmF0aW9uGAEgASgLMhQuZGVjbmV0LnYxLk9wZXJhdGlvbiJDChRUZWFyZG93bkZsZWV0UmVxdWVzdBIrCgdvcHRpb25zGAEgASgLMhouZGVjbmV0LnYxLk11dGF0aW9uT3B0aW9ucyJAChVUZWFyZG93bkZsZWV0UmVzcG9uc2USJwoJb3BlcmF0aW9uGAEgASgLMhQuZGVjbmV0LnYxLk9wZXJhdGlvbiJvChFTdHJlYW1Mb2dzUmVxdWVzdBIiCgVkZWNreRgBIAEoCzITLmRlY25ldC52MS5EZWNreVJlZhIPCgdzZXJ2aWNlGAIgASgJEg4KBmZvbGxvdxgDIAEoCBIVCgR0YWlsGAQgASgNQgeiuxgDEJBOIjcKElN0cmVhbUxvZ3NSZXNwb25zZRIhCgVsaW5lcxgBIAMoCzISLmRlY25ldC52MS5Mb2dMaW5lIo4BCgdMb2dMaW5lEiYKAmF0GAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdzZXJ2aWNlGAIgASgJEg4KBnN0cmVhbRgDIAEoCRIMCgR0ZXh0GAQgASgJEhEKCWNvbnRhaW5lchgFIAEoCRIZChFjb250YWluZXJfY2hhbmdlZBgGIAEoCCptCglMYW5Ecml2ZXISGgoWTEFOX0RSSVZFUl9VTlNQRUNJRklFRBAAEhUKEUxBTl9EUklWRVJfQlJJREdFEAESFgoSTEFOX0RSSVZFUl9NQUNWTEFOEAISFQoRTEFOX0RSSVZFUl9JUFZMQU4QAypdCgtEcmlmdFBvbGljeRIcChhEUklGVF9QT0xJQ1lfVU5TUEVDSUZJRUQQABIXChNEUklGVF9QT0xJQ1lfUkVQQUlSEAESFwoTRFJJRlRfUE9MSUNZX1JFUE9SVBACKmEKCk1vdmVQb2xpY3kSGwoXTU9WRV9QT0xJQ1lfVU5TUEVDSUZJRUQQABIcChhNT1ZFX1BPTElDWV9SRU1PVkVfRklSU1QQARIYChRNT1ZFX1BPTElDWV9LRUVQX09MRBACMugFCgxGbGVldFNlcnZpY2USSQoKQXBwbHlGbGVldBIcLmRlY25ldC52MS5BcHBseUZsZWV0UmVxdWVzdBodLmRlY25ldC52MS5BcHBseUZsZWV0UmVzcG9uc2USSAoIR2V0RmxlZXQSGi5kZWNuZXQudjEuR2V0RmxlZXRSZXF1ZXN0GhsuZGVjbmV0LnYxLkdldEZsZWV0UmVzcG9uc2UiA5ACARJRCgtMaXN0RGVja2llcxIdLmRlY25ldC52MS5MaXN0RGVja2llc1JlcXVlc3QaHi5kZWNuZXQudjEuTGlzdERlY2tpZXNSZXNwb25zZSIDkAIBEkgKCEdldERlY2t5EhouZGVjbmV0LnYxLkdldERlY2t5UmVxdWVzdBobLmRlY25ldC52MS5HZXREZWNreVJlc3BvbnNlIgOQAgESVwoNTGlzdFJldmlzaW9ucxIfLmRlY25ldC52MS5MaXN0UmV2aXNpb25zUmVxdWVzdBogLmRlY25ldC52MS5MaXN0UmV2aXNpb25zUmVzcG9uc2UiA5ACARJYCg9SZXN0b3JlUmV2aXNpb24SIS5kZWNuZXQudjEuUmVzdG9yZVJldmlzaW9uUmVxdWVzdBoiLmRlY25ldC52MS5SZXN0b3JlUmV2aXNpb25SZXNwb25zZRJSCg1UZWFyZG93bkRlY2t5Eh8uZGVjbmV0LnYxLlRlYXJkb3duRGVja3lSZXF1ZXN0GiAuZGVjbmV0LnYxLlRlYXJkb3duRGVja3lSZXNwb25zZRJSCg1UZWFyZG93bkZsZWV0Eh8uZGVjbmV0LnYxLlRlYXJkb3duRmxlZXRSZXF1ZXN0GiAuZGVjbmV0LnYxLlRlYXJkb3duRmxlZXRSZXNwb25zZRJLCgpTdHJlYW1Mb2dzEhwuZGVjbmV0LnYxLlN0cmVhbUxvZ3NSZXF1ZXN0Gh0uZGVjbmV0LnYxLlN0cmVhbUxvZ3NSZXNwb25zZTABYgZwcm90bzM", [file_decnet_v1_decky, file_decnet_v1_operation, file_decnet_v1_range, file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("ChVkZWNuZXQvdjEvZmxlZXQucHJvdG8SCWRlY25ldC52MSKqAQoIRmxlZXRMYW4SJAoGZHJpdmVyGAEgASgOMhQuZGVjbmV0LnYxLkxhbkRyaXZlchIMCgRuYW1lGAIgASgJEg4KBnN1Ym5ldBgDIAEoCRIPCgdnYXRld2F5GAQgASgJEg4KBnBhcmVudBgFIAEoCRIQCghpcF9zdGFydBgGIAEoCRIVCgNtdHUYByABKA1CCKK7GAQQ//8DEhAKCGludGVybmFsGAggASgIIkYKDVdhbnRlZFNlcnZpY2USDAoEc2x1ZxgBIAEoCRInCgZjb25maWcYAiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0IpYCCgtXYW50ZWREZWNreRIMCgRuYW1lGAEgASgJEhYKBWNvdW50GAIgASgNQgeiuxgDEOgHEhEKCWFyY2hldHlwZRgDIAEoCRIqCghzZXJ2aWNlcxgEIAMoCzIYLmRlY25ldC52MS5XYW50ZWRTZXJ2aWNlEgoKAmlwGAUgASgJEg4KBmRpc3RybxgGIAEoCRIQCghob3N0bmFtZRgHIAEoCRIRCglvc19mYW1pbHkYCCABKAkSJwoJcGxhY2VtZW50GAkgASgLMhQuZGVjbmV0LnYxLlBsYWNlbWVudBITCgtub19zZXJ2aWNlcxgKIAEoCBIjCgZyb3RhdGUYFCABKAsyEy5kZWNuZXQudjEuUm90YXRpb24iYQoJUGxhY2VtZW50Eg4KBGhvc3QYASABKAlIABInCgZsYWJlbHMYAiABKAsyFS5kZWNuZXQudjEuSG9zdExhYmVsc0gAEhIKCGJhbGFuY2VkGAMgASgISABCBwoFd2hlcmUibgoKSG9zdExhYmVscxIxCgZsYWJlbHMYASADKAsyIS5kZWNuZXQudjEuSG9zdExhYmVscy5MYWJlbHNFbnRyeRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIogCCgtXYW50ZWRGbGVldBIgCgNsYW4YASABKAsyEy5kZWNuZXQudjEuRmxlZXRMYW4SLAoMZHJpZnRfcG9saWN5GAIgASgOMhYuZGVjbmV0LnYxLkRyaWZ0UG9saWN5EicKB2RlY2tpZXMYAyADKAsyFi5kZWNuZXQudjEuV2FudGVkRGVja3kSLwoRZGVmYXVsdF9wbGFjZW1lbnQYBCABKAsyFC5kZWNuZXQudjEuUGxhY2VtZW50EioKC21vdmVfcG9saWN5GAUgASgOMhUuZGVjbmV0LnYxLk1vdmVQb2xpY3kSIwoGcm90YXRlGBQgASgLMhMuZGVjbmV0LnYxLlJvdGF0aW9uImcKEUFwcGx5RmxlZXRSZXF1ZXN0EiUKBWZsZWV0GAEgASgLMhYuZGVjbmV0LnYxLldhbnRlZEZsZWV0EisKB29wdGlvbnMYAiABKAsyGi5kZWNuZXQudjEuTXV0YXRpb25PcHRpb25zIj0KEkFwcGx5RmxlZXRSZXNwb25zZRInCglvcGVyYXRpb24YASABKAsyFC5kZWNuZXQudjEuT3BlcmF0aW9uIhEKD0dldEZsZWV0UmVxdWVzdCI5ChBHZXRGbGVldFJlc3BvbnNlEiUKBWZsZWV0GAEgASgLMhYuZGVjbmV0LnYxLldhbnRlZEZsZWV0IlQKEkxpc3REZWNraWVzUmVxdWVzdBIOCgZmaWx0ZXIYASABKAkSGgoJcGFnZV9zaXplGAIgASgNQgeiuxgDEOgHEhIKCnBhZ2VfdG9rZW4YAyABKAkivAEKE0xpc3REZWNraWVzUmVzcG9uc2USIQoHZGVja2llcxgBIAMoCzIQLmRlY25ldC52MS5EZWNreRI6CgZjb3VudHMYAiADKAsyKi5kZWNuZXQudjEuTGlzdERlY2tpZXNSZXNwb25zZS5Db3VudHNFbnRyeRIXCg9uZXh0X3BhZ2VfdG9rZW4YAyABKAkaLQoLQ291bnRzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgNOgI4ASI1Cg9HZXREZWNreVJlcXVlc3QSIgoFZGVja3kYASABKAsyEy5kZWNuZXQudjEuRGVja3lSZWYiMwoQR2V0RGVja3lSZXNwb25zZRIfCgVkZWNreRgBIAEoCzIQLmRlY25ldC52MS5EZWNreSLOAQoIUmV2aXNpb24SDgoGbnVtYmVyGAEgASgNEi4KCmNyZWF0ZWRfYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg0KBWFjdG9yGAMgASgJEg4KBnJlYXNvbhgEIAEoCRIRCglvcGVyYXRpb24YBSABKAkSEAoIc2VydmljZXMYBiADKAkSKQoHY2hhbmdlcxgHIAMoCzIYLmRlY25ldC52MS5TZXJ2aWNlQ2hhbmdlEhMKC2NvbXBhcmVkX3RvGAggASgNIs4BChRMaXN0UmV2aXNpb25zUmVxdWVzdBIiCgVkZWNreRgBIAEoCzITLmRlY25ldC52MS5EZWNreVJlZhIaCglwYWdlX3NpemUYAiABKA1CB6K7GAMQ6AcSEgoKcGFnZV90b2tlbhgDIAEoCRIhCghyZXZpc2lvbhgEIAEoDUIKorsYBhD/////B0gAiAEBEiMKCmNvbXBhcmVfdG8YBSABKA1CCqK7GAYQ/////wdIAYgBAUILCglfcmV2aXNpb25CDQoLX2NvbXBhcmVfdG8iWAoVTGlzdFJldmlzaW9uc1Jlc3BvbnNlEiYKCXJldmlzaW9ucxgBIAMoCzITLmRlY25ldC52MS5SZXZpc2lvbhIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkimAEKFlJlc3RvcmVSZXZpc2lvblJlcXVlc3QSIgoFZGVja3kYASABKAsyEy5kZWNuZXQudjEuRGVja3lSZWYSHAoIcmV2aXNpb24YAiABKA1CCqK7GAYQ/////wcSDwoHc2VydmljZRgDIAEoCRIrCgdvcHRpb25zGAQgASgLMhouZGVjbmV0LnYxLk11dGF0aW9uT3B0aW9ucyJCChdSZXN0b3JlUmV2aXNpb25SZXNwb25zZRInCglvcGVyYXRpb24YASABKAsyFC5kZWNuZXQudjEuT3BlcmF0aW9uImUKElJvdGF0ZURlY2t5UmVxdWVzdBIiCgVkZWNreRgBIAEoCzITLmRlY25ldC52MS5EZWNreVJlZhIrCgdvcHRpb25zGAIgASgLMhouZGVjbmV0LnYxLk11dGF0aW9uT3B0aW9ucyI+ChNSb3RhdGVEZWNreVJlc3BvbnNlEicKCW9wZXJhdGlvbhgBIAEoCzIULmRlY25ldC52MS5PcGVyYXRpb24iZwoUVGVhcmRvd25EZWNreVJlcXVlc3QSIgoFZGVja3kYASABKAsyEy5kZWNuZXQudjEuRGVja3lSZWYSKwoHb3B0aW9ucxgCIAEoCzIaLmRlY25ldC52MS5NdXRhdGlvbk9wdGlvbnMiQAoVVGVhcmRvd25EZWNreVJlc3BvbnNlEicKCW9wZXJhdGlvbhgBIAEoCzIULmRlY25ldC52MS5PcGVyYXRpb24iQwoUVGVhcmRvd25GbGVldFJlcXVlc3QSKwoHb3B0aW9ucxgBIAEoCzIaLmRlY25ldC52MS5NdXRhdGlvbk9wdGlvbnMiQAoVVGVhcmRvd25GbGVldFJlc3BvbnNlEicKCW9wZXJhdGlvbhgBIAEoCzIULmRlY25ldC52MS5PcGVyYXRpb24ibwoRU3RyZWFtTG9nc1JlcXVlc3QSIgoFZGVja3kYASABKAsyEy5kZWNuZXQudjEuRGVja3lSZWYSDwoHc2VydmljZRgCIAEoCRIOCgZmb2xsb3cYAyABKAgSFQoEdGFpbBgEIAEoDUIHorsYAxCQTiI3ChJTdHJlYW1Mb2dzUmVzcG9uc2USIQoFbGluZXMYASADKAsyEi5kZWNuZXQudjEuTG9nTGluZSKOAQoHTG9nTGluZRImCgJhdBgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHc2VydmljZRgCIAEoCRIOCgZzdHJlYW0YAyABKAkSDAoEdGV4dBgEIAEoCRIRCgljb250YWluZXIYBSABKAkSGQoRY29udGFpbmVyX2NoYW5nZWQYBiABKAgqbQoJTGFuRHJpdmVyEhoKFkxBTl9EUklWRVJfVU5TUEVDSUZJRUQQABIVChFMQU5fRFJJVkVSX0JSSURHRRABEhYKEkxBTl9EUklWRVJfTUFDVkxBThACEhUKEUxBTl9EUklWRVJfSVBWTEFOEAMqXQoLRHJpZnRQb2xpY3kSHAoYRFJJRlRfUE9MSUNZX1VOU1BFQ0lGSUVEEAASFwoTRFJJRlRfUE9MSUNZX1JFUEFJUhABEhcKE0RSSUZUX1BPTElDWV9SRVBPUlQQAiphCgpNb3ZlUG9saWN5EhsKF01PVkVfUE9MSUNZX1VOU1BFQ0lGSUVEEAASHAoYTU9WRV9QT0xJQ1lfUkVNT1ZFX0ZJUlNUEAESGAoUTU9WRV9QT0xJQ1lfS0VFUF9PTEQQAjK2BgoMRmxlZXRTZXJ2aWNlEkkKCkFwcGx5RmxlZXQSHC5kZWNuZXQudjEuQXBwbHlGbGVldFJlcXVlc3QaHS5kZWNuZXQudjEuQXBwbHlGbGVldFJlc3BvbnNlEkgKCEdldEZsZWV0EhouZGVjbmV0LnYxLkdldEZsZWV0UmVxdWVzdBobLmRlY25ldC52MS5HZXRGbGVldFJlc3BvbnNlIgOQAgESUQoLTGlzdERlY2tpZXMSHS5kZWNuZXQudjEuTGlzdERlY2tpZXNSZXF1ZXN0Gh4uZGVjbmV0LnYxLkxpc3REZWNraWVzUmVzcG9uc2UiA5ACARJICghHZXREZWNreRIaLmRlY25ldC52MS5HZXREZWNreVJlcXVlc3QaGy5kZWNuZXQudjEuR2V0RGVja3lSZXNwb25zZSIDkAIBElcKDUxpc3RSZXZpc2lvbnMSHy5kZWNuZXQudjEuTGlzdFJldmlzaW9uc1JlcXVlc3QaIC5kZWNuZXQudjEuTGlzdFJldmlzaW9uc1Jlc3BvbnNlIgOQAgESWAoPUmVzdG9yZVJldmlzaW9uEiEuZGVjbmV0LnYxLlJlc3RvcmVSZXZpc2lvblJlcXVlc3QaIi5kZWNuZXQudjEuUmVzdG9yZVJldmlzaW9uUmVzcG9uc2USTAoLUm90YXRlRGVja3kSHS5kZWNuZXQudjEuUm90YXRlRGVja3lSZXF1ZXN0Gh4uZGVjbmV0LnYxLlJvdGF0ZURlY2t5UmVzcG9uc2USUgoNVGVhcmRvd25EZWNreRIfLmRlY25ldC52MS5UZWFyZG93bkRlY2t5UmVxdWVzdBogLmRlY25ldC52MS5UZWFyZG93bkRlY2t5UmVzcG9uc2USUgoNVGVhcmRvd25GbGVldBIfLmRlY25ldC52MS5UZWFyZG93bkZsZWV0UmVxdWVzdBogLmRlY25ldC52MS5UZWFyZG93bkZsZWV0UmVzcG9uc2USSwoKU3RyZWFtTG9ncxIcLmRlY25ldC52MS5TdHJlYW1Mb2dzUmVxdWVzdBodLmRlY25ldC52MS5TdHJlYW1Mb2dzUmVzcG9uc2UwAWIGcHJvdG8z", [file_decnet_v1_decky, file_decnet_v1_operation, file_decnet_v1_range, file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
  * The flat network of the fleet.
@@ -180,6 +180,13 @@ export type WantedDecky = Message<"decnet.v1.WantedDecky"> & {
    * @generated from field: bool no_services = 10;
    */
   noServices: boolean;
+
+  /**
+   * Its services change by themselves. Unset: as the fleet says; with an `every` of 0 they do not.
+   *
+   * @generated from field: decnet.v1.Rotation rotate = 20;
+   */
+  rotate?: Rotation | undefined;
 };
 
 /**
@@ -279,6 +286,13 @@ export type WantedFleet = Message<"decnet.v1.WantedFleet"> & {
    * @generated from field: decnet.v1.MovePolicy move_policy = 5;
    */
   movePolicy: MovePolicy;
+
+  /**
+   * For deckies that say nothing themselves; unset: services stay as they are.
+   *
+   * @generated from field: decnet.v1.Rotation rotate = 20;
+   */
+  rotate?: Rotation | undefined;
 };
 
 /**
@@ -626,6 +640,45 @@ export const RestoreRevisionResponseSchema: GenMessage<RestoreRevisionResponse> 
   messageDesc(file_decnet_v1_fleet, 18);
 
 /**
+ * @generated from message decnet.v1.RotateDeckyRequest
+ */
+export type RotateDeckyRequest = Message<"decnet.v1.RotateDeckyRequest"> & {
+  /**
+   * @generated from field: decnet.v1.DeckyRef decky = 1;
+   */
+  decky?: DeckyRef | undefined;
+
+  /**
+   * @generated from field: decnet.v1.MutationOptions options = 2;
+   */
+  options?: MutationOptions | undefined;
+};
+
+/**
+ * Describes the message decnet.v1.RotateDeckyRequest.
+ * Use `create(RotateDeckyRequestSchema)` to create a new message.
+ */
+export const RotateDeckyRequestSchema: GenMessage<RotateDeckyRequest> = /*@__PURE__*/
+  messageDesc(file_decnet_v1_fleet, 19);
+
+/**
+ * @generated from message decnet.v1.RotateDeckyResponse
+ */
+export type RotateDeckyResponse = Message<"decnet.v1.RotateDeckyResponse"> & {
+  /**
+   * @generated from field: decnet.v1.Operation operation = 1;
+   */
+  operation?: Operation | undefined;
+};
+
+/**
+ * Describes the message decnet.v1.RotateDeckyResponse.
+ * Use `create(RotateDeckyResponseSchema)` to create a new message.
+ */
+export const RotateDeckyResponseSchema: GenMessage<RotateDeckyResponse> = /*@__PURE__*/
+  messageDesc(file_decnet_v1_fleet, 20);
+
+/**
  * @generated from message decnet.v1.TeardownDeckyRequest
  */
 export type TeardownDeckyRequest = Message<"decnet.v1.TeardownDeckyRequest"> & {
@@ -645,7 +698,7 @@ export type TeardownDeckyRequest = Message<"decnet.v1.TeardownDeckyRequest"> & {
  * Use `create(TeardownDeckyRequestSchema)` to create a new message.
  */
 export const TeardownDeckyRequestSchema: GenMessage<TeardownDeckyRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 19);
+  messageDesc(file_decnet_v1_fleet, 21);
 
 /**
  * @generated from message decnet.v1.TeardownDeckyResponse
@@ -662,7 +715,7 @@ export type TeardownDeckyResponse = Message<"decnet.v1.TeardownDeckyResponse"> &
  * Use `create(TeardownDeckyResponseSchema)` to create a new message.
  */
 export const TeardownDeckyResponseSchema: GenMessage<TeardownDeckyResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 20);
+  messageDesc(file_decnet_v1_fleet, 22);
 
 /**
  * @generated from message decnet.v1.TeardownFleetRequest
@@ -679,7 +732,7 @@ export type TeardownFleetRequest = Message<"decnet.v1.TeardownFleetRequest"> & {
  * Use `create(TeardownFleetRequestSchema)` to create a new message.
  */
 export const TeardownFleetRequestSchema: GenMessage<TeardownFleetRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 21);
+  messageDesc(file_decnet_v1_fleet, 23);
 
 /**
  * @generated from message decnet.v1.TeardownFleetResponse
@@ -696,7 +749,7 @@ export type TeardownFleetResponse = Message<"decnet.v1.TeardownFleetResponse"> &
  * Use `create(TeardownFleetResponseSchema)` to create a new message.
  */
 export const TeardownFleetResponseSchema: GenMessage<TeardownFleetResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 22);
+  messageDesc(file_decnet_v1_fleet, 24);
 
 /**
  * @generated from message decnet.v1.StreamLogsRequest
@@ -735,7 +788,7 @@ export type StreamLogsRequest = Message<"decnet.v1.StreamLogsRequest"> & {
  * Use `create(StreamLogsRequestSchema)` to create a new message.
  */
 export const StreamLogsRequestSchema: GenMessage<StreamLogsRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 23);
+  messageDesc(file_decnet_v1_fleet, 25);
 
 /**
  * A heartbeat has no lines.
@@ -754,7 +807,7 @@ export type StreamLogsResponse = Message<"decnet.v1.StreamLogsResponse"> & {
  * Use `create(StreamLogsResponseSchema)` to create a new message.
  */
 export const StreamLogsResponseSchema: GenMessage<StreamLogsResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 24);
+  messageDesc(file_decnet_v1_fleet, 26);
 
 /**
  * @generated from message decnet.v1.LogLine
@@ -805,7 +858,7 @@ export type LogLine = Message<"decnet.v1.LogLine"> & {
  * Use `create(LogLineSchema)` to create a new message.
  */
 export const LogLineSchema: GenMessage<LogLine> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_fleet, 25);
+  messageDesc(file_decnet_v1_fleet, 27);
 
 /**
  * @generated from enum decnet.v1.LanDriver
@@ -961,6 +1014,16 @@ export const FleetService: GenService<{
     methodKind: "unary";
     input: typeof RestoreRevisionRequestSchema;
     output: typeof RestoreRevisionResponseSchema;
+  },
+  /**
+   * Changes the services of a decky now, as its rotation would: to one to three others of its archetype.
+   *
+   * @generated from rpc decnet.v1.FleetService.RotateDecky
+   */
+  rotateDecky: {
+    methodKind: "unary";
+    input: typeof RotateDeckyRequestSchema;
+    output: typeof RotateDeckyResponseSchema;
   },
   /**
    * @generated from rpc decnet.v1.FleetService.TeardownDecky

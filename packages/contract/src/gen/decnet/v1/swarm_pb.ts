@@ -10,6 +10,8 @@ import type { AgentFacts } from "./enrollment_pb.js";
 import { file_decnet_v1_enrollment } from "./enrollment_pb.js";
 import type { MutationOptions, Operation } from "./operation_pb.js";
 import { file_decnet_v1_operation } from "./operation_pb.js";
+import type { Orphan, OtherInstallation } from "./orphans_pb.js";
+import { file_decnet_v1_orphans } from "./orphans_pb.js";
 import { file_decnet_v1_range } from "./range_pb.js";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
@@ -19,7 +21,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file decnet/v1/swarm.proto.
  */
 export const file_decnet_v1_swarm: GenFile = /*@__PURE__*/
-  fileDesc("ChVkZWNuZXQvdjEvc3dhcm0ucHJvdG8SCWRlY25ldC52MSL1BAoESG9zdBIKCgJpZBgBIAEoCRIMCgRuYW1lGAIgASgJEiMKBXN0YXRlGAMgASgOMhQuZGVjbmV0LnYxLkhvc3RTdGF0ZRIQCghkcmFpbmluZxgEIAEoCBIrCgZsYWJlbHMYBSADKAsyGy5kZWNuZXQudjEuSG9zdC5MYWJlbHNFbnRyeRItCglsYXN0X3NlZW4YBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2Vucm9sbGVkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI6ChZjZXJ0aWZpY2F0ZV9leHBpcmVzX2F0GAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIaChJjZXJ0aWZpY2F0ZV9zZXJpYWwYCSABKAkSJAoFZmFjdHMYCiABKAsyFS5kZWNuZXQudjEuQWdlbnRGYWN0cxItCgdkZWNraWVzGAsgAygLMhwuZGVjbmV0LnYxLkhvc3QuRGVja2llc0VudHJ5Eg8KB2FkZHJlc3MYDCABKAkSDwoHbWVzc2FnZRgNIAEoCRIQCgh3YXJuaW5ncxgOIAMoCRIzCg9jb25uZWN0ZWRfc2luY2UYDyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhoKEndhaXRpbmdfb3BlcmF0aW9ucxgQIAEoDRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBGi4KDERlY2tpZXNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKA06AjgBItIBChZDcmVhdGVKb2luVG9rZW5SZXF1ZXN0EhEKCWhvc3RfbmFtZRgBIAEoCRImCgN0dGwYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SPQoGbGFiZWxzGAMgAygLMi0uZGVjbmV0LnYxLkNyZWF0ZUpvaW5Ub2tlblJlcXVlc3QuTGFiZWxzRW50cnkSDwoHbWFzdGVycxgEIAMoCRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIu0CCglKb2luVG9rZW4SCgoCaWQYASABKAkSEQoJaG9zdF9uYW1lGAIgASgJEi4KCmNyZWF0ZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCmNyZWF0ZWRfYnkYBCABKAkSLgoKZXhwaXJlc19hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKwoHdXNlZF9hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKcmV2b2tlZF9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHaG9zdF9pZBgIIAEoCRIwCgZsYWJlbHMYCSADKAsyIC5kZWNuZXQudjEuSm9pblRva2VuLkxhYmVsc0VudHJ5Gi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiXwoXQ3JlYXRlSm9pblRva2VuUmVzcG9uc2USIwoFdG9rZW4YASABKAsyFC5kZWNuZXQudjEuSm9pblRva2VuEg4KBnNlY3JldBgCIAEoCRIPCgdtYXN0ZXJzGAMgAygJIhcKFUxpc3RKb2luVG9rZW5zUmVxdWVzdCI+ChZMaXN0Sm9pblRva2Vuc1Jlc3BvbnNlEiQKBnRva2VucxgBIAMoCzIULmRlY25ldC52MS5Kb2luVG9rZW4iJAoWUmV2b2tlSm9pblRva2VuUmVxdWVzdBIKCgJpZBgBIAEoCSI+ChdSZXZva2VKb2luVG9rZW5SZXNwb25zZRIjCgV0b2tlbhgBIAEoCzIULmRlY25ldC52MS5Kb2luVG9rZW4isQEKC1JlZnVzZWRKb2luEiYKAmF0GAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCgh0b2tlbl9pZBgCIAEoCRIRCglob3N0X25hbWUYAyABKAkSFAoMbWFjaGluZV9uYW1lGAQgASgJEg8KB2FkZHJlc3MYBSABKAkSDgoGcmVhc29uGAYgASgJEg8KB21lc3NhZ2UYByABKAkSDQoFdGltZXMYCCABKA0iNQoXTGlzdFJlZnVzZWRKb2luc1JlcXVlc3QSGgoJcGFnZV9zaXplGAEgASgNQgeiuxgDEOgHIkMKGExpc3RSZWZ1c2VkSm9pbnNSZXNwb25zZRInCgdyZWZ1c2VkGAEgAygLMhYuZGVjbmV0LnYxLlJlZnVzZWRKb2luIlIKEExpc3RIb3N0c1JlcXVlc3QSDgoGZmlsdGVyGAEgASgJEhoKCXBhZ2Vfc2l6ZRgCIAEoDUIHorsYAxDoBxISCgpwYWdlX3Rva2VuGAMgASgJIrUBChFMaXN0SG9zdHNSZXNwb25zZRIeCgVob3N0cxgBIAMoCzIPLmRlY25ldC52MS5Ib3N0EjgKBmNvdW50cxgCIAMoCzIoLmRlY25ldC52MS5MaXN0SG9zdHNSZXNwb25zZS5Db3VudHNFbnRyeRIXCg9uZXh0X3BhZ2VfdG9rZW4YAyABKAkaLQoLQ291bnRzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgNOgI4ASIeCg5HZXRIb3N0UmVxdWVzdBIMCgRuYW1lGAEgASgJIjAKD0dldEhvc3RSZXNwb25zZRIdCgRob3N0GAEgASgLMg8uZGVjbmV0LnYxLkhvc3QiTQoQRHJhaW5Ib3N0UmVxdWVzdBIMCgRuYW1lGAEgASgJEisKB29wdGlvbnMYAiABKAsyGi5kZWNuZXQudjEuTXV0YXRpb25PcHRpb25zIlsKEURyYWluSG9zdFJlc3BvbnNlEicKCW9wZXJhdGlvbhgBIAEoCzIULmRlY25ldC52MS5PcGVyYXRpb24SHQoEaG9zdBgCIAEoCzIPLmRlY25ldC52MS5Ib3N0IiMKE0FjdGl2YXRlSG9zdFJlcXVlc3QSDAoEbmFtZRgBIAEoCSI1ChRBY3RpdmF0ZUhvc3RSZXNwb25zZRIdCgRob3N0GAEgASgLMg8uZGVjbmV0LnYxLkhvc3QiYwoXRGVjb21taXNzaW9uSG9zdFJlcXVlc3QSDAoEbmFtZRgBIAEoCRINCgVmb3JjZRgCIAEoCBIrCgdvcHRpb25zGAMgASgLMhouZGVjbmV0LnYxLk11dGF0aW9uT3B0aW9ucyJiChhEZWNvbW1pc3Npb25Ib3N0UmVzcG9uc2USJwoJb3BlcmF0aW9uGAEgASgLMhQuZGVjbmV0LnYxLk9wZXJhdGlvbhIdCgRob3N0GAIgASgLMg8uZGVjbmV0LnYxLkhvc3QqlQEKCUhvc3RTdGF0ZRIaChZIT1NUX1NUQVRFX1VOU1BFQ0lGSUVEEAASFwoTSE9TVF9TVEFURV9FTlJPTExFRBABEhgKFEhPU1RfU1RBVEVfQ09OTkVDVEVEEAISGgoWSE9TVF9TVEFURV9VTlJFQUNIQUJMRRADEh0KGUhPU1RfU1RBVEVfREVDT01NSVNTSU9ORUQQBDKKBgoMU3dhcm1TZXJ2aWNlElgKD0NyZWF0ZUpvaW5Ub2tlbhIhLmRlY25ldC52MS5DcmVhdGVKb2luVG9rZW5SZXF1ZXN0GiIuZGVjbmV0LnYxLkNyZWF0ZUpvaW5Ub2tlblJlc3BvbnNlEloKDkxpc3RKb2luVG9rZW5zEiAuZGVjbmV0LnYxLkxpc3RKb2luVG9rZW5zUmVxdWVzdBohLmRlY25ldC52MS5MaXN0Sm9pblRva2Vuc1Jlc3BvbnNlIgOQAgESWAoPUmV2b2tlSm9pblRva2VuEiEuZGVjbmV0LnYxLlJldm9rZUpvaW5Ub2tlblJlcXVlc3QaIi5kZWNuZXQudjEuUmV2b2tlSm9pblRva2VuUmVzcG9uc2USYAoQTGlzdFJlZnVzZWRKb2lucxIiLmRlY25ldC52MS5MaXN0UmVmdXNlZEpvaW5zUmVxdWVzdBojLmRlY25ldC52MS5MaXN0UmVmdXNlZEpvaW5zUmVzcG9uc2UiA5ACARJLCglMaXN0SG9zdHMSGy5kZWNuZXQudjEuTGlzdEhvc3RzUmVxdWVzdBocLmRlY25ldC52MS5MaXN0SG9zdHNSZXNwb25zZSIDkAIBEkUKB0dldEhvc3QSGS5kZWNuZXQudjEuR2V0SG9zdFJlcXVlc3QaGi5kZWNuZXQudjEuR2V0SG9zdFJlc3BvbnNlIgOQAgESRgoJRHJhaW5Ib3N0EhsuZGVjbmV0LnYxLkRyYWluSG9zdFJlcXVlc3QaHC5kZWNuZXQudjEuRHJhaW5Ib3N0UmVzcG9uc2USTwoMQWN0aXZhdGVIb3N0Eh4uZGVjbmV0LnYxLkFjdGl2YXRlSG9zdFJlcXVlc3QaHy5kZWNuZXQudjEuQWN0aXZhdGVIb3N0UmVzcG9uc2USWwoQRGVjb21taXNzaW9uSG9zdBIiLmRlY25ldC52MS5EZWNvbW1pc3Npb25Ib3N0UmVxdWVzdBojLmRlY25ldC52MS5EZWNvbW1pc3Npb25Ib3N0UmVzcG9uc2ViBnByb3RvMw", [file_decnet_v1_enrollment, file_decnet_v1_operation, file_decnet_v1_range, file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChVkZWNuZXQvdjEvc3dhcm0ucHJvdG8SCWRlY25ldC52MSL1BAoESG9zdBIKCgJpZBgBIAEoCRIMCgRuYW1lGAIgASgJEiMKBXN0YXRlGAMgASgOMhQuZGVjbmV0LnYxLkhvc3RTdGF0ZRIQCghkcmFpbmluZxgEIAEoCBIrCgZsYWJlbHMYBSADKAsyGy5kZWNuZXQudjEuSG9zdC5MYWJlbHNFbnRyeRItCglsYXN0X3NlZW4YBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2Vucm9sbGVkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI6ChZjZXJ0aWZpY2F0ZV9leHBpcmVzX2F0GAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIaChJjZXJ0aWZpY2F0ZV9zZXJpYWwYCSABKAkSJAoFZmFjdHMYCiABKAsyFS5kZWNuZXQudjEuQWdlbnRGYWN0cxItCgdkZWNraWVzGAsgAygLMhwuZGVjbmV0LnYxLkhvc3QuRGVja2llc0VudHJ5Eg8KB2FkZHJlc3MYDCABKAkSDwoHbWVzc2FnZRgNIAEoCRIQCgh3YXJuaW5ncxgOIAMoCRIzCg9jb25uZWN0ZWRfc2luY2UYDyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhoKEndhaXRpbmdfb3BlcmF0aW9ucxgQIAEoDRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBGi4KDERlY2tpZXNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKA06AjgBItIBChZDcmVhdGVKb2luVG9rZW5SZXF1ZXN0EhEKCWhvc3RfbmFtZRgBIAEoCRImCgN0dGwYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SPQoGbGFiZWxzGAMgAygLMi0uZGVjbmV0LnYxLkNyZWF0ZUpvaW5Ub2tlblJlcXVlc3QuTGFiZWxzRW50cnkSDwoHbWFzdGVycxgEIAMoCRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIu0CCglKb2luVG9rZW4SCgoCaWQYASABKAkSEQoJaG9zdF9uYW1lGAIgASgJEi4KCmNyZWF0ZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCmNyZWF0ZWRfYnkYBCABKAkSLgoKZXhwaXJlc19hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKwoHdXNlZF9hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKcmV2b2tlZF9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHaG9zdF9pZBgIIAEoCRIwCgZsYWJlbHMYCSADKAsyIC5kZWNuZXQudjEuSm9pblRva2VuLkxhYmVsc0VudHJ5Gi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiXwoXQ3JlYXRlSm9pblRva2VuUmVzcG9uc2USIwoFdG9rZW4YASABKAsyFC5kZWNuZXQudjEuSm9pblRva2VuEg4KBnNlY3JldBgCIAEoCRIPCgdtYXN0ZXJzGAMgAygJIhcKFUxpc3RKb2luVG9rZW5zUmVxdWVzdCI+ChZMaXN0Sm9pblRva2Vuc1Jlc3BvbnNlEiQKBnRva2VucxgBIAMoCzIULmRlY25ldC52MS5Kb2luVG9rZW4iJAoWUmV2b2tlSm9pblRva2VuUmVxdWVzdBIKCgJpZBgBIAEoCSI+ChdSZXZva2VKb2luVG9rZW5SZXNwb25zZRIjCgV0b2tlbhgBIAEoCzIULmRlY25ldC52MS5Kb2luVG9rZW4isQEKC1JlZnVzZWRKb2luEiYKAmF0GAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIQCgh0b2tlbl9pZBgCIAEoCRIRCglob3N0X25hbWUYAyABKAkSFAoMbWFjaGluZV9uYW1lGAQgASgJEg8KB2FkZHJlc3MYBSABKAkSDgoGcmVhc29uGAYgASgJEg8KB21lc3NhZ2UYByABKAkSDQoFdGltZXMYCCABKA0iNQoXTGlzdFJlZnVzZWRKb2luc1JlcXVlc3QSGgoJcGFnZV9zaXplGAEgASgNQgeiuxgDEOgHIkMKGExpc3RSZWZ1c2VkSm9pbnNSZXNwb25zZRInCgdyZWZ1c2VkGAEgAygLMhYuZGVjbmV0LnYxLlJlZnVzZWRKb2luIlIKEExpc3RIb3N0c1JlcXVlc3QSDgoGZmlsdGVyGAEgASgJEhoKCXBhZ2Vfc2l6ZRgCIAEoDUIHorsYAxDoBxISCgpwYWdlX3Rva2VuGAMgASgJIrUBChFMaXN0SG9zdHNSZXNwb25zZRIeCgVob3N0cxgBIAMoCzIPLmRlY25ldC52MS5Ib3N0EjgKBmNvdW50cxgCIAMoCzIoLmRlY25ldC52MS5MaXN0SG9zdHNSZXNwb25zZS5Db3VudHNFbnRyeRIXCg9uZXh0X3BhZ2VfdG9rZW4YAyABKAkaLQoLQ291bnRzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgNOgI4ASIeCg5HZXRIb3N0UmVxdWVzdBIMCgRuYW1lGAEgASgJIjAKD0dldEhvc3RSZXNwb25zZRIdCgRob3N0GAEgASgLMg8uZGVjbmV0LnYxLkhvc3QiTQoQRHJhaW5Ib3N0UmVxdWVzdBIMCgRuYW1lGAEgASgJEisKB29wdGlvbnMYAiABKAsyGi5kZWNuZXQudjEuTXV0YXRpb25PcHRpb25zIlsKEURyYWluSG9zdFJlc3BvbnNlEicKCW9wZXJhdGlvbhgBIAEoCzIULmRlY25ldC52MS5PcGVyYXRpb24SHQoEaG9zdBgCIAEoCzIPLmRlY25ldC52MS5Ib3N0IiMKE0FjdGl2YXRlSG9zdFJlcXVlc3QSDAoEbmFtZRgBIAEoCSI1ChRBY3RpdmF0ZUhvc3RSZXNwb25zZRIdCgRob3N0GAEgASgLMg8uZGVjbmV0LnYxLkhvc3QiYwoXRGVjb21taXNzaW9uSG9zdFJlcXVlc3QSDAoEbmFtZRgBIAEoCRINCgVmb3JjZRgCIAEoCBIrCgdvcHRpb25zGAMgASgLMhouZGVjbmV0LnYxLk11dGF0aW9uT3B0aW9ucyJiChhEZWNvbW1pc3Npb25Ib3N0UmVzcG9uc2USJwoJb3BlcmF0aW9uGAEgASgLMhQuZGVjbmV0LnYxLk9wZXJhdGlvbhIdCgRob3N0GAIgASgLMg8uZGVjbmV0LnYxLkhvc3QiOAoSTGlzdE9ycGhhbnNSZXF1ZXN0EgwKBG5hbWUYASABKAkSFAoMaW5zdGFsbGF0aW9uGAIgASgJIokBChNMaXN0T3JwaGFuc1Jlc3BvbnNlEiIKB29ycGhhbnMYASADKAsyES5kZWNuZXQudjEuT3JwaGFuEhAKCGxlZnRfb3V0GAIgASgNEiwKBm90aGVycxgDIAMoCzIcLmRlY25ldC52MS5PdGhlckluc3RhbGxhdGlvbhIOCgZ1bnNlZW4YBCADKAkidQoUUmVtb3ZlT3JwaGFuc1JlcXVlc3QSDAoEbmFtZRgBIAEoCRIUCgxpbnN0YWxsYXRpb24YAiABKAkSDAoEa2V5cxgDIAMoCRIrCgdvcHRpb25zGAQgASgLMhouZGVjbmV0LnYxLk11dGF0aW9uT3B0aW9ucyJAChVSZW1vdmVPcnBoYW5zUmVzcG9uc2USJwoJb3BlcmF0aW9uGAEgASgLMhQuZGVjbmV0LnYxLk9wZXJhdGlvbiqVAQoJSG9zdFN0YXRlEhoKFkhPU1RfU1RBVEVfVU5TUEVDSUZJRUQQABIXChNIT1NUX1NUQVRFX0VOUk9MTEVEEAESGAoUSE9TVF9TVEFURV9DT05ORUNURUQQAhIaChZIT1NUX1NUQVRFX1VOUkVBQ0hBQkxFEAMSHQoZSE9TVF9TVEFURV9ERUNPTU1JU1NJT05FRBAEMrEHCgxTd2FybVNlcnZpY2USWAoPQ3JlYXRlSm9pblRva2VuEiEuZGVjbmV0LnYxLkNyZWF0ZUpvaW5Ub2tlblJlcXVlc3QaIi5kZWNuZXQudjEuQ3JlYXRlSm9pblRva2VuUmVzcG9uc2USWgoOTGlzdEpvaW5Ub2tlbnMSIC5kZWNuZXQudjEuTGlzdEpvaW5Ub2tlbnNSZXF1ZXN0GiEuZGVjbmV0LnYxLkxpc3RKb2luVG9rZW5zUmVzcG9uc2UiA5ACARJYCg9SZXZva2VKb2luVG9rZW4SIS5kZWNuZXQudjEuUmV2b2tlSm9pblRva2VuUmVxdWVzdBoiLmRlY25ldC52MS5SZXZva2VKb2luVG9rZW5SZXNwb25zZRJgChBMaXN0UmVmdXNlZEpvaW5zEiIuZGVjbmV0LnYxLkxpc3RSZWZ1c2VkSm9pbnNSZXF1ZXN0GiMuZGVjbmV0LnYxLkxpc3RSZWZ1c2VkSm9pbnNSZXNwb25zZSIDkAIBEksKCUxpc3RIb3N0cxIbLmRlY25ldC52MS5MaXN0SG9zdHNSZXF1ZXN0GhwuZGVjbmV0LnYxLkxpc3RIb3N0c1Jlc3BvbnNlIgOQAgESRQoHR2V0SG9zdBIZLmRlY25ldC52MS5HZXRIb3N0UmVxdWVzdBoaLmRlY25ldC52MS5HZXRIb3N0UmVzcG9uc2UiA5ACARJGCglEcmFpbkhvc3QSGy5kZWNuZXQudjEuRHJhaW5Ib3N0UmVxdWVzdBocLmRlY25ldC52MS5EcmFpbkhvc3RSZXNwb25zZRJPCgxBY3RpdmF0ZUhvc3QSHi5kZWNuZXQudjEuQWN0aXZhdGVIb3N0UmVxdWVzdBofLmRlY25ldC52MS5BY3RpdmF0ZUhvc3RSZXNwb25zZRJbChBEZWNvbW1pc3Npb25Ib3N0EiIuZGVjbmV0LnYxLkRlY29tbWlzc2lvbkhvc3RSZXF1ZXN0GiMuZGVjbmV0LnYxLkRlY29tbWlzc2lvbkhvc3RSZXNwb25zZRJRCgtMaXN0T3JwaGFucxIdLmRlY25ldC52MS5MaXN0T3JwaGFuc1JlcXVlc3QaHi5kZWNuZXQudjEuTGlzdE9ycGhhbnNSZXNwb25zZSIDkAIBElIKDVJlbW92ZU9ycGhhbnMSHy5kZWNuZXQudjEuUmVtb3ZlT3JwaGFuc1JlcXVlc3QaIC5kZWNuZXQudjEuUmVtb3ZlT3JwaGFuc1Jlc3BvbnNlYgZwcm90bzM", [file_decnet_v1_enrollment, file_decnet_v1_operation, file_decnet_v1_orphans, file_decnet_v1_range, file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message decnet.v1.Host
@@ -627,6 +629,125 @@ export const DecommissionHostResponseSchema: GenMessage<DecommissionHostResponse
   messageDesc(file_decnet_v1_swarm, 20);
 
 /**
+ * @generated from message decnet.v1.ListOrphansRequest
+ */
+export type ListOrphansRequest = Message<"decnet.v1.ListOrphansRequest"> & {
+  /**
+   * The host.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * Empty: what this installation left; otherwise everything of another one.
+   *
+   * @generated from field: string installation = 2;
+   */
+  installation: string;
+};
+
+/**
+ * Describes the message decnet.v1.ListOrphansRequest.
+ * Use `create(ListOrphansRequestSchema)` to create a new message.
+ */
+export const ListOrphansRequestSchema: GenMessage<ListOrphansRequest> = /*@__PURE__*/
+  messageDesc(file_decnet_v1_swarm, 21);
+
+/**
+ * @generated from message decnet.v1.ListOrphansResponse
+ */
+export type ListOrphansResponse = Message<"decnet.v1.ListOrphansResponse"> & {
+  /**
+   * In the order in which they can be removed, at most a thousand.
+   *
+   * @generated from field: repeated decnet.v1.Orphan orphans = 1;
+   */
+  orphans: Orphan[];
+
+  /**
+   * So many more there are.
+   *
+   * @generated from field: uint32 left_out = 2;
+   */
+  leftOut: number;
+
+  /**
+   * @generated from field: repeated decnet.v1.OtherInstallation others = 3;
+   */
+  others: OtherInstallation[];
+
+  /**
+   * What could not be looked at: it is not known whether anything is there.
+   *
+   * @generated from field: repeated string unseen = 4;
+   */
+  unseen: string[];
+};
+
+/**
+ * Describes the message decnet.v1.ListOrphansResponse.
+ * Use `create(ListOrphansResponseSchema)` to create a new message.
+ */
+export const ListOrphansResponseSchema: GenMessage<ListOrphansResponse> = /*@__PURE__*/
+  messageDesc(file_decnet_v1_swarm, 22);
+
+/**
+ * @generated from message decnet.v1.RemoveOrphansRequest
+ */
+export type RemoveOrphansRequest = Message<"decnet.v1.RemoveOrphansRequest"> & {
+  /**
+   * The host.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * Empty: what this installation left; otherwise everything of another one, if its data is not on the host.
+   *
+   * @generated from field: string installation = 2;
+   */
+  installation: string;
+
+  /**
+   * Keys of those that are to go; empty: all.
+   *
+   * @generated from field: repeated string keys = 3;
+   */
+  keys: string[];
+
+  /**
+   * @generated from field: decnet.v1.MutationOptions options = 4;
+   */
+  options?: MutationOptions | undefined;
+};
+
+/**
+ * Describes the message decnet.v1.RemoveOrphansRequest.
+ * Use `create(RemoveOrphansRequestSchema)` to create a new message.
+ */
+export const RemoveOrphansRequestSchema: GenMessage<RemoveOrphansRequest> = /*@__PURE__*/
+  messageDesc(file_decnet_v1_swarm, 23);
+
+/**
+ * @generated from message decnet.v1.RemoveOrphansResponse
+ */
+export type RemoveOrphansResponse = Message<"decnet.v1.RemoveOrphansResponse"> & {
+  /**
+   * @generated from field: decnet.v1.Operation operation = 1;
+   */
+  operation?: Operation | undefined;
+};
+
+/**
+ * Describes the message decnet.v1.RemoveOrphansResponse.
+ * Use `create(RemoveOrphansResponseSchema)` to create a new message.
+ */
+export const RemoveOrphansResponseSchema: GenMessage<RemoveOrphansResponse> = /*@__PURE__*/
+  messageDesc(file_decnet_v1_swarm, 24);
+
+/**
  * @generated from enum decnet.v1.HostState
  */
 export enum HostState {
@@ -750,6 +871,26 @@ export const SwarmService: GenService<{
     methodKind: "unary";
     input: typeof DecommissionHostRequestSchema;
     output: typeof DecommissionHostResponseSchema;
+  },
+  /**
+   * Returns what carries our mark on a host and belongs to nothing there, each with the reason; the host may be `local`.
+   *
+   * @generated from rpc decnet.v1.SwarmService.ListOrphans
+   */
+  listOrphans: {
+    methodKind: "unary";
+    input: typeof ListOrphansRequestSchema;
+    output: typeof ListOrphansResponseSchema;
+  },
+  /**
+   * Removes them. Nothing that belongs to anything is touched; what is found there later is another plan.
+   *
+   * @generated from rpc decnet.v1.SwarmService.RemoveOrphans
+   */
+  removeOrphans: {
+    methodKind: "unary";
+    input: typeof RemoveOrphansRequestSchema;
+    output: typeof RemoveOrphansResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_decnet_v1_swarm, 0);

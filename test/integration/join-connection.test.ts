@@ -33,7 +33,12 @@ describe("the connection over which a machine joins", () => {
   });
 
   /** Enrols any agent that asks; tells who asked, and how many connections there were. */
-  async function serve(own: KeyAndCertificate, caPem = authority.certPem, refusal?: AppError) {
+  async function serve(
+    own: KeyAndCertificate,
+    caPem = authority.certPem,
+    refusal?: AppError,
+    refusals = Number.POSITIVE_INFINITY,
+  ) {
     const seen = { connections: 0, secrets: [] as string[] };
     const server = await startRpcServer({
       host: "127.0.0.1",
@@ -53,7 +58,15 @@ describe("the connection over which a machine joins", () => {
           },
         }),
       interceptors:
-        refusal === undefined ? [] : [createErrorInterceptor(createLogger("test", "error")), () => () => Promise.reject(refusal)],
+        refusal === undefined
+          ? []
+          : [
+              createErrorInterceptor(createLogger("test", "error")),
+              (next) => (request) => {
+                refusals -= 1;
+                return refusals < 0 ? next(request) : Promise.reject(refusal);
+              },
+            ],
       fallback: (_, response) => response.writeHead(404).end(),
       graceMs: 100,
       tls: { host: "127.0.0.1", port: 0, ...own, caPem },
@@ -78,7 +91,8 @@ describe("the connection over which a machine joins", () => {
 
   const tokenFor = (...masters: string[]) =>
     formatJoinToken({ masters, caHash: authority.hash, id: "jt-1", secret: "the secret" });
-  const join = (token: string) => joinSwarm({ token, facts: create(AgentFactsSchema), onProgress: () => undefined });
+  const join = (token: string, { patienceMs = 0, onProgress = (_: string): void => undefined } = {}) =>
+    joinSwarm({ token, facts: create(AgentFactsSchema), onProgress, patienceMs });
 
   it("is one: the same that proved to be the master's carries the token", async () => {
     const { seen, address } = await serve(await newMaster(authority));
@@ -165,6 +179,28 @@ describe("the connection over which a machine joins", () => {
     const refusal = new AppError("TOKEN_USED", "used already");
     const { address } = await serve(await newMaster(authority), authority.certPem, refusal);
     await expect(join(tokenFor(address))).rejects.toThrow("used already");
+  });
+
+  it("is opened again while the master has too much to do, and the machine says so", async () => {
+    const busy = new AppError("OVERLOADED", "too many at once", { retryAfterMs: 1_000 });
+    const { seen, address } = await serve(await newMaster(authority), authority.certPem, busy, 1);
+    let cut = 1;
+    const hangingUp = net.createServer((socket) => {
+      cut -= 1;
+      if (cut >= 0) return void socket.destroy();
+      const behind = net.connect(Number(address.split(":")[1]), "127.0.0.1");
+      socket.pipe(behind).pipe(socket);
+      for (const each of [socket, behind]) each.on("error", () => undefined);
+    });
+    await once(hangingUp.listen(0, "127.0.0.1"), "listening");
+    cleanups.push(() => hangingUp.close());
+    const told: string[] = [];
+    const token = tokenFor(`127.0.0.1:${(hangingUp.address() as net.AddressInfo).port}`);
+    await expect(join(token, { patienceMs: 20_000, onProgress: (what) => told.push(what) })).resolves.toMatchObject({
+      hostName: "edge",
+    });
+    expect(told.filter((what) => /too much to do; again in/.test(what))).toHaveLength(2);
+    expect(seen.connections).toBe(2);
   });
 
   it("that leads nowhere is said to do so", async () => {

@@ -18,7 +18,12 @@ const serverPurpose = "1.3.6.1.5.5.7.3.1";
 /** Somebody else answers: what the token names is not there. */
 class OtherMaster extends Error {}
 
-/** The first address of the token at which its master answers. Throws CA_MISMATCH, MASTER_UNREACHABLE or CLOCK_SKEW. */
+/** Somebody took the connection and cut it, as masters do that have too much to do. */
+class HungUp extends Error {}
+
+const busyAgainMs = 1_000;
+
+/** The first address of the token at which its master answers. Throws CA_MISMATCH, MASTER_UNREACHABLE (with a time when a busy one may take it) or CLOCK_SKEW. */
 export async function findMaster(token: JoinToken, onProgress: (what: string) => void): Promise<FoundMaster> {
   const failures: { readonly address: string; readonly error: unknown }[] = [];
   for (const address of token.masters) {
@@ -39,7 +44,9 @@ export async function findMaster(token: JoinToken, onProgress: (what: string) =>
   }
   const message = failures.map(({ address, error }) => `${address}: ${error instanceof Error ? error.message : String(error)}`);
   const isOther = failures.some(({ error }) => error instanceof OtherMaster);
-  throw new AppError(isOther ? "CA_MISMATCH" : "MASTER_UNREACHABLE", message.join("; "));
+  if (isOther) throw new AppError("CA_MISMATCH", message.join("; "));
+  const isBusy = failures.some(({ error }) => error instanceof HungUp);
+  throw new AppError("MASTER_UNREACHABLE", message.join("; "), isBusy ? { retryAfterMs: busyAgainMs } : {});
 }
 
 /** A connection whose other side only proved that it has the key of its certificate. */
@@ -52,12 +59,12 @@ async function openUnverified(address: string): Promise<tls.TLSSocket> {
       clearTimeout(timer);
       socket.off("error", fail).off("close", hungUp);
     };
-    const fail = (error: Error) => {
+    const fail = (error: NodeJS.ErrnoException) => {
       end();
       socket.on("error", () => undefined).destroy();
-      reject(error);
+      reject(error.code === "ECONNRESET" ? new HungUp("it hung up") : error);
     };
-    const hungUp = () => fail(new Error("it hung up"));
+    const hungUp = () => fail(new HungUp("it hung up"));
     const timer = setTimeout(() => fail(new Error("no answer")), handshakeMs);
     socket.once("error", fail).once("close", hungUp);
     socket.once("secureConnect", () => {

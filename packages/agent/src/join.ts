@@ -1,5 +1,6 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { hostname } from "node:os";
+import { setTimeout as delay } from "node:timers/promises";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { AppError } from "@decnet/common/errors/app-error";
@@ -7,24 +8,47 @@ import { createKeyAndCsr } from "@decnet/common/pki/certificates";
 import { parseJoinToken } from "@decnet/common/pki/join-token";
 import { fromConnectError } from "@decnet/common/rpc/errors";
 import { openSocketSession } from "@decnet/common/rpc/socket-session";
+import { backoffMs } from "@decnet/common/runtime/backoff";
 import { type AgentFacts, EnrollmentService } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
 import { findMaster } from "./find-master.ts";
 import type { AgentIdentity } from "./identity.ts";
 
 const enrollMs = 30_000;
+const backoff = { baseMs: 500, maxMs: 8_000 };
 
 export interface JoinOptions {
   readonly token: string;
   readonly facts: AgentFacts;
   /** Told what was verified, step by step. */
   readonly onProgress: (what: string) => void;
+  /** How long a master is asked again that has too much to do: thousands may join in the same minute. */
+  readonly patienceMs?: number;
 }
 
 /**
  * Makes this machine a worker, over one connection: knows the master by the CA's hash in the token before anything is sent,
- * makes the key here, and gets a certificate for it. Throws the master's refusal, or MASTER_UNREACHABLE with what was tried.
+ * makes the key here, and gets a certificate for it. Throws the master's refusal, or
+ * MASTER_UNREACHABLE with what was tried.
  */
-export async function joinSwarm({ token: text, facts, onProgress }: JoinOptions): Promise<AgentIdentity> {
+export async function joinSwarm(options: JoinOptions): Promise<AgentIdentity> {
+  const until = performance.now() + (options.patienceMs ?? 60_000);
+  for (let failures = 0; ; failures += 1)
+    try {
+      return await join(options);
+    } catch (error) {
+      const waitMs = backoffMs(failures, backoff, Math.random);
+      if (!isBusy(error) || performance.now() + waitMs > until) throw error;
+      options.onProgress(`the master has too much to do; again in ${(waitMs / 1_000).toFixed(1)} s`);
+      await delay(waitMs);
+    }
+}
+
+/** Refused because of what others do, and before anything was done. */
+function isBusy(error: unknown): boolean {
+  return error instanceof AppError ? error.retryAfterMs !== undefined : fromConnectError(error).reason === "OVERLOADED";
+}
+
+async function join({ token: text, facts, onProgress }: JoinOptions): Promise<AgentIdentity> {
   const token = parseJoinToken(text);
   const { address, caPem, socket } = await findMaster(token, onProgress);
   const baseUrl = `https://${address}`;

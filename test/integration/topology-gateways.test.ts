@@ -4,20 +4,13 @@ import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { useEngineEvents } from "../support/engine-events.ts";
 import { type Outsider, useOutsider } from "../support/outsider.ts";
+import { bridgesOf, rulesAbout } from "../support/rules-about.ts";
 import { eventually } from "../support/use-master.ts";
 import { type Swarm, useSwarm } from "../support/use-swarm.ts";
 
 /** Says who it is to everybody who comes: an operator's own server on his host. */
 const server = (address: string, port: number, words: string) =>
   `import socket; s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("${address}", ${port})); s.listen(8)\nwhile True:\n  c, _ = s.accept(); c.sendall(b"${words}\\n"); c.close()`;
-
-/** Of a line of `nft list`: without counters, and without what tells where in a list of others it stands. */
-const withoutLayout = (line: string) =>
-  line
-    .replace(/packets \d+ bytes \d+/, "")
-    .replace("elements = {", "")
-    .replace(/(,| \})$/, "")
-    .trim();
 
 /** Two topologies with the same names side by side on one worker, seen from a machine outside of it. */
 describe("gateways on a worker", () => {
@@ -53,15 +46,11 @@ describe("gateways on a worker", () => {
       "--format",
       "{{.ID}} {{.Name}}",
     ]);
-    const bridges = networks.map((line) => `br-${line.slice(0, 12)}`);
-    const rules = (await host.run("nft", ["list", "ruleset"])).stdout.split("\n");
+    const rules = (await host.run("nft", ["list", "ruleset"])).stdout;
     return {
       containers: [...(await worker().containers(ids[name]))].sort(),
       networks: networks.sort(),
-      rules: rules
-        .filter((line) => line.includes(decoys[name]) || bridges.some((bridge) => line.includes(bridge)))
-        .map(withoutLayout)
-        .sort(),
+      rules: rulesAbout(rules, { ...bridgesOf(networks), [decoys[name]]: "decoy" }),
     };
   };
 

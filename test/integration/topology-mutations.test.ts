@@ -40,8 +40,8 @@ describe.each([
     const made = await master.topologies.createTopology({ name: topology, host: site.host });
     id = made.topology?.id ?? expect.fail("no topology");
     const services = [{ slug: "redis" }];
-    await master.topologies.addLan({ topology, name: "dmz", isDmz: true });
-    await master.topologies.addLan({ topology, name: "core" });
+    await master.topologies.addLan({ topology, name: "dmz", isDmz: true, subnet: site.subnetOf(0) });
+    await master.topologies.addLan({ topology, name: "core", subnet: site.subnetOf(1) });
     const attachments = [{ lan: "dmz" }, { lan: "core" }];
     await master.topologies.addDecky({ topology, name: "gateway", services, attachments, forwards: true });
     await master.topologies.addDecky({ topology, name: "inner", services, attachments: [{ lan: "core" }] });

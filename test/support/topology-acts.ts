@@ -1,6 +1,7 @@
 import type { Client } from "@connectrpc/connect";
 import { type Operation, Wait } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import type { TopologyService } from "@decnet/contract/gen/decnet/v1/topology_pb";
+import { drawSubnets } from "./own-subnets.ts";
 
 type Topologies = Client<typeof TopologyService>;
 
@@ -12,14 +13,15 @@ export interface TopologyAct {
   readonly there: Readonly<Record<string, readonly string[]>>;
 }
 
+const subnetOf = drawSubnets();
 const options = { wait: Wait.ACCEPTED };
 const services = [{ slug: "redis" }];
 
 /** Two LANs, a gateway that publishes its port, and a decky behind it. */
 export async function designTopology(topologies: Topologies, name: string, place: { host: string; publishOn: string }) {
   const { topology } = await topologies.createTopology({ name, ...place });
-  await topologies.addLan({ topology: name, name: "dmz", isDmz: true });
-  await topologies.addLan({ topology: name, name: "core" });
+  await topologies.addLan({ topology: name, name: "dmz", isDmz: true, subnet: subnetOf(0) });
+  await topologies.addLan({ topology: name, name: "core", subnet: subnetOf(1) });
   const attachments = [{ lan: "dmz" }, { lan: "core" }];
   await topologies.addDecky({ topology: name, name: "gateway", services, attachments, forwards: true });
   await topologies.addDecky({ topology: name, name: "inner", services, attachments: [{ lan: "core" }] });
@@ -45,7 +47,7 @@ const acts: readonly (TopologyAct & { readonly isShort?: true })[] = [
   },
   {
     name: "a LAN added",
-    act: (to, topology) => to.addLan({ topology, name: "far", options }),
+    act: (to, topology) => to.addLan({ topology, name: "far", subnet: subnetOf(2), options }),
     there: { ...joined, db: ["core"] },
   },
   {

@@ -3,6 +3,7 @@ import { formatPlan } from "@decnet/engine/plan/plan";
 import { isQuiet } from "@decnet/master/decide/resolve-drift";
 import { execa } from "execa";
 import { expect } from "vitest";
+import { drawSubnets } from "./own-subnets.ts";
 import { containersOf, dockerLines, eventually, type TestMaster, useMaster } from "./use-master.ts";
 import { type Swarm, useSwarm } from "./use-swarm.ts";
 
@@ -12,6 +13,8 @@ export interface Site {
   readonly master: TestMaster;
   /** An address of the host for gateways, which nobody else uses. */
   readonly publishOn: string;
+  /** One of four networks that nobody else on the host has. */
+  readonly subnetOf: ReturnType<typeof drawSubnets>;
   /** Undefined: the master's own host. */
   readonly swarm: Swarm | undefined;
   docker(...args: string[]): Promise<string[]>;
@@ -56,7 +59,7 @@ export async function useThisHost({ driftIntervalMs = 1_000 }: SiteOptions): Pro
     },
   });
   return {
-    ...{ host: "local", master, publishOn, swarm: undefined },
+    ...{ host: "local", master, publishOn, subnetOf: drawSubnets(), swarm: undefined },
     docker: (...args) => dockerLines(args),
     run: async (file, ...args) => (await execa(file, args)).stdout,
     containers: containersOf,
@@ -91,7 +94,7 @@ export async function useWorkerHost({ slugs, driftIntervalMs = 1_000 }: SiteOpti
     await worker.start(env);
   }
   return {
-    ...{ host: worker.name, master, publishOn, swarm },
+    ...{ host: worker.name, master, publishOn, subnetOf: drawSubnets(), swarm },
     docker: (...args) => host.docker(args),
     run: async (file, ...args) => (await host.run(file, args)).stdout,
     containers: (prefix) => worker.containers(prefix),

@@ -50,7 +50,7 @@ describe(`a topology whose master is killed before the first step, and after eac
     await place?.dispose();
   });
 
-  it.each(topologyActs)("ends $name, with nothing lost and nothing left over", async (step) => {
+  it.each(topologyActs)("ends $name, with nothing lost and nothing left over (W-38)", async (step) => {
     const first = (await lives.begin(0)) ?? expect.fail("no life");
     const { operation } = await step.act(first.topologies, topology);
     const operationId = operation?.id ?? expect.fail("no operation");

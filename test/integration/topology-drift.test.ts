@@ -63,8 +63,7 @@ describe.each([
     await site?.dispose();
   });
 
-  // W-31
-  it("that is as it should be is left alone, however often it is looked at", async () => {
+  it("that is as it should be is left alone, however often it is looked at (W-31)", async () => {
     await eventually(isWell);
     const [known, containers] = [await everything(), await site.containers(`${id}-`)];
     const before = await ownRules();

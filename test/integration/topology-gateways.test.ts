@@ -1,4 +1,6 @@
-import { OperationState } from "@decnet/contract/gen/decnet/v1/operation_pb";
+import { fromConnectError } from "@decnet/common/rpc/errors";
+import { DeckyState, ServiceState } from "@decnet/contract/gen/decnet/v1/decky_pb";
+import { OperationState, Wait } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { TopologyState } from "@decnet/contract/gen/decnet/v1/topology_pb";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -72,6 +74,20 @@ describe("gateways on a worker", () => {
     await swarm?.dispose();
   });
 
+  it("are told by their worker as they are, and a service that does not run is not said to (W-35, W-36)", async () => {
+    const { topologies } = swarm.master;
+    const { topology } = await topologies.getTopology({ topology: "red" });
+    for (const { name, decky } of topology?.deckies ?? expect.fail("no topology")) {
+      expect([name, decky?.state]).toEqual([name, DeckyState.RUNNING]);
+      expect(decky?.services.map(({ slug, state }) => [slug, state])).toEqual([["redis", ServiceState.RUNNING]]);
+    }
+    const before = await everythingOf("red");
+    const broken = { topology: "red", name: "broken", services: [{ slug: "quits" }], attachments: [{ lan: "core" }] };
+    const failure = await topologies.addDecky(broken).then(() => expect.fail("it runs"), fromConnectError);
+    expect(failure.operation?.error?.message).toMatch(/broken-quits exited with code 7/);
+    expect(await everythingOf("red")).toEqual(before);
+  });
+
   const askOf = (service: string): Promise<string> => {
     if (service === "http") return outsider.statusOf(decoys.red, 80);
     if (service === "datagrams") return outsider.echoOf(decoys.red, 7010, "hello");
@@ -83,8 +99,7 @@ describe("gateways on a worker", () => {
     ["datagrams", "hello", ""],
     ["ssh", "SSH-", ""],
   ])(
-    // W-21, W-22
-    "publish a service that is added to a running one, whose base and siblings are untouched, until it is removed (%s)",
+    "publish a service that is added to a running one, whose base and siblings are untouched, until it is removed (%s; W-21, W-22)",
     async (service, answer, silence) => {
       const ask = () => askOf(service);
       const { host } = worker();
@@ -125,8 +140,7 @@ describe("gateways on a worker", () => {
     everywhere.kill("SIGKILL");
   });
 
-  // W-20, W-24, W-33
-  it("of two topologies whose deckies have the same names live side by side, and one goes without a trace in the other", async () => {
+  it("of two topologies whose deckies have the same names live side by side, and one goes without a trace in the other (W-20, W-24, W-33)", async () => {
     const [red, blue] = [await everythingOf("red"), await everythingOf("blue")];
     expect(red.containers.map(([name]) => name.replace(ids.red, ""))).toEqual(
       blue.containers.map(([name]) => name.replace(ids.blue, "")),
@@ -142,8 +156,18 @@ describe("gateways on a worker", () => {
     expect(operations).toEqual([]);
   });
 
-  it("leave nothing on the host when the last one is gone", async () => {
-    await swarm.master.topologies.teardownTopology({ topology: "blue" });
+  it("are torn down when their host was seen without them, and it keeps nothing of the last one (W-34)", async () => {
+    const { topologies } = swarm.master;
+    const stateNow = async () => (await topologies.getTopology({ topology: "blue" })).topology?.state;
+    const blue = await everythingOf("blue");
+    await worker().stop("SIGTERM");
+    await topologies.teardownTopology({ topology: "blue", options: { wait: Wait.ACCEPTED } });
+    expect(await stateNow()).toBe(TopologyState.TEARING_DOWN);
+    await expect(topologies.deleteTopology({ topology: "blue" })).rejects.toThrow("is tearing down");
+    expect(await everythingOf("blue")).toEqual(blue);
+    await worker().start();
+    await eventually(async () => (await stateNow()) === TopologyState.TORN_DOWN, 60_000);
+    await expect(topologies.resyncTopology({ topology: "blue" })).rejects.toThrow("is torn down");
     expect(await everythingOf("blue")).toEqual({ containers: [], networks: [], rules: [] });
     expect((await worker().host.run("nft", ["list", "ruleset"])).stdout).not.toContain("decnet");
     expect((await worker().host.run("iptables", ["-S"])).stdout).not.toContain("decnet-");

@@ -29,7 +29,7 @@ describe(`a topology whose agent is killed before the first step, and after each
   });
   afterAll(() => site?.dispose());
 
-  it.each(topologyActs)("ends $name, with nothing lost and nothing left over", async (step) => {
+  it.each(topologyActs)("ends $name, with nothing lost and nothing left over (W-38)", async (step) => {
     await worker().stop("SIGTERM");
     const first = await worker().start({ CRASH_AFTER: "0" });
     let exit = once(first, "exit");

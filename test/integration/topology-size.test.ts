@@ -1,0 +1,56 @@
+import { OperationState } from "@decnet/contract/gen/decnet/v1/operation_pb";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { createMemoryEngine } from "../support/memory-engine.ts";
+import { type TestCli, useCli } from "../support/use-cli.ts";
+import { type TestMaster, useMaster } from "../support/use-master.ts";
+
+/** Other tests run beside this one: what counts is what it takes when they let it. */
+const tries = 4;
+
+describe("a topology of 200 LANs and 2,000 deckies", () => {
+  let master: TestMaster;
+  let cli: TestCli;
+  const topology = () => `${master.prefix}-large`;
+  /** Milliseconds of the quickest try, and what the last one resulted in. */
+  const quickest = async <T>(work: () => Promise<T>): Promise<{ result: T; ms: number }> => {
+    const times: number[] = [];
+    for (;;) {
+      const startedAt = performance.now();
+      const result = await work();
+      times.push(performance.now() - startedAt);
+      if (times.length === tries) return { result, ms: Math.min(...times) };
+    }
+  };
+
+  beforeAll(async () => {
+    master = await useMaster({
+      env: { DECNET_DRIFT_INTERVAL_MS: "600000" },
+      openHostEngine: async ({ catalog, instance }) => createMemoryEngine({ catalog, instance }),
+    });
+    cli = await useCli(master);
+  });
+  afterAll(async () => {
+    await cli?.dispose();
+    await master?.dispose();
+  });
+
+  it("is drawn", async () => {
+    const settings = { seed: 7, lans: 200, deckies: 2_000, subnetBase: "10.0.0.0/8" };
+    const { topology: made, operation } = await master.topologies.generateTopology({ name: topology(), settings });
+    expect(operation?.state).toBe(OperationState.SUCCEEDED);
+    expect([made?.lans.length, made?.deckies.length]).toEqual([200, 2_000]);
+  });
+
+  it("is validated in less than a second", async () => {
+    const { result, ms } = await quickest(() => master.topologies.validateTopology({ topology: topology() }));
+    expect(result).toMatchObject({ valid: true, issues: [] });
+    expect(ms).toBeLessThan(1_000);
+  });
+
+  it("has its plan printed in less than five", async () => {
+    const { result, ms } = await quickest(() => cli.run(["topology", "plan", topology()]));
+    expect(result.exit, result.stderr).toBe(0);
+    expect(result.stdout).toContain("decky-2000");
+    expect(ms).toBeLessThan(5_000);
+  });
+});

@@ -2,9 +2,11 @@ import { OperationState } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { TopologyState } from "@decnet/contract/gen/decnet/v1/topology_pb";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { containersThen, designTopology, killedAfter, mostLives, networksThen, topologyActs } from "../support/topology-acts.ts";
+import { actsKilledAfter, containersThen, designTopology, mostLives, networksThen } from "../support/topology-acts.ts";
 import { type Lives, useLives } from "../support/use-lives.ts";
 import { containersOf, dockerLines, eventually, type Place, usePlace } from "../support/use-master.ts";
+
+const killedAfter = Number(process.env["DECNET_KILLED_AFTER"] ?? "5");
 
 /**
  * Every life of the master ends with SIGKILL: before the first step of an act, and then after so many steps more, until the act
@@ -50,7 +52,7 @@ describe(`a topology whose master is killed before the first step, and after eac
     await place?.dispose();
   });
 
-  it.each(topologyActs)("ends $name, with nothing lost and nothing left over (W-38)", async (step) => {
+  it.each(actsKilledAfter(killedAfter))("ends $name, with nothing lost and nothing left over (W-38)", async (step) => {
     const first = (await lives.begin(0)) ?? expect.fail("no life");
     const { operation } = await step.act(first.topologies, topology);
     const operationId = operation?.id ?? expect.fail("no operation");

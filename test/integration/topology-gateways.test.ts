@@ -11,8 +11,10 @@ import { eventually } from "../support/use-master.ts";
 import { type Swarm, useSwarm } from "../support/use-swarm.ts";
 
 /** Says who it is to everybody who comes: an operator's own server on his host. */
-const server = (address: string, port: number, words: string) =>
-  `import socket; s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("${address}", ${port})); s.listen(8)\nwhile True:\n  c, _ = s.accept(); c.sendall(b"${words}\\n"); c.close()`;
+const server = (address: string, port: number, words: string) => `import socket
+s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("${address}", ${port})); s.listen(8)
+while True:
+  c, _ = s.accept(); c.sendall(b"${words}\\n"); c.close()`;
 
 /** Two topologies with the same names side by side on one worker, seen from a machine outside of it. */
 describe("gateways on a worker", () => {
@@ -99,7 +101,7 @@ describe("gateways on a worker", () => {
     ["datagrams", "hello", ""],
     ["ssh", "SSH-", ""],
   ])(
-    "publish a service that is added to a running one, whose base and siblings are untouched, until it is removed (%s; W-21, W-22)",
+    "publish an added service until it is removed, while base and siblings stay untouched (%s; W-21, W-22)",
     async (service, answer, silence) => {
       const ask = () => askOf(service);
       const { host } = worker();
@@ -140,7 +142,7 @@ describe("gateways on a worker", () => {
     everywhere.kill("SIGKILL");
   });
 
-  it("of two topologies whose deckies have the same names live side by side, and one goes without a trace in the other (W-20, W-24, W-33)", async () => {
+  it("of two topologies with the same names live side by side, and one goes without a trace (W-20, W-24, W-33)", async () => {
     const [red, blue] = [await everythingOf("red"), await everythingOf("blue")];
     expect(red.containers.map(([name]) => name.replace(ids.red, ""))).toEqual(
       blue.containers.map(([name]) => name.replace(ids.blue, "")),

@@ -127,7 +127,7 @@ describe.each([
       await isStaged();
     });
 
-    it("which stay so when its services are made again with its base, beside a fleet that comes and goes (W-12, W-25)", async () => {
+    it("which stay so when its services are made again with its base, beside a fleet (W-12, W-25)", async () => {
       const namespaces = async () => {
         const pids = await site.docker("inspect", "--format", "{{.State.Pid}}", `${id}-inner`, container("redis"));
         return Promise.all(pids.map((pid) => site.run("readlink", `/proc/${pid}/ns/net`)));

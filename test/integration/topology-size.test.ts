@@ -1,11 +1,47 @@
 import { OperationState } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { createMemoryEngine } from "../support/memory-engine.ts";
+import { createMemoryEngine, type MemoryEngine } from "../support/memory-engine.ts";
 import { type TestCli, useCli } from "../support/use-cli.ts";
 import { type TestMaster, useMaster } from "../support/use-master.ts";
 
 /** Other tests run beside this one: what counts is what it takes when they let it. */
 const tries = 4;
+
+describe("a change of one decky", () => {
+  let master: TestMaster;
+  let counts: MemoryEngine["counts"];
+
+  beforeAll(async () => {
+    master = await useMaster({
+      env: { DECNET_DRIFT_INTERVAL_MS: "600000" },
+      openHostEngine: async ({ catalog, instance }) => {
+        const engine = createMemoryEngine({ catalog, instance });
+        counts = engine.counts;
+        return engine;
+      },
+    });
+  });
+  afterAll(() => master?.dispose());
+
+  /** What its host is asked to do about an added service, in a topology of so many deckies. */
+  const costIn = async (deckies: number) => {
+    const name = `${master.prefix}-${deckies}`;
+    const settings = { seed: 7, lans: 2, deckies, subnetBase: "10.0.0.0/8", services: ["redis"] };
+    const { topology } = await master.topologies.generateTopology({ name, settings });
+    await master.topologies.deployTopology({ topology: name });
+    const before = { ...counts };
+    const decky = { topologyId: topology?.id ?? "", name: "decky-002" };
+    const { operation } = await master.mutations.addService({ decky, service: "http" });
+    expect(operation?.state).toBe(OperationState.SUCCEEDED);
+    return { plans: counts.plans - before.plans, applies: counts.applies - before.applies };
+  };
+
+  it("asks its host for one apply of one decky, however many there are beside it (W-52)", async () => {
+    const alone = await costIn(2);
+    expect(alone.applies).toBe(1);
+    expect(await costIn(200)).toEqual(alone);
+  });
+});
 
 describe("a topology of 200 LANs and 2,000 deckies", () => {
   let master: TestMaster;
@@ -48,7 +84,7 @@ describe("a topology of 200 LANs and 2,000 deckies", () => {
   });
 
   it("has its plan printed in less than five", async () => {
-    const { result, ms } = await quickest(() => cli.run(["topology", "plan", topology()]));
+    const { result, ms } = await quickest(() => cli.run(["topology", "plan", topology(), "-v"]));
     expect(result.exit, result.stderr).toBe(0);
     expect(result.stdout).toContain("decky-2000");
     expect(ms).toBeLessThan(5_000);

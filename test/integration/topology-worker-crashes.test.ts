@@ -2,11 +2,13 @@ import { once } from "node:events";
 import { OperationState } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { TopologyState } from "@decnet/contract/gen/decnet/v1/topology_pb";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { containersThen, designTopology, killedAfter, mostLives, networksThen, topologyActs } from "../support/topology-acts.ts";
+import { actsKilledAfter, containersThen, designTopology, mostLives, networksThen } from "../support/topology-acts.ts";
 import { type Site, useWorkerHost } from "../support/topology-sites.ts";
 import { eventually } from "../support/use-master.ts";
 
 const againMs = 60_000;
+
+const killedAfter = Number(process.env["DECNET_KILLED_AFTER"] ?? "5");
 
 /** As topology-crashes.test.ts, with the agent in the master's place. */
 describe(`a topology whose agent is killed before the first step, and after each ${killedAfter} more`, () => {
@@ -29,7 +31,7 @@ describe(`a topology whose agent is killed before the first step, and after each
   });
   afterAll(() => site?.dispose());
 
-  it.each(topologyActs)("ends $name, with nothing lost and nothing left over (W-38)", async (step) => {
+  it.each(actsKilledAfter(killedAfter))("ends $name, with nothing lost and nothing left over (W-38)", async (step) => {
     await worker().stop("SIGTERM");
     const first = await worker().start({ CRASH_AFTER: "0" });
     let exit = once(first, "exit");

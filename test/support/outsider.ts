@@ -17,7 +17,8 @@ export interface Outsider {
 
 const tcp = `import socket, sys
 try:
-  s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 2); s.settimeout(2); s.sendall(sys.argv[3].encode()); print(s.recv(200).decode().strip())
+  s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 2)
+  s.settimeout(2); s.sendall(sys.argv[3].encode()); print(s.recv(200).decode().strip())
 except OSError: print("")`;
 const udp = `import socket, sys
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(2)

@@ -84,11 +84,12 @@ const acts: readonly (TopologyAct & { readonly isShort?: true })[] = [
 ];
 
 /**
- * A daemon is killed before each act's first step, and then again after so many more. `npm run kills:topologies`: all acts, and
- * after each single step.
+ * A daemon is killed before each act's first step, and then again after so many more: all acts when that is one, as in
+ * `npm run kills:topologies`.
  */
-export const killedAfter = Number(process.env["DECNET_KILLED_AFTER"] ?? "5");
-export const topologyActs: readonly TopologyAct[] = killedAfter === 1 ? acts : acts.filter(({ isShort }) => isShort);
+export function actsKilledAfter(steps: number): readonly TopologyAct[] {
+  return steps === 1 ? acts : acts.filter(({ isShort }) => isShort);
+}
 /** However few steps a life has: no act has more. */
 export const mostLives = 40;
 

@@ -25,7 +25,10 @@ export interface Life {
 
 /** Masters that follow each other over one place: each is loaded while the one before it lives. */
 export interface Lives {
-  /** Ends the one before. `after`: it is killed after so many steps (0: before the first one); undefined: never. Undefined: it ended as it began. */
+  /**
+   * Ends the one before. `after`: it is killed after so many steps (0: before the first one); undefined: never. Resolves to
+   * undefined when it ended as it began.
+   */
   begin(after?: number): Promise<Life | undefined>;
   /** Nothing of any life goes on. The database that the last one left behind is ended by one more. */
   dispose(): Promise<void>;

@@ -11,7 +11,7 @@ import { desiredServices, type Situation } from "../decide/situation.ts";
 import type { Attempt } from "../decide/undo.ts";
 import { isAway, isRefusal } from "../links/host-link.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
-import { makeOperationId, type Operation, type PlanRecord, refusalError } from "../model/operation.ts";
+import { makeOperationId, type PlanRecord, refusalError } from "../model/operation.ts";
 import { toTarget } from "../model/spec.ts";
 import type { Committed } from "../store/resolver.ts";
 import type { Store } from "../store/store.ts";
@@ -107,9 +107,7 @@ function createUntraced(options: AttemptsOptions): Attempts {
       return { kind: "done", outcome };
     } catch (error) {
       cutOffBy = interruption.signal.aborted ? "cancelled" : error instanceof Error ? error.message : String(error);
-      if (isNotObserved(error) && open.every(isTakenBack) && refusals.mayLookAgain(decky.id)) throw error;
-      const isAnswer = error instanceof AppError && (error.reason === "PLAN_CHANGED" || error.reason === "NOT_OBSERVED");
-      if (isAnswer) return { kind: "refused", error: refusalError(error) };
+      if (isAnswer(error) && !refusals.mayLookAgain(attempt, error)) return { kind: "refused", error: refusalError(error) };
       if (interruption.signal.aborted && !stopping.aborted && !(isAway(decky.host, error) && open.some(refusesToWait)))
         return { kind: "interrupted" };
       if (!stopping.aborted && refusals.isForGood(decky.id, error)) return { kind: "refused", error: refusalError(error) };
@@ -188,9 +186,8 @@ function attemptOf(situation: Situation): Attempt {
   return { decky, revision: decky.desiredRevision, services: desiredServices(situation), open };
 }
 
-/** Nobody asks for anything any more, so there is time for another look. */
-function isTakenBack({ error }: Operation): boolean {
-  return error !== null;
+function isAnswer(error: unknown): error is AppError {
+  return error instanceof AppError && (error.reason === "PLAN_CHANGED" || isNotObserved(error));
 }
 
 /** A defect of an agent may pass, and does not when it comes again and again. The same goes for a look that failed. */
@@ -204,17 +201,19 @@ function createRefusals() {
       defects.delete(deckyId);
       unseen.delete(deckyId);
     },
-    mayLookAgain(deckyId: string): boolean {
-      const count = (unseen.get(deckyId) ?? 0) + 1;
-      if (count < mostUnseen) unseen.set(deckyId, count);
-      else unseen.delete(deckyId);
+    /** While changes are taken back nobody asks for anything any more: there is time for another look. */
+    mayLookAgain({ decky, open }: Attempt, failure: AppError): boolean {
+      if (!isNotObserved(failure) || open.some(({ error }) => error === null)) return false;
+      const count = (unseen.get(decky.id) ?? 0) + 1;
+      if (count < mostUnseen) unseen.set(decky.id, count);
+      else unseen.delete(decky.id);
       return count < mostUnseen;
     },
     isForGood(deckyId: string, error: unknown): error is AppError {
       const count = error instanceof AppError && error.reason === "INTERNAL" ? (defects.get(deckyId) ?? 0) + 1 : 0;
       if (count > 0 && count < mostDefects) defects.set(deckyId, count);
       else defects.delete(deckyId);
-      return count >= mostDefects || isRefusal(error);
+      return count >= mostDefects || (isRefusal(error) && !isNotObserved(error));
     },
   };
 }

@@ -1,11 +1,9 @@
 import { OperationState } from "@decnet/contract/gen/decnet/v1/operation_pb";
+import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createMemoryEngine, type MemoryEngine } from "../support/memory-engine.ts";
 import { type TestCli, useCli } from "../support/use-cli.ts";
 import { type TestMaster, useMaster } from "../support/use-master.ts";
-
-/** Other tests run beside this one: what counts is what it takes when they let it. */
-const tries = 4;
 
 describe("a change of one decky", () => {
   let master: TestMaster;
@@ -47,15 +45,19 @@ describe("a topology of 200 LANs and 2,000 deckies", () => {
   let master: TestMaster;
   let cli: TestCli;
   const topology = () => `${master.prefix}-large`;
-  /** Milliseconds of the quickest try, and what the last one resulted in. */
-  const quickest = async <T>(work: () => Promise<T>): Promise<{ result: T; ms: number }> => {
-    const times: number[] = [];
-    for (;;) {
-      const startedAt = performance.now();
-      const result = await work();
-      times.push(performance.now() - startedAt);
-      if (times.length === tries) return { result, ms: Math.min(...times) };
-    }
+  /** Processor time of master and caller, in seconds: other tests run beside this one, and make every clock run fast. */
+  const costOf = async <T>(work: () => Promise<T>): Promise<{ result: T; seconds: number }> => {
+    const before = process.cpuUsage();
+    const result = await work();
+    const { user, system } = process.cpuUsage(before);
+    return { result, seconds: (user + system) / 1e6 };
+  };
+  /** The real command, and the processor time that it took itself. */
+  const print = async (...args: string[]) => {
+    const timed = ["-c", `TIMEFORMAT='took %U %S'; time "$0" "$@"`, cli.program, ...args];
+    const { stdout, stderr } = await execa("bash", timed, { env: cli.env, extendEnv: false, timeout: 60_000 });
+    const [, user = "", system = ""] = /took ([\d.]+) ([\d.]+)/.exec(stderr) ?? expect.fail(stderr);
+    return { stdout, seconds: Number(user) + Number(system) };
   };
 
   beforeAll(async () => {
@@ -78,15 +80,14 @@ describe("a topology of 200 LANs and 2,000 deckies", () => {
   });
 
   it("is validated in less than a second", async () => {
-    const { result, ms } = await quickest(() => master.topologies.validateTopology({ topology: topology() }));
+    const { result, seconds } = await costOf(() => master.topologies.validateTopology({ topology: topology() }));
     expect(result).toMatchObject({ valid: true, issues: [] });
-    expect(ms).toBeLessThan(1_000);
+    expect(seconds).toBeLessThan(1);
   });
 
   it("has its plan printed in less than five", async () => {
-    const { result, ms } = await quickest(() => cli.run(["topology", "plan", topology(), "-v"]));
-    expect(result.exit, result.stderr).toBe(0);
+    const { result, seconds } = await costOf(() => print("topology", "plan", topology(), "-v"));
     expect(result.stdout).toContain("decky-2000");
-    expect(ms).toBeLessThan(5_000);
+    expect(seconds + result.seconds).toBeLessThan(5);
   });
 });

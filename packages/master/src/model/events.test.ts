@@ -1,5 +1,4 @@
 import { describe, expect, it } from "vitest";
-import { memberPattern } from "../decide/topology/read-design.ts";
 import { endEvents, hostEvent, operationEvents, stateEvent } from "./events.ts";
 import { emptyPlan, makeOperation, type NewOperation } from "./operation.ts";
 
@@ -133,26 +132,4 @@ it("a host's events have a key that no decky has", () => {
   expect(hostEvent("edge-1", "unreachable", "silent")).toEqual([
     { topic: "host.edge-1.state", key: "host.edge-1", payload: { host: "edge-1", state: "unreachable", message: "silent" } },
   ]);
-});
-
-describe("a topic (W-14)", () => {
-  const partsOf = ({ topic }: { readonly topic: string }) => topic.split(".");
-
-  it.each(["web", "web-01", "a", "a".repeat(32), "x-1-y"])(
-    "has a decky's whole name as one of its words, so that what was done can always be told (%s)",
-    (deckyName) => {
-      expect(memberPattern.test(deckyName)).toBe(true);
-      expect(eventsOf({ deckyName, scope: "t0123456789ab" }).map(partsOf)).toEqual([
-        ["decky", deckyName, "service_added"],
-        ["decky", deckyName, "lifecycle"],
-      ]);
-    },
-  );
-
-  it.each(["web.1", "web 1", "web>", "*", "", ".", "web\n", "Web", "-web"])(
-    "is never asked for a name that it could not have: nobody is called %j",
-    (name) => {
-      expect(memberPattern.test(name)).toBe(false);
-    },
-  );
 });

@@ -96,7 +96,7 @@ describe("a master that is killed in the middle of an apply", () => {
         return found !== undefined && found.state >= OperationState.SUCCEEDED ? found : undefined;
       });
       const { decky: after } = await next.fleet.getDecky({ decky });
-      expect(after?.appliedRevision).toBe(after?.desiredRevision);
+      expect(after?.appliedRevision, ended.error?.message).toBe(after?.desiredRevision);
       if (service === "http") {
         expect(ended.state).toBe(OperationState.SUCCEEDED);
         expect(

@@ -80,6 +80,8 @@ describe("a decky that cannot be observed", () => {
   let master: TestMaster;
   let decky: { name: string };
   let isHidden = false;
+  /** After so many applies, so many in which nothing can be seen. */
+  let hidden = { after: 0, applies: 0 };
 
   afterAll(() => master.dispose());
 
@@ -87,10 +89,15 @@ describe("a decky that cannot be observed", () => {
     master = await useMaster({
       openHostEngine: async (options) => {
         const engine = await openEngine(options);
+        const isHiddenOnce = () => {
+          const { after, applies } = hidden;
+          hidden = after > 0 ? { after: after - 1, applies } : { after, applies: Math.max(0, applies - 1) };
+          return after === 0 && applies > 0;
+        };
         const problem = () => new AppError("NOT_OBSERVED", "not observed: EACCES: permission denied");
         return {
           ...engine,
-          apply: (target, how) => (isHidden ? Promise.reject(problem()) : engine.apply(target, how)),
+          apply: (target, how) => (isHidden || isHiddenOnce() ? Promise.reject(problem()) : engine.apply(target, how)),
           async check(specs) {
             const checked = await engine.check(specs);
             if (!isHidden) return checked;
@@ -110,6 +117,17 @@ describe("a decky that cannot be observed", () => {
   });
 
   const seen = async () => (await master.fleet.getDecky({ decky })).decky;
+
+  it("while a change of it is taken back is looked at again, and the change is undone", async () => {
+    const before = await containersOf(decky.name);
+    hidden = { after: 1, applies: 3 };
+    const failure = await master.mutations.addService({ decky, service: "quits" }).then(() => undefined, fromConnectError);
+    expect(failure?.operation?.error).toMatchObject({ reason: "APPLY_FAILED", undone: true });
+    expect(hidden).toEqual({ after: 0, applies: 0 });
+    expect(await containersOf(decky.name)).toEqual(before);
+    const now = await seen();
+    expect(now?.appliedRevision).toBe(now?.desiredRevision);
+  });
 
   it("is unknown, with the cause; it is not repaired, and a change of it ends with the cause", async () => {
     const before = await containersOf(decky.name);

@@ -3,10 +3,9 @@ import { readIdentity } from "@decnet/agent/identity";
 import { startAgent } from "@decnet/agent/start-agent";
 import { createLogger } from "@decnet/common/logging/logger";
 import { ownCatalog } from "./catalogs.ts";
+import { crashPoint } from "./crash-point.ts";
 
-/** An agent that kills itself with SIGKILL at the n-th step boundary (CRASH_AT), counted over its life. */
-const crashAt = Number(process.env["CRASH_AT"] ?? "-1");
-let boundaries = 0;
+/** An agent that kills itself where it is told to. */
 const config = parseAgentConfig(process.env, ownCatalog);
 const identity = await readIdentity(config.stateDir);
 if (identity === undefined) throw new Error("this host has not joined");
@@ -15,9 +14,6 @@ const agent = await startAgent({
   identity,
   log: createLogger("crashing-agent", "error"),
   version: "test",
-  boundary: () => {
-    if (boundaries === crashAt) process.kill(process.pid, "SIGKILL");
-    boundaries += 1;
-  },
+  boundary: crashPoint(process.env),
 });
 process.on("SIGTERM", () => void agent.stop().then(() => process.exit(0)));

@@ -1,19 +1,18 @@
+import { once } from "node:events";
 import { createLogger } from "@decnet/common/logging/logger";
 import { parseMasterConfig } from "@decnet/master/config";
 import { startMaster } from "@decnet/master/start-master";
 import { ownCatalog } from "./catalogs.ts";
+import { crashPoint } from "./crash-point.ts";
 
-/** A master that kills itself with SIGKILL at the n-th step boundary (CRASH_AT), counted over its life; -1 never. */
-const crashAt = Number(process.env["CRASH_AT"] ?? "-1");
-let boundaries = 0;
+/** A master that kills itself where it is told to. With WARM it has loaded everything, and waits to be told so on its input. */
+const told = process.env["WARM"] === undefined ? {} : JSON.parse(String((await once(process.stdin, "data"))[0]));
+const env: NodeJS.ProcessEnv = { ...process.env, ...told };
 const master = await startMaster({
-  config: parseMasterConfig(process.env, ownCatalog),
+  config: parseMasterConfig(env, ownCatalog),
   log: createLogger("crashing-master", "error"),
   version: "test",
-  boundary: () => {
-    if (boundaries === crashAt) process.kill(process.pid, "SIGKILL");
-    boundaries += 1;
-  },
+  boundary: crashPoint(env),
 });
 process.stdout.write(`${JSON.stringify({ port: master.port })}\n`);
 process.on("SIGTERM", () => void master.stop().then(() => process.exit(0)));

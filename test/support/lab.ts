@@ -37,6 +37,8 @@ export interface Lab {
   readonly hosts: readonly LabHost[];
   /** Address of this machine on the lab's network, where a master can listen. */
   readonly masterAddress: string;
+  /** The network namespace with the bridge that everybody's cable ends at. */
+  readonly switchName: string;
   /** Removes everything, and fails when something is left. A second call answers as the first. */
   dispose(): Promise<void>;
 }
@@ -80,6 +82,7 @@ export function openLab(plan: LabPlan): Lab {
   return {
     hosts: plan.hosts.map((host) => openHost(plan, host)),
     masterAddress: plan.masterAddress,
+    switchName: plan.switchName,
     dispose: () => {
       removal ??= removeLab(plan);
       return removal;

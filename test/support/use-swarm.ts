@@ -115,7 +115,8 @@ function createWorker(host: LabHost, name: string, isConnected: (name: string) =
       return { exitCode: result.exitCode, stdout: result.stdout, stderr: result.stderr };
     },
     async start(more = {}) {
-      const program = more["CRASH_AT"] === undefined ? [...ownProgram("agent"), "run"] : testProgram("crashing-agent.ts");
+      const isKilled = (more["CRASH_AT"] ?? more["CRASH_AFTER"]) !== undefined;
+      const program = isKilled ? testProgram("crashing-agent.ts") : [...ownProgram("agent"), "run"];
       running = host.spawn(process.execPath, program, { ...env, ...more });
       const mine = running;
       await eventually(async () => (await isConnected(name)) || hasEnded(mine), 30_000);

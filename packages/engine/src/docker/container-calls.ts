@@ -30,10 +30,16 @@ export interface ContainerCalls {
   inspect(idOrName: string): Promise<ObservedContainer | undefined>;
 }
 
-/** How long to ask again: while the engine removes a container, and until it notices that a process has ended. */
-function patienceMs({ container, process }: Inspected): number {
-  if (container.status === "removing") return 10_000;
-  return container.pid !== 0 && process === undefined ? 2_000 : -1;
+const mostPatienceMs = 10_000;
+
+/**
+ * How long to ask again: while the engine removes a container, and until it notices that a process has ended, which takes it a
+ * while when the host has much to do. One that ends again and again is another process each time.
+ */
+function patienceMs({ container, process }: Inspected, sameProcessMs: number): number {
+  if (container.status === "removing") return mostPatienceMs;
+  if (container.pid === 0 || process !== undefined) return -1;
+  return sameProcessMs < 2_000 ? mostPatienceMs : -1;
 }
 
 export interface Clients {
@@ -54,9 +60,13 @@ export function createContainerCalls({ docker, prompt, patient }: Clients): Cont
   };
   const inspect = async (idOrName: string): ReturnType<typeof inspectOnce> => {
     const began = Date.now();
+    let seen = { pid: 0, since: began };
     for (;;) {
       const found = await inspectOnce(idOrName);
-      if (found === undefined || Date.now() - began > patienceMs(found)) return found === undefined ? found : certain(found);
+      const pid = found?.container.pid ?? 0;
+      if (pid !== seen.pid) seen = { pid, since: Date.now() };
+      if (found === undefined || Date.now() - began > patienceMs(found, Date.now() - seen.since))
+        return found === undefined ? found : certain(found);
       await delay(25);
     }
   };

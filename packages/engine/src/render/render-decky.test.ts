@@ -230,6 +230,25 @@ describe("a rendered decky", () => {
       const [was, is] = [before(), hashes(of)];
       expect(Object.keys(was).filter((key) => was[key] !== is[key])).toEqual(changed);
     });
+
+    it.each(["version", "status", "x", "y", "w", "h", "state", "created_at", "updated_at", "last_seen", "last_error"])(
+      "that changes with a setting of whatever name, so that its drift is seen (%s) (W-32)",
+      (key) => {
+        const own = catalog.services.get("redis") ?? expect.fail("no redis");
+        const field = {
+          ...(own.fields[0] ?? expect.fail("no field")),
+          key,
+          secret: false,
+          type: "string",
+          env: "SETTING",
+        } as const;
+        const services = new Map([...catalog.services, ["redis", { ...own, fields: [field] }]]);
+        const hashWith = (value: string) =>
+          render(spec([{ slug: "redis", config: { [key]: value } }]), { catalog: { ...catalog, services } }).services[0]?.hash;
+        expect(hashWith("5.7")).not.toBe(hashWith("8.0.36"));
+        expect(hashWith("5.7")).toBe(hashWith("5.7"));
+      },
+    );
   });
 
   it("without services is a base alone", () => {

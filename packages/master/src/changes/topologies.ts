@@ -221,7 +221,8 @@ function told(plan: PlanRecord, { act }: TopologyRequest): PlanRecord {
   return act.kind === "edit" ? { ...plan, text: `${describeEdit(act.edit)}\n${plan.text}` } : plan;
 }
 
-function requireState(topology: Topology, { kind }: TopologyAct): void {
+/** Throws TOPOLOGY_STATE. */
+export function requireState(topology: Topology, { kind }: Pick<TopologyAct, "kind">): void {
   const { state } = topology;
   const live = isLive(topology);
   if (kind === "deploy" && state !== "pending")

@@ -2,6 +2,7 @@ import { AppError } from "@decnet/common/errors/app-error";
 import type { Logger } from "@decnet/common/logging/logger";
 import { inSpan } from "@decnet/common/tracing/spans";
 import type { Catalog } from "@decnet/engine/catalog/types";
+import { isNotObserved } from "@decnet/engine/observe/not-observed";
 import type { DecisionContext } from "../decide/context.ts";
 import type { Resolution } from "../decide/resolution.ts";
 import { type AttemptEnd, resolveAttempt } from "../decide/resolve-attempt.ts";
@@ -44,6 +45,8 @@ export interface Attempts {
 class Interrupted extends Error {}
 
 const mostDefects = 2;
+/** So many looks in a row may fail at a decky whose change is taken back. */
+const mostUnseen = 4;
 /** Operations that one attempt is for, in its span. */
 const mostNamed = 20;
 
@@ -104,8 +107,7 @@ function createUntraced(options: AttemptsOptions): Attempts {
       return { kind: "done", outcome };
     } catch (error) {
       cutOffBy = interruption.signal.aborted ? "cancelled" : error instanceof Error ? error.message : String(error);
-      const isAnswer = error instanceof AppError && (error.reason === "PLAN_CHANGED" || error.reason === "NOT_OBSERVED");
-      if (isAnswer) return { kind: "refused", error: refusalError(error) };
+      if (isAnswer(error) && !refusals.mayLookAgain(attempt, error)) return { kind: "refused", error: refusalError(error) };
       if (interruption.signal.aborted && !stopping.aborted && !(isAway(decky.host, error) && open.some(refusesToWait)))
         return { kind: "interrupted" };
       if (!stopping.aborted && refusals.isForGood(decky.id, error)) return { kind: "refused", error: refusalError(error) };
@@ -184,17 +186,34 @@ function attemptOf(situation: Situation): Attempt {
   return { decky, revision: decky.desiredRevision, services: desiredServices(situation), open };
 }
 
-/** A defect of an agent may pass, and does not when it comes again and again. */
+function isAnswer(error: unknown): error is AppError {
+  return error instanceof AppError && (error.reason === "PLAN_CHANGED" || isNotObserved(error));
+}
+
+/** A defect of an agent may pass, and does not when it comes again and again. The same goes for a look that failed. */
 function createRefusals() {
+  /** How often in a row the decky could not be observed while a change was taken back. */
+  const unseen = new Map<string, number>();
   /** How often in a row the host of a decky failed with a defect. */
   const defects = new Map<string, number>();
   return {
-    forget: (deckyId: string) => void defects.delete(deckyId),
+    forget(deckyId: string) {
+      defects.delete(deckyId);
+      unseen.delete(deckyId);
+    },
+    /** While changes are taken back nobody asks for anything any more: there is time for another look. */
+    mayLookAgain({ decky, open }: Attempt, failure: AppError): boolean {
+      if (!isNotObserved(failure) || open.some(({ error }) => error === null)) return false;
+      const count = (unseen.get(decky.id) ?? 0) + 1;
+      if (count < mostUnseen) unseen.set(decky.id, count);
+      else unseen.delete(decky.id);
+      return count < mostUnseen;
+    },
     isForGood(deckyId: string, error: unknown): error is AppError {
       const count = error instanceof AppError && error.reason === "INTERNAL" ? (defects.get(deckyId) ?? 0) + 1 : 0;
       if (count > 0 && count < mostDefects) defects.set(deckyId, count);
       else defects.delete(deckyId);
-      return count >= mostDefects || isRefusal(error);
+      return count >= mostDefects || (isRefusal(error) && !isNotObserved(error));
     },
   };
 }

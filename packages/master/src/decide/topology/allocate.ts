@@ -50,9 +50,19 @@ export function refuseTaken(wanted: string, taken: readonly TakenSubnet[]): void
 export function* freeSubnets(base: string, used: readonly string[]): Generator<string> {
   const range = parseRange(base);
   if (range === undefined || range.last - range.first < 255) return;
-  for (let first = range.first; first + 255 <= range.last; first += 256) {
-    const subnet = `${formatIpv4(first)}/24`;
-    if (!used.some((other) => overlap(subnet, other))) yield subnet;
+  const held = used.flatMap((each) => parseRange(each) ?? []).sort((one, other) => one.first - other.first);
+  let at = 0;
+  let first = range.first;
+  while (first + 255 <= range.last) {
+    const next = held[at];
+    if (next !== undefined && next.first <= first + 255) {
+      // Past all of it at once: a held /8 is not tried /24 by /24.
+      at += 1;
+      if (next.last >= first) first += 256 * Math.ceil((next.last + 1 - first) / 256);
+      continue;
+    }
+    yield `${formatIpv4(first)}/24`;
+    first += 256;
   }
 }
 

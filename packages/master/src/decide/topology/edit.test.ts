@@ -66,7 +66,7 @@ describe("an edit of a design", () => {
     });
     expect(tell(changed)).toContain("db: inner 10.0.1.4, dmz 10.0.0.77");
   });
-  it("renumbers nobody when a decky goes", () => {
+  it("renumbers nobody when a decky goes (W-28)", () => {
     expect(tell(edit({ kind: "remove_decky", name: "gateway" }))).toContain("web: inner 10.0.1.3");
   });
   it("renames a LAN for everybody who is on it", () => {

@@ -99,6 +99,16 @@ describe("a topology's state", () => {
     "tearing_down>torn_down",
     "tearing_down>degraded",
   ];
+  it("takes every legal step, by itself or because somebody deploys it or tears it down", () => {
+    const bySelf = cases.flatMap(([, { state: from }, to]) => (from === to ? [] : [`${from}>${to}`]));
+    const byOthers = [
+      "pending>deploying",
+      "pending>torn_down",
+      ...["deploying", "active", "degraded", "failed"].map((from) => `${from}>tearing_down`),
+    ];
+    expect(new Set([...bySelf, ...byOthers])).toEqual(new Set(legal));
+  });
+
   it.each(states.flatMap((from) => states.map((to) => [from, to] as const)))(
     "%s → %s is legal only as it is listed",
     (from, to) => {

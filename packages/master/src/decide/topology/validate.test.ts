@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Design, TopologyDecky } from "../../model/topology.ts";
-import { type IssueCode, validateDesign } from "./validate.ts";
+import { type IssueCode, isDeployable, issueCodes, validateDesign } from "./validate.ts";
 
 const catalog = {
   services: new Map(
@@ -142,6 +142,36 @@ describe("a design", () => {
     const found = validateDesign(design, { catalog, takenSubnets: [] });
     expect(found.map((issue) => `${issue.code} ${issue.target}`)).toContain(`${code} ${target}`);
     for (const { next, message } of found) expect([next, message]).not.toContain("");
+    expect(isDeployable(found)).toBe(false);
+  });
+
+  it("is told every code that there is", () => {
+    expect(new Set(cases.map(([, , code]) => code))).toEqual(new Set(issueCodes));
+  });
+
+  /** As in the table of the system that this one takes the place of; MAC_COLLISION and PORT_COLLISION within a decky are ours. */
+  it("has no other codes than these", () => {
+    expect([...issueCodes].sort()).toMatchInlineSnapshot(`
+      [
+        "DECKY_NAME_DUP",
+        "DECKY_ORPHAN",
+        "DMZ_MISSING",
+        "DMZ_MULTIPLE",
+        "DMZ_ORPHAN",
+        "GATEWAY_NOT_IN_DMZ",
+        "IP_COLLISION",
+        "IP_MALFORMED",
+        "IP_OUT_OF_SUBNET",
+        "IP_UNKNOWN_LAN",
+        "LAN_NAME_DUP",
+        "MAC_COLLISION",
+        "PORT_COLLISION",
+        "SERVICE_CFG_UNDECLARED",
+        "SUBNET_MALFORMED",
+        "SUBNET_OVERLAP",
+        "UNKNOWN_SERVICE",
+      ]
+    `);
   });
 
   it("may not have a network that somebody else has, who is named", () => {

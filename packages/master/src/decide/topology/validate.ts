@@ -2,24 +2,28 @@ import { parseRange, reservedUse } from "@decnet/engine/tables/subnets";
 import type { Design, TopologyDecky, TopologyLan } from "../../model/topology.ts";
 import { parseSubnet } from "../addresses.ts";
 
-export type IssueCode =
-  | "DMZ_MISSING"
-  | "DMZ_MULTIPLE"
-  | "DMZ_ORPHAN"
-  | "DECKY_ORPHAN"
-  | "LAN_NAME_DUP"
-  | "DECKY_NAME_DUP"
-  | "IP_UNKNOWN_LAN"
-  | "IP_OUT_OF_SUBNET"
-  | "IP_MALFORMED"
-  | "IP_COLLISION"
-  | "MAC_COLLISION"
-  | "SUBNET_MALFORMED"
-  | "SUBNET_OVERLAP"
-  | "UNKNOWN_SERVICE"
-  | "SERVICE_CFG_UNDECLARED"
-  | "GATEWAY_NOT_IN_DMZ"
-  | "PORT_COLLISION";
+/** Everything that can be wrong with a design. */
+export const issueCodes = [
+  "DMZ_MISSING",
+  "DMZ_MULTIPLE",
+  "DMZ_ORPHAN",
+  "DECKY_ORPHAN",
+  "LAN_NAME_DUP",
+  "DECKY_NAME_DUP",
+  "IP_UNKNOWN_LAN",
+  "IP_OUT_OF_SUBNET",
+  "IP_MALFORMED",
+  "IP_COLLISION",
+  "MAC_COLLISION",
+  "SUBNET_MALFORMED",
+  "SUBNET_OVERLAP",
+  "UNKNOWN_SERVICE",
+  "SERVICE_CFG_UNDECLARED",
+  "GATEWAY_NOT_IN_DMZ",
+  "PORT_COLLISION",
+] as const;
+
+export type IssueCode = (typeof issueCodes)[number];
 
 /** What is wrong with a design. Only warnings let it be deployed. */
 export interface Issue {

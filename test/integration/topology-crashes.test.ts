@@ -1,0 +1,88 @@
+import { OperationState } from "@decnet/contract/gen/decnet/v1/operation_pb";
+import { TopologyState } from "@decnet/contract/gen/decnet/v1/topology_pb";
+import { execa } from "execa";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { actsKilledAfter, containersThen, designTopology, mostLives, networksThen } from "../support/topology-acts.ts";
+import { type Lives, useLives } from "../support/use-lives.ts";
+import { containersOf, dockerLines, eventually, type Place, usePlace } from "../support/use-master.ts";
+
+const killedAfter = Number(process.env["DECNET_KILLED_AFTER"] ?? "5");
+
+/**
+ * Every life of the master ends with SIGKILL: before the first step of an act, and then after so many steps more, until the act
+ * is over; the next life goes on from there. After one step each, so each boundary of each act is met once.
+ */
+describe(`a topology whose master is killed before the first step, and after each ${killedAfter} more`, () => {
+  let place: Place;
+  let lives: Lives;
+  let topology: string;
+  let id = "";
+  /** An address of this host that is there for this test alone. */
+  const publishOn = `198.18.${1 + (process.pid % 250)}.7`;
+  const networks = async () =>
+    (await dockerLines(["network", "ls", "--format", "{{.Name}}", "--filter", `name=^decnet-${id}-`])).sort();
+  const published = async () => (await execa("nft", ["list", "ruleset", "ip"])).stdout.includes(publishOn);
+  const passes = async () => (await execa("iptables", ["-S", "DOCKER-USER"], { reject: false })).stdout.includes(publishOn);
+  /** What a failed test left; it could keep nobody from anything, and would be there for ever. */
+  const removePublished = async () => {
+    const tables = (await execa("nft", ["list", "ruleset", "ip"])).stdout.split(/^(?=table )/m);
+    for (const table of tables.filter((each) => each.includes(publishOn)))
+      await execa("nft", ["delete", "table", "ip", table.split(" ")[2] ?? ""]);
+    const rules = (await execa("iptables", ["-S", "DOCKER-USER"], { reject: false })).stdout.split("\n");
+    for (const rule of rules.filter((each) => each.includes(publishOn)))
+      await execa("iptables", rule.replace(/^-A/, "-D").split(" "));
+  };
+
+  beforeAll(async () => {
+    place = await usePlace();
+    await execa("ip", ["addr", "add", `${publishOn}/32`, "dev", "lo"]);
+    lives = useLives(place);
+    topology = `${place.prefix}-corp`;
+    const life = (await lives.begin()) ?? expect.fail("no life");
+    id = await designTopology(life.topologies, topology, { host: "local", publishOn });
+    await life.end("SIGTERM");
+  });
+  afterAll(async () => {
+    await lives?.dispose();
+    const left = await dockerLines(["ps", "-aq", "--filter", `name=^/${id}-`]);
+    if (left.length > 0) await execa("docker", ["rm", "-f", ...left]);
+    for (const name of await networks()) await execa("docker", ["network", "rm", name], { reject: false });
+    await removePublished();
+    await execa("ip", ["addr", "del", `${publishOn}/32`, "dev", "lo"], { reject: false });
+    await place?.dispose();
+  });
+
+  it.each(actsKilledAfter(killedAfter))("ends $name, with nothing lost and nothing left over (W-38)", async (step) => {
+    const first = (await lives.begin(0)) ?? expect.fail("no life");
+    const { operation } = await step.act(first.topologies, topology);
+    const operationId = operation?.id ?? expect.fail("no operation");
+    const hasEnded = async ({ operations }: typeof first) => {
+      const found = (await operations.getOperation({ id: operationId }).catch(() => undefined))?.operation;
+      return found !== undefined && found.state >= OperationState.SUCCEEDED ? found : undefined;
+    };
+    const outcomeOf = (life: typeof first) =>
+      Promise.race([life.ended, eventually(() => hasEnded(life), 60_000).catch(() => undefined)]);
+    let ended = await outcomeOf(first);
+    let last = first;
+    for (let life = 1; ended === undefined; life += 1) {
+      expect(life).toBeLessThan(mostLives);
+      const next = await lives.begin(killedAfter);
+      if (next === undefined) continue;
+      last = next;
+      ended = await outcomeOf(next);
+    }
+    expect(ended.error?.message ?? "").toBe("");
+    expect(ended.state).toBe(OperationState.SUCCEEDED);
+    const isGone = Object.keys(step.there).length === 0;
+    const seen = await eventually(async () => {
+      const { topology: found } = await last.topologies.getTopology({ topology });
+      return found?.state === (isGone ? TopologyState.TORN_DOWN : TopologyState.ACTIVE) ? found : undefined;
+    });
+    for (const { decky } of isGone ? [] : seen.deckies) expect(decky?.appliedRevision).toBe(decky?.desiredRevision);
+    const containers = await containersOf(`${id}-`);
+    expect([...containers.keys()].sort()).toEqual(containersThen(step, id));
+    for (const [name, facts] of containers) expect(facts, name).toMatch(/running$/);
+    expect(await networks()).toEqual(networksThen(step, id));
+    expect([await published(), await passes()]).toEqual([!isGone, !isGone]);
+  });
+});

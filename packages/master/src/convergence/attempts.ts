@@ -12,17 +12,18 @@ import { isAway, isRefusal } from "../links/host-link.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
 import { makeOperationId, type PlanRecord, refusalError } from "../model/operation.ts";
 import { toTarget } from "../model/spec.ts";
+import type { Lease } from "../store/leases.ts";
 import type { Committed } from "../store/resolver.ts";
 import type { Store } from "../store/store.ts";
 import type { Board } from "./board.ts";
 import type { Parents } from "./parents.ts";
-import { createProgress, type Progress, recordedOperation } from "./progress.ts";
+import { createProgress, type Progress, type ProgressOptions, recordedOperation } from "./progress.ts";
 
 export interface AttemptsOptions {
   readonly store: Store;
   readonly board: Board;
   readonly parents: Parents;
-  readonly hosts: Pick<HostRegistry, "link" | "wantResync">;
+  readonly hosts: Pick<HostRegistry, "link" | "leaseOf" | "wantResync">;
   readonly catalog: Catalog;
   readonly log: Logger;
   readonly stopping: AbortSignal;
@@ -42,6 +43,8 @@ export interface Attempts {
 }
 
 class Interrupted extends Error {}
+
+type Held = Attempt & { readonly lease: Lease };
 
 const mostDefects = 2;
 /** Operations that one attempt is for, in its span. */
@@ -70,13 +73,14 @@ function createUntraced(options: AttemptsOptions): Attempts {
   });
 
   /** Undefined when there is nothing to do any more. */
-  const begin = async (situation: Situation): Promise<Situation | undefined> => {
+  const begin = async (situation: Situation, lease: Lease): Promise<Situation | undefined> => {
     if (resolveBegin(situation, context()) === undefined) return situation;
     const { id } = situation.decky;
     const begun = await store.resolver.resolve({
       decky: { id },
       from: situation,
       decide: (now) => resolveBegin(now, context()),
+      lease: () => lease,
     });
     if (begun !== undefined) store.events.wake();
     return begun?.after;
@@ -106,7 +110,7 @@ function createUntraced(options: AttemptsOptions): Attempts {
       cutOffBy = interruption.signal.aborted ? "cancelled" : error instanceof Error ? error.message : String(error);
       const isAnswer = error instanceof AppError && (error.reason === "PLAN_CHANGED" || error.reason === "NOT_OBSERVED");
       if (isAnswer) return { kind: "refused", error: refusalError(error) };
-      if (interruption.signal.aborted && !stopping.aborted && !(isAway(decky.host, error) && open.some(refusesToWait)))
+      if (interruption.signal.aborted && !stopping.aborted && !(isAway(error) && open.some(refusesToWait)))
         return { kind: "interrupted" };
       if (!stopping.aborted && refusals.isForGood(decky.id, error)) return { kind: "refused", error: refusalError(error) };
       throw error;
@@ -116,12 +120,13 @@ function createUntraced(options: AttemptsOptions): Attempts {
     }
   };
 
-  const settle = async (situation: Situation, attempt: Attempt, end: AttemptEnd, progress?: Progress): Promise<boolean> => {
+  const settle = async (situation: Situation, attempt: Held, end: AttemptEnd, progress?: Progress): Promise<boolean> => {
     const committed = await store.resolver.resolve({
       decky: { id: situation.decky.id },
       from: situation,
       decide: (now) => withPlans(now, resolveAttempt(now, attempt, end, context()), progress?.plans),
       steps: progress?.steps ?? [],
+      lease: () => attempt.lease,
     });
     tellEnds(committed, situation, progress, options);
     // Nobody looked at it since: its host says how it is.
@@ -130,38 +135,46 @@ function createUntraced(options: AttemptsOptions): Attempts {
   };
 
   /** The host went away under somebody who does not want to wait for it. */
-  const giveUp = async (situation: Situation, attempt: Attempt, error: AppError, progress?: Progress): Promise<void> => {
+  const giveUp = async (situation: Situation, attempt: Held, error: AppError, progress?: Progress): Promise<void> => {
     const committed = await store.resolver.resolve({
       decky: { id: situation.decky.id },
       from: situation,
       decide: (now) => withPlans(now, resolveGiveUp(now, attempt, error, context()), progress?.plans),
       steps: progress?.steps ?? [],
+      lease: () => attempt.lease,
     });
     tellEnds(committed, situation, progress, options);
   };
 
+  /** What comes of it counts only as long as nobody else gets the host. */
+  const attemptOf = (situation: Situation, lease = hosts.leaseOf(situation.decky.host)): Held => {
+    const { decky, open } = situation;
+    return { decky, revision: decky.desiredRevision, services: desiredServices(situation), open, lease };
+  };
+
   return {
     async make(found) {
-      const situation = await begin(found);
+      const lease = hosts.leaseOf(found.decky.host);
+      const situation = await begin(found, lease);
       if (situation === undefined) return true;
       const { decky, open } = situation;
-      const attempt = attemptOf(situation);
+      const attempt = attemptOf(situation, lease);
       // Cancelled while nothing ran for it, such as while its host was away: it is not applied once more, but undone.
       if (open.some((operation) => operation.cancelRequested && operation.error === null))
         return settle(situation, attempt, { kind: "interrupted" });
       const number = (situation.attempts.get(recordedOperation(open)?.id ?? "") ?? 0) + 1;
       const { appliedRevision } = decky;
       // An earlier attempt that was cut off with its master left steps behind.
-      if (number > 1) await store.operations.cutOffSteps(open.map(({ id }) => id));
-      const record = async (...of: Parameters<Store["operations"]["recordProgress"]>) => {
-        await store.operations.recordProgress(...of);
+      if (number > 1) await store.operations.cutOffSteps({ ids: open.map(({ id }) => id) });
+      const record: ProgressOptions["record"] = async (plans, steps) => {
+        await store.operations.recordProgress(plans, steps, lease);
         options.board.progressed(open.map(({ id }) => id));
       };
       const progress = createProgress({ log: options.log, open, appliedRevision, attempt: number, record });
       try {
         return await settle(situation, attempt, await apply(attempt, progress), progress);
       } catch (error) {
-        if (isAway(decky.host, error) && open.some(refusesToWait)) {
+        if (isAway(error) && open.some(refusesToWait)) {
           await giveUp(situation, attempt, error, progress);
           return false;
         }
@@ -177,11 +190,6 @@ function createUntraced(options: AttemptsOptions): Attempts {
       if (isFor) present?.interruption.abort(new Interrupted("cancelled by an operator"));
     },
   };
-}
-
-function attemptOf(situation: Situation): Attempt {
-  const { decky, open } = situation;
-  return { decky, revision: decky.desiredRevision, services: desiredServices(situation), open };
 }
 
 /** A defect of an agent may pass, and does not when it comes again and again. */

@@ -25,7 +25,7 @@ export interface Swarm {
   readonly orphans: Orphans;
   readonly caHash: string;
   readonly caCertPem: string;
-  /** Where workers reach this master, as host:port; empty when it does not listen for them. */
+  /** Where workers reach masters, as host:port, this one first; empty when none listens for them. */
   readonly addresses: () => readonly string[];
 }
 

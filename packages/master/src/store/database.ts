@@ -5,6 +5,7 @@ import type { ClientBase } from "pg";
 import { DataSource, type EntityManager } from "typeorm";
 import { type CancelBackend, cancelBackend, endWith, withinTime } from "./cancel-transaction.ts";
 import { guarded, isStorageUnavailable, sqlStateOf } from "./database-errors.ts";
+import { addressOf, type DatabaseAddress, type Hearing, hear } from "./hear.ts";
 import { migrateAlone } from "./migrate.ts";
 import { migrations } from "./migrations/all.ts";
 import { SnakeCaseNames } from "./naming.ts";
@@ -12,6 +13,7 @@ import { createSockets } from "./sockets.ts";
 import { entities } from "./tables.ts";
 import { Transaction, type Tx } from "./transaction.ts";
 
+export type { DatabaseAddress } from "./hear.ts";
 export type { Tx } from "./transaction.ts";
 
 /** For whom a transaction waits. */
@@ -40,6 +42,8 @@ export interface Database {
   onReturn(listener: () => void): void;
   /** Breaks every connection off, and makes no more: whoever waits for the database is told that it is away. */
   sever(): void;
+  /** Hears what other masters say; `onBack` is told that something may have been missed. Ends with the signal. */
+  listen(hearing: Hearing, signal: AbortSignal): Promise<void>;
   /** Whether it was closed, or severed. */
   isClosed(): boolean;
   /** Ends after a while also when the database does not answer. */
@@ -52,9 +56,23 @@ export interface Statement {
   readonly text: string;
 }
 
-export type DatabaseAddress =
-  | { readonly url: string }
-  | { readonly socketFolder: string; readonly database: string; readonly user: string };
+/** How a master uses its database server. */
+export interface DatabaseOptions {
+  /** What the server calls the connections: tells this run of a master from every other one. */
+  readonly application: string;
+  /** For transactions; the other kinds of connections come besides. */
+  readonly transactions: number;
+  /** A statement that takes longer is ended. */
+  readonly statementMs: number;
+  readonly connectMs: number;
+}
+
+export const usualDatabase: DatabaseOptions = {
+  application: "decnet-master",
+  transactions: 10,
+  statementMs: 30_000,
+  connectMs: 10_000,
+};
 
 const retriable = new Set(["40001", "40P01"]);
 const retries = 5;
@@ -63,7 +81,7 @@ const retries = 5;
  * and for rounds of prepared statements. Each kind waits for its own, outside the pool: thousands of deckies that change at once
  * keep no report and no heartbeat waiting, and a wait for a turn is not taken for a database that is away.
  */
-const connections = { transactions: 10, agents: 4, reads: 6, statements: 4, cancels: 2 };
+const otherConnections = { agents: 4, reads: 6, statements: 4, cancels: 2 };
 const patienceMs = 60_000;
 /** What an agent's call may take of the database, however long it waits for its answer. */
 const agentsMs = 10_000;
@@ -75,7 +93,9 @@ const closeMs = 3_000;
  * Connects and brings the schema up to date. Errors: STORAGE_UNAVAILABLE, STORAGE_UNSUITABLE, VERSION_TOO_OLD, and what its
  * disk says.
  */
-export async function openDatabase(address: DatabaseAddress): Promise<Database> {
+export async function openDatabase(address: DatabaseAddress, options: Partial<DatabaseOptions> = {}): Promise<Database> {
+  const { application, transactions: most, statementMs, connectMs } = { ...usualDatabase, ...options };
+  const connections = { ...otherConnections, transactions: most };
   const sockets = createSockets();
   const source = new DataSource({
     type: "postgres",
@@ -86,12 +106,12 @@ export async function openDatabase(address: DatabaseAddress): Promise<Database> 
     namingStrategy: new SnakeCaseNames(),
     migrations: [...migrations],
     poolSize: Object.values(connections).reduce((sum, count) => sum + count, 0),
-    applicationName: "decnet-master",
-    connectTimeoutMS: 10_000,
+    applicationName: application,
+    connectTimeoutMS: connectMs,
     poolErrorHandler: () => undefined,
     extra: {
-      statement_timeout: 30_000,
-      idle_in_transaction_session_timeout: 30_000,
+      statement_timeout: statementMs,
+      idle_in_transaction_session_timeout: statementMs,
       keepAlive: true,
       stream: () => sockets.add(),
     },
@@ -166,6 +186,7 @@ export async function openDatabase(address: DatabaseAddress): Promise<Database> 
     },
     onReturn: (listener) => void listeners.add(listener),
     sever,
+    listen: (hearing, signal) => hear({ ...addressOf(address), application, connectMs, stream: sockets.add }, hearing, signal),
     isClosed: () => isSevered || isClosing,
     async close() {
       isClosing = true;

@@ -1,0 +1,76 @@
+import type { Transport } from "@connectrpc/connect";
+import { type CertificateAuthority, createKeyAndCsr } from "@decnet/common/pki/certificates";
+import { type ClientTransport, createClientTransport } from "@decnet/common/rpc/client";
+
+/** Kept connections to other masters, with a certificate that says that this is a master. */
+export interface PeerTransports {
+  /** For one host of the master at this address. */
+  to(address: string, host: string): Transport;
+  close(): void;
+}
+
+/** Which host a call is about. */
+export const hostHeader = "decnet-host";
+
+const ttlMs = 90 * 86_400_000;
+const mostKept = 64;
+
+export async function createPeerTransports(authority: CertificateAuthority, installation: string): Promise<PeerTransports> {
+  const issue = async () => {
+    const { keyPem, csrPem } = await createKeyAndCsr({ commonName: "decnet master" });
+    const { certPem } = await authority.issueMaster({ csrPem, names: [], ttlMs, now: new Date(), purpose: "client" });
+    return { keyPem, certPem, until: Date.now() + ttlMs / 2 };
+  };
+  let own = await issue();
+  const kept = new Map<string, ClientTransport>();
+  const closeAll = () => {
+    for (const { close } of kept.values()) close();
+    kept.clear();
+  };
+  const open = (address: string): Transport => {
+    const known = kept.get(address);
+    if (known !== undefined) return known.transport;
+    if (kept.size >= mostKept) closeAll();
+    const made = createClientTransport({
+      address: `https://${address}`,
+      token: "",
+      tls: {
+        ...own,
+        caPem: authority.certPem,
+        anyName: true,
+        checkIdentity: ({ identity }) =>
+          identity?.role === "master" && identity.installation === installation
+            ? undefined
+            : new Error("the other side is not a master of this installation"),
+      },
+    });
+    kept.set(address, made);
+    return made.transport;
+  };
+  return {
+    to(address, host) {
+      if (Date.now() > own.until) {
+        own = { ...own, until: Number.POSITIVE_INFINITY };
+        void issue().then((fresh) => {
+          own = fresh;
+          closeAll();
+        });
+      }
+      return aboutHost(open(address), host);
+    },
+    close: closeAll,
+  };
+}
+
+function aboutHost(transport: Transport, host: string): Transport {
+  const withHost = (header: ConstructorParameters<typeof Headers>[0]) => {
+    const headers = new Headers(header);
+    headers.set(hostHeader, host);
+    return headers;
+  };
+  return {
+    unary: (method, signal, timeoutMs, header, ...rest) => transport.unary(method, signal, timeoutMs, withHost(header), ...rest),
+    stream: (method, signal, timeoutMs, header, ...rest) =>
+      transport.stream(method, signal, timeoutMs, withHost(header), ...rest),
+  };
+}

@@ -42,6 +42,8 @@ export interface SeveralMasters {
   start(number: number, env?: Readonly<Record<string, string>>): Promise<KillableMaster>;
   join(master: KillableMaster, name: string, hooks?: EngineHooks): Promise<MemoryWorker>;
   query<Row>(text: string, parameters?: unknown[]): Promise<Row[]>;
+  /** The position of the newest event. */
+  lastEvent(): Promise<string>;
   dispose(): Promise<void>;
 }
 
@@ -94,6 +96,10 @@ export async function useSeveralMasters(count: number, env: Readonly<Record<stri
     async query<Row>(text: string, parameters: unknown[] = []) {
       database ??= await openDatabase(server);
       return database.read((tx) => managerOf(tx).query(text, parameters)) as Promise<Row[]>;
+    },
+    async lastEvent() {
+      const [row] = await several.query<{ last: string }>("SELECT max(position)::text AS last FROM outbox");
+      return row?.last ?? "0";
     },
     async dispose() {
       await Promise.allSettled(workers.map((worker) => worker.stop()));
@@ -164,6 +170,35 @@ async function joinMemoryWorker(options: {
 export async function isConnected(master: KillableMaster, name: string): Promise<boolean> {
   const { host } = await master.clients.swarm.getHost({ name });
   return host?.state === HostState.CONNECTED;
+}
+
+/**
+ * Reads events at a master, from after the last one that was seen: so many, or up to the one that is named once it is known; and
+ * goes away.
+ */
+export async function followEvents(
+  master: KillableMaster,
+  seen: string[],
+  until: number | (() => Promise<string>),
+): Promise<void> {
+  const ending = new AbortController();
+  const enough = typeof until === "number" ? seen.length + until : Number.POSITIVE_INFINITY;
+  const last = typeof until === "number" ? undefined : until();
+  void last?.then((position) => seen.at(-1) === position && ending.abort());
+  let lastKnown: string | undefined;
+  void last?.then((position) => {
+    lastKnown = position;
+  });
+  try {
+    const reading = master.clients.events.subscribe({ cursor: seen.at(-1) ?? "0" }, { signal: ending.signal, timeoutMs: 20_000 });
+    for await (const { item } of reading) {
+      if (item.case !== "event") continue;
+      seen.push(item.value.cursor);
+      if (seen.length >= enough || item.value.cursor === lastKnown) return;
+    }
+  } catch (error) {
+    if (!ending.signal.aborted) throw error;
+  }
 }
 
 /** A fleet of deckies, each placed on a host. */

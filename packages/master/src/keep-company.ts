@@ -41,7 +41,7 @@ export async function keepCompany(options: CompanyOptions): Promise<void> {
     hearing ??= listen({ onWord: listenTo(options, log), onBegin: () => void catchUp() }, signal);
   };
   const catchUp = async () => {
-    peers.wantLeases();
+    await peers.wantLeases();
     store.events.wake();
     await takeUp().catch(failed);
   };
@@ -97,7 +97,10 @@ function listenTo({ ground, hosts, convergence, cutOff }: CompanyOptions, log: L
       case "events":
         return store.events.wake();
       case "lease":
-        return peers.wantLeases();
+        // An agent that came to another master has left its connection to this one, which may not know it yet.
+        return void peers.wantLeases().then(() => {
+          if (peers.holder(first) !== undefined) hosts.connected(first)?.close();
+        });
       case "gone":
         hosts.connected(first)?.close();
         return cutOff(second);

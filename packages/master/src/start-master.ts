@@ -169,6 +169,7 @@ async function listen(ground: Ground): Promise<Listening> {
     webhookRules: createAddressRules(config.webhooks.allowed),
     fingerprint: box.fingerprint,
     version,
+    isLate: ground.place.isLate,
     isReady: readiness.isReady,
     bus: ground.bus,
   };

@@ -8,13 +8,16 @@ import { claimMs } from "./store/claims.ts";
 
 /** The place of this master among those that share its database. */
 export interface OwnPlace {
-  /** What is done after each time that this master said that it is there; `isLost` when it could not for too long. */
+  /** Says again and again that this master is there. Resolves with what to say when another one took its host. */
   keep(signal: AbortSignal, round: Round): Promise<AppError | undefined>;
+  /** Whether others take this master for gone: it begins nothing that they may be ending for it. */
+  isLate(): boolean;
   /** Tells where workers and other masters reach this one from now on. */
   listens(addresses: readonly string[]): Promise<void>;
   release(): Promise<void>;
 }
 
+/** What is done in between. */
 export interface Round {
   onRenewed(): Promise<unknown>;
   /** Others may take its hosts by now, and it cannot know. */
@@ -51,28 +54,33 @@ export async function takePlace(
     before = other;
     await delay(lookMs, undefined, { signal: giveUp });
   }
+  let renewedAt = performance.now();
+  const isLate = () => performance.now() - renewedAt > claimMs;
   return {
+    isLate,
     async keep(signal, { onRenewed, onLate }) {
-      let renewedAt = performance.now();
       for (;;) {
         await delay(renewMs, undefined, { signal }).catch(() => undefined);
         if (signal.aborted) return undefined;
+        const askedAt = performance.now();
         const other = await store.renew(claim).then(
           (held) => {
-            renewedAt = performance.now();
+            renewedAt = askedAt;
             return held;
           },
           // A database that is away is no reason to stop: whoever comes needs it too.
           () => undefined,
         );
         if (other !== undefined && !signal.aborted) return refusal(host, other);
-        if (performance.now() - renewedAt > claimMs) onLate();
+        if (isLate()) onLate();
         else await onRenewed().catch(() => undefined);
       }
     },
     async listens(addresses) {
       claim = { ...claim, addresses };
+      const askedAt = performance.now();
       await store.renew(claim);
+      renewedAt = askedAt;
     },
     release: () => Promise.race([store.release(claim).catch(() => undefined), delay(releaseMs, undefined, { ref: false })]),
   };

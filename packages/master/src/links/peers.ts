@@ -18,8 +18,8 @@ export interface Peers {
   isSpeaker(): boolean;
   /** Looks now: at the masters, and, when those changed or it was wanted, at their hosts. */
   look(): Promise<void>;
-  /** What others hold has changed. */
-  wantLeases(): void;
+  /** What others hold has changed: looks now, and later when that fails. */
+  wantLeases(): Promise<void>;
   /** Called after a look that found masters gone, or come. */
   onChange(listener: () => void): void;
 }
@@ -86,12 +86,10 @@ export function createPeers({ claims, leases, own }: PeersOptions): Peers {
       if (isChanged || (others.length > 0 && now - leasesAt > leasesMs)) await lookAtLeases();
       if (isChanged) for (const listener of listeners) listener();
     },
-    wantLeases() {
-      leasesAt = Number.NEGATIVE_INFINITY;
-      void lookAtLeases().catch(() => {
+    wantLeases: () =>
+      lookAtLeases().catch(() => {
         leasesAt = Number.NEGATIVE_INFINITY;
-      });
-    },
+      }),
     onChange: (listener) => void listeners.add(listener),
   };
   return peers;

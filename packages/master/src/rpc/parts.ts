@@ -49,6 +49,8 @@ export interface MasterParts {
   readonly fingerprint: (text: string) => string;
   readonly version: string;
   readonly stopping: AbortSignal;
+  /** Whether other masters take this one for gone, and may be ending what it began. */
+  readonly isLate: () => boolean;
   readonly isReady: () => boolean;
   readonly bus: BusWatch;
 }

@@ -3,6 +3,7 @@ import { AppError } from "@decnet/common/errors/app-error";
 import { createBounded } from "@decnet/common/runtime/bounded";
 import type { ClientBase } from "pg";
 import { DataSource, type EntityManager } from "typeorm";
+import { askServer, createAnswers } from "./answers.ts";
 import { type CancelBackend, cancelBackend, endWith, withinTime } from "./cancel-transaction.ts";
 import { guarded, isStorageUnavailable, sqlStateOf } from "./database-errors.ts";
 import { addressOf, type DatabaseAddress, type Hearing, hear } from "./hear.ts";
@@ -42,7 +43,7 @@ export interface Database {
   onReturn(listener: () => void): void;
   /** Breaks every connection off, and makes no more: whoever waits for the database is told that it is away. */
   sever(): void;
-  /** Hears what other masters say; `onBack` is told that something may have been missed. Ends with the signal. */
+  /** Hears what other masters say; `onBegin` is told that something may have been missed. Ends with the signal. */
   listen(hearing: Hearing, signal: AbortSignal): Promise<void>;
   /** Whether it was closed, or severed. */
   isClosed(): boolean;
@@ -88,6 +89,8 @@ const agentsMs = 10_000;
 /** So often, whatever else is written, ping() finds out by itself whether there is room. */
 const probeEveryMs = 30_000;
 const closeMs = 3_000;
+/** A server that says nothing to a new connection for so long is away, also when no connection broke. */
+const silentMs = 2_000;
 
 /**
  * Connects and brings the schema up to date. Errors: STORAGE_UNAVAILABLE, STORAGE_UNSUITABLE, VERSION_TOO_OLD, and what its
@@ -137,9 +140,16 @@ export async function openDatabase(address: DatabaseAddress, options: Partial<Da
   } = createGuard(() => {
     for (const listener of listeners) listener();
   });
+  const answers = createAnswers({
+    ask: () => askServer(addressOf(address).connection, silentMs),
+    onSilent: sockets.destroyAll,
+  });
   const guard: Guard["guard"] = async (work) => {
     if (isSevered) throw new AppError("STORAGE_UNAVAILABLE", "the database was given up");
-    return guardOnce(work);
+    return guardOnce(async () => {
+      if (!answers.isSilent()) return answers.during(work);
+      throw new AppError("STORAGE_UNAVAILABLE", "the database does not answer", { retryAfterMs: 1_000 });
+    });
   };
   const sever = () => {
     isSevered = true;
@@ -190,6 +200,7 @@ export async function openDatabase(address: DatabaseAddress, options: Partial<Da
     isClosed: () => isSevered || isClosing,
     async close() {
       isClosing = true;
+      answers.stop();
       const waiting = new AbortController();
       const late = delay(closeMs, undefined, { signal: waiting.signal }).then(sever, () => undefined);
       await source.destroy().finally(() => waiting.abort());

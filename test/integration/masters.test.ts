@@ -64,6 +64,12 @@ describe("two masters on one database", () => {
       expect((await add(first, name, "ftp")).operation).toMatchObject({ state: OperationState.SUCCEEDED, host });
       expect((await add(second, name, "redis")).operation).toMatchObject({ state: OperationState.SUCCEEDED, host });
     }
+    const { hostName, masters } = await second.clients.access.whoAmI({});
+    expect([hostName, masters.map((master) => master.hostName), masters.every(({ isThere }) => isThere)]).toEqual([
+      "m2",
+      ["m1", "m2"],
+      true,
+    ]);
     // Neither is a name for a worker, nor taken by a third master.
     expect(await reasonOf(first.clients.swarm.createJoinToken({ hostName: "m2" }))).toBe("REQUEST_INVALID");
   });

@@ -170,6 +170,7 @@ async function listen(ground: Ground): Promise<Listening> {
     fingerprint: box.fingerprint,
     version,
     isLate: ground.place.isLate,
+    knownMasters: () => peers.known,
     isReady: readiness.isReady,
     bus: ground.bus,
   };

@@ -7,6 +7,8 @@ import type { HeldElsewhere } from "./host-registry.ts";
 export interface Peers {
   /** Those that are heard of. */
   readonly others: readonly KnownMaster[];
+  /** All of the last days, this one among them. */
+  readonly known: readonly KnownMaster[];
   /** The names of the own hosts of all masters of the last days, this one's among them. */
   readonly hostNames: readonly string[];
   /** Where masters are reached, this one first. */
@@ -52,6 +54,9 @@ export function createPeers({ claims, leases, own }: PeersOptions): Peers {
   const peers: Peers = {
     get others() {
       return others;
+    },
+    get known() {
+      return known;
     },
     get hostNames() {
       return [...new Set([own.host, ...known.map(({ host }) => host)])];

@@ -13,6 +13,7 @@ import type { Converger } from "../convergence/converger.ts";
 import type { Enrollment } from "../hosts/enrollment.ts";
 import type { Registration } from "../hosts/registration.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
+import type { KnownMaster } from "../store/claims.ts";
 import type { Store } from "../store/store.ts";
 import type { TopologyStates } from "../topologies/keep-states.ts";
 import type { AddressRules } from "../webhooks/address-rules.ts";
@@ -43,6 +44,8 @@ export interface MasterParts {
   readonly topologyStates: TopologyStates;
   readonly converger: Converger;
   readonly hosts: HostRegistry;
+  /** All masters of the last days, this one among them. */
+  readonly knownMasters: () => readonly KnownMaster[];
   readonly swarm: Swarm;
   readonly webhookRules: AddressRules;
   readonly installation: string;

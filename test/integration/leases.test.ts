@@ -68,7 +68,8 @@ describe("the lease of a host", () => {
   describe("goes", () => {
     const hear = (instance: string, secondsAgo = 0) =>
       query(
-        `INSERT INTO masters (host, holder, instance, place, since, seen_at) VALUES ($1, $1, $2, '', now(), now() - $3 * interval '1 s')
+        `INSERT INTO masters (host, holder, instance, place, since, seen_at)
+         VALUES ($1, $1, $2, '', now(), now() - $3 * interval '1 s')
          ON CONFLICT (host) DO UPDATE SET seen_at = EXCLUDED.seen_at`,
         [`host-of-${instance}`, instance, secondsAgo],
       );

@@ -28,8 +28,8 @@ describe("a master that is lost in the middle of changes", () => {
     several = await useSeveralMasters(2);
     [first, second] = several.masters as [KillableMaster, KillableMaster];
     await several.join(second, "edge-1", {
-      beforeApply: (key) => gate.pass(`${key} accepted`).then(() => undefined),
-      beforeStep: (key, { verb }) => gate.pass(`${key} ${verb}`),
+      beforeApply: (key, signal) => gate.pass(`${key} accepted`, undefined, signal),
+      beforeStep: (key, { verb }, signal) => gate.pass(`${key} ${verb}`, undefined, signal),
     });
     await eventually(() => isConnected(first, "edge-1"));
     await second.clients.fleet.applyFleet(fleetOn(Object.fromEntries(names.map((name) => [name, "edge-1"]))));
@@ -127,5 +127,26 @@ describe("a master that is lost in the middle of changes", () => {
     // Who did not hear of the end, because the master was gone, asks another one.
     const again = await Promise.all(names.map((name) => change(second, name, "ftp")));
     expect(again).toEqual(ids);
+  });
+
+  it("because it is told to stop: it lets go of its hosts, and its batch is closed", async () => {
+    first = await several.start(1);
+    await eventually(async () => (await first.clients.access.whoAmI({})).masters.every(({ isThere }) => isThere));
+    const ids = await begin(second, "telnet");
+    const changes = [{ change: { case: "remove" as const, value: { decky: { name: names[0] ?? "" }, service: "http" } } }];
+    const batch = second.clients.mutations.batchMutate({ changes, options: { wait: Wait.APPLIED } })[Symbol.asyncIterator]();
+    const begun: unknown = await batch.next();
+    expect(begun).toBeDefined();
+    const since = performance.now();
+    const stopped = second.stop();
+    await eventually(() => isConnected(first, "edge-1"), takeoverMs);
+    goOn();
+    expect(await untilEnded(ids, first)).toEqual(ids.map(() => OperationState.SUCCEEDED));
+    expect(performance.now() - since).toBeLessThan(takeoverMs);
+    await stopped;
+    await eventually(
+      async () => (await several.query("SELECT id FROM operations WHERE state IN ('pending', 'running')")).length === 0,
+    );
+    expect((await leaseOf("edge-1"))?.master).toBe("m1");
   });
 });

@@ -221,8 +221,8 @@ export const reasons = {
     next: [
       {
         advice:
-          "Stop that master first. One that is to work beside it needs another name for its own host (DECNET_HOST_NAME), one that " +
-          "is not a database of its own (DECNET_DATABASE_URL): docs/masters.md",
+          "Stop that master first. One that is to work beside it needs another name for its own host (DECNET_HOST_NAME), " +
+          "one that is not needs a database of its own (DECNET_DATABASE_URL): docs/masters.md",
       },
       { advice: "One that ended without a word has let go of {host} after {seconds} s." },
     ],

@@ -100,7 +100,7 @@ const schema = z
     DECNET_WHEN_BEHIND: z.enum(["hold", "adopt", "overwrite"]).default("hold"),
     /** What the master's own host is called: another name for each of several masters. */
     DECNET_HOST_NAME: hostName.default("local"),
-    /** Connections for transactions; twelve more are for reads, reports and prepared statements. */
+    /** Connections for transactions; seventeen more are for everything else. */
     DECNET_DATABASE_CONNECTIONS: wholeNumber(2, 1_000).default(usualDatabase.transactions),
     /** A statement that takes longer is ended. */
     DECNET_DATABASE_STATEMENT_SECONDS: wholeNumber(1, 3_600).default(usualDatabase.statementMs / 1_000),

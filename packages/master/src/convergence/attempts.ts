@@ -45,6 +45,7 @@ export interface Attempts {
 class Interrupted extends Error {}
 
 type Held = Attempt & { readonly lease: Lease };
+type Decide = (now: Situation) => Resolution;
 
 const mostDefects = 2;
 /** Operations that one attempt is for, in its span. */
@@ -62,27 +63,23 @@ export function createAttempts(options: AttemptsOptions): Attempts {
 }
 
 function createUntraced(options: AttemptsOptions): Attempts {
-  const { store, hosts, catalog, stopping } = options;
+  const { hosts, catalog, stopping } = options;
+  const { resolver, operations, events } = options.store;
   const refusals = createRefusals();
   const running = new Map<string, { readonly open: Attempt["open"]; readonly interruption: AbortController }>();
-  const context = (): DecisionContext => ({
-    catalog,
-    now: new Date(),
-    makeId: makeOperationId,
-    random: Math.random,
-  });
+  const context = (): DecisionContext => ({ catalog, now: new Date(), makeId: makeOperationId, random: Math.random });
 
   /** Undefined when there is nothing to do any more. */
   const begin = async (situation: Situation, lease: Lease): Promise<Situation | undefined> => {
     if (resolveBegin(situation, context()) === undefined) return situation;
     const { id } = situation.decky;
-    const begun = await store.resolver.resolve({
+    const begun = await resolver.resolve({
       decky: { id },
       from: situation,
       decide: (now) => resolveBegin(now, context()),
       lease: () => lease,
     });
-    if (begun !== undefined) store.events.wake();
+    if (begun !== undefined) events.wake();
     return begun?.after;
   };
 
@@ -120,37 +117,32 @@ function createUntraced(options: AttemptsOptions): Attempts {
     }
   };
 
-  const settle = async (situation: Situation, attempt: Held, end: AttemptEnd, progress?: Progress): Promise<boolean> => {
-    const committed = await store.resolver.resolve({
+  /** Stored only as long as nobody else gets the host. */
+  const store = async (situation: Situation, { lease }: Held, decide: Decide, progress: Progress | undefined) => {
+    const committed = await resolver.resolve({
       decky: { id: situation.decky.id },
       from: situation,
-      decide: (now) => withPlans(now, resolveAttempt(now, attempt, end, context()), progress?.plans),
+      decide: (now) => withPlans(now, decide(now), progress?.plans),
       steps: progress?.steps ?? [],
-      lease: () => attempt.lease,
+      lease: () => lease,
     });
     tellEnds(committed, situation, progress, options);
+    return committed?.resolution.again ?? false;
+  };
+
+  const settle = async (situation: Situation, attempt: Held, end: AttemptEnd, progress?: Progress): Promise<boolean> => {
+    const again = await store(situation, attempt, (now) => resolveAttempt(now, attempt, end, context()), progress);
     // Nobody looked at it since: its host says how it is.
     if (end.kind !== "done") hosts.wantResync(attempt.decky.host);
-    return committed?.resolution.again ?? false;
+    return again;
   };
 
   /** The host went away under somebody who does not want to wait for it. */
   const giveUp = async (situation: Situation, attempt: Held, error: AppError, progress?: Progress): Promise<void> => {
-    const committed = await store.resolver.resolve({
-      decky: { id: situation.decky.id },
-      from: situation,
-      decide: (now) => withPlans(now, resolveGiveUp(now, attempt, error, context()), progress?.plans),
-      steps: progress?.steps ?? [],
-      lease: () => attempt.lease,
-    });
-    tellEnds(committed, situation, progress, options);
+    await store(situation, attempt, (now) => resolveGiveUp(now, attempt, error, context()), progress);
   };
 
-  /** What comes of it counts only as long as nobody else gets the host. */
-  const attemptOf = (situation: Situation, lease = hosts.leaseOf(situation.decky.host)): Held => {
-    const { decky, open } = situation;
-    return { decky, revision: decky.desiredRevision, services: desiredServices(situation), open, lease };
-  };
+  const attemptNow = (situation: Situation) => attemptOf(situation, hosts.leaseOf(situation.decky.host));
 
   return {
     async make(found) {
@@ -165,9 +157,9 @@ function createUntraced(options: AttemptsOptions): Attempts {
       const number = (situation.attempts.get(recordedOperation(open)?.id ?? "") ?? 0) + 1;
       const { appliedRevision } = decky;
       // An earlier attempt that was cut off with its master left steps behind.
-      if (number > 1) await store.operations.cutOffSteps({ ids: open.map(({ id }) => id) });
+      if (number > 1) await operations.cutOffSteps({ ids: open.map(({ id }) => id), lease });
       const record: ProgressOptions["record"] = async (plans, steps) => {
-        await store.operations.recordProgress(plans, steps, lease);
+        await operations.recordProgress(plans, steps, lease);
         options.board.progressed(open.map(({ id }) => id));
       };
       const progress = createProgress({ log: options.log, open, appliedRevision, attempt: number, record });
@@ -182,14 +174,19 @@ function createUntraced(options: AttemptsOptions): Attempts {
         throw error;
       }
     },
-    refused: (situation, error) => settle(situation, attemptOf(situation), { kind: "refused", error: refusalError(error) }),
-    giveUp: (situation, error) => giveUp(situation, attemptOf(situation), error),
+    refused: (situation, error) => settle(situation, attemptNow(situation), { kind: "refused", error: refusalError(error) }),
+    giveUp: (situation, error) => giveUp(situation, attemptNow(situation), error),
     interrupt(deckyId, operationId) {
       const present = running.get(deckyId);
       const isFor = present?.open.some(({ id, error }) => id === operationId && error === null);
       if (isFor) present?.interruption.abort(new Interrupted("cancelled by an operator"));
     },
   };
+}
+
+function attemptOf(situation: Situation, lease: Lease): Held {
+  const { decky, open } = situation;
+  return { decky, revision: decky.desiredRevision, services: desiredServices(situation), open, lease };
 }
 
 /** A defect of an agent may pass, and does not when it comes again and again. */

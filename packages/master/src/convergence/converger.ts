@@ -78,7 +78,7 @@ export function createConverger(options: ConvergerOptions): Converger {
       if (stopping.aborted) return false;
       if (error instanceof LeaseLost) return lookAgain(deckyId, error);
       if (!(error instanceof AppError)) log.error("an apply ended unexpectedly", { deckyId, err: error });
-      await postpone(deckyId, error);
+      await postpone(deckyId, error, options, drivers);
       return false;
     } finally {
       given?.slot.release();
@@ -147,24 +147,6 @@ export function createConverger(options: ConvergerOptions): Converger {
     }
   };
 
-  /**
-   * The host or the database is away: what is wanted stays wanted, and is tried again later. A database that is away, or
-   * full, says nothing about the host.
-   */
-  const postpone = async (deckyId: string, error: unknown): Promise<void> => {
-    if (isStorageFault(error)) return drivers.wakeLater(deckyId, lookAgainMs);
-    const message = error instanceof Error ? error.message : String(error);
-    try {
-      const decide = (situation: Situation) => resolvePostponed(situation, message);
-      const lease = ({ host }: Decky) => hosts.leaseOf(host);
-      const stored = await store.resolver.resolve({ decky: { id: deckyId }, decide, lease });
-      store.events.wake();
-      if (stored?.after !== undefined) drivers.wakeLater(deckyId, retryDelayMs(stored.after.decky, { random: Math.random }));
-    } catch {
-      drivers.wakeLater(deckyId, lookAgainMs);
-    }
-  };
-
   return {
     wake: drivers.wake,
     async wakeHost(host) {
@@ -190,6 +172,29 @@ export function createConverger(options: ConvergerOptions): Converger {
     removalTrouble: removals.troubleWith,
     idle: () => drivers.idle().then(removals.idle),
   };
+}
+
+/**
+ * The host or the database is away: what is wanted stays wanted, and is tried again later. A database that is away, or full, says
+ * nothing about the host.
+ */
+async function postpone(
+  deckyId: string,
+  error: unknown,
+  { store, hosts }: Pick<ConvergerOptions, "store" | "hosts">,
+  drivers: Pick<Drivers, "wakeLater">,
+): Promise<void> {
+  if (isStorageFault(error)) return drivers.wakeLater(deckyId, lookAgainMs);
+  const message = error instanceof Error ? error.message : String(error);
+  try {
+    const decide = (situation: Situation) => resolvePostponed(situation, message);
+    const lease = ({ host }: Decky) => hosts.leaseOf(host);
+    const stored = await store.resolver.resolve({ decky: { id: deckyId }, decide, lease });
+    store.events.wake();
+    if (stored?.after !== undefined) drivers.wakeLater(deckyId, retryDelayMs(stored.after.decky, { random: Math.random }));
+  } catch {
+    drivers.wakeLater(deckyId, lookAgainMs);
+  }
 }
 
 /** A host that was never here in this master's life may only be slow to come back: that is waited for. */

@@ -140,7 +140,9 @@ const others = {
       lost.at AS "lostAt", (extract(epoch FROM clock_timestamp() - lost.at) * 1000)::float8 AS "lostMsAgo"
     FROM hosts LEFT JOIN host_leases AS lease ON lease.host = hosts.name
       LEFT JOIN masters AS master ON master.instance = lease.instance
-      CROSS JOIN LATERAL (SELECT CASE WHEN lease.held THEN greatest(master.seen_at, lease.since) ELSE lease.since END) AS lost (at)
+      CROSS JOIN LATERAL (
+        SELECT CASE WHEN lease.held THEN greatest(master.seen_at, lease.since) ELSE lease.since END
+      ) AS lost (at)
     WHERE hosts.decommissioned_at IS NULL AND NOT (hosts.name = ANY ($1)) AND coalesce(NOT ${isHeld("lease")}, true)
     ORDER BY hosts.name`,
 };

@@ -63,10 +63,10 @@ export interface OperationStore {
   /** Stores the progress of operations that have not ended, while the lease holds. */
   recordProgress(plans: ReadonlyMap<string, PlanRecord>, steps: readonly OperationStep[], lease: Lease): Promise<void>;
   /**
-   * Steps that a master left in the middle have failed: of these operations, or of all on the own host of this master, which just
-   * starts, and on hosts that no other one has.
+   * Steps that a master left in the middle have failed: of these operations, while the lease holds, or of all on the own host of
+   * this master, which just starts, and on hosts that no other one has.
    */
-  cutOffSteps(of: { readonly ids: readonly string[] } | { readonly ownHost: string }): Promise<void>;
+  cutOffSteps(of: { readonly ids: readonly string[]; readonly lease: Lease } | { readonly ownHost: string }): Promise<void>;
   /** Batches that were never closed: a master ended in the middle of them. */
   openBatches(): Promise<{ readonly row: Operation; readonly parts: number }[]>;
 }
@@ -195,7 +195,10 @@ export function createOperationStore(
         await database.run(recordPlans, [JSON.stringify([...plans].map(([id, plan]) => ({ id, plan }))), host, epoch]);
       if (steps.length > 0) await database.run(recordSteps, [JSON.stringify(steps.map(stepCodec.toJson)), host, epoch]);
     },
-    cutOffSteps: async (of) => void (await database.run(cutOffSteps, "ids" in of ? [of.ids, ""] : [null, of.ownHost])),
+    async cutOffSteps(of) {
+      if ("ids" in of) await database.run(cutOffStepsOf, [of.ids, of.lease.host, of.lease.epoch]);
+      else await database.run(cutOffSteps, [of.ownHost]);
+    },
     openBatches: () =>
       database.read(async (tx) => {
         const rows = await repository(tx).findBy({ kind: "batch", state: "running" });
@@ -211,13 +214,20 @@ const openDeckies = {
     WHERE decky.host = $1 AND operation.state IN ('pending', 'running')`,
 };
 
+const whileLeased = "EXISTS (SELECT FROM host_leases AS lease WHERE lease.host = $2 AND lease.epoch = $3::int)";
+
+const cutOff = `UPDATE operation_steps SET state = 'failed', finished_at = now(),
+      output_tail = '["cut off: the master ended in the middle; how far it got was seen afterwards"]'
+    WHERE state = 'running'`;
+const cutOffStepsOf = {
+  name: "decnet-cut-off-steps-of",
+  text: `${cutOff} AND operation_id = ANY ($1::text[]) AND ${whileLeased}`,
+};
 const cutOffSteps = {
   name: "decnet-cut-off-steps",
-  text: `UPDATE operation_steps SET state = 'failed', finished_at = now(),
-      output_tail = '["cut off: the master ended in the middle; how far it got was seen afterwards"]'
-    WHERE state = 'running' AND CASE WHEN $1::text[] IS NOT NULL THEN operation_id = ANY ($1)
-      ELSE NOT EXISTS (SELECT FROM operations AS operation JOIN host_leases AS lease ON lease.host = operation.host
-        WHERE operation.id = operation_id AND lease.host <> $2::text AND ${isHeld("lease")}) END`,
+  text: `${cutOff}
+      AND NOT EXISTS (SELECT FROM operations AS operation JOIN host_leases AS lease ON lease.host = operation.host
+        WHERE operation.id = operation_id AND lease.host <> $1::text AND ${isHeld("lease")})`,
 };
 
 const endSteps = {
@@ -225,8 +235,6 @@ const endSteps = {
   text: `UPDATE operation_steps SET state = 'failed', finished_at = now(), output_tail = $2::jsonb
     WHERE state = 'running' AND operation_id = ANY ($1)`,
 };
-
-const whileLeased = "EXISTS (SELECT FROM host_leases AS lease WHERE lease.host = $2 AND lease.epoch = $3::int)";
 
 const recordPlans = {
   name: "decnet-record-plans",

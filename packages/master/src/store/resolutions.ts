@@ -84,8 +84,8 @@ const writes = ["patched", "gone", "revised", "opened", "changed", "stepped", "c
 
 /**
  * One statement is one round trip and one commit. Whatever belongs to a decision hangs on the guard: a decky whose
- * version is another by now, that somebody else has locked, or whose host another master has got, has no row there. The lock of the outbox comes last, and
- * events get their positions under it.
+ * version is another by now, that somebody else has locked, or whose host another master has got, has no row there. The lock of
+ * the outbox comes last, and events get their positions under it.
  */
 const commit: Statement = {
   name: "decnet-commit",

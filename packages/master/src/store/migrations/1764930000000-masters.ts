@@ -24,7 +24,8 @@ const heard = (name: string, table: string, event: "INSERT" | "UPDATE", body: st
      RETURN NULL;
    END $$`,
   `CREATE TRIGGER ${name} AFTER ${event} ON ${table}
-     REFERENCING ${event === "UPDATE" ? "OLD TABLE AS olds " : ""}NEW TABLE AS news FOR EACH STATEMENT EXECUTE FUNCTION ${name}()`,
+     REFERENCING ${event === "UPDATE" ? "OLD TABLE AS olds " : ""}NEW TABLE AS news
+     FOR EACH STATEMENT EXECUTE FUNCTION ${name}()`,
 ];
 
 const open = "('pending', 'running')";

@@ -49,6 +49,8 @@ export async function keepCompany(options: CompanyOptions): Promise<void> {
     log.info("other masters of this database", { masters: peers.others.map(({ host }) => host) });
     hear();
     void catchUp();
+    // Workers are told in answer.
+    for (const name of hosts.names) hosts.connected(name)?.reportNow();
   });
   if (peers.others.length > 0) hear();
   const kept = place.keep(signal, {

@@ -22,7 +22,7 @@ export interface Peers {
   look(): Promise<void>;
   /** What others hold has changed: looks now, and later when that fails. */
   wantLeases(): Promise<void>;
-  /** Called after a look that found masters gone, or come. */
+  /** Called after a look that found masters gone, or come, or to be reached somewhere else. */
   onChange(listener: () => void): void;
 }
 
@@ -83,11 +83,11 @@ export function createPeers({ claims, leases, own }: PeersOptions): Peers {
     async look() {
       const now = performance.now();
       if (now - lookedAt > claimMs / 2) steadySince = now;
-      const before = others.map(({ instance }) => instance).join();
+      const before = textOf(others);
       known = await claims.masters();
       others = known.filter(({ isThere, instance }) => isThere && instance !== own.instance);
       lookedAt = performance.now();
-      const isChanged = others.map(({ instance }) => instance).join() !== before;
+      const isChanged = textOf(others) !== before;
       if (isChanged || (others.length > 0 && now - leasesAt > leasesMs)) await lookAtLeases();
       if (isChanged) for (const listener of listeners) listener();
     },
@@ -98,4 +98,8 @@ export function createPeers({ claims, leases, own }: PeersOptions): Peers {
     onChange: (listener) => void listeners.add(listener),
   };
   return peers;
+}
+
+function textOf(masters: readonly KnownMaster[]): string {
+  return masters.map(({ instance, addresses }) => [instance, ...addresses].join(" ")).join();
 }

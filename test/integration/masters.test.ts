@@ -1,6 +1,7 @@
 import { createClient } from "@connectrpc/connect";
 import { createClientTransport } from "@decnet/common/rpc/client";
 import { fromConnectError } from "@decnet/common/rpc/errors";
+import { AgentService } from "@decnet/contract/gen/decnet/v1/agent_pb";
 import { MutationService } from "@decnet/contract/gen/decnet/v1/mutation_pb";
 import { OperationState, Wait } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -25,7 +26,8 @@ describe("two masters on one database", () => {
   const gate: Gate = createGate();
 
   beforeAll(async () => {
-    several = await useSeveralMasters(2);
+    // At the first address of each nobody answers.
+    several = await useSeveralMasters(2, { DECNET_ADVERTISE: "127.0.0.1:1,127.0.0.1" });
     [first, second] = several.masters as [KillableMaster, KillableMaster];
     worker = await several.join(second, "edge-1", { beforeStep: gate.pass });
     await eventually(() => isConnected(first, "edge-1"));
@@ -120,13 +122,19 @@ describe("two masters on one database", () => {
     expect(operation?.state).toBe(OperationState.SUCCEEDED);
   });
 
+  it("lets nobody but masters ask a host through another master", async () => {
+    const { transport, close } = createClientTransport({ address: `http://127.0.0.1:${second.port}`, token: second.token });
+    expect(await reasonOf(createClient(AgentService, transport).inspect({}).finally(close))).toBe("CERTIFICATE_REFUSED");
+  });
+
   it("tells a worker where both are", async () => {
     const addresses = (await several.query<{ addresses: string[] }>("SELECT addresses FROM masters")).flatMap(
       (row) => row.addresses,
     );
-    expect(addresses).toHaveLength(2);
-    await eventually(async () => (await worker.masters()).length === 2);
-    expect([...(await worker.masters())].sort()).toEqual(addresses.sort());
+    const known = [...new Set(addresses)].sort();
+    expect(known).toHaveLength(3);
+    await eventually(async () => (await worker.masters()).length === known.length);
+    expect([...(await worker.masters())].sort()).toEqual(known);
   });
 
   it("shows every event once, in order, to a reader who goes from one to the other", async () => {

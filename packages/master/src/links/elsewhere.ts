@@ -39,10 +39,9 @@ export function createElsewhere({ peers, transports, leases, instance }: Elsewhe
     },
     link(host, holder) {
       const through = `master ${holder.master} (${holder.place})`;
-      const [address] = holder.addresses;
-      if (address === undefined) throw unreachable(host, `${through}, which does not listen for others`);
+      if (holder.addresses.length === 0) throw unreachable(host, `${through}, which does not listen for others`);
       return {
-        ...createRemoteHost(host, transports.to(address, host), [], through),
+        ...createRemoteHost(host, transports.to(holder.addresses, host), [], through),
         apply: () => Promise.reject(unreachable(host, `${through}, which alone changes it`)),
         removeOrphans: () => Promise.reject(unreachable(host, `${through}, which alone removes orphans there`)),
       };
@@ -54,9 +53,7 @@ export function createElsewhere({ peers, transports, leases, instance }: Elsewhe
     async answers(host) {
       const held = await holderNow(host);
       if (held === undefined) return false;
-      const [address] = held.master?.addresses ?? [];
-      if (address === undefined) return true;
-      const there = createClient(AgentService, transports.to(address, host));
+      const there = createClient(AgentService, transports.to(held.master?.addresses ?? [], host));
       return there.inspect({}, { timeoutMs: askMs }).then(
         ({ connected }) => connected,
         () => true,

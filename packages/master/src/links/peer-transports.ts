@@ -1,11 +1,14 @@
-import type { Transport } from "@connectrpc/connect";
+import { Code, ConnectError, type Transport } from "@connectrpc/connect";
 import { type CertificateAuthority, createKeyAndCsr } from "@decnet/common/pki/certificates";
 import { type ClientTransport, createClientTransport } from "@decnet/common/rpc/client";
 
 /** Kept connections to other masters, with a certificate that says that this is a master. */
 export interface PeerTransports {
-  /** For one host of the master at this address. */
-  to(address: string, host: string): Transport;
+  /**
+   * For one host of the master at these addresses, of which the first is used that leads to it. Calls only ask: one that did not
+   * get there is made again.
+   */
+  to(addresses: readonly string[], host: string): Transport;
   close(): void;
 }
 
@@ -48,7 +51,7 @@ export async function createPeerTransports(authority: CertificateAuthority, inst
     return made.transport;
   };
   return {
-    to(address, host) {
+    to(addresses, host) {
       if (Date.now() > own.until) {
         own = { ...own, until: Number.POSITIVE_INFINITY };
         void issue().then((fresh) => {
@@ -56,21 +59,39 @@ export async function createPeerTransports(authority: CertificateAuthority, inst
           closeAll();
         });
       }
-      return aboutHost(open(address), host);
+      return aboutHost(
+        addresses.map((address) => () => open(address)),
+        host,
+      );
     },
     close: closeAll,
   };
 }
 
-function aboutHost(transport: Transport, host: string): Transport {
+function aboutHost(ways: readonly (() => Transport)[], host: string): Transport {
   const withHost = (header: ConstructorParameters<typeof Headers>[0]) => {
     const headers = new Headers(header);
     headers.set(hostHeader, host);
     return headers;
   };
-  return {
-    unary: (method, signal, timeoutMs, header, ...rest) => transport.unary(method, signal, timeoutMs, withHost(header), ...rest),
-    stream: (method, signal, timeoutMs, header, ...rest) =>
-      transport.stream(method, signal, timeoutMs, withHost(header), ...rest),
+  const onOne = async <T>(call: (transport: Transport) => Promise<T>): Promise<T> => {
+    for (const [at, way] of ways.entries())
+      try {
+        return await call(way());
+      } catch (error) {
+        if (at === ways.length - 1 || !isNotThere(error)) throw error;
+      }
+    throw new ConnectError("it does not listen for other masters", Code.Unavailable);
   };
+  return {
+    unary: (method, signal, timeoutMs, header, ...rest) =>
+      onOne((transport) => transport.unary(method, signal, timeoutMs, withHost(header), ...rest)),
+    stream: (method, signal, timeoutMs, header, ...rest) =>
+      onOne((transport) => transport.stream(method, signal, timeoutMs, withHost(header), ...rest)),
+  };
+}
+
+/** Nobody answered, or a master that does not have the host: behind NAT an address may lead to another one, or back here. */
+function isNotThere(error: unknown): boolean {
+  return error instanceof ConnectError && error.code === Code.Unavailable;
 }

@@ -169,7 +169,7 @@ async function listen(ground: Ground): Promise<Listening> {
     webhookRules: createAddressRules(config.webhooks.allowed),
     fingerprint: box.fingerprint,
     version,
-    isLate: ground.place.isLate,
+    isLate: () => peers.known.length > 1 && ground.place.isLate(),
     knownMasters: () => peers.known,
     isReady: readiness.isReady,
     bus: ground.bus,

@@ -24,7 +24,7 @@ export interface Round {
   onLate(): void;
 }
 
-const renewMs = 2_000;
+const renewMs = 3_000;
 const lookMs = 500;
 const releaseMs = 1_000;
 

@@ -72,13 +72,8 @@ function createUntraced(options: AttemptsOptions): Attempts {
   /** Undefined when there is nothing to do any more. */
   const begin = async (situation: Situation, lease: Lease): Promise<Situation | undefined> => {
     if (resolveBegin(situation, context()) === undefined) return situation;
-    const { id } = situation.decky;
-    const begun = await resolver.resolve({
-      decky: { id },
-      from: situation,
-      decide: (now) => resolveBegin(now, context()),
-      lease: () => lease,
-    });
+    const decide = (now: Situation) => resolveBegin(now, context());
+    const begun = await resolver.resolve({ decky: { id: situation.decky.id }, from: situation, decide, lease: () => lease });
     if (begun !== undefined) events.wake();
     return begun?.after;
   };
@@ -149,13 +144,13 @@ function createUntraced(options: AttemptsOptions): Attempts {
       const lease = hosts.leaseOf(found.decky.host);
       const situation = await begin(found, lease);
       if (situation === undefined) return true;
-      const { decky, open } = situation;
+      const { open } = situation;
+      const { appliedRevision } = situation.decky;
       const attempt = attemptOf(situation, lease);
       // Cancelled while nothing ran for it, such as while its host was away: it is not applied once more, but undone.
       if (open.some((operation) => operation.cancelRequested && operation.error === null))
         return settle(situation, attempt, { kind: "interrupted" });
       const number = (situation.attempts.get(recordedOperation(open)?.id ?? "") ?? 0) + 1;
-      const { appliedRevision } = decky;
       // An earlier attempt that was cut off with its master left steps behind.
       if (number > 1) await operations.cutOffSteps({ ids: open.map(({ id }) => id), lease });
       const record: ProgressOptions["record"] = async (plans, steps) => {

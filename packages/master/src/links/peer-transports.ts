@@ -1,4 +1,5 @@
 import { Code, ConnectError, type Transport } from "@connectrpc/connect";
+import { createAsyncIterable } from "@connectrpc/connect/protocol";
 import { type CertificateAuthority, createKeyAndCsr } from "@decnet/common/pki/certificates";
 import { type ClientTransport, createClientTransport } from "@decnet/common/rpc/client";
 
@@ -86,12 +87,23 @@ function aboutHost(ways: readonly (() => Transport)[], host: string): Transport 
   return {
     unary: (method, signal, timeoutMs, header, ...rest) =>
       onOne((transport) => transport.unary(method, signal, timeoutMs, withHost(header), ...rest)),
-    stream: (method, signal, timeoutMs, header, ...rest) =>
-      onOne((transport) => transport.stream(method, signal, timeoutMs, withHost(header), ...rest)),
+    async stream(method, signal, timeoutMs, header, input, ...rest) {
+      // Each way is sent all of it; what is asked of an agent is one message.
+      const messages = await collect(input);
+      return onOne((transport) =>
+        transport.stream(method, signal, timeoutMs, withHost(header), createAsyncIterable(messages), ...rest),
+      );
+    },
   };
 }
 
 /** Nobody answered, or a master that does not have the host: behind NAT an address may lead to another one, or back here. */
 function isNotThere(error: unknown): boolean {
   return error instanceof ConnectError && error.code === Code.Unavailable;
+}
+
+async function collect<Item>(input: AsyncIterable<Item>): Promise<Item[]> {
+  const items: Item[] = [];
+  for await (const item of input) items.push(item);
+  return items;
 }

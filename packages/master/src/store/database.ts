@@ -90,7 +90,7 @@ const agentsMs = 10_000;
 const probeEveryMs = 30_000;
 const closeMs = 3_000;
 /** A server that says nothing to a new connection for so long is away, also when no connection broke. */
-const silentMs = 2_000;
+const silentMs = 4_000;
 
 /**
  * Connects and brings the schema up to date. Errors: STORAGE_UNAVAILABLE, STORAGE_UNSUITABLE, VERSION_TOO_OLD, and what its

@@ -10,6 +10,7 @@ import { addressOf, type DatabaseAddress, type Hearing, hear } from "./hear.ts";
 import { migrateAlone } from "./migrate.ts";
 import { migrations } from "./migrations/all.ts";
 import { SnakeCaseNames } from "./naming.ts";
+import { ping, probe } from "./ping.ts";
 import { createSockets } from "./sockets.ts";
 import { entities } from "./tables.ts";
 import { Transaction, type Tx } from "./transaction.ts";
@@ -242,17 +243,6 @@ function createGuard(onReturn: () => void): Guard {
     isFull: () => isFull,
   };
 }
-
-const ping = {
-  name: "decnet-ping",
-  text: "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on' AS is_read_only",
-};
-/** Needs new room, unlike a row that fits into a page that is there, and leaves nothing. */
-const probe = {
-  name: "decnet-probe",
-  text: `CREATE TEMPORARY TABLE decnet_probe ON COMMIT DROP AS
-    SELECT string_agg(md5(number::text), '') AS filler FROM generate_series(1, 4000) AS each (number)`,
-};
 
 async function retry<T>(work: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt += 1) {

@@ -1,8 +1,8 @@
 import { AppError } from "@decnet/common/errors/app-error";
 import type { DeckyChange } from "../decide/decky-change.ts";
+import type { HostRegistry } from "../links/host-registry.ts";
 import type { Topology } from "../model/topology.ts";
 import type { Tx } from "../store/database.ts";
-import type { HostRegistry } from "../links/host-registry.ts";
 import type { Store } from "../store/store.ts";
 
 /** What of a topology refuses a change of it. */

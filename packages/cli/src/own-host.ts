@@ -4,6 +4,9 @@ import { type KnownMaster, KnownMasterSchema, type WhoAmIResponse } from "@decne
 import { type Host, HostSchema, HostState } from "@decnet/contract/gen/decnet/v1/swarm_pb";
 import type { Connection } from "./connection.ts";
 
+/** What a master's own host is called, unless it was given another name. */
+export const ownHost = "local";
+
 /** The own hosts of the masters, that of the one that is asked first. They are no workers: no certificate, no connection. */
 export async function readOwnHosts(connection: Connection): Promise<Host[]> {
   const who = await connection.access.whoAmI({});
@@ -19,7 +22,7 @@ export async function findOwnHost(connection: Connection, name: string): Promise
 
 /** A master from before they had names has one that is called `local`. */
 function mastersOf({ hostName, masters }: WhoAmIResponse): KnownMaster[] {
-  const own = hostName === "" ? "local" : hostName;
+  const own = hostName || ownHost;
   const asked = masters.find((master) => master.hostName === own) ?? create(KnownMasterSchema, { hostName: own });
   return [{ ...asked, isThere: true }, ...masters.filter((master) => master.hostName !== own)];
 }
@@ -33,7 +36,7 @@ async function readOwnHost({ fleet }: Connection, master: KnownMaster, who: WhoA
     : total > 0 && counts["unknown"] === total
       ? "the master does not reach its own Docker engine"
       : "";
-  const isAsked = master.hostName === (who.hostName || "local");
+  const isAsked = master.hostName === (who.hostName || ownHost);
   return create(HostSchema, {
     name: master.hostName,
     state: message === "" ? HostState.CONNECTED : HostState.UNREACHABLE,

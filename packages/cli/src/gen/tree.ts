@@ -3734,7 +3734,7 @@ export const tree: Node = {
     },
     {
      "name": "orphans",
-     "description": "What decnet left on a host (undefined if none is named) that belongs to nothing there; --remove removes it.",
+     "description": "What decnet left on a host (local if none is named) that belongs to nothing there; --remove removes it.",
      "args": [
       {
        "name": "name",

@@ -31,6 +31,11 @@ export interface KillableMaster {
   readonly log: string;
   /** Ends the master without a word and starts another one in its place. */
   killMaster(): Promise<void>;
+  /** Ends the master without a word. */
+  kill(): Promise<void>;
+  /** Stops the master where it is, and lets it go on from there. */
+  pause(): void;
+  resume(): void;
   /** Ends the private database without a word: its first process alone, or all of them at once. */
   killDatabase(which: "postmaster" | "all"): Promise<void>;
   stop(): Promise<void>;
@@ -100,7 +105,12 @@ export async function startKillableMaster(dataDir: string, env: Readonly<Record<
       const children = which === "all" ? stdout.split("\n").filter((line) => line !== "") : [];
       for (const each of [pid, ...children]) kill(Number(each));
     },
-    stop: () => end("SIGTERM"),
+    kill: () => end("SIGKILL"),
+    pause: () => void child.kill("SIGSTOP"),
+    resume: () => void child.kill("SIGCONT"),
+    async stop() {
+      if (child.exitCode === null && child.signalCode === null) await end("SIGTERM");
+    },
   };
 }
 

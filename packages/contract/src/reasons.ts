@@ -219,7 +219,11 @@ export const reasons = {
     code: Code.FailedPrecondition,
     exit: 6,
     next: [
-      { advice: "Stop that master first, or give this one a database of its own: DECNET_DATABASE_URL." },
+      {
+        advice:
+          "Stop that master first. One that is to work beside it needs another name for its own host (DECNET_HOST_NAME), " +
+          "one that is not needs a database of its own (DECNET_DATABASE_URL): docs/masters.md",
+      },
       { advice: "One that ended without a word has let go of {host} after {seconds} s." },
     ],
   },

@@ -13,9 +13,15 @@ import {
 import { z } from "zod";
 import { type BusConfig, busSettings, refineBus, toBusConfig } from "./bus/settings.ts";
 import type { WebhookPolicy } from "./model/webhook.ts";
+import { type DatabaseOptions, usualDatabase } from "./store/database.ts";
 import type { RetentionLimits } from "./store/retention.ts";
 
 const host = z.string().refine(isHost, "an IP address without brackets, or a host name");
+
+/** Also what a worker can be called. */
+const hostName = z
+  .string()
+  .regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, "lower-case letters, digits and inner hyphens, 1 to 63");
 
 const days = wholeNumber(1, 36_500);
 const rows = wholeNumber(1_000, 1_000_000_000);
@@ -92,6 +98,13 @@ const schema = z
     DECNET_WEBHOOK_GIVE_UP_SECONDS: wholeNumber(1, 366 * 86_400).default(86_400),
     /** What is done about deckies of workers that have a later revision than this database, which is of a backup, knows of. */
     DECNET_WHEN_BEHIND: z.enum(["hold", "adopt", "overwrite"]).default("hold"),
+    /** What the master's own host is called: another name for each of several masters. */
+    DECNET_HOST_NAME: hostName.default("local"),
+    /** Connections for transactions; seventeen more are for everything else. */
+    DECNET_DATABASE_CONNECTIONS: wholeNumber(2, 1_000).default(usualDatabase.transactions),
+    /** A statement that takes longer is ended. */
+    DECNET_DATABASE_STATEMENT_SECONDS: wholeNumber(1, 3_600).default(usualDatabase.statementMs / 1_000),
+    DECNET_DATABASE_CONNECT_SECONDS: wholeNumber(1, 600).default(usualDatabase.connectMs / 1_000),
     DECNET_DATABASE_URL: z
       .string()
       .refine(
@@ -130,6 +143,8 @@ export interface MasterConfig extends HostConfig {
   readonly whenBehind: "hold" | "adopt" | "overwrite";
   /** Undefined: the master runs a private PostgreSQL for itself. */
   readonly databaseUrl: string | undefined;
+  readonly database: Omit<DatabaseOptions, "application">;
+  readonly hostName: string;
   readonly adminTokenFile: string;
   readonly keep: RetentionLimits;
   readonly webhooks: { readonly allowed: ReadonlySet<string>; readonly policy: WebhookPolicy };
@@ -165,6 +180,12 @@ export function parseMasterConfig(env: Environment, ownCatalog: string): MasterC
     },
     whenBehind: settings.DECNET_WHEN_BEHIND,
     databaseUrl: settings.DECNET_DATABASE_URL,
+    database: {
+      transactions: settings.DECNET_DATABASE_CONNECTIONS,
+      statementMs: settings.DECNET_DATABASE_STATEMENT_SECONDS * 1_000,
+      connectMs: settings.DECNET_DATABASE_CONNECT_SECONDS * 1_000,
+    },
+    hostName: settings.DECNET_HOST_NAME,
     keep: {
       events: { ms: settings.DECNET_KEEP_EVENTS_DAYS * dayMs, rows: settings.DECNET_KEEP_EVENTS },
       ...(bus === undefined ? {} : { unsentEvents: bus.keepUnsent }),

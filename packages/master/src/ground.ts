@@ -1,6 +1,7 @@
+import { randomUUID } from "node:crypto";
 import { setMaxListeners } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
-import type { AppError } from "@decnet/common/errors/app-error";
+import { AppError } from "@decnet/common/errors/app-error";
 import type { Logger } from "@decnet/common/logging/logger";
 import type { CertificateAuthority } from "@decnet/common/pki/certificates";
 import { type FolderLock, lockFolder } from "@decnet/common/runtime/folder-lock";
@@ -12,19 +13,21 @@ import type { StepBoundary } from "@decnet/engine/execute/execute-plan";
 import { createLazyEngine, type OpenEngine } from "@decnet/engine/lazy-engine";
 import { engineSettings } from "@decnet/engine/settings";
 import { type BusWatch, createBusWatch, isLate } from "./bus/watch-bus.ts";
-import { claimHost } from "./claim-host.ts";
 import type { MasterConfig } from "./config.ts";
 import { createLocalHost, type LocalHost } from "./links/host-link.ts";
 import { createLocalPresence, type LocalPresence } from "./links/local-presence.ts";
+import { createPeers, type Peers } from "./links/peers.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
 import { openInstallation } from "./open-installation.ts";
 import { createReadiness, type Readiness } from "./readiness.ts";
 import { createClaimStore } from "./store/claims.ts";
 import type { Database } from "./store/database.ts";
 import { isStorageUnavailable } from "./store/database-errors.ts";
+import { createLeaseStore } from "./store/leases.ts";
 import { openStorage } from "./store/open-storage.ts";
 import type { SecretBox } from "./store/secret-box.ts";
 import { createStore, type Store } from "./store/store.ts";
+import { type OwnPlace, takePlace } from "./take-place.ts";
 
 export interface MasterOptions {
   readonly config: MasterConfig;
@@ -58,6 +61,13 @@ export interface Ground {
   readonly readiness: Readiness;
   readonly bus: BusWatch;
   readonly stopping: AbortController;
+  /** Tells this run of a master from every other one. */
+  readonly instance: string;
+  readonly place: OwnPlace;
+  readonly peers: Peers;
+  /** Of the lease of the master's own host. */
+  readonly ownEpoch: number;
+  readonly listen: Database["listen"];
 }
 
 /** Locks, storage, keys and engine, in the order in which each needs the one before. */
@@ -66,8 +76,10 @@ export async function prepareGround(options: MasterOptions, releasers: Releasers
   const catalog = await loadCatalog(config.catalogFolders);
   const lock = await lockFolder(config.dataDir, "decnet master", 0o711);
   releasers.add(lock.release);
+  const instance = randomUUID();
   const database = await openStorage({
     ...config,
+    database: { ...config.database, application: `decnet-master ${instance}` },
     giveUp,
     isHeld: lock.isHeld,
     onRelease: releasers.add,
@@ -77,9 +89,22 @@ export async function prepareGround(options: MasterOptions, releasers: Releasers
   const stopping = new AbortController();
   // Every call and every decky that waits listens to it: many are no leak.
   setMaxListeners(0, stopping.signal);
-  const claim = await claimHost(createClaimStore(database), { host: "local", dataDir: config.dataDir, giveUp });
-  releasers.add(claim.release);
-  const { dataDir } = config;
+  const { dataDir, hostName: host } = config;
+  const claims = createClaimStore(database);
+  const place = await takePlace(claims, { host, instance, dataDir, giveUp });
+  releasers.add(place.release);
+  const leases = createLeaseStore(database);
+  const own = await leases.take(host, { instance, agent: "", address: "" });
+  if (own.kind === "held")
+    throw new AppError(
+      "HOST_EXISTS",
+      `${host} is the name of another host: this master's needs one of its own (DECNET_HOST_NAME)`,
+      {
+        metadata: { host },
+      },
+    );
+  const peers = createPeers({ claims, leases, own: { host, instance } });
+  await peers.look();
   const { id, box, authority, checkFiles, checkDatabase } = await openInstallation({
     database,
     dataDir,
@@ -102,14 +127,7 @@ export async function prepareGround(options: MasterOptions, releasers: Releasers
   );
   // Its own deckies wait for it; workers have a control plane meanwhile.
   void engine.ping().catch((error: unknown) => log.warn("the engine of this host is away", { err: error }));
-  const presence = createLocalPresence(createLocalHost(engine));
-  const keeping = claim.keep(stopping.signal).then((why) => {
-    if (why === undefined) return;
-    log.error("another master drives this host now; this one does nothing any more", { why: why.message });
-    stopping.abort(why);
-    options.onDisplaced?.(why);
-  });
-  releasers.add(() => keeping);
+  const presence = createLocalPresence(createLocalHost(host, engine));
   // Also when starting fails half way: nothing goes on by itself while the database is closed.
   releasers.add(() => stopping.abort(new Error("the master is shutting down")));
   stopping.signal.addEventListener("abort", () => void severWhenLost(database), { once: true });
@@ -139,6 +157,11 @@ export async function prepareGround(options: MasterOptions, releasers: Releasers
       isStopping,
     }),
     stopping,
+    instance,
+    place,
+    peers,
+    ownEpoch: own.epoch,
+    listen: database.listen,
   };
 }
 

@@ -10,7 +10,7 @@ import type { AcceptedCertificates } from "./access/accepted-certificates.ts";
 import { callerName, createAuditInterceptor } from "./access/audit.ts";
 import { createAdmission, createAuthInterceptor } from "./access/authenticate.ts";
 import type { OpenStreams } from "./access/open-streams.ts";
-import { agentCalls } from "./access/roles.ts";
+import { agentCalls, masterCalls } from "./access/roles.ts";
 import type { MasterConfig } from "./config.ts";
 import type { Metrics } from "./metrics.ts";
 import { createPlainHttp } from "./plain-http.ts";
@@ -40,7 +40,7 @@ export function interceptorsOf({ log, store, streams, metrics }: Pick<CallsOptio
     createAuditInterceptor(store.audit),
     createAuthInterceptor(streams),
     createServedCallSpans(callerName),
-    createValidationInterceptor({ refusesTexts: (method) => agentCalls[method] === undefined }),
+    createValidationInterceptor({ refusesTexts: (method) => agentCalls[method] === undefined && !masterCalls.has(method) }),
     createTopologyNaming(store.topologies),
   ];
 }

@@ -1,4 +1,4 @@
-import { createHash, randomUUID } from "node:crypto";
+import { createHash } from "node:crypto";
 import { hostname } from "node:os";
 import type { RpcServer } from "@decnet/common/rpc/server";
 import { createReleasers } from "@decnet/common/runtime/releasers";
@@ -19,9 +19,13 @@ import { createHostCalls } from "./hosts/host-calls.ts";
 import { openSwarmPort } from "./hosts/open-swarm.ts";
 import { createRegistration } from "./hosts/registration.ts";
 import { watchSilence } from "./hosts/silence.ts";
+import { keepCompany } from "./keep-company.ts";
 import { keepWithin } from "./keep-within.ts";
 import { createAgentAcceptor } from "./links/accept-agents.ts";
+import { createElsewhere } from "./links/elsewhere.ts";
+import { createHostLeases, type HostLeases } from "./links/host-leases.ts";
 import { createHostRegistry, type HostRegistry } from "./links/host-registry.ts";
+import { createPeerTransports } from "./links/peer-transports.ts";
 import { createCommandDoor } from "./rpc/bus-commands.ts";
 import { createRoutes } from "./rpc/routes.ts";
 import { interceptorsOf, serveCalls } from "./serve-calls.ts";
@@ -49,9 +53,12 @@ export async function startMaster(options: MasterOptions): Promise<Master> {
   try {
     const ground = await prepareGround(options, releasers);
     const { store, stopping } = ground;
-    const adminToken = await ensureAdminToken(store.tokens, options.config.adminTokenFile);
-    const { server, convergence, changes, hosts, carryOut, background } = await listen(ground);
-    const work = Promise.all([startBackground(ground, convergence, changes, hosts), serveBus(ground, carryOut)]);
+    const { adminTokenFile, hostName } = options.config;
+    const adminToken = await ensureAdminToken(store.tokens, adminTokenFile, hostName);
+    const listening = await listen(ground);
+    const { server, convergence, changes, hosts, carryOut, background } = listening;
+    await ground.place.listens(listening.addresses());
+    const work = Promise.all([startBackground(ground, listening), serveBus(ground, carryOut)]);
     releasers.add(async () => {
       await Promise.all([work, background]);
       await convergence.idle();
@@ -65,7 +72,7 @@ export async function startMaster(options: MasterOptions): Promise<Master> {
       () =>
         void resume(ground, convergence, changes).catch((error) => options.log.warn("open work was not found", { err: error })),
     );
-    await store.operations.cutOffSteps();
+    await store.operations.cutOffSteps({ ownHost: hosts.own });
     await resume(ground, convergence, changes);
     await ground.lock.note(`${options.config.host}:${server.port}`);
     options.log.info("master started", { port: server.port, tlsPort: server.tlsPort, instance: ground.installation });
@@ -78,7 +85,12 @@ export async function startMaster(options: MasterOptions): Promise<Master> {
 
 interface Listening {
   readonly server: RpcServer;
+  /** Where workers and other masters reach this one. */
+  readonly addresses: () => readonly string[];
   readonly hosts: HostRegistry;
+  readonly leases: HostLeases;
+  /** Cuts whatever the certificates of a host opened. */
+  readonly cutOff: (hostId: string) => void;
   readonly convergence: Convergence;
   readonly changes: Changes;
   readonly carryOut: CarryOut;
@@ -86,19 +98,30 @@ interface Listening {
 }
 
 async function listen(ground: Ground): Promise<Listening> {
-  const { options, catalog, box, authority, store, installation, presence, metrics, readiness, stopping } = ground;
+  const { options, catalog, box, authority, store, installation, presence, metrics, readiness, stopping, peers, instance } =
+    ground;
   const { config, log, version } = options;
+  const transports = await createPeerTransports(authority, installation);
+  stopping.signal.addEventListener("abort", transports.close, { once: true });
+  const elsewhere = createElsewhere({ peers, transports, leases: store.leases, instance });
   const hosts = createHostRegistry({
     local: presence,
+    ownEpoch: ground.ownEpoch,
+    elsewhere,
     onAttached: (name) =>
       void welcome(name, ground, hosts, convergence).catch((error: unknown) => {
         if (!stopping.signal.aborted) log.error("a host was not woken", { host: name, err: error });
       }),
-    onDetached: (name) => log.warn("a host went away", { host: name }),
+    onDetached(name) {
+      log.warn("a host went away", { host: name });
+      leases.release(name);
+    },
   });
+  const isConnected = (name: string) => hosts.connected(name) !== undefined;
+  const leases = createHostLeases({ store: store.leases, instance, isConnected });
   const shared = { store, hosts, catalog, log, stopping: stopping.signal };
   const accepted = createAcceptedCertificates(store.hosts);
-  const sessions = createAgentSessions({ store, registry: hosts, log });
+  const sessions = createAgentSessions({ store, registry: hosts, elsewhere, log });
   const calls = createHostCalls();
   const streams = createOpenStreams(store.tokens);
   const convergence = createConvergence({ ...shared, parallel: config.parallel, onApplied: metrics.applied });
@@ -107,18 +130,22 @@ async function listen(ground: Ground): Promise<Listening> {
     onSettings: () => registration.notePolicy(),
     holdCalls: calls.hold,
     convergence,
-    master: masterOf(config),
+    master: instance,
     fingerprint: box.fingerprint,
-    disconnect(hostId) {
-      accepted.forget(hostId);
-      server.disconnect(({ certificate }) => certificate?.identity?.role === "agent" && certificate.identity.hostId === hostId);
-    },
+    disconnect: (hostId) => cutOff(hostId),
   });
+  const cutOff = (hostId: string) => {
+    accepted.forget(hostId);
+    server.disconnect(({ certificate }) => certificate?.identity?.role === "agent" && certificate.identity.hostId === hostId);
+  };
   const accept = createAgentAcceptor({
     ...shared,
     store: store.hosts,
     audit: store.audit,
     registry: hosts,
+    leases,
+    agentOf: sessions.agentOf,
+    answersElsewhere: elsewhere.answers,
     caPem: authority.certPem,
     onSecond: (host, address) => sessions.noteSecond(host, address, "connected"),
   });
@@ -136,23 +163,25 @@ async function listen(ground: Ground): Promise<Listening> {
       orphans: changes.orphans,
       caHash: authority.hash,
       caCertPem: authority.certPem,
-      addresses: port.addresses,
+      addresses: () => peers.addresses(port.addresses()),
     },
     installation,
     webhookRules: createAddressRules(config.webhooks.allowed),
     fingerprint: box.fingerprint,
     version,
+    isLate: () => peers.known.length > 1 && ground.place.isLate(),
+    knownMasters: () => peers.known,
     isReady: readiness.isReady,
     bus: ground.bus,
   };
   metrics.watchFleet({
     figures: store.figures.count,
     readiness: readiness.now,
-    isConnected: (name) => hosts.connected(name) !== undefined,
+    isConnected: hosts.isReachable,
     certificates: () => ({ authority: authority.notAfter, "tls-port": port.certificateUntil() }),
   });
   // Before anybody can begin one: what is open now was left by the last start.
-  await changes.batches.closeOrphans();
+  await changes.batches.closeOrphans(peers.mayLive);
   const server = await serveCalls({
     ...{ config, log, store, accepted, streams, metrics, readiness },
     routes: createRoutes(parts),
@@ -160,7 +189,7 @@ async function listen(ground: Ground): Promise<Listening> {
   });
   const carryOut = createCommandDoor(parts, interceptorsOf({ log, store, streams, metrics }));
   const background = Promise.all([port.keepCertificate(server, stopping.signal, log), streams.watch(stopping.signal)]);
-  return { server, hosts, convergence, changes, carryOut, background };
+  return { server, addresses: port.addresses, hosts, leases, cutOff, convergence, changes, carryOut, background };
 }
 
 /** Tells masters by their data folders. */
@@ -188,20 +217,23 @@ function serveBus(
 }
 
 /** Whatever goes on by itself until the master stops. */
-async function startBackground(
-  { options: { log, config, version }, store, engine, local, presence, metrics, readiness, stopping: { signal } }: Ground,
-  { converger }: Convergence,
-  { hostChanges, topologyStates, rotations }: Changes,
-  hosts: HostRegistry,
-): Promise<void> {
-  const check = createDriftCheck(local, { store, converger, log, onDrift: metrics.drift });
+async function startBackground(ground: Ground, listening: Listening): Promise<void> {
+  const { store, engine, local, presence, metrics, readiness, peers } = ground;
+  const { log, config, version } = ground.options;
+  const { signal } = ground.stopping;
+  const { hosts, changes, convergence } = listening;
+  const { hostChanges, topologyStates, rotations } = changes;
+  const { converger } = convergence;
+  const lease = () => hosts.leaseOf(local.name);
+  const check = createDriftCheck(local, { store, converger, log, lease, onDrift: metrics.drift });
   presence.onReturn(
     () => void converger.wakeHost(local.name).catch((error: unknown) => log.error("a host was not woken", { err: error })),
   );
   await Promise.all([
     readiness.watch(signal),
     presence.watch(signal),
-    watchSilence({ store, hosts, log, stopping: signal, graceMs: silenceGraceMs }),
+    watchSilence({ store, hosts, log, stopping: signal, graceMs: silenceGraceMs, speaks: peers.isSpeaker }),
+    keepCompany({ ground, ...listening }),
     repeatUntilAborted(
       config.driftIntervalMs,
       signal,
@@ -218,7 +250,7 @@ async function startBackground(
         events: store.events,
         rules: createAddressRules(config.webhooks.allowed),
         policy: config.webhooks.policy,
-        instance: randomUUID(),
+        instance: ground.instance,
         version,
         log,
         onDelivery: metrics.webhook,

@@ -8,6 +8,7 @@ import type { DriftPolicy } from "../deckies/watch.ts";
 import type { AgentIdentity } from "../identity.ts";
 import { describeEnd, type LinkEnd, lost } from "./link-end.ts";
 import { connectMaster, type MasterClient } from "./master-client.ts";
+import { masterAfter, mergeMasters } from "./masters.ts";
 import { type RegisterOptions, registerAgent } from "./register.ts";
 import { renewInTime } from "./renew-certificate.ts";
 import { sendReports } from "./send-reports.ts";
@@ -47,9 +48,8 @@ export function keepConnected(options: ConnectionOptions): Connection {
 
   const run = async () => {
     let failures = 0;
-    let next = 0;
+    let address = identity.masters[0] ?? "";
     while (!stopping.aborted) {
-      const address = identity.masters[next % identity.masters.length] ?? "";
       const since = Date.now();
       const end = await once(address).catch(lost);
       const wasUp = current.connected;
@@ -59,10 +59,11 @@ export function keepConnected(options: ConnectionOptions): Connection {
         failures = 0;
         continue;
       }
-      next += 1;
+      const lostAddress = address;
+      address = masterAfter(identity.masters, address);
       failures = wasUp && Date.now() - since > steadyMs ? 0 : failures + 1;
       const waitMs = backoffMs(failures, pauses, Math.random);
-      log.warn("not connected to the master", { address, why: current.message, againInMs: waitMs });
+      log.warn("not connected to the master", { address: lostAddress, why: current.message, againInMs: waitMs });
       await delay(waitMs, undefined, { signal: stopping }).catch(() => undefined);
     }
   };
@@ -73,6 +74,7 @@ export function keepConnected(options: ConnectionOptions): Connection {
     const ending = new AbortController();
     try {
       const registered = await registerAgent(client, options);
+      await takeMasters(registered.masters, address);
       takePolicy(registered.driftPolicy);
       options.onResync();
       const onDefect = (error: unknown) => log.error("a request of the master could not be handled", { err: error });
@@ -81,7 +83,7 @@ export function keepConnected(options: ConnectionOptions): Connection {
       current = { connected: true, message: `connected to ${address}`, hostName: registered.hostName };
       log.info("connected to the master", { address, host: registered.hostName });
       const signal = AbortSignal.any([stopping, ending.signal]);
-      const reporting = sendReports(client, { ...options, onAnswer: takeAnswer }, signal).catch((error: unknown) =>
+      const reporting = sendReports(client, { ...options, onAnswer: takeAnswer(address) }, signal).catch((error: unknown) =>
         link.close(lost(error)),
       );
       const renewing = renew(client, signal).then(
@@ -99,16 +101,28 @@ export function keepConnected(options: ConnectionOptions): Connection {
   };
 
   const takePolicy = (policy: PolicyMessage) => options.onPolicy(policy === PolicyMessage.REPORT ? "report" : "repair");
-  const takeAnswer = ({ driftPolicy, fullResync }: ReportResponse) => {
-    takePolicy(driftPolicy);
-    if (fullResync) options.onResync();
+  const takeAnswer =
+    (address: string) =>
+    ({ driftPolicy, fullResync, masters }: ReportResponse) => {
+      takePolicy(driftPolicy);
+      if (fullResync) options.onResync();
+      void takeMasters(masters, address).catch((error: unknown) => log.warn("the masters were not kept", { err: error }));
+    };
+  /** Where masters are is kept with the identity: a worker that starts while one of them is away tries the next. */
+  const takeMasters = async (told: readonly string[], address: string): Promise<void> => {
+    const masters = mergeMasters(identity.masters, told, address);
+    if (masters.join() === identity.masters.join()) return;
+    identity = { ...identity, masters };
+    await options.onIdentity(identity);
+    log.info("the masters of this worker", { masters });
   };
 
   const renew = async (client: MasterClient, signal: AbortSignal): Promise<boolean> => {
     const renewed = await renewInTime(client, identity, options.instanceId, signal);
     if (renewed === undefined) return false;
-    identity = renewed;
-    await options.onIdentity(renewed);
+    // Other masters may have been told of meanwhile.
+    identity = { ...renewed, masters: identity.masters };
+    await options.onIdentity(identity);
     log.info("the certificate was renewed", { until: readCertificate(renewed.certificate).notAfter.toISOString() });
     return true;
   };

@@ -18,7 +18,7 @@ import type { Connection } from "../connection.ts";
 import { changing, reading, show } from "../flags.ts";
 import { formatDocument } from "../forms.ts";
 import { endLive, print, printRaw, progress, say, showLive } from "../output.ts";
-import { ownHost, readOwnHost } from "../own-host.ts";
+import { findOwnHost, readOwnHosts } from "../own-host.ts";
 import { pageSize, readPages } from "../pages.ts";
 import { formOf, type ReadFlags } from "../read-flags.ts";
 import { parseDuration } from "../text/duration.ts";
@@ -112,23 +112,21 @@ function registerReads(host: Command, cli: Cli): void {
       const { swarm } = connection;
       const [pages, own] = await Promise.all([
         readPages((pageToken) => swarm.listHosts({ filter: flags.select, pageSize, pageToken })),
-        flags.select === "" ? readOwnHost(connection) : undefined,
+        flags.select === "" ? readOwnHosts(connection) : [],
       ]);
-      const hosts = [...(own === undefined ? [] : [own]), ...pages.flatMap((page) => page.hosts)];
+      const hosts = [...own, ...pages.flatMap((page) => page.hosts)];
       show(flags, ListHostsResponseSchema, { ...pages[0], hosts, nextPageToken: "" }, () => formatHosts(hosts, Date.now()));
       return undefined;
     }),
   );
-  reading(host.command("get <name>").description("One host in full; local is the master's own."), {
+  reading(host.command("get <name>").description("One host in full; a master's own too, such as local."), {
     examples: ["host get edge-03", "host get edge-03 --json", "host get edge-03 -o yaml"],
     rpc: "SwarmService/GetHost",
     body: '{"name":"edge-03"}',
   }).action((name: string, flags: ReadFlags) =>
     cli.withConnection(async (connection) => {
-      const found =
-        name === ownHost
-          ? create(GetHostResponseSchema, { host: await readOwnHost(connection) })
-          : await connection.swarm.getHost({ name });
+      const own = await findOwnHost(connection, name);
+      const found = own === undefined ? await connection.swarm.getHost({ name }) : create(GetHostResponseSchema, { host: own });
       show(flags, GetHostResponseSchema, found, () => formatHost(found.host, Date.now()));
       return undefined;
     }),

@@ -3696,7 +3696,7 @@ export const tree: Node = {
     },
     {
      "name": "get",
-     "description": "One host in full; local is the master's own.",
+     "description": "One host in full; a master's own too, such as local.",
      "args": [
       {
        "name": "name",

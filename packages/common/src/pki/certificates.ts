@@ -40,8 +40,17 @@ export interface CertificateAuthority {
     ttlMs: number;
     now: Date;
   }): Promise<IssuedCertificate>;
-  /** For the TLS server that is reached under these DNS names and IP addresses. Throws CsrRefused. */
-  issueMaster(options: { csrPem: string; names: readonly string[]; ttlMs: number; now: Date }): Promise<IssuedCertificate>;
+  /**
+   * For the TLS server that is reached under these DNS names and IP addresses, or for the calls of a master to others. Throws
+   * CsrRefused.
+   */
+  issueMaster(options: {
+    csrPem: string;
+    names: readonly string[];
+    ttlMs: number;
+    now: Date;
+    purpose?: "server" | "client";
+  }): Promise<IssuedCertificate>;
 }
 
 /** The clocks of hosts may be apart by this much: certificates begin so long before they are made. */
@@ -114,9 +123,9 @@ export async function openAuthority(options: {
       const uri = identityUri({ role: "agent", hostId, installation, number });
       return issue(csrPem, { name: hostName === "" ? hostId : hostName, uri, names: [], purpose: "client" }, validity);
     },
-    issueMaster: async ({ csrPem, names, ...validity }) => {
+    issueMaster: async ({ csrPem, names, purpose = "server", ...validity }) => {
       const uri = identityUri({ role: "master", installation });
-      return issue(csrPem, { name: "decnet master", uri, names, purpose: "server" }, validity);
+      return issue(csrPem, { name: "decnet master", uri, names, purpose }, validity);
     },
   };
 }

@@ -76,6 +76,7 @@ export async function listenTls(
     socket.on("error", () => socket.destroy()).once("close", () => peers.delete(socket));
     peers.set(socket, peer);
     const identity = peer.certificate?.identity;
+    if (identity?.role === "master") connection.prove("master", connectionsOfHost);
     if (identity?.role === "agent") connection.prove(`host ${identity.hostId}`, connectionsOfHost);
     if (takeover === undefined || socket.alpnProtocol !== takeover.alpn)
       return http.serve(socket, socket.alpnProtocol === "h2" ? "h2" : "http/1.1", connection);

@@ -9,7 +9,7 @@ import type { HostStore } from "../store/hosts.ts";
 import type { TokenStore } from "../store/tokens.ts";
 import type { AcceptedCertificates, AcceptedHost } from "./accepted-certificates.ts";
 import type { OpenStreams } from "./open-streams.ts";
-import { agentCalls, leastRole, mayCall, openServices } from "./roles.ts";
+import { agentCalls, leastRole, masterCalls, mayCall, openServices } from "./roles.ts";
 
 export const kCaller = createContextKey<Caller | undefined>(undefined, { description: "who calls" });
 
@@ -64,6 +64,11 @@ export function createAdmission(
     admitCaller(contextValues, caller, method);
     return "caller";
   };
+  const asMaster = (call: IncomingCall): Standing => {
+    const { identity } = call.contextValues.get(kPeer).certificate ?? {};
+    if (identity?.role === "master") return "caller";
+    return refuse(call, new AppError("CERTIFICATE_REFUSED", "masters alone make this call, with a certificate of their own"));
+  };
   const agentCallOf = (method: string) => agentCalls[method];
   const isOpen = (method: string) => openServices.has(method.split("/")[0] ?? "");
   return {
@@ -71,6 +76,7 @@ export function createAdmission(
     async admit(call) {
       const { method } = call;
       if (isOpen(method)) return "anyone";
+      if (masterCalls.has(method)) return asMaster(call);
       const needs = agentCallOf(method);
       return (needs === undefined ? asCaller(call) : asAgent(needs, call)).catch((error: unknown) => refuse(call, error));
     },
@@ -100,7 +106,7 @@ export function createAuthInterceptor(streams: Pick<OpenStreams, "guard">): Inte
     const refusal = request.contextValues.get(kRefusal);
     if (refusal !== undefined) throw refusal.error;
     const method = `${request.service.typeName}/${request.method.name}`;
-    if (openServices.has(request.service.typeName)) return next(request);
+    if (openServices.has(request.service.typeName) || masterCalls.has(method)) return next(request);
     if (agentCalls[method] !== undefined) {
       if (!request.stream) admitForeign(request.method.input, request.message);
       return next(request);

@@ -1,3 +1,4 @@
+import { AgentService } from "@decnet/contract/gen/decnet/v1/agent_pb";
 import type { Role } from "../model/access.ts";
 
 /** The least role that may call each method. A method that is not here is refused; a test compares the list with the contract. */
@@ -73,6 +74,11 @@ export const agentCalls: Readonly<Record<string, "join token" | "certificate">> 
   "decnet.v1.RegistrationService/Register": "certificate",
   "decnet.v1.RegistrationService/Report": "certificate",
 };
+
+/** What masters ask each other about hosts that are connected to them; for a certificate of a master alone. */
+export const masterCalls: ReadonlySet<string> = new Set(
+  AgentService.methods.map((method) => `${AgentService.typeName}/${method.name}`),
+);
 
 /** Services that anyone may call: they say that the master lives and what its contract is. */
 export const openServices: ReadonlySet<string> = new Set([

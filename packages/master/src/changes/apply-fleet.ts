@@ -79,7 +79,11 @@ export function createFleetChanges(options: FleetChangesOptions): FleetChanges {
       deckies,
       services: await store.deckies.desiredServices(tx, deckies),
       startDigests: await store.rotations.startDigests(tx, "fleet"),
-      hosts: (await store.hosts.list(tx)).map((host) => ({ ...host, isReachable: hosts.isReachable(host.name) })),
+      hosts: [
+        ...hosts.masters.map((name) => ({ name, labels: {}, draining: false, isMasters: true })),
+        ...(await store.hosts.list(tx)),
+      ].map((host) => ({ ...host, isReachable: hosts.isReachable(host.name) })),
+      own: hosts.own,
     };
   };
 

@@ -31,13 +31,13 @@ export interface Batches {
   count(id: string): Promise<BatchCounts & { readonly total: number; readonly isClosed: boolean }>;
   /** Closes batches that could not be closed when it was their turn, because the database was away. */
   closeLeft(): Promise<void>;
-  /** Closes batches that this master left in the middle when it ended: what was stored goes on, the rest was never begun. */
-  closeOrphans(): Promise<void>;
+  /** Closes batches that a master left in the middle when it ended: what was stored goes on, the rest was never begun. */
+  closeOrphans(mayLive: (master: string) => boolean): Promise<void>;
 }
 
 const nothingBegun: BatchRecord = { total: 0, refused: 0, skipped: 0, isClosed: false };
 
-/** `master` tells this master from others that use the same database, and is the same after a restart. */
+/** `master` tells this run of a master from every other one. */
 export function createBatches(store: Store, door: FrontDoor, board: Board, master: string): Batches {
   const operationOf = (request: ChangeRequest, total: number): Operation =>
     makeOperation({
@@ -102,10 +102,10 @@ export function createBatches(store: Store, door: FrontDoor, board: Board, maste
       const counts = toCounts(await store.transaction((tx) => store.operations.countParts(tx, id)), batch);
       return { ...counts, total: batch.total, isClosed: batch.isClosed };
     },
-    async closeOrphans() {
+    async closeOrphans(mayLive) {
       for (const { row, parts } of await store.operations.openBatches()) {
         const batch = row.plan?.batch ?? nothingBegun;
-        if (batch.master !== undefined && batch.master !== master) continue;
+        if (batch.master !== undefined && mayLive(batch.master)) continue;
         const skipped = Math.max(0, batch.total - parts);
         await close(row.id, skipped, "the master ended in the middle of the batch: ");
       }

@@ -36,7 +36,7 @@ export function createDeckyPlans(hosts: Pick<HostRegistry, "isReachable" | "link
     try {
       return hosts.isReachable(host) ? await hosts.link(host).plan(target) : undefined;
     } catch (error) {
-      if (isAway(host, error)) return undefined;
+      if (isAway(error)) return undefined;
       throw error;
     }
   };

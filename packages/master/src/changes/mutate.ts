@@ -191,7 +191,7 @@ async function planThere(
     return await hosts.link(host).plan(target);
   } catch (error) {
     const mayWait = options.whenAway === "queue" && options.expectedPlan === "";
-    if (mayWait && isAway(host, error)) return undefined;
+    if (mayWait && isAway(error)) return undefined;
     throw error;
   }
 }

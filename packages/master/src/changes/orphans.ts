@@ -49,7 +49,7 @@ export function createOrphans({ store, door, hosts, stopping }: OrphansOptions):
     belongingsOf(await store.transaction((tx) => store.deckies.concerning(tx, host)));
 
   const linkTo = async (host: string) => {
-    if (host !== "local") await store.hosts.find(host);
+    if (!hosts.isMasters(host)) await store.hosts.find(host);
     return hosts.link(host);
   };
 

@@ -108,7 +108,7 @@ export function createTopologyChanges(options: TopologyChangesOptions): Topology
     // A LAN comes before the decky that leads to it: once deployed, one that nothing leads to yet is no fault.
     refuseIssues(topology, act.kind === "deploy" ? issues : issues.filter(({ code }) => code !== "DMZ_ORPHAN"));
     const changes = topologyDifference({ ...topology, design }, await presentOf(tx, topology, store), new Date());
-    await requireTakingHost(tx, topology, changes, store);
+    await requireTakingHost(tx, topology, changes, { store, hosts });
     return { topology, design, changes };
   };
 

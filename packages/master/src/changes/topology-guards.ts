@@ -1,5 +1,6 @@
 import { AppError } from "@decnet/common/errors/app-error";
 import type { DeckyChange } from "../decide/decky-change.ts";
+import type { HostRegistry } from "../links/host-registry.ts";
 import type { Topology } from "../model/topology.ts";
 import type { Tx } from "../store/database.ts";
 import type { Store } from "../store/store.ts";
@@ -18,10 +19,10 @@ export async function requireTakingHost(
   tx: Tx,
   { host }: Topology,
   changes: readonly DeckyChange[],
-  { hosts }: Pick<Store, "hosts">,
+  { store, hosts }: { readonly store: Pick<Store, "hosts">; readonly hosts: Pick<HostRegistry, "isMasters"> },
 ): Promise<void> {
-  if (host === "local" || !changes.some(({ action }) => action === "deploy")) return;
-  const { draining, decommissioning } = await hosts.find(host, tx);
+  if (hosts.isMasters(host) || !changes.some(({ action }) => action === "deploy")) return;
+  const { draining, decommissioning } = await store.hosts.find(host, tx);
   if (!draining) return;
   const what = decommissioning ? "is being decommissioned" : "takes no new deckies: it is draining";
   throw new AppError("HOST_DRAINING", `host ${host} ${what}`, { metadata: { host } });

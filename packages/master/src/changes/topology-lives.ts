@@ -48,7 +48,7 @@ export interface TopologyLives {
 export interface TopologyLivesOptions {
   readonly store: Store;
   readonly door: FrontDoor;
-  readonly hosts: Pick<HostRegistry, "isReachable" | "link">;
+  readonly hosts: Pick<HostRegistry, "isMasters" | "isReachable" | "link">;
   readonly catalog: Catalog;
   readonly takenSubnets: (tx: Tx, besides: string) => Promise<TakenSubnet[]>;
 }
@@ -60,7 +60,7 @@ interface PlannedLife extends PlannedChange {
 export function createTopologyLives({ store, door, hosts, catalog, takenSubnets }: TopologyLivesOptions): TopologyLives {
   /** Throws HOST_NOT_FOUND or VERSION_SKEW. */
   const requireAbleHost = async (name: string): Promise<void> => {
-    const host = name === "local" ? undefined : await store.hosts.find(name);
+    const host = hosts.isMasters(name) ? undefined : await store.hosts.find(name);
     if (host === undefined || protocolOf(host) >= topologyProtocolVersion) return;
     const actual = String(protocolOf(host));
     throw new AppError("VERSION_SKEW", `the agent of ${name} is too old for topologies: update it`, {

@@ -13,17 +13,18 @@ import { isAway, isRefusal } from "../links/host-link.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
 import { makeOperationId, type PlanRecord, refusalError } from "../model/operation.ts";
 import { toTarget } from "../model/spec.ts";
+import type { Lease } from "../store/leases.ts";
 import type { Committed } from "../store/resolver.ts";
 import type { Store } from "../store/store.ts";
 import type { Board } from "./board.ts";
 import type { Parents } from "./parents.ts";
-import { createProgress, type Progress, recordedOperation } from "./progress.ts";
+import { createProgress, type Progress, type ProgressOptions, recordedOperation } from "./progress.ts";
 
 export interface AttemptsOptions {
   readonly store: Store;
   readonly board: Board;
   readonly parents: Parents;
-  readonly hosts: Pick<HostRegistry, "link" | "wantResync">;
+  readonly hosts: Pick<HostRegistry, "link" | "leaseOf" | "wantResync">;
   readonly catalog: Catalog;
   readonly log: Logger;
   readonly stopping: AbortSignal;
@@ -44,6 +45,9 @@ export interface Attempts {
 
 class Interrupted extends Error {}
 
+type Held = Attempt & { readonly lease: Lease };
+type Decide = (now: Situation) => Resolution;
+
 const mostDefects = 2;
 /** So many looks in a row may fail at a decky whose change is taken back. */
 const mostUnseen = 4;
@@ -62,26 +66,18 @@ export function createAttempts(options: AttemptsOptions): Attempts {
 }
 
 function createUntraced(options: AttemptsOptions): Attempts {
-  const { store, hosts, catalog, stopping } = options;
+  const { hosts, catalog, stopping } = options;
+  const { resolver, operations, events } = options.store;
   const refusals = createRefusals();
   const running = new Map<string, { readonly open: Attempt["open"]; readonly interruption: AbortController }>();
-  const context = (): DecisionContext => ({
-    catalog,
-    now: new Date(),
-    makeId: makeOperationId,
-    random: Math.random,
-  });
+  const context = (): DecisionContext => ({ catalog, now: new Date(), makeId: makeOperationId, random: Math.random });
 
   /** Undefined when there is nothing to do any more. */
-  const begin = async (situation: Situation): Promise<Situation | undefined> => {
+  const begin = async (situation: Situation, lease: Lease): Promise<Situation | undefined> => {
     if (resolveBegin(situation, context()) === undefined) return situation;
-    const { id } = situation.decky;
-    const begun = await store.resolver.resolve({
-      decky: { id },
-      from: situation,
-      decide: (now) => resolveBegin(now, context()),
-    });
-    if (begun !== undefined) store.events.wake();
+    const decide = (now: Situation) => resolveBegin(now, context());
+    const begun = await resolver.resolve({ decky: { id: situation.decky.id }, from: situation, decide, lease: () => lease });
+    if (begun !== undefined) events.wake();
     return begun?.after;
   };
 
@@ -108,7 +104,7 @@ function createUntraced(options: AttemptsOptions): Attempts {
     } catch (error) {
       cutOffBy = interruption.signal.aborted ? "cancelled" : error instanceof Error ? error.message : String(error);
       if (isAnswer(error) && !refusals.mayLookAgain(attempt, error)) return { kind: "refused", error: refusalError(error) };
-      if (interruption.signal.aborted && !stopping.aborted && !(isAway(decky.host, error) && open.some(refusesToWait)))
+      if (interruption.signal.aborted && !stopping.aborted && !(isAway(error) && open.some(refusesToWait)))
         return { kind: "interrupted" };
       if (!stopping.aborted && refusals.isForGood(decky.id, error)) return { kind: "refused", error: refusalError(error) };
       throw error;
@@ -118,52 +114,56 @@ function createUntraced(options: AttemptsOptions): Attempts {
     }
   };
 
-  const settle = async (situation: Situation, attempt: Attempt, end: AttemptEnd, progress?: Progress): Promise<boolean> => {
-    const committed = await store.resolver.resolve({
+  /** Stored only as long as nobody else gets the host. */
+  const store = async (situation: Situation, { lease }: Held, decide: Decide, progress: Progress | undefined) => {
+    const committed = await resolver.resolve({
       decky: { id: situation.decky.id },
       from: situation,
-      decide: (now) => withPlans(now, resolveAttempt(now, attempt, end, context()), progress?.plans),
+      decide: (now) => withPlans(now, decide(now), progress?.plans),
       steps: progress?.steps ?? [],
+      lease: () => lease,
     });
     tellEnds(committed, situation, progress, options);
-    // Nobody looked at it since: its host says how it is.
-    if (end.kind !== "done") hosts.wantResync(attempt.decky.host);
     return committed?.resolution.again ?? false;
   };
 
-  /** The host went away under somebody who does not want to wait for it. */
-  const giveUp = async (situation: Situation, attempt: Attempt, error: AppError, progress?: Progress): Promise<void> => {
-    const committed = await store.resolver.resolve({
-      decky: { id: situation.decky.id },
-      from: situation,
-      decide: (now) => withPlans(now, resolveGiveUp(now, attempt, error, context()), progress?.plans),
-      steps: progress?.steps ?? [],
-    });
-    tellEnds(committed, situation, progress, options);
+  const settle = async (situation: Situation, attempt: Held, end: AttemptEnd, progress?: Progress): Promise<boolean> => {
+    const again = await store(situation, attempt, (now) => resolveAttempt(now, attempt, end, context()), progress);
+    // Nobody looked at it since: its host says how it is.
+    if (end.kind !== "done") hosts.wantResync(attempt.decky.host);
+    return again;
   };
+
+  /** The host went away under somebody who does not want to wait for it. */
+  const giveUp = async (situation: Situation, attempt: Held, error: AppError, progress?: Progress): Promise<void> => {
+    await store(situation, attempt, (now) => resolveGiveUp(now, attempt, error, context()), progress);
+  };
+
+  const attemptNow = (situation: Situation) => attemptOf(situation, hosts.leaseOf(situation.decky.host));
 
   return {
     async make(found) {
-      const situation = await begin(found);
+      const lease = hosts.leaseOf(found.decky.host);
+      const situation = await begin(found, lease);
       if (situation === undefined) return true;
-      const { decky, open } = situation;
-      const attempt = attemptOf(situation);
+      const { open } = situation;
+      const { appliedRevision } = situation.decky;
+      const attempt = attemptOf(situation, lease);
       // Cancelled while nothing ran for it, such as while its host was away: it is not applied once more, but undone.
       if (open.some((operation) => operation.cancelRequested && operation.error === null))
         return settle(situation, attempt, { kind: "interrupted" });
       const number = (situation.attempts.get(recordedOperation(open)?.id ?? "") ?? 0) + 1;
-      const { appliedRevision } = decky;
       // An earlier attempt that was cut off with its master left steps behind.
-      if (number > 1) await store.operations.cutOffSteps(open.map(({ id }) => id));
-      const record = async (...of: Parameters<Store["operations"]["recordProgress"]>) => {
-        await store.operations.recordProgress(...of);
+      if (number > 1) await operations.cutOffSteps({ ids: open.map(({ id }) => id), lease });
+      const record: ProgressOptions["record"] = async (plans, steps) => {
+        await operations.recordProgress(plans, steps, lease);
         options.board.progressed(open.map(({ id }) => id));
       };
       const progress = createProgress({ log: options.log, open, appliedRevision, attempt: number, record });
       try {
         return await settle(situation, attempt, await apply(attempt, progress), progress);
       } catch (error) {
-        if (isAway(decky.host, error) && open.some(refusesToWait)) {
+        if (isAway(error) && open.some(refusesToWait)) {
           await giveUp(situation, attempt, error, progress);
           return false;
         }
@@ -171,8 +171,8 @@ function createUntraced(options: AttemptsOptions): Attempts {
         throw error;
       }
     },
-    refused: (situation, error) => settle(situation, attemptOf(situation), { kind: "refused", error: refusalError(error) }),
-    giveUp: (situation, error) => giveUp(situation, attemptOf(situation), error),
+    refused: (situation, error) => settle(situation, attemptNow(situation), { kind: "refused", error: refusalError(error) }),
+    giveUp: (situation, error) => giveUp(situation, attemptNow(situation), error),
     interrupt(deckyId, operationId) {
       const present = running.get(deckyId);
       const isFor = present?.open.some(({ id, error }) => id === operationId && error === null);
@@ -181,9 +181,9 @@ function createUntraced(options: AttemptsOptions): Attempts {
   };
 }
 
-function attemptOf(situation: Situation): Attempt {
+function attemptOf(situation: Situation, lease: Lease): Held {
   const { decky, open } = situation;
-  return { decky, revision: decky.desiredRevision, services: desiredServices(situation), open };
+  return { decky, revision: decky.desiredRevision, services: desiredServices(situation), open, lease };
 }
 
 function isAnswer(error: unknown): error is AppError {

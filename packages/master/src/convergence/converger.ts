@@ -5,8 +5,10 @@ import { refusesToWait, resolvePostponed, resolveRetry, retryDelayMs } from "../
 import type { Situation } from "../decide/situation.ts";
 import { isAway, isRefusal } from "../links/host-link.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
+import type { Decky } from "../model/decky.ts";
 import { makeOperationId } from "../model/operation.ts";
 import { isStorageFault } from "../store/database-errors.ts";
+import { LeaseLost } from "../store/leases.ts";
 import type { Store } from "../store/store.ts";
 import type { Attempts } from "./attempts.ts";
 import { createDrivers, type Drivers } from "./drivers.ts";
@@ -74,12 +76,20 @@ export function createConverger(options: ConvergerOptions): Converger {
       return await takeStep(deckyId, given);
     } catch (error) {
       if (stopping.aborted) return false;
+      if (error instanceof LeaseLost) return lookAgain(deckyId, error);
       if (!(error instanceof AppError)) log.error("an apply ended unexpectedly", { deckyId, err: error });
-      await postpone(deckyId, error);
+      await postpone(deckyId, error, options, drivers);
       return false;
     } finally {
       given?.slot.release();
     }
+  };
+
+  /** Its work is another master's by now, unless the host is back here in the meantime. */
+  const lookAgain = (deckyId: string, error: LeaseLost): boolean => {
+    log.warn("what was done here does not count", { deckyId, why: error.message });
+    drivers.wakeLater(deckyId, lookAgainMs);
+    return false;
   };
 
   const drivers = createDrivers(work, stopping);
@@ -87,7 +97,7 @@ export function createConverger(options: ConvergerOptions): Converger {
   /** Returns whether there may be more to do at once. */
   const takeStep = async (deckyId: string, given: Handed | undefined): Promise<boolean> => {
     const situation = given?.situation ?? (await store.situations.load({ decky: { id: deckyId } })).situation;
-    const next = situation === undefined ? undefined : nextStep(situation, hosts.isReachable);
+    const next = situation === undefined ? undefined : nextStep(situation, hosts.whereIs);
     if (next?.step.kind === "blocked") blocked.set(deckyId, next.step.host);
     else blocked.delete(deckyId);
     if (situation === undefined || next === undefined) return false;
@@ -99,7 +109,7 @@ export function createConverger(options: ConvergerOptions): Converger {
       case "blocked":
         return endImpatient(situation, next.step.host, options);
       case "retry":
-        return retry(situation, next.step.at, store, drivers);
+        return retry(situation, next.step.at, options, drivers);
       case "remove":
         return removeFirst(situation, next.step.hosts, options);
       case "apply":
@@ -137,23 +147,6 @@ export function createConverger(options: ConvergerOptions): Converger {
     }
   };
 
-  /**
-   * The host or the database is away: what is wanted stays wanted, and is tried again later. A database that is away, or
-   * full, says nothing about the host.
-   */
-  const postpone = async (deckyId: string, error: unknown): Promise<void> => {
-    if (isStorageFault(error)) return drivers.wakeLater(deckyId, lookAgainMs);
-    const message = error instanceof Error ? error.message : String(error);
-    try {
-      const decide = (situation: Situation) => resolvePostponed(situation, message);
-      const stored = await store.resolver.resolve({ decky: { id: deckyId }, decide });
-      store.events.wake();
-      if (stored?.after !== undefined) drivers.wakeLater(deckyId, retryDelayMs(stored.after.decky, { random: Math.random }));
-    } catch {
-      drivers.wakeLater(deckyId, lookAgainMs);
-    }
-  };
-
   return {
     wake: drivers.wake,
     async wakeHost(host) {
@@ -162,7 +155,7 @@ export function createConverger(options: ConvergerOptions): Converger {
     },
     reserve({ decky, open }) {
       if (open.length > 0 || decky.pendingRemovals.length > 0 || drivers.isBusy(decky.id) || stopping.aborted) return undefined;
-      if (!hosts.isReachable(decky.host)) return undefined;
+      if (hosts.whereIs(decky.host) !== "here") return undefined;
       const slot = lanes.tryEnter(decky.host);
       if (slot === undefined) return undefined;
       return reservation(slot, (situation) => {
@@ -181,6 +174,29 @@ export function createConverger(options: ConvergerOptions): Converger {
   };
 }
 
+/**
+ * The host or the database is away: what is wanted stays wanted, and is tried again later. A database that is away, or full, says
+ * nothing about the host.
+ */
+async function postpone(
+  deckyId: string,
+  error: unknown,
+  { store, hosts }: Pick<ConvergerOptions, "store" | "hosts">,
+  drivers: Pick<Drivers, "wakeLater">,
+): Promise<void> {
+  if (isStorageFault(error)) return drivers.wakeLater(deckyId, lookAgainMs);
+  const message = error instanceof Error ? error.message : String(error);
+  try {
+    const decide = (situation: Situation) => resolvePostponed(situation, message);
+    const lease = ({ host }: Decky) => hosts.leaseOf(host);
+    const stored = await store.resolver.resolve({ decky: { id: deckyId }, decide, lease });
+    store.events.wake();
+    if (stored?.after !== undefined) drivers.wakeLater(deckyId, retryDelayMs(stored.after.decky, { random: Math.random }));
+  } catch {
+    drivers.wakeLater(deckyId, lookAgainMs);
+  }
+}
+
 /** A host that was never here in this master's life may only be slow to come back: that is waited for. */
 async function endImpatient(
   situation: Situation,
@@ -191,7 +207,7 @@ async function endImpatient(
   try {
     hosts.link(host);
   } catch (error) {
-    if (!isAway(host, error)) throw error;
+    if (!isAway(error)) throw error;
     await attempts.giveUp(situation, error);
   }
   return true;
@@ -201,7 +217,7 @@ async function endImpatient(
 async function retry(
   situation: Situation,
   at: Date | null,
-  { resolver }: Pick<Store, "resolver">,
+  { store: { resolver }, hosts }: Pick<ConvergerOptions, "store" | "hosts">,
   drivers: Pick<Drivers, "wakeLater">,
 ): Promise<boolean> {
   const { id } = situation.decky;
@@ -211,7 +227,12 @@ async function retry(
     return false;
   }
   const context = { now, makeId: makeOperationId };
-  await resolver.resolve({ decky: { id }, from: situation, decide: (newest) => resolveRetry(newest, context) });
+  await resolver.resolve({
+    decky: { id },
+    from: situation,
+    decide: (newest) => resolveRetry(newest, context),
+    lease: ({ host }) => hosts.leaseOf(host),
+  });
   return true;
 }
 

@@ -11,6 +11,7 @@ import type { Decky, DriftPolicy } from "../model/decky.ts";
 import { stateEvent } from "../model/events.ts";
 import { makeOperationId } from "../model/operation.ts";
 import { toSpec } from "../model/spec.ts";
+import type { Lease } from "../store/leases.ts";
 import type { Store } from "../store/store.ts";
 import type { Converger } from "./converger.ts";
 
@@ -18,6 +19,8 @@ export interface DriftCheckOptions {
   readonly store: Store;
   readonly converger: Converger;
   readonly log: Logger;
+  /** Of the host that is checked. */
+  readonly lease: () => Lease;
   readonly onDrift: (what: "repaired" | "reported") => void;
 }
 
@@ -102,10 +105,10 @@ async function note(
   { decky, seen }: Changed,
   policy: DriftPolicy,
   checkedAt: Date,
-  { store, converger, onDrift }: DriftCheckOptions,
+  { store, converger, lease, onDrift }: DriftCheckOptions,
 ): Promise<void> {
   const resolution = resolveDrift({ decky, seen, policy, checkedAt, makeId: makeOperationId });
-  if (resolution === undefined || !(await store.resolutions.commit({ decky, resolution }))) return;
+  if (resolution === undefined || !(await store.resolutions.commit({ decky, resolution, lease: lease() }))) return;
   if (resolution.events.length > 0) store.events.wake();
   if (resolution.opens.length > 0) {
     onDrift("repaired");

@@ -40,7 +40,7 @@ interface Trouble {
 
 export interface RemovalsOptions {
   readonly store: Pick<Store, "situations" | "resolver">;
-  readonly hosts: Pick<HostRegistry, "link">;
+  readonly hosts: Pick<HostRegistry, "link" | "leaseOf">;
   readonly lanes: Lanes;
   readonly log: Logger;
   readonly stopping: AbortSignal;
@@ -59,6 +59,7 @@ export function createRemovals({ store, hosts, lanes, log, stopping }: RemovalsO
     const slot = await lanes.enter(host, stopping);
     try {
       // It may be wanted there again by now.
+      const lease = hosts.leaseOf(host);
       const { situation } = await store.situations.load({ decky: { id } });
       if (situation?.decky.pendingRemovals.includes(host) !== true) return;
       const signal = AbortSignal.any([stopping, AbortSignal.timeout(deadlineMs)]);
@@ -69,7 +70,12 @@ export function createRemovals({ store, hosts, lanes, log, stopping }: RemovalsO
         throw new AppError("HOST_UNREACHABLE", `${name} could not be removed from ${host}: ${failure.message}`, {
           metadata: { host },
         });
-      await store.resolver.resolve({ decky: { id }, from: situation, decide: ({ decky }) => resolveRemoved(decky, host) });
+      await store.resolver.resolve({
+        decky: { id },
+        from: situation,
+        decide: ({ decky }) => resolveRemoved(decky, host),
+        lease: () => lease,
+      });
     } finally {
       slot.release();
     }

@@ -41,10 +41,10 @@ function fleetOf(deckies: readonly WantedDecky[], more: Partial<ExpandedFleet> =
 }
 
 const worker = (name: string) => ({ name, labels: {}, draining: false, isReachable: true });
-const hosts = [worker("edge-1"), worker("edge-2")];
+const hosts = [{ ...worker("local"), isMasters: true }, worker("edge-1"), worker("edge-2")];
 
 function present(deckies: readonly Decky[], services: readonly StoredService[] = [{ slug: "ssh", config: {} }]): PresentFleet {
-  return { deckies, services: new Map(deckies.map(({ id }) => [id, services])), hosts };
+  return { deckies, services: new Map(deckies.map(({ id }) => [id, services])), hosts, own: "local" };
 }
 
 function difference(fleet: PresentFleet, to: ExpandedFleet | undefined): DeckyChange[] {

@@ -19,6 +19,8 @@ export interface PresentFleet {
   /** Services of the desired revisions, by decky id. */
   readonly services: ReadonlyMap<string, readonly StoredService[]>;
   readonly hosts: readonly PlaceableHost[];
+  /** Where new deckies go that nobody places: the own host of the master that is asked. */
+  readonly own: string;
   /** The wanted fleet's LAN on the hosts that were asked about it. */
   readonly lans?: LanOnHosts;
   /** Of deckies that rotate, by id: what their services were asked for with. */
@@ -73,7 +75,7 @@ function* wantedChanges(
   wantedNames: ReadonlySet<string>,
   context: DifferenceContext,
 ): Sliced<DeckyChange[]> {
-  const { deckies, services, hosts, lans = new Map() } = present;
+  const { deckies, services, hosts, own, lans = new Map() } = present;
   // A decky that goes has its address until it is gone.
   const used = new Set([
     ...deckies.map((decky) => homeOf(decky).ip),
@@ -91,7 +93,7 @@ function* wantedChanges(
     if (decky?.leaving && !isStuckLeaving(decky))
       throw new AppError("DECKY_LEAVING", `${decky.name} is being torn down`, { metadata: { decky: decky.name } });
     const placement: Placement = wanted.placement ??
-      (decky === undefined ? fleet.defaultPlacement : undefined) ?? { kind: "host", name: decky?.host ?? "local" };
+      (decky === undefined ? fleet.defaultPlacement : undefined) ?? { kind: "host", name: decky?.host ?? own };
     const host = placeDecky(placement, decky?.host, hosts, load);
     if (host !== decky?.host) count(host);
     return decky === undefined

@@ -18,15 +18,18 @@ interface Given {
   readonly retryAt?: Date;
   readonly more?: Partial<Decky>;
   readonly away?: readonly string[];
+  /** Held by another master. */
+  readonly elsewhere?: readonly string[];
 }
 
 function next({ open = [add], removals = [], policy = "remove_first", isRendered = true, leaving = false, ...given }: Given) {
-  const { away = [], retryAt: at = null, more } = given;
+  const { away = [], elsewhere = [], retryAt: at = null, more } = given;
   const wanted: Partial<Decky> = { desiredRevision: 2, appliedRevision: 2, repairPaused: false, retryAt: at };
   const place = { host: "edge-1", pendingRemovals: removals, renderedRevision: isRendered ? 1 : 0, leaving };
   const decky = { ...place, ...wanted, ...more } as Decky;
   const situation = { decky, open, movePolicy: policy, revisions: new Map(), attempts: new Map() };
-  return tell(nextStep(situation, (host) => !away.includes(host)));
+  const whereIs = (host: string) => (away.includes(host) ? "away" : elsewhere.includes(host) ? "elsewhere" : "here");
+  return tell(nextStep(situation, whereIs));
 }
 
 /** The step, then the removals beside it. */
@@ -79,5 +82,38 @@ it.each<[name: string, given: Given, text: string]>([
   ],
   ["its move was cancelled: it is undone before anything is removed", { ...moved, open: [cancelled] }, "apply"],
   ["its move was cancelled while an old host is away", { ...moved, open: [cancelled], away: ["edge-2"] }, "blocked on edge-2"],
+  ["another master has its host", { elsewhere: ["edge-1"] }, "idle"],
+  [
+    "another master has its host, and nobody changes it",
+    { open: [], more: { appliedRevision: 1 }, elsewhere: ["edge-1"] },
+    "idle",
+  ],
+  [
+    "it moved, is removed first, and another master has its new host",
+    { ...moved, elsewhere: ["edge-1"] },
+    "idle, meanwhile remove from edge-2,edge-3",
+  ],
+  [
+    "it moved to a host of another master, and the old one is kept until it runs",
+    { ...moved, policy: "keep_old", elsewhere: ["edge-1"] },
+    "idle",
+  ],
+  [
+    "it moved to a host of another master, and runs there",
+    { removals: ["edge-2"], policy: "keep_old", elsewhere: ["edge-1"] },
+    "idle, meanwhile remove from edge-2",
+  ],
+  ["it moved, is removed first, and another master has an old host", { ...moved, elsewhere: ["edge-3"] }, "remove from edge-2"],
+  ["it moved, is removed first, and another master has all old hosts", { ...moved, elsewhere: ["edge-2", "edge-3"] }, "idle"],
+  [
+    "it moved, is removed first, another master has an old host, and one is away",
+    { ...moved, elsewhere: ["edge-2"], away: ["edge-3"] },
+    "blocked on edge-3",
+  ],
+  [
+    "it runs at its new place, and another master has the old one",
+    { removals: ["edge-2"], policy: "keep_old", elsewhere: ["edge-2"] },
+    "apply",
+  ],
   ["its move was cancelled and is being undone", { ...moved, open: [undoing] }, "remove from edge-2,edge-3"],
 ])("%s", (_name, given, text) => expect(next(given)).toBe(text));

@@ -8,7 +8,12 @@ const host = (name: string, more: Partial<PlaceableHost> = {}): PlaceableHost =>
   isReachable: true,
   ...more,
 });
-const hosts = [host("local"), host("edge-1", { labels: { zone: "a" } }), host("edge-2"), host("edge-3", { draining: true })];
+const hosts = [
+  host("local", { isMasters: true }),
+  host("edge-1", { labels: { zone: "a" } }),
+  host("edge-2"),
+  host("edge-3", { draining: true }),
+];
 
 it("a balanced decky goes to the worker with the fewest, never to the master's own host or one that drains", () => {
   expect(placeDecky({ kind: "balanced" }, undefined, hosts, new Map([["edge-1", 2]]))).toBe("edge-2");

@@ -12,6 +12,8 @@ export interface PlaceableHost {
   readonly labels: Readonly<Record<string, string>>;
   readonly draining: boolean;
   readonly isReachable: boolean;
+  /** The own host of a master: gets what is placed there by name, and nothing else. */
+  readonly isMasters?: boolean;
 }
 
 /**
@@ -27,7 +29,7 @@ export function placeDecky(
   if (placement.kind === "host") return placeByName(placement.name, current, hosts);
   const wanted = placement.kind === "labels" ? Object.entries(placement.labels) : [];
   const fitting = hosts.filter(
-    (host) => host.name !== "local" && !host.draining && wanted.every(([key, value]) => host.labels[key] === value),
+    (host) => host.isMasters !== true && !host.draining && wanted.every(([key, value]) => host.labels[key] === value),
   );
   if (current !== undefined && fitting.some((host) => host.name === current)) return current;
   const loadOf = ({ name }: PlaceableHost) => load.get(name) ?? 0;
@@ -46,7 +48,6 @@ export function placeDecky(
 }
 
 function placeByName(name: string, current: string | undefined, hosts: readonly PlaceableHost[]): string {
-  if (name === "local") return name;
   const host = hosts.find((candidate) => candidate.name === name);
   if (host === undefined)
     throw new AppError("HOST_NOT_FOUND", `there is no host ${JSON.stringify(name.slice(0, 64))}`, {

@@ -26,6 +26,8 @@ export interface AgentSessions {
   /** Throws HOST_ALREADY_CONNECTED while an agent with another instance id is connected and answers. */
   requireFirst(host: Named, caller: AgentCaller): Promise<void>;
   begin(host: Named, caller: AgentCaller): void;
+  /** Which agent began a session for the host last; empty for none. */
+  agentOf(hostId: string): string;
   /** Throws HOST_ALREADY_CONNECTED when the call comes from beside the session that serves the host. */
   requireOwn(host: Named, caller: AgentCaller, what: string): Promise<void>;
   /** A second agent was refused somewhere else. */
@@ -35,6 +37,11 @@ export interface AgentSessions {
 export interface AgentSessionsOptions {
   readonly store: Pick<Store, "hosts" | "events" | "audit" | "transaction">;
   readonly registry: HostRegistry;
+  /** The agent of a host that another master holds, and whether it answers there. */
+  readonly elsewhere: {
+    agentOf(host: string): Promise<{ readonly agent: string; readonly place: string } | undefined>;
+    answers(host: string): Promise<boolean>;
+  };
   readonly log: Logger;
 }
 
@@ -42,7 +49,7 @@ export interface AgentSessionsOptions {
 const againMs = 60_000;
 const mostRemembered = 1_000;
 
-export function createAgentSessions({ store, registry, log }: AgentSessionsOptions): AgentSessions {
+export function createAgentSessions({ store, registry, elsewhere, log }: AgentSessionsOptions): AgentSessions {
   const sessions = new Map<string, AgentCaller>();
   const told = new Map<string, number>();
 
@@ -76,11 +83,15 @@ export function createAgentSessions({ store, registry, log }: AgentSessionsOptio
   return {
     async requireFirst(host, { instanceId, from: { address } }) {
       const present = registry.connected(host.name);
+      const other = present === undefined ? await elsewhere.agentOf(host.name) : undefined;
+      if (other !== undefined && other.agent !== instanceId && (await elsewhere.answers(host.name)))
+        await refuse(host, address, `another master (${other.place})`, "called");
       if (present === undefined || present.id !== host.id || sessions.get(host.id)?.instanceId === instanceId) return;
       if (!(await present.answers())) return present.close();
       await refuse(host, address, present.address, "called");
     },
     begin: (host, caller) => void sessions.set(host.id, caller),
+    agentOf: (hostId) => sessions.get(hostId)?.instanceId ?? "",
     async requireOwn(host, { instanceId, from }, what) {
       const session = sessions.get(host.id);
       const present = registry.connected(host.name);

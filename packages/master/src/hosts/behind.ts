@@ -27,7 +27,7 @@ export async function noteAhead(tx: Tx, own: readonly Decky[], accepted: readonl
 
 export interface CatchUpOptions {
   readonly store: Store;
-  readonly registry: Pick<HostRegistry, "link" | "wantResync">;
+  readonly registry: Pick<HostRegistry, "link" | "leaseOf" | "wantResync">;
   readonly catalog: Catalog;
   readonly log: Logger;
   readonly whenBehind: WhenBehind;
@@ -60,6 +60,7 @@ export async function catchUp(host: string, { store, registry, catalog, log, whe
       await store.deckies.fillRevisions(id, desiredRevision, last);
       await store.resolver.resolve({
         decky: { id },
+        lease: () => registry.leaseOf(host),
         decide: (now) =>
           spec === undefined ? resolveOverwritten(now.decky, desiredServices(now)) : resolveAdopted(now.decky, spec),
       });

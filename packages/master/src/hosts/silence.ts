@@ -12,6 +12,8 @@ export interface SilenceOptions {
   readonly stopping: AbortSignal;
   /** How long a host may be away before its deckies are unknown. */
   readonly graceMs: number;
+  /** Of several masters one says it. */
+  readonly speaks: () => boolean;
 }
 
 const everyMs = 1_000;
@@ -19,18 +21,20 @@ const noteSeenMs = 30_000;
 
 /** Says of hosts that are silent that they are, and of their deckies that nothing is known of them any more. */
 export async function watchSilence(options: SilenceOptions): Promise<void> {
-  const { store, hosts, stopping, graceMs, log } = options;
+  const { store, hosts, stopping, graceMs, speaks, log } = options;
   const startedAt = new Date();
   const told = new Map<string, number>();
   const check = async () => {
     await noteSeen();
+    if (!speaks()) return;
     // Of hosts that are here there is nothing to read.
     for (const row of await store.hosts.others(hosts.names)) {
       if (hosts.isReachable(row.name)) continue;
       // This master may never have seen it: then it waits for it from its own start, and says when it was seen last.
       const lost = hosts.lostAt(row.name);
-      const since = lost ?? row.lastSeen;
-      if (since === null || Date.now() - (lost ?? startedAt).getTime() < graceMs) continue;
+      const since = lost ?? latest(row.lastSeen, row.lostAt);
+      const awayMs = Math.min(Date.now() - (lost ?? startedAt).getTime(), row.lostMsAgo ?? Number.POSITIVE_INFINITY);
+      if (since === null || awayMs < graceMs) continue;
       await sayUnknown(row, since, told.get(row.name) !== since.getTime(), options);
       told.set(row.name, since.getTime());
     }
@@ -46,6 +50,10 @@ export async function watchSilence(options: SilenceOptions): Promise<void> {
     await check().catch((error: unknown) => log.error("the search for silent hosts failed", { err: error }));
     await delay(everyMs, undefined, { signal: stopping }).catch(() => undefined);
   }
+}
+
+function latest(one: Date | null, other: Date | null): Date | null {
+  return one === null || other === null ? (one ?? other) : one > other ? one : other;
 }
 
 /**

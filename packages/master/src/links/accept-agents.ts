@@ -11,6 +11,7 @@ import type { Reason } from "@decnet/contract/reasons";
 import type { Host } from "../model/host.ts";
 import type { AuditLog } from "../store/audit.ts";
 import type { HostStore } from "../store/hosts.ts";
+import type { HostLeases } from "./host-leases.ts";
 import type { ConnectedHost, HostRegistry } from "./host-registry.ts";
 import { createRemoteHost } from "./remote-host.ts";
 
@@ -18,6 +19,11 @@ export interface AcceptAgentsOptions {
   readonly store: HostStore;
   readonly registry: HostRegistry;
   readonly audit: AuditLog;
+  readonly leases: Pick<HostLeases, "take" | "release">;
+  /** Which agent registered for a host here last. */
+  readonly agentOf: (hostId: string) => string;
+  /** Whether the agent of a host that another master holds answers there. */
+  readonly answersElsewhere: (host: string) => Promise<boolean>;
   readonly caPem: string;
   /** Told of a second agent that wanted to serve a host. */
   readonly onSecond: (host: Pick<Host, "id" | "name">, address: string) => Promise<void>;
@@ -36,6 +42,9 @@ export function createAgentAcceptor({
   store,
   registry,
   audit,
+  leases,
+  agentOf,
+  answersElsewhere,
   caPem,
   onSecond,
   log,
@@ -78,14 +87,32 @@ export function createAgentAcceptor({
       registry.detach(row.name, present);
     }
     if (socket.destroyed || stopping.aborted) return void socket.destroy();
+    const epoch = await takeHost(row, address);
+    if (epoch === undefined) {
+      await refuse(row.name, "HOST_ALREADY_CONNECTED", "another agent is connected to another master");
+      return onSecond(row, address);
+    }
     if (registry.connected(row.name) !== undefined)
       return refuse(row.name, "HOST_ALREADY_CONNECTED", "another agent was quicker");
+    if (socket.destroyed || stopping.aborted) {
+      leases.release(row.name);
+      return void socket.destroy();
+    }
     const warnings = (row.agentInfo?.["warnings"] as string[] | undefined) ?? [];
-    const host = connectBack(row, serial, socket, address, warnings);
+    const host = connectBack(row, { serial, epoch, warnings }, socket, address);
     endWithCertificate(socket, notAfter);
     socket.once("close", () => registry.detach(row.name, host));
     registry.attach(row.name, host);
     log.info("a host is connected", { host: row.name, address });
+  };
+  /** The same agent comes from another master with its host; a host with another one stays where that answers. */
+  const takeHost = async ({ id, name }: Host, address: string): Promise<number | undefined> => {
+    const take = () => leases.take(name, agentOf(id), address);
+    const first = await take();
+    if (first.kind === "taken") return first.epoch;
+    if (await answersElsewhere(name)) return undefined;
+    const again = await take();
+    return again.kind === "taken" ? again.epoch : undefined;
   };
   return (socket) => {
     socket.on("error", () => socket.destroy());
@@ -112,10 +139,9 @@ function endWithCertificate(socket: tls.TLSSocket, notAfter: Date): void {
 /** HTTP/2 with the roles turned round: the agent opened the connection, the master calls. */
 function connectBack(
   { id, name }: Host,
-  serial: string,
+  { serial, epoch, warnings }: { readonly serial: string; readonly epoch: number; readonly warnings: readonly string[] },
   socket: tls.TLSSocket,
   address: string,
-  warnings: readonly string[],
 ): ConnectedHost {
   let checkedAt: Date | undefined;
   const noteCheck = (at: Date) => {
@@ -133,6 +159,7 @@ function connectBack(
   return {
     id,
     serial,
+    epoch,
     address,
     since: new Date(),
     link: createRemoteHost(name, transport, warnings),

@@ -52,10 +52,10 @@ export interface LocalHost extends HostLink {
   check(specs: readonly DeckySpec[]): Promise<{ deckies: ReadonlyMap<string, CheckedDecky>; strays: readonly ObservedDecky[] }>;
 }
 
-/** Whether a host could not be asked; of the master's own, its engine. */
-export function isAway(host: string, error: unknown): error is AppError {
+/** Whether a host could not be asked; of the master's own, whose errors name no host, its engine. */
+export function isAway(error: unknown): error is AppError {
   if (!(error instanceof AppError)) return false;
-  return error.reason === "HOST_UNREACHABLE" || (host === "local" && error.reason === "ENGINE_UNAVAILABLE");
+  return error.reason === "HOST_UNREACHABLE" || (error.reason === "ENGINE_UNAVAILABLE" && error.metadata["host"] === undefined);
 }
 
 /** Codes of what may be otherwise when it is asked again. */
@@ -70,10 +70,10 @@ export function isRefusal(error: unknown): error is AppError {
   return error.reason === "NOT_OBSERVED" || !passing.has(reasons[error.reason].code);
 }
 
-export function createLocalHost(engine: Engine): LocalHost {
+export function createLocalHost(name: string, engine: Engine): LocalHost {
   return {
     ...engine,
-    name: "local",
+    name,
     get warnings() {
       return engine.warnings;
     },

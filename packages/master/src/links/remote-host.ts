@@ -22,16 +22,16 @@ const imagesMs = 60 * 60_000;
 
 /**
  * A worker, over the connection that its agent opened. A connection that breaks is HOST_UNREACHABLE: what the agent had
- * accepted by then goes on there.
+ * accepted by then goes on there. `through` says which master the calls go through, when it is not this one.
  */
-export function createRemoteHost(name: string, transport: Transport, warnings: readonly string[]): HostLink {
+export function createRemoteHost(name: string, transport: Transport, warnings: readonly string[], through = ""): HostLink {
   const agent = createClient(AgentService, transport);
   const guarded = async <T>(signal: AbortSignal | undefined, call: () => Promise<T>): Promise<T> => {
     try {
       return await call();
     } catch (error) {
       signal?.throwIfAborted();
-      throw translate(name, error);
+      throw translate(name, error, through);
     }
   };
   return {
@@ -80,7 +80,7 @@ export function createRemoteHost(name: string, transport: Transport, warnings: r
         for await (const { lines } of agent.streamLogs(request, { signal })) yield* lines.map(fromLogLine);
       } catch (error) {
         if (signal.aborted) return;
-        throw translate(name, error);
+        throw translate(name, error, through);
       }
     },
     prepareImages: (targets, signal) =>
@@ -94,7 +94,7 @@ export function createRemoteHost(name: string, transport: Transport, warnings: r
       } catch (error) {
         // An agent from before this call; its own plans say what is in the way.
         if (ConnectError.from(error).code === Code.Unimplemented) return undefined;
-        throw translate(name, error);
+        throw translate(name, error, through);
       }
     },
     async hostSubnets() {
@@ -104,16 +104,16 @@ export function createRemoteHost(name: string, transport: Transport, warnings: r
         // An agent from before this question wants to know which LAN is meant.
         const { code } = ConnectError.from(error);
         if (code === Code.Unimplemented || code === Code.InvalidArgument) return undefined;
-        throw translate(name, error);
+        throw translate(name, error, through);
       }
     },
     orphans: (installation, belongings) =>
-      withOrphans(name, async () => {
+      withOrphans(name, through, async () => {
         const request = { installation, ...toBelongingsMessage(await belongings()) };
         return fromOrphansMessage(await agent.listOrphans(request, { timeoutMs: orphansMs }));
       }),
     removeOrphans: ({ installation, keys, belongings, signal }) =>
-      withOrphans(name, async () => {
+      withOrphans(name, through, async () => {
         const request = { installation, keys: [...keys], ...toBelongingsMessage(await belongings()) };
         const { removed } = await agent.removeOrphans(request, { signal, timeoutMs: orphansRemovalMs });
         return removed.flatMap(({ orphan, problem }) => (orphan === undefined ? [] : [{ orphan, problem }]));
@@ -124,24 +124,24 @@ export function createRemoteHost(name: string, transport: Transport, warnings: r
       } catch (error) {
         // An agent from before this call.
         if (ConnectError.from(error).code === Code.Unimplemented) return undefined;
-        throw translate(name, error);
+        throw translate(name, error, through);
       }
     },
     ping: () => guarded(undefined, async () => void (await agent.inspect({}, { timeoutMs: quickMs }))),
   };
 }
 
-async function withOrphans<T>(host: string, call: () => Promise<T>): Promise<T> {
+async function withOrphans<T>(host: string, through: string, call: () => Promise<T>): Promise<T> {
   try {
     return await call();
   } catch (error) {
-    if (ConnectError.from(error).code !== Code.Unimplemented) throw translate(host, error);
+    if (ConnectError.from(error).code !== Code.Unimplemented) throw translate(host, error, through);
     throw new AppError("VERSION_SKEW", `the agent of ${host} is too old to look for orphans: update it`, { metadata: { host } });
   }
 }
 
 /** What the agent refused keeps its reason; all else means that it did not answer. Its words are as foreign as its answers. */
-function translate(name: string, error: unknown): unknown {
+function translate(name: string, error: unknown, through: string): unknown {
   if (error instanceof AppError) return error;
   const failure = fromConnectError(error);
   const { code } = ConnectError.from(error);
@@ -152,11 +152,11 @@ function translate(name: string, error: unknown): unknown {
           metadata: { host: name },
           cause: error,
         })
-      : unreachable(name, message, error);
+      : unreachable(name, message, error, through);
   const isConnection = [Code.Unavailable, Code.Canceled, Code.Aborted, Code.DeadlineExceeded, Code.Unknown].includes(code);
   if (isConnection && (failure.reason === "HOST_UNREACHABLE" || failure.reason === "WAIT_ENDED" || failure.reason === "INTERNAL"))
-    return unreachable(name, message, error);
-  if (failure.reason === "SHUTTING_DOWN") return unreachable(name, "its agent is stopping", error);
+    return unreachable(name, message, error, through);
+  if (failure.reason === "SHUTTING_DOWN") return unreachable(name, "its agent is stopping", error, through);
   return new AppError(failure.reason, `${name}: ${message}`, {
     metadata: { ...admitMetadata(failure.metadata), host: name },
     violations: failure.violations.slice(0, mostViolations).map(({ field, description }) => ({
@@ -193,8 +193,9 @@ function admitMetadata(metadata: Readonly<Record<string, string>>): Record<strin
   );
 }
 
-function unreachable(name: string, why: string, cause?: unknown): AppError {
-  return new AppError("HOST_UNREACHABLE", `host ${name} does not answer: ${why}`, {
+function unreachable(name: string, why: string, cause?: unknown, through = ""): AppError {
+  const way = through === "" ? "" : ` through ${through}`;
+  return new AppError("HOST_UNREACHABLE", `host ${name} does not answer${way}: ${why}`, {
     metadata: { host: name },
     retryAfterMs: 5_000,
     cause,

@@ -24,6 +24,9 @@ export interface Host {
   readonly decommissionedAt: Date | null;
 }
 
+/** Whether a host can be reached by this master, by another one, or by none. */
+export type Whereabouts = "here" | "elsewhere" | "away";
+
 export type HostPatch = Partial<Omit<Host, "id">>;
 
 export type HostState = "enrolled" | "connected" | "unreachable" | "decommissioned";

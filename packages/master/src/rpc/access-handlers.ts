@@ -19,6 +19,8 @@ export function createAccessHandlers({
   store: { tokens, audit },
   version,
   fingerprint,
+  hosts,
+  knownMasters,
 }: MasterParts): ServiceImpl<typeof AccessService> {
   return {
     whoAmI(_, context) {
@@ -29,6 +31,8 @@ export function createAccessHandlers({
         tokenId: caller.tokenId,
         serverVersion: version,
         serverTime: timestampFromDate(new Date()),
+        hostName: hosts.own,
+        masters: knownMasters().map(({ host, addresses, isThere }) => ({ hostName: host, addresses: [...addresses], isThere })),
       };
     },
     async createToken(request, context) {

@@ -58,12 +58,13 @@ export function createRegistrationHandlers({ swarm }: MasterParts): ServiceImpl<
         remove: remove.map(toRefMessage),
         hostName: host.name,
         driftPolicy: policies[driftPolicy],
+        masters: [...swarm.addresses()],
       };
     },
     async report(request, context) {
       const from = context.values.get(kPeer);
       const { driftPolicy, ...answer } = await swarm.registration.report(hostOf(context), request, from, context.signal);
-      return { ...answer, driftPolicy: policies[driftPolicy] };
+      return { ...answer, driftPolicy: policies[driftPolicy], masters: [...swarm.addresses()] };
     },
   };
 }

@@ -68,8 +68,8 @@ export function waitsForHost(row: WaitedFor, { hosts, converger }: Pick<MasterPa
   const missing = hosts.isReachable(row.host) ? converger.blockedOn(row.deckyId) : row.host;
   if (missing === undefined) return "";
   const since = hosts.lostAt(missing);
-  if (missing !== "local" && since !== undefined && Date.now() - since.getTime() < briefMs) return "";
-  const what = missing === "local" ? "whose engine does not answer" : "which is not connected";
+  if (missing !== hosts.own && since !== undefined && Date.now() - since.getTime() < briefMs) return "";
+  const what = missing === hosts.own ? "whose engine does not answer" : "which is not connected";
   return `host ${missing}, ${what}${since === undefined ? "" : ` since ${since.toISOString()}`}`;
 }
 

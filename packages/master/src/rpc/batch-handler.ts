@@ -73,7 +73,7 @@ export function createBatchHandler(parts: MasterParts): ServiceImpl<typeof Mutat
     const common = { actor, requestHash } as const;
     const runOne = async (item: BatchItem, index: number): Promise<void> => {
       const isEnough = request.maxFailures > 0 && counts.failed >= request.maxFailures;
-      if (isEnough || context.signal.aborted || parts.stopping.aborted) return;
+      if (isEnough || context.signal.aborted || parts.stopping.aborted || parts.isLate()) return;
       begun += 1;
       const { changeFor, ...what } = item.change;
       const { service } = what;

@@ -117,7 +117,10 @@ function randomFleet(seed: number) {
   return { settings, deckies, services };
 }
 
-const hosts = ["edge-1", "edge-2"].map((name) => ({ name, labels: {}, draining: name === "edge-2", isReachable: false }));
+const hosts = ["local", "edge-1", "edge-2"].map((name) => ({
+  ...{ name, labels: {}, draining: name === "edge-2", isReachable: false },
+  isMasters: name === "local",
+}));
 
 describe("what is exported and applied again changes nothing", () => {
   it.each(Array.from({ length: 60 }, (_, seed) => seed))("random fleet %i", (seed) => {
@@ -128,7 +131,7 @@ describe("what is exported and applied again changes nothing", () => {
     const fleet = fromJson(WantedFleetSchema, parse(file) as JsonValue);
     const expanded = atOnce(expandFleet(parseFleet(create(ApplyFleetRequestSchema, { fleet }), catalog), catalog));
     const context = { catalog, now, makeId: () => expect.fail("a new decky"), random: () => 0 };
-    const changes = atOnce(fleetDifference({ deckies, services, hosts }, expanded, context));
+    const changes = atOnce(fleetDifference({ deckies, services, hosts, own: "local" }, expanded, context));
     expect(changes.filter(({ action }) => action !== "keep")).toEqual([]);
     expect(changes).toHaveLength(deckies.length);
     const { lan, driftPolicy, movePolicy } = expanded;

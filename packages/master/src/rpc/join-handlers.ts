@@ -20,9 +20,12 @@ type JoinHandlers = Pick<
 export function createJoinHandlers({ store, hosts, swarm }: MasterParts): JoinHandlers {
   return {
     async createJoinToken(request, context) {
-      if (!hostPattern.test(request.hostName) || request.hostName === "local")
+      if (!hostPattern.test(request.hostName) || request.hostName === "local" || hosts.isMasters(request.hostName))
         throw invalid([
-          { field: "host_name", description: "lower-case letters, digits and inner hyphens, 1 to 63, not `local`" },
+          {
+            field: "host_name",
+            description: "lower-case letters, digits and inner hyphens, 1 to 63, and no master's own host such as `local`",
+          },
         ]);
       const ttlMs = request.ttl === undefined ? usualTtlMs : durationMs(request.ttl);
       if (ttlMs < 10_000 || ttlMs > maxTtlMs) throw invalid([{ field: "ttl", description: "is from 10 seconds to 7 days" }]);

@@ -13,6 +13,7 @@ import type { Converger } from "../convergence/converger.ts";
 import type { Enrollment } from "../hosts/enrollment.ts";
 import type { Registration } from "../hosts/registration.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
+import type { KnownMaster } from "../store/claims.ts";
 import type { Store } from "../store/store.ts";
 import type { TopologyStates } from "../topologies/keep-states.ts";
 import type { AddressRules } from "../webhooks/address-rules.ts";
@@ -25,7 +26,7 @@ export interface Swarm {
   readonly orphans: Orphans;
   readonly caHash: string;
   readonly caCertPem: string;
-  /** Where workers reach this master, as host:port; empty when it does not listen for them. */
+  /** Where workers reach masters, as host:port, this one first; empty when none listens for them. */
   readonly addresses: () => readonly string[];
 }
 
@@ -43,12 +44,16 @@ export interface MasterParts {
   readonly topologyStates: TopologyStates;
   readonly converger: Converger;
   readonly hosts: HostRegistry;
+  /** All masters of the last days, this one among them. */
+  readonly knownMasters: () => readonly KnownMaster[];
   readonly swarm: Swarm;
   readonly webhookRules: AddressRules;
   readonly installation: string;
   readonly fingerprint: (text: string) => string;
   readonly version: string;
   readonly stopping: AbortSignal;
+  /** Whether other masters take this one for gone, and may be ending what it began. */
+  readonly isLate: () => boolean;
   readonly isReady: () => boolean;
   readonly bus: BusWatch;
 }

@@ -2,6 +2,7 @@ import type { ConnectRouter } from "@connectrpc/connect";
 import { registerHealth } from "@decnet/common/rpc/health";
 import { registerReflection } from "@decnet/common/rpc/reflection";
 import { AccessService } from "@decnet/contract/gen/decnet/v1/access_pb";
+import { AgentService } from "@decnet/contract/gen/decnet/v1/agent_pb";
 import { CatalogService } from "@decnet/contract/gen/decnet/v1/catalog_pb";
 import { EnrollmentService, RegistrationService } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
 import { EventService } from "@decnet/contract/gen/decnet/v1/event_pb";
@@ -19,6 +20,7 @@ import { createFleetHandlers } from "./fleet-handlers.ts";
 import { createMutationHandlers } from "./mutation-handlers.ts";
 import { createOperationHandlers } from "./operation-handlers.ts";
 import type { MasterParts } from "./parts.ts";
+import { createRelayHandlers } from "./relay-handlers.ts";
 import { createSwarmHandlers } from "./swarm-handlers.ts";
 import { createTopologyHandlers } from "./topology-handlers.ts";
 import { createWebhookHandlers } from "./webhook-handlers.ts";
@@ -63,6 +65,7 @@ export function createRoutes(parts: MasterParts): (router: ConnectRouter) => voi
     router.service(SwarmService, createSwarmHandlers(parts));
     router.service(EnrollmentService, createEnrollmentHandlers(parts), { readMaxBytes: mostOfAgents });
     router.service(RegistrationService, createRegistrationHandlers(parts), { readMaxBytes: mostOfAgents });
+    router.service(AgentService, createRelayHandlers(parts));
     registerHealth(
       router,
       masterServices.map((service) => service.typeName),

@@ -49,7 +49,7 @@ export function createSwarmHandlers(parts: MasterParts): ServiceImpl<typeof Swar
       const page = pages.parse(request, 100);
       const rows = await store.hosts.listAll();
       const fitting = rows.filter((row) => {
-        const state = hostStateOf(row, hosts.connected(row.name) !== undefined);
+        const state = hostStateOf(row, hosts.isReachable(row.name));
         // Decommissioned hosts are shown to those who ask for them.
         if (state === "decommissioned" && !terms.some(({ key, negated }) => key === "state" && !negated)) return false;
         return matchesTerms(terms, {
@@ -61,7 +61,7 @@ export function createSwarmHandlers(parts: MasterParts): ServiceImpl<typeof Swar
       });
       const counts: Record<string, number> = {};
       for (const row of fitting) {
-        const state = hostStateOf(row, hosts.connected(row.name) !== undefined);
+        const state = hostStateOf(row, hosts.isReachable(row.name));
         counts[state] = (counts[state] ?? 0) + 1;
       }
       const counted = await store.deckies.countByHost();
@@ -133,7 +133,7 @@ function toHostMessage(
   deckies: HostCounts | undefined,
   hosts: MasterParts["hosts"],
 ): MessageInitShape<typeof HostSchema> {
-  const connection = hosts.connected(row.name);
+  const connection = hosts.connected(row.name) ?? hosts.heldBy(row.name);
   const seen = connection === undefined ? (hosts.lostAt(row.name) ?? row.lastSeen) : new Date();
   const facts =
     row.agentInfo === null ? undefined : fromJson(AgentFactsSchema, row.agentInfo as JsonObject, { ignoreUnknownFields: true });

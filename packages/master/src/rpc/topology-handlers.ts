@@ -138,13 +138,13 @@ export function createTopologyHandlers(parts: MasterParts): ServiceImpl<typeof T
       const kind = withDmz ? "dmz" : "empty";
       const from =
         design === undefined ? ({ kind } as const) : ({ kind: "design", design: parseDesign(design, catalog) } as const);
-      return created({ ...placeOf(request), from }, CreateTopologyRequestSchema, request, context);
+      return created({ ...placeOf(request, parts), from }, CreateTopologyRequestSchema, request, context);
     },
     async generateTopology(request, context) {
       const settings = parseGenerator(request.settings);
       for (const slug of settings.services) parseServices([{ $typeName: "decnet.v1.WantedService", slug }], "", "", catalog);
       const from = { kind: "seed", settings } as const;
-      return created({ ...placeOf(request), from }, GenerateTopologyRequestSchema, request, context);
+      return created({ ...placeOf(request, parts), from }, GenerateTopologyRequestSchema, request, context);
     },
     getTopology: async (request) => ({ topology: await show(required(request.topology)) }),
     async listTopologies(request) {
@@ -225,9 +225,12 @@ function editHandlers(edit: EditCall, catalog: Catalog) {
   } satisfies Partial<ServiceImpl<typeof TopologyService>>;
 }
 
-function placeOf({ name, host, publishOn }: Pick<CreateTopologyRequest, "name" | "host" | "publishOn">) {
+function placeOf(
+  { name, host, publishOn }: Pick<CreateTopologyRequest, "name" | "host" | "publishOn">,
+  { hosts }: Pick<MasterParts, "hosts">,
+) {
   if (publishOn !== "" && !isIPv4(publishOn)) throw invalid([{ field: "publish_on", description: "is not an IPv4 address" }]);
-  return { name: topologyName(name), host: host || "local", publishOn };
+  return { name: topologyName(name), host: host || hosts.own, publishOn };
 }
 
 function required(topology: string): string {

@@ -5,7 +5,7 @@ import { OperationFailed } from "@decnet/common/rpc/errors";
 import { createPace, turn } from "@decnet/common/runtime/slices";
 import { DeckyRefSchema, DeckySchema } from "@decnet/contract/gen/decnet/v1/decky_pb";
 import { OperationErrorSchema, OperationSchema } from "@decnet/contract/gen/decnet/v1/operation_pb";
-import { agentCalls } from "../access/roles.ts";
+import { agentCalls, masterCalls } from "../access/roles.ts";
 import type { TopologyStore } from "../store/topologies.ts";
 
 /**
@@ -94,7 +94,8 @@ export function createTopologyNaming({ known }: Pick<TopologyStore, "known">): I
 
   return (next) => async (request) => {
     const { input, output } = request.method;
-    if (agentCalls[`${request.service.typeName}/${request.method.name}`] !== undefined) return next(request);
+    const method = `${request.service.typeName}/${request.method.name}`;
+    if (agentCalls[method] !== undefined || masterCalls.has(method)) return next(request);
     if (!request.stream) {
       await resolve(input, request.message);
       try {

@@ -1,6 +1,6 @@
 import type { Database } from "./database.ts";
 
-/** Which master drives a host. By the database's clock, which all masters share. */
+/** A master and its own host, which no other drives. By the database's clock, which all masters share. */
 export interface HostClaim {
   readonly host: string;
   /** Tells a data folder from every other one: its next master takes over at once. */
@@ -9,6 +9,8 @@ export interface HostClaim {
   readonly instance: string;
   /** Where it runs, for people. */
   readonly place: string;
+  /** Where workers and other masters reach it, as host:port; empty while it does not listen for them. */
+  readonly addresses?: readonly string[];
 }
 
 export interface HeldBy {
@@ -17,24 +19,45 @@ export interface HeldBy {
   readonly seenMsAgo: number;
 }
 
+/** A master as the others see it. */
+export interface KnownMaster {
+  /** The name of its own host. */
+  readonly host: string;
+  readonly instance: string;
+  readonly place: string;
+  readonly addresses: readonly string[];
+  /** Whether it was heard of lately. */
+  readonly isThere: boolean;
+}
+
 export interface ClaimStore {
   /** Takes the host, or says who has it. */
   take(claim: HostClaim): Promise<HeldBy | undefined>;
   /** Says that its master is still there, or takes what nobody has; returns who has it instead, if another one does. */
   renew(claim: HostClaim): Promise<HeldBy | undefined>;
+  /** Its place stays known: workers come back to it. */
   release(claim: HostClaim): Promise<void>;
+  /** All masters of the last days, by the names of their hosts. */
+  masters(): Promise<KnownMaster[]>;
 }
 
-/** A master that was not heard of for so long has let go of its host. */
-export const claimMs = 15_000;
+/** A master that was not heard of for so long has let go of its hosts. */
+export const claimMs = 10_000;
+/** Its address is told to workers for so long. */
+const knownFor = "7 days";
+
+/** Whether a master was heard of, by its row. */
+export const isHeardOf = (row: string): string =>
+  `abs(extract(epoch FROM clock_timestamp() - ${row}.seen_at)) * 1000 <= ${claimMs}`;
 
 const put = (name: string, mayReplace: string) => ({
   name,
-  text: `INSERT INTO masters AS held (host, holder, instance, place, since, seen_at)
-    VALUES ($1, $2, $3, $4, clock_timestamp(), clock_timestamp())
+  text: `INSERT INTO masters AS held (host, holder, instance, place, addresses, since, seen_at)
+    VALUES ($1, $2, $3, $4, $5, clock_timestamp(), clock_timestamp())
     ON CONFLICT (host) DO UPDATE SET holder = EXCLUDED.holder, instance = EXCLUDED.instance, place = EXCLUDED.place,
+      addresses = EXCLUDED.addresses,
       since = CASE WHEN held.instance = EXCLUDED.instance THEN held.since ELSE EXCLUDED.since END, seen_at = EXCLUDED.seen_at
-    WHERE ${mayReplace} OR abs(extract(epoch FROM clock_timestamp() - held.seen_at)) * 1000 > ${claimMs}
+    WHERE ${mayReplace} OR NOT ${isHeardOf("held")}
     RETURNING host`,
 });
 const taken = put("decnet-claim-taken", "held.holder = EXCLUDED.holder");
@@ -44,15 +67,26 @@ const holder = {
   text: `SELECT place, since, greatest(0, extract(epoch FROM clock_timestamp() - seen_at) * 1000)::float8 AS "seenMsAgo"
     FROM masters WHERE host = $1`,
 };
-const released = { name: "decnet-claim-released", text: "DELETE FROM masters WHERE host = $1 AND instance = $2" };
+const released = {
+  name: "decnet-claim-released",
+  text: `WITH let_go AS (
+      UPDATE host_leases SET held = false, since = clock_timestamp() WHERE instance = $2 AND held
+    ) UPDATE masters SET seen_at = 'epoch', since = clock_timestamp() WHERE host = $1 AND instance = $2`,
+};
+const known = {
+  name: "decnet-masters",
+  text: `WITH forgotten AS (
+      DELETE FROM masters WHERE greatest(seen_at, since) < clock_timestamp() - interval '${knownFor}'
+    ) SELECT host, instance, place, addresses, ${isHeardOf("masters")} AS "isThere" FROM masters ORDER BY host`,
+};
 
 /** What a claim came to that was let go of while it was asked who has it. */
 const goneSince = (): HeldBy => ({ place: "another master", since: new Date(), seenMsAgo: 0 });
 
 export function createClaimStore(database: Database): ClaimStore {
   const write = async (statement: typeof taken, claim: HostClaim): Promise<HeldBy | undefined> => {
-    const { host } = claim;
-    const [own] = await database.run(statement, [host, claim.holder, claim.instance, claim.place]);
+    const { host, addresses = [] } = claim;
+    const [own] = await database.run(statement, [host, claim.holder, claim.instance, claim.place, addresses]);
     if (own !== undefined) return undefined;
     const [other] = await database.run<HeldBy>(holder, [host]);
     return other ?? goneSince();
@@ -61,5 +95,6 @@ export function createClaimStore(database: Database): ClaimStore {
     take: (claim) => write(taken, claim),
     renew: (claim) => write(renewed, claim),
     release: async ({ host, instance }) => void (await database.run(released, [host, instance])),
+    masters: () => database.run(known, []),
   };
 }

@@ -3,15 +3,19 @@ import { AppError } from "@decnet/common/errors/app-error";
 import { createBounded } from "@decnet/common/runtime/bounded";
 import type { ClientBase } from "pg";
 import { DataSource, type EntityManager } from "typeorm";
+import { askServer, createAnswers } from "./answers.ts";
 import { type CancelBackend, cancelBackend, endWith, withinTime } from "./cancel-transaction.ts";
 import { guarded, isStorageUnavailable, sqlStateOf } from "./database-errors.ts";
+import { addressOf, type DatabaseAddress, type Hearing, hear } from "./hear.ts";
 import { migrateAlone } from "./migrate.ts";
 import { migrations } from "./migrations/all.ts";
 import { SnakeCaseNames } from "./naming.ts";
+import { ping, probe } from "./ping.ts";
 import { createSockets } from "./sockets.ts";
 import { entities } from "./tables.ts";
 import { Transaction, type Tx } from "./transaction.ts";
 
+export type { DatabaseAddress } from "./hear.ts";
 export type { Tx } from "./transaction.ts";
 
 /** For whom a transaction waits. */
@@ -40,6 +44,8 @@ export interface Database {
   onReturn(listener: () => void): void;
   /** Breaks every connection off, and makes no more: whoever waits for the database is told that it is away. */
   sever(): void;
+  /** Hears what other masters say; `onBegin` is told that something may have been missed. Ends with the signal. */
+  listen(hearing: Hearing, signal: AbortSignal): Promise<void>;
   /** Whether it was closed, or severed. */
   isClosed(): boolean;
   /** Ends after a while also when the database does not answer. */
@@ -52,9 +58,23 @@ export interface Statement {
   readonly text: string;
 }
 
-export type DatabaseAddress =
-  | { readonly url: string }
-  | { readonly socketFolder: string; readonly database: string; readonly user: string };
+/** How a master uses its database server. */
+export interface DatabaseOptions {
+  /** What the server calls the connections: tells this run of a master from every other one. */
+  readonly application: string;
+  /** For transactions; the other kinds of connections come besides. */
+  readonly transactions: number;
+  /** A statement that takes longer is ended. */
+  readonly statementMs: number;
+  readonly connectMs: number;
+}
+
+export const usualDatabase: DatabaseOptions = {
+  application: "decnet-master",
+  transactions: 10,
+  statementMs: 30_000,
+  connectMs: 10_000,
+};
 
 const retriable = new Set(["40001", "40P01"]);
 const retries = 5;
@@ -63,19 +83,23 @@ const retries = 5;
  * and for rounds of prepared statements. Each kind waits for its own, outside the pool: thousands of deckies that change at once
  * keep no report and no heartbeat waiting, and a wait for a turn is not taken for a database that is away.
  */
-const connections = { transactions: 10, agents: 4, reads: 6, statements: 4, cancels: 2 };
+const otherConnections = { agents: 4, reads: 6, statements: 4, cancels: 2 };
 const patienceMs = 60_000;
 /** What an agent's call may take of the database, however long it waits for its answer. */
 const agentsMs = 10_000;
 /** So often, whatever else is written, ping() finds out by itself whether there is room. */
 const probeEveryMs = 30_000;
 const closeMs = 3_000;
+/** A server that says nothing to a new connection for so long is away, also when no connection broke. */
+const silentMs = 4_000;
 
 /**
  * Connects and brings the schema up to date. Errors: STORAGE_UNAVAILABLE, STORAGE_UNSUITABLE, VERSION_TOO_OLD, and what its
  * disk says.
  */
-export async function openDatabase(address: DatabaseAddress): Promise<Database> {
+export async function openDatabase(address: DatabaseAddress, options: Partial<DatabaseOptions> = {}): Promise<Database> {
+  const { application, transactions: most, statementMs, connectMs } = { ...usualDatabase, ...options };
+  const connections = { ...otherConnections, transactions: most };
   const sockets = createSockets();
   const source = new DataSource({
     type: "postgres",
@@ -86,12 +110,12 @@ export async function openDatabase(address: DatabaseAddress): Promise<Database> 
     namingStrategy: new SnakeCaseNames(),
     migrations: [...migrations],
     poolSize: Object.values(connections).reduce((sum, count) => sum + count, 0),
-    applicationName: "decnet-master",
-    connectTimeoutMS: 10_000,
+    applicationName: application,
+    connectTimeoutMS: connectMs,
     poolErrorHandler: () => undefined,
     extra: {
-      statement_timeout: 30_000,
-      idle_in_transaction_session_timeout: 30_000,
+      statement_timeout: statementMs,
+      idle_in_transaction_session_timeout: statementMs,
       keepAlive: true,
       stream: () => sockets.add(),
     },
@@ -117,9 +141,16 @@ export async function openDatabase(address: DatabaseAddress): Promise<Database> 
   } = createGuard(() => {
     for (const listener of listeners) listener();
   });
+  const answers = createAnswers({
+    ask: () => askServer(addressOf(address).connection, silentMs),
+    onSilent: sockets.destroyAll,
+  });
   const guard: Guard["guard"] = async (work) => {
     if (isSevered) throw new AppError("STORAGE_UNAVAILABLE", "the database was given up");
-    return guardOnce(work);
+    return guardOnce(async () => {
+      if (!answers.isSilent()) return answers.during(work);
+      throw new AppError("STORAGE_UNAVAILABLE", "the database does not answer", { retryAfterMs: 1_000 });
+    });
   };
   const sever = () => {
     isSevered = true;
@@ -166,9 +197,11 @@ export async function openDatabase(address: DatabaseAddress): Promise<Database> 
     },
     onReturn: (listener) => void listeners.add(listener),
     sever,
+    listen: (hearing, signal) => hear({ ...addressOf(address), application, connectMs, stream: sockets.add }, hearing, signal),
     isClosed: () => isSevered || isClosing,
     async close() {
       isClosing = true;
+      answers.stop();
       const waiting = new AbortController();
       const late = delay(closeMs, undefined, { signal: waiting.signal }).then(sever, () => undefined);
       await source.destroy().finally(() => waiting.abort());
@@ -210,17 +243,6 @@ function createGuard(onReturn: () => void): Guard {
     isFull: () => isFull,
   };
 }
-
-const ping = {
-  name: "decnet-ping",
-  text: "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on' AS is_read_only",
-};
-/** Needs new room, unlike a row that fits into a page that is there, and leaves nothing. */
-const probe = {
-  name: "decnet-probe",
-  text: `CREATE TEMPORARY TABLE decnet_probe ON COMMIT DROP AS
-    SELECT string_agg(md5(number::text), '') AS filler FROM generate_series(1, 4000) AS each (number)`,
-};
 
 async function retry<T>(work: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt += 1) {

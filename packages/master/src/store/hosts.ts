@@ -3,6 +3,7 @@ import { cleanText } from "@decnet/common/runtime/foreign-text";
 import { acceptsCertificate, type Host, type HostPatch } from "../model/host.ts";
 import { In, IsNull } from "./conditions.ts";
 import type { Database, Tx } from "./database.ts";
+import { isHeld } from "./leases.ts";
 import { Hosts } from "./tables.ts";
 import { managerOf } from "./transaction.ts";
 import { insertRows, updateRows } from "./write.ts";
@@ -16,6 +17,11 @@ export interface HostCertificate {
 
 /** A host as far as it is told from others; what its agent said may be large. */
 export type ListedHost = Omit<Host, "agentInfo">;
+export type SilentHost = Pick<Host, "id" | "name" | "lastSeen"> & {
+  /** When a master had it last; null when none says so. */
+  readonly lostAt: Date | null;
+  readonly lostMsAgo: number | null;
+};
 
 /** Enrolled workers. A decommissioned host keeps its row; its name is free again. */
 export interface HostStore {
@@ -25,8 +31,8 @@ export interface HostStore {
   listAll(): Promise<ListedHost[]>;
   /** What the agents of these hosts said of their machines, as far as a list shows it, by the hosts' ids. */
   agentInfoOf(ids: readonly string[]): Promise<Map<string, Host["agentInfo"]>>;
-  /** Of the hosts that are not named, when they were last seen. */
-  others(names: readonly string[]): Promise<Pick<Host, "id" | "name" | "lastSeen">[]>;
+  /** Of the hosts that are not named and that no master has, when they were last seen, and since when no master has them. */
+  others(names: readonly string[]): Promise<SilentHost[]>;
   /** Throws HOST_NOT_FOUND. */
   find(name: string, tx?: Tx): Promise<Host>;
   /** The newest host of a name, decommissioned or not. */
@@ -130,6 +136,13 @@ export function hostNotFound(name: string): AppError {
 
 const others = {
   name: "decnet-other-hosts",
-  text: `SELECT id, name, last_seen AS "lastSeen" FROM hosts
-    WHERE decommissioned_at IS NULL AND NOT (name = ANY ($1)) ORDER BY name`,
+  text: `SELECT hosts.id, hosts.name, hosts.last_seen AS "lastSeen",
+      lost.at AS "lostAt", (extract(epoch FROM clock_timestamp() - lost.at) * 1000)::float8 AS "lostMsAgo"
+    FROM hosts LEFT JOIN host_leases AS lease ON lease.host = hosts.name
+      LEFT JOIN masters AS master ON master.instance = lease.instance
+      CROSS JOIN LATERAL (
+        SELECT CASE WHEN lease.held THEN greatest(master.seen_at, lease.since) ELSE lease.since END
+      ) AS lost (at)
+    WHERE hosts.decommissioned_at IS NULL AND NOT (hosts.name = ANY ($1)) AND coalesce(NOT ${isHeld("lease")}, true)
+    ORDER BY hosts.name`,
 };

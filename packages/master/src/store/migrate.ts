@@ -1,22 +1,29 @@
 import { AppError } from "@decnet/common/errors/app-error";
 import { version } from "@decnet/common/version";
-import type { DataSource, QueryRunner } from "typeorm";
+import { type DataSource, MigrationExecutor, type QueryRunner } from "typeorm";
 
 const migrationLock = 7_233_001;
 
+/** A step over large tables takes its time, and so does the master that waits for its turn. */
+const unlimited = ["statement_timeout", "idle_in_transaction_session_timeout"];
+
 /**
- * Brings the schema up to date. Two masters that start together take turns. A schema from a later version of the program is
+ * Brings the schema up to date. Masters that start together take turns. A schema from a later version of the program is
  * refused as it is: VERSION_TOO_OLD.
  */
 export async function migrateAlone(source: DataSource): Promise<void> {
   const runner = source.createQueryRunner();
+  const executor = new MigrationExecutor(source, runner);
+  executor.transaction = "each";
   try {
+    for (const setting of unlimited) await runner.query(`SET ${setting} = 0`);
     await runner.query("SELECT pg_advisory_lock($1)", [migrationLock]);
     try {
       await refuseLaterSchema(source, runner);
-      await source.runMigrations({ transaction: "each" });
+      await executor.executePendingMigrations();
     } finally {
       await runner.query("SELECT pg_advisory_unlock($1)", [migrationLock]);
+      for (const setting of unlimited) await runner.query(`RESET ${setting}`);
     }
   } finally {
     await runner.release();

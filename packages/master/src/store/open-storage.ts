@@ -2,13 +2,14 @@ import { once } from "node:events";
 import { statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError } from "@decnet/common/errors/app-error";
-import { type Database, openDatabase } from "./database.ts";
+import { type Database, type DatabaseOptions, openDatabase } from "./database.ts";
 import { openPrivatePostgres } from "./private-postgres.ts";
 
 export interface StorageOptions {
   readonly dataDir: string;
   /** Undefined: a private PostgreSQL in the data folder. */
   readonly databaseUrl: string | undefined;
+  readonly database: Partial<DatabaseOptions>;
   /** Aborted: a server that is still starting is not waited for. */
   readonly giveUp: AbortSignal;
   /** Whether the data folder is still this master's. */
@@ -22,13 +23,14 @@ export interface StorageOptions {
 export async function openStorage({
   dataDir,
   databaseUrl,
+  database: how,
   giveUp,
   isHeld,
   onRelease,
   onRestart,
 }: StorageOptions): Promise<Database> {
   if (databaseUrl !== undefined) {
-    const database = await unlessAborted(openDatabase({ url: databaseUrl }), giveUp);
+    const database = await unlessAborted(openDatabase({ url: databaseUrl }, how), giveUp);
     onRelease(() => database.close());
     return database;
   }
@@ -40,7 +42,7 @@ export async function openStorage({
     await kept;
     await server.stop();
   });
-  const database = await unlessAborted(openDatabase(server), giveUp);
+  const database = await unlessAborted(openDatabase(server, how), giveUp);
   onRelease(() => database.close());
   return {
     ...database,

@@ -12,6 +12,7 @@ import { createCodec } from "./codec.ts";
 import { In } from "./conditions.ts";
 import { type Database, runIn, type Tx } from "./database.ts";
 import { forgottenOf, refuseForgottenPage } from "./forgotten.ts";
+import { isHeld, type Lease } from "./leases.ts";
 import { type FilterConditions, type ListedRows, type ListRequest, listRows } from "./list-rows.ts";
 import { namedAs, topologyName } from "./named-as.ts";
 import type { OperationLog } from "./operation-log.ts";
@@ -59,10 +60,13 @@ export interface OperationStore {
   get(id: string): Promise<OperationRecord>;
   waitedFor(id: string): Promise<WaitedFor | undefined>;
   list(request: ListRequest): Promise<ListedRows<Operation>>;
-  /** Stores the progress of operations that have not ended. */
-  recordProgress(plans: ReadonlyMap<string, PlanRecord>, steps: readonly OperationStep[]): Promise<void>;
-  /** Steps of these operations, or of all, that a master left in the middle have failed. */
-  cutOffSteps(ids?: readonly string[]): Promise<void>;
+  /** Stores the progress of operations that have not ended, while the lease holds. */
+  recordProgress(plans: ReadonlyMap<string, PlanRecord>, steps: readonly OperationStep[], lease: Lease): Promise<void>;
+  /**
+   * Steps that a master left in the middle have failed: of these operations, while the lease holds, or of all on the own host of
+   * this master, which just starts, and on hosts that no other one has.
+   */
+  cutOffSteps(of: { readonly ids: readonly string[]; readonly lease: Lease } | { readonly ownHost: string }): Promise<void>;
   /** Batches that were never closed: a master ended in the middle of them. */
   openBatches(): Promise<{ readonly row: Operation; readonly parts: number }[]>;
 }
@@ -186,14 +190,15 @@ export function createOperationStore(
         }),
       );
     },
-    async recordProgress(plans, steps) {
+    async recordProgress(plans, steps, { host, epoch }) {
       if (plans.size > 0)
-        await database.write(async (tx) => {
-          for (const [id, plan] of plans) await updateRows(tx, Operations, { id, state: isOpen }, { plan });
-        });
-      if (steps.length > 0) await database.run(recordSteps, [JSON.stringify(steps.map(stepCodec.toJson))]);
+        await database.run(recordPlans, [JSON.stringify([...plans].map(([id, plan]) => ({ id, plan }))), host, epoch]);
+      if (steps.length > 0) await database.run(recordSteps, [JSON.stringify(steps.map(stepCodec.toJson)), host, epoch]);
     },
-    cutOffSteps: async (ids) => void (await database.run(cutOffSteps, [ids ?? null])),
+    async cutOffSteps(of) {
+      if ("ids" in of) await database.run(cutOffStepsOf, [of.ids, of.lease.host, of.lease.epoch]);
+      else await database.run(cutOffSteps, [of.ownHost]);
+    },
     openBatches: () =>
       database.read(async (tx) => {
         const rows = await repository(tx).findBy({ kind: "batch", state: "running" });
@@ -209,11 +214,20 @@ const openDeckies = {
     WHERE decky.host = $1 AND operation.state IN ('pending', 'running')`,
 };
 
+const whileLeased = "EXISTS (SELECT FROM host_leases AS lease WHERE lease.host = $2 AND lease.epoch = $3::int)";
+
+const cutOff = `UPDATE operation_steps SET state = 'failed', finished_at = now(),
+      output_tail = '["cut off: the master ended in the middle; how far it got was seen afterwards"]'
+    WHERE state = 'running'`;
+const cutOffStepsOf = {
+  name: "decnet-cut-off-steps-of",
+  text: `${cutOff} AND operation_id = ANY ($1::text[]) AND ${whileLeased}`,
+};
 const cutOffSteps = {
   name: "decnet-cut-off-steps",
-  text: `UPDATE operation_steps SET state = 'failed', finished_at = now(),
-      output_tail = '["cut off: the master ended in the middle; how far it got was seen afterwards"]'
-    WHERE state = 'running' AND ($1::text[] IS NULL OR operation_id = ANY ($1))`,
+  text: `${cutOff}
+      AND NOT EXISTS (SELECT FROM operations AS operation JOIN host_leases AS lease ON lease.host = operation.host
+        WHERE operation.id = operation_id AND lease.host <> $1::text AND ${isHeld("lease")})`,
 };
 
 const endSteps = {
@@ -222,12 +236,19 @@ const endSteps = {
     WHERE state = 'running' AND operation_id = ANY ($1)`,
 };
 
+const recordPlans = {
+  name: "decnet-record-plans",
+  text: `UPDATE operations SET plan = given.plan FROM json_to_recordset($1) AS given (id text, plan jsonb)
+    WHERE operations.id = given.id AND operations.state IN ('pending', 'running') AND ${whileLeased}`,
+};
+
 /** Of operations that are open still: what comes behind the end of one would never be ended by anybody. */
 const recordSteps = {
   name: "decnet-record-steps",
   text: `WITH given AS MATERIALIZED (SELECT * FROM json_populate_recordset(NULL::operation_steps, $1)
     ), open AS MATERIALIZED (
       SELECT id FROM operations WHERE id IN (SELECT operation_id FROM given) AND state IN ('pending', 'running')
+        AND ${whileLeased}
       ORDER BY id FOR NO KEY UPDATE
     )
     INSERT INTO operation_steps (${stepCodec.columns.join(", ")})

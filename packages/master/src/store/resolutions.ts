@@ -10,6 +10,7 @@ import type { OperationPatch, OperationStep } from "../model/operation.ts";
 import { createCodec } from "./codec.ts";
 import { type Database, runIn, type Statement, type Tx } from "./database.ts";
 import { isStorageFault } from "./database-errors.ts";
+import { type Lease, LeaseLost } from "./leases.ts";
 import { snakeCase } from "./naming.ts";
 import type { OperationLog } from "./operation-log.ts";
 import { outboxLock, toRow } from "./outbox.ts";
@@ -22,16 +23,18 @@ export interface Decision {
   readonly resolution: Resolution;
   readonly steps?: readonly OperationStep[];
   readonly audit?: AuditEntry;
+  /** What is done for a host counts only while nobody else got the host: see leases.ts. */
+  readonly lease?: Lease | undefined;
 }
 
 /** The only writer of what becomes of deckies. */
 export interface Resolutions {
   /**
-   * Stores a decision together with those of other callers, in one commit. False: the decky changed meanwhile, and nothing is
-   * stored.
+   * Stores a decision together with those of other callers, in one commit. False: the decky changed meanwhile, or its lease is
+   * lost, and nothing is stored.
    */
   commit(decision: Decision): Promise<boolean>;
-  /** Stores decisions in a transaction that holds the locks of their deckies; one for each decky. */
+  /** Stores decisions in a transaction that holds the locks of their deckies; one for each decky. Throws LeaseLost. */
   write(tx: Tx, decisions: readonly Decision[]): Promise<void>;
 }
 
@@ -81,15 +84,18 @@ const writes = ["patched", "gone", "revised", "opened", "changed", "stepped", "c
 
 /**
  * One statement is one round trip and one commit. Whatever belongs to a decision hangs on the guard: a decky whose
- * version is another by now, or that somebody else has locked, has no row there. The lock of the outbox comes last, and
- * events get their positions under it.
+ * version is another by now, that somebody else has locked, or whose host another master has got, has no row there. The lock of
+ * the outbox comes last, and events get their positions under it.
  */
 const commit: Statement = {
   name: "decnet-commit",
   text: `WITH given AS MATERIALIZED (
-      SELECT * FROM json_to_recordset($1) AS given (id uuid, version int, gone boolean)
+      SELECT * FROM json_to_recordset($1) AS given (id uuid, version int, gone boolean, host text, epoch int)
+    ), leased AS MATERIALIZED (
+      SELECT host, epoch FROM host_leases WHERE host IN (SELECT host FROM given) ORDER BY host FOR SHARE
     ), guard AS MATERIALIZED (
       SELECT decky.id, given.gone FROM deckies AS decky JOIN given ON given.id = decky.id AND given.version = decky.version
+      WHERE given.host IS NULL OR (given.host, given.epoch) IN (SELECT host, epoch FROM leased)
       ORDER BY decky.id FOR NO KEY UPDATE OF decky SKIP LOCKED
     ), patched AS (
       UPDATE deckies SET ${assign(deckyColumns, "row")} FROM ${rowsOf(decky, 2)}
@@ -129,6 +135,11 @@ const commit: Statement = {
 
 const most = 64;
 
+function notStored(decisions: readonly Decision[]): Error {
+  const hosts = new Set(decisions.flatMap(({ lease }) => lease?.host ?? []));
+  return hosts.size === 0 ? new Error("a decision was stored without the lock of its decky") : new LeaseLost([...hosts]);
+}
+
 export function createResolutions(
   database: Database,
   sealing: Sealing,
@@ -143,11 +154,11 @@ export function createResolutions(
     const now = new Date();
     const tables = Array.from({ length: 8 }, (): unknown[] => []);
     const [guards, deckies, revisions, opened, changed, steps, audits, events] = tables;
-    for (const { decky: before, resolution, ...rest } of decisions) {
+    for (const { decky: before, resolution, lease, ...rest } of decisions) {
       const of = before.id;
       const { decky: after, operations } = applyResolution({ decky: before }, resolution);
       const opens = new Set(resolution.opens);
-      guards?.push({ id: of, version: before.version, gone: after === undefined });
+      guards?.push({ id: of, version: before.version, gone: after === undefined, ...lease });
       if (after !== undefined) deckies?.push({ of, row: decky.toJson(after) });
       const made = resolution.revision;
       if (made !== undefined)
@@ -187,7 +198,7 @@ export function createResolutions(
       for (let at = 0; at < decisions.length; at += most) {
         const part = decisions.slice(at, at + most);
         const stored = await runIn(tx, commit, valuesOf(part));
-        if (stored.length !== part.length) throw new Error("a decision was stored without the lock of its decky");
+        if (stored.length !== part.length) throw notStored(part);
         tx.afterwards(() => part.forEach(tell));
       }
     },

@@ -1,15 +1,19 @@
 import { applyResolution, type Resolution, situationAfter } from "../decide/resolution.ts";
 import type { Situation } from "../decide/situation.ts";
 import type { AuditEntry } from "../model/access.ts";
+import type { Decky } from "../model/decky.ts";
 import type { Operation, OperationStep } from "../model/operation.ts";
 import type { Database, Tx } from "./database.ts";
-import type { Resolutions } from "./resolutions.ts";
+import type { Lease } from "./leases.ts";
+import type { Decision, Resolutions } from "./resolutions.ts";
 import type { DeckyAddress, Situations } from "./situations.ts";
 
 /** What goes into the commit of a decision besides the decision. */
 export interface Additions {
   readonly steps?: readonly OperationStep[];
   readonly audit?: AuditEntry;
+  /** For what is done for a host by the master that has it; asked with the decky as it is. */
+  readonly lease?: (decky: Decky) => Lease;
 }
 
 export interface ResolveRequest extends Additions {
@@ -32,7 +36,7 @@ export interface Committed {
 }
 
 export interface Resolver {
-  /** Loads, decides, stores. Undefined when there is no such decky, or nothing was decided. */
+  /** Loads, decides, stores. Undefined when there is no such decky, or nothing was decided. Throws LeaseLost. */
   resolve(request: ResolveRequest): Promise<Committed | undefined>;
 }
 
@@ -50,22 +54,22 @@ export function createResolver(database: Database, situations: Situations, resol
 
   const resolveLocked = async (
     tx: Tx,
-    { decky, revisions = [], decide, steps, audit }: ResolveRequest,
+    { decky, revisions = [], decide, ...additions }: ResolveRequest,
   ): Promise<Committed | undefined> => {
     const [found] = await situations.lock(tx, [{ decky, revisions }]);
     const resolution = found?.situation === undefined ? undefined : decide(found.situation);
     if (found?.situation === undefined || resolution === undefined) return undefined;
-    await resolutions.write(tx, [decision(found.situation, resolution, { steps, audit })]);
+    await resolutions.write(tx, [decision(found.situation, resolution, additions)]);
     return committed(found.situation, resolution);
   };
 
   return {
     async resolve(request) {
-      const { decky, revisions = [], decide, from, steps, audit } = request;
+      const { decky, revisions = [], decide, from, ...additions } = request;
       const situation = from ?? (await situations.load({ decky, revisions })).situation;
       if (situation === undefined) return undefined;
       const resolution = decide(situation);
-      if (resolution !== undefined && (await resolutions.commit(decision(situation, resolution, { steps, audit }))))
+      if (resolution !== undefined && (await resolutions.commit(decision(situation, resolution, additions))))
         return committed(situation, resolution);
       // Nothing to do, by what was known before: only what is there now counts.
       if (resolution === undefined && from === undefined) return undefined;
@@ -74,10 +78,6 @@ export function createResolver(database: Database, situations: Situations, resol
   };
 }
 
-function decision(
-  { decky }: Situation,
-  resolution: Resolution,
-  { steps, audit }: { [Key in keyof Additions]: Additions[Key] | undefined },
-) {
-  return { decky, resolution, ...(steps === undefined ? {} : { steps }), ...(audit === undefined ? {} : { audit }) };
+function decision({ decky }: Situation, resolution: Resolution, { lease, ...additions }: Additions): Decision {
+  return { decky, resolution, ...additions, lease: lease?.(decky) };
 }

@@ -8,6 +8,7 @@ import { createFigureStore, type FigureStore } from "./figures.ts";
 import { createFleetStore, type FleetStore } from "./fleets.ts";
 import { createHostStore, type HostStore } from "./hosts.ts";
 import { createJoinTokenStore, type JoinTokenStore } from "./join-tokens.ts";
+import { createLeaseStore, type LeaseStore } from "./leases.ts";
 import { createOperationLog, type EndedOperation } from "./operation-log.ts";
 import { createOperationStore, type OperationStore } from "./operations.ts";
 import { createEventLog, type EventLog } from "./outbox.ts";
@@ -41,6 +42,7 @@ export interface Store extends Pick<Database, "transaction" | "onReturn" | "clos
   readonly webhooks: WebhookStore;
   readonly relays: RelayStore;
   readonly hosts: HostStore;
+  readonly leases: LeaseStore;
   readonly joinTokens: JoinTokenStore;
   readonly refusedJoins: RefusedJoinStore;
   readonly tokens: TokenStore;
@@ -87,6 +89,7 @@ export function createStore(
     webhooks: createWebhookStore(database, box),
     relays: createRelayStore(database),
     hosts: createHostStore(database),
+    leases: createLeaseStore(database),
     joinTokens: createJoinTokenStore(database),
     refusedJoins,
     tokens: createTokenStore(database),

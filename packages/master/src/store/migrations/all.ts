@@ -14,6 +14,7 @@ import { Topologies1764800000001 } from "./1764800000001-topologies.ts";
 import { Rotations1764910000000 } from "./1764910000000-rotations.ts";
 import { Scopes1764910000001 } from "./1764910000001-scopes.ts";
 import { Relays1764920000000 } from "./1764920000000-relays.ts";
+import { Masters1764930000000 } from "./1764930000000-masters.ts";
 import { Webhooks1764940000000 } from "./1764940000000-webhooks.ts";
 
 /** All of them, the oldest first. */
@@ -34,5 +35,6 @@ export const migrations = [
   Rotations1764910000000,
   Scopes1764910000001,
   Relays1764920000000,
+  Masters1764930000000,
   Webhooks1764940000000,
 ] as const;

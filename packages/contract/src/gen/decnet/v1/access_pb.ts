@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file decnet/v1/access.proto.
  */
 export const file_decnet_v1_access: GenFile = /*@__PURE__*/
-  fileDesc("ChZkZWNuZXQvdjEvYWNjZXNzLnByb3RvEglkZWNuZXQudjEiDwoNV2hvQW1JUmVxdWVzdCKYAQoOV2hvQW1JUmVzcG9uc2USDAoEbmFtZRgBIAEoCRIdCgRyb2xlGAIgASgOMg8uZGVjbmV0LnYxLlJvbGUSEAoIdG9rZW5faWQYAyABKAkSFgoOc2VydmVyX3ZlcnNpb24YBCABKAkSLwoLc2VydmVyX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIpYCCgVUb2tlbhIKCgJpZBgBIAEoCRIMCgRuYW1lGAIgASgJEh0KBHJvbGUYAyABKA4yDy5kZWNuZXQudjEuUm9sZRIuCgpjcmVhdGVkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpjcmVhdGVkX2J5GAUgASgJEi4KCmV4cGlyZXNfYXQYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCnJldm9rZWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDGxhc3RfdXNlZF9hdBgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiaQoSQ3JlYXRlVG9rZW5SZXF1ZXN0EgwKBG5hbWUYASABKAkSHQoEcm9sZRgCIAEoDjIPLmRlY25ldC52MS5Sb2xlEiYKA3R0bBgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiJGChNDcmVhdGVUb2tlblJlc3BvbnNlEh8KBXRva2VuGAEgASgLMhAuZGVjbmV0LnYxLlRva2VuEg4KBnNlY3JldBgCIAEoCSITChFMaXN0VG9rZW5zUmVxdWVzdCI2ChJMaXN0VG9rZW5zUmVzcG9uc2USIAoGdG9rZW5zGAEgAygLMhAuZGVjbmV0LnYxLlRva2VuIiAKElJldm9rZVRva2VuUmVxdWVzdBIKCgJpZBgBIAEoCSI2ChNSZXZva2VUb2tlblJlc3BvbnNlEh8KBXRva2VuGAEgASgLMhAuZGVjbmV0LnYxLlRva2VuIsABCgpBdWRpdEVudHJ5EgoKAmlkGAEgASgJEiYKAmF0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVhY3RvchgDIAEoCRIOCgZhY3Rpb24YBCABKAkSDgoGdGFyZ2V0GAUgASgJEg8KB291dGNvbWUYBiABKAkSEQoJb3BlcmF0aW9uGAcgASgJEg4KBnJlYXNvbhgIIAEoCRIMCgRwZWVyGAkgASgJEg0KBXRpbWVzGAogASgNIlIKEExpc3RBdWRpdFJlcXVlc3QSDgoGZmlsdGVyGAEgASgJEhoKCXBhZ2Vfc2l6ZRgCIAEoDUIHorsYAxDoBxISCgpwYWdlX3Rva2VuGAMgASgJIlQKEUxpc3RBdWRpdFJlc3BvbnNlEiYKB2VudHJpZXMYASADKAsyFS5kZWNuZXQudjEuQXVkaXRFbnRyeRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkqUAoEUm9sZRIUChBST0xFX1VOU1BFQ0lGSUVEEAASDwoLUk9MRV9WSUVXRVIQARIRCg1ST0xFX09QRVJBVE9SEAISDgoKUk9MRV9BRE1JThADMowDCg1BY2Nlc3NTZXJ2aWNlEkIKBldob0FtSRIYLmRlY25ldC52MS5XaG9BbUlSZXF1ZXN0GhkuZGVjbmV0LnYxLldob0FtSVJlc3BvbnNlIgOQAgESTAoLQ3JlYXRlVG9rZW4SHS5kZWNuZXQudjEuQ3JlYXRlVG9rZW5SZXF1ZXN0Gh4uZGVjbmV0LnYxLkNyZWF0ZVRva2VuUmVzcG9uc2USTgoKTGlzdFRva2VucxIcLmRlY25ldC52MS5MaXN0VG9rZW5zUmVxdWVzdBodLmRlY25ldC52MS5MaXN0VG9rZW5zUmVzcG9uc2UiA5ACARJMCgtSZXZva2VUb2tlbhIdLmRlY25ldC52MS5SZXZva2VUb2tlblJlcXVlc3QaHi5kZWNuZXQudjEuUmV2b2tlVG9rZW5SZXNwb25zZRJLCglMaXN0QXVkaXQSGy5kZWNuZXQudjEuTGlzdEF1ZGl0UmVxdWVzdBocLmRlY25ldC52MS5MaXN0QXVkaXRSZXNwb25zZSIDkAIBYgZwcm90bzM", [file_decnet_v1_range, file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChZkZWNuZXQvdjEvYWNjZXNzLnByb3RvEglkZWNuZXQudjEiDwoNV2hvQW1JUmVxdWVzdCLUAQoOV2hvQW1JUmVzcG9uc2USDAoEbmFtZRgBIAEoCRIdCgRyb2xlGAIgASgOMg8uZGVjbmV0LnYxLlJvbGUSEAoIdG9rZW5faWQYAyABKAkSFgoOc2VydmVyX3ZlcnNpb24YBCABKAkSLwoLc2VydmVyX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCWhvc3RfbmFtZRgGIAEoCRInCgdtYXN0ZXJzGAcgAygLMhYuZGVjbmV0LnYxLktub3duTWFzdGVyIkUKC0tub3duTWFzdGVyEhEKCWhvc3RfbmFtZRgBIAEoCRIRCglhZGRyZXNzZXMYAiADKAkSEAoIaXNfdGhlcmUYAyABKAgilgIKBVRva2VuEgoKAmlkGAEgASgJEgwKBG5hbWUYAiABKAkSHQoEcm9sZRgDIAEoDjIPLmRlY25ldC52MS5Sb2xlEi4KCmNyZWF0ZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCmNyZWF0ZWRfYnkYBSABKAkSLgoKZXhwaXJlc19hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKcmV2b2tlZF9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMAoMbGFzdF91c2VkX2F0GAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJpChJDcmVhdGVUb2tlblJlcXVlc3QSDAoEbmFtZRgBIAEoCRIdCgRyb2xlGAIgASgOMg8uZGVjbmV0LnYxLlJvbGUSJgoDdHRsGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIkYKE0NyZWF0ZVRva2VuUmVzcG9uc2USHwoFdG9rZW4YASABKAsyEC5kZWNuZXQudjEuVG9rZW4SDgoGc2VjcmV0GAIgASgJIhMKEUxpc3RUb2tlbnNSZXF1ZXN0IjYKEkxpc3RUb2tlbnNSZXNwb25zZRIgCgZ0b2tlbnMYASADKAsyEC5kZWNuZXQudjEuVG9rZW4iIAoSUmV2b2tlVG9rZW5SZXF1ZXN0EgoKAmlkGAEgASgJIjYKE1Jldm9rZVRva2VuUmVzcG9uc2USHwoFdG9rZW4YASABKAsyEC5kZWNuZXQudjEuVG9rZW4iwAEKCkF1ZGl0RW50cnkSCgoCaWQYASABKAkSJgoCYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg0KBWFjdG9yGAMgASgJEg4KBmFjdGlvbhgEIAEoCRIOCgZ0YXJnZXQYBSABKAkSDwoHb3V0Y29tZRgGIAEoCRIRCglvcGVyYXRpb24YByABKAkSDgoGcmVhc29uGAggASgJEgwKBHBlZXIYCSABKAkSDQoFdGltZXMYCiABKA0iUgoQTGlzdEF1ZGl0UmVxdWVzdBIOCgZmaWx0ZXIYASABKAkSGgoJcGFnZV9zaXplGAIgASgNQgeiuxgDEOgHEhIKCnBhZ2VfdG9rZW4YAyABKAkiVAoRTGlzdEF1ZGl0UmVzcG9uc2USJgoHZW50cmllcxgBIAMoCzIVLmRlY25ldC52MS5BdWRpdEVudHJ5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSpQCgRSb2xlEhQKEFJPTEVfVU5TUEVDSUZJRUQQABIPCgtST0xFX1ZJRVdFUhABEhEKDVJPTEVfT1BFUkFUT1IQAhIOCgpST0xFX0FETUlOEAMyjAMKDUFjY2Vzc1NlcnZpY2USQgoGV2hvQW1JEhguZGVjbmV0LnYxLldob0FtSVJlcXVlc3QaGS5kZWNuZXQudjEuV2hvQW1JUmVzcG9uc2UiA5ACARJMCgtDcmVhdGVUb2tlbhIdLmRlY25ldC52MS5DcmVhdGVUb2tlblJlcXVlc3QaHi5kZWNuZXQudjEuQ3JlYXRlVG9rZW5SZXNwb25zZRJOCgpMaXN0VG9rZW5zEhwuZGVjbmV0LnYxLkxpc3RUb2tlbnNSZXF1ZXN0Gh0uZGVjbmV0LnYxLkxpc3RUb2tlbnNSZXNwb25zZSIDkAIBEkwKC1Jldm9rZVRva2VuEh0uZGVjbmV0LnYxLlJldm9rZVRva2VuUmVxdWVzdBoeLmRlY25ldC52MS5SZXZva2VUb2tlblJlc3BvbnNlEksKCUxpc3RBdWRpdBIbLmRlY25ldC52MS5MaXN0QXVkaXRSZXF1ZXN0GhwuZGVjbmV0LnYxLkxpc3RBdWRpdFJlc3BvbnNlIgOQAgFiBnByb3RvMw", [file_decnet_v1_range, file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message decnet.v1.WhoAmIRequest
@@ -58,6 +58,20 @@ export type WhoAmIResponse = Message<"decnet.v1.WhoAmIResponse"> & {
    * @generated from field: google.protobuf.Timestamp server_time = 5;
    */
   serverTime?: Timestamp | undefined;
+
+  /**
+   * The own host of the master that answers.
+   *
+   * @generated from field: string host_name = 6;
+   */
+  hostName: string;
+
+  /**
+   * The masters of this installation, this one among them.
+   *
+   * @generated from field: repeated decnet.v1.KnownMaster masters = 7;
+   */
+  masters: KnownMaster[];
 };
 
 /**
@@ -66,6 +80,39 @@ export type WhoAmIResponse = Message<"decnet.v1.WhoAmIResponse"> & {
  */
 export const WhoAmIResponseSchema: GenMessage<WhoAmIResponse> = /*@__PURE__*/
   messageDesc(file_decnet_v1_access, 1);
+
+/**
+ * @generated from message decnet.v1.KnownMaster
+ */
+export type KnownMaster = Message<"decnet.v1.KnownMaster"> & {
+  /**
+   * Its own host.
+   *
+   * @generated from field: string host_name = 1;
+   */
+  hostName: string;
+
+  /**
+   * Where workers and other masters reach it, as host:port.
+   *
+   * @generated from field: repeated string addresses = 2;
+   */
+  addresses: string[];
+
+  /**
+   * Whether it was heard of in the last seconds.
+   *
+   * @generated from field: bool is_there = 3;
+   */
+  isThere: boolean;
+};
+
+/**
+ * Describes the message decnet.v1.KnownMaster.
+ * Use `create(KnownMasterSchema)` to create a new message.
+ */
+export const KnownMasterSchema: GenMessage<KnownMaster> = /*@__PURE__*/
+  messageDesc(file_decnet_v1_access, 2);
 
 /**
  * @generated from message decnet.v1.Token
@@ -119,7 +166,7 @@ export type Token = Message<"decnet.v1.Token"> & {
  * Use `create(TokenSchema)` to create a new message.
  */
 export const TokenSchema: GenMessage<Token> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_access, 2);
+  messageDesc(file_decnet_v1_access, 3);
 
 /**
  * @generated from message decnet.v1.CreateTokenRequest
@@ -150,7 +197,7 @@ export type CreateTokenRequest = Message<"decnet.v1.CreateTokenRequest"> & {
  * Use `create(CreateTokenRequestSchema)` to create a new message.
  */
 export const CreateTokenRequestSchema: GenMessage<CreateTokenRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_access, 3);
+  messageDesc(file_decnet_v1_access, 4);
 
 /**
  * @generated from message decnet.v1.CreateTokenResponse
@@ -174,7 +221,7 @@ export type CreateTokenResponse = Message<"decnet.v1.CreateTokenResponse"> & {
  * Use `create(CreateTokenResponseSchema)` to create a new message.
  */
 export const CreateTokenResponseSchema: GenMessage<CreateTokenResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_access, 4);
+  messageDesc(file_decnet_v1_access, 5);
 
 /**
  * @generated from message decnet.v1.ListTokensRequest
@@ -187,7 +234,7 @@ export type ListTokensRequest = Message<"decnet.v1.ListTokensRequest"> & {
  * Use `create(ListTokensRequestSchema)` to create a new message.
  */
 export const ListTokensRequestSchema: GenMessage<ListTokensRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_access, 5);
+  messageDesc(file_decnet_v1_access, 6);
 
 /**
  * @generated from message decnet.v1.ListTokensResponse
@@ -204,7 +251,7 @@ export type ListTokensResponse = Message<"decnet.v1.ListTokensResponse"> & {
  * Use `create(ListTokensResponseSchema)` to create a new message.
  */
 export const ListTokensResponseSchema: GenMessage<ListTokensResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_access, 6);
+  messageDesc(file_decnet_v1_access, 7);
 
 /**
  * @generated from message decnet.v1.RevokeTokenRequest
@@ -221,7 +268,7 @@ export type RevokeTokenRequest = Message<"decnet.v1.RevokeTokenRequest"> & {
  * Use `create(RevokeTokenRequestSchema)` to create a new message.
  */
 export const RevokeTokenRequestSchema: GenMessage<RevokeTokenRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_access, 7);
+  messageDesc(file_decnet_v1_access, 8);
 
 /**
  * @generated from message decnet.v1.RevokeTokenResponse
@@ -238,7 +285,7 @@ export type RevokeTokenResponse = Message<"decnet.v1.RevokeTokenResponse"> & {
  * Use `create(RevokeTokenResponseSchema)` to create a new message.
  */
 export const RevokeTokenResponseSchema: GenMessage<RevokeTokenResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_access, 8);
+  messageDesc(file_decnet_v1_access, 9);
 
 /**
  * @generated from message decnet.v1.AuditEntry
@@ -308,7 +355,7 @@ export type AuditEntry = Message<"decnet.v1.AuditEntry"> & {
  * Use `create(AuditEntrySchema)` to create a new message.
  */
 export const AuditEntrySchema: GenMessage<AuditEntry> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_access, 9);
+  messageDesc(file_decnet_v1_access, 10);
 
 /**
  * @generated from message decnet.v1.ListAuditRequest
@@ -337,7 +384,7 @@ export type ListAuditRequest = Message<"decnet.v1.ListAuditRequest"> & {
  * Use `create(ListAuditRequestSchema)` to create a new message.
  */
 export const ListAuditRequestSchema: GenMessage<ListAuditRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_access, 10);
+  messageDesc(file_decnet_v1_access, 11);
 
 /**
  * @generated from message decnet.v1.ListAuditResponse
@@ -359,7 +406,7 @@ export type ListAuditResponse = Message<"decnet.v1.ListAuditResponse"> & {
  * Use `create(ListAuditResponseSchema)` to create a new message.
  */
 export const ListAuditResponseSchema: GenMessage<ListAuditResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_access, 11);
+  messageDesc(file_decnet_v1_access, 12);
 
 /**
  * @generated from enum decnet.v1.Role

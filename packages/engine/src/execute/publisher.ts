@@ -5,7 +5,14 @@ import type { ObservedLinks } from "../observe/host-access.ts";
 import { observeHostListeners } from "../observe/host-listeners.ts";
 import { codeOf, notObserved } from "../observe/not-observed.ts";
 import type { ObservedPublications, Publication } from "../policy/publication.ts";
-import { type PublicationsToDo, publicationTable, readPublications, renderPublications } from "../policy/published.ts";
+import {
+  type PublicationsToDo,
+  publicationKey,
+  publicationTable,
+  readPublications,
+  removePublications,
+  renderPublications,
+} from "../policy/published.ts";
 
 /** Ports of gateways on the host, through `nft` and `iptables`. Every change may be repeated. */
 export interface Publisher {
@@ -32,14 +39,14 @@ export function createPublisher(instance: string): Publisher {
     throw notObserved(`the table ${table} of nftables: ${listed.tail.join(" ")}`);
   };
 
-  /** Undefined: the engine has no such chain. */
-  const passed = async (signal: AbortSignal): Promise<Set<string> | undefined> => {
+  /** An address once for each rule that lets its visitors through. Undefined: the engine has no such chain. */
+  const passed = async (signal: AbortSignal): Promise<string[] | undefined> => {
     const listed = await run("iptables", ["-w", "5", "-S", userChain], signal);
     if (listed === undefined || listed.exitCode !== 0) return undefined;
     const own = listed.stdout
       .split("\n")
       .filter((line) => line.includes(`"${comment}"`) || line.includes(`--comment ${comment} `));
-    return new Set(own.flatMap((line) => /--ctorigdst ([\d.]+)/.exec(line)?.[1] ?? []));
+    return own.flatMap((line) => /--ctorigdst ([\d.]+)/.exec(line)?.[1] ?? []);
   };
 
   const pass = async (verb: "-I" | "-D", address: string, signal: AbortSignal): Promise<void> => {
@@ -64,7 +71,7 @@ export function createPublisher(instance: string): Publisher {
       unable,
       there: listed?.there ?? [],
       isAsMade: listed?.isAsMade ?? false,
-      passed: passing ?? new Set(),
+      passed: new Set(passing),
       addresses: new Set([...links.addresses.values()].flat()),
       listeners: await observeHostListeners(ports),
     };
@@ -77,19 +84,24 @@ export function createPublisher(instance: string): Publisher {
     },
     change: ({ add, remove }, signal) =>
       oneByOne.run("", signal, async () => {
-        // What went meanwhile cannot be deleted once more.
         const before = (await list(signal))?.there ?? [];
-        const has = (each: Publication) => before.some((known) => JSON.stringify(known) === JSON.stringify(each));
-        const done = await run("nft", [renderPublications(instance, { add, remove: remove.filter(has) })], signal);
-        if (done?.exitCode !== 0) throw failed("nft", done);
-        const left = (await list(signal))?.there ?? [];
+        // What went meanwhile cannot be deleted once more.
+        const going = before.filter((known) => remove.some((each) => isSame(known, each)));
+        const left = [...before.filter((known) => !going.includes(known)), ...add];
         const wanted = new Set(left.map(({ address }) => address));
-        const there = (await passed(signal)) ?? new Set<string>();
-        for (const address of wanted) if (!there.has(address)) await pass("-I", address, signal);
+        const there = (await passed(signal)) ?? [];
+        // The port itself goes last: while it is there somebody plans that all of this is removed, also after a crash in between.
         for (const address of there) if (!wanted.has(address)) await pass("-D", address, signal);
-        if (left.length === 0) await run("nft", ["delete", "table", "ip", table], signal);
+        const rules = left.length === 0 ? removePublications(instance) : renderPublications(instance, { add, remove: going });
+        const done = await run("nft", [rules], signal);
+        if (done?.exitCode !== 0) throw failed("nft", done);
+        for (const address of wanted) if (!there.includes(address)) await pass("-I", address, signal);
       }),
   };
+}
+
+function isSame(one: Publication, other: Publication): boolean {
+  return publicationKey(one) === publicationKey(other) && one.to === other.to && one.decky === other.decky;
 }
 
 /** Undefined: there is no such program here. */

@@ -119,6 +119,12 @@ export function renderPublications(instance: string, { add, remove }: Publicatio
   ].join("\n");
 }
 
+/** The table goes with the last port, whether or not it was there. */
+export function removePublications(instance: string): string {
+  const table = `ip ${publicationTable(instance)}`;
+  return `add table ${table}\ndelete table ${table}\n`;
+}
+
 /** Reads `nft -n list table`: its ports, and whether its rules are all there. */
 export function readPublications(listing: string): Pick<ObservedPublications, "there" | "isAsMade"> {
   const there = (["tcp", "udp"] as const).flatMap((protocol) => {

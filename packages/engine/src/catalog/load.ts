@@ -3,6 +3,7 @@ import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { parse } from "yaml";
 import { z } from "zod";
+import { egressRules } from "../policy/egress.ts";
 import { hashContext } from "./build-context.ts";
 import { checkFields } from "./check-fields.ts";
 import type { Catalog, ConfigField, ServiceDefinition } from "./types.ts";
@@ -43,6 +44,7 @@ const service = z.strictObject({
   singleton: z.boolean().default(false),
   ports: z.array(z.strictObject({ number: z.number().int().min(1).max(65_535), protocol: z.enum(["tcp", "udp"]) })).default([]),
   capabilities: z.array(z.string().regex(/^[A-Z_]+$/)).default([]),
+  egress: egressRules.default([]),
   user: z.number().int().min(0).default(0),
   read_only_root: z.boolean().default(false),
   tmpfs: z.array(z.string().startsWith("/")).default([]),
@@ -123,6 +125,7 @@ async function loadService(
     singleton: value.singleton,
     ports: value.ports,
     capabilities: value.capabilities,
+    ...(value.egress.length === 0 ? {} : { egress: value.egress }),
     user: value.user,
     readOnlyRoot: value.read_only_root,
     tmpfs: value.tmpfs,

@@ -1,56 +1,7 @@
-import { once } from "node:events";
-import { createServer, type Server } from "node:net";
 import { DeckyState } from "@decnet/contract/gen/decnet/v1/decky_pb";
-import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { containersOf, deploy, dockerLines, eventually, inside, type TestMaster, useMaster } from "../support/use-master.ts";
-
-/** A machine outside, on a cable of the test's own: it is no port of the host, and every decky has a way to it. */
-interface Outside {
-  readonly address: string;
-  /** Packets that came from deckies. */
-  heard(): Promise<number>;
-  dispose(): Promise<void>;
-}
-
-async function useOutside(name: string): Promise<Outside> {
-  const ip = (...args: string[]) => execa("ip", args);
-  const within = (...args: string[]) => execa("ip", ["netns", "exec", name, ...args], { reject: false });
-  const third = 1 + Math.floor(Math.random() * 250);
-  const [host, address] = [`10.79.${third}.1`, `10.79.${third}.2`];
-  const cable = `${name}-o`.slice(0, 15);
-  await ip("netns", "add", name);
-  await ip("link", "add", cable, "type", "veth", "peer", "name", "eth0", "netns", name);
-  await ip("address", "add", `${host}/24`, "dev", cable);
-  await ip("link", "set", cable, "up");
-  for (const args of [
-    ["address", "add", `${address}/24`, "dev", "eth0"],
-    ["link", "set", "eth0", "up"],
-    ["link", "set", "lo", "up"],
-    ["route", "add", "default", "via", host],
-  ])
-    await within("ip", ...args);
-  const listener = execa("ip", ["netns", "exec", name, "nc", "-lk", "-p", "8080"], { reject: false, stdin: "ignore" });
-  await within(
-    "nft",
-    [
-      "table ip heard { chain input { type filter hook input priority 0; policy accept;",
-      "meta l4proto { tcp, udp, icmp } counter; }; }",
-    ].join(" "),
-  );
-  return {
-    address,
-    async heard() {
-      const { stdout } = await within("nft", "list", "table", "ip", "heard");
-      return Number(/packets (\d+)/.exec(stdout)?.[1] ?? Number.NaN);
-    },
-    async dispose() {
-      listener.kill("SIGKILL");
-      await listener;
-      await ip("netns", "del", name);
-    },
-  };
-}
+import { type Outside, useOutside } from "../support/use-outside.ts";
 
 describe("whoever is inside a decky of the fleet", () => {
   let master: TestMaster;

@@ -17,9 +17,9 @@ describe("a topology with a machine outside", () => {
   const container = (name: string) => `${id}-${name}`;
   const at = (place: string) => addresses.get(place) ?? expect.fail(`no place ${place}`);
 
-  /** Whether redis answers to somebody in the namespace of a decky. */
+  /** Whether redis answers to somebody inside a decky. */
   const asks = async (from: string, place: string) =>
-    (await inside(container(from), "redis-cli", ["-t", "2", "-h", at(place), "ping"])).stdout === "PONG";
+    (await inside(container(from), "nc", ["-z", "-w", "1", at(place), "6379"])).exitCode === 0;
   const routes = async (of: string) => {
     const { stdout } = await inside(container(of), "ip", ["route", "show"]);
     return stdout.split("\n").filter((line) => line.includes(" via "));
@@ -66,9 +66,18 @@ describe("a topology with a machine outside", () => {
     await outside?.dispose();
   });
 
-  it("answers outside on the gateway's published ports alone, and the decoy sees the visitor's own address", async () => {
-    const banner = await outside.run("sh", ["-c", `exec nc -w 2 ${outside.hostAddress} 22`].join(" "));
-    expect(banner.stdout).toContain("SSH-2.0");
+  it("answers outside on the published ports of its gateway, whose log names the visitor", async () => {
+    const { stdout } = await outside.run("nc", "-w", "2", outside.hostAddress, "22");
+    expect(stdout).toContain("SSH-2.0");
+    const log = await eventually(async () => {
+      const { stdout: out, stderr } = await execa("docker", ["logs", `${container("gateway")}-ssh`]);
+      return `${out}${stderr}`.includes(outside.address) && `${out}${stderr}`;
+    });
+    expect(log).toContain(outside.address);
+  });
+
+  it("answers outside on no address of its own", async () => {
+    for (const [place, address] of addresses) expect([place, await outside.reaches(address, 6379)]).toEqual([place, false]);
   });
 
   it("gives every decky the ways that there are, and no others", async () => {
@@ -84,5 +93,11 @@ describe("a topology with a machine outside", () => {
     expect(await asks("front", "inner/vault")).toBe(false);
     expect(await asks("desk", "inner/vault")).toBe(false);
     expect(await asks("bridge", "inner/vault")).toBe(true);
+  });
+
+  it("leads from a shell on the gateway to the LAN behind it", async () => {
+    const ask = `exec 3<>/dev/tcp/${at("desk/office")}/6379 && echo through`;
+    const { stdout } = await execa("docker", ["exec", `${container("gateway")}-ssh`, "bash", "-c", ask], { timeout: 10_000 });
+    expect(stdout).toBe("through");
   });
 });

@@ -7,7 +7,9 @@ export interface Outside {
   readonly hostAddress: string;
   /** Runs a command there. */
   run(...command: string[]): Promise<{ readonly exitCode?: number | undefined; readonly stdout: string }>;
-  /** Packets that came from deckies. */
+  /** Whether a port answers there. */
+  reaches(address: string, port: number): Promise<boolean>;
+  /** Packets that begin something here: what deckies, or their host, send of themselves. */
   heard(): Promise<number>;
   dispose(): Promise<void>;
 }
@@ -35,13 +37,14 @@ export async function useOutside(name: string): Promise<Outside> {
     "nft",
     [
       "table ip heard { chain input { type filter hook input priority 0; policy accept;",
-      "meta l4proto { tcp, udp, icmp } counter; }; }",
+      "meta l4proto { tcp, udp, icmp } ct state new counter; }; }",
     ].join(" "),
   );
   return {
     address,
     hostAddress: host,
     run: within,
+    reaches: async (to, port) => (await within("nc", "-z", "-w", "1", to, String(port))).exitCode === 0,
     async heard() {
       const { stdout } = await within("nft", "list", "table", "ip", "heard");
       return Number(/packets (\d+)/.exec(stdout)?.[1] ?? Number.NaN);

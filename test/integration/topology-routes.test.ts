@@ -1,7 +1,7 @@
 import { OperationState } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { containersOf, dockerLines, eventually, inside, type TestMaster, useMaster } from "../support/use-master.ts";
+import { containersOf, eventually, inside, type TestMaster, useMaster } from "../support/use-master.ts";
 import { type Outside, useOutside } from "../support/use-outside.ts";
 
 /**
@@ -24,16 +24,32 @@ describe("a topology with a machine outside", () => {
     const { stdout } = await inside(container(of), "ip", ["route", "show"]);
     return stdout.split("\n").filter((line) => line.includes(" via "));
   };
-  const repairOf = (name: string, cause: string) =>
+  const repairOf = (name: string | undefined, cause: string) =>
     eventually(async () => {
       const { operations } = await master.operations.listOperations({ filter: "kind=repair", pageSize: 100 });
       return operations.find(
         ({ decky, plan, state }) =>
-          decky?.name === name && state === OperationState.SUCCEEDED && plan?.text.includes(cause) === true,
+          (name === undefined || decky?.name === name) &&
+          state === OperationState.SUCCEEDED &&
+          plan?.text.includes(cause) === true,
       );
     }, 30_000);
-  const setForwards = (forwards: boolean, dryRun = false) =>
-    master.topologies.updateDecky({ topology, name: "bridge", forwards, options: { dryRun } });
+  const subnet = (lan: string) => at(`gateway/${lan}`).replace(/\d+$/, "0/24");
+  const deniedBy = async (name: string) => {
+    const { topology: seen } = await master.topologies.getTopology({ topology });
+    return seen?.deckies.find((each) => each.name === name)?.decky?.deniedPackets ?? 0;
+  };
+  async function removeAdmissions() {
+    const { stdout } = await execa("iptables", ["-S", "DOCKER-USER"]);
+    const rules = stdout.split("\n").filter((line) => line.includes(`decnet-${id}-`));
+    expect(rules).not.toEqual([]);
+    for (const rule of rules) await execa("sh", ["-c", `iptables ${rule.replace("-A", "-D")}`]);
+  }
+  const verbsOf = async (ids: readonly string[]) => {
+    const parts = await Promise.all(ids.map((each) => master.operations.getOperation({ id: each })));
+    return parts.flatMap(({ operation }) => operation?.plan?.steps ?? []).map(({ verb }) => verb);
+  };
+  const setForwards = (forwards: boolean) => master.topologies.updateDecky({ topology, name: "bridge", forwards });
 
   beforeAll(async () => {
     master = await useMaster();
@@ -77,7 +93,8 @@ describe("a topology with a machine outside", () => {
   });
 
   it("answers outside on no address of its own", async () => {
-    for (const [place, address] of addresses) expect([place, await outside.reaches(address, 6379)]).toEqual([place, false]);
+    const tried = [...addresses].map(async ([place, address]) => [place, await outside.reaches(address, 6379)]);
+    expect(await Promise.all(tried)).toEqual([...addresses.keys()].map((place) => [place, false]));
   });
 
   it("gives every decky the ways that there are, and no others", async () => {
@@ -99,5 +116,61 @@ describe("a topology with a machine outside", () => {
     const ask = `exec 3<>/dev/tcp/${at("desk/office")}/6379 && echo through`;
     const { stdout } = await execa("docker", ["exec", `${container("gateway")}-ssh`, "bash", "-c", ask], { timeout: 10_000 });
     expect(stdout).toBe("through");
+  });
+
+  it("forwards as soon as it is said to, and not any more when it is not, while everything runs on", async () => {
+    const before = await containersOf(id);
+    const { operation } = await setForwards(true);
+    expect([...new Set(await verbsOf(operation?.children ?? []))].sort()).toEqual(["admit", "guard"]);
+    expect(await asks("front", "inner/vault")).toBe(true);
+    expect(await asks("inner", "front/dmz")).toBe(true);
+    await setForwards(false);
+    expect(await asks("front", "inner/vault")).toBe(false);
+    expect(await asks("inner", "front/dmz")).toBe(false);
+    expect(await routes("inner")).toEqual([]);
+    expect(await containersOf(id)).toEqual(before);
+  });
+
+  it("lets nothing out that begins inside, also when somebody opens one decky: the gateway passes it on to nobody", async () => {
+    const heard = await outside.heard();
+    const denied = await deniedBy("gateway");
+    const call = `nc -z -w 1 ${outside.address} 8080`;
+    await inside(container("desk"), "sh", [
+      "-c",
+      `nft delete table inet decnet-guard; ip route replace default via ${at("gateway/office")}; ${call}`,
+    ]);
+    await inside(container("gateway"), "sh", ["-c", call]);
+    expect(await outside.heard()).toBe(heard);
+    await eventually(async () => (await deniedBy("gateway")) > denied + 1);
+    await repairOf("desk", "nothing keeps it from calling out; a route that is not its own to 0.0.0.0/0");
+    expect(await routes("desk")).toEqual([expect.stringContaining(`via ${at("gateway/office")}`)]);
+  });
+
+  it("notices what was changed by hand, says what it was, and puts it right, while everything runs on", async () => {
+    const before = await containersOf(id);
+    const removals: readonly (readonly [() => Promise<unknown>, name: string | undefined, cause: string])[] = [
+      [() => inside(container("front"), "nft", ["flush", "chain", "inet", "decnet-guard", "output"]), "front", "were changed"],
+      [() => inside(container("desk"), "ip", ["route", "del", subnet("dmz")]), "desk", "no route to"],
+      [() => inside(container("bridge"), "sh", ["-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"]), "bridge", "it forwards, and"],
+      [removeAdmissions, undefined, "the engine drops what deckies route into this LAN"],
+    ];
+    for (const [remove] of removals) await remove();
+    await Promise.all(removals.map(([, name, cause]) => repairOf(name, cause)));
+    expect(await asks("front", "desk/office")).toBe(true);
+    expect(await asks("desk", "inner/vault")).toBe(false);
+    expect(await containersOf(id)).toEqual(before);
+  });
+
+  it("is as it was after the base of its gateway was started again", async () => {
+    await execa("docker", ["restart", "-t", "0", container("gateway")]);
+    await repairOf("gateway", "nothing keeps it from calling out");
+    await eventually(() => asks("front", "desk/office"));
+    expect(await asks("desk", "inner/vault")).toBe(false);
+    expect(await outside.reaches(outside.hostAddress, 22)).toBe(true);
+  });
+
+  it("leaves nothing on the host", async () => {
+    await master.topologies.teardownTopology({ topology });
+    expect((await execa("iptables", ["-S", "DOCKER-USER"])).stdout).not.toContain(id);
   });
 });

@@ -1,5 +1,6 @@
 import type { Draft } from "../plan/plan.ts";
 import type { DeckySpec } from "../spec.ts";
+import { overlap } from "../tables/subnets.ts";
 
 /**
  * The engine drops what comes into a LAN that is cut off from addresses of others, also when a decky on it has routed that there:
@@ -12,10 +13,11 @@ export interface ObservedAdmissions {
   readonly missing: readonly string[];
 }
 
-/** LANs that are cut off, of a decky that routes or is routed to. */
+/** Those that are cut off and that something is routed into: all of a decky that forwards, else those with a neighbour who does. */
 export function lansToAdmit({ attachments, forwards, routes = [] }: DeckySpec): string[] {
-  if (!forwards && routes.length === 0) return [];
-  return attachments.filter(({ lan }) => lan.internal === true).map(({ lan }) => lan.name);
+  return attachments
+    .filter(({ lan }) => lan.internal === true && (forwards || routes.some(({ via }) => overlap(lan.subnet, via))))
+    .map(({ lan }) => lan.name);
 }
 
 export function planAdmissions(seen: ObservedAdmissions | undefined): Draft[] {

@@ -127,9 +127,15 @@ describe("routes", () => {
 
   it("that lead to the right network by the wrong neighbour are replaced, not removed", () => {
     const to = "10.0.2.0/24";
-    expect(differRoutes([{ to, via: "10.0.0.3" }], [{ to, via: "10.0.0.9" }])).toEqual({
+    expect(differRoutes({ routes: [{ to, via: "10.0.0.3" }], keepsDefault: false }, [{ to, via: "10.0.0.9" }])).toEqual({
       missing: [{ to, via: "10.0.0.3" }],
       surplus: [],
     });
+  });
+
+  it("to everywhere are the engine's own in the fleet, and nobody's in a topology", () => {
+    const seen = [{ to: "0.0.0.0/0", via: "10.0.0.1" }];
+    expect(differRoutes({ routes: [], keepsDefault: true }, seen).surplus).toEqual([]);
+    expect(differRoutes({ routes: [], keepsDefault: false }, seen).surplus).toEqual(seen);
   });
 });

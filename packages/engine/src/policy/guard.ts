@@ -10,6 +10,8 @@ export interface GuardSpec {
   /** Replaces our table by the wanted one, in one transaction. */
   readonly rules: string;
   readonly routes: readonly RouteSpec[];
+  /** A way to everywhere that is not among its routes is the engine's, and stays. */
+  readonly keepsDefault: boolean;
   readonly forwards: boolean;
 }
 
@@ -59,6 +61,7 @@ export function guardOf(spec: DeckySpec, { egressOf, isShared }: GuardContext): 
   return {
     rules: renderGuard(reached, own.length > 0, [...new Set(allowed)], forwards),
     routes: [...routes, ...defaultRoute(spec)],
+    keepsDefault: spec.scope === "fleet",
     forwards,
   };
 }
@@ -154,21 +157,23 @@ export interface RouteDifference {
   readonly surplus: readonly RouteSpec[];
 }
 
-/** A way to everywhere that nobody asked for is the engine's own. */
-export function differRoutes(wanted: readonly RouteSpec[], seen: readonly RouteSpec[]): RouteDifference {
+export function differRoutes(
+  { routes: wanted, keepsDefault }: Pick<GuardSpec, "routes" | "keepsDefault">,
+  seen: readonly RouteSpec[],
+): RouteDifference {
   const text = ({ to, via }: RouteSpec) => `${to} ${via}`;
   const [there, asked] = [new Set(seen.map(text)), new Set(wanted.map(text))];
   const targets = new Set(wanted.map(({ to }) => to));
   return {
     missing: wanted.filter((each) => !there.has(text(each))),
     // One that leads elsewhere is replaced by the wanted one.
-    surplus: seen.filter((each) => !asked.has(text(each)) && each.to !== anywhere && !targets.has(each.to)),
+    surplus: seen.filter((each) => !asked.has(text(each)) && !targets.has(each.to) && !(keepsDefault && each.to === anywhere)),
   };
 }
 
 /** Why a decky is not as its guard wants it; empty when it is. */
 export function judgeGuard(wanted: GuardSpec, seen: SeenGuard, notes: GuardNotes): string {
-  const { missing, surplus } = differRoutes(wanted.routes, seen.routes);
+  const { missing, surplus } = differRoutes(wanted, seen.routes);
   const forwarding = wanted.forwards ? "it does not forward" : "it forwards, and should not";
   return [
     ...rulesFlaw(wanted, seen, notes),

@@ -104,7 +104,7 @@ export async function openGuards({ dataDir, catalog, rights, isOn }: GuardsOptio
     async lay(guard, pid, signal) {
       const process = await observeProcess(pid);
       if (process === undefined) throw new AppError("APPLY_FAILED", "the base does not run any more");
-      const surplus = differRoutes(guard.routes, parseRoutes(readProcFile(`/proc/${pid}/net/route`) ?? "")).surplus;
+      const surplus = differRoutes(guard, parseRoutes(readProcFile(`/proc/${pid}/net/route`) ?? "")).surplus;
       const routes = [
         ...guard.routes.map(({ to, via }) => `replace ${to} via ${via}`),
         ...surplus.map(({ to, via }) => `del ${to} via ${via}`),

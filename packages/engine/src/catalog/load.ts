@@ -38,6 +38,9 @@ const field = z.strictObject({
   file: z.boolean().optional(),
 });
 
+/** With one of these a service could change the rules of its decky, or pass by them. */
+const unguarded = new Set(["ALL", "NET_ADMIN", "NET_RAW", "SYS_ADMIN", "SYS_MODULE", "SYS_RAWIO", "BPF"]);
+
 const service = z.strictObject({
   title: z.string(),
   summary: z.string(),
@@ -61,6 +64,11 @@ const service = z.strictObject({
   settle_seconds: z.number().positive().default(15),
   fields: z.array(field).default([]),
 });
+
+function unguardedProblems({ singleton, capabilities }: z.infer<typeof service>): string[] {
+  const found = singleton ? [] : capabilities.filter((name) => unguarded.has(name));
+  return found.map((name) => `with ${name} whoever is in the service could call out; a service of a decky cannot have it`);
+}
 
 const slugPattern = /^[a-z0-9][a-z0-9_-]{0,31}$/;
 
@@ -116,6 +124,7 @@ async function loadService(
   }
   const value = parsed.data;
   const fields = value.fields.map(toField);
+  problems.push(...unguardedProblems(value).map((problem) => `${file}: capabilities: ${problem}`));
   problems.push(...checkFields(slug, fields).map(({ index, key, problem }) => `${file}: fields.${index}.${key}: ${problem}`));
   const context = join(folder, "image");
   return {

@@ -18,8 +18,8 @@ export async function useOutside(name: string): Promise<Outside> {
   const ip = (...args: string[]) => execa("ip", args);
   const within = (...args: string[]) =>
     execa("ip", ["netns", "exec", name, ...args], { reject: false, stdin: "ignore", timeout: 20_000 });
-  const third = 1 + Math.floor(Math.random() * 250);
-  const [host, address] = [`10.79.${third}.1`, `10.79.${third}.2`];
+  const third = await freeThird();
+  const [host, address] = [`10.78.${third}.1`, `10.78.${third}.2`];
   const cable = `${name}-o`.slice(0, 15);
   await ip("netns", "add", name);
   await ip("link", "add", cable, "type", "veth", "peer", "name", "eth0", "netns", name);
@@ -55,4 +55,14 @@ export async function useOutside(name: string): Promise<Outside> {
       await ip("netns", "del", name);
     },
   };
+}
+
+/** Of 10.78.0.0/16, as no address of this machine has it; tests side by side seldom begin at the same. */
+async function freeThird(): Promise<number> {
+  const { stdout } = await execa("ip", ["-o", "-4", "address"]);
+  const taken = new Set([...stdout.matchAll(/ 10\.78\.(\d+)\./g)].map(([, third]) => Number(third)));
+  const free = Array.from({ length: 240 }, (_, index) => 10 + index).filter((third) => !taken.has(third));
+  const third = free[Math.floor(Math.random() * free.length)];
+  if (third !== undefined) return third;
+  throw new Error("every network of the tests for machines outside is taken");
 }

@@ -162,6 +162,7 @@ async function within(
     return { unable: cannot("nsenter", "may not be used by this program: run it as root") };
   if (/execute nft|nft: not found/.test(said))
     return { unable: cannot("nft", "is not on this host: install it (apt-get install nftables)") };
+  if (/\bip: not found/.test(said)) return { unable: cannot("ip", "is not on this host: install it (apt-get install iproute2)") };
   return result;
 }
 

@@ -1,7 +1,7 @@
 import { OperationState } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { containersOf, eventually, inside, type TestMaster, useMaster } from "../support/use-master.ts";
+import { containersOf, dockerLines, eventually, inside, type TestMaster, useMaster } from "../support/use-master.ts";
 import { type Outside, useOutside } from "../support/use-outside.ts";
 
 /**
@@ -39,9 +39,14 @@ describe("a topology with a machine outside", () => {
     const { topology: seen } = await master.topologies.getTopology({ topology });
     return seen?.deckies.find((each) => each.name === name)?.decky?.deniedPackets ?? 0;
   };
+  const bridges = async () =>
+    (await dockerLines(["network", "ls", "-q", "--filter", `name=^decnet-${id}-`])).map((network) => `br-${network}`);
   async function removeAdmissions() {
     const { stdout } = await execa("iptables", ["-S", "DOCKER-USER"]);
-    const rules = stdout.split("\n").filter((line) => line.includes(`decnet-${id}-`));
+    const own = await bridges();
+    const rules = stdout
+      .split("\n")
+      .filter((line) => own.some((bridge) => line.includes(`-i ${bridge} -o ${bridge} -m physdev`)));
     expect(rules).not.toEqual([]);
     for (const rule of rules) await execa("sh", ["-c", `iptables ${rule.replace("-A", "-D")}`]);
   }
@@ -170,7 +175,13 @@ describe("a topology with a machine outside", () => {
   });
 
   it("leaves nothing on the host", async () => {
+    const own = await bridges();
+    const rules = async () => (await execa("iptables", ["-S", "DOCKER-USER"])).stdout;
+    const laid = await rules();
+    expect(own.filter((bridge) => laid.includes(bridge))).toHaveLength(1);
     await master.topologies.teardownTopology({ topology });
-    expect((await execa("iptables", ["-S", "DOCKER-USER"])).stdout).not.toContain(id);
+    const left = await rules();
+    expect(own.filter((bridge) => left.includes(bridge))).toEqual([]);
+    expect(left).not.toContain(outside.hostAddress);
   });
 });

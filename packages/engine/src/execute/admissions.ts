@@ -4,7 +4,7 @@ import type { NetworkCalls } from "../docker/network-calls.ts";
 import { type CommandResult, runCommand } from "../docker/run-command.ts";
 import type { EngineNetwork } from "../observe/lan.ts";
 import { codeOf } from "../observe/not-observed.ts";
-import { type Admission, admissionRule, lansToAdmit, type ObservedAdmissions, parseAdmissions } from "../policy/admission.ts";
+import { admissionRule, lansToAdmit, type ObservedAdmissions, parseAdmissions } from "../policy/admission.ts";
 import type { DeckySpec } from "../spec.ts";
 
 /** What deckies route into LANs that are cut off, through `iptables`. Every change may be repeated. */
@@ -12,8 +12,8 @@ export interface Admissions {
   look(): AdmissionsLook;
   /** Throws APPLY_FAILED. */
   admit(network: string, signal: AbortSignal): Promise<void>;
-  /** After the network went. */
-  release(network: string, signal: AbortSignal): Promise<void>;
+  /** Removes what is for networks that are not there any more. Throws APPLY_FAILED. */
+  release(signal: AbortSignal): Promise<void>;
 }
 
 /** Looks at several deckies of a host at one moment. */
@@ -36,28 +36,20 @@ export interface AdmissionsOptions {
 export function createAdmissions({ instance, api, isOn }: AdmissionsOptions): Admissions {
   const oneByOne = createExclusive(1);
   /** Undefined: the engine has no such chain. */
-  const list = async (signal: AbortSignal): Promise<Admission[] | undefined> => {
+  const list = async (signal: AbortSignal): Promise<string[] | undefined> => {
     const listed = await iptables(["-S", userChain], signal);
     return listed?.exitCode === 0 ? parseAdmissions(instance, listed.stdout) : undefined;
   };
-  const change = async (verb: "-I" | "-D", admission: Admission, signal: AbortSignal): Promise<void> => {
-    const done = await iptables([verb, userChain, ...admissionRule(instance, admission)], signal);
+  const change = async (verb: "-I" | "-D", bridge: string, signal: AbortSignal): Promise<void> => {
+    const done = await iptables([verb, userChain, ...admissionRule(instance, bridge)], signal);
     if (done?.exitCode !== 0)
       throw new AppError("APPLY_FAILED", `iptables ended with exit code ${done?.exitCode ?? "none"}`, {
         outputTail: done?.tail ?? [],
       });
   };
-  /** Leaves this one, or none, of the network's. */
-  const settle = (network: string, wanted: Admission | undefined, signal: AbortSignal) =>
-    oneByOne.run("", signal, async () => {
-      const there = ((await list(signal)) ?? []).filter((each) => each.network === network);
-      const isThere = there.some(({ bridge }) => bridge === wanted?.bridge);
-      if (wanted !== undefined && !isThere) await change("-I", wanted, signal);
-      for (const old of there) if (old.bridge !== wanted?.bridge) await change("-D", old, signal);
-    });
   return {
     look() {
-      let seen: Promise<readonly [Admission[] | undefined, ReadonlyMap<string, EngineNetwork>]> | undefined;
+      let seen: Promise<readonly [readonly string[] | undefined, ReadonlyMap<string, EngineNetwork>]> | undefined;
       return {
         async of(spec) {
           const lans = isOn ? lansToAdmit(spec) : [];
@@ -65,9 +57,8 @@ export function createAdmissions({ instance, api, isOn }: AdmissionsOptions): Ad
           const signal = AbortSignal.timeout(2 * commandMs);
           seen ??= Promise.all([oneByOne.run("", signal, () => list(signal)), api.networks()]);
           const [there, networks] = await seen;
-          const has = (lan: string) =>
-            there?.some(({ network, bridge }) => network === lan && bridge === networks.get(lan)?.bridge);
-          return { unable: there === undefined ? unable : "", missing: lans.filter((lan) => has(lan) !== true) };
+          const missing = lans.filter((lan) => there?.includes(networks.get(lan)?.bridge ?? "") !== true);
+          return { unable: there === undefined ? unable : "", missing };
         },
       };
     },
@@ -75,9 +66,17 @@ export function createAdmissions({ instance, api, isOn }: AdmissionsOptions): Ad
       const bridge = (await api.networks()).get(network)?.bridge;
       if (bridge === undefined || bridge === "")
         throw new AppError("APPLY_FAILED", `the Docker network ${network} is gone again`);
-      await settle(network, { network, bridge }, signal);
+      await oneByOne.run("", signal, async () => {
+        if ((await list(signal))?.includes(bridge) !== true) await change("-I", bridge, signal);
+      });
     },
-    release: (network, signal) => settle(network, undefined, signal),
+    release: (signal) =>
+      oneByOne.run("", signal, async () => {
+        const there = (await list(signal)) ?? [];
+        if (there.length === 0) return;
+        const present = new Set([...(await api.networks()).values()].map(({ bridge }) => bridge));
+        for (const bridge of there) if (!present.has(bridge)) await change("-D", bridge, signal);
+      }),
   };
 }
 

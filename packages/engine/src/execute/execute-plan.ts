@@ -89,8 +89,8 @@ const executors: Executors = {
         if (await api.hasContainersOn(target)) return;
         if (owner !== "") await links.removeHelpers(owner, signal);
         await api.removeNetwork(target);
-        await admissions.release(target, signal);
       }
+      await admissions.release(signal);
       await containment.release(signal);
     }),
   "write-project": (_, { folder, users, rendered }) => writeProject(folder, rendered?.files ?? [], users),

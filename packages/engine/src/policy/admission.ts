@@ -31,28 +31,16 @@ export function admissionTroubles(seen: ObservedAdmissions | undefined): string[
   return [`not routed: ${seen.unable || `the engine drops what deckies route into ${seen.missing.join(", ")}`}`];
 }
 
-/** One rule of the engine's chain for rules of others. */
-export interface Admission {
-  readonly network: string;
-  readonly bridge: string;
-}
-
-/** Says whose it is: of one network of one installation. */
-function ownerOf(instance: string, network: string): string {
-  return `decnet-${instance} ${network}`;
-}
-
-/** Arguments of `iptables` after the chain. */
-export function admissionRule(instance: string, { network, bridge }: Admission): string[] {
+/** Arguments of `iptables` after the chain. The comment says whose it is; a bridge is made for one network and never comes back. */
+export function admissionRule(instance: string, bridge: string): string[] {
   const match = ["-i", bridge, "-o", bridge, "-m", "physdev", "--physdev-is-bridged"];
-  return [...match, "-m", "comment", "--comment", ownerOf(instance, network), "-j", "ACCEPT"];
+  return [...match, "-m", "comment", "--comment", `decnet-${instance}`, "-j", "ACCEPT"];
 }
 
-/** Reads `iptables -S`. */
-export function parseAdmissions(instance: string, listing: string): Admission[] {
-  return listing.split("\n").flatMap((line): Admission[] => {
-    const [, bridge = "", comment = ""] = /-i (\S+) .*--physdev-is-bridged .*--comment "([^"]*)"/.exec(line) ?? [];
-    const network = comment.slice(ownerOf(instance, "").length);
-    return bridge !== "" && comment === ownerOf(instance, network) && network !== "" ? [{ network, bridge }] : [];
+/** Reads `iptables -S`: the bridges that this installation has such rules for. */
+export function parseAdmissions(instance: string, listing: string): string[] {
+  return listing.split("\n").flatMap((line) => {
+    const [, bridge = "", comment = ""] = /-i (\S+) .*--physdev-is-bridged .*--comment "?([^" ]*)/.exec(line) ?? [];
+    return bridge !== "" && comment === `decnet-${instance}` ? [bridge] : [];
   });
 }

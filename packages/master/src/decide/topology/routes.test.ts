@@ -50,15 +50,27 @@ describe("the ways of a decky", () => {
     expect(routes(of, "a")).toEqual(["10.0.1.0/24 via 10.0.0.103", "10.0.2.0/23 via 10.0.0.103"]);
   });
 
+  it("are found in a moment where everybody forwards between many LANs", () => {
+    const lans = Array.from({ length: 200 }, (_, number) => lan(number));
+    const deckies = Array.from({ length: 2_000 }, (_, number) => {
+      const own = new Set(Array.from({ length: 10 }, (__, index) => (number * 31 + index * index * 7 + index * number) % 200));
+      return decky(`f${number}`, [...own], true);
+    });
+    const begun = process.cpuUsage();
+    const routing = createRouting({ lans, deckies });
+    for (const each of deckies) routing.routesOf(each);
+    expect(process.cpuUsage(begun).user).toBeLessThan(1_000_000);
+  }, 30_000);
+
   it("are found in a moment where there are 200 LANs and 2,000 deckies", () => {
     const lans = Array.from({ length: 200 }, (_, number) => lan(number));
     const deckies = Array.from({ length: 2_000 }, (_, number) =>
       number < 199 ? decky(`f${number}`, [Math.floor(number / 2), number + 1], true) : decky(`d${number}`, [number % 200]),
     );
-    const begun = performance.now();
+    const begun = process.cpuUsage();
     const routing = createRouting({ lans, deckies });
     const all = deckies.map((each) => routing.routesOf(each).length);
-    expect(performance.now() - begun).toBeLessThan(1_000);
+    expect(process.cpuUsage(begun).user).toBeLessThan(1_000_000);
     expect(Math.max(...all)).toBeLessThan(200);
-  });
+  }, 30_000);
 });

@@ -15,14 +15,14 @@ interface Hop {
  */
 export function createRouting({ lans, deckies }: Pick<Design, "lans" | "deckies">) {
   const subnets = new Map(lans.map(({ name, subnet }) => [name, subnet]));
-  const forwarders = deckies.filter(({ forwards, attachments }) => forwards && attachments.length > 1);
-  const on = new Map<string, TopologyDecky[]>();
-  for (const decky of forwarders)
-    for (const { lan } of decky.attachments) {
-      const there = on.get(lan);
-      if (there === undefined) on.set(lan, [decky]);
-      else there.push(decky);
-    }
+  /** From each LAN to the next ones, with the address there of the first decky that leads over. */
+  const next = new Map<string, Map<string, string>>(lans.map(({ name }) => [name, new Map()]));
+  for (const { forwards, attachments } of deckies)
+    for (const { lan, ip } of forwards ? attachments : [])
+      for (const { lan: beyond } of attachments) {
+        const there = next.get(lan);
+        if (lan !== beyond && there?.has(beyond) === false) there.set(beyond, ip);
+      }
 
   const waysFrom = (own: readonly string[]): Hop[] => {
     const known = new Set(own);
@@ -30,19 +30,17 @@ export function createRouting({ lans, deckies }: Pick<Design, "lans" | "deckies"
     /** Each LAN with the neighbour that leads there; undefined: it is an own one. */
     let last: readonly (readonly [lan: string, via: string | undefined])[] = own.map((lan) => [lan, undefined] as const);
     while (last.length > 0) {
-      const next: [string, string][] = [];
+      const reached: [string, string][] = [];
       for (const [lan, first] of last)
-        for (const { attachments } of on.get(lan) ?? []) {
-          const via = first ?? attachments.find((each) => each.lan === lan)?.ip ?? "";
-          for (const { lan: beyond } of attachments) {
-            const subnet = subnets.get(beyond);
-            if (known.has(beyond) || subnet === undefined) continue;
-            known.add(beyond);
-            hops.push({ subnet, via });
-            next.push([beyond, via]);
-          }
+        for (const [beyond, ip] of next.get(lan) ?? []) {
+          const subnet = subnets.get(beyond);
+          if (known.has(beyond) || subnet === undefined) continue;
+          const via = first ?? ip;
+          known.add(beyond);
+          hops.push({ subnet, via });
+          reached.push([beyond, via]);
         }
-      last = next;
+      last = known.size < subnets.size ? reached : [];
     }
     return hops;
   };

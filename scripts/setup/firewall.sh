@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# firewall.sh [--plan]   nftables' `nft` and `ip`, which keep deckies from the ports of this host and from calling out. Idempotent.
+# firewall.sh [--plan]   `nft` and `ip`, which keep deckies from the ports of this host and from calling out. Idempotent.
 #   --plan   only print what would be done; nothing when there is nothing to do
 # Only the programs are installed: no rule of this machine is touched, and nothing is loaded at boot.
 set -euo pipefail

@@ -99,7 +99,7 @@ describe("whoever is inside a decky of the fleet", () => {
     expect(await containersOf(master.prefix)).toEqual(before);
   });
 
-  it("is kept to itself again, with its cause, after its rules were removed by hand and after its base was started again", async () => {
+  it("is kept to itself again, with its cause, after its rules were removed and after its base was started again", async () => {
     await inside(decky.name, "nft", ["delete", "table", "inet", "decnet-guard"]);
     const repairs = async () => {
       const { operations } = await master.operations.listOperations({ filter: "kind=repair", pageSize: 100 });

@@ -1,6 +1,7 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import type { Operation } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import type { Command } from "commander";
+import { parseEgress } from "../change/egress.ts";
 import type { OptionsInit } from "../change/options.ts";
 import { rotateOf } from "../change/rotate-option.ts";
 import type { ChangeFlags } from "../change.ts";
@@ -8,7 +9,7 @@ import type { Cli } from "../cli.ts";
 import type { Connection } from "../connection.ts";
 import { changing } from "../flags.ts";
 import type { Help } from "../help.ts";
-import { parseEgress, type TypedEgress } from "../text/egress.ts";
+import type { TypedEgress } from "../text/egress.ts";
 import { UsageError } from "../usage-error.ts";
 import { runVersioned } from "./topology-changes.ts";
 

@@ -13,7 +13,7 @@ export interface ObservedAdmissions {
   readonly missing: readonly string[];
 }
 
-/** Those that are cut off and that something is routed into: all of a decky that forwards, else those with a neighbour who does. */
+/** Those that are cut off and that something is routed into: all of a decky that forwards, else where a neighbour does. */
 export function lansToAdmit({ attachments, forwards, routes = [] }: DeckySpec): string[] {
   return attachments
     .filter(({ lan }) => lan.internal === true && (forwards || routes.some(({ via }) => overlap(lan.subnet, via))))
@@ -31,7 +31,7 @@ export function admissionTroubles(seen: ObservedAdmissions | undefined): string[
   return [`not routed: ${seen.unable || `the engine drops what deckies route into ${seen.missing.join(", ")}`}`];
 }
 
-/** Arguments of `iptables` after the chain. The comment says whose it is; a bridge is made for one network and never comes back. */
+/** Arguments of `iptables` after the chain. The comment says whose it is; a bridge is one network's and never comes back. */
 export function admissionRule(instance: string, bridge: string): string[] {
   const match = ["-i", bridge, "-o", bridge, "-m", "physdev", "--physdev-is-bridged"];
   return [...match, "-m", "comment", "--comment", `decnet-${instance}`, "-j", "ACCEPT"];

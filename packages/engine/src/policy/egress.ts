@@ -1,5 +1,5 @@
-import { isIPv4 } from "node:net";
 import { z } from "zod";
+import { parseRange } from "../tables/subnets.ts";
 
 /** What a decky may call besides its neighbours. */
 export interface EgressRule {
@@ -16,10 +16,11 @@ export const mostEgressRules = 64;
 
 /** An address alone means itself. Undefined for what is neither that nor a network whose host bits are all zero. */
 export function readCidr(text: string): string | undefined {
-  const [address = "", bits = "32", ...more] = text.split("/");
-  if (!isIPv4(address) || !/^(\d|[12]\d|3[0-2])$/.test(bits) || more.length > 0) return undefined;
-  const value = address.split(".").reduce((sum, byte) => sum * 256 + Number(byte), 0);
-  return value % 2 ** (32 - Number(bits)) === 0 ? `${address}/${bits}` : undefined;
+  const [, address = "", bits = "32"] = /^([\d.]+)(?:\/(\d|[12]\d|3[0-2]))?$/.exec(text) ?? [];
+  const first = parseRange(address)?.first;
+  // Some read a zero in front as another number.
+  if (first === undefined || /(^|\.)0\d/.test(address)) return undefined;
+  return first === parseRange(`${address}/${bits}`)?.first ? `${address}/${bits}` : undefined;
 }
 
 /** As files, requests and the catalog write it. */

@@ -7,7 +7,6 @@ import { readProcFile } from "../observe/proc-file.ts";
 import { type ObservedProcess, observeProcess } from "../observe/process.ts";
 import { ageLimit } from "../observe/socket-cache.ts";
 import { digestOf } from "../plan/plan.ts";
-import type { DeckySpec } from "../spec.ts";
 import {
   differRoutes,
   type GuardSpec,
@@ -17,7 +16,8 @@ import {
   type ObservedGuard,
   parseRoutes,
   readGuard,
-} from "./guard.ts";
+} from "../policy/guard.ts";
+import type { DeckySpec } from "../spec.ts";
 import { openGuardNotes } from "./guard-notes.ts";
 
 /** Rules and routes inside the network namespaces of bases, set and read from the host. */
@@ -167,7 +167,8 @@ async function within(
 }
 
 function cannot(program: string, why: string): string {
-  return `deckies could call out: ${program}, which keeps them from that, ${why}; or set DECNET_CONTAINMENT=off to run deckies without`;
+  const way = "or set DECNET_CONTAINMENT=off to run deckies without";
+  return `deckies could call out: ${program}, which keeps them from that, ${why}; ${way}`;
 }
 
 /** Throws NOT_OBSERVED. */

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { writeFileAtomically } from "@decnet/common/runtime/atomic-file";
 import { z } from "zod";
 import { digestOf } from "../plan/plan.ts";
-import type { GuardNotes } from "./guard.ts";
+import type { GuardNotes } from "../policy/guard.ts";
 
 /** Remembers, on disk, how each table was listed right after it was put there. Many deckies have the same one. */
 export interface GuardNoteStore extends GuardNotes {

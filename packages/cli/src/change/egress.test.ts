@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { formatEgress, parseEgress } from "./egress.ts";
+import { formatEgress } from "../text/egress.ts";
+import { parseEgress } from "./egress.ts";
 
 describe("what a decky may call", () => {
   it.each(["198.51.100.0/24=tcp/443", "198.51.100.7=udp", "198.51.100.7"])("is typed as it is shown: %s", (text) => {

@@ -7,3 +7,8 @@ export function parseEgress(text: string): TypedEgress {
   if (cidr === "") throw new UsageError(`a rule is like 198.51.100.0/24=tcp/443 or 198.51.100.7, not ${JSON.stringify(text)}`);
   return { cidr, protocol, port: Number(port) };
 }
+
+/** For an option that may be repeated; `false`: it was said that there is none. */
+export function collectEgress(value: string, before: TypedEgress[] | false = []): TypedEgress[] {
+  return [...(before || []), parseEgress(value)];
+}

@@ -1,9 +1,10 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import type { Operation } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import type { Command } from "commander";
-import { parseEgress } from "../change/egress.ts";
+import { collectEgress } from "../change/egress.ts";
 import type { OptionsInit } from "../change/options.ts";
 import { rotateOf } from "../change/rotate-option.ts";
+import { toPlace, toServices } from "../change/typed-members.ts";
 import type { ChangeFlags } from "../change.ts";
 import type { Cli } from "../cli.ts";
 import type { Connection } from "../connection.ts";
@@ -147,21 +148,7 @@ interface DeckyFlags extends ChangeFlags {
   readonly egress?: TypedEgress[] | false;
 }
 
-const collectEgress = (value: string, before: TypedEgress[] | false = []) => [...(before || []), parseEgress(value)];
 const collect = (value: string, before: string[] = []) => [...before, value];
-
-/** `core` or `core=10.1.0.9` */
-function toPlace(text: string): { lan: string; ip: string } {
-  const [lan = "", ip = ""] = text.split("=", 2);
-  return { lan, ip };
-}
-
-function toServices(text: string): { slug: string }[] {
-  return text
-    .split(",")
-    .filter((slug) => slug !== "")
-    .map((slug) => ({ slug }));
-}
 
 function registerDeckies(decky: Command, cli: Cli): void {
   changing(

@@ -235,13 +235,9 @@ function expandDecky(
     }
   }, []);
   const common = {
-    services,
-    archetype: wanted.archetype,
+    ...{ services, archetype: wanted.archetype, distro, osFamily, placement: wanted.placement },
     ip: wanted.ip || undefined,
-    distro,
     hostname: wanted.hostname || undefined,
-    osFamily,
-    placement: wanted.placement,
     egress: readEgress(wanted.egress, `${at}.egress`, problem),
   };
   return names.map((name) => ({ name, ...common }));

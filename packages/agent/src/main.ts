@@ -29,7 +29,17 @@ const say = (line: string) => void process.stderr.write(`${line}\n`);
 const statusSchema = z.object({ connected: z.boolean(), message: z.string() });
 
 /** In the state folder, besides the identity: what an agent leaves nothing of. */
-const brought = ["specs", "reports", "deckies", "docker", "made", "drift-policy", "built-images.json", "fingerprint.key"];
+const brought = [
+  "specs",
+  "reports",
+  "deckies",
+  "docker",
+  "made",
+  "drift-policy",
+  "built-images.json",
+  "guards.json",
+  "fingerprint.key",
+];
 
 // Who may read a file is said where it is made; it does not depend on the shell that this was started from.
 process.umask(0o022);

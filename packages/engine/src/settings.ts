@@ -55,7 +55,8 @@ Settings of the environment about this host and its deckies:
   DECNET_CATALOGUE          more folders with decoy services, separated by colons
   DECNET_ADOPTED_NETWORKS   Docker networks, by name and separated by commas, that deckies may be on although
                             somebody else made them
-  DECNET_CONTAINMENT        required (no decky is started where it could reach this host's own ports) or off
+  DECNET_CONTAINMENT        required (no decky is started where it could reach this host's own ports
+                            or call out) or off
   DECNET_DISK_MB            disk for each place where a service can write; 0: as the catalog says
   DECNET_DISK_POLICY        say, stop or recreate: what is done about a service that takes more
   DECNET_EXHAUSTED_SECONDS  a service that stays out of processes or memory for so long is restarted; 0: never

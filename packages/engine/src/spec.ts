@@ -1,4 +1,5 @@
 import type { ServiceConfig } from "./catalog/types.ts";
+import type { EgressRule } from "./policy/egress.ts";
 
 /** Where a decky lives: the fleet, or one topology by its id. */
 export type Scope = "fleet" | (string & {});
@@ -30,6 +31,13 @@ export interface AttachmentSpec {
 /** The first is the decky's home. */
 export type AttachmentSpecs = readonly [AttachmentSpec, ...AttachmentSpec[]];
 
+/** A way to a network that the decky is not on: by a neighbour of its own that forwards. */
+export interface RouteSpec {
+  /** CIDR. */
+  readonly to: string;
+  readonly via: string;
+}
+
 export interface ServiceSpec {
   readonly slug: string;
   /** Coerced settings, secrets included. */
@@ -50,6 +58,9 @@ export interface DeckySpec {
   readonly attachments: AttachmentSpecs;
   /** Routes between its LANs. */
   readonly forwards: boolean;
+  readonly routes?: readonly RouteSpec[] | undefined;
+  /** Undefined: nothing. */
+  readonly egress?: readonly EgressRule[] | undefined;
   /** An address of the host on which the ports of its services are published; undefined: none. */
   readonly publishOn?: string | undefined;
   readonly services: readonly ServiceSpec[];

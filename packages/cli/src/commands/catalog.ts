@@ -8,7 +8,7 @@ import type { Command } from "commander";
 import type { Cli } from "../cli.ts";
 import { reading, show } from "../flags.ts";
 import type { ReadFlags } from "../read-flags.ts";
-import { formatArchetypes, formatCatalog, formatDistros, formatFields } from "../text/catalog.ts";
+import { formatArchetypes, formatCatalog, formatDistros, formatEntry } from "../text/catalog.ts";
 
 /** `decnet catalog …` */
 export function registerCatalog(program: Command, cli: Cli): void {
@@ -30,7 +30,7 @@ export function registerCatalog(program: Command, cli: Cli): void {
   }).action((slug: string, flags: ReadFlags) =>
     cli.withConnection(async (connection) => {
       const found = await connection.catalog.getService({ slug });
-      show(flags, GetServiceResponseSchema, found, () => formatFields(found.service?.fields ?? []));
+      show(flags, GetServiceResponseSchema, found, () => (found.service === undefined ? "" : formatEntry(found.service)));
       return undefined;
     }),
   );

@@ -1,13 +1,16 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import type { Operation } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import type { Command } from "commander";
+import { collectEgress } from "../change/egress.ts";
 import type { OptionsInit } from "../change/options.ts";
 import { rotateOf } from "../change/rotate-option.ts";
+import { toPlace, toServices } from "../change/typed-members.ts";
 import type { ChangeFlags } from "../change.ts";
 import type { Cli } from "../cli.ts";
 import type { Connection } from "../connection.ts";
 import { changing } from "../flags.ts";
 import type { Help } from "../help.ts";
+import type { TypedEgress } from "../text/egress.ts";
 import { UsageError } from "../usage-error.ts";
 import { runVersioned } from "./topology-changes.ts";
 
@@ -141,22 +144,11 @@ interface DeckyFlags extends ChangeFlags {
   readonly forwards?: boolean;
   readonly rotate?: string;
   readonly rotateAmong?: string;
+  /** `false`: it was said that there is none. */
+  readonly egress?: TypedEgress[] | false;
 }
 
 const collect = (value: string, before: string[] = []) => [...before, value];
-
-/** `core` or `core=10.1.0.9` */
-function toPlace(text: string): { lan: string; ip: string } {
-  const [lan = "", ip = ""] = text.split("=", 2);
-  return { lan, ip };
-}
-
-function toServices(text: string): { slug: string }[] {
-  return text
-    .split(",")
-    .filter((slug) => slug !== "")
-    .map((slug) => ({ slug }));
-}
 
 function registerDeckies(decky: Command, cli: Cli): void {
   changing(
@@ -171,6 +163,7 @@ function registerDeckies(decky: Command, cli: Cli): void {
       .option("--archetype <slug>", "a ready-made set of services: decnet catalog archetypes")
       .option("--services <slugs>", "its services, such as ssh,http")
       .option("--forwards", "it routes between its LANs; in the DMZ it is a gateway")
+      .option("--egress <rule>", "what it may call, such as 198.51.100.0/24=tcp/443; repeatable", collectEgress)
       .option("--rotate <time>", "its services change by themselves, once it is deployed, every so often: 6h")
       .option("--rotate-among <slugs>", "to these; otherwise to those of its archetype"),
     helpOf(
@@ -192,6 +185,7 @@ function registerDeckies(decky: Command, cli: Cli): void {
           attachments: (flags.lan ?? []).map(toPlace),
           forwards: flags.forwards === true,
           ...rotateOf(flags),
+          egress: flags.egress || [],
         }),
     }),
   );
@@ -203,6 +197,8 @@ function registerDeckies(decky: Command, cli: Cli): void {
       .option("--services <slugs>", "other services, while it is not deployed")
       .option("--forwards", "let it route between its LANs")
       .option("--no-forwards", "let it not route between its LANs")
+      .option("--egress <rule>", "what it may call instead of what it might before; repeatable", collectEgress)
+      .option("--no-egress", "let it call nobody")
       .option("--rotate <time>", "let its services change by themselves every so often: 6h; 0 for not any more")
       .option("--rotate-among <slugs>", "to these; otherwise to those of its archetype"),
     helpOf(
@@ -210,26 +206,29 @@ function registerDeckies(decky: Command, cli: Cli): void {
       { topology: "corp", name: "web-01", forwards: true },
       "topology decky update corp/web-01 --forwards",
       "topology decky update corp/web-01 --services ssh,ftp",
-      "topology decky update corp/web-01 --no-forwards --plan",
+      "topology decky update corp/web-01 --egress 198.51.100.0/24=tcp/443 --plan",
     ),
-  ).action((member: string, { archetype, services, forwards, rotate, rotateAmong, ...flags }: DeckyFlags, command: Command) => {
-    const isGiven = command.getOptionValueSource("forwards") === "cli";
-    const change = {
-      ...(archetype === undefined ? {} : { archetype }),
-      ...(services === undefined ? {} : { services: { services: toServices(services) } }),
-      ...(isGiven && forwards !== undefined ? { forwards } : {}),
-      ...rotateOf({ rotate, rotateAmong }),
-    };
-    return run(cli, member, flags, {
-      question: "Change {}",
-      asks: true,
-      call({ topologies }, request) {
-        if (Object.keys(change).length === 0)
-          throw new UsageError("say what changes: --archetype, --services, --forwards, --no-forwards or --rotate");
-        return topologies.updateDecky({ ...request, ...change });
-      },
-    });
-  });
+  ).action(
+    (member: string, { archetype, services, forwards, egress, rotate, rotateAmong, ...flags }: DeckyFlags, command: Command) => {
+      const isGiven = command.getOptionValueSource("forwards") === "cli";
+      const change = {
+        ...(archetype === undefined ? {} : { archetype }),
+        ...(services === undefined ? {} : { services: { services: toServices(services) } }),
+        ...(isGiven && forwards !== undefined ? { forwards } : {}),
+        ...rotateOf({ rotate, rotateAmong }),
+        ...(command.getOptionValueSource("egress") === "cli" ? { egress: { rules: egress || [] } } : {}),
+      };
+      return run(cli, member, flags, {
+        question: "Change {}",
+        asks: true,
+        call({ topologies }, request) {
+          if (Object.keys(change).length === 0)
+            throw new UsageError("say what changes: --archetype, --services, --[no-]forwards, --[no-]egress or --rotate");
+          return topologies.updateDecky({ ...request, ...change });
+        },
+      });
+    },
+  );
   changing(
     decky.command("remove <decky>").description("Remove a decky and everything that belongs to it."),
     helpOf(

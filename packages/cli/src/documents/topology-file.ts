@@ -11,9 +11,10 @@ export function toFile({ name, host, publishOn, lans, deckies }: Topology): Topo
     publishOn,
     host,
     lans: lans.map(({ name: lan, subnet, isDmz }) => ({ name: lan, subnet, isDmz })),
-    deckies: deckies.map(({ name: decky, archetype, services, attachments, forwards, rotate }) => ({
+    deckies: deckies.map(({ name: decky, archetype, services, attachments, forwards, rotate, egress }) => ({
       ...{ name: decky, archetype, forwards },
       ...(rotate === undefined ? {} : { rotate }),
+      egress: egress.map(({ cidr, protocol, port }) => ({ cidr, protocol, port })),
       services: services.map(({ slug, config }) => ({ slug, ...(config === undefined ? {} : { config }) })),
       attachments: attachments.map(({ lan, ip, mac }) => ({ lan, ip, mac })),
     })),

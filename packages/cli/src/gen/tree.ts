@@ -3049,6 +3049,13 @@ export const tree: Node = {
         },
         {
          "names": [
+          "--egress"
+         ],
+         "hasValue": true,
+         "description": "what it may call, such as 198.51.100.0/24=tcp/443; repeatable"
+        },
+        {
+         "names": [
           "--rotate"
          ],
          "hasValue": true,
@@ -3193,6 +3200,20 @@ export const tree: Node = {
          ],
          "hasValue": false,
          "description": "let it not route between its LANs"
+        },
+        {
+         "names": [
+          "--egress"
+         ],
+         "hasValue": true,
+         "description": "what it may call instead of what it might before; repeatable"
+        },
+        {
+         "names": [
+          "--no-egress"
+         ],
+         "hasValue": false,
+         "description": "let it call nobody"
         },
         {
          "names": [

@@ -1,4 +1,5 @@
 import type { Archetype, CatalogEntry, ConfigField, Distro } from "@decnet/contract/gen/decnet/v1/catalog_pb";
+import { formatEgress } from "./egress.ts";
 import { table } from "./layout.ts";
 
 /** The services on offer. */
@@ -13,8 +14,12 @@ export function formatCatalog(entries: readonly CatalogEntry[]): string {
   );
 }
 
-/** The settings of one service. */
-export function formatFields(fields: readonly ConfigField[]): string {
+/** One service: what it calls, if it does, and its settings. */
+export function formatEntry({ fields, egress }: Pick<CatalogEntry, "fields" | "egress">): string {
+  return [...(egress.length === 0 ? [] : [`calls ${formatEgress(egress)}`, ""]), formatFields(fields)].join("\n");
+}
+
+function formatFields(fields: readonly ConfigField[]): string {
   return table(
     ["KEY", "DEFAULT", "ALLOWED", "HELP"],
     fields.map((field) => [field.key, formatDefault(field), allowed(field), field.help]),

@@ -3,6 +3,7 @@ import { type Decky, DeckyState, type RotationStatus, type Service, ServiceState
 import type { LogLine, Revision } from "@decnet/contract/gen/decnet/v1/fleet_pb";
 import { ChangeAction, type ServiceChange } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { formatEvery } from "./duration.ts";
+import { formatDenied, formatEgress } from "./egress.ts";
 import { age, columns, oneLine, table, verbatim, visible, word } from "./layout.ts";
 import { formatField, refName } from "./plan.ts";
 
@@ -28,7 +29,7 @@ export function deckyName(decky: Pick<Decky, "ref">): string {
 
 /** The list of deckies as people read it. */
 export function formatDeckies(deckies: readonly Decky[], wide: boolean, now: number): string {
-  const more = wide ? ["MAC", "HOSTNAME", "DISTRO", "ARCHETYPE", "LAST"] : [];
+  const more = wide ? ["MAC", "HOSTNAME", "DISTRO", "ARCHETYPE", "LAST", "DENIED"] : [];
   return table(
     ["NAME", "STATE", "HOST", "IP", "SERVICES", "REV", "AGE", ...more],
     deckies.map((decky) => [
@@ -46,6 +47,7 @@ export function formatDeckies(deckies: readonly Decky[], wide: boolean, now: num
             decky.identity?.distro ?? "",
             decky.identity?.archetype || "-",
             decky.lastOperation || "-",
+            String(decky.deniedPackets),
           ]
         : []),
     ]),
@@ -75,6 +77,7 @@ export function formatDecky(decky: Decky, newest: Revision | undefined, now: num
     ...(total === 0
       ? []
       : [`  sessions   ${total} open: ${open.map((service) => `${service.openSessions} on ${service.slug}`).join(", ")}`]),
+    ...egressLine(decky),
     ...decky.services.flatMap((service) => stagedLine(name, service)),
     ...(decky.rotation === undefined ? [] : rotationLines(decky.rotation, now)),
     ...decky.warnings.map((warning) => `  warning    ${warning}`),
@@ -97,6 +100,11 @@ function rotationLines({ setting, nextAt, lastAt, failures, message, pinned, bar
 
 function ahead(at: { readonly seconds: bigint }, now: number): string {
   return age({ seconds: BigInt(Math.floor(now / 1_000)) }, Number(at.seconds) * 1_000);
+}
+
+function egressLine({ egress, deniedPackets }: Decky): string[] {
+  const parts = [formatEgress(egress), formatDenied(deniedPackets)].filter((part) => part !== "");
+  return parts.length === 0 ? [] : [`  egress     ${parts.join(" · ")}`];
 }
 
 function stagedLine(decky: string, { slug, staged, stagedSecrets }: Service): string[] {

@@ -8,6 +8,7 @@ import {
   TopologyState,
 } from "@decnet/contract/gen/decnet/v1/topology_pb";
 import { formatState } from "./decky.ts";
+import { formatDenied, formatEgress } from "./egress.ts";
 import { age, columns, table, visible, word } from "./layout.ts";
 
 const marks: Readonly<Partial<Record<TopologyState, string>>> = {
@@ -60,13 +61,14 @@ export function formatTopology(topology: Topology, now: number): string {
     deckies.length === 0
       ? "  no decky yet"
       : table(
-          ["DECKY", "STATE", "LANS", "SERVICES", "ROUTES"],
+          ["DECKY", "STATE", "LANS", "SERVICES", "ROUTES", "EGRESS"],
           deckies.map((decky) => [
             decky.name,
             stateOf(decky),
             decky.attachments.map(({ lan, ip }) => `${lan}:${ip}`).join(" "),
             slugsOf(decky),
             decky.forwards ? "forwards" : "",
+            [formatEgress(decky.egress), formatDenied(decky.decky?.deniedPackets ?? 0)].filter(Boolean).join(" · "),
           ]),
         ),
     ...(steps.length === 0 ? [] : ["", columns(steps)]),

@@ -3,6 +3,7 @@ import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { parse } from "yaml";
 import { z } from "zod";
+import { egressRules } from "../policy/egress.ts";
 import { hashContext } from "./build-context.ts";
 import { checkFields } from "./check-fields.ts";
 import type { Catalog, ConfigField, ServiceDefinition } from "./types.ts";
@@ -37,12 +38,16 @@ const field = z.strictObject({
   file: z.boolean().optional(),
 });
 
+/** With one of these a service could change the rules of its decky, or pass by them. */
+const unguarded = new Set(["ALL", "NET_ADMIN", "NET_RAW", "SYS_ADMIN", "SYS_MODULE", "SYS_RAWIO", "BPF"]);
+
 const service = z.strictObject({
   title: z.string(),
   summary: z.string(),
   singleton: z.boolean().default(false),
   ports: z.array(z.strictObject({ number: z.number().int().min(1).max(65_535), protocol: z.enum(["tcp", "udp"]) })).default([]),
   capabilities: z.array(z.string().regex(/^[A-Z_]+$/)).default([]),
+  egress: egressRules.default([]),
   user: z.number().int().min(0).default(0),
   read_only_root: z.boolean().default(false),
   tmpfs: z.array(z.string().startsWith("/")).default([]),
@@ -59,6 +64,11 @@ const service = z.strictObject({
   settle_seconds: z.number().positive().default(15),
   fields: z.array(field).default([]),
 });
+
+function unguardedProblems({ singleton, capabilities }: z.infer<typeof service>): string[] {
+  const found = singleton ? [] : capabilities.filter((name) => unguarded.has(name));
+  return found.map((name) => `with ${name} whoever is in the service could call out; a service of a decky cannot have it`);
+}
 
 const slugPattern = /^[a-z0-9][a-z0-9_-]{0,31}$/;
 
@@ -114,6 +124,7 @@ async function loadService(
   }
   const value = parsed.data;
   const fields = value.fields.map(toField);
+  problems.push(...unguardedProblems(value).map((problem) => `${file}: capabilities: ${problem}`));
   problems.push(...checkFields(slug, fields).map(({ index, key, problem }) => `${file}: fields.${index}.${key}: ${problem}`));
   const context = join(folder, "image");
   return {
@@ -123,6 +134,7 @@ async function loadService(
     singleton: value.singleton,
     ports: value.ports,
     capabilities: value.capabilities,
+    ...(value.egress.length === 0 ? {} : { egress: value.egress }),
     user: value.user,
     readOnlyRoot: value.read_only_root,
     tmpfs: value.tmpfs,

@@ -1,3 +1,5 @@
+import type { EgressRule } from "../policy/egress.ts";
+
 /** A decoy service on offer, as its folder `catalog/<slug>` describes it. */
 export interface ServiceDefinition {
   readonly slug: string;
@@ -12,6 +14,8 @@ export interface ServiceDefinition {
   /** The numeric user that the server's main process runs as inside the container; owns the mounted secret files. */
   readonly user: number;
   readonly readOnlyRoot: boolean;
+  /** What it may call: by default a decoy calls nobody. */
+  readonly egress?: readonly EgressRule[];
   /** Folders that are writable memory, for instance `/run`, or `/run:size=64m`; without a size they have 32 megabytes. */
   readonly tmpfs: readonly string[];
   /** Named volumes that outlive the container, so that identity (host keys, certificates) stays. */

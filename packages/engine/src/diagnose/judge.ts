@@ -24,6 +24,8 @@ export interface JudgedDecky {
   readonly message: string;
   readonly baseId: string;
   readonly services: readonly JudgedService[];
+  /** Packets that it sent and that were not let out, since its rules are as they are; undefined: not known, or none. */
+  readonly denied?: number;
 }
 
 /** The state of a decky is the words of its diagnoses, in one; `more`: what is wrong around it on its host. Pure. */

@@ -53,7 +53,7 @@ export function createContainment({ api, links, rights, dataDir, isOn }: Contain
       else await rules.clear();
     },
     warning() {
-      if (!isOn) return "DECNET_CONTAINMENT is off: deckies reach the ports of this host";
+      if (!isOn) return "DECNET_CONTAINMENT is off: deckies reach the ports of this host, and call whom they like";
       return unable;
     },
     async lay(lan, signal) {

@@ -7,7 +7,9 @@ import type { UserMapping } from "../observe/user-mapping.ts";
 import type { Plan, Step, StepOf, StepVerb } from "../plan/plan.ts";
 import type { RenderedDecky } from "../render/render-decky.ts";
 import { deckyKey, type Scope } from "../spec.ts";
+import type { Admissions } from "./admissions.ts";
 import type { Containment } from "./containment.ts";
+import type { Guards } from "./guards.ts";
 import type { HostLinks } from "./host-links.ts";
 import type { ImageStore } from "./image-store.ts";
 import type { LanUse } from "./lan-use.ts";
@@ -42,6 +44,8 @@ export interface ExecuteContext {
   readonly links: HostLinks;
   readonly lanUse: LanUse;
   readonly publisher: Publisher;
+  readonly guards: Guards;
+  readonly admissions: Admissions;
   readonly instance: string;
   readonly rights: LanRights;
   readonly containment: Containment;
@@ -77,19 +81,22 @@ const executors: Executors = {
   "create-helper": ({ helper }, { links, signal }) => links.ensureHelper(helper, signal),
   "add-route": ({ helper, target, from }, { links, signal }) => links.addRoute(helper, target, from, signal),
   "remove-route": ({ helper, target }, { links, signal }) => links.removeRoute(helper, target, signal),
+  admit: ({ target }, { admissions, signal }) => admissions.admit(target, signal),
   contain: ({ lan }, { containment, signal }) => containment.lay(lan, signal),
-  "release-network": ({ target, owner, isAdopted }, { api, links, lanUse, containment, signal }) =>
+  "release-network": ({ target, owner, isAdopted }, { api, links, lanUse, containment, admissions, signal }) =>
     lanUse.unlessUsed(target, signal, async () => {
       if (!isAdopted) {
         if (await api.hasContainersOn(target)) return;
         if (owner !== "") await links.removeHelpers(owner, signal);
         await api.removeNetwork(target);
       }
+      await admissions.release(signal);
       await containment.release(signal);
     }),
   "write-project": (_, { folder, users, rendered }) => writeProject(folder, rendered?.files ?? [], users),
   rename: ({ id, target }, { api }) => api.rename(id, target),
   "leave-network": ({ id, target }, { api }) => api.leaveNetwork(target, id),
+  guard: async ({ target, guard }, { api, guards, signal }) => guards.lay(guard, (await api.inspect(target))?.pid ?? 0, signal),
   create: ({ container }, context) => up(container, false, context),
   recreate: ({ container }, context) => up(container, true, context),
   start: ({ id }, { api }) => api.start(id),

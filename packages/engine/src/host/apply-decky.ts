@@ -11,8 +11,8 @@ import type { RenderedDecky } from "../render/render-decky.ts";
 import { type DeckySpec, type DeckyTarget, targetKey } from "../spec.ts";
 import { diagnoseFor } from "./diagnose-for.ts";
 import type { HostParts } from "./host-parts.ts";
-import { preparePlan, publicationsObserver } from "./prepare-plan.ts";
-import { troublesOf } from "./troubles.ts";
+import { guardFor, preparePlan, publicationsObserver } from "./prepare-plan.ts";
+import { troublesOf, withDenied } from "./troubles.ts";
 
 export interface ApplyOptions {
   /** Refuse with PLAN_CHANGED unless the plan made now has this digest. Empty: any plan. */
@@ -70,6 +70,8 @@ async function judgeAfter(parts: HostParts, before: ObservedDecky, rendered: Ren
   const diagnosed = await diagnoseFor(parts, rendered, observed);
   const containments = await containmentsOf(parts, rendered.spec, observed);
   const published = await publicationsObserver(parts)(rendered.spec, rendered.publications);
-  const troubles = troublesOf(rendered, { containments, published });
-  return { observed, judged: judgeDecky(diagnosed, troubles) };
+  const guard = await guardFor(parts, rendered, observed);
+  const admissions = await parts.admissions.look().of(rendered.spec);
+  const troubles = troublesOf(rendered, { containments, published, guard, admissions });
+  return { observed, judged: withDenied(judgeDecky(diagnosed, troubles), guard) };
 }

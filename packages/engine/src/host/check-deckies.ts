@@ -1,4 +1,5 @@
 import { type JudgedDecky, judgeDecky } from "../diagnose/judge.ts";
+import type { AdmissionsLook } from "../execute/admissions.ts";
 import type { ObservedLinks } from "../observe/host-access.ts";
 import type { EngineNetwork } from "../observe/lan.ts";
 import { isNotObserved } from "../observe/not-observed.ts";
@@ -12,8 +13,8 @@ import type { RenderedDecky } from "../render/render-decky.ts";
 import { type DeckySpec, deckyKey } from "../spec.ts";
 import { diagnoseFor } from "./diagnose-for.ts";
 import type { HostParts } from "./host-parts.ts";
-import { publicationsObserver } from "./prepare-plan.ts";
-import { troublesOf } from "./troubles.ts";
+import { guardFor, publicationsObserver } from "./prepare-plan.ts";
+import { troublesOf, withDenied } from "./troubles.ts";
 
 export interface CheckedDecky {
   /** Undefined when it could not be observed: its state is unknown then, and nothing is planned. */
@@ -42,17 +43,21 @@ export async function checkDeckies(parts: HostParts, specs: readonly DeckySpec[]
       return asked;
     },
     containment: parts.containment.look(),
+    admissions: parts.admissions.look(),
   };
   const deckies = new Map<string, CheckedDecky>();
   const strays: ObservedDecky[] = [];
+  const pids = new Set<number>();
   for await (const [key, observed] of observeDeckies(parts, [...wanted.keys()])) {
     const spec = wanted.get(key);
+    if (!(observed instanceof Error)) pids.add(baseOf(observed)?.pid ?? 0);
     if (spec === undefined) {
       if (!(observed instanceof Error)) strays.push(observed);
     } else if (observed instanceof Error) deckies.set(key, unknownDecky(observed));
     else if (links instanceof Error && needsLinks(spec)) deckies.set(key, unknownDecky(links));
     else deckies.set(key, await compareOrSay(parts, observed, parts.renderer.render(spec, contents), look));
   }
+  parts.guards.retain(pids);
   return { deckies, strays };
 }
 
@@ -63,6 +68,7 @@ interface HostLook {
   readonly links: ObservedLinks | undefined;
   readonly networks: () => Promise<Networks>;
   readonly containment: ContainmentLook;
+  readonly admissions: AdmissionsLook;
 }
 
 async function compareOrSay(
@@ -84,7 +90,7 @@ async function compare(
   parts: HostParts,
   observed: ObservedDecky,
   rendered: RenderedDecky,
-  { links, networks, containment: look }: HostLook,
+  { links, networks, containment: look, admissions: routed }: HostLook,
 ): Promise<CheckedDecky> {
   const { instance, portsOf, projects, folderOf } = parts;
   // A network that a running base is on is there.
@@ -93,9 +99,12 @@ async function compare(
   const diagnosed = await diagnoseFor(parts, rendered, observed, known);
   const containments = await observeContainments(look, rendered.spec, { networks: known, observed, links });
   const published = await publicationsObserver(parts)(rendered.spec, rendered.publications);
-  const host = presumedHost(rendered, instance, { networks: known, project, containments, published, links });
+  const guard = await guardFor(parts, rendered, observed);
+  const admissions = await routed.of(rendered.spec);
+  const around = { project, containments, published, guard, admissions };
+  const host = presumedHost(rendered, instance, { networks: known, ...around, links });
   const plan = planDecky({ observed, diagnosed, projectDigest: "", host, portsOf });
-  return { observed, judged: judgeDecky(diagnosed, troublesOf(rendered, { containments, published })), plan };
+  return { observed, judged: withDenied(judgeDecky(diagnosed, troublesOf(rendered, around)), guard), plan };
 }
 
 /** Nothing is planned on an observation that failed. */

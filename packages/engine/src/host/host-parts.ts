@@ -4,9 +4,11 @@ import { defaultPatience, type Patience } from "../diagnose/diagnose.ts";
 import type { DiskPolicy } from "../diagnose/disk.ts";
 import { type CommandTimeouts, type ComposeCli, createComposeCli, dockerConfigOf } from "../docker/compose.ts";
 import { createEngineApi, type EngineApi } from "../docker/engine-api.ts";
+import { type Admissions, createAdmissions } from "../execute/admissions.ts";
 import { type BuiltImages, createBuiltImages } from "../execute/built-images.ts";
 import { type Containment, createContainment } from "../execute/containment.ts";
 import type { StepBoundary } from "../execute/execute-plan.ts";
+import { type Guards, openGuards } from "../execute/guards.ts";
 import { createHostLinks, type HostLinks } from "../execute/host-links.ts";
 import { createImageStore, type ImageStore } from "../execute/image-store.ts";
 import { createLanUse, type LanUse } from "../execute/lan-use.ts";
@@ -67,6 +69,8 @@ export interface HostParts {
   readonly rights: LanRights;
   readonly containment: Containment;
   readonly publisher: Publisher;
+  readonly guards: Guards;
+  readonly admissions: Admissions;
   readonly sockets: SocketCache;
   readonly made: MadeStore;
   readonly projects: ProjectObserver;
@@ -105,7 +109,9 @@ export async function openHostParts(options: EngineOptions): Promise<HostParts> 
   });
   const links = createHostLinks();
   const rights: LanRights = { instance, adopted: new Set(options.adoptedNetworks) };
-  const containment = createContainment({ api, links, rights, dataDir: options.dataDir, isOn: options.isContaining !== false });
+  const { dataDir } = options;
+  const isOn = options.isContaining !== false;
+  const containment = createContainment({ api, links, rights, dataDir, isOn });
   const { major, version } = await api.version();
   await containment.begin();
   const users = userMappingOf(await api.security());
@@ -127,6 +133,8 @@ export async function openHostParts(options: EngineOptions): Promise<HostParts> 
     rights,
     containment,
     publisher: createPublisher(instance),
+    admissions: createAdmissions({ instance, api, isOn }),
+    guards: await openGuards({ dataDir, catalog, rights, isOn }),
     sockets: createSocketCache(portsIn(catalog)),
     exhaustion: createExhaustionWatch(),
     disk: createDiskWatch(),

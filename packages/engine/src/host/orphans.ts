@@ -87,8 +87,10 @@ export async function removeOrphans(parts: HostParts, removal: OrphanRemoval): P
       problems.set(orphanKey(orphan), error instanceof Error ? error.message : String(error));
     }
   }
-  if (wanted.some(({ kind, installation: of }) => kind === "network" && of === parts.instance))
+  if (wanted.some(({ kind, installation: of }) => kind === "network" && of === parts.instance)) {
+    await parts.admissions.release(signal).catch(() => undefined);
     await parts.containment.release(signal).catch(() => undefined);
+  }
   const { orphans: left, unseen } = await look();
   const present = new Set(left.map(orphanKey));
   return wanted.map((orphan) => {
@@ -129,10 +131,15 @@ async function removeNetwork({ api, lanUse }: HostParts, network: Orphan, signal
 }
 
 /** What is published and what contains are one table each: what is left of them stays. */
-async function removeOwnRules({ publisher, containment, observeLinks }: HostParts, { id, decky }: Marked, signal: AbortSignal) {
+async function removeOwnRules(
+  { publisher, containment, admissions, observeLinks }: HostParts,
+  { id, decky }: Marked,
+  signal: AbortSignal,
+) {
   const { there } = await publisher.observe(await observeLinks(), new Set());
   const gone = decky === "" ? there : there.filter((each) => each.decky === decky);
   await publisher.change({ add: [], remove: gone }, signal);
+  if (decky === "") await admissions.release(signal);
   if (decky === "" && id.startsWith("inet ")) await containment.release(signal);
 }
 

@@ -2,9 +2,10 @@ import type { DiagnosedDecky } from "../diagnose/diagnose.ts";
 import { projectDigest } from "../execute/project-files.ts";
 import { observeDecky } from "../observe/observe-decky.ts";
 import { type HostSources, observeHostAfter, observeHostFor, type PublicationsObserver } from "../observe/observe-host.ts";
-import type { ObservedDecky } from "../observe/observed.ts";
+import { baseOf, type ObservedDecky } from "../observe/observed.ts";
 import type { Plan } from "../plan/plan.ts";
 import { planDecky } from "../plan/plan-decky.ts";
+import type { ObservedGuard } from "../policy/guard.ts";
 import type { RenderedDecky } from "../render/render-decky.ts";
 import type { DeckyTarget } from "../spec.ts";
 import { diagnoseFor } from "./diagnose-for.ts";
@@ -23,11 +24,26 @@ export interface Prepared {
 export async function preparePlan(parts: HostParts, target: DeckyTarget): Promise<Prepared> {
   const decky = target.kind === "present" ? target.spec : target;
   const folder = parts.folderOf(decky);
-  const [observed, { rendered, host }] = await Promise.all([observeDecky(parts, decky), observeHost(parts, target, folder)]);
+  const [observed, { rendered, host: around }] = await Promise.all([
+    observeDecky(parts, decky),
+    observeHost(parts, target, folder),
+  ]);
+  const guard = rendered === undefined ? undefined : await guardFor(parts, rendered, observed);
+  const admissions = rendered === undefined ? undefined : await parts.admissions.look().of(rendered.spec);
+  const host = { ...around, guard, admissions };
   const diagnosed = rendered === undefined ? undefined : await diagnoseFor(parts, rendered, observed, host.networks);
   const digest = rendered === undefined ? "" : projectDigest(rendered.files);
   const plan = planDecky({ observed, diagnosed, projectDigest: digest, host, portsOf: parts.portsOf });
   return { plan, observed, rendered, diagnosed, folder };
+}
+
+/** How a decky is kept to itself. Throws NOT_OBSERVED. */
+export function guardFor(
+  { guards }: HostParts,
+  { spec }: RenderedDecky,
+  observed: ObservedDecky,
+): Promise<ObservedGuard | undefined> {
+  return guards.observe(spec, baseOf(observed)?.pid ?? 0);
 }
 
 /** What is published on this host, for a decky that may have to do with it. */

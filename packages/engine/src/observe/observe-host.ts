@@ -86,9 +86,11 @@ export async function observeHostAfter(
 export function presumedHost(
   rendered: RenderedDecky,
   instance: string,
-  seen: Pick<ObservedHost, "networks" | "project" | "containments" | "published"> & { readonly links: ObservedLinks | undefined },
+  seen: Pick<ObservedHost, "networks" | "project" | "containments" | "published" | "guard" | "admissions"> & {
+    readonly links: ObservedLinks | undefined;
+  },
 ): ObservedHost {
-  const { networks, project, containments, published, links } = seen;
+  const { networks, project, containments, published, guard, admissions, links } = seen;
   return {
     images: new Set([rendered.base.image, ...rendered.services.map((service) => service.image.tag)]),
     networks,
@@ -98,6 +100,8 @@ export function presumedHost(
     access: links === undefined ? undefined : accessTo(rendered.spec.attachments[0].lan, instance, links),
     containments,
     published,
+    guard,
+    admissions,
     leaves: noLeavings,
   };
 }

@@ -1,4 +1,6 @@
+import type { ObservedAdmissions } from "../policy/admission.ts";
 import type { Containments } from "../policy/containment.ts";
+import type { ObservedGuard } from "../policy/guard.ts";
 import type { ObservedPublications } from "../policy/publication.ts";
 import { deckyNames } from "../render/names.ts";
 import type { LanSpec, Scope } from "../spec.ts";
@@ -179,6 +181,10 @@ export interface ObservedHost {
   readonly containments: Containments;
   /** Ports that are published on the host; undefined for a decky that has nothing to do with that. */
   readonly published?: ObservedPublications | undefined;
+  /** Whether the decky is kept to itself; undefined where nobody looked, or it is not meant to be. */
+  readonly guard?: ObservedGuard | undefined;
+  /** Whether its LANs take what is routed there; undefined for a decky that has nothing to do with that. */
+  readonly admissions?: ObservedAdmissions | undefined;
   /** What a decky that goes leaves behind on the host. */
   readonly leaves: ObservedLeavings;
 }

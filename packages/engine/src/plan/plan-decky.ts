@@ -2,7 +2,9 @@ import type { DiagnosedDecky, DiagnosedService } from "../diagnose/diagnose.ts";
 import { takenSentences } from "../diagnose/port-uses.ts";
 import { unseenLan } from "../observe/lan.ts";
 import type { ObservedContainer, ObservedDecky, ObservedHost } from "../observe/observed.ts";
+import { planAdmissions } from "../policy/admission.ts";
 import { blockUncontained, planContainment } from "../policy/plan-containment.ts";
+import { blockUnguarded, planGuard } from "../policy/plan-guard.ts";
 import { blockPublications, differPublications, planClosing, planOpening } from "../policy/published.ts";
 import { otherImage } from "../render/own-images.ts";
 import type { RenderedDecky, WantedContainer } from "../render/render-decky.ts";
@@ -64,25 +66,30 @@ function planPresence(diagnosed: DiagnosedDecky, host: ObservedHost): Draft[] {
   const base = actOn({ ...wanted.base, service: "", stopGraceSeconds: 1 }, diagnosed.base.seen, baseCure, wanted.project);
   const ended = endedBy(diagnosed, baseCure);
   const services = diagnosed.services.map((service) => planService(service, baseCure, ended, diagnosed));
-  const acts = [...base, ...services.flatMap((service) => service.acts)];
+  const joining = services.flatMap((service) => service.acts);
+  const acts = [...base, ...joining];
   const names = nameSteps(diagnosed, host);
   const publications = differPublications(wanted.publications, deckyKey(wanted.spec), host.published);
   return [
     ...blockedNames([...names, ...acts], host),
     ...lanSteps(wanted, base, host),
     ...wanted.spec.attachments.flatMap(({ lan }) => blockUncontained(lan, host.containments.get(lan.name), base.length > 0)),
+    ...blockUnguarded(wanted.base.name, host.guard, base.length > 0),
     ...blockPublications(publications, host.published),
     ...services.flatMap((service) => service.blocked),
     ...imageSteps(wanted, acts, host),
     ...networkSteps(wanted, base, host),
     ...planHostAccess(wanted.spec.attachments[0].lan, wanted.spec.attachments[0].ip, host.access),
     ...wanted.spec.attachments.flatMap(({ lan }) => planContainment(lan, host.containments.get(lan.name))),
+    ...planAdmissions(host.admissions),
     ...planClosing(publications, "no longer wanted"),
     ...projectSteps(wanted, host),
     ...diagnosed.surplus.flatMap((container) => removalSteps(container, surplusCause(container, wanted))),
     ...names,
     ...(isMade(base) ? [] : leaveSteps(diagnosed.base)),
-    ...acts,
+    ...base,
+    ...planGuard(wanted.base.name, host.guard, base.length > 0),
+    ...joining,
     ...services.flatMap((service) => service.settle),
     ...planOpening(publications),
   ];

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import type { GuardSpec } from "../policy/guard.ts";
 import type { Publication } from "../policy/publication.ts";
 import type { ImageRecipe } from "../render/images.ts";
 import type { LanSpec } from "../spec.ts";
@@ -25,12 +26,16 @@ export interface StepFields {
   "remove-route": { readonly helper: string };
   /** Keeps the deckies of a LAN from the ports of their host. */
   contain: { readonly lan: string };
+  /** Lets pass what deckies route into a LAN that is cut off. */
+  admit: Record<never, never>;
   /** Removes a network with its helper and its rule once nobody is on it; of one that was adopted, only the latter. */
   "release-network": { readonly owner: string; readonly isAdopted: boolean };
   "write-project": Record<never, never>;
   /** Gives a container another name. */
   rename: { readonly container: string; readonly id: string };
   "leave-network": { readonly id: string };
+  /** Keeps the decky to itself, inside the network namespace of its base. */
+  guard: { readonly guard: GuardSpec };
   create: { readonly container: string };
   recreate: { readonly container: string };
   start: { readonly container: string; readonly id: string };

@@ -130,7 +130,7 @@ function renderBase(spec: DeckySpec, hash: string, context: RenderContext): Comp
     pull_policy: "never",
     hostname: spec.hostname,
     command: ["sleep", "infinity"],
-    sysctls: { ...osFamilySysctls(spec.osFamily), ...(spec.forwards ? { "net.ipv4.ip_forward": "1" } : {}) },
+    sysctls: { ...osFamilySysctls(spec.osFamily), ...closedSysctls(spec) },
     networks: Object.fromEntries(
       spec.attachments.map(({ ip, mac }, index) => [
         networkKey(index),
@@ -250,6 +250,11 @@ function publicationsOf(spec: DeckySpec, services: readonly WantedContainer[]): 
   return services.flatMap(({ ports }) => ports.map(({ number, protocol }) => ({ ...common, port: number, protocol })));
 }
 
+/** A base on several LANs forwards nothing before its guard says so; an engine would have it do as its host does. */
+function closedSysctls({ attachments }: DeckySpec): Record<string, string> {
+  return attachments.length > 1 ? { "net.ipv4.ip_forward": "0" } : {};
+}
+
 /** The home's has no number, as in the projects of deckies with one LAN. */
 function networkKey(index: number): string {
   return index === 0 ? "lan" : `lan-${index}`;
@@ -257,7 +262,7 @@ function networkKey(index: number): string {
 
 function hashBase(spec: DeckySpec, context: RenderContext): string {
   const places = spec.attachments.flatMap(({ lan, ip, mac }) => [lan.name, ip, mac]);
-  const identity = [spec.hostname, spec.baseImage, spec.osFamily, ...places, ...(spec.forwards ? ["forwards"] : [])];
+  const identity = [spec.hostname, spec.baseImage, spec.osFamily, ...places];
   return context.fingerprint(JSON.stringify(["base", deckyKey(spec), identity]));
 }
 

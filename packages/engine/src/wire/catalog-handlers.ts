@@ -6,6 +6,7 @@ import { type CatalogService, FieldType } from "@decnet/contract/gen/decnet/v1/c
 import type { Catalog, ConfigField, ServiceDefinition, FieldType as TypeWord } from "../catalog/types.ts";
 import { archetypes } from "../tables/archetypes.ts";
 import { distros } from "../tables/distros.ts";
+import { toEgressMessage } from "./egress.ts";
 
 const types = {
   string: FieldType.STRING,
@@ -53,6 +54,7 @@ function toEntry(service: ServiceDefinition) {
     singleton: service.singleton,
     fields: service.fields.map(toField),
     capabilities: [...service.capabilities],
+    egress: toEgressMessage(service.egress),
   };
 }
 

@@ -14,6 +14,7 @@ import type { AttachmentSpec, AttachmentSpecs, DeckySpec, DeckyTarget, LanDriver
 import { findDistro } from "../tables/distros.ts";
 import { osFamilyNames } from "../tables/os-families.ts";
 import { isMtu, mtuRange, reservedUse } from "../tables/subnets.ts";
+import { readEgress, readRoutes, toEgressMessage } from "./egress.ts";
 
 /**
  * What a host is told about one decky. Images do not travel but the distro does: each host takes the images from its own tables.
@@ -62,6 +63,8 @@ export function toSpecMessage({ spec, id, distro }: PresentTarget): DeckySpecMes
     otherAttachments: spec.attachments.slice(1).map(({ lan, ip, mac }) => ({ lan: toLanMessage(lan), ip, mac })),
     forwards: spec.forwards,
     publishOn: spec.publishOn ?? "",
+    routes: [...(spec.routes ?? [])],
+    egress: toEgressMessage(spec.egress),
     services: spec.services.map(({ slug, config }) => ({ slug, config: toStruct(config) })),
   });
 }
@@ -144,6 +147,8 @@ export function parseSpecMessage(message: DeckySpecMessage, catalog: Catalog): P
   check("os_family", osFamilyNames.includes(message.osFamily), `must be one of ${osFamilyNames.join(", ")}`);
   check("publish_on", message.publishOn === "" || isIPv4(message.publishOn), "is not an IPv4 address");
   const attachments = readAttachments(message, check);
+  const routes = readRoutes(message.routes, attachments, check);
+  const egress = readEgress(message.egress, "egress", (field, description) => check(field, false, description));
   const services = message.services.map((service, index): ServiceSpec => {
     const entry = catalog.services.get(service.slug);
     check(`services[${index}].slug`, entry !== undefined, `${JSON.stringify(service.slug)} is not in this host's catalog`);
@@ -170,6 +175,8 @@ export function parseSpecMessage(message: DeckySpecMessage, catalog: Catalog): P
       osFamily: message.osFamily,
       attachments,
       forwards: message.forwards,
+      ...(routes.length === 0 ? {} : { routes }),
+      ...(egress.length === 0 ? {} : { egress }),
       ...(message.publishOn === "" ? {} : { publishOn: message.publishOn }),
       services,
     },

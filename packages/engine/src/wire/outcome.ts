@@ -204,6 +204,7 @@ export function toObservationMessage(
     state: deckyStates[judged.state],
     message: judged.message,
     baseContainerId: judged.baseId,
+    deniedPackets: judged.denied ?? 0,
     services: judged.services.map((service) => ({
       slug: service.slug,
       state: serviceStates[service.state],
@@ -224,6 +225,7 @@ export function fromObservationMessage(message: DeckyObservation): JudgedDecky {
     state: wordOf(deckyStates, message.state, "pending"),
     message: message.message,
     baseId: message.baseContainerId,
+    ...(message.deniedPackets === 0 ? {} : { denied: message.deniedPackets }),
     services: message.services.map((service) => ({
       slug: service.slug,
       state: wordOf(serviceStates, service.state, "missing"),

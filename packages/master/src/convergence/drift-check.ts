@@ -7,7 +7,7 @@ import { isNotObserved } from "@decnet/engine/observe/not-observed";
 import { type DeckySpec, deckyKey } from "@decnet/engine/spec";
 import { isQuiet, resolveDrift } from "../decide/resolve-drift.ts";
 import type { LocalHost } from "../links/host-link.ts";
-import type { Decky, DriftPolicy } from "../model/decky.ts";
+import { type Decky, type DriftPolicy, observedOf } from "../model/decky.ts";
 import { stateEvent } from "../model/events.ts";
 import { makeOperationId } from "../model/operation.ts";
 import { toSpec } from "../model/spec.ts";
@@ -93,7 +93,7 @@ function isAsStored(decky: Decky, { judged, plan }: CheckedDecky, checkedAt: Dat
     !isRested(decky, checkedAt) &&
     decky.state === judged.state &&
     decky.message === judged.message &&
-    (judged.state === "unknown" || isDeepStrictEqual(decky.observed, { baseId: judged.baseId, services: judged.services }))
+    (judged.state === "unknown" || isDeepStrictEqual(decky.observed, observedOf(judged)))
   );
 }
 

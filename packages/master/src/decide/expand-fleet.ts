@@ -2,12 +2,14 @@ import { AppError, type FieldViolation } from "@decnet/common/errors/app-error";
 import type { Sliced } from "@decnet/common/runtime/slices";
 import { coerceConfig, unknownSettings } from "@decnet/engine/catalog/coerce";
 import type { Catalog } from "@decnet/engine/catalog/types";
+import type { EgressRule } from "@decnet/engine/policy/egress";
 import type { LanSpec } from "@decnet/engine/spec";
 import { archetypes, findArchetype } from "@decnet/engine/tables/archetypes";
 import { distros, findDistro } from "@decnet/engine/tables/distros";
 import { osFamilyNames } from "@decnet/engine/tables/os-families";
 import { isMtu, mtuRange, reservedUse } from "@decnet/engine/tables/subnets";
 import { enginesOwn } from "@decnet/engine/wire/decky-spec";
+import { type EgressInput, readEgress } from "@decnet/engine/wire/egress";
 import type { StoredService } from "../model/decky.ts";
 import type { RotationSetting } from "../model/rotation.ts";
 import { addService, findEntry } from "../model/services.ts";
@@ -28,6 +30,8 @@ export interface WantedDeckyInput {
   readonly noServices: boolean;
   /** Undefined: as the fleet says; null: its services stay as they are. */
   readonly rotate?: RotationSetting | null | undefined;
+  /** What it may call besides its neighbours. */
+  readonly egress: readonly EgressInput[];
 }
 
 export interface WantedFleetInput {
@@ -60,6 +64,7 @@ export interface WantedDecky {
   readonly placement: Placement | undefined;
   /** Undefined: its services stay as they are. */
   readonly rotation?: RotationSetting | undefined;
+  readonly egress: readonly EgressRule[];
 }
 
 export interface ExpandedFleet {
@@ -230,13 +235,10 @@ function expandDecky(
     }
   }, []);
   const common = {
-    services,
-    archetype: wanted.archetype,
+    ...{ services, archetype: wanted.archetype, distro, osFamily, placement: wanted.placement },
     ip: wanted.ip || undefined,
-    distro,
     hostname: wanted.hostname || undefined,
-    osFamily,
-    placement: wanted.placement,
+    egress: readEgress(wanted.egress, `${at}.egress`, problem),
   };
   return names.map((name) => ({ name, ...common }));
 }

@@ -30,7 +30,7 @@ function stored(name: string, ip: string, more: Partial<Decky> = {}): Decky {
 
 function wanted(name: string, more: Partial<WantedDecky> = {}): WantedDecky {
   const common = { archetype: "", ip: undefined, distro: "debian", hostname: undefined, osFamily: "linux", placement: undefined };
-  return { name, services: [{ slug: "ssh", config: {} }], ...common, ...more };
+  return { name, services: [{ slug: "ssh", config: {} }], egress: [], ...common, ...more };
 }
 
 function fleetOf(deckies: readonly WantedDecky[], more: Partial<ExpandedFleet> = {}): ExpandedFleet {

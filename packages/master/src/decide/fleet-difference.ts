@@ -1,6 +1,7 @@
 import { AppError } from "@decnet/common/errors/app-error";
 import { mapSliced, type Sliced } from "@decnet/common/runtime/slices";
 import { type SecretCatalog, secretKeys } from "@decnet/engine/catalog/effective";
+import { egressText } from "@decnet/engine/policy/egress";
 import type { AttachmentSpecs } from "@decnet/engine/spec";
 import { findDistro } from "@decnet/engine/tables/distros";
 import { makeHostname } from "@decnet/engine/tables/hostnames";
@@ -119,6 +120,7 @@ function deploy(
     archetype: wanted.archetype,
     baseImage: distro.image,
     buildBase: distro.buildBase,
+    ...egressOf(wanted),
   };
   const ip = wanted.ip ?? nextAddress(fleet, free);
   const mac = makeFreeMac(macs, () => Math.floor(random() * (1 << 24)));
@@ -149,14 +151,16 @@ function change(
     ),
   );
   const distro = findDistro(wanted.distro);
+  const { egress: _, ...others } = decky.identity;
   const identity: Identity = {
-    ...decky.identity,
+    ...others,
     hostname: wanted.hostname ?? decky.identity.hostname,
     osFamily: wanted.osFamily,
     archetype: wanted.archetype,
     distro: wanted.distro,
     baseImage: distro?.image ?? decky.identity.baseImage,
     buildBase: distro?.buildBase ?? decky.identity.buildBase,
+    ...egressOf(wanted),
   };
   const home = homeOf(decky);
   const ip = wanted.ip ?? home.ip;
@@ -167,9 +171,18 @@ function change(
     identity.osFamily !== decky.identity.osFamily ||
     identity.baseImage !== decky.identity.baseImage;
   // One whose teardown failed is made whole again.
-  const isKept = !decky.leaving && sameServices(before, services);
+  const isKept = !decky.leaving && sameServices(before, services) && sameEgress(identity, decky.identity);
   const action = host !== decky.host ? "move" : needsBase ? "redeploy" : isKept ? "keep" : "change";
   return { action, decky, host, identity, attachments, before, services };
+}
+
+function egressOf({ egress }: WantedDecky): Pick<Identity, "egress"> {
+  return egress.length === 0 ? {} : { egress };
+}
+
+function sameEgress({ egress: one = [] }: Identity, { egress: other = [] }: Identity): boolean {
+  const text = (rules: NonNullable<Identity["egress"]>) => rules.map(egressText).join();
+  return text(one) === text(other);
 }
 
 /** Files seldom hold secrets: one that is not named is kept, as in every other change. */

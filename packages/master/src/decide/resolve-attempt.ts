@@ -1,6 +1,6 @@
 import { paceAfter } from "@decnet/common/runtime/repair-pace";
 import type { HostOutcome } from "@decnet/engine/wire/outcome";
-import { type Decky, type DeckyPatch, isSameMachine, labelOf } from "../model/decky.ts";
+import { type Decky, type DeckyPatch, isSameMachine, labelOf, observedOf } from "../model/decky.ts";
 import { operationEvents, stateEvent } from "../model/events.ts";
 import type { Operation, OperationError, OperationPatch } from "../model/operation.ts";
 import { sameServices } from "../model/services.ts";
@@ -63,7 +63,7 @@ function resolveApplied(situation: Situation, attempt: Attempt, outcome: HostOut
     ...seenAs(attempt),
     state,
     message,
-    observed: judged === undefined ? null : { baseId: judged.baseId, services: judged.services },
+    observed: judged === undefined ? null : observedOf(judged),
     observedAt: now,
     ...paceOf(decky, operations, context),
     repairPaused: false,

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import { isRested, mayRepairAt } from "@decnet/common/runtime/repair-pace";
 import type { CheckedDecky } from "@decnet/engine/engine";
 import { formatPlan, type Plan } from "@decnet/engine/plan/plan";
-import { type Decky, type DeckyPatch, type DriftPolicy, isUnapplied } from "../model/decky.ts";
+import { type Decky, type DeckyPatch, type DriftPolicy, isUnapplied, observedOf } from "../model/decky.ts";
 import { stateEvent } from "../model/events.ts";
 import { makeOperation, toPlanRecord } from "../model/operation.ts";
 import { type Resolution, resolution } from "./resolution.ts";
@@ -23,7 +23,7 @@ export interface Checked {
  * What is wanted and was never seen is not repaired here, but tried again. Pure.
  */
 export function resolveDrift({ decky, seen, policy, checkedAt, makeId }: Checked): Resolution | undefined {
-  const { state, message, baseId, services } = seen.judged;
+  const { state, message } = seen.judged;
   const isDrifted = !isQuiet(seen.plan);
   const blocked = seen.plan.steps.flatMap((step) => (step.verb === "blocked" ? [step.cause] : []));
   const inTheWay = blocked.filter((cause) => !message.includes(cause));
@@ -35,7 +35,7 @@ export function resolveDrift({ decky, seen, policy, checkedAt, makeId }: Checked
     state,
     message: told,
     // What could not be observed stays as it was last seen, and is not said to be so now.
-    ...(state === "unknown" ? {} : { observed: { baseId, services } }),
+    ...(state === "unknown" ? {} : { observed: observedOf(seen.judged) }),
     ...(isWell ? { failures: 0, retryAt: null, retryCause: "" } : {}),
   };
   const common = {

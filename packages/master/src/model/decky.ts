@@ -1,7 +1,8 @@
 import { isDeepStrictEqual } from "node:util";
 import type { ServiceConfig } from "@decnet/engine/catalog/types";
 import type { JudgedDecky } from "@decnet/engine/diagnose/judge";
-import type { AttachmentSpec, AttachmentSpecs, LanSpec } from "@decnet/engine/spec";
+import type { EgressRule } from "@decnet/engine/policy/egress";
+import type { AttachmentSpec, AttachmentSpecs, LanSpec, RouteSpec } from "@decnet/engine/spec";
 
 export type DeckyState = "pending" | "changing" | "running" | "degraded" | "detached" | "failed" | "unknown";
 
@@ -15,6 +16,10 @@ export interface Identity {
   readonly buildBase: string;
   /** Routes between its LANs. */
   readonly forwards?: boolean;
+  /** Ways to LANs that it is not on. */
+  readonly routes?: readonly RouteSpec[];
+  /** What it may call besides its neighbours. */
+  readonly egress?: readonly EgressRule[];
   /** An address of its host on which the ports of its services are published. */
   readonly publishOn?: string;
 }
@@ -33,7 +38,11 @@ export interface StoredService {
 }
 
 /** How a decky was last seen. */
-export type ObservedRecord = Pick<JudgedDecky, "baseId" | "services">;
+export type ObservedRecord = Pick<JudgedDecky, "baseId" | "services" | "denied">;
+
+export function observedOf({ baseId, services, denied }: JudgedDecky): ObservedRecord {
+  return { baseId, services, ...(denied === undefined ? {} : { denied }) };
+}
 
 /** What is stored of one decky, besides its revisions. */
 export interface Decky {
@@ -115,6 +124,15 @@ export function homeOf({ attachments }: Pick<Decky, "attachments">): AttachmentS
 export function isSameMachine(one: SeenIdentity, other: SeenIdentity): boolean {
   const places = ({ attachments }: SeenIdentity) => attachments.map(({ lan, ip, mac }) => [lan.name, ip, mac]);
   return isDeepStrictEqual(one.identity, other.identity) && isDeepStrictEqual(places(one), places(other));
+}
+
+/** Whether a decky cannot become the other one while its base runs on. */
+export function needsBase(one: SeenIdentity, other: SeenIdentity): boolean {
+  const lasting = ({ identity, attachments }: SeenIdentity): SeenIdentity => {
+    const { routes: _routes, egress: _egress, forwards: _forwards, publishOn: _publishOn, ...rest } = identity;
+    return { identity: rest, attachments };
+  };
+  return !isSameMachine(lasting(one), lasting(other));
 }
 
 /** Something is wanted of it that was not seen yet: when nobody changes it, it is tried again. */

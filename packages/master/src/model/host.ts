@@ -1,3 +1,5 @@
+import { guardProtocolVersion } from "@decnet/common/protocol-version";
+
 /** An enrolled worker. A decommissioned one keeps its row; its name is free again. */
 export interface Host {
   readonly id: string;
@@ -48,6 +50,13 @@ export function hostStateOf(host: Pick<Host, "decommissionedAt" | "lastSeen">, i
 /** What its agent speaks; 0 when it never said so. */
 export function protocolOf({ agentInfo }: Pick<Host, "agentInfo">): number {
   return Number(agentInfo?.["protocolVersion"] ?? 0);
+}
+
+/** What its agent is too old for, for people; nothing is known of one that never said what it speaks. */
+export function ageWarnings(host: Pick<Host, "agentInfo">): string[] {
+  const protocol = protocolOf(host);
+  if (protocol === 0 || protocol >= guardProtocolVersion) return [];
+  return ["egress_open: its agent is too old to keep deckies from calling out, and to route between their LANs: update it"];
 }
 
 /**

@@ -14,6 +14,8 @@ export function toSpec(decky: Decky, services: readonly StoredService[], revisio
     osFamily: decky.identity.osFamily,
     attachments: decky.attachments,
     forwards: decky.identity.forwards ?? false,
+    ...(decky.identity.routes === undefined ? {} : { routes: decky.identity.routes }),
+    ...(decky.identity.egress === undefined ? {} : { egress: decky.identity.egress }),
     ...(decky.identity.publishOn === undefined ? {} : { publishOn: decky.identity.publishOn }),
     services: services.map(({ slug, config }) => ({ slug, config })),
   };

@@ -1,3 +1,4 @@
+import type { EgressRule } from "@decnet/engine/policy/egress";
 import type { StoredService } from "./decky.ts";
 import type { RotationSetting } from "./rotation.ts";
 
@@ -30,6 +31,8 @@ export interface TopologyDecky {
   readonly forwards: boolean;
   /** Undefined: its services stay as they are. */
   readonly rotation?: RotationSetting | undefined;
+  /** What it may call besides its neighbours; undefined: nothing. */
+  readonly egress?: readonly EgressRule[];
 }
 
 /** What a topology consists of: one value, so that two editors cannot make one together that neither of them wanted. */

@@ -3,6 +3,7 @@ import { DriftPolicy, LanDriver, MovePolicy, type WantedFleet, WantedFleetSchema
 import { asGiven } from "@decnet/engine/catalog/coerce";
 import { secretKeys } from "@decnet/engine/catalog/effective";
 import type { Catalog } from "@decnet/engine/catalog/types";
+import { toEgressMessage } from "@decnet/engine/wire/egress";
 import type { WantedNow } from "../changes/apply-fleet.ts";
 import { homeOf } from "../model/decky.ts";
 import { plainConfig, toRotationMessage } from "./messages.ts";
@@ -32,6 +33,7 @@ export function toWantedFleet({ settings, deckies }: WantedNow, catalog: Catalog
         return { slug, ...(Object.keys(plain).length === 0 ? {} : { config: plain }) };
       }),
       noServices: services.length === 0,
+      egress: toEgressMessage(decky.identity.egress),
       ip: homeOf(decky).ip,
       distro: decky.identity.distro,
       hostname: decky.identity.hostname,

@@ -19,6 +19,7 @@ import {
 import { secretKeys } from "@decnet/engine/catalog/effective";
 import type { Catalog, ServiceConfig } from "@decnet/engine/catalog/types";
 import { toRefMessage } from "@decnet/engine/wire/decky-spec";
+import { toEgressMessage } from "@decnet/engine/wire/egress";
 import { deckyStates as judgedStates, serviceStates, toReceiptMessage } from "@decnet/engine/wire/outcome";
 import type { Decky, DeckyState as StateWord, StoredService } from "../model/decky.ts";
 import type {
@@ -205,6 +206,8 @@ export function toDeckyMessage(
     baseContainerId: row.observed?.baseId ?? "",
     createdAt: timestampFromDate(row.createdAt),
     ...(rotation === undefined ? {} : { rotation: toRotationStatus(rotation) }),
+    egress: toEgressMessage(row.identity.egress),
+    deniedPackets: row.observed?.denied ?? 0,
   };
 }
 

@@ -10,7 +10,7 @@ import {
   RemoveOrphansRequestSchema,
   type SwarmService,
 } from "@decnet/contract/gen/decnet/v1/swarm_pb";
-import { type Host, type HostState as HostStateWord, hostStateOf } from "../model/host.ts";
+import { ageWarnings, type Host, type HostState as HostStateWord, hostStateOf } from "../model/host.ts";
 import type { HostCounts } from "../store/host-deckies.ts";
 import { awaitOperation } from "./await-operation.ts";
 import { type FilterKeys, parseFilter } from "./filters.ts";
@@ -151,7 +151,7 @@ function toHostMessage(
     deckies: { ...deckies?.states },
     address: connection?.address ?? row.address,
     message: row.engineProblem === "" ? row.message : `its engine does not answer: ${row.engineProblem}`,
-    warnings: facts?.warnings ?? [],
+    warnings: [...(facts?.warnings ?? []), ...ageWarnings(row)],
     ...(connection === undefined ? {} : { connectedSince: timestampFromDate(connection.since) }),
     waitingOperations: deckies?.waiting ?? 0,
   };

@@ -1,6 +1,7 @@
 import { isIPv4 } from "node:net";
 import type { DescMessage, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
+import type { FieldViolation } from "@decnet/common/errors/app-error";
 import type { OperationSchema } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import {
   AddDeckyRequestSchema,
@@ -22,6 +23,8 @@ import {
   type WantedAttachment,
 } from "@decnet/contract/gen/decnet/v1/topology_pb";
 import type { Catalog } from "@decnet/engine/catalog/types";
+import type { EgressRule } from "@decnet/engine/policy/egress";
+import { type EgressInput, readEgress } from "@decnet/engine/wire/egress";
 import type { TopologyAct } from "../changes/topologies.ts";
 import type { NewTopology } from "../changes/topology-lives.ts";
 import type { Edit, WantedPlace } from "../decide/topology/edit.ts";
@@ -203,7 +206,8 @@ function editHandlers(edit: EditCall, catalog: Catalog) {
       const services = parseServices(request.services, archetype, name, catalog);
       const lans = request.attachments.map(toPlace);
       const rotation = parseRotation(request.rotate, "rotate", catalog) ?? undefined;
-      const added = { kind: "add_decky", name, archetype, services, lans, forwards, rotation } as const;
+      const egress = parseEgress(request.egress, "egress");
+      const added = { kind: "add_decky", name, archetype, services, lans, forwards, rotation, egress } as const;
       return edit(added, AddDeckyRequestSchema, request, context);
     },
     updateDecky: (request, context) => {
@@ -211,7 +215,8 @@ function editHandlers(edit: EditCall, catalog: Catalog) {
       const wanted = request.services?.services;
       const services = wanted === undefined ? undefined : parseServices(wanted, archetype ?? "", name, catalog);
       const rotation = parseRotation(request.rotate, "rotate", catalog);
-      const changed = { kind: "update_decky", name, archetype, services, forwards, rotation } as const;
+      const egress = request.egress === undefined ? undefined : parseEgress(request.egress.rules, "egress.rules");
+      const changed = { kind: "update_decky", name, archetype, services, forwards, rotation, egress } as const;
       return edit(changed, UpdateDeckyRequestSchema, request, context);
     },
     removeDecky: (request, context) =>
@@ -223,6 +228,14 @@ function editHandlers(edit: EditCall, catalog: Catalog) {
     detachDecky: (request, context) =>
       edit({ kind: "detach_decky", name: request.name, lan: request.lan }, DetachDeckyRequestSchema, request, context),
   } satisfies Partial<ServiceImpl<typeof TopologyService>>;
+}
+
+/** Throws REQUEST_INVALID. */
+function parseEgress(rules: readonly EgressInput[], at: string): EgressRule[] {
+  const problems: FieldViolation[] = [];
+  const read = readEgress(rules, at, (field, description) => void problems.push({ field, description }));
+  if (problems.length > 0) throw invalid(problems);
+  return read;
 }
 
 function placeOf(

@@ -13,6 +13,7 @@ import { coerceConfig } from "@decnet/engine/catalog/coerce";
 import { secretKeys } from "@decnet/engine/catalog/effective";
 import type { Catalog } from "@decnet/engine/catalog/types";
 import { findArchetype } from "@decnet/engine/tables/archetypes";
+import { toEgressMessage } from "@decnet/engine/wire/egress";
 import type { DesignInput } from "../decide/topology/read-design.ts";
 import type { Issue } from "../decide/topology/validate.ts";
 import type { StoredService } from "../model/decky.ts";
@@ -70,7 +71,7 @@ export function toTopologyMessage(
   return {
     ...toTopologyHead(topology),
     lans: design.lans.map((lan) => ({ ...lan })),
-    deckies: design.deckies.map(({ id, name, archetype, services, attachments, forwards, rotation }) => {
+    deckies: design.deckies.map(({ id, name, archetype, services, attachments, forwards, rotation, egress }) => {
       const shown = live.get(id);
       return {
         name,
@@ -79,6 +80,7 @@ export function toTopologyMessage(
         attachments: attachments.map((each) => ({ ...each })),
         forwards,
         ...(rotation === undefined ? {} : { rotate: toRotationMessage(rotation) }),
+        egress: toEgressMessage(egress),
         ...(shown === undefined ? {} : { decky: toDecky(shown) }),
       };
     }),
@@ -136,8 +138,8 @@ export function parseGenerator(message: GeneratorMessage | undefined): Generator
 export function parseDesign({ lans, deckies }: TopologyDesign, catalog: Catalog): DesignInput {
   return {
     lans: lans.map(({ name, subnet, isDmz }) => ({ name, subnet, isDmz })),
-    deckies: deckies.map(({ name, archetype, services, attachments, forwards, rotate }, index) => ({
-      ...{ name, archetype, forwards },
+    deckies: deckies.map(({ name, archetype, services, attachments, forwards, rotate, egress }, index) => ({
+      ...{ name, archetype, forwards, egress },
       rotation: parseRotation(rotate, `design.deckies[${index}].rotate`, catalog) ?? undefined,
       services: services.map(({ slug, config }) => ({ slug, config })),
       attachments: attachments.map(({ lan, ip, mac }) => ({ lan, ip, mac })),

@@ -3,11 +3,20 @@ import { topologyNetwork } from "@decnet/engine/render/names";
 import type { AttachmentSpec, LanSpec } from "@decnet/engine/spec";
 import { findArchetype } from "@decnet/engine/tables/archetypes";
 import { findDistro } from "@decnet/engine/tables/distros";
-import { type Decky, type Identity, isSameMachine, isStuckLeaving, newDecky, type StoredService } from "../../model/decky.ts";
+import {
+  type Decky,
+  type Identity,
+  isSameMachine,
+  isStuckLeaving,
+  needsBase,
+  newDecky,
+  type StoredService,
+} from "../../model/decky.ts";
 import type { Topology, TopologyDecky, TopologyLan } from "../../model/topology.ts";
 import { parseSubnet } from "../addresses.ts";
 import type { DeckyChange } from "../decky-change.ts";
 import { unchanged } from "../fleet-difference.ts";
+import { createRouting, type Routing } from "./routes.ts";
 
 /** A topology's deckies as they are stored. */
 export interface PresentDeckies {
@@ -27,12 +36,13 @@ export function topologyDifference(
 ): DeckyChange[] {
   const { design } = topology;
   const lans = new Map(design.lans.map((lan) => [lan.name, toLanSpec(topology.id, lan)]));
+  const routing = createRouting(design);
   const wanted = new Set(design.deckies.map(({ id }) => id));
   const present = new Map(deckies.map((decky) => [decky.id, decky]));
   const leaving = deckies.filter((decky) => !wanted.has(decky.id) && (!decky.leaving || isStuckLeaving(decky)));
   return [
     ...leaving.map((decky) => unchanged(decky, "teardown", services.get(decky.id) ?? [])),
-    ...design.deckies.map((each) => changeOf(each, present.get(each.id), { topology, lans, services, now })),
+    ...design.deckies.map((each) => changeOf(each, present.get(each.id), { topology, lans, routing, services, now })),
   ];
 }
 
@@ -46,12 +56,14 @@ export function topologyTeardown({ deckies, services }: PresentDeckies): DeckyCh
 interface DifferenceOf {
   readonly topology: Pick<Topology, "id" | "host" | "publishOn" | "design">;
   readonly lans: ReadonlyMap<string, LanSpec>;
+  readonly routing: Routing;
   readonly services: PresentDeckies["services"];
   readonly now: Date;
 }
 
-function changeOf(wanted: TopologyDecky, decky: Decky | undefined, { topology, lans, services, now }: DifferenceOf): DeckyChange {
-  const identity = identityOf(wanted, topology);
+function changeOf(wanted: TopologyDecky, decky: Decky | undefined, around: DifferenceOf): DeckyChange {
+  const { topology, lans, routing, services, now } = around;
+  const identity = identityOf(wanted, topology, routing);
   const [home, ...others] = wanted.attachments.flatMap(({ lan, ip, mac }): AttachmentSpec[] => {
     const spec = lans.get(lan);
     return spec === undefined ? [] : [{ lan: spec, ip, mac }];
@@ -67,14 +79,17 @@ function changeOf(wanted: TopologyDecky, decky: Decky | undefined, { topology, l
     throw new AppError("DECKY_LEAVING", `${decky.name} is being torn down`, { metadata: { decky: decky.name } });
   const own = services.get(decky.id) ?? [];
   if (isSameMachine({ identity, attachments }, decky) && !decky.leaving) return unchanged(decky, "keep", own);
-  return { action: "redeploy", decky, host: decky.host, identity, attachments, before: own, services: own };
+  const action = needsBase({ identity, attachments }, decky) ? "redeploy" : "change";
+  return { action, decky, host: decky.host, identity, attachments, before: own, services: own };
 }
 
 /** Every decky of a topology calls itself by its own name. */
 function identityOf(
-  { name, archetype, forwards, attachments }: TopologyDecky,
+  { name, archetype, forwards, attachments, egress = [] }: TopologyDecky,
   { publishOn, design }: Pick<Topology, "publishOn" | "design">,
+  routing: Routing,
 ): Identity {
+  const routes = routing.routesOf({ attachments });
   const isInDmz = design.lans.some((lan) => lan.isDmz && lan.name === attachments[0]?.lan);
   const distro = findDistro("debian");
   if (distro === undefined) throw new Error("no distro debian");
@@ -86,6 +101,8 @@ function identityOf(
     baseImage: distro.image,
     buildBase: distro.buildBase,
     ...(forwards ? { forwards } : {}),
+    ...(routes.length > 0 ? { routes } : {}),
+    ...(egress.length > 0 ? { egress } : {}),
     ...(forwards && isInDmz && publishOn !== "" ? { publishOn } : {}),
   };
 }

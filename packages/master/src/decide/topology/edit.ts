@@ -1,4 +1,5 @@
 import { AppError } from "@decnet/common/errors/app-error";
+import type { EgressRule } from "@decnet/engine/policy/egress";
 import type { StoredService } from "../../model/decky.ts";
 import type { RotationSetting } from "../../model/rotation.ts";
 import type { Design, Topology, TopologyAttachment, TopologyDecky, TopologyLan } from "../../model/topology.ts";
@@ -24,6 +25,7 @@ export type Edit =
       readonly lans: readonly WantedPlace[];
       readonly forwards: boolean;
       readonly rotation?: RotationSetting | undefined;
+      readonly egress?: readonly EgressRule[];
     }
   | {
       readonly kind: "update_decky";
@@ -34,6 +36,7 @@ export type Edit =
       readonly forwards: boolean | undefined;
       /** Null: its services stay as they are. */
       readonly rotation?: RotationSetting | null | undefined;
+      readonly egress?: readonly EgressRule[] | undefined;
     }
   | { readonly kind: "remove_decky"; readonly name: string }
   | { readonly kind: "attach_decky"; readonly name: string; readonly place: WantedPlace }
@@ -92,9 +95,12 @@ export function editDesign(topology: Pick<Topology, "design" | "state">, edit: E
     case "add_decky": {
       if (design.deckies.some(({ name }) => name === edit.name)) throw taken("decky", edit.name);
       if (edit.lans.length === 0) throw invalid("lans", `${edit.name} needs a LAN to be at home on`);
-      const { name, archetype, services, forwards, rotation } = edit;
-      const made = { id: context.makeId(), name, archetype, services, forwards, attachments: [] };
-      const bare: TopologyDecky = rotation === undefined ? made : { ...made, rotation };
+      const { name, archetype, services, forwards, rotation, egress = [] } = edit;
+      const bare: TopologyDecky = {
+        ...{ id: context.makeId(), name, archetype, services, forwards, attachments: [] },
+        ...(rotation === undefined ? {} : { rotation }),
+        ...(egress.length === 0 ? {} : { egress }),
+      };
       const decky = edit.lans.reduce((each, place) => attached(each, place, design, context), bare);
       return { ...design, deckies: [...design.deckies, decky] };
     }
@@ -102,11 +108,14 @@ export function editDesign(topology: Pick<Topology, "design" | "state">, edit: E
       if (!isPending && edit.services !== undefined)
         throw invalid("services", `${edit.name} is deployed: change its services one by one`);
       const decky = deckyOf(design, edit.name);
-      const { archetype = decky.archetype, services = decky.services, forwards = decky.forwards } = edit;
-      const { rotation: before, ...rest } = decky;
-      const rotation = (edit.rotation === undefined ? before : edit.rotation) ?? undefined;
-      const changed = { ...rest, archetype, services, forwards };
-      return replaced(design, rotation === undefined ? changed : { ...changed, rotation });
+      const { rotation: turned, egress: allowed = [], ...others } = decky;
+      const { archetype = decky.archetype, services = decky.services, forwards = decky.forwards, egress = allowed } = edit;
+      const rotation = (edit.rotation === undefined ? turned : edit.rotation) ?? undefined;
+      return replaced(design, {
+        ...{ ...others, archetype, services, forwards },
+        ...(rotation === undefined ? {} : { rotation }),
+        ...(egress.length === 0 ? {} : { egress }),
+      });
     }
     case "remove_decky": {
       const decky = deckyOf(design, edit.name);

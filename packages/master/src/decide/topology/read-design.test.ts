@@ -21,7 +21,7 @@ const context = {
 };
 
 const decky = (name: string, ...attachments: { lan: string; ip?: string; mac?: string }[]): DesignInput["deckies"][number] => ({
-  ...{ name, archetype: "", services: [], forwards: false },
+  ...{ name, archetype: "", services: [], forwards: false, egress: [] },
   attachments: attachments.map(({ lan, ip = "", mac = "" }) => ({ lan, ip, mac })),
 });
 const lan = (name: string, subnet = "", isDmz = false) => ({ name, subnet, isDmz });

@@ -2,6 +2,7 @@ import { AppError, type FieldViolation } from "@decnet/common/errors/app-error";
 import { coerceConfig } from "@decnet/engine/catalog/coerce";
 import type { Catalog } from "@decnet/engine/catalog/types";
 import { findArchetype } from "@decnet/engine/tables/archetypes";
+import { type EgressInput, readEgress } from "@decnet/engine/wire/egress";
 import type { StoredService } from "../../model/decky.ts";
 import type { RotationSetting } from "../../model/rotation.ts";
 import { addService, findEntry } from "../../model/services.ts";
@@ -20,6 +21,7 @@ export interface DesignInput {
     readonly attachments: readonly { readonly lan: string; readonly ip: string; readonly mac: string }[];
     readonly forwards: boolean;
     readonly rotation?: RotationSetting | undefined;
+    readonly egress: readonly EgressInput[];
   }[];
 }
 
@@ -58,12 +60,16 @@ export function readDesign(input: DesignInput, context: DesignContext): ReadDesi
   refuse(problems);
   const lans = readLans(input, context, problem);
   const places = readPlaces(input, lans, context, problem);
-  const deckies = input.deckies.map(({ name, archetype, forwards, rotation, ...rest }, index): TopologyDecky => {
+  const deckies = input.deckies.map(({ name, archetype, forwards, rotation, egress: allowed, ...rest }, index): TopologyDecky => {
     const at = `design.deckies[${index}]`;
     if (!memberPattern.test(name)) problem(`${at}.name`, nameRule(name));
     const services = readServices({ name, archetype, ...rest }, at, context.catalog, problem);
-    const decky = { id: context.makeId(), name, archetype, services, attachments: places[index] ?? [], forwards };
-    return rotation === undefined ? decky : { ...decky, rotation };
+    const egress = readEgress(allowed, `${at}.egress`, problem);
+    return {
+      ...{ id: context.makeId(), name, archetype, services, attachments: places[index] ?? [], forwards },
+      ...(rotation === undefined ? {} : { rotation }),
+      ...(egress.length === 0 ? {} : { egress }),
+    };
   });
   const design = { lans, deckies };
   const issues = validateDesign(design, context);

@@ -6,7 +6,7 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { DeckyRef, DeckyState, ServiceState } from "./decky_pb.js";
+import type { DeckyRef, DeckyState, EgressRule, ServiceState } from "./decky_pb.js";
 import { file_decnet_v1_decky } from "./decky_pb.js";
 import type { FleetLan, LogLine } from "./fleet_pb.js";
 import { file_decnet_v1_fleet } from "./fleet_pb.js";
@@ -23,7 +23,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file decnet/v1/agent.proto.
  */
 export const file_decnet_v1_agent: GenFile = /*@__PURE__*/
-  fileDesc("ChVkZWNuZXQvdjEvYWdlbnQucHJvdG8SCWRlY25ldC52MSJECgtTZXJ2aWNlU3BlYxIMCgRzbHVnGAEgASgJEicKBmNvbmZpZxgCIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QiyQIKCURlY2t5U3BlYxIgCgNyZWYYASABKAsyEy5kZWNuZXQudjEuRGVja3lSZWYSCgoCaWQYAiABKAkSHAoIcmV2aXNpb24YAyABKA1CCqK7GAYQ/////wcSEAoIaG9zdG5hbWUYBCABKAkSDgoGZGlzdHJvGAUgASgJEhEKCW9zX2ZhbWlseRgGIAEoCRIgCgNsYW4YByABKAsyEy5kZWNuZXQudjEuRmxlZXRMYW4SCgoCaXAYCCABKAkSCwoDbWFjGAkgASgJEigKCHNlcnZpY2VzGAogAygLMhYuZGVjbmV0LnYxLlNlcnZpY2VTcGVjEjAKEW90aGVyX2F0dGFjaG1lbnRzGAsgAygLMhUuZGVjbmV0LnYxLkF0dGFjaG1lbnQSEAoIZm9yd2FyZHMYDCABKAgSEgoKcHVibGlzaF9vbhgNIAEoCSJHCgpBdHRhY2htZW50EiAKA2xhbhgBIAEoCzITLmRlY25ldC52MS5GbGVldExhbhIKCgJpcBgCIAEoCRILCgNtYWMYAyABKAkiZAoTQXBwbHlEZWNraWVzUmVxdWVzdBIlCgdkZWNraWVzGAEgAygLMhQuZGVjbmV0LnYxLkRlY2t5U3BlYxIPCgdkcnlfcnVuGAIgASgIEhUKDWV4cGVjdGVkX3BsYW4YAyABKAki7wEKDERlY2t5T3V0Y29tZRIiCgVkZWNreRgBIAEoCzITLmRlY25ldC52MS5EZWNreVJlZhIcCghyZXZpc2lvbhgCIAEoDUIKorsYBhD/////BxIdCgRwbGFuGAMgASgLMg8uZGVjbmV0LnYxLlBsYW4SIwoHcmVjZWlwdBgEIAEoCzISLmRlY25ldC52MS5SZWNlaXB0EjAKC29ic2VydmF0aW9uGAUgASgLMhsuZGVjbmV0LnYxLkRlY2t5T2JzZXJ2YXRpb24SJwoHZmFpbHVyZRgGIAEoCzIWLmRlY25ldC52MS5TdGVwRmFpbHVyZSJrCgtTdGVwRmFpbHVyZRImCgRzdGVwGAEgASgLMhguZGVjbmV0LnYxLk9wZXJhdGlvblN0ZXASDwoHbWVzc2FnZRgCIAEoCRITCgtvdXRwdXRfdGFpbBgDIAMoCRIOCgZyZWFzb24YBCABKAkiuQEKFEFwcGx5RGVja2llc1Jlc3BvbnNlEiIKBWRlY2t5GAEgASgLMhMuZGVjbmV0LnYxLkRlY2t5UmVmEh8KBHBsYW4YAiABKAsyDy5kZWNuZXQudjEuUGxhbkgAEigKBHN0ZXAYAyABKAsyGC5kZWNuZXQudjEuT3BlcmF0aW9uU3RlcEgAEioKB291dGNvbWUYBCABKAsyFy5kZWNuZXQudjEuRGVja3lPdXRjb21lSABCBgoEaXRlbSJNChRSZW1vdmVEZWNraWVzUmVxdWVzdBIkCgdkZWNraWVzGAEgAygLMhMuZGVjbmV0LnYxLkRlY2t5UmVmEg8KB2RyeV9ydW4YAiABKAgiQgoVUmVtb3ZlRGVja2llc1Jlc3BvbnNlEikKCG91dGNvbWVzGAEgAygLMhcuZGVjbmV0LnYxLkRlY2t5T3V0Y29tZSL2AQoSU2VydmljZU9ic2VydmF0aW9uEgwKBHNsdWcYASABKAkSJgoFc3RhdGUYAiABKA4yFy5kZWNuZXQudjEuU2VydmljZVN0YXRlEg8KB21lc3NhZ2UYAyABKAkSFgoOY29udGFpbmVyX25hbWUYBCABKAkSFAoMY29udGFpbmVyX2lkGAUgASgJEhIKCnN0YXJ0ZWRfYXQYBiABKAkSIQoNcmVzdGFydF9jb3VudBgHIAEoDUIKorsYBhD/////BxIRCglsaXN0ZW5pbmcYCCADKAkSIQoNb3Blbl9zZXNzaW9ucxgJIAEoDUIKorsYBhD/////ByKIAgoQRGVja3lPYnNlcnZhdGlvbhIiCgVkZWNreRgBIAEoCzITLmRlY25ldC52MS5EZWNreVJlZhIcCghyZXZpc2lvbhgCIAEoDUIKorsYBhD/////BxIkCgVzdGF0ZRgDIAEoDjIVLmRlY25ldC52MS5EZWNreVN0YXRlEg8KB21lc3NhZ2UYBCABKAkSGQoRYmFzZV9jb250YWluZXJfaWQYBSABKAkSLwoIc2VydmljZXMYBiADKAsyHS5kZWNuZXQudjEuU2VydmljZU9ic2VydmF0aW9uEi8KC29ic2VydmVkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCI4ChBSZWFkU3BlY3NSZXF1ZXN0EiQKB2RlY2tpZXMYASADKAsyEy5kZWNuZXQudjEuRGVja3lSZWYiOgoRUmVhZFNwZWNzUmVzcG9uc2USJQoHZGVja2llcxgBIAMoCzIULmRlY25ldC52MS5EZWNreVNwZWMiNgoOSW5zcGVjdFJlcXVlc3QSJAoHZGVja2llcxgBIAMoCzITLmRlY25ldC52MS5EZWNreVJlZiLpAQoPSW5zcGVjdFJlc3BvbnNlEiwKB2RlY2tpZXMYASADKAsyGy5kZWNuZXQudjEuRGVja3lPYnNlcnZhdGlvbhIOCgZzdHJheXMYAiADKAkSDwoHaG9zdF9pZBgDIAEoCRIRCglob3N0X25hbWUYBCABKAkSFgoOZW5naW5lX3ZlcnNpb24YBSABKAkSFwoPY29tcG9zZV92ZXJzaW9uGAYgASgJEhgKEGNhdGFsb2d1ZV9kaWdlc3QYByABKAkSEQoJY29ubmVjdGVkGAggASgIEhYKDnF1ZXVlZF9yZXBvcnRzGAkgASgNIjUKEUluc3BlY3RMYW5SZXF1ZXN0EiAKA2xhbhgBIAEoCzITLmRlY25ldC52MS5GbGVldExhbiI9CgpIb3N0U3VibmV0Eg4KBnN1Ym5ldBgBIAEoCRIOCgZob2xkZXIYAiABKAkSDwoHbmV0d29yaxgDIAEoCSIwCg1BZGRyZXNzSG9sZGVyEg8KB2FkZHJlc3MYASABKAkSDgoGaG9sZGVyGAIgASgJInYKEkluc3BlY3RMYW5SZXNwb25zZRIPCgd0cm91YmxlGAEgASgJEicKBXRha2VuGAIgAygLMhguZGVjbmV0LnYxLkFkZHJlc3NIb2xkZXISJgoHc3VibmV0cxgDIAMoCzIVLmRlY25ldC52MS5Ib3N0U3VibmV0ImoKHkFnZW50U2VydmljZUxpc3RPcnBoYW5zUmVxdWVzdBIUCgxpbnN0YWxsYXRpb24YASABKAkSJAoHZGVja2llcxgCIAMoCzITLmRlY25ldC52MS5EZWNreVJlZhIMCgRsYW5zGAMgAygJIoMBCh9BZ2VudFNlcnZpY2VMaXN0T3JwaGFuc1Jlc3BvbnNlEiIKB29ycGhhbnMYASADKAsyES5kZWNuZXQudjEuT3JwaGFuEiwKBm90aGVycxgCIAMoCzIcLmRlY25ldC52MS5PdGhlckluc3RhbGxhdGlvbhIOCgZ1bnNlZW4YAyADKAkiegogQWdlbnRTZXJ2aWNlUmVtb3ZlT3JwaGFuc1JlcXVlc3QSFAoMaW5zdGFsbGF0aW9uGAEgASgJEiQKB2RlY2tpZXMYAiADKAsyEy5kZWNuZXQudjEuRGVja3lSZWYSDAoEbGFucxgDIAMoCRIMCgRrZXlzGAQgAygJIkMKDVJlbW92ZWRPcnBoYW4SIQoGb3JwaGFuGAEgASgLMhEuZGVjbmV0LnYxLk9ycGhhbhIPCgdwcm9ibGVtGAIgASgJIk4KIUFnZW50U2VydmljZVJlbW92ZU9ycGhhbnNSZXNwb25zZRIpCgdyZW1vdmVkGAEgAygLMhguZGVjbmV0LnYxLlJlbW92ZWRPcnBoYW4iPQoUUHJlcGFyZUltYWdlc1JlcXVlc3QSJQoHZGVja2llcxgBIAMoCzIULmRlY25ldC52MS5EZWNreVNwZWMiQgoNUHJlcGFyZWRJbWFnZRILCgN0YWcYASABKAkSDwoHcHJvYmxlbRgCIAEoCRITCgtvdXRwdXRfdGFpbBgDIAMoCSJBChVQcmVwYXJlSW1hZ2VzUmVzcG9uc2USKAoGaW1hZ2VzGAEgAygLMhguZGVjbmV0LnYxLlByZXBhcmVkSW1hZ2UiewodQWdlbnRTZXJ2aWNlU3RyZWFtTG9nc1JlcXVlc3QSIgoFZGVja3kYASABKAsyEy5kZWNuZXQudjEuRGVja3lSZWYSDwoHc2VydmljZRgCIAEoCRIOCgZmb2xsb3cYAyABKAgSFQoEdGFpbBgEIAEoDUIHorsYAxCQTiJDCh5BZ2VudFNlcnZpY2VTdHJlYW1Mb2dzUmVzcG9uc2USIQoFbGluZXMYASADKAsyEi5kZWNuZXQudjEuTG9nTGluZTKpBgoMQWdlbnRTZXJ2aWNlElEKDEFwcGx5RGVja2llcxIeLmRlY25ldC52MS5BcHBseURlY2tpZXNSZXF1ZXN0Gh8uZGVjbmV0LnYxLkFwcGx5RGVja2llc1Jlc3BvbnNlMAESUgoNUmVtb3ZlRGVja2llcxIfLmRlY25ldC52MS5SZW1vdmVEZWNraWVzUmVxdWVzdBogLmRlY25ldC52MS5SZW1vdmVEZWNraWVzUmVzcG9uc2USRQoHSW5zcGVjdBIZLmRlY25ldC52MS5JbnNwZWN0UmVxdWVzdBoaLmRlY25ldC52MS5JbnNwZWN0UmVzcG9uc2UiA5ACARJLCglSZWFkU3BlY3MSGy5kZWNuZXQudjEuUmVhZFNwZWNzUmVxdWVzdBocLmRlY25ldC52MS5SZWFkU3BlY3NSZXNwb25zZSIDkAIBElIKDVByZXBhcmVJbWFnZXMSHy5kZWNuZXQudjEuUHJlcGFyZUltYWdlc1JlcXVlc3QaIC5kZWNuZXQudjEuUHJlcGFyZUltYWdlc1Jlc3BvbnNlEk4KCkluc3BlY3RMYW4SHC5kZWNuZXQudjEuSW5zcGVjdExhblJlcXVlc3QaHS5kZWNuZXQudjEuSW5zcGVjdExhblJlc3BvbnNlIgOQAgESaQoLTGlzdE9ycGhhbnMSKS5kZWNuZXQudjEuQWdlbnRTZXJ2aWNlTGlzdE9ycGhhbnNSZXF1ZXN0GiouZGVjbmV0LnYxLkFnZW50U2VydmljZUxpc3RPcnBoYW5zUmVzcG9uc2UiA5ACARJqCg1SZW1vdmVPcnBoYW5zEisuZGVjbmV0LnYxLkFnZW50U2VydmljZVJlbW92ZU9ycGhhbnNSZXF1ZXN0GiwuZGVjbmV0LnYxLkFnZW50U2VydmljZVJlbW92ZU9ycGhhbnNSZXNwb25zZRJjCgpTdHJlYW1Mb2dzEiguZGVjbmV0LnYxLkFnZW50U2VydmljZVN0cmVhbUxvZ3NSZXF1ZXN0GikuZGVjbmV0LnYxLkFnZW50U2VydmljZVN0cmVhbUxvZ3NSZXNwb25zZTABYgZwcm90bzM", [file_decnet_v1_decky, file_decnet_v1_fleet, file_decnet_v1_operation, file_decnet_v1_orphans, file_decnet_v1_range, file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("ChVkZWNuZXQvdjEvYWdlbnQucHJvdG8SCWRlY25ldC52MSJECgtTZXJ2aWNlU3BlYxIMCgRzbHVnGAEgASgJEicKBmNvbmZpZxgCIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QikgMKCURlY2t5U3BlYxIgCgNyZWYYASABKAsyEy5kZWNuZXQudjEuRGVja3lSZWYSCgoCaWQYAiABKAkSHAoIcmV2aXNpb24YAyABKA1CCqK7GAYQ/////wcSEAoIaG9zdG5hbWUYBCABKAkSDgoGZGlzdHJvGAUgASgJEhEKCW9zX2ZhbWlseRgGIAEoCRIgCgNsYW4YByABKAsyEy5kZWNuZXQudjEuRmxlZXRMYW4SCgoCaXAYCCABKAkSCwoDbWFjGAkgASgJEigKCHNlcnZpY2VzGAogAygLMhYuZGVjbmV0LnYxLlNlcnZpY2VTcGVjEjAKEW90aGVyX2F0dGFjaG1lbnRzGAsgAygLMhUuZGVjbmV0LnYxLkF0dGFjaG1lbnQSEAoIZm9yd2FyZHMYDCABKAgSEgoKcHVibGlzaF9vbhgNIAEoCRIgCgZyb3V0ZXMYDiADKAsyEC5kZWNuZXQudjEuUm91dGUSJQoGZWdyZXNzGA8gAygLMhUuZGVjbmV0LnYxLkVncmVzc1J1bGUiIAoFUm91dGUSCgoCdG8YASABKAkSCwoDdmlhGAIgASgJIkcKCkF0dGFjaG1lbnQSIAoDbGFuGAEgASgLMhMuZGVjbmV0LnYxLkZsZWV0TGFuEgoKAmlwGAIgASgJEgsKA21hYxgDIAEoCSJkChNBcHBseURlY2tpZXNSZXF1ZXN0EiUKB2RlY2tpZXMYASADKAsyFC5kZWNuZXQudjEuRGVja3lTcGVjEg8KB2RyeV9ydW4YAiABKAgSFQoNZXhwZWN0ZWRfcGxhbhgDIAEoCSLvAQoMRGVja3lPdXRjb21lEiIKBWRlY2t5GAEgASgLMhMuZGVjbmV0LnYxLkRlY2t5UmVmEhwKCHJldmlzaW9uGAIgASgNQgqiuxgGEP////8HEh0KBHBsYW4YAyABKAsyDy5kZWNuZXQudjEuUGxhbhIjCgdyZWNlaXB0GAQgASgLMhIuZGVjbmV0LnYxLlJlY2VpcHQSMAoLb2JzZXJ2YXRpb24YBSABKAsyGy5kZWNuZXQudjEuRGVja3lPYnNlcnZhdGlvbhInCgdmYWlsdXJlGAYgASgLMhYuZGVjbmV0LnYxLlN0ZXBGYWlsdXJlImsKC1N0ZXBGYWlsdXJlEiYKBHN0ZXAYASABKAsyGC5kZWNuZXQudjEuT3BlcmF0aW9uU3RlcBIPCgdtZXNzYWdlGAIgASgJEhMKC291dHB1dF90YWlsGAMgAygJEg4KBnJlYXNvbhgEIAEoCSK5AQoUQXBwbHlEZWNraWVzUmVzcG9uc2USIgoFZGVja3kYASABKAsyEy5kZWNuZXQudjEuRGVja3lSZWYSHwoEcGxhbhgCIAEoCzIPLmRlY25ldC52MS5QbGFuSAASKAoEc3RlcBgDIAEoCzIYLmRlY25ldC52MS5PcGVyYXRpb25TdGVwSAASKgoHb3V0Y29tZRgEIAEoCzIXLmRlY25ldC52MS5EZWNreU91dGNvbWVIAEIGCgRpdGVtIk0KFFJlbW92ZURlY2tpZXNSZXF1ZXN0EiQKB2RlY2tpZXMYASADKAsyEy5kZWNuZXQudjEuRGVja3lSZWYSDwoHZHJ5X3J1bhgCIAEoCCJCChVSZW1vdmVEZWNraWVzUmVzcG9uc2USKQoIb3V0Y29tZXMYASADKAsyFy5kZWNuZXQudjEuRGVja3lPdXRjb21lIvYBChJTZXJ2aWNlT2JzZXJ2YXRpb24SDAoEc2x1ZxgBIAEoCRImCgVzdGF0ZRgCIAEoDjIXLmRlY25ldC52MS5TZXJ2aWNlU3RhdGUSDwoHbWVzc2FnZRgDIAEoCRIWCg5jb250YWluZXJfbmFtZRgEIAEoCRIUCgxjb250YWluZXJfaWQYBSABKAkSEgoKc3RhcnRlZF9hdBgGIAEoCRIhCg1yZXN0YXJ0X2NvdW50GAcgASgNQgqiuxgGEP////8HEhEKCWxpc3RlbmluZxgIIAMoCRIhCg1vcGVuX3Nlc3Npb25zGAkgASgNQgqiuxgGEP////8HIqwCChBEZWNreU9ic2VydmF0aW9uEiIKBWRlY2t5GAEgASgLMhMuZGVjbmV0LnYxLkRlY2t5UmVmEhwKCHJldmlzaW9uGAIgASgNQgqiuxgGEP////8HEiQKBXN0YXRlGAMgASgOMhUuZGVjbmV0LnYxLkRlY2t5U3RhdGUSDwoHbWVzc2FnZRgEIAEoCRIZChFiYXNlX2NvbnRhaW5lcl9pZBgFIAEoCRIvCghzZXJ2aWNlcxgGIAMoCzIdLmRlY25ldC52MS5TZXJ2aWNlT2JzZXJ2YXRpb24SLwoLb2JzZXJ2ZWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiIKDmRlbmllZF9wYWNrZXRzGAggASgNQgqiuxgGEP////8HIjgKEFJlYWRTcGVjc1JlcXVlc3QSJAoHZGVja2llcxgBIAMoCzITLmRlY25ldC52MS5EZWNreVJlZiI6ChFSZWFkU3BlY3NSZXNwb25zZRIlCgdkZWNraWVzGAEgAygLMhQuZGVjbmV0LnYxLkRlY2t5U3BlYyI2Cg5JbnNwZWN0UmVxdWVzdBIkCgdkZWNraWVzGAEgAygLMhMuZGVjbmV0LnYxLkRlY2t5UmVmIukBCg9JbnNwZWN0UmVzcG9uc2USLAoHZGVja2llcxgBIAMoCzIbLmRlY25ldC52MS5EZWNreU9ic2VydmF0aW9uEg4KBnN0cmF5cxgCIAMoCRIPCgdob3N0X2lkGAMgASgJEhEKCWhvc3RfbmFtZRgEIAEoCRIWCg5lbmdpbmVfdmVyc2lvbhgFIAEoCRIXCg9jb21wb3NlX3ZlcnNpb24YBiABKAkSGAoQY2F0YWxvZ3VlX2RpZ2VzdBgHIAEoCRIRCgljb25uZWN0ZWQYCCABKAgSFgoOcXVldWVkX3JlcG9ydHMYCSABKA0iNQoRSW5zcGVjdExhblJlcXVlc3QSIAoDbGFuGAEgASgLMhMuZGVjbmV0LnYxLkZsZWV0TGFuIj0KCkhvc3RTdWJuZXQSDgoGc3VibmV0GAEgASgJEg4KBmhvbGRlchgCIAEoCRIPCgduZXR3b3JrGAMgASgJIjAKDUFkZHJlc3NIb2xkZXISDwoHYWRkcmVzcxgBIAEoCRIOCgZob2xkZXIYAiABKAkidgoSSW5zcGVjdExhblJlc3BvbnNlEg8KB3Ryb3VibGUYASABKAkSJwoFdGFrZW4YAiADKAsyGC5kZWNuZXQudjEuQWRkcmVzc0hvbGRlchImCgdzdWJuZXRzGAMgAygLMhUuZGVjbmV0LnYxLkhvc3RTdWJuZXQiagoeQWdlbnRTZXJ2aWNlTGlzdE9ycGhhbnNSZXF1ZXN0EhQKDGluc3RhbGxhdGlvbhgBIAEoCRIkCgdkZWNraWVzGAIgAygLMhMuZGVjbmV0LnYxLkRlY2t5UmVmEgwKBGxhbnMYAyADKAkigwEKH0FnZW50U2VydmljZUxpc3RPcnBoYW5zUmVzcG9uc2USIgoHb3JwaGFucxgBIAMoCzIRLmRlY25ldC52MS5PcnBoYW4SLAoGb3RoZXJzGAIgAygLMhwuZGVjbmV0LnYxLk90aGVySW5zdGFsbGF0aW9uEg4KBnVuc2VlbhgDIAMoCSJ6CiBBZ2VudFNlcnZpY2VSZW1vdmVPcnBoYW5zUmVxdWVzdBIUCgxpbnN0YWxsYXRpb24YASABKAkSJAoHZGVja2llcxgCIAMoCzITLmRlY25ldC52MS5EZWNreVJlZhIMCgRsYW5zGAMgAygJEgwKBGtleXMYBCADKAkiQwoNUmVtb3ZlZE9ycGhhbhIhCgZvcnBoYW4YASABKAsyES5kZWNuZXQudjEuT3JwaGFuEg8KB3Byb2JsZW0YAiABKAkiTgohQWdlbnRTZXJ2aWNlUmVtb3ZlT3JwaGFuc1Jlc3BvbnNlEikKB3JlbW92ZWQYASADKAsyGC5kZWNuZXQudjEuUmVtb3ZlZE9ycGhhbiI9ChRQcmVwYXJlSW1hZ2VzUmVxdWVzdBIlCgdkZWNraWVzGAEgAygLMhQuZGVjbmV0LnYxLkRlY2t5U3BlYyJCCg1QcmVwYXJlZEltYWdlEgsKA3RhZxgBIAEoCRIPCgdwcm9ibGVtGAIgASgJEhMKC291dHB1dF90YWlsGAMgAygJIkEKFVByZXBhcmVJbWFnZXNSZXNwb25zZRIoCgZpbWFnZXMYASADKAsyGC5kZWNuZXQudjEuUHJlcGFyZWRJbWFnZSJ7Ch1BZ2VudFNlcnZpY2VTdHJlYW1Mb2dzUmVxdWVzdBIiCgVkZWNreRgBIAEoCzITLmRlY25ldC52MS5EZWNreVJlZhIPCgdzZXJ2aWNlGAIgASgJEg4KBmZvbGxvdxgDIAEoCBIVCgR0YWlsGAQgASgNQgeiuxgDEJBOIkMKHkFnZW50U2VydmljZVN0cmVhbUxvZ3NSZXNwb25zZRIhCgVsaW5lcxgBIAMoCzISLmRlY25ldC52MS5Mb2dMaW5lMqkGCgxBZ2VudFNlcnZpY2USUQoMQXBwbHlEZWNraWVzEh4uZGVjbmV0LnYxLkFwcGx5RGVja2llc1JlcXVlc3QaHy5kZWNuZXQudjEuQXBwbHlEZWNraWVzUmVzcG9uc2UwARJSCg1SZW1vdmVEZWNraWVzEh8uZGVjbmV0LnYxLlJlbW92ZURlY2tpZXNSZXF1ZXN0GiAuZGVjbmV0LnYxLlJlbW92ZURlY2tpZXNSZXNwb25zZRJFCgdJbnNwZWN0EhkuZGVjbmV0LnYxLkluc3BlY3RSZXF1ZXN0GhouZGVjbmV0LnYxLkluc3BlY3RSZXNwb25zZSIDkAIBEksKCVJlYWRTcGVjcxIbLmRlY25ldC52MS5SZWFkU3BlY3NSZXF1ZXN0GhwuZGVjbmV0LnYxLlJlYWRTcGVjc1Jlc3BvbnNlIgOQAgESUgoNUHJlcGFyZUltYWdlcxIfLmRlY25ldC52MS5QcmVwYXJlSW1hZ2VzUmVxdWVzdBogLmRlY25ldC52MS5QcmVwYXJlSW1hZ2VzUmVzcG9uc2USTgoKSW5zcGVjdExhbhIcLmRlY25ldC52MS5JbnNwZWN0TGFuUmVxdWVzdBodLmRlY25ldC52MS5JbnNwZWN0TGFuUmVzcG9uc2UiA5ACARJpCgtMaXN0T3JwaGFucxIpLmRlY25ldC52MS5BZ2VudFNlcnZpY2VMaXN0T3JwaGFuc1JlcXVlc3QaKi5kZWNuZXQudjEuQWdlbnRTZXJ2aWNlTGlzdE9ycGhhbnNSZXNwb25zZSIDkAIBEmoKDVJlbW92ZU9ycGhhbnMSKy5kZWNuZXQudjEuQWdlbnRTZXJ2aWNlUmVtb3ZlT3JwaGFuc1JlcXVlc3QaLC5kZWNuZXQudjEuQWdlbnRTZXJ2aWNlUmVtb3ZlT3JwaGFuc1Jlc3BvbnNlEmMKClN0cmVhbUxvZ3MSKC5kZWNuZXQudjEuQWdlbnRTZXJ2aWNlU3RyZWFtTG9nc1JlcXVlc3QaKS5kZWNuZXQudjEuQWdlbnRTZXJ2aWNlU3RyZWFtTG9nc1Jlc3BvbnNlMAFiBnByb3RvMw", [file_decnet_v1_decky, file_decnet_v1_fleet, file_decnet_v1_operation, file_decnet_v1_orphans, file_decnet_v1_range, file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message decnet.v1.ServiceSpec
@@ -133,6 +133,20 @@ export type DeckySpec = Message<"decnet.v1.DeckySpec"> & {
    * @generated from field: string publish_on = 13;
    */
   publishOn: string;
+
+  /**
+   * Ways to LANs that it is not on.
+   *
+   * @generated from field: repeated decnet.v1.Route routes = 14;
+   */
+  routes: Route[];
+
+  /**
+   * What it may call besides its neighbours; empty: nothing.
+   *
+   * @generated from field: repeated decnet.v1.EgressRule egress = 15;
+   */
+  egress: EgressRule[];
 };
 
 /**
@@ -141,6 +155,32 @@ export type DeckySpec = Message<"decnet.v1.DeckySpec"> & {
  */
 export const DeckySpecSchema: GenMessage<DeckySpec> = /*@__PURE__*/
   messageDesc(file_decnet_v1_agent, 1);
+
+/**
+ * A way to a network by way of a neighbour.
+ *
+ * @generated from message decnet.v1.Route
+ */
+export type Route = Message<"decnet.v1.Route"> & {
+  /**
+   * CIDR.
+   *
+   * @generated from field: string to = 1;
+   */
+  to: string;
+
+  /**
+   * @generated from field: string via = 2;
+   */
+  via: string;
+};
+
+/**
+ * Describes the message decnet.v1.Route.
+ * Use `create(RouteSchema)` to create a new message.
+ */
+export const RouteSchema: GenMessage<Route> = /*@__PURE__*/
+  messageDesc(file_decnet_v1_agent, 2);
 
 /**
  * A place on one LAN.
@@ -169,7 +209,7 @@ export type Attachment = Message<"decnet.v1.Attachment"> & {
  * Use `create(AttachmentSchema)` to create a new message.
  */
 export const AttachmentSchema: GenMessage<Attachment> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 2);
+  messageDesc(file_decnet_v1_agent, 3);
 
 /**
  * @generated from message decnet.v1.ApplyDeckiesRequest
@@ -200,7 +240,7 @@ export type ApplyDeckiesRequest = Message<"decnet.v1.ApplyDeckiesRequest"> & {
  * Use `create(ApplyDeckiesRequestSchema)` to create a new message.
  */
 export const ApplyDeckiesRequestSchema: GenMessage<ApplyDeckiesRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 3);
+  messageDesc(file_decnet_v1_agent, 4);
 
 /**
  * @generated from message decnet.v1.DeckyOutcome
@@ -246,7 +286,7 @@ export type DeckyOutcome = Message<"decnet.v1.DeckyOutcome"> & {
  * Use `create(DeckyOutcomeSchema)` to create a new message.
  */
 export const DeckyOutcomeSchema: GenMessage<DeckyOutcome> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 4);
+  messageDesc(file_decnet_v1_agent, 5);
 
 /**
  * @generated from message decnet.v1.StepFailure
@@ -280,7 +320,7 @@ export type StepFailure = Message<"decnet.v1.StepFailure"> & {
  * Use `create(StepFailureSchema)` to create a new message.
  */
 export const StepFailureSchema: GenMessage<StepFailure> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 5);
+  messageDesc(file_decnet_v1_agent, 6);
 
 /**
  * @generated from message decnet.v1.ApplyDeckiesResponse
@@ -320,7 +360,7 @@ export type ApplyDeckiesResponse = Message<"decnet.v1.ApplyDeckiesResponse"> & {
  * Use `create(ApplyDeckiesResponseSchema)` to create a new message.
  */
 export const ApplyDeckiesResponseSchema: GenMessage<ApplyDeckiesResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 6);
+  messageDesc(file_decnet_v1_agent, 7);
 
 /**
  * @generated from message decnet.v1.RemoveDeckiesRequest
@@ -342,7 +382,7 @@ export type RemoveDeckiesRequest = Message<"decnet.v1.RemoveDeckiesRequest"> & {
  * Use `create(RemoveDeckiesRequestSchema)` to create a new message.
  */
 export const RemoveDeckiesRequestSchema: GenMessage<RemoveDeckiesRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 7);
+  messageDesc(file_decnet_v1_agent, 8);
 
 /**
  * @generated from message decnet.v1.RemoveDeckiesResponse
@@ -359,7 +399,7 @@ export type RemoveDeckiesResponse = Message<"decnet.v1.RemoveDeckiesResponse"> &
  * Use `create(RemoveDeckiesResponseSchema)` to create a new message.
  */
 export const RemoveDeckiesResponseSchema: GenMessage<RemoveDeckiesResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 8);
+  messageDesc(file_decnet_v1_agent, 9);
 
 /**
  * One service as it was seen.
@@ -422,7 +462,7 @@ export type ServiceObservation = Message<"decnet.v1.ServiceObservation"> & {
  * Use `create(ServiceObservationSchema)` to create a new message.
  */
 export const ServiceObservationSchema: GenMessage<ServiceObservation> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 9);
+  messageDesc(file_decnet_v1_agent, 10);
 
 /**
  * One decky as it was seen, against the accepted revision.
@@ -464,6 +504,13 @@ export type DeckyObservation = Message<"decnet.v1.DeckyObservation"> & {
    * @generated from field: google.protobuf.Timestamp observed_at = 7;
    */
   observedAt?: Timestamp | undefined;
+
+  /**
+   * Packets that it sent and that were not let out, since its rules are as they are.
+   *
+   * @generated from field: uint32 denied_packets = 8;
+   */
+  deniedPackets: number;
 };
 
 /**
@@ -471,7 +518,7 @@ export type DeckyObservation = Message<"decnet.v1.DeckyObservation"> & {
  * Use `create(DeckyObservationSchema)` to create a new message.
  */
 export const DeckyObservationSchema: GenMessage<DeckyObservation> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 10);
+  messageDesc(file_decnet_v1_agent, 11);
 
 /**
  * @generated from message decnet.v1.ReadSpecsRequest
@@ -488,7 +535,7 @@ export type ReadSpecsRequest = Message<"decnet.v1.ReadSpecsRequest"> & {
  * Use `create(ReadSpecsRequestSchema)` to create a new message.
  */
 export const ReadSpecsRequestSchema: GenMessage<ReadSpecsRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 11);
+  messageDesc(file_decnet_v1_agent, 12);
 
 /**
  * @generated from message decnet.v1.ReadSpecsResponse
@@ -507,7 +554,7 @@ export type ReadSpecsResponse = Message<"decnet.v1.ReadSpecsResponse"> & {
  * Use `create(ReadSpecsResponseSchema)` to create a new message.
  */
 export const ReadSpecsResponseSchema: GenMessage<ReadSpecsResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 12);
+  messageDesc(file_decnet_v1_agent, 13);
 
 /**
  * @generated from message decnet.v1.InspectRequest
@@ -526,7 +573,7 @@ export type InspectRequest = Message<"decnet.v1.InspectRequest"> & {
  * Use `create(InspectRequestSchema)` to create a new message.
  */
 export const InspectRequestSchema: GenMessage<InspectRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 13);
+  messageDesc(file_decnet_v1_agent, 14);
 
 /**
  * @generated from message decnet.v1.InspectResponse
@@ -589,7 +636,7 @@ export type InspectResponse = Message<"decnet.v1.InspectResponse"> & {
  * Use `create(InspectResponseSchema)` to create a new message.
  */
 export const InspectResponseSchema: GenMessage<InspectResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 14);
+  messageDesc(file_decnet_v1_agent, 15);
 
 /**
  * @generated from message decnet.v1.InspectLanRequest
@@ -608,7 +655,7 @@ export type InspectLanRequest = Message<"decnet.v1.InspectLanRequest"> & {
  * Use `create(InspectLanRequestSchema)` to create a new message.
  */
 export const InspectLanRequestSchema: GenMessage<InspectLanRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 15);
+  messageDesc(file_decnet_v1_agent, 16);
 
 /**
  * A network that something on the host has: the engine, an interface or a route.
@@ -641,7 +688,7 @@ export type HostSubnet = Message<"decnet.v1.HostSubnet"> & {
  * Use `create(HostSubnetSchema)` to create a new message.
  */
 export const HostSubnetSchema: GenMessage<HostSubnet> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 16);
+  messageDesc(file_decnet_v1_agent, 17);
 
 /**
  * An address that is not the fleet's to give.
@@ -667,7 +714,7 @@ export type AddressHolder = Message<"decnet.v1.AddressHolder"> & {
  * Use `create(AddressHolderSchema)` to create a new message.
  */
 export const AddressHolderSchema: GenMessage<AddressHolder> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 17);
+  messageDesc(file_decnet_v1_agent, 18);
 
 /**
  * @generated from message decnet.v1.InspectLanResponse
@@ -698,7 +745,7 @@ export type InspectLanResponse = Message<"decnet.v1.InspectLanResponse"> & {
  * Use `create(InspectLanResponseSchema)` to create a new message.
  */
 export const InspectLanResponseSchema: GenMessage<InspectLanResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 18);
+  messageDesc(file_decnet_v1_agent, 19);
 
 /**
  * @generated from message decnet.v1.AgentServiceListOrphansRequest
@@ -731,7 +778,7 @@ export type AgentServiceListOrphansRequest = Message<"decnet.v1.AgentServiceList
  * Use `create(AgentServiceListOrphansRequestSchema)` to create a new message.
  */
 export const AgentServiceListOrphansRequestSchema: GenMessage<AgentServiceListOrphansRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 19);
+  messageDesc(file_decnet_v1_agent, 20);
 
 /**
  * @generated from message decnet.v1.AgentServiceListOrphansResponse
@@ -760,7 +807,7 @@ export type AgentServiceListOrphansResponse = Message<"decnet.v1.AgentServiceLis
  * Use `create(AgentServiceListOrphansResponseSchema)` to create a new message.
  */
 export const AgentServiceListOrphansResponseSchema: GenMessage<AgentServiceListOrphansResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 20);
+  messageDesc(file_decnet_v1_agent, 21);
 
 /**
  * @generated from message decnet.v1.AgentServiceRemoveOrphansRequest
@@ -792,7 +839,7 @@ export type AgentServiceRemoveOrphansRequest = Message<"decnet.v1.AgentServiceRe
  * Use `create(AgentServiceRemoveOrphansRequestSchema)` to create a new message.
  */
 export const AgentServiceRemoveOrphansRequestSchema: GenMessage<AgentServiceRemoveOrphansRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 21);
+  messageDesc(file_decnet_v1_agent, 22);
 
 /**
  * @generated from message decnet.v1.RemovedOrphan
@@ -816,7 +863,7 @@ export type RemovedOrphan = Message<"decnet.v1.RemovedOrphan"> & {
  * Use `create(RemovedOrphanSchema)` to create a new message.
  */
 export const RemovedOrphanSchema: GenMessage<RemovedOrphan> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 22);
+  messageDesc(file_decnet_v1_agent, 23);
 
 /**
  * @generated from message decnet.v1.AgentServiceRemoveOrphansResponse
@@ -833,7 +880,7 @@ export type AgentServiceRemoveOrphansResponse = Message<"decnet.v1.AgentServiceR
  * Use `create(AgentServiceRemoveOrphansResponseSchema)` to create a new message.
  */
 export const AgentServiceRemoveOrphansResponseSchema: GenMessage<AgentServiceRemoveOrphansResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 23);
+  messageDesc(file_decnet_v1_agent, 24);
 
 /**
  * @generated from message decnet.v1.PrepareImagesRequest
@@ -850,7 +897,7 @@ export type PrepareImagesRequest = Message<"decnet.v1.PrepareImagesRequest"> & {
  * Use `create(PrepareImagesRequestSchema)` to create a new message.
  */
 export const PrepareImagesRequestSchema: GenMessage<PrepareImagesRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 24);
+  messageDesc(file_decnet_v1_agent, 25);
 
 /**
  * @generated from message decnet.v1.PreparedImage
@@ -879,7 +926,7 @@ export type PreparedImage = Message<"decnet.v1.PreparedImage"> & {
  * Use `create(PreparedImageSchema)` to create a new message.
  */
 export const PreparedImageSchema: GenMessage<PreparedImage> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 25);
+  messageDesc(file_decnet_v1_agent, 26);
 
 /**
  * @generated from message decnet.v1.PrepareImagesResponse
@@ -896,7 +943,7 @@ export type PrepareImagesResponse = Message<"decnet.v1.PrepareImagesResponse"> &
  * Use `create(PrepareImagesResponseSchema)` to create a new message.
  */
 export const PrepareImagesResponseSchema: GenMessage<PrepareImagesResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 26);
+  messageDesc(file_decnet_v1_agent, 27);
 
 /**
  * @generated from message decnet.v1.AgentServiceStreamLogsRequest
@@ -932,7 +979,7 @@ export type AgentServiceStreamLogsRequest = Message<"decnet.v1.AgentServiceStrea
  * Use `create(AgentServiceStreamLogsRequestSchema)` to create a new message.
  */
 export const AgentServiceStreamLogsRequestSchema: GenMessage<AgentServiceStreamLogsRequest> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 27);
+  messageDesc(file_decnet_v1_agent, 28);
 
 /**
  * @generated from message decnet.v1.AgentServiceStreamLogsResponse
@@ -949,7 +996,7 @@ export type AgentServiceStreamLogsResponse = Message<"decnet.v1.AgentServiceStre
  * Use `create(AgentServiceStreamLogsResponseSchema)` to create a new message.
  */
 export const AgentServiceStreamLogsResponseSchema: GenMessage<AgentServiceStreamLogsResponse> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_agent, 28);
+  messageDesc(file_decnet_v1_agent, 29);
 
 /**
  * @generated from service decnet.v1.AgentService

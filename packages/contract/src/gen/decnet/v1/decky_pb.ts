@@ -8,13 +8,14 @@ import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2"
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration, file_google_protobuf_struct, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import { file_decnet_v1_range } from "./range_pb.js";
 import type { JsonObject, Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file decnet/v1/decky.proto.
  */
 export const file_decnet_v1_decky: GenFile = /*@__PURE__*/
-  fileDesc("ChVkZWNuZXQvdjEvZGVja3kucHJvdG8SCWRlY25ldC52MSI/CghEZWNreVJlZhITCgt0b3BvbG9neV9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEhAKCHRvcG9sb2d5GAMgASgJIjsKBFBvcnQSDgoGbnVtYmVyGAEgASgNEhAKCHByb3RvY29sGAIgASgJEhEKCWxpc3RlbmluZxgDIAEoCCIvCgdBZGRyZXNzEgsKA2xhbhgBIAEoCRIKCgJpcBgCIAEoCRILCgNtYWMYAyABKAki+wIKB1NlcnZpY2USDAoEc2x1ZxgBIAEoCRInCgZjb25maWcYAiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EiYKBXN0YXRlGAMgASgOMhcuZGVjbmV0LnYxLlNlcnZpY2VTdGF0ZRIeCgVwb3J0cxgEIAMoCzIPLmRlY25ldC52MS5Qb3J0EhMKC3NlY3JldHNfc2V0GAUgAygJEicKBnN0YWdlZBgGIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSFgoOc3RhZ2VkX3NlY3JldHMYByADKAkSFgoOY29udGFpbmVyX25hbWUYCCABKAkSFAoMY29udGFpbmVyX2lkGAkgASgJEi4KCnN0YXJ0ZWRfYXQYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhUKDXJlc3RhcnRfY291bnQYCyABKA0SDwoHbWVzc2FnZRgMIAEoCRIVCg1vcGVuX3Nlc3Npb25zGA0gASgNIkYKCFJvdGF0aW9uEigKBWV2ZXJ5GAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhAKCHNlcnZpY2VzGAIgAygJItMBCg5Sb3RhdGlvblN0YXR1cxIkCgdzZXR0aW5nGAEgASgLMhMuZGVjbmV0LnYxLlJvdGF0aW9uEisKB25leHRfYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEisKB2xhc3RfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCGZhaWx1cmVzGAQgASgNEg8KB21lc3NhZ2UYBSABKAkSDgoGcGlubmVkGAYgAygJEg4KBmJhcnJlZBgHIAMoCSLpAwoFRGVja3kSIAoDcmVmGAEgASgLMhMuZGVjbmV0LnYxLkRlY2t5UmVmEgwKBGhvc3QYAiABKAkSJAoFc3RhdGUYAyABKA4yFS5kZWNuZXQudjEuRGVja3lTdGF0ZRIvCgtvYnNlcnZlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGAoQZGVzaXJlZF9yZXZpc2lvbhgFIAEoDRIYChBhcHBsaWVkX3JldmlzaW9uGAYgASgNEiUKCWFkZHJlc3NlcxgHIAMoCzISLmRlY25ldC52MS5BZGRyZXNzEiQKCHNlcnZpY2VzGAggAygLMhIuZGVjbmV0LnYxLlNlcnZpY2USJQoIaWRlbnRpdHkYCSABKAsyEy5kZWNuZXQudjEuSWRlbnRpdHkSDwoHbWVzc2FnZRgKIAEoCRIQCgh3YXJuaW5ncxgLIAMoCRIWCg5sYXN0X29wZXJhdGlvbhgMIAEoCRIZChFiYXNlX2NvbnRhaW5lcl9pZBgNIAEoCRIuCgpjcmVhdGVkX2F0GA4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIrCghyb3RhdGlvbhgUIAEoCzIZLmRlY25ldC52MS5Sb3RhdGlvblN0YXR1cyJmCghJZGVudGl0eRIQCghob3N0bmFtZRgBIAEoCRIOCgZkaXN0cm8YAiABKAkSEgoKYmFzZV9pbWFnZRgDIAEoCRIRCglvc19mYW1pbHkYBCABKAkSEQoJYXJjaGV0eXBlGAUgASgJKtoBCgpEZWNreVN0YXRlEhsKF0RFQ0tZX1NUQVRFX1VOU1BFQ0lGSUVEEAASFwoTREVDS1lfU1RBVEVfUEVORElORxABEhgKFERFQ0tZX1NUQVRFX0NIQU5HSU5HEAISFwoTREVDS1lfU1RBVEVfUlVOTklORxADEhgKFERFQ0tZX1NUQVRFX0RFR1JBREVEEAQSGAoUREVDS1lfU1RBVEVfREVUQUNIRUQQBRIWChJERUNLWV9TVEFURV9GQUlMRUQQBhIXChNERUNLWV9TVEFURV9VTktOT1dOEAcqygIKDFNlcnZpY2VTdGF0ZRIdChlTRVJWSUNFX1NUQVRFX1VOU1BFQ0lGSUVEEAASGQoVU0VSVklDRV9TVEFURV9SVU5OSU5HEAESHwobU0VSVklDRV9TVEFURV9OT1RfTElTVEVOSU5HEAISGAoUU0VSVklDRV9TVEFURV9FWElURUQQAxIcChhTRVJWSUNFX1NUQVRFX1JFU1RBUlRJTkcQBBIZChVTRVJWSUNFX1NUQVRFX01JU1NJTkcQBRIaChZTRVJWSUNFX1NUQVRFX0RFVEFDSEVEEAYSGgoWU0VSVklDRV9TVEFURV9PVVREQVRFRBAHEhkKFVNFUlZJQ0VfU1RBVEVfVU5LTk9XThAIEhwKGFNFUlZJQ0VfU1RBVEVfUE9SVF9UQUtFThAJEhsKF1NFUlZJQ0VfU1RBVEVfRVhIQVVTVEVEEApiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("ChVkZWNuZXQvdjEvZGVja3kucHJvdG8SCWRlY25ldC52MSI/CghEZWNreVJlZhITCgt0b3BvbG9neV9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEhAKCHRvcG9sb2d5GAMgASgJIjsKBFBvcnQSDgoGbnVtYmVyGAEgASgNEhAKCHByb3RvY29sGAIgASgJEhEKCWxpc3RlbmluZxgDIAEoCCIvCgdBZGRyZXNzEgsKA2xhbhgBIAEoCRIKCgJpcBgCIAEoCRILCgNtYWMYAyABKAki+wIKB1NlcnZpY2USDAoEc2x1ZxgBIAEoCRInCgZjb25maWcYAiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EiYKBXN0YXRlGAMgASgOMhcuZGVjbmV0LnYxLlNlcnZpY2VTdGF0ZRIeCgVwb3J0cxgEIAMoCzIPLmRlY25ldC52MS5Qb3J0EhMKC3NlY3JldHNfc2V0GAUgAygJEicKBnN0YWdlZBgGIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSFgoOc3RhZ2VkX3NlY3JldHMYByADKAkSFgoOY29udGFpbmVyX25hbWUYCCABKAkSFAoMY29udGFpbmVyX2lkGAkgASgJEi4KCnN0YXJ0ZWRfYXQYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhUKDXJlc3RhcnRfY291bnQYCyABKA0SDwoHbWVzc2FnZRgMIAEoCRIVCg1vcGVuX3Nlc3Npb25zGA0gASgNIkYKCFJvdGF0aW9uEigKBWV2ZXJ5GAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhAKCHNlcnZpY2VzGAIgAygJItMBCg5Sb3RhdGlvblN0YXR1cxIkCgdzZXR0aW5nGAEgASgLMhMuZGVjbmV0LnYxLlJvdGF0aW9uEisKB25leHRfYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEisKB2xhc3RfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCGZhaWx1cmVzGAQgASgNEg8KB21lc3NhZ2UYBSABKAkSDgoGcGlubmVkGAYgAygJEg4KBmJhcnJlZBgHIAMoCSKoBAoFRGVja3kSIAoDcmVmGAEgASgLMhMuZGVjbmV0LnYxLkRlY2t5UmVmEgwKBGhvc3QYAiABKAkSJAoFc3RhdGUYAyABKA4yFS5kZWNuZXQudjEuRGVja3lTdGF0ZRIvCgtvYnNlcnZlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGAoQZGVzaXJlZF9yZXZpc2lvbhgFIAEoDRIYChBhcHBsaWVkX3JldmlzaW9uGAYgASgNEiUKCWFkZHJlc3NlcxgHIAMoCzISLmRlY25ldC52MS5BZGRyZXNzEiQKCHNlcnZpY2VzGAggAygLMhIuZGVjbmV0LnYxLlNlcnZpY2USJQoIaWRlbnRpdHkYCSABKAsyEy5kZWNuZXQudjEuSWRlbnRpdHkSDwoHbWVzc2FnZRgKIAEoCRIQCgh3YXJuaW5ncxgLIAMoCRIWCg5sYXN0X29wZXJhdGlvbhgMIAEoCRIZChFiYXNlX2NvbnRhaW5lcl9pZBgNIAEoCRIuCgpjcmVhdGVkX2F0GA4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIrCghyb3RhdGlvbhgUIAEoCzIZLmRlY25ldC52MS5Sb3RhdGlvblN0YXR1cxIlCgZlZ3Jlc3MYDyADKAsyFS5kZWNuZXQudjEuRWdyZXNzUnVsZRIWCg5kZW5pZWRfcGFja2V0cxgQIAEoDSJECgpFZ3Jlc3NSdWxlEgwKBGNpZHIYASABKAkSEAoIcHJvdG9jb2wYAiABKAkSFgoEcG9ydBgDIAEoDUIIorsYBBD//wMiZgoISWRlbnRpdHkSEAoIaG9zdG5hbWUYASABKAkSDgoGZGlzdHJvGAIgASgJEhIKCmJhc2VfaW1hZ2UYAyABKAkSEQoJb3NfZmFtaWx5GAQgASgJEhEKCWFyY2hldHlwZRgFIAEoCSraAQoKRGVja3lTdGF0ZRIbChdERUNLWV9TVEFURV9VTlNQRUNJRklFRBAAEhcKE0RFQ0tZX1NUQVRFX1BFTkRJTkcQARIYChRERUNLWV9TVEFURV9DSEFOR0lORxACEhcKE0RFQ0tZX1NUQVRFX1JVTk5JTkcQAxIYChRERUNLWV9TVEFURV9ERUdSQURFRBAEEhgKFERFQ0tZX1NUQVRFX0RFVEFDSEVEEAUSFgoSREVDS1lfU1RBVEVfRkFJTEVEEAYSFwoTREVDS1lfU1RBVEVfVU5LTk9XThAHKsoCCgxTZXJ2aWNlU3RhdGUSHQoZU0VSVklDRV9TVEFURV9VTlNQRUNJRklFRBAAEhkKFVNFUlZJQ0VfU1RBVEVfUlVOTklORxABEh8KG1NFUlZJQ0VfU1RBVEVfTk9UX0xJU1RFTklORxACEhgKFFNFUlZJQ0VfU1RBVEVfRVhJVEVEEAMSHAoYU0VSVklDRV9TVEFURV9SRVNUQVJUSU5HEAQSGQoVU0VSVklDRV9TVEFURV9NSVNTSU5HEAUSGgoWU0VSVklDRV9TVEFURV9ERVRBQ0hFRBAGEhoKFlNFUlZJQ0VfU1RBVEVfT1VUREFURUQQBxIZChVTRVJWSUNFX1NUQVRFX1VOS05PV04QCBIcChhTRVJWSUNFX1NUQVRFX1BPUlRfVEFLRU4QCRIbChdTRVJWSUNFX1NUQVRFX0VYSEFVU1RFRBAKYgZwcm90bzM", [file_google_protobuf_duration, file_decnet_v1_range, file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
  * Names one decky. An empty topology_id means the fleet.
@@ -382,6 +383,20 @@ export type Decky = Message<"decnet.v1.Decky"> & {
    * @generated from field: decnet.v1.RotationStatus rotation = 20;
    */
   rotation?: RotationStatus | undefined;
+
+  /**
+   * What it may call besides its neighbours and what its services need; empty: nothing.
+   *
+   * @generated from field: repeated decnet.v1.EgressRule egress = 15;
+   */
+  egress: EgressRule[];
+
+  /**
+   * Packets that it sent and that were not let out, since its rules are as they are.
+   *
+   * @generated from field: uint32 denied_packets = 16;
+   */
+  deniedPackets: number;
 };
 
 /**
@@ -390,6 +405,41 @@ export type Decky = Message<"decnet.v1.Decky"> & {
  */
 export const DeckySchema: GenMessage<Decky> = /*@__PURE__*/
   messageDesc(file_decnet_v1_decky, 6);
+
+/**
+ * What a decky may call besides its neighbours.
+ *
+ * @generated from message decnet.v1.EgressRule
+ */
+export type EgressRule = Message<"decnet.v1.EgressRule"> & {
+  /**
+   * An IPv4 network such as 192.0.2.0/24, or one address.
+   *
+   * @generated from field: string cidr = 1;
+   */
+  cidr: string;
+
+  /**
+   * "tcp" or "udp"; empty: every protocol.
+   *
+   * @generated from field: string protocol = 2;
+   */
+  protocol: string;
+
+  /**
+   * Needs a protocol; 0: every port.
+   *
+   * @generated from field: uint32 port = 3;
+   */
+  port: number;
+};
+
+/**
+ * Describes the message decnet.v1.EgressRule.
+ * Use `create(EgressRuleSchema)` to create a new message.
+ */
+export const EgressRuleSchema: GenMessage<EgressRule> = /*@__PURE__*/
+  messageDesc(file_decnet_v1_decky, 7);
 
 /**
  * What service mutations never change.
@@ -428,7 +478,7 @@ export type Identity = Message<"decnet.v1.Identity"> & {
  * Use `create(IdentitySchema)` to create a new message.
  */
 export const IdentitySchema: GenMessage<Identity> = /*@__PURE__*/
-  messageDesc(file_decnet_v1_decky, 7);
+  messageDesc(file_decnet_v1_decky, 8);
 
 /**
  * @generated from enum decnet.v1.DeckyState

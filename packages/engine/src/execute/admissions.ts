@@ -1,0 +1,93 @@
+import { AppError } from "@decnet/common/errors/app-error";
+import { createExclusive } from "@decnet/common/runtime/exclusive";
+import type { NetworkCalls } from "../docker/network-calls.ts";
+import { type CommandResult, runCommand } from "../docker/run-command.ts";
+import type { EngineNetwork } from "../observe/lan.ts";
+import { codeOf } from "../observe/not-observed.ts";
+import { admissionRule, lansToAdmit, type ObservedAdmissions, parseAdmissions } from "../policy/admission.ts";
+import type { DeckySpec } from "../spec.ts";
+
+/** What deckies route into LANs that are cut off, through `iptables`. Every change may be repeated. */
+export interface Admissions {
+  look(): AdmissionsLook;
+  /** Throws APPLY_FAILED. */
+  admit(network: string, signal: AbortSignal): Promise<void>;
+  /** Removes what is for networks that are not there any more. Throws APPLY_FAILED. */
+  release(signal: AbortSignal): Promise<void>;
+}
+
+/** Looks at several deckies of a host at one moment. */
+export interface AdmissionsLook {
+  /** Undefined for a decky that has nothing to do with that. */
+  of(spec: DeckySpec): Promise<ObservedAdmissions | undefined>;
+}
+
+const commandMs = 10_000;
+/** The engine's chain for rules of others. */
+const userChain = "DOCKER-USER";
+const unable = `the engine of this host has no chain ${userChain}: its firewall is not iptables, and may drop what deckies route`;
+
+export interface AdmissionsOptions {
+  readonly instance: string;
+  readonly api: Pick<NetworkCalls, "networks">;
+  readonly isOn: boolean;
+}
+
+export function createAdmissions({ instance, api, isOn }: AdmissionsOptions): Admissions {
+  const oneByOne = createExclusive(1);
+  /** Undefined: the engine has no such chain. */
+  const list = async (signal: AbortSignal): Promise<string[] | undefined> => {
+    const listed = await iptables(["-S", userChain], signal);
+    return listed?.exitCode === 0 ? parseAdmissions(instance, listed.stdout) : undefined;
+  };
+  const change = async (verb: "-I" | "-D", bridge: string, signal: AbortSignal): Promise<void> => {
+    const done = await iptables([verb, userChain, ...admissionRule(instance, bridge)], signal);
+    if (done?.exitCode !== 0)
+      throw new AppError("APPLY_FAILED", `iptables ended with exit code ${done?.exitCode ?? "none"}`, {
+        outputTail: done?.tail ?? [],
+      });
+  };
+  return {
+    look() {
+      let seen: Promise<readonly [readonly string[] | undefined, ReadonlyMap<string, EngineNetwork>]> | undefined;
+      return {
+        async of(spec) {
+          const lans = isOn ? lansToAdmit(spec) : [];
+          if (lans.length === 0) return undefined;
+          const signal = AbortSignal.timeout(2 * commandMs);
+          seen ??= Promise.all([oneByOne.run("", signal, () => list(signal)), api.networks()]);
+          const [there, networks] = await seen;
+          const missing = lans.filter((lan) => there?.includes(networks.get(lan)?.bridge ?? "") !== true);
+          return { unable: there === undefined ? unable : "", missing };
+        },
+      };
+    },
+    async admit(network, signal) {
+      const bridge = (await api.networks()).get(network)?.bridge;
+      if (bridge === undefined || bridge === "")
+        throw new AppError("APPLY_FAILED", `the Docker network ${network} is gone again`);
+      await oneByOne.run("", signal, async () => {
+        if ((await list(signal))?.includes(bridge) !== true) await change("-I", bridge, signal);
+      });
+    },
+    release: (signal) =>
+      oneByOne.run("", signal, async () => {
+        const there = (await list(signal)) ?? [];
+        if (there.length === 0) return;
+        const present = new Set([...(await api.networks()).values()].map(({ bridge }) => bridge));
+        for (const bridge of there) if (!present.has(bridge)) await change("-D", bridge, signal);
+      }),
+  };
+}
+
+/** Undefined: there is no such program here. */
+async function iptables(args: readonly string[], signal: AbortSignal): Promise<CommandResult | undefined> {
+  try {
+    const result = await runCommand("iptables", ["-w", "5", ...args], { timeoutMs: commandMs, signal });
+    signal.throwIfAborted();
+    return result;
+  } catch (error) {
+    if (codeOf(error instanceof Error ? error.cause : undefined) === "ENOENT") return undefined;
+    throw error;
+  }
+}

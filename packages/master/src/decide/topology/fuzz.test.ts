@@ -78,6 +78,11 @@ function drawDesign({ below, list, word, pick }: Draw): DesignInput {
         mac: below(6) === 0 ? word() : "",
       })),
       forwards: below(3) === 0,
+      egress: list(1, () => ({
+        cidr: below(2) === 0 ? word() : "192.0.2.0/24",
+        protocol: pick(["", "tcp", word()]),
+        port: pick([0, 443, 70_000]),
+      })),
     })),
   };
 }

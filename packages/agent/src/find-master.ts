@@ -23,7 +23,10 @@ class HungUp extends Error {}
 
 const busyAgainMs = 1_000;
 
-/** The first address of the token at which its master answers. Throws CA_MISMATCH, MASTER_UNREACHABLE (with a time when a busy one may take it) or CLOCK_SKEW. */
+/**
+ * The first address of the token at which its master answers. Throws CA_MISMATCH, MASTER_UNREACHABLE (with the time after which a
+ * busy one may be asked again) or CLOCK_SKEW.
+ */
 export async function findMaster(token: JoinToken, onProgress: (what: string) => void): Promise<FoundMaster> {
   const failures: { readonly address: string; readonly error: unknown }[] = [];
   for (const address of token.masters) {

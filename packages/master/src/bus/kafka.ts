@@ -81,10 +81,7 @@ export async function openSender(config: BusConfig, log: Logger): Promise<BusSen
         acks: -1,
         timeout: requestMs,
         compression: CompressionTypes.None,
-        topicMessages: [...byTopic].map(([topic, of]) => ({
-          topic,
-          messages: of.map(({ key, value, headers }) => ({ key, value, headers: { ...headers } })),
-        })),
+        topicMessages: [...byTopic].map(([topic, of]) => ({ topic, messages: of })),
       });
     },
     close: () => close(producer),

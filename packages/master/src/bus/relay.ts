@@ -35,7 +35,8 @@ const graceMs = 1_000;
 const backoff = { baseMs: 200, maxMs: 3_000 };
 
 /**
- * From the outbox to the bus. One batch is on its way at a time, and the next one is read meanwhile: no more is ever in memory.
+ * From the outbox to the bus. One batch is on its way at a time; meanwhile the next one is read, and up to where the one before
+ * came is remembered: no more is ever in memory.
  * What was sent is remembered after the bus has acknowledged it, so that nothing is lost and some of it may come twice, with the
  * same ids and in the same order: two senders that overlap both begin where everything before was sent.
  */
@@ -106,6 +107,12 @@ async function holding(
   }
 }
 
+/** Made into messages as it is read, while the brokers have the one before. */
+interface Batch {
+  readonly events: readonly OutboxMessage[];
+  readonly messages: readonly BusMessage[];
+}
+
 type Wait = (timeoutMs: number, signal: AbortSignal) => Promise<void>;
 
 /** Sends on with one sender, until aborted or until something fails. */
@@ -118,15 +125,26 @@ async function serve(
 ): Promise<void> {
   const { store, claim, envelope, open, onSent } = options;
   const sender = await open();
-  const read = (after: string) => store.read(after, mostRows, mostBytes);
-  let ahead: Promise<OutboxMessage[]> | undefined;
+  const read = async (after: string): Promise<Batch> => {
+    const events = await store.read(after, mostRows, mostBytes);
+    return { events, messages: events.map((event) => toMessage(event, envelope)) };
+  };
+  let ahead: Promise<Batch> | undefined;
+  let remembered = Promise.resolve(true);
+  const remember = async (position: string, count: number): Promise<boolean> => {
+    if (!(await store.advance(claim, position))) return false;
+    onProgress();
+    onSent?.(count);
+    return true;
+  };
   try {
     let position = start;
     while (!signal.aborted) {
-      const events = await (ahead ?? read(position));
+      const batch = await (ahead ?? read(position));
       ahead = undefined;
-      const last = events.at(-1);
+      const last = batch.events.at(-1);
       if (last === undefined) {
+        if (!(await remembered)) return;
         onProgress();
         await wait(pollMs, signal);
         continue;
@@ -134,23 +152,25 @@ async function serve(
       ahead = read(last.position);
       // Its failure is met when it is its turn.
       ahead.catch(() => undefined);
-      await unlessOver(sendAll(sender, events, envelope, options.log), signal);
-      if (!(await store.advance(claim, last.position))) return;
-      position = last.position;
-      onProgress();
-      onSent?.(events.length);
-      if ((await ahead).length === 0) ahead = undefined;
+      // Its question leaves before a whole batch is encoded.
       await setImmediate();
+      await unlessOver(sendAll(sender, batch, envelope, options.log), signal);
+      if (!(await remembered)) return;
+      position = last.position;
+      remembered = remember(position, batch.events.length);
+      remembered.catch(() => undefined);
+      if ((await ahead).events.length === 0) ahead = undefined;
     }
   } finally {
+    await remembered.catch(() => undefined);
     await sender.close();
   }
 }
 
 /** What is too large for the broker in one batch goes in halves; a single event, without its data. */
-async function sendAll(sender: BusSender, events: readonly OutboxMessage[], envelope: Envelope, log: Logger): Promise<void> {
+async function sendAll(sender: BusSender, { events, messages }: Batch, envelope: Envelope, log: Logger): Promise<void> {
   try {
-    await sender.send(events.map((event): BusMessage => toMessage(event, envelope)));
+    await sender.send(messages);
   } catch (error) {
     if (explain(error).kind !== "size") throw error;
     const [first, ...others] = events;
@@ -161,8 +181,9 @@ async function sendAll(sender: BusSender, events: readonly OutboxMessage[], enve
       return;
     }
     const middle = Math.ceil(events.length / 2);
-    await sendAll(sender, events.slice(0, middle), envelope, log);
-    await sendAll(sender, events.slice(middle), envelope, log);
+    const part = (from: number, to?: number): Batch => ({ events: events.slice(from, to), messages: messages.slice(from, to) });
+    await sendAll(sender, part(0, middle), envelope, log);
+    await sendAll(sender, part(middle), envelope, log);
   }
 }
 

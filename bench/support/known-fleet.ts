@@ -10,7 +10,7 @@ import { FleetService } from "@decnet/contract/gen/decnet/v1/fleet_pb";
 import { MutationService } from "@decnet/contract/gen/decnet/v1/mutation_pb";
 import { parseMasterConfig } from "@decnet/master/config";
 import { startMaster } from "@decnet/master/start-master";
-import { openDatabase } from "@decnet/master/store/database";
+import { type Database, openDatabase } from "@decnet/master/store/database";
 import { openPrivatePostgres } from "@decnet/master/store/private-postgres";
 import { managerOf } from "@decnet/master/store/transaction";
 import { createMemoryEngine } from "../../test/support/memory-engine.ts";
@@ -33,6 +33,8 @@ export interface Turn {
 
 export interface KnownFleet {
   readonly deployMs: number;
+  /** The master's own, by other connections. */
+  readonly database: Database;
   /** Applies the same fleet again: nothing is to be done, and all of it is compared. */
   applySame(): Promise<number>;
   /** Takes so many mutations with one caller, as many with `callers`, and as many unary calls and commits. */
@@ -48,10 +50,10 @@ const stride = 37;
 const patient = { timeoutMs: 3_600_000 };
 
 /** A master with a PostgreSQL of its own and an engine that only counts, which knows so many deckies. */
-export async function openKnownFleet(size: number): Promise<KnownFleet> {
+export async function openKnownFleet(size: number, more: Readonly<Record<string, string>> = {}): Promise<KnownFleet> {
   const dataDir = await mkdtemp(join(tmpdir(), "decnet-bench-"));
   await chmod(dataDir, 0o711);
-  const env = { DECNET_DATA_DIR: dataDir, DECNET_PORT: "0", DECNET_PARALLEL: "16" };
+  const env = { DECNET_DATA_DIR: dataDir, DECNET_PORT: "0", DECNET_PARALLEL: "16", ...more };
   const config = parseMasterConfig(env, fileURLToPath(new URL("../../catalog", import.meta.url)));
   const address = await openPrivatePostgres(dataDir);
   const master = await startMaster({
@@ -108,6 +110,7 @@ export async function openKnownFleet(size: number): Promise<KnownFleet> {
 
   return {
     deployMs,
+    database,
     applySame: () => timed(() => fleet.applyFleet({ fleet: { lan, deckies } }, patient)),
     async takeTurn(calls, callers) {
       const one = await load(1, calls);

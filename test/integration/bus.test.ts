@@ -1,5 +1,10 @@
 import { busTopics } from "@decnet/contract/bus";
+import { openDatabase } from "@decnet/master/store/database";
+import { openPrivatePostgres } from "@decnet/master/store/private-postgres";
+import { createRelayStore } from "@decnet/master/store/relays";
+import { createRetention } from "@decnet/master/store/retention";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { untilSent } from "../support/compare-bus.ts";
 import { eventually } from "../support/eventually.ts";
 import { type MemorySwarm, useMemorySwarm } from "../support/memory-swarm.ts";
 import { type Kafka, readTopics, useKafka } from "../support/use-kafka.ts";
@@ -58,5 +63,37 @@ describe("events on a real broker, read by somebody else's program", () => {
       return found.length >= 2 && found.map(({ headers }) => headers["ce_type"]);
     }, 60_000);
     expect([...new Set(types)]).toEqual(["decnet.decky.service_removed.v1", "decnet.decky.lifecycle.v1"]);
+  });
+
+  it("has word of events that were removed before it had them: how many, and up to which", async () => {
+    const database = await openDatabase(await openPrivatePostgres(swarm.master.config.dataDir));
+    try {
+      await untilSent(database, 20_000);
+      await kafka.nodes[0]?.stop("SIGKILL");
+      await swarm.master.mutations.addService({ decky, service: "redis" });
+      await swarm.master.mutations.removeService({ decky, service: "redis" });
+      const waiting = (await createRelayStore(database).status("kafka"))?.waiting ?? 0;
+      expect(waiting).toBeGreaterThan(2);
+      const forEver = { ms: 36_500 * 86_400_000, rows: 1_000_000 };
+      const removed = await createRetention(database).sweep(
+        {
+          ...{ audit: forEver, operations: forEver, refusedJoins: forEver, revisions: forEver, joinTokens: forEver },
+          ...{ events: { ms: 1, rows: 1 }, unsentEvents: { ms: forEver.ms, rows: 2 } },
+        },
+        new AbortController().signal,
+      );
+      expect(removed.dropped).toBe(waiting - 2);
+      await kafka.nodes[0]?.start();
+      const said = await eventually(
+        async () => (await read()).find(({ headers }) => headers["ce_type"] === "decnet.system.bus.dropped.v1"),
+        60_000,
+      );
+      expect(said.topic).toBe("decnet.system");
+      expect(JSON.parse(said.value)).toMatchObject({ count: removed.dropped, until_sequence: expect.stringMatching(/^\d+$/) });
+      const bus = await swarm.master.events.getBus({});
+      expect(Number(bus.dropped)).toBe(removed.dropped);
+    } finally {
+      await database.close();
+    }
   });
 });

@@ -18,10 +18,11 @@ export function readOutbox(database: Database): Promise<Told[]> {
 }
 
 /** Waits until a master says that the bus has everything that was told before now; returns up to where that is. */
-export async function untilSent(database: Database, timeoutMs: number): Promise<string> {
-  const text = "SELECT (SELECT max(position) FROM outbox)::text AS told, (SELECT position FROM relays)::text AS sent";
+export async function untilSent(database: Database, timeoutMs: number, sink = "kafka"): Promise<string> {
+  const text = `SELECT (SELECT max(position) FROM outbox)::text AS told,
+    coalesce((SELECT position FROM relays WHERE sink = $1), 0)::text AS sent`;
   const look = async (): Promise<{ told: string; sent: string }> => {
-    const [row]: { told: string; sent: string }[] = await database.read((tx) => managerOf(tx).query(text));
+    const [row]: { told: string; sent: string }[] = await database.read((tx) => managerOf(tx).query(text, [sink]));
     return row ?? { told: "0", sent: "0" };
   };
   const { told } = await look();

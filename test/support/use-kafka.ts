@@ -204,8 +204,9 @@ export async function readTopics(brokers: string, topics: readonly string[], mor
   const read = async (topic: string): Promise<Read[]> => {
     // Between fields and after messages stands what neither JSON nor a header of ours has.
     const format = "%p\\x1f%o\\x1f%k\\x1f%h\\x1f%s\\x1e";
-    const args = ["-b", brokers, "-C", "-t", topic, "-o", "beginning", "-e", "-q", "-f", format, ...more];
-    const { stdout } = await execa("kcat", args, { stdin: "ignore", timeout: 120_000, maxBuffer: 1 << 30 });
+    // A broker holds an answer back for half a second where nothing is left to read.
+    const args = ["-b", brokers, "-X", "fetch.wait.max.ms=20", "-C", "-t", topic, "-o", "beginning", "-e", "-q", "-f", format];
+    const { stdout } = await execa("kcat", [...args, ...more], { stdin: "ignore", timeout: 120_000, maxBuffer: 1 << 30 });
     return stdout.split("\x1e").flatMap((message) => {
       if (message === "") return [];
       const [partition, offset, key = "", headers = "", value = ""] = message.split("\x1f");

@@ -141,8 +141,10 @@ describe("whoever is inside a decky of a bridge LAN", () => {
     });
     expect(said.message).toMatch(/^not contained: .* nft, .* is not on this host: install it \(apt-get install nftables\)/);
     expect(said.warnings).toEqual(["not_contained"]);
-    const ready = (await (await fetch(`http://127.0.0.1:${master.port}/readyz`)).json()) as { containment: string };
-    expect(ready.containment).toBe("not contained");
+    await eventually(async () => {
+      const ready = (await (await fetch(`http://127.0.0.1:${master.port}/readyz`)).json()) as { containment: string };
+      return ready.containment === "not contained";
+    });
     const deckies = [decky.name, neighbour, `${master.prefix}-c`].map((name) => ({ name, services: [{ slug: "redis" }] }));
     const refused = await master.fleet.applyFleet({ fleet: { lan: master.lan, deckies } }).then(
       () => "",

@@ -6,6 +6,7 @@ import { fromConnectError } from "@decnet/common/rpc/errors";
 import { DeckyState } from "@decnet/contract/gen/decnet/v1/decky_pb";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { useOutsider } from "../support/outsider.ts";
 import { deploy, dockerLines, eventually, inside, type TestMaster, useMaster } from "../support/use-master.ts";
 import { type Swarm, useSwarm, type Worker } from "../support/use-swarm.ts";
 
@@ -180,6 +181,17 @@ describe("whoever is inside a decky of a worker", () => {
     });
   });
   afterAll(() => swarm?.dispose());
+
+  it("is reached by whoever has a route to the fleet's LAN, where its host forwards", async () => {
+    const outsider = await useOutsider(swarm.lab);
+    const { lan } = swarm.master;
+    await worker.host.run("iptables", ["-P", "FORWARD", "ACCEPT"]);
+    await outsider.run("ip", "route", "add", lan.subnet, "via", worker.host.address);
+    const format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
+    const [address = ""] = await worker.host.docker(["inspect", "--format", format, name]);
+    expect(await outsider.greetingOf(address, 6379, "PING\r\n")).toBe("+PONG");
+    await outsider.dispose();
+  });
 
   it("does not reach that host's ports, also after its engine was started again", async () => {
     const { host } = worker;

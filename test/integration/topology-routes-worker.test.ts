@@ -2,12 +2,14 @@ import { createServer, type Server } from "node:net";
 import { OperationState } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type Outsider, useOutsider } from "../support/outsider.ts";
 import { eventually } from "../support/use-master.ts";
 import { type Swarm, useSwarm } from "../support/use-swarm.ts";
 
 /** DMZ ── gateway ── office, each with one decky more. This machine is outside of the worker, which can call it. */
 describe("a topology on a worker, seen from this machine", () => {
   let swarm: Swarm;
+  let outsider: Outsider;
   let id: string;
   let listener: Server;
   let heard = 0;
@@ -26,12 +28,16 @@ describe("a topology on a worker, seen from this machine", () => {
   };
   const asks = async (name: string, address: string, of: number) =>
     (await inside(name, "nc", "-z", "-w", "1", address, String(of))).exitCode === 0;
-  const repairsOf = async (name: string, cause: string) => {
+  const repairs = async (cause: string) => {
     const { operations } = await swarm.master.operations.listOperations({ filter: "kind=repair", pageSize: 100 });
-    return operations.filter(
-      ({ decky, plan, state }) =>
-        decky?.name === name && state === OperationState.SUCCEEDED && plan?.text.includes(cause) === true,
-    ).length;
+    return operations.filter(({ plan, state }) => state === OperationState.SUCCEEDED && plan?.text.includes(cause) === true);
+  };
+  const repairsOf = async (name: string, cause: string) =>
+    (await repairs(cause)).filter(({ decky }) => decky?.name === name).length;
+  const answersOutsider = async (address: string) => (await outsider.greetingOf(address, 6379, "PING\r\n")) === "+PONG";
+  const answering = async () => {
+    const tried = [...addresses].map(async ([place, address]) => ((await answersOutsider(address)) ? [place] : []));
+    return (await Promise.all(tried)).flat();
   };
   const isAsDesigned = async () =>
     (await asks("front", at("desk/office"), 6379)) &&
@@ -41,6 +47,7 @@ describe("a topology on a worker, seen from this machine", () => {
 
   beforeAll(async () => {
     swarm = await useSwarm({ hosts: 1, slugs: ["redis"] });
+    outsider = await useOutsider(swarm.lab);
     listener = createServer((socket) => {
       heard += 1;
       socket.on("error", () => undefined).end();
@@ -65,6 +72,7 @@ describe("a topology on a worker, seen from this machine", () => {
   afterAll(async () => {
     await swarm?.master.topologies.teardownTopology({ topology: id }).catch(() => undefined);
     listener?.close();
+    await outsider?.dispose();
     await swarm?.dispose();
   });
 
@@ -76,6 +84,54 @@ describe("a topology on a worker, seen from this machine", () => {
     expect(heard).toBe(1);
     const reaches = async (to: string) => (await execa("nc", ["-z", "-w", "1", to, "6379"], { reject: false })).exitCode === 0;
     expect(await reaches(address)).toBe(true);
+  });
+
+  describe("where the host forwards for everybody, and the attacker has a route", () => {
+    let table: string;
+    let bridge: string;
+    const nft = (...args: string[]) => worker().host.run("nft", args);
+
+    beforeAll(async () => {
+      const { host } = worker();
+      await host.run("iptables", ["-P", "FORWARD", "ACCEPT"]);
+      for (const lan of ["dmz", "office"])
+        await outsider.run("ip", "route", "add", at(`gateway/${lan}`).replace(/\d+$/, "0/24"), "via", host.address);
+      const { stdout } = await nft("list", "tables");
+      table = /table inet (decnet-\S+)/.exec(stdout)?.[1] ?? expect.fail("no table");
+      const [network = ""] = await host.docker(["network", "ls", "-q", "--filter", `name=^decnet-${id}-dmz$`]);
+      bridge = `br-${network}`;
+    });
+
+    it("answers him on its gateway's ports alone, on no address of a decky", async () => {
+      expect((await worker().host.run("iptables", ["-S", "FORWARD"])).stdout).toContain("-P FORWARD ACCEPT");
+      expect(await answering()).toEqual([]);
+      expect(await answersOutsider(worker().host.address)).toBe(true);
+      expect(await isAsDesigned()).toBe(true);
+    });
+
+    it.each<[string, () => string[], string]>([
+      ["was flushed", () => ["flush", "chain", "inet", table, "forward"], "were changed"],
+      ["lets everybody pass first", () => ["insert", "rule", "inet", table, "visitors", "accept"], "were changed"],
+      [
+        "is not for the DMZ",
+        () => ["delete", "element", "inet", table, "closed", `{ ${bridge} }`],
+        "no rule keeps machines outside from the deckies of this LAN",
+      ],
+      [
+        "takes the attacker for one of the DMZ",
+        () => ["add", "element", "inet", table, "inside", `{ "eth0" . ${bridge} }`],
+        "no rule keeps machines outside from the deckies of this LAN",
+      ],
+    ])("lets him in no longer than until the next drift check when the rule %s", async (_, harm, cause) => {
+      const before = (await repairs(cause)).length;
+      await eventually(async () => {
+        await worker().host.run("nft", harm(), { reject: false });
+        return answersOutsider(at("front/dmz"));
+      });
+      await eventually(async () => (await repairs(cause)).length > before, 30_000);
+      expect(await answering()).toEqual([]);
+      expect(await answersOutsider(worker().host.address)).toBe(true);
+    });
   });
 
   it("is put right by its agent after its rules, routes and what its host admits went", async () => {
@@ -97,5 +153,6 @@ describe("a topology on a worker, seen from this machine", () => {
   it("leaves nothing on its host", async () => {
     await swarm.master.topologies.teardownTopology({ topology: id });
     expect((await worker().host.run("iptables", ["-S", "DOCKER-USER"])).stdout).not.toContain("decnet-");
+    expect((await worker().host.run("nft", ["list", "tables"])).stdout).not.toContain("decnet-");
   });
 });

@@ -97,11 +97,9 @@ describe("a topology with a machine outside", () => {
     expect(log).toContain(outside.address);
   });
 
-  it("answers outside on no inner address, and on none of its DMZ unless the host forwards to everybody", async () => {
-    const { stdout } = await execa("iptables", ["-S", "FORWARD"]);
-    const isOpen = stdout.startsWith("-P FORWARD ACCEPT");
+  it("answers outside on no address of a decky, its DMZ's among them, whatever the host forwards for others", async () => {
     const tried = [...addresses].map(async ([place, address]) => [place, await outside.reaches(address, 6379)]);
-    expect(await Promise.all(tried)).toEqual([...addresses.keys()].map((place) => [place, isOpen && place.endsWith("/dmz")]));
+    expect(await Promise.all(tried)).toEqual([...addresses.keys()].map((place) => [place, false]));
   });
 
   it("gives every decky the ways that there are, and no others", async () => {

@@ -2,11 +2,12 @@ import { AppError } from "@decnet/common/errors/app-error";
 import type { NetworkCalls, OwnNetwork } from "../docker/network-calls.ts";
 import { helperOwner } from "../observe/host-access.ts";
 import type { LanRights } from "../observe/lan.ts";
-import { type ContainmentObserver, createContainmentObserver } from "../observe/observe-containment.ts";
+import { bridgeOf, type ContainmentObserver, createContainmentObserver } from "../observe/observe-containment.ts";
+import type { LanInterface } from "../policy/containment.ts";
 import { createHostRules } from "../policy/host-rules.ts";
 import type { HostLinks } from "./host-links.ts";
 
-/** Keeps the deckies of this installation from the ports of their host, and looks whether they are. */
+/** Keeps deckies from the ports of their host, and machines outside from topologies; looks whether they are kept. */
 export interface Containment extends ContainmentObserver {
   /** Looks for the first time; on a host that does not contain its deckies any more, removes what was put there. */
   begin(): Promise<void>;
@@ -36,14 +37,15 @@ export function createContainment({ api, links, rights, dataDir, isOn }: Contain
     return observed;
   };
   const observer = createContainmentObserver({ api, rules: isOn ? { observe } : undefined, rights });
-  const interfaces = async (lan: string | undefined, signal: AbortSignal): Promise<string[]> => {
+  const interfaces = async (lan: string | undefined, signal: AbortSignal): Promise<LanInterface[]> => {
     const networks = await api.ownNetworks(rights);
     const isUsed = ({ name, isAdopted, members }: OwnNetwork) => !isAdopted || members.length > 0 || name === lan;
-    const bridges = networks.filter((network) => network.driver === "bridge" && isUsed(network)).map(({ bridge }) => bridge);
+    const bridges = networks.filter((network) => network.driver === "bridge" && isUsed(network)).map(bridgeOf);
     if (networks.every(({ driver }) => driver === "bridge")) return bridges;
     const owners = new Set(networks.map(({ name }) => helperOwner(rights.instance, name)));
     const { helpers } = await links.observe(signal);
-    return [...bridges, ...helpers.filter(({ owner }) => owners.has(owner)).map(({ name }) => name)];
+    const own = helpers.filter(({ owner }) => owners.has(owner));
+    return [...bridges, ...own.map(({ name }) => ({ name, isClosed: false }))];
   };
   return {
     ...observer,

@@ -3,11 +3,13 @@ import {
   type Containments,
   judgeContainment,
   type LanEntry,
+  type LanInterface,
   type ObservedContainment,
   type ObservedRules,
 } from "../policy/containment.ts";
 import type { HostRules } from "../policy/host-rules.ts";
 import { presentInterfaces } from "../policy/host-rules.ts";
+import { isTopologyNetwork } from "../render/names.ts";
 import type { DeckySpec, LanSpec } from "../spec.ts";
 import { accessTo, type ObservedLinks } from "./host-access.ts";
 import { type EngineNetwork, foreignness, type LanRights } from "./lan.ts";
@@ -70,7 +72,7 @@ export function createContainmentObserver({ api, rules, rights }: ContainmentSou
     const why = network === undefined ? undefined : foreignness(network, lan, rights);
     if (why !== undefined) return { kind: "foreign", why };
     if (lan.driver !== "bridge") return helperEntry(lan, links, rights);
-    return network === undefined ? { kind: "missing" } : { kind: "interface", name: network.bridge };
+    return network === undefined ? { kind: "missing" } : { kind: "interface", ...bridgeOf(network) };
   };
   return {
     look() {
@@ -91,5 +93,10 @@ export function createContainmentObserver({ api, rules, rights }: ContainmentSou
 function helperEntry(lan: LanSpec, links: ObservedLinks | undefined, { instance }: LanRights): LanEntry {
   const access = links === undefined ? undefined : accessTo(lan, instance, links);
   if (access === undefined) return { kind: "none" };
-  return access.helper === undefined ? { kind: "missing" } : { kind: "interface", name: access.helper.name };
+  return access.helper === undefined ? { kind: "missing" } : { kind: "interface", name: access.helper.name, isClosed: false };
+}
+
+/** Operators route to the fleet's LANs on purpose; to those of topologies nobody does. */
+export function bridgeOf({ name, bridge }: Pick<EngineNetwork, "name" | "bridge">): LanInterface {
+  return { name: bridge, isClosed: isTopologyNetwork(name) };
 }

@@ -4,8 +4,12 @@ import { judgeContainment, type LanEntry, type ObservedRules, readListing, rende
 import { blockUncontained, containmentTroubles, planContainment } from "./plan-containment.ts";
 
 const lan = { name: "lan-1", driver: "bridge", subnet: "10.1.0.0/24", gateway: "10.1.0.1", parent: undefined } as const;
-const bridge: LanEntry = { kind: "interface", name: "br-1" };
-const rules = (...interfaces: string[]): ObservedRules => ({ kind: "there", interfaces: new Set(interfaces), isAsMade: true });
+const bridge: LanEntry = { kind: "interface", name: "br-1", isClosed: false };
+const ofTopology: LanEntry = { ...bridge, isClosed: true };
+const closing = (closed: string[], ...interfaces: string[]): ObservedRules => ({
+  ...{ kind: "there", interfaces: new Set(interfaces), closed: new Set(closed), isAsMade: true },
+});
+const rules = (...interfaces: string[]) => closing([], ...interfaces);
 const present = new Set(["lo", "br-1"]);
 
 const see = (entry: LanEntry, observed: ObservedRules, startsBase = false) => {
@@ -18,6 +22,7 @@ const see = (entry: LanEntry, observed: ObservedRules, startsBase = false) => {
 describe("the deckies of a LAN", () => {
   it.each<[string, LanEntry, ObservedRules]>([
     ["by the rule for its interface", bridge, rules("br-0", "br-1")],
+    ["by the rules for its interface, which is closed to others", ofTopology, closing(["br-1"], "br-1")],
     ["where the host has no place on it", { kind: "none" }, { kind: "absent" }],
   ])("are kept from the ports of the host %s", (_, entry, observed) => {
     expect(see(entry, observed)).toEqual({ plan: "nothing to do", said: [] });
@@ -29,8 +34,14 @@ describe("the deckies of a LAN", () => {
     [
       "somebody changed them",
       bridge,
-      { kind: "there", interfaces: new Set(["br-1"]), isAsMade: false },
+      { kind: "there", interfaces: new Set(["br-1"]), closed: new Set(), isAsMade: false },
       "the rules that keep deckies from the ports of this host were changed",
+    ],
+    [
+      "it is a topology's and not closed to others",
+      ofTopology,
+      closing(["br-2"], "br-1", "br-2"),
+      "no rule keeps machines outside from the deckies of this LAN",
     ],
     [
       "it is still to be made",
@@ -46,7 +57,7 @@ describe("the deckies of a LAN", () => {
     ["cannot have rules", bridge, { kind: "unable", why: "nft is not on this host" }, /^nft is not on this host$/],
     [
       "has them elsewhere than its engine",
-      { kind: "interface", name: "br-9" },
+      { kind: "interface", name: "br-9", isClosed: false },
       rules("br-9"),
       /^the engine's interface br-9 is in another/,
     ],
@@ -60,14 +71,51 @@ describe("the deckies of a LAN", () => {
 });
 
 describe("the table", () => {
+  const open = (name: string) => ({ name, isClosed: false });
+  const closed = (name: string) => ({ name, isClosed: true });
+
   it("is replaced as a whole, in one transaction, whatever was there", () => {
-    const [clear, table] = renderContainment("i-1", ["br-2", "br-1", "br-2"]).split(" {\n  set lans");
+    const [clear, table] = renderContainment("i-1", ["br-2", "br-1", "br-2"].map(open)).split(" {\n  set lans");
     expect(clear).toBe("table inet decnet-i-1\ndelete table inet decnet-i-1\ntable inet decnet-i-1");
     expect(table).toContain('elements = { "br-1", "br-2" }\n');
   });
 
   it("goes with the last interface, and has a name that nftables takes", () => {
     expect(renderContainment("a b;c\n", [])).toBe("table inet decnet-a_b_c_\ndelete table inet decnet-a_b_c_\n");
+  });
+
+  it("closes the LANs of topologies, and no others", () => {
+    const read = (...lans: { name: string; isClosed: boolean }[]) =>
+      readListing(renderContainment("i", lans).split("\n").slice(2).join("\n"));
+    const { rules: made, ...sets } = read(open("br-1"), closed("br-3"), closed("br-2"));
+    expect(sets).toEqual({ interfaces: new Set(["br-1", "br-2", "br-3"]), closed: new Set(["br-2", "br-3"]) });
+    expect(read(open("br-1"))).toEqual({ interfaces: new Set(["br-1"]), closed: new Set(), rules: made });
+  });
+
+  it.each<[string, (listing: string) => string]>([
+    [
+      "nothing is forwarded to it by that rule",
+      (listing) => listing.replace('elements = { "br-1" }\n\t}\n\tset inside', "}\n\tset inside"),
+    ],
+    ["another interface leads there, too", (listing) => listing.replace('"br-1" . "br-1"', '"br-1" . "br-1", "eth0" . "br-1"')],
+    ["its own deckies do not reach each other", (listing) => listing.replace('"br-1" . "br-1"', '"br-2" . "br-2"')],
+  ])("does not close a LAN when %s", (_, harm) => {
+    const listing = `table inet decnet-i {
+\tset lans {
+\t\ttype ifname
+\t\telements = { "br-1" }
+\t}
+\tset closed {
+\t\ttype ifname
+\t\telements = { "br-1" }
+\t}
+\tset inside {
+\t\ttype ifname . ifname
+\t\telements = { "br-1" . "br-1" }
+\t}
+}`;
+    expect([...readListing(listing).closed]).toEqual(["br-1"]);
+    expect([...readListing(harm(listing)).closed]).toEqual([]);
   });
 
   it("is the same in two listings that differ in counts and interfaces alone", () => {

@@ -6,7 +6,7 @@ import { createExclusive } from "@decnet/common/runtime/exclusive";
 import { type CommandResult, runCommand } from "../docker/run-command.ts";
 import { codeOf, notObserved, unlessAbsentLater } from "../observe/not-observed.ts";
 import { readProcFile } from "../observe/proc-file.ts";
-import { type ObservedRules, readListing, renderContainment, tableName } from "./containment.ts";
+import { type LanInterface, type ObservedRules, readListing, renderContainment, tableName } from "./containment.ts";
 
 /** Our table of nftables, and no other, through the `nft` command. */
 export interface HostRules {
@@ -16,7 +16,7 @@ export interface HostRules {
    * Replaces the table by one for the interfaces that `find` names, and removes it when there are none. One call at a time.
    * Returns why this host cannot have a table, if it cannot. Throws APPLY_FAILED.
    */
-  lay(find: () => Promise<readonly string[]>, signal: AbortSignal): Promise<string | undefined>;
+  lay(find: () => Promise<readonly LanInterface[]>, signal: AbortSignal): Promise<string | undefined>;
   /** Removes the table, if it was ever put there. */
   clear(): Promise<void>;
 }
@@ -35,9 +35,9 @@ export function createHostRules(instance: string, dataDir: string): HostRules {
     if ("unable" in listed) return { kind: "unable", why: listed.unable };
     if (isAbsent(listed)) return { kind: "absent" };
     if (listed.exitCode !== 0) throw notObserved(`the table ${table} of nftables: ${saidOf(listed)}`);
-    const { interfaces, rules } = readListing(listed.stdout);
+    const { rules, ...sets } = readListing(listed.stdout);
     const made = await unlessAbsentLater(() => readFile(note, "utf8"));
-    return { kind: "there", interfaces, isAsMade: made?.trim() === rules };
+    return { kind: "there", ...sets, isAsMade: made?.trim() === rules };
   };
   const lay: HostRules["lay"] = (find, signal) =>
     oneByOne.run("", signal, async () => {

@@ -28,6 +28,11 @@ export function topologyNetwork(topologyId: string, lan: string): string {
   return `decnet-${topologyId}-${lan}`;
 }
 
+/** The name alone says so, also while no decky is on it yet. */
+export function isTopologyNetwork(network: string): boolean {
+  return /^decnet-t[0-9a-f]{12}-/.test(network);
+}
+
 /** Labels on everything that we make. Nothing without our instance label is ever touched. */
 export const label = {
   instance: "decnet.instance",

@@ -4,7 +4,10 @@ import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 /** A way to a broker on which answers to what was sent get lost. */
 export interface LosingProxy {
   readonly port: number;
-  /** From now on answers to produce requests are lost, each with this likelihood, and the connection with them. */
+  /**
+   * From now on answers to produce requests are lost, each with this likelihood and the next one in any case, and the connection
+   * with them.
+   */
   lose(share: number): void;
   /** How many were lost: the broker has what was sent, and the sender does not know. */
   readonly lost: number;
@@ -17,6 +20,7 @@ const produce = 0;
 export async function openLosingProxy(target: () => number): Promise<LosingProxy> {
   const sockets = new Set<Socket>();
   let likelihood = 0;
+  let isNextLost = false;
   let lost = 0;
   const hold = (socket: Socket) => {
     sockets.add(socket);
@@ -35,8 +39,9 @@ export async function openLosingProxy(target: () => number): Promise<LosingProxy
     });
     const answers = createFrames((frame) => {
       if (client.destroyed) return;
-      if (sent.delete(frame.readInt32BE(4)) && Math.random() < likelihood) {
+      if (sent.delete(frame.readInt32BE(4)) && (isNextLost || Math.random() < likelihood)) {
         lost += 1;
+        isNextLost = false;
         client.destroy();
         broker.destroy();
       } else client.write(frame);
@@ -49,6 +54,7 @@ export async function openLosingProxy(target: () => number): Promise<LosingProxy
     port: (server.address() as AddressInfo).port,
     lose(share) {
       likelihood = share;
+      isNextLost = share > 0;
     },
     get lost() {
       return lost;

@@ -1,14 +1,24 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { expect, it } from "vitest";
+import { afterEach, beforeEach, expect, it } from "vitest";
 import { createPace } from "./pace.ts";
 
 const soon = () => delay(50);
+
+/** Whoever still waits when a test ends gives up, so that nothing runs on. */
+let isEnded = false;
+beforeEach(() => {
+  isEnded = false;
+});
+afterEach(async () => {
+  isEnded = true;
+  await soon();
+});
 
 it("a flood from everywhere leaves those who are expected their own", async () => {
   const begun: string[] = [];
   const total = { burst: 5, perSecond: 1 };
   const pace = createPace({ order: "newest first", burst: 10, perSecond: 1, total, isExpected: (of) => of === "worker" });
-  const come = (of: string) => pace.begin(of, { isOver: () => false, begin: () => void begun.push(of) });
+  const come = (of: string) => pace.begin(of, { isOver: () => isEnded, begin: () => void begun.push(of) });
   for (let count = 0; count < 100; count += 1) come(`stranger ${count}`);
   for (let count = 0; count < 8; count += 1) come("worker");
   await soon();
@@ -19,7 +29,7 @@ it("a flood from everywhere leaves those who are expected their own", async () =
 it("one line takes no more than its own, also when all together have more", async () => {
   let begun = 0;
   const pace = createPace({ order: "oldest first", burst: 3, perSecond: 1, total: { burst: 100, perSecond: 100 } });
-  for (let count = 0; count < 50; count += 1) pace.begin("one", { isOver: () => false, begin: () => (begun += 1) });
+  for (let count = 0; count < 50; count += 1) pace.begin("one", { isOver: () => isEnded, begin: () => (begun += 1) });
   await soon();
   expect(begun).toBe(3);
 });
@@ -35,7 +45,7 @@ it("those that gave up cost nobody's turn, and are not kept", async () => {
     },
     begin: () => (begun += 1),
   };
-  const first = { isOver: () => false, begin: () => (begun += 1) };
+  const first = { isOver: () => isEnded, begin: () => (begun += 1) };
   pace.begin("one", first);
   await soon();
   for (let count = 0; count < 5_000; count += 1) pace.begin("one", over);

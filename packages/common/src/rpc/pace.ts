@@ -55,10 +55,14 @@ export function createPace({
   const busy = new Map<string, Line>();
   const ofAll = createBucket(total);
   let isRunning = false;
-  const next = ({ waiting }: Line): Work | undefined => {
+  const take = ({ waiting }: Line) => (order === "newest first" ? waiting.pop() : waiting.shift());
+  /** Those that gave up are left out on the way: they cost nobody anything. */
+  const isWaiting = (line: Line): boolean => {
     for (;;) {
-      const work = order === "newest first" ? waiting.pop() : waiting.shift();
-      if (work === undefined || !work.isOver()) return work;
+      const work = line.waiting.at(order === "newest first" ? -1 : 0);
+      if (work === undefined) return false;
+      if (!work.isOver()) return true;
+      take(line);
     }
   };
   const mayBegin = (of: string, { bucket }: Line): boolean => {
@@ -73,8 +77,12 @@ export function createPace({
     let left = inOneTurn;
     for (const [of, line] of busy) {
       if (left === 0) break;
+      if (!isWaiting(line)) {
+        busy.delete(of);
+        continue;
+      }
       if (!mayBegin(of, line)) continue;
-      next(line)?.begin();
+      take(line)?.begin();
       left -= 1;
       // The others come before the rest of its own.
       busy.delete(of);

@@ -10,6 +10,8 @@ const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 const firstBytesMs = 10_000;
 /** Who shows no credential waits so long at most, and is told to come again then. */
 const bareMs = 5_000;
+/** Within the first line of a request, which has nothing but letters, digits and signs. */
+const mostLine = 64;
 /** A request whose header is longer is not looked through. */
 const mostHeader = 16 << 10;
 const comeAgain = `HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`;
@@ -79,6 +81,8 @@ function dispatch(socket: net.Socket, serve: (protocol: "h2" | "http/1.1") => vo
 function kindOf(seen: Buffer): "h2" | "http/1.1" | "bare" | undefined {
   const length = Math.min(seen.length, preface.length);
   if (seen.subarray(0, length).equals(preface.subarray(0, length))) return length < preface.length ? undefined : "h2";
+  // TLS, for one: who does not speak HTTP is told so at once.
+  if (/^[^\r\n]*[^\r\n\t -~]/.test(seen.toString("latin1", 0, mostLine))) return "bare";
   const end = seen.indexOf("\r\n\r\n");
   if (end < 0) return seen.length > mostHeader ? "bare" : undefined;
   return /\r\nauthorization:/i.test(seen.toString("latin1", 0, end)) ? "http/1.1" : "bare";

@@ -68,6 +68,29 @@ export interface StepFailure {
 
 type Executors = { readonly [K in StepVerb]: (step: StepOf<K>, context: ExecuteContext) => Promise<void> };
 
+/** What goes with the last decky on a network; nothing while it is in use. */
+export function releaseNetwork(
+  { network, owner, isAdopted }: { readonly network: string; readonly owner: string; readonly isAdopted: boolean },
+  {
+    api,
+    links,
+    lanUse,
+    containment,
+    admissions,
+    signal,
+  }: Pick<ExecuteContext, "api" | "links" | "lanUse" | "containment" | "admissions" | "signal">,
+): Promise<void> {
+  return lanUse.unlessUsed(network, signal, async () => {
+    if (!isAdopted) {
+      if (await api.hasContainersOn(network)) return;
+      if (owner !== "") await links.removeHelpers(owner, signal);
+      await api.removeNetwork(network);
+    }
+    await admissions.release(signal);
+    await containment.release(signal);
+  });
+}
+
 /** A kind of step without an executor does not compile. Executors act and decide nothing. */
 const executors: Executors = {
   blocked: async ({ cause }) => {
@@ -83,16 +106,7 @@ const executors: Executors = {
   "remove-route": ({ helper, target }, { links, signal }) => links.removeRoute(helper, target, signal),
   admit: ({ target }, { admissions, signal }) => admissions.admit(target, signal),
   contain: ({ lan }, { containment, signal }) => containment.lay(lan, signal),
-  "release-network": ({ target, owner, isAdopted }, { api, links, lanUse, containment, admissions, signal }) =>
-    lanUse.unlessUsed(target, signal, async () => {
-      if (!isAdopted) {
-        if (await api.hasContainersOn(target)) return;
-        if (owner !== "") await links.removeHelpers(owner, signal);
-        await api.removeNetwork(target);
-      }
-      await admissions.release(signal);
-      await containment.release(signal);
-    }),
+  "release-network": ({ target, owner, isAdopted }, context) => releaseNetwork({ network: target, owner, isAdopted }, context),
   "write-project": (_, { folder, users, rendered }) => writeProject(folder, rendered?.files ?? [], users),
   rename: ({ id, target }, { api }) => api.rename(id, target),
   "leave-network": ({ id, target }, { api }) => api.leaveNetwork(target, id),

@@ -1,14 +1,15 @@
 import { AppError } from "@decnet/common/errors/app-error";
 import { inSpan } from "@decnet/common/tracing/spans";
 import { type JudgedDecky, judgeDecky } from "../diagnose/judge.ts";
-import { executePlan, type StepEvent, type StepFailure } from "../execute/execute-plan.ts";
+import { executePlan, releaseNetwork, type StepEvent, type StepFailure } from "../execute/execute-plan.ts";
 import { makeReceipt, type Receipt } from "../execute/receipt.ts";
 import { observeContainments } from "../observe/observe-containment.ts";
 import { observeDecky } from "../observe/observe-decky.ts";
+import { observeLeavings } from "../observe/observe-host.ts";
 import type { ObservedDecky } from "../observe/observed.ts";
 import { formatPlan, type Plan } from "../plan/plan.ts";
 import type { RenderedDecky } from "../render/render-decky.ts";
-import { type DeckySpec, type DeckyTarget, targetKey } from "../spec.ts";
+import { type DeckySpec, type DeckyTarget, deckyKey, targetKey } from "../spec.ts";
 import { diagnoseFor } from "./diagnose-for.ts";
 import type { HostParts } from "./host-parts.ts";
 import { guardFor, preparePlan, publicationsObserver } from "./prepare-plan.ts";
@@ -60,8 +61,19 @@ async function applyNow(parts: HostParts, target: DeckyTarget, options: ApplyOpt
   await onPlan(plan);
   const decky = target.kind === "present" ? target.spec : target;
   const failure = await executePlan(plan, { ...parts, decky, folder, rendered, onStep, signal });
+  if (target.kind === "absent" && failure === undefined) await releaseEmptied(parts, decky, signal);
   const { observed, judged } = await inSpan("observe and judge", {}, () => judgeAfter(parts, before, rendered));
   return { plan, receipt: makeReceipt(plan, before, observed), observed, judged, failure };
+}
+
+/**
+ * A command that was cut off in the middle is ended by the engine in its own time: it may have put the base on one more network
+ * after the plan was made, and the decky that planned to leave that network last found it in use.
+ */
+async function releaseEmptied(parts: HostParts, decky: Pick<DeckySpec, "scope" | "name">, signal: AbortSignal): Promise<void> {
+  const { networks } = await observeLeavings(deckyKey(decky), parts);
+  for (const { isAdopted = false, ...each } of networks)
+    if (!isAdopted) await releaseNetwork({ ...each, isAdopted }, { ...parts, signal });
 }
 
 async function judgeAfter(parts: HostParts, before: ObservedDecky, rendered: RenderedDecky | undefined) {

@@ -106,7 +106,11 @@ export function presumedHost(
   };
 }
 
-async function observeLeavings(decky: string, { api, rights, observeLinks }: HostSources): Promise<ObservedLeavings> {
+/** What a decky leaves behind, and networks that nobody is on any more. */
+export async function observeLeavings(
+  decky: string,
+  { api, rights, observeLinks }: Pick<HostSources, "api" | "rights" | "observeLinks">,
+): Promise<ObservedLeavings> {
   const { instance } = rights;
   // In an order of ours: the engine lists them in another each time, and the same plan would not be the same.
   const networks = (await api.ownNetworks(rights))

@@ -62,7 +62,8 @@ export function keepConnected(options: ConnectionOptions): Connection {
       const lostAddress = address;
       address = masterAfter(identity.masters, address);
       failures = wasUp && Date.now() - since > steadyMs ? 0 : failures + 1;
-      const waitMs = backoffMs(failures, pauses, Math.random);
+      // Each of the masters is tried before the pause grows: one that is gone for good keeps nobody from the other one.
+      const waitMs = backoffMs(Math.floor(failures / Math.max(1, identity.masters.length)), pauses, Math.random);
       log.warn("not connected to the master", { address: lostAddress, why: current.message, againInMs: waitMs });
       await delay(waitMs, undefined, { signal: stopping }).catch(() => undefined);
     }

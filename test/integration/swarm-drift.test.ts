@@ -9,7 +9,7 @@ import { type Swarm, useSwarm } from "../support/use-swarm.ts";
 
 /** Long before the next heartbeat. */
 const soonMs = 2_500;
-const noticedMs = 30_000;
+const noticedMs = 10_000;
 const repairedMs = 45_000;
 
 describe("drift on a worker", () => {

@@ -1,11 +1,10 @@
 import { AppError } from "@decnet/common/errors/app-error";
 import { createExclusive } from "@decnet/common/runtime/exclusive";
 import type { NetworkCalls } from "../docker/network-calls.ts";
-import { type CommandResult, runCommand } from "../docker/run-command.ts";
 import type { EngineNetwork } from "../observe/lan.ts";
-import { codeOf } from "../observe/not-observed.ts";
 import { admissionRule, lansToAdmit, type ObservedAdmissions, parseAdmissions } from "../policy/admission.ts";
 import type { DeckySpec } from "../spec.ts";
+import { filterCommandMs, filterFailed, runFilter } from "./packet-filter.ts";
 
 /** What deckies route into LANs that are cut off, through `iptables`. Every change may be repeated. */
 export interface Admissions {
@@ -22,7 +21,6 @@ export interface AdmissionsLook {
   of(spec: DeckySpec): Promise<ObservedAdmissions | undefined>;
 }
 
-const commandMs = 10_000;
 /** The engine's chain for rules of others. */
 const userChain = "DOCKER-USER";
 const unable = `the engine of this host has no chain ${userChain}: its firewall is not iptables, and may drop what deckies route`;
@@ -42,10 +40,7 @@ export function createAdmissions({ instance, api, isOn }: AdmissionsOptions): Ad
   };
   const change = async (verb: "-I" | "-D", bridge: string, signal: AbortSignal): Promise<void> => {
     const done = await iptables([verb, userChain, ...admissionRule(instance, bridge)], signal);
-    if (done?.exitCode !== 0)
-      throw new AppError("APPLY_FAILED", `iptables ended with exit code ${done?.exitCode ?? "none"}`, {
-        outputTail: done?.tail ?? [],
-      });
+    if (done?.exitCode !== 0) throw filterFailed("iptables", done);
   };
   return {
     look() {
@@ -54,7 +49,7 @@ export function createAdmissions({ instance, api, isOn }: AdmissionsOptions): Ad
         async of(spec) {
           const lans = isOn ? lansToAdmit(spec) : [];
           if (lans.length === 0) return undefined;
-          const signal = AbortSignal.timeout(2 * commandMs);
+          const signal = AbortSignal.timeout(2 * filterCommandMs);
           seen ??= Promise.all([oneByOne.run("", signal, () => list(signal)), api.networks()]);
           const [there, networks] = await seen;
           const missing = lans.filter((lan) => there?.includes(networks.get(lan)?.bridge ?? "") !== true);
@@ -80,14 +75,4 @@ export function createAdmissions({ instance, api, isOn }: AdmissionsOptions): Ad
   };
 }
 
-/** Undefined: there is no such program here. */
-async function iptables(args: readonly string[], signal: AbortSignal): Promise<CommandResult | undefined> {
-  try {
-    const result = await runCommand("iptables", ["-w", "5", ...args], { timeoutMs: commandMs, signal });
-    signal.throwIfAborted();
-    return result;
-  } catch (error) {
-    if (codeOf(error instanceof Error ? error.cause : undefined) === "ENOENT") return undefined;
-    throw error;
-  }
-}
+const iptables = (args: readonly string[], signal: AbortSignal) => runFilter("iptables", ["-w", "5", ...args], signal);

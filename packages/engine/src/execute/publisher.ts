@@ -1,9 +1,7 @@
-import { AppError } from "@decnet/common/errors/app-error";
 import { createExclusive } from "@decnet/common/runtime/exclusive";
-import { type CommandResult, runCommand } from "../docker/run-command.ts";
 import type { ObservedLinks } from "../observe/host-access.ts";
 import { observeHostListeners } from "../observe/host-listeners.ts";
-import { codeOf, notObserved } from "../observe/not-observed.ts";
+import { notObserved } from "../observe/not-observed.ts";
 import type { ObservedPublications, Publication } from "../policy/publication.ts";
 import {
   type PublicationsToDo,
@@ -13,6 +11,7 @@ import {
   removePublications,
   renderPublications,
 } from "../policy/published.ts";
+import { filterCommandMs, filterFailed, runFilter } from "./packet-filter.ts";
 
 /** Ports of gateways on the host, through `nft` and `iptables`. Every change may be repeated. */
 export interface Publisher {
@@ -22,7 +21,6 @@ export interface Publisher {
   change(todo: PublicationsToDo, signal: AbortSignal): Promise<void>;
 }
 
-const commandMs = 10_000;
 /** The engine's chain for rules of others. */
 const userChain = "DOCKER-USER";
 
@@ -32,7 +30,7 @@ export function createPublisher(instance: string): Publisher {
   const comment = `decnet-${instance}`;
 
   const list = async (signal: AbortSignal) => {
-    const listed = await run("nft", ["-n", "list", "table", "ip", table], signal);
+    const listed = await runFilter("nft", ["-n", "list", "table", "ip", table], signal);
     if (listed === undefined) return undefined;
     if (listed.exitCode === 0) return readPublications(listed.stdout);
     if (/No such file or directory/.test(listed.tail.join(" "))) return { there: [], isAsMade: false };
@@ -41,7 +39,7 @@ export function createPublisher(instance: string): Publisher {
 
   /** An address once for each rule that lets its visitors through. Undefined: the engine has no such chain. */
   const passed = async (signal: AbortSignal): Promise<string[] | undefined> => {
-    const listed = await run("iptables", ["-w", "5", "-S", userChain], signal);
+    const listed = await runFilter("iptables", ["-w", "5", "-S", userChain], signal);
     if (listed === undefined || listed.exitCode !== 0) return undefined;
     const own = listed.stdout
       .split("\n")
@@ -51,8 +49,8 @@ export function createPublisher(instance: string): Publisher {
 
   const pass = async (verb: "-I" | "-D", address: string, signal: AbortSignal): Promise<void> => {
     const match = ["-m", "conntrack", "--ctstate", "DNAT", "--ctorigdst", address, "-m", "comment", "--comment", comment];
-    const result = await run("iptables", ["-w", "5", verb, userChain, ...match, "-j", "ACCEPT"], signal);
-    if (result?.exitCode !== 0) throw failed("iptables", result);
+    const result = await runFilter("iptables", ["-w", "5", verb, userChain, ...match, "-j", "ACCEPT"], signal);
+    if (result?.exitCode !== 0) throw filterFailed("iptables", result);
   };
 
   const observe = async (
@@ -79,7 +77,7 @@ export function createPublisher(instance: string): Publisher {
 
   return {
     observe: (links, ports) => {
-      const signal = AbortSignal.timeout(2 * commandMs);
+      const signal = AbortSignal.timeout(2 * filterCommandMs);
       return oneByOne.run("", signal, () => observe(links, ports, signal));
     },
     change: ({ add, remove }, signal) =>
@@ -93,8 +91,8 @@ export function createPublisher(instance: string): Publisher {
         // The port itself goes last: while it is there somebody plans that all of this is removed, also after a crash in between.
         for (const address of there) if (!wanted.has(address)) await pass("-D", address, signal);
         const rules = left.length === 0 ? removePublications(instance) : renderPublications(instance, { add, remove: going });
-        const done = await run("nft", [rules], signal);
-        if (done?.exitCode !== 0) throw failed("nft", done);
+        const done = await runFilter("nft", [rules], signal);
+        if (done?.exitCode !== 0) throw filterFailed("nft", done);
         for (const address of wanted) if (!there.includes(address)) await pass("-I", address, signal);
       }),
   };
@@ -102,22 +100,4 @@ export function createPublisher(instance: string): Publisher {
 
 function isSame(one: Publication, other: Publication): boolean {
   return publicationKey(one) === publicationKey(other) && one.to === other.to && one.decky === other.decky;
-}
-
-/** Undefined: there is no such program here. */
-async function run(file: string, args: readonly string[], signal: AbortSignal): Promise<CommandResult | undefined> {
-  try {
-    const result = await runCommand(file, args, { timeoutMs: commandMs, signal });
-    signal.throwIfAborted();
-    return result;
-  } catch (error) {
-    if (codeOf(error instanceof Error ? error.cause : undefined) === "ENOENT") return undefined;
-    throw error;
-  }
-}
-
-function failed(program: string, result: CommandResult | undefined): AppError {
-  return new AppError("APPLY_FAILED", `${program} ended with exit code ${result?.exitCode ?? "none"}`, {
-    outputTail: result?.tail ?? [],
-  });
 }

@@ -48,7 +48,8 @@ export async function openPrivatePostgres(
   if (!(await exists(join(data, "PG_VERSION")))) {
     // A crash in the middle of making the cluster leaves a folder without a finished marker; it holds nothing yet.
     if (!(await exists(join(cluster, "made")))) await rm(data, { recursive: true, force: true });
-    const made = await run(join(bin, "initdb"), ["-D", data, "-U", role, "-A", "peer", "-E", "UTF8", "--locale=C"]);
+    const made = await run(join(bin, "initdb"), ["-D", data, "-U", role, "-A", "peer", "-E", "UTF8", "--locale=C"], signal);
+    signal.throwIfAborted();
     if (made.exitCode !== 0) throw storage(`making the database failed: ${made.output}`);
     await writeFile(join(cluster, "made"), "");
   }

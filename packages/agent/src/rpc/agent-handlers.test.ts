@@ -1,4 +1,5 @@
 import { createClient, createRouterTransport } from "@connectrpc/connect";
+import { AppError } from "@decnet/common/errors/app-error";
 import { AgentService, type DeckyOutcome } from "@decnet/contract/gen/decnet/v1/agent_pb";
 import { beforeEach, expect, it } from "vitest";
 import { type AgentParts, createAgentHandlers } from "./agent-handlers.ts";
@@ -20,7 +21,8 @@ function client() {
   const runner: AgentParts["runner"] = {
     plan: unused,
     remove: unused,
-    async apply(_, { onPlan }) {
+    async apply({ spec: { name } }, { onPlan }) {
+      if (name === "refused") throw new AppError("REVISION_CONFLICT", "it comes too late");
       onPlan(plan);
       runs = finished;
       await finished;
@@ -93,4 +95,17 @@ it("an outcome that comes when the caller is gone does not", async () => {
   await runs;
   await new Promise((resolve) => setImmediate(resolve));
   expect(told).toEqual([]);
+});
+
+it("one decky that is refused keeps nobody from hearing what becomes of the others", async () => {
+  const deckies = [{ ...spec, ref: { name: "refused" } }, spec];
+  const heard: (string | undefined)[] = [];
+  const call = async () => {
+    for await (const { decky, item } of client().applyDeckies({ deckies })) {
+      heard.push(`${item.case} of ${decky?.name}`);
+      finish();
+    }
+  };
+  await expect(call()).rejects.toThrow();
+  expect(heard).toEqual(["plan of a", "outcome of a"]);
 });

@@ -71,10 +71,12 @@ export function createAgentHandlers(parts: AgentParts): ServiceImpl<typeof Agent
         say({ case: "outcome", value });
       };
       // The work is not the call's: when the caller goes away it goes on, and the master learns of it from the next drift check.
-      void Promise.all(targets.map(applyOne)).then(
-        () => progress.end(),
-        (error: unknown) => progress.fail(error),
-      );
+      // What becomes of one decky keeps nobody from hearing what becomes of the others.
+      void Promise.allSettled(targets.map(applyOne)).then((ends) => {
+        const failed = ends.find((end) => end.status === "rejected");
+        if (failed === undefined) progress.end();
+        else progress.fail(failed.reason);
+      });
       for await (const message of progress) {
         yield message;
         if (message.item.case === "outcome") untold.delete(message.item.value);

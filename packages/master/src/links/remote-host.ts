@@ -3,13 +3,15 @@ import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { AppError } from "@decnet/common/errors/app-error";
 import { fromConnectError } from "@decnet/common/rpc/errors";
 import { cleanLine } from "@decnet/common/runtime/foreign-text";
-import { AgentService } from "@decnet/contract/gen/decnet/v1/agent_pb";
+import { isTracing } from "@decnet/common/tracing/spans";
+import { AgentService, type ApplyDeckiesResponse } from "@decnet/contract/gen/decnet/v1/agent_pb";
 import { metadataKeys } from "@decnet/contract/reasons";
 import { toLanMessage, toRefMessage, toSpecMessage } from "@decnet/engine/wire/decky-spec";
 import { fromLogLine } from "@decnet/engine/wire/logs";
 import { fromOrphansMessage, toBelongingsMessage } from "@decnet/engine/wire/orphans";
 import { fromOutcomeMessage, fromPlanMessage, fromStepMessage, type HostOutcome } from "@decnet/engine/wire/outcome";
-import type { HostLink } from "./host-link.ts";
+import { createGatheredApplies } from "./gathered-applies.ts";
+import { type HostLink, isAway } from "./host-link.ts";
 
 const quickMs = 10_000;
 const orphansMs = 30_000;
@@ -26,6 +28,7 @@ const imagesMs = 60 * 60_000;
  */
 export function createRemoteHost(name: string, transport: Transport, warnings: readonly string[], through = ""): HostLink {
   const agent = createClient(AgentService, transport);
+  const gathered = createGatheredApplies(agent);
   const guarded = async <T>(signal: AbortSignal | undefined, call: () => Promise<T>): Promise<T> => {
     try {
       return await call();
@@ -63,13 +66,20 @@ export function createRemoteHost(name: string, transport: Transport, warnings: r
         }
         let outcome: HostOutcome | undefined;
         let told = 0;
-        const request = { deckies: [toSpecMessage(target)], expectedPlan: expectedDigest };
-        for await (const { item } of agent.applyDeckies(request, { signal })) {
+        const onItem = async ({ case: kind, value }: ApplyDeckiesResponse["item"]) => {
           told += 1;
           if (told > mostTold) throw unreachable(name, `its agent told more than ${mostTold} steps of one apply`);
-          if (item.case === "plan") await onPlan(fromPlanMessage(item.value));
-          else if (item.case === "step") await onStep(fromStepMessage(item.value));
-          else if (item.case === "outcome") outcome = fromOutcomeMessage(item.value);
+          if (kind === "plan") await onPlan(fromPlanMessage(value));
+          else if (kind === "step") await onStep(fromStepMessage(value));
+          else if (kind === "outcome") outcome = fromOutcomeMessage(value);
+        };
+        // A plan is expected of one decky; and so that each has its place in its own trace, traced ones go alone.
+        const isShared = expectedDigest === "" && !isTracing();
+        const end = isShared ? await gathered.apply({ target, onItem, signal }) : undefined;
+        if (end?.kind === "failed" && (end.wasAlone || isAway(translate(name, end.error, through)))) throw end.error;
+        if (end === undefined || end.kind === "failed") {
+          const request = { deckies: [toSpecMessage(target)], expectedPlan: expectedDigest };
+          for await (const { item } of agent.applyDeckies(request, { signal })) await onItem(item);
         }
         if (outcome === undefined) throw unreachable(name, "the connection ended before the outcome");
         return outcome;

@@ -1,5 +1,6 @@
 import { AppError } from "@decnet/common/errors/app-error";
 import { createExclusive } from "@decnet/common/runtime/exclusive";
+import { createRounds } from "@decnet/common/runtime/rounds";
 import type { NetworkCalls } from "../docker/network-calls.ts";
 import type { EngineNetwork } from "../observe/lan.ts";
 import { admissionRule, lansToAdmit, type ObservedAdmissions, parseAdmissions } from "../policy/admission.ts";
@@ -38,6 +39,16 @@ export function createAdmissions({ instance, api, isOn }: AdmissionsOptions): Ad
     const listed = await iptables(["-S", userChain], signal);
     return listed?.exitCode === 0 ? parseAdmissions(instance, listed.stdout) : undefined;
   };
+  /** Deckies that are applied side by side are served by one look. */
+  const listTogether = createRounds<undefined, string[] | undefined>({
+    most: Number.POSITIVE_INFINITY,
+    mayRepeat: () => false,
+    async serve(calls) {
+      const signal = AbortSignal.timeout(2 * filterCommandMs);
+      const there = await oneByOne.run("", signal, () => list(signal));
+      return calls.map(() => there);
+    },
+  });
   const change = async (verb: "-I" | "-D", bridge: string, signal: AbortSignal): Promise<void> => {
     const done = await iptables([verb, userChain, ...admissionRule(instance, bridge)], signal);
     if (done?.exitCode !== 0) throw filterFailed("iptables", done);
@@ -49,8 +60,7 @@ export function createAdmissions({ instance, api, isOn }: AdmissionsOptions): Ad
         async of(spec) {
           const lans = isOn ? lansToAdmit(spec) : [];
           if (lans.length === 0) return undefined;
-          const signal = AbortSignal.timeout(2 * filterCommandMs);
-          seen ??= Promise.all([oneByOne.run("", signal, () => list(signal)), api.networks()]);
+          seen ??= Promise.all([listTogether(undefined), api.networks()]);
           const [there, networks] = await seen;
           const missing = lans.filter((lan) => there?.includes(networks.get(lan)?.bridge ?? "") !== true);
           return { unable: there === undefined ? unable : "", missing };

@@ -1,4 +1,5 @@
 import { createExclusive } from "@decnet/common/runtime/exclusive";
+import { createRounds } from "@decnet/common/runtime/rounds";
 import type { ObservedLinks } from "../observe/host-access.ts";
 import { observeHostListeners } from "../observe/host-listeners.ts";
 import { notObserved } from "../observe/not-observed.ts";
@@ -53,32 +54,31 @@ export function createPublisher(instance: string): Publisher {
     if (result?.exitCode !== 0) throw filterFailed("iptables", result);
   };
 
-  const observe = async (
-    links: ObservedLinks,
-    ports: ReadonlySet<string>,
-    signal: AbortSignal,
-  ): Promise<ObservedPublications> => {
-    const [listed, passing] = [await list(signal), await passed(signal)];
+  const observe = async (ports: ReadonlySet<string>, signal: AbortSignal): Promise<Omit<ObservedPublications, "addresses">> => {
+    const [listed, passing, listeners] = await Promise.all([list(signal), passed(signal), observeHostListeners(ports)]);
     const unable =
       listed === undefined
         ? "nft, which publishes ports of gateways, is not on this host: install it (apt-get install nftables)"
         : passing === undefined
           ? `the engine of this host has no chain ${userChain}: its firewall is not iptables, and ports cannot be published`
           : "";
-    return {
-      unable,
-      there: listed?.there ?? [],
-      isAsMade: listed?.isAsMade ?? false,
-      passed: new Set(passing),
-      addresses: new Set([...links.addresses.values()].flat()),
-      listeners: await observeHostListeners(ports),
-    };
+    return { unable, there: listed?.there ?? [], isAsMade: listed?.isAsMade ?? false, passed: new Set(passing), listeners };
   };
+  /** Deckies that are applied side by side are served by one look. */
+  const observeTogether = createRounds<ReadonlySet<string>, Omit<ObservedPublications, "addresses">>({
+    most: Number.POSITIVE_INFINITY,
+    mayRepeat: () => false,
+    async serve(wanted) {
+      const signal = AbortSignal.timeout(2 * filterCommandMs);
+      const all = new Set(wanted.flatMap((ports) => [...ports]));
+      const seen = await oneByOne.run("", signal, () => observe(all, signal));
+      return wanted.map((ports) => ({ ...seen, listeners: seen.listeners.filter(({ port }) => ports.has(port)) }));
+    },
+  });
 
   return {
-    observe: (links, ports) => {
-      const signal = AbortSignal.timeout(2 * filterCommandMs);
-      return oneByOne.run("", signal, () => observe(links, ports, signal));
+    async observe(links, ports) {
+      return { ...(await observeTogether(ports)), addresses: new Set([...links.addresses.values()].flat()) };
     },
     change: ({ add, remove }, signal) =>
       oneByOne.run("", signal, async () => {

@@ -77,13 +77,18 @@ async function releaseEmptied(parts: HostParts, decky: Pick<DeckySpec, "scope" |
 }
 
 async function judgeAfter(parts: HostParts, before: ObservedDecky, rendered: RenderedDecky | undefined) {
-  const observed = await observeDecky(parts, before);
-  if (rendered === undefined) return { observed, judged: undefined };
-  const diagnosed = await diagnoseFor(parts, rendered, observed);
-  const containments = await containmentsOf(parts, rendered.spec, observed);
-  const published = await publicationsObserver(parts)(rendered.spec, rendered.publications);
-  const guard = await guardFor(parts, rendered, observed);
-  const admissions = await parts.admissions.look().of(rendered.spec);
+  if (rendered === undefined) return { observed: await observeDecky(parts, before), judged: undefined };
+  const { spec } = rendered;
+  const [observed, published, admissions] = await Promise.all([
+    observeDecky(parts, before),
+    publicationsObserver(parts)(spec, rendered.publications),
+    parts.admissions.look().of(spec),
+  ]);
+  const [diagnosed, containments, guard] = await Promise.all([
+    diagnoseFor(parts, rendered, observed),
+    containmentsOf(parts, spec, observed),
+    guardFor(parts, rendered, observed),
+  ]);
   const troubles = troublesOf(rendered, { containments, published, guard, admissions });
   return { observed, judged: withDenied(judgeDecky(diagnosed, troubles), guard) };
 }

@@ -24,14 +24,16 @@ export interface Prepared {
 export async function preparePlan(parts: HostParts, target: DeckyTarget): Promise<Prepared> {
   const decky = target.kind === "present" ? target.spec : target;
   const folder = parts.folderOf(decky);
-  const [observed, { rendered, host: around }] = await Promise.all([
+  const [observed, { rendered, host: around }, admissions] = await Promise.all([
     observeDecky(parts, decky),
     observeHost(parts, target, folder),
+    target.kind === "absent" ? undefined : parts.admissions.look().of(target.spec),
   ]);
-  const guard = rendered === undefined ? undefined : await guardFor(parts, rendered, observed);
-  const admissions = rendered === undefined ? undefined : await parts.admissions.look().of(rendered.spec);
+  const [guard, diagnosed] =
+    rendered === undefined
+      ? []
+      : await Promise.all([guardFor(parts, rendered, observed), diagnoseFor(parts, rendered, observed, around.networks)]);
   const host = { ...around, guard, admissions };
-  const diagnosed = rendered === undefined ? undefined : await diagnoseFor(parts, rendered, observed, host.networks);
   const digest = rendered === undefined ? "" : projectDigest(rendered.files);
   const plan = planDecky({ observed, diagnosed, projectDigest: digest, host, portsOf: parts.portsOf });
   return { plan, observed, rendered, diagnosed, folder };

@@ -38,13 +38,16 @@ export async function observeHostFor(rendered: RenderedDecky, sources: HostSourc
   const { instance } = rights;
   const tags = [...new Set([rendered.base.image, ...rendered.services.map((service) => service.image.tag)])];
   const names = [rendered.base.name, ...rendered.services.map((service) => service.name)];
-  const [images, networks, nameHolders, project, links, lansThere] = await Promise.all([
+  const observeLinksOnce = home.lan.driver === "bridge" ? undefined : observeLinks();
+  const [images, networks, nameHolders, project, links, lansThere, containments, published] = await Promise.all([
     Promise.all(tags.map(async (tag) => ({ tag, id: await api.imageId(tag), builtAs: await builtAs(tag) }))),
     api.networks(),
     api.nameHolders(instance, names),
     observeProject(rendered.files),
-    home.lan.driver === "bridge" ? undefined : observeLinks(),
+    observeLinksOnce,
     Promise.all(lans.map(async (lan) => [lan.name, await observeLan(lan, { api, ...rights, observeLinks })] as const)),
+    (async () => observeContainments(containment.look(), rendered.spec, { links: await observeLinksOnce }))(),
+    sources.observePublications(rendered.spec, rendered.publications),
   ]);
   const there = images.filter(({ id }) => id !== undefined);
   const foreign = there.filter(({ id, builtAs: known }) => known !== undefined && id !== known);
@@ -57,8 +60,8 @@ export async function observeHostFor(rendered: RenderedDecky, sources: HostSourc
     project,
     lans: new Map(lansThere),
     access: links === undefined ? undefined : accessTo(home.lan, instance, links),
-    containments: await observeContainments(containment.look(), rendered.spec, { links }),
-    published: await sources.observePublications(rendered.spec, rendered.publications),
+    containments,
+    published,
     leaves: noLeavings,
   };
 }

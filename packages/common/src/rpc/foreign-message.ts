@@ -100,6 +100,36 @@ export function admitForeign(
   admitMessage(desc, message, 0, { numbers, now: now.getTime(), left: mostTogether });
 }
 
+/** What the tables above and the contract say of one field. */
+interface FieldRule {
+  readonly field: DescField;
+  readonly isExempt: boolean;
+  readonly mostItems: number;
+  readonly text: (typeof texts)[string];
+  readonly range: { readonly min: bigint; readonly max: bigint };
+}
+
+const rules = new WeakMap<DescMessage, readonly FieldRule[]>();
+
+/** Looked up once: thousands of messages of one kind come. */
+function rulesOf(desc: DescMessage): readonly FieldRule[] {
+  const known = rules.get(desc);
+  if (known !== undefined) return known;
+  const made = desc.fields.map((field): FieldRule => {
+    const name = `${desc.typeName}.${field.name}`;
+    const { min, max } = hasOption(field, range) ? getOption(field, range) : { min: 0n, max: 0n };
+    return {
+      field,
+      isExempt: exempt.has(name),
+      mostItems: whole.has(desc.typeName) ? Number.POSITIVE_INFINITY : (lists[name] ?? usualList),
+      text: textsOf[name] ?? texts[field.name] ?? usualText,
+      range: { min: BigInt(min), max: BigInt(max) },
+    };
+  });
+  rules.set(desc, made);
+  return made;
+}
+
 function admitMessage(desc: DescMessage, message: object, depth: number, walk: Walk): void {
   Reflect.deleteProperty(message, "$unknown");
   const own = whole.has(desc.typeName)
@@ -107,12 +137,15 @@ function admitMessage(desc: DescMessage, message: object, depth: number, walk: W
     : budgeted.has(desc.typeName)
       ? { ...walk, left: mostTogether }
       : walk;
-  for (const field of desc.fields) {
+  for (const rule of rulesOf(desc)) {
+    const { field } = rule;
     const holder = field.oneof === undefined ? message : chosenOf(message, field);
     if (holder === undefined) continue;
     const key = field.oneof === undefined ? field.localName : "value";
     const value: unknown = Reflect.get(holder, key);
-    if (value !== undefined) Reflect.set(holder, key, admitField(field, value, depth, own));
+    if (value === undefined) continue;
+    const admitted = admitField(rule, value, depth, own);
+    if (admitted !== value) Reflect.set(holder, key, admitted);
   }
 }
 
@@ -122,44 +155,40 @@ function chosenOf(message: object, { oneof, localName }: DescField): object | un
   return typeof group === "object" && group !== null && Reflect.get(group, "case") === localName ? group : undefined;
 }
 
-function admitField(field: DescField, value: unknown, depth: number, walk: Walk): unknown {
-  const name = `${field.parent.typeName}.${field.name}`;
-  if (exempt.has(name)) return value;
+function admitField(rule: FieldRule, value: unknown, depth: number, walk: Walk): unknown {
+  const { field } = rule;
+  if (rule.isExempt) return value;
   if (field.fieldKind === "list" && Array.isArray(value)) {
-    const most = depth >= deepest && field.message !== undefined ? 0 : mostItems(field, name);
+    const most = depth >= deepest && field.message !== undefined ? 0 : rule.mostItems;
     // The end of an output says why it ended.
     const kept: unknown[] = field.name === "output_tail" ? value.slice(-most) : value.slice(0, most);
-    return kept.map((item) => admitValue(field, name, item, depth, walk));
+    return kept.map((item) => admitValue(rule, item, depth, walk));
   }
   if (field.fieldKind === "map" && typeof value === "object" && value !== null) {
     const entries = Object.entries(value).slice(0, usualList);
     return Object.fromEntries(
-      entries.map(([key, item]) => [admitText("", "", key, walk), admitValue(field, name, item, depth, walk)]),
+      entries.map(([key, item]) => [admitText(usualText, key, walk), admitValue(rule, item, depth, walk)]),
     );
   }
   if (field.message !== undefined && depth >= deepest) return undefined;
-  return admitValue(field, name, value, depth, walk);
+  return admitValue(rule, value, depth, walk);
 }
 
-function mostItems({ parent }: DescField, name: string): number {
-  return whole.has(parent.typeName) ? Number.POSITIVE_INFINITY : (lists[name] ?? usualList);
-}
-
-function admitValue(field: DescField, name: string, value: unknown, depth: number, walk: Walk): unknown {
+function admitValue(rule: FieldRule, value: unknown, depth: number, walk: Walk): unknown {
+  const { field } = rule;
   if (field.message !== undefined) {
     if (typeof value !== "object" || value === null) return value;
     if (field.message.typeName === "google.protobuf.Timestamp") admitTime(value, walk.now);
     else admitMessage(field.message, value, depth + 1, walk);
     return value;
   }
-  if (typeof value === "string") return admitText(name, field.name, value, walk);
+  if (typeof value === "string") return admitText(rule.text, value, walk);
   if (!walk.numbers) return value;
   if (field.enum !== undefined) return field.enum.value[value as number] === undefined ? 0 : value;
-  return typeof value === "number" || typeof value === "bigint" ? admitNumber(field, value) : value;
+  return typeof value === "number" || typeof value === "bigint" ? admitNumber(rule, value) : value;
 }
 
-function admitText(name: string, short: string, text: string, walk: Walk): string {
-  const [usual, kind] = textsOf[name] ?? texts[short] ?? usualText;
+function admitText([usual, kind]: FieldRule["text"], text: string, walk: Walk): string {
   const most = walk.left === Number.POSITIVE_INFINITY ? walk.left : usual;
   if (kind === "time") return isPastTime(text, walk.now) ? text : "";
   const fits = Math.min(most, walk.left);
@@ -184,13 +213,12 @@ function admitTime(at: object, now: number): void {
 
 const bounds = { int32: 2_147_483_647, int64: 9_223_372_036_854_775_807n } as const;
 
-function admitNumber(field: DescField, value: number | bigint): number | bigint {
+function admitNumber({ field, range: { min, max } }: FieldRule, value: number | bigint): number | bigint {
   if (field.scalar === ScalarType.DOUBLE || field.scalar === ScalarType.FLOAT)
     return typeof value === "number" && Number.isFinite(value) ? value : 0;
-  const { min, max } = hasOption(field, range) ? getOption(field, range) : { min: 0n, max: 0n };
   if (typeof value === "bigint") {
-    const most = max === 0n ? bounds.int64 : BigInt(max);
-    return value > most ? most : value < BigInt(min) ? BigInt(min) : value;
+    const most = max === 0n ? bounds.int64 : max;
+    return value > most ? most : value < min ? min : value;
   }
   return Math.max(Number(min), Math.min(value, max === 0n ? bounds.int32 : Number(max)));
 }

@@ -1,8 +1,8 @@
 import type { DescField, DescMessage } from "@bufbuild/protobuf";
-import { getOption, hasOption, ScalarType } from "@bufbuild/protobuf";
-import { range } from "@decnet/contract/gen/decnet/v1/range_pb";
+import { ScalarType } from "@bufbuild/protobuf";
 import { cleanLine, cleanText, escapeLine } from "../runtime/foreign-text.ts";
 import { isInTime } from "../runtime/foreign-time.ts";
+import { type FieldRange, rangeOf } from "./range-of.ts";
 
 /** Clocks of workers may differ by so much; what is later than that has not happened. */
 export const mostAheadMs = 5 * 60_000;
@@ -106,7 +106,7 @@ interface FieldRule {
   readonly isExempt: boolean;
   readonly mostItems: number;
   readonly text: (typeof texts)[string];
-  readonly range: { readonly min: bigint; readonly max: bigint };
+  readonly range: FieldRange;
 }
 
 const rules = new WeakMap<DescMessage, readonly FieldRule[]>();
@@ -117,13 +117,12 @@ function rulesOf(desc: DescMessage): readonly FieldRule[] {
   if (known !== undefined) return known;
   const made = desc.fields.map((field): FieldRule => {
     const name = `${desc.typeName}.${field.name}`;
-    const { min, max } = hasOption(field, range) ? getOption(field, range) : { min: 0n, max: 0n };
     return {
       field,
       isExempt: exempt.has(name),
       mostItems: whole.has(desc.typeName) ? Number.POSITIVE_INFINITY : (lists[name] ?? usualList),
       text: textsOf[name] ?? texts[field.name] ?? usualText,
-      range: { min: BigInt(min), max: BigInt(max) },
+      range: rangeOf(field) ?? { min: 0n, max: 0n },
     };
   });
   rules.set(desc, made);

@@ -1,8 +1,8 @@
-import { type DescField, type DescMessage, getOption, hasOption, type Message, ScalarType } from "@bufbuild/protobuf";
+import { type DescField, type DescMessage, type Message, ScalarType } from "@bufbuild/protobuf";
 import type { Interceptor } from "@connectrpc/connect";
-import { range } from "@decnet/contract/gen/decnet/v1/range_pb";
 import { AppError, type FieldViolation } from "../errors/app-error.ts";
 import { atOnce, inSlices, type Sliced } from "../runtime/slices.ts";
+import { rangeOf } from "./range-of.ts";
 
 const mostCharacters = 4_096;
 const mostViolations = 20;
@@ -136,8 +136,9 @@ function problemOfText(text: string): string | undefined {
 function problemOfNumber(field: DescField, value: number | bigint): string | undefined {
   if (field.scalar === ScalarType.DOUBLE || field.scalar === ScalarType.FLOAT)
     return Number.isFinite(value) ? undefined : "is not a number";
-  if (!hasOption(field, range)) return undefined;
-  const { min, max } = getOption(field, range);
+  const range = rangeOf(field);
+  if (range === undefined) return undefined;
+  const { min, max } = range;
   if (value >= min && value <= max) return undefined;
   return min === 0n ? `is at most ${max}` : `is from ${min} to ${max}`;
 }

@@ -26,6 +26,8 @@ export function isPattern(pattern: string): boolean {
 }
 
 const mostMs = 25;
+/** No pattern that anybody writes has many ways to try so few characters. */
+const fewCharacters = 8;
 /** Short of this many characters, a plain pattern is quick whatever the text is. */
 const plainCharacters = 4_096;
 
@@ -35,7 +37,7 @@ const plainCharacters = 4_096;
  */
 export function fitsWhole(pattern: string, text: string): boolean | undefined {
   const { regex, isPlain } = wholeText(pattern);
-  if (isPlain && text.length <= plainCharacters) return regex.test(text);
+  if (text.length <= (isPlain ? plainCharacters : fewCharacters)) return regex.test(text);
   // On a busy machine the time may pass with nothing done.
   return testWithin(regex, text) ?? testWithin(regex, text);
 }

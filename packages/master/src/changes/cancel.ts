@@ -59,7 +59,9 @@ export function createCancellations({ store, board, parents, hosts, converger }:
       if (hasEnded(row))
         throw new AppError("OPERATION_ENDED", `the operation has ended: ${row.state}`, { metadata: { operation: request.id } });
       if (row.deckyId === null) await noteCancel(store, row, request);
-      for (const id of row.deckyId === null ? children : [request.id]) await cancelOne(id, request);
+      // What takes an edit back goes on.
+      const parts = row.kind === "edit_topology" && row.error !== null ? [] : children;
+      for (const id of row.deckyId === null ? parts : [request.id]) await cancelOne(id, request);
       await parents.idle();
       return store.operations.get(request.id);
     },

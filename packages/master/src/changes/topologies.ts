@@ -1,20 +1,20 @@
-import { randomInt, randomUUID } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import { AppError } from "@decnet/common/errors/app-error";
 import type { Catalog } from "@decnet/engine/catalog/types";
 import type { Converger } from "../convergence/converger.ts";
+import { presentOf, random, rotationsOf, takenHere } from "../convergence/designed.ts";
 import type { ImagePreparation } from "../convergence/image-preparation.ts";
 import type { DeckyChange } from "../decide/decky-change.ts";
-import { firstDelayMs } from "../decide/rotation.ts";
 import { heldThere, refuseTaken } from "../decide/topology/allocate.ts";
-import { type PresentDeckies, topologyDifference, topologyTeardown } from "../decide/topology/difference.ts";
+import { topologyDifference, topologyTeardown } from "../decide/topology/difference.ts";
 import { defaultSubnetBase, describeEdit, type Edit, editDesign, wantedSubnet } from "../decide/topology/edit.ts";
+import { traceEdit } from "../decide/topology/take-back.ts";
 import { type Issue, isDeployable, type TakenSubnet, validateDesign } from "../decide/topology/validate.ts";
 import { askSubnets } from "../links/ask-hosts.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
 import { makeOperation, type Operation, type OperationRecord, type PlanRecord } from "../model/operation.ts";
 import { type Design, isLive, type Topology } from "../model/topology.ts";
 import type { Tx } from "../store/database.ts";
-import type { WantedRotation } from "../store/rotations.ts";
 import type { Store } from "../store/store.ts";
 import { type ChangeRequest, dryRunRecord, type FrontDoor, type PlannedChange, planMoved, requested } from "./accept.ts";
 import { agreedParts, createDeckyPlans, digestOfDifference, hostedTargets, planOf, summary } from "./decky-plans.ts";
@@ -66,8 +66,6 @@ interface Outcome {
   readonly design: Design;
   readonly changes: readonly DeckyChange[];
 }
-
-const random = () => randomInt(1 << 30) / (1 << 30);
 
 const kinds = {
   edit: "edit_topology",
@@ -158,6 +156,8 @@ export function createTopologyChanges(options: TopologyChangesOptions): Topology
       const parent = { ...operationOf(request, topology, record), startedAt: now, ...end };
       if (design !== topology.design) await store.topologies.redesign(tx, topology, design);
       const parts = await storeParts(tx, parent, agreedParts(changes, planned?.plan), { store, catalog });
+      if (!isOver && design !== topology.design)
+        await store.topologyEdits.note(tx, parent.id, traceEdit(topology.design, design));
       await store.rotations.replace(tx, topology.id, request.act.kind === "teardown" ? [] : rotationsOf(design));
       if (request.act.kind === "deploy") await store.topologies.step(tx, topology, "deploying", "");
       if (request.act.kind === "teardown" && topology.state !== "tearing_down")
@@ -196,21 +196,6 @@ export function createTopologyChanges(options: TopologyChangesOptions): Topology
   };
 }
 
-/** What the fleet and the topologies but one have, wherever they are. */
-async function takenHere(tx: Tx, besides: string, { topologies, fleets }: Pick<Store, "topologies" | "fleets">) {
-  const others = (await topologies.inUse(tx)).filter(({ id }) => id !== besides);
-  const fleet = await fleets.settings(tx);
-  return [
-    ...(fleet === undefined ? [] : [{ subnet: fleet.lan.subnet, holder: "the fleet's LAN" }]),
-    ...others.flatMap(({ name, design }) => design.lans.map(({ subnet }) => ({ subnet, holder: `the topology ${name}` }))),
-  ];
-}
-
-async function presentOf(tx: Tx, { id }: Topology, { deckies }: Pick<Store, "deckies">): Promise<PresentDeckies> {
-  const present = await deckies.ofScope(tx, id);
-  return { deckies: present, services: await deckies.desiredServices(tx, present) };
-}
-
 /** Whether an act makes networks that are not on the host yet. */
 function takesNetworks(act: TopologyAct): boolean {
   if (act.kind === "edit") return act.edit.kind === "add_lan" || act.edit.kind === "update_lan";
@@ -231,15 +216,6 @@ export function requireState(topology: Topology, { kind }: Pick<TopologyAct, "ki
   if (kind === "edit" && !live && state !== "pending")
     throw wrongState(topology, "it can be changed while it is pending or live");
   if (kind === "teardown" && state === "torn_down") throw wrongState(topology, "there is nothing left of it");
-}
-
-/** Services of a deployed decky are its own matter: none of them are asked for again. */
-function rotationsOf({ deckies }: Design): WantedRotation[] {
-  return deckies.flatMap(({ id, rotation: setting }) =>
-    setting === undefined
-      ? []
-      : [{ deckyId: id, setting, startDigest: "", firstDelayMs: firstDelayMs(setting.everySeconds, random) }],
-  );
 }
 
 function refuseIssues({ name }: Topology, issues: readonly Issue[]): void {

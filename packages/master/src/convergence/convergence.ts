@@ -5,6 +5,7 @@ import type { Store } from "../store/store.ts";
 import { type AttemptsOptions, createAttempts } from "./attempts.ts";
 import { type Board, createBoard } from "./board.ts";
 import { type Converger, createConverger } from "./converger.ts";
+import { createFailedEdits } from "./failed-edits.ts";
 import { createImagePreparation, type ImagePreparation } from "./image-preparation.ts";
 import { createLanes } from "./lanes.ts";
 import { createParents, type Parents } from "./parents.ts";
@@ -33,11 +34,12 @@ export interface ConvergenceOptions extends Pick<AttemptsOptions, "onApplied"> {
 export function createConvergence({ parallel, ...options }: ConvergenceOptions): Convergence {
   const { store, log, stopping } = options;
   const board = createBoard(store.operations);
-  const parents = createParents(store.parents, board, log, stopping);
+  const edits = createFailedEdits({ ...options, wake: (deckyId) => converger.wake(deckyId) });
+  const parents = createParents(store.parents, edits, board, log, stopping);
   const lanes = createLanes(parallel);
   const removals = createRemovals({ ...options, lanes });
   const attempts = createAttempts({ ...options, board, parents });
-  const converger = createConverger({ ...options, lanes, attempts, removals });
+  const converger: Converger = createConverger({ ...options, lanes, attempts, removals });
   const images = createImagePreparation({ ...options, board });
   return {
     board,

@@ -3,7 +3,10 @@ import type { EndedOperation } from "./board.ts";
 import { createParents } from "./parents.ts";
 
 /** A store that ends what it is asked about, unless `end` says otherwise, and what the board was told of it. */
-function useParents(end: (ids: readonly string[]) => Promise<string[]> = async (ids) => [...ids]) {
+function useParents(
+  end: (ids: readonly string[]) => Promise<string[]> = async (ids) => [...ids],
+  takeBack: (ids: readonly string[]) => Promise<string[]> = async () => [],
+) {
   const asked: (readonly string[])[] = [];
   const told: EndedOperation[] = [];
   const error = vi.fn();
@@ -15,7 +18,7 @@ function useParents(end: (ids: readonly string[]) => Promise<string[]> = async (
     },
   };
   const board = { ended: (records: readonly EndedOperation[]) => void told.push(...records) };
-  const parents = createParents(store, board, { error }, stopping.signal);
+  const parents = createParents(store, { takeBack }, board, { error }, stopping.signal);
   return { parents, asked, told, error, stopping };
 }
 
@@ -35,6 +38,24 @@ it("has nothing to do for operations that are no parts", async () => {
   parents.note([null, null]);
   await parents.idle();
   expect(asked).toEqual([]);
+});
+
+it("takes back what has to be before anything ends", async () => {
+  const order: string[] = [];
+  const { parents, told } = useParents(
+    async (ids) => {
+      order.push(`end ${ids.join()}`);
+      return ids.filter((id) => id !== "op-1");
+    },
+    async (ids) => {
+      order.push(`take back ${ids.join()}`);
+      return ["op-1"];
+    },
+  );
+  parents.note(["op-1", "op-2"]);
+  await parents.idle();
+  expect(order).toEqual(["take back op-1,op-2", "end op-1,op-2"]);
+  expect(told.map(({ id }) => id)).toEqual(["op-1", "op-2"]);
 });
 
 it("tells of nothing that has not ended", async () => {

@@ -2,6 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "@decnet/common/logging/logger";
 import type { ParentStore } from "../store/parents.ts";
 import type { Board } from "./board.ts";
+import type { FailedEdits } from "./failed-edits.ts";
 
 /**
  * Ends operations about many deckies after their parts; together, so that thousands of parts do not each look for their siblings.
@@ -18,6 +19,7 @@ const retryMs = 1_000;
 
 export function createParents(
   store: Pick<ParentStore, "end">,
+  edits: FailedEdits,
   board: Pick<Board, "ended">,
   log: Pick<Logger, "error">,
   stopping: AbortSignal,
@@ -31,8 +33,9 @@ export function createParents(
       const ids = [...noted];
       noted.clear();
       try {
-        const ended = await store.end(ids);
-        board.ended(ended.map((id) => ({ id, record: undefined })));
+        // Before they end: some of them are taken back first.
+        for (const look of [edits.takeBack, store.end])
+          board.ended((await look(ids)).map((id) => ({ id, record: undefined })));
       } catch (error) {
         // The next start of the master ends what is left.
         if (stopping.aborted) return;

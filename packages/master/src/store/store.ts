@@ -24,6 +24,7 @@ import type { SecretBox } from "./secret-box.ts";
 import { createSituations, type Situations } from "./situations.ts";
 import { createTokenStore, type TokenStore } from "./tokens.ts";
 import { createTopologyStore, type TopologyStore } from "./topologies.ts";
+import { createTopologyEditStore, type TopologyEditStore } from "./topology-edits.ts";
 import { createWebhookStore, type WebhookStore } from "./webhooks.ts";
 
 /** All that the master keeps. Nobody outside this room sees the database's own types. */
@@ -37,6 +38,7 @@ export interface Store extends Pick<Database, "transaction" | "onReturn" | "clos
   readonly parents: ParentStore;
   readonly fleets: FleetStore;
   readonly topologies: TopologyStore;
+  readonly topologyEdits: TopologyEditStore;
   readonly rotations: RotationStore;
   readonly events: EventLog;
   readonly webhooks: WebhookStore;
@@ -85,6 +87,7 @@ export function createStore(
     fleets: createFleetStore(database),
     rotations,
     topologies: createTopologyStore(database, sealing, events),
+    topologyEdits: createTopologyEditStore(database, sealing),
     events,
     webhooks: createWebhookStore(database, box),
     relays: createRelayStore(database),

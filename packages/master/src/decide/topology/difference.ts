@@ -27,12 +27,13 @@ export interface PresentDeckies {
 
 /**
  * What has to become of each decky so that the topology is as designed. The services of one that is there are its own matter.
- * Pure. Throws DECKY_LEAVING.
+ * Pure. Throws DECKY_LEAVING for a designed one that is being torn down, unless that is left as it is.
  */
 export function topologyDifference(
   topology: Pick<Topology, "id" | "host" | "publishOn" | "design">,
   { deckies, services }: PresentDeckies,
   now: Date,
+  whenLeaving: "refuse" | "leave" = "refuse",
 ): DeckyChange[] {
   const { design } = topology;
   const lans = new Map(design.lans.map((lan) => [lan.name, toLanSpec(topology.id, lan)]));
@@ -42,7 +43,7 @@ export function topologyDifference(
   const leaving = deckies.filter((decky) => !wanted.has(decky.id) && (!decky.leaving || isStuckLeaving(decky)));
   return [
     ...leaving.map((decky) => unchanged(decky, "teardown", services.get(decky.id) ?? [])),
-    ...design.deckies.map((each) => changeOf(each, present.get(each.id), { topology, lans, routing, services, now })),
+    ...design.deckies.map((each) => changeOf(each, present.get(each.id), { topology, lans, routing, services, now, whenLeaving })),
   ];
 }
 
@@ -59,10 +60,11 @@ interface DifferenceOf {
   readonly routing: Routing;
   readonly services: PresentDeckies["services"];
   readonly now: Date;
+  readonly whenLeaving: "refuse" | "leave";
 }
 
 function changeOf(wanted: TopologyDecky, decky: Decky | undefined, around: DifferenceOf): DeckyChange {
-  const { topology, lans, routing, services, now } = around;
+  const { topology, lans, routing, services, now, whenLeaving } = around;
   const identity = identityOf(wanted, topology, routing);
   const [home, ...others] = wanted.attachments.flatMap(({ lan, ip, mac }): AttachmentSpec[] => {
     const spec = lans.get(lan);
@@ -75,9 +77,10 @@ function changeOf(wanted: TopologyDecky, decky: Decky | undefined, around: Diffe
     const made = newDecky({ id, scope: topology.id, name, host: topology.host, attachments, identity, createdAt: now });
     return { action: "deploy", decky: made, host: topology.host, identity, attachments, before: [], services: wanted.services };
   }
+  const own = services.get(decky.id) ?? [];
+  if (decky.leaving && whenLeaving === "leave") return unchanged(decky, "keep", own);
   if (decky.leaving && !isStuckLeaving(decky))
     throw new AppError("DECKY_LEAVING", `${decky.name} is being torn down`, { metadata: { decky: decky.name } });
-  const own = services.get(decky.id) ?? [];
   if (isSameMachine({ identity, attachments }, decky) && !decky.leaving) return unchanged(decky, "keep", own);
   const action = needsBase({ identity, attachments }, decky) ? "redeploy" : "change";
   return { action, decky, host: decky.host, identity, attachments, before: own, services: own };

@@ -16,6 +16,7 @@ import { Scopes1764910000001 } from "./1764910000001-scopes.ts";
 import { Relays1764920000000 } from "./1764920000000-relays.ts";
 import { Masters1764930000000 } from "./1764930000000-masters.ts";
 import { Webhooks1764940000000 } from "./1764940000000-webhooks.ts";
+import { TopologyEdits1764950000000 } from "./1764950000000-topology-edits.ts";
 
 /** All of them, the oldest first. */
 export const migrations = [
@@ -37,4 +38,5 @@ export const migrations = [
   Relays1764920000000,
   Masters1764930000000,
   Webhooks1764940000000,
+  TopologyEdits1764950000000,
 ] as const;

@@ -109,6 +109,22 @@ export interface TopologyStatusChanged {
   readonly reason: string;
 }
 
+/** The design of a topology is another one: it was edited, or an edit that failed or was cancelled was taken back. */
+export interface TopologyDesignChanged {
+  readonly topology_id: string;
+  /** Its name. */
+  readonly topology: string;
+  readonly host: string;
+  /** The design's version now. */
+  readonly design_version: number;
+  /** The edit, by its id. */
+  readonly operation: string;
+  /** Who asked for the edit, or cancelled it. */
+  readonly actor: string;
+  /** Whether the edit was taken back. */
+  readonly taken_back: boolean;
+}
+
 /** A worker joined, came, went away or was removed. */
 export interface HostStateChanged {
   readonly host: string;
@@ -184,6 +200,7 @@ export interface EventPayloads {
   readonly "decky.service_config_changed": DeckyServiceConfigChanged;
   readonly "decky.rotated": DeckyRotated;
   readonly "topology.status": TopologyStatusChanged;
+  readonly "topology.design": TopologyDesignChanged;
   readonly "host.state": HostStateChanged;
   readonly "host.second_agent": HostSecondAgent;
   readonly "operation.ended": OperationEnded;
@@ -202,6 +219,7 @@ export const eventKinds = {
   "decky.service_config_changed": {"topic":"decky.{decky_name}.service_config_changed","version":1,"key":"{decky_name}","isCommand":false},
   "decky.rotated": {"topic":"decky.{decky_name}.rotated","version":1,"key":"{decky_name}","isCommand":false},
   "topology.status": {"topic":"topology.{topology_id}.status","version":1,"key":"topology.{topology_id}","isCommand":false},
+  "topology.design": {"topic":"topology.{topology_id}.design","version":1,"key":"topology.{topology_id}","isCommand":false},
   "host.state": {"topic":"host.{host}.state","version":1,"key":"host.{host}","isCommand":false},
   "host.second_agent": {"topic":"host.{host}.second_agent","version":1,"key":"host.{host}","isCommand":false},
   "operation.ended": {"topic":"operation.{operation}.ended","version":1,"key":"operation.{operation}","isCommand":false},

@@ -154,7 +154,7 @@ export function createTopologyChanges(options: TopologyChangesOptions): Topology
       const end = isOver ? ({ state: "succeeded", finishedAt: now } as const) : ({ state: "running" } as const);
       const record = planned?.plan ?? told(summary(all, catalog), request);
       const parent = { ...operationOf(request, topology, record), startedAt: now, ...end };
-      if (design !== topology.design) await store.topologies.redesign(tx, topology, design);
+      if (design !== topology.design) await store.topologies.redesign(tx, topology, design, parent);
       const parts = await storeParts(tx, parent, agreedParts(changes, planned?.plan), { store, catalog });
       if (!isOver && design !== topology.design)
         await store.topologyEdits.note(tx, parent.id, traceEdit(topology.design, design));

@@ -44,7 +44,8 @@ export function createFailedEdits({ store, catalog, log, wake }: FailedEditsOpti
       const context = { catalog, takenSubnets, now: new Date(), makeId: makeOperationId };
       const { design, patch, ways } = resolveEdit({ topology, present, ...taken }, context);
       if (design !== undefined) {
-        await store.topologies.redesign(tx, topology, design);
+        const { actor } = taken.edit.cancelledBy ?? taken.edit;
+        await store.topologies.redesign(tx, topology, design, { id, actor }, true);
         await store.rotations.replace(tx, topologyId, rotationsOf(design));
       }
       await store.operations.update(tx, [id], patch);

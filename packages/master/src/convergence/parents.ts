@@ -34,8 +34,7 @@ export function createParents(
       noted.clear();
       try {
         // Before they end: some of them are taken back first.
-        for (const look of [edits.takeBack, store.end])
-          board.ended((await look(ids)).map((id) => ({ id, record: undefined })));
+        for (const look of [edits.takeBack, store.end]) board.ended((await look(ids)).map((id) => ({ id, record: undefined })));
       } catch (error) {
         // The next start of the master ends what is left.
         if (stopping.aborted) return;

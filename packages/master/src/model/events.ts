@@ -168,6 +168,16 @@ export function topologyEvent(
   return tell("topology.status", payload);
 }
 
+/** The design has the next version, by an edit or because that was taken back. */
+export function designEvent(
+  { id, name, host, version }: Pick<Topology, "id" | "name" | "host" | "version">,
+  { id: operation, actor }: Pick<Operation, "id" | "actor">,
+  isTakenBack: boolean,
+): BusEvent {
+  const payload = { topology_id: id, topology: name, host, design_version: version + 1, operation, actor };
+  return tell("topology.design", { ...payload, taken_back: isTakenBack });
+}
+
 export function hostEvent(name: string, state: HostState, message: string): BusEvent[] {
   return [tell("host.state", { host: name, state, message })];
 }

@@ -1,6 +1,7 @@
 import { AppError } from "@decnet/common/errors/app-error";
 import type { SeenDecky } from "../decide/topology/next-state.ts";
-import { topologyEvent } from "../model/events.ts";
+import { designEvent, topologyEvent } from "../model/events.ts";
+import type { Operation } from "../model/operation.ts";
 import { type Design, isLegalTransition, type Topology, type TopologyEvent, type TopologyState } from "../model/topology.ts";
 import type { Database, Tx } from "./database.ts";
 import { type FilterConditions, type ListedRows, type ListRequest, listRows } from "./list-rows.ts";
@@ -38,8 +39,8 @@ export interface TopologyStore {
   events(id: string): Promise<TopologyEvent[]>;
   /** Throws TOPOLOGY_INVALID when the name is taken. */
   insert(tx: Tx, topology: Topology): Promise<void>;
-  /** A new design has the next version. */
-  redesign(tx: Tx, topology: Topology, design: Design): Promise<void>;
+  /** A new design has the next version, by this edit or because that is taken back; it is told of. */
+  redesign(tx: Tx, topology: Topology, design: Design, edit: Pick<Operation, "id" | "actor">, isTakenBack?: boolean): Promise<void>;
   /** Takes one legal step, and tells of it. Throws TOPOLOGY_STATE for another one. */
   step(tx: Tx, topology: Topology, to: TopologyState, reason: string): Promise<void>;
   /** Says why it is in the state that it is in. */
@@ -159,8 +160,10 @@ export function createTopologyStore(database: Database, sealing: Sealing, events
           .find({ where: { topologyId: id }, order: { number: "ASC" } }),
       ),
     insert: (tx, topology) => insertRows(tx, Topologies, [{ ...topology, design: seal(topology.design) }]),
-    async redesign(tx, { id, version }, design) {
+    async redesign(tx, topology, design, edit, isTakenBack = false) {
+      const { id, version } = topology;
       await updateRows(tx, Topologies, { id, version }, { design: seal(design), version: version + 1 });
+      events.append(tx, [designEvent(topology, edit, isTakenBack)]);
     },
     async step(tx, topology, to, reason) {
       const { id, state: from, name } = topology;

@@ -12,7 +12,10 @@ export interface TopologyEditStore {
   /** Of these operations, the edits that have to be taken back: their parts have ended, and not all of them well. */
   due(ids: readonly string[]): Promise<{ readonly id: string; readonly topology: string }[]>;
   /** The same for one edit, which is nobody's to take back any more. Undefined: somebody did, or it is not due. */
-  take(tx: Tx, id: string): Promise<{ readonly edit: Operation; readonly parts: Operation[]; readonly trace: EditTrace } | undefined>;
+  take(
+    tx: Tx,
+    id: string,
+  ): Promise<{ readonly edit: Operation; readonly parts: Operation[]; readonly trace: EditTrace } | undefined>;
 }
 
 interface SealedTrace extends Pick<EditTrace, "lans"> {

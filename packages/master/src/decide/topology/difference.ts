@@ -43,7 +43,9 @@ export function topologyDifference(
   const leaving = deckies.filter((decky) => !wanted.has(decky.id) && (!decky.leaving || isStuckLeaving(decky)));
   return [
     ...leaving.map((decky) => unchanged(decky, "teardown", services.get(decky.id) ?? [])),
-    ...design.deckies.map((each) => changeOf(each, present.get(each.id), { topology, lans, routing, services, now, whenLeaving })),
+    ...design.deckies.map((each) =>
+      changeOf(each, present.get(each.id), { topology, lans, routing, services, now, whenLeaving }),
+    ),
   ];
 }
 

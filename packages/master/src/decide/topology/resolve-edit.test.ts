@@ -49,7 +49,14 @@ const edited = (design: Design, edits: readonly Edit[]) =>
     design,
   );
 
-const added: Edit = { kind: "add_decky", name: "mail", archetype: "", services: [], forwards: false, lans: [{ lan: "core", ip: "" }] };
+const added: Edit = {
+  kind: "add_decky",
+  name: "mail",
+  archetype: "",
+  services: [],
+  forwards: false,
+  lans: [{ lan: "core", ip: "" }],
+};
 const attached: Edit = { kind: "attach_decky", name: "db", place: { lan: "core", ip: "10.0.1.9" } };
 const forwards = (name: string, is: boolean): Edit => ({
   ...{ kind: "update_decky", name, archetype: undefined, services: undefined, forwards: is },
@@ -59,7 +66,15 @@ const removed: Edit = { kind: "remove_decky", name: "web" };
 const failed: OperationError = { reason: "APPLY_FAILED", message: "no", next: [], outputTail: [], undone: true };
 const part = (deckyName: string, state: Operation["state"], more: Partial<NewOperation> = {}) =>
   makeOperation({
-    ...{ id: `op-${deckyName}`, kind: "change_decky", actor: "ann", createdAt: now, deckyId: `id-${deckyName}`, deckyName, state },
+    ...{
+      id: `op-${deckyName}`,
+      kind: "change_decky",
+      actor: "ann",
+      createdAt: now,
+      deckyId: `id-${deckyName}`,
+      deckyName,
+      state,
+    },
     ...(state === "failed" ? { error: failed } : {}),
     ...more,
   });

@@ -71,7 +71,7 @@ const attached = (name: string, lan: string, ip = "") => ({ kind: "attach_decky"
 const detached = (name: string, lan: string) => ({ kind: "detach_decky", name, lan }) as const;
 const removed = (name: string) => ({ kind: "remove_decky", name }) as const;
 const updated = (name: string, more: { forwards?: boolean; egress?: TopologyDecky["egress"] }) => ({
-  ...{ kind: "update_decky", name, archetype: undefined, services: undefined, forwards: undefined } as const,
+  ...({ kind: "update_decky", name, archetype: undefined, services: undefined, forwards: undefined } as const),
   ...more,
 });
 const lanRemoved = (name: string) => ({ kind: "remove_lan", name }) as const;

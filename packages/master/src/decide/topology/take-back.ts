@@ -103,7 +103,10 @@ function takeBackDecky(design: Design, { at, before, after }: Changed<TopologyDe
   // Somebody removed it.
   if (decky === undefined) return design;
   if (before !== null) {
-    const back = { ...propertiesBack(decky, before, after, stay), attachments: placesBack(design, decky, { before, after }, stay) };
+    const back = {
+      ...propertiesBack(decky, before, after, stay),
+      attachments: placesBack(design, decky, { before, after }, stay),
+    };
     return { ...design, deckies: deckies.map((each) => (each === decky ? back : each)) };
   }
   if (around.there.get(decky.id)?.leaving === false && !isDeepStrictEqual(decky, after)) {

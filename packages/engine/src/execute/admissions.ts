@@ -4,8 +4,10 @@ import { createRounds } from "@decnet/common/runtime/rounds";
 import type { NetworkCalls } from "../docker/network-calls.ts";
 import type { EngineNetwork } from "../observe/lan.ts";
 import { admissionRule, lansToAdmit, type ObservedAdmissions, parseAdmissions } from "../policy/admission.ts";
+import { type UserChain, userChain } from "../policy/user-chain.ts";
 import type { DeckySpec } from "../spec.ts";
-import { filterCommandMs, filterFailed, runFilter } from "./packet-filter.ts";
+import { filterCommandMs, filterFailed } from "./packet-filter.ts";
+import { iptables, listUserChain, rulesToChange } from "./user-chain.ts";
 
 /** What deckies route into LANs that are cut off, through `iptables`. Every change may be repeated. */
 export interface Admissions {
@@ -22,10 +24,6 @@ export interface AdmissionsLook {
   of(spec: DeckySpec): Promise<ObservedAdmissions | undefined>;
 }
 
-/** The engine's chain for rules of others. */
-const userChain = "DOCKER-USER";
-const unable = `the engine of this host has no chain ${userChain}: its firewall is not iptables, and may drop what deckies route`;
-
 export interface AdmissionsOptions {
   readonly instance: string;
   readonly api: Pick<NetworkCalls, "networks">;
@@ -34,19 +32,14 @@ export interface AdmissionsOptions {
 
 export function createAdmissions({ instance, api, isOn }: AdmissionsOptions): Admissions {
   const oneByOne = createExclusive(1);
-  /** Undefined: the engine has no such chain. */
-  const list = async (signal: AbortSignal): Promise<string[] | undefined> => {
-    const listed = await iptables(["-S", userChain], signal);
-    return listed?.exitCode === 0 ? parseAdmissions(instance, listed.stdout) : undefined;
-  };
   /** Deckies that are applied side by side are served by one look. */
-  const listTogether = createRounds<undefined, string[] | undefined>({
+  const listTogether = createRounds<undefined, UserChain>({
     most: Number.POSITIVE_INFINITY,
     mayRepeat: () => false,
     async serve(calls) {
       const signal = AbortSignal.timeout(2 * filterCommandMs);
-      const there = await oneByOne.run("", signal, () => list(signal));
-      return calls.map(() => there);
+      const chain = await oneByOne.run("", signal, () => listUserChain(signal));
+      return calls.map(() => chain);
     },
   });
   const change = async (verb: "-I" | "-D", bridge: string, signal: AbortSignal): Promise<void> => {
@@ -55,15 +48,16 @@ export function createAdmissions({ instance, api, isOn }: AdmissionsOptions): Ad
   };
   return {
     look() {
-      let seen: Promise<readonly [readonly string[] | undefined, ReadonlyMap<string, EngineNetwork>]> | undefined;
+      let seen: Promise<readonly [UserChain, ReadonlyMap<string, EngineNetwork>]> | undefined;
       return {
         async of(spec) {
           const lans = isOn ? lansToAdmit(spec) : [];
           if (lans.length === 0) return undefined;
           seen ??= Promise.all([listTogether(undefined), api.networks()]);
-          const [there, networks] = await seen;
-          const missing = lans.filter((lan) => there?.includes(networks.get(lan)?.bridge ?? "") !== true);
-          return { unable: there === undefined ? unable : "", missing };
+          const [chain, networks] = await seen;
+          const there = chain.kind === "listed" ? parseAdmissions(instance, chain.rules) : [];
+          const missing = lans.filter((lan) => !there.includes(networks.get(lan)?.bridge ?? ""));
+          return { unable: chain.kind === "listed" ? "" : `${chain.why}; what deckies route may be dropped`, missing };
         },
       };
     },
@@ -72,17 +66,17 @@ export function createAdmissions({ instance, api, isOn }: AdmissionsOptions): Ad
       if (bridge === undefined || bridge === "")
         throw new AppError("APPLY_FAILED", `the Docker network ${network} is gone again`);
       await oneByOne.run("", signal, async () => {
-        if ((await list(signal))?.includes(bridge) !== true) await change("-I", bridge, signal);
+        if (!parseAdmissions(instance, await rulesToChange(signal)).includes(bridge)) await change("-I", bridge, signal);
       });
     },
     release: (signal) =>
       oneByOne.run("", signal, async () => {
-        const there = (await list(signal)) ?? [];
+        const chain = await listUserChain(signal);
+        // What cannot be listed now goes with a later one; no network has to stay for it.
+        const there = chain.kind === "listed" ? parseAdmissions(instance, chain.rules) : [];
         if (there.length === 0) return;
         const present = new Set([...(await api.networks()).values()].map(({ bridge }) => bridge));
         for (const bridge of there) if (!present.has(bridge)) await change("-D", bridge, signal);
       }),
   };
 }
-
-const iptables = (args: readonly string[], signal: AbortSignal) => runFilter("iptables", ["-w", "5", ...args], signal);

@@ -12,7 +12,9 @@ import {
   removePublications,
   renderPublications,
 } from "../policy/published.ts";
+import { userChain } from "../policy/user-chain.ts";
 import { filterCommandMs, filterFailed, runFilter } from "./packet-filter.ts";
+import { iptables, listUserChain, rulesToChange } from "./user-chain.ts";
 
 /** Ports of gateways on the host, through `nft` and `iptables`. Every change may be repeated. */
 export interface Publisher {
@@ -21,9 +23,6 @@ export interface Publisher {
   /** Throws APPLY_FAILED. */
   change(todo: PublicationsToDo, signal: AbortSignal): Promise<void>;
 }
-
-/** The engine's chain for rules of others. */
-const userChain = "DOCKER-USER";
 
 export function createPublisher(instance: string): Publisher {
   const oneByOne = createExclusive(1);
@@ -38,31 +37,27 @@ export function createPublisher(instance: string): Publisher {
     throw notObserved(`the table ${table} of nftables: ${listed.tail.join(" ")}`);
   };
 
-  /** An address once for each rule that lets its visitors through. Undefined: the engine has no such chain. */
-  const passed = async (signal: AbortSignal): Promise<string[] | undefined> => {
-    const listed = await runFilter("iptables", ["-w", "5", "-S", userChain], signal);
-    if (listed === undefined || listed.exitCode !== 0) return undefined;
-    const own = listed.stdout
-      .split("\n")
-      .filter((line) => line.includes(`"${comment}"`) || line.includes(`--comment ${comment} `));
+  /** An address once for each rule that lets its visitors through. */
+  const passedBy = (rules: string): string[] => {
+    const own = rules.split("\n").filter((line) => line.includes(`"${comment}"`) || line.includes(`--comment ${comment} `));
     return own.flatMap((line) => /--ctorigdst ([\d.]+)/.exec(line)?.[1] ?? []);
   };
 
   const pass = async (verb: "-I" | "-D", address: string, signal: AbortSignal): Promise<void> => {
     const match = ["-m", "conntrack", "--ctstate", "DNAT", "--ctorigdst", address, "-m", "comment", "--comment", comment];
-    const result = await runFilter("iptables", ["-w", "5", verb, userChain, ...match, "-j", "ACCEPT"], signal);
+    const result = await iptables([verb, userChain, ...match, "-j", "ACCEPT"], signal);
     if (result?.exitCode !== 0) throw filterFailed("iptables", result);
   };
 
   const observe = async (ports: ReadonlySet<string>, signal: AbortSignal): Promise<Omit<ObservedPublications, "addresses">> => {
-    const [listed, passing, listeners] = await Promise.all([list(signal), passed(signal), observeHostListeners(ports)]);
+    const [listed, chain, listeners] = await Promise.all([list(signal), listUserChain(signal), observeHostListeners(ports)]);
+    const noWay = chain.kind === "listed" ? "" : `${chain.why}; ports cannot be published`;
     const unable =
       listed === undefined
         ? "nft, which publishes ports of gateways, is not on this host: install it (apt-get install nftables)"
-        : passing === undefined
-          ? `the engine of this host has no chain ${userChain}: its firewall is not iptables, and ports cannot be published`
-          : "";
-    return { unable, there: listed?.there ?? [], isAsMade: listed?.isAsMade ?? false, passed: new Set(passing), listeners };
+        : noWay;
+    const passed = new Set(chain.kind === "listed" ? passedBy(chain.rules) : []);
+    return { unable, there: listed?.there ?? [], isAsMade: listed?.isAsMade ?? false, passed, listeners };
   };
   /** Deckies that are applied side by side are served by one look. */
   const observeTogether = createRounds<ReadonlySet<string>, Omit<ObservedPublications, "addresses">>({
@@ -87,7 +82,7 @@ export function createPublisher(instance: string): Publisher {
         const going = before.filter((known) => remove.some((each) => isSame(known, each)));
         const left = [...before.filter((known) => !going.includes(known)), ...add];
         const wanted = new Set(left.map(({ address }) => address));
-        const there = (await passed(signal)) ?? [];
+        const there = passedBy(await rulesToChange(signal));
         // The port itself goes last: while it is there somebody plans that all of this is removed, also after a crash in between.
         for (const address of there) if (!wanted.has(address)) await pass("-D", address, signal);
         const rules = left.length === 0 ? removePublications(instance) : renderPublications(instance, { add, remove: going });

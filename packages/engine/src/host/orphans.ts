@@ -14,7 +14,8 @@ import {
   otherInstallations,
   viewOf,
 } from "../observe/leftovers.ts";
-import { observeLeftovers, rulesOf, userChain } from "../observe/observe-leftovers.ts";
+import { observeLeftovers, rulesOf } from "../observe/observe-leftovers.ts";
+import { userChain } from "../policy/user-chain.ts";
 import type { HostParts } from "./host-parts.ts";
 
 export interface OrphanRemoval {

@@ -1,9 +1,10 @@
 import { readdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { LeftoverCalls } from "../docker/leftover-calls.ts";
-import { runCommand } from "../docker/run-command.ts";
+import { type CommandResult, runCommand } from "../docker/run-command.ts";
 import type { ObservedPublications } from "../policy/publication.ts";
 import { publicationKey } from "../policy/published.ts";
+import { readUserChain, userChain } from "../policy/user-chain.ts";
 import type { ObservedLinks } from "./host-access.ts";
 import { commentIn, type DataPlace, installationIn, type Marked, markedLink, markedRules, markedTables } from "./leftovers.ts";
 import { absentCodes, codeOf, unlessAbsentLater } from "./not-observed.ts";
@@ -25,8 +26,6 @@ export interface ObservedLeftovers {
 }
 
 const commandMs = 10_000;
-/** The engine's chain for rules of others. */
-export const userChain = "DOCKER-USER";
 
 /** Throws ENGINE_UNAVAILABLE. What else cannot be looked at is said. */
 export async function observeLeftovers(sources: LeftoverSources): Promise<ObservedLeftovers> {
@@ -97,22 +96,28 @@ export async function rulesOf(installation: string): Promise<string[][]> {
     .map((line) => line.replaceAll('"', "").split(" ").slice(1));
 }
 
-/** An engine whose firewall is not iptables has no such chain. */
+/** Nothing of a chain that is not there. Throws when that is not known. */
 async function chainListing(): Promise<string> {
-  return listing("iptables", ["-w", "5", "-S", userChain], /No chain|does not exist|not found/i);
+  const chain = await ran("iptables", ["-w", "5", "-S", userChain]);
+  const isListed = chain === undefined || chain.exitCode === 0;
+  const read = readUserChain(chain, isListed ? undefined : await ran("iptables", ["-w", "5", "-S"]));
+  if (read.kind === "unknown") throw new Error(read.why);
+  return read.kind === "listed" ? read.rules : "";
 }
 
 /** Without the program nobody has made such rules here. Throws when it says that it could not look. */
-async function listing(file: string, args: readonly string[], none?: RegExp): Promise<string> {
-  const done = await runCommand(file, args, { timeoutMs: commandMs, signal: AbortSignal.timeout(commandMs) }).catch(
-    (error: unknown) => {
-      if (codeOf(error instanceof Error ? error.cause : undefined) === "ENOENT") return undefined;
-      throw error;
-    },
-  );
-  if (done === undefined) return "";
-  if (done.exitCode === 0) return done.stdout;
-  const said = done.tail.join(" ");
-  if (none?.test(said) === true) return "";
-  throw new Error(`${file} ended with exit code ${done.exitCode ?? "none"}: ${said}`);
+async function listing(file: string, args: readonly string[]): Promise<string> {
+  const done = await ran(file, args);
+  if (done === undefined || done.exitCode === 0) return done?.stdout ?? "";
+  throw new Error(`${file} ended with exit code ${done.exitCode ?? "none"}: ${done.tail.join(" ")}`);
+}
+
+/** Undefined: there is no such program here. */
+async function ran(file: string, args: readonly string[]): Promise<CommandResult | undefined> {
+  try {
+    return await runCommand(file, args, { timeoutMs: commandMs, signal: AbortSignal.timeout(commandMs) });
+  } catch (error) {
+    if (codeOf(error instanceof Error ? error.cause : undefined) === "ENOENT") return undefined;
+    throw error;
+  }
 }

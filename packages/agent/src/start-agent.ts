@@ -12,7 +12,7 @@ import { createValidationInterceptor } from "@decnet/common/rpc/validate-request
 import { writeFileAtomically } from "@decnet/common/runtime/atomic-file";
 import { lockFolder } from "@decnet/common/runtime/folder-lock";
 import { createReleasers } from "@decnet/common/runtime/releasers";
-import { repeatUntilAborted } from "@decnet/common/runtime/repeat";
+import { createEarlyTurn, repeatUntilAborted } from "@decnet/common/runtime/repeat";
 import { createServedCallSpans } from "@decnet/common/tracing/call-spans";
 import type { AgentFacts } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
 import { loadCatalog } from "@decnet/engine/catalog/load";
@@ -75,8 +75,10 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     const fingerprint = await openFingerprint(config.stateDir, options.identity.fingerprintCheck);
     const identity: AgentIdentity = { ...options.identity, fingerprintCheck: fingerprint.check };
     if (identity.fingerprintCheck !== options.identity.fingerprintCheck) await writeIdentity(config.stateDir, identity);
+    const driftTurn = createEarlyTurn();
     const engine = createLazyEngine(
       {
+        onReturn: driftTurn.call,
         instance: identity.hostId,
         dataDir: config.stateDir,
         catalog,
@@ -156,9 +158,8 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       checkedMsAgo: watch.checkedMsAgo,
       certificateUntil: connection.certificateUntil,
     });
-    const watching = repeatUntilAborted(config.driftIntervalMs, stopping.signal, watch.check, (error) =>
-      log.error("the drift check failed", { err: error }),
-    );
+    const onError = (error: unknown) => log.error("the drift check failed", { err: error });
+    const watching = repeatUntilAborted(config.driftIntervalMs, stopping.signal, watch.check, onError, driftTurn);
     const pruning = keepImagesPruned(engine, stopping.signal, log);
     releasers.add(async () => {
       await Promise.all([watching, pruning, connection.done]);

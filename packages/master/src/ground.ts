@@ -6,6 +6,7 @@ import type { Logger } from "@decnet/common/logging/logger";
 import type { CertificateAuthority } from "@decnet/common/pki/certificates";
 import { type FolderLock, lockFolder } from "@decnet/common/runtime/folder-lock";
 import type { Releasers } from "@decnet/common/runtime/releasers";
+import { createEarlyTurn, type EarlyTurn } from "@decnet/common/runtime/repeat";
 import { loadCatalog } from "@decnet/engine/catalog/load";
 import type { Catalog } from "@decnet/engine/catalog/types";
 import type { Engine } from "@decnet/engine/engine";
@@ -57,6 +58,8 @@ export interface Ground {
   readonly engine: Engine;
   readonly local: LocalHost;
   readonly presence: LocalPresence;
+  /** Calls for a drift check of the own host before its time. */
+  readonly driftTurn: EarlyTurn;
   readonly metrics: Metrics;
   readonly readiness: Readiness;
   readonly bus: BusWatch;
@@ -111,8 +114,10 @@ export async function prepareGround(options: MasterOptions, releasers: Releasers
     version,
     replaceLostKeys: options.replaceLostKeys === true,
   });
+  const driftTurn = createEarlyTurn();
   const engine = createLazyEngine(
     {
+      onReturn: driftTurn.call,
       instance: id,
       dataDir,
       catalog,
@@ -147,6 +152,7 @@ export async function prepareGround(options: MasterOptions, releasers: Releasers
     engine,
     local: presence.host,
     presence,
+    driftTurn,
     metrics,
     bus,
     readiness: createReadiness({

@@ -218,7 +218,7 @@ function serveBus(
 
 /** Whatever goes on by itself until the master stops. */
 async function startBackground(ground: Ground, listening: Listening): Promise<void> {
-  const { store, engine, local, presence, metrics, readiness, peers } = ground;
+  const { store, engine, local, presence, driftTurn, metrics, readiness, peers } = ground;
   const { log, config, version } = ground.options;
   const { signal } = ground.stopping;
   const { hosts, changes, convergence } = listening;
@@ -226,9 +226,10 @@ async function startBackground(ground: Ground, listening: Listening): Promise<vo
   const { converger } = convergence;
   const lease = () => hosts.leaseOf(local.name);
   const check = createDriftCheck(local, { store, converger, log, lease, onDrift: metrics.drift });
-  presence.onReturn(
-    () => void converger.wakeHost(local.name).catch((error: unknown) => log.error("a host was not woken", { err: error })),
-  );
+  presence.onReturn(() => {
+    driftTurn.call();
+    void converger.wakeHost(local.name).catch((error: unknown) => log.error("a host was not woken", { err: error }));
+  });
   await Promise.all([
     readiness.watch(signal),
     presence.watch(signal),
@@ -239,6 +240,7 @@ async function startBackground(ground: Ground, listening: Listening): Promise<vo
       signal,
       () => check().then(() => hostChanges.finishDecommissioning()),
       (error) => log.error("the drift check failed", { err: error }),
+      driftTurn,
     ),
     keepImagesPruned(engine, signal, log),
     topologyStates.run(),

@@ -48,11 +48,13 @@ export interface Clients {
   readonly prompt: Docker;
   /** With none. */
   readonly patient: Docker;
+  /** The engine was away, and is there again. */
+  readonly onReturn?: (() => void) | undefined;
 }
 
-export function createContainerCalls({ docker, prompt, patient }: Clients): ContainerCalls {
+export function createContainerCalls({ docker, prompt, patient, onReturn }: Clients): ContainerCalls {
   const cache = createInspectCache();
-  const updates = createUpdateWatch(patient, cache);
+  const updates = createUpdateWatch(patient, cache, onReturn);
   const lastExitCodes = createExitCodes();
   const inspectOnce = async (idOrName: string): Promise<Inspected | undefined> => {
     const info = await absentIfGone(docker.getContainer(idOrName).inspect());

@@ -30,11 +30,12 @@ export interface EngineApi extends ContainerCalls, ImageCalls, LeftoverCalls, Lo
 /** An engine that accepts calls and does not answer them counts as away, too. */
 const promptMs = 10_000;
 
-export function createEngineApi(socketPath: string): EngineApi {
+/** `onReturn` is called when the engine was away and is there again: its containers were started again, most likely. */
+export function createEngineApi(socketPath: string, onReturn?: () => void): EngineApi {
   const docker = new Docker({ socketPath, timeout: 120_000 });
   const prompt = new Docker({ socketPath, timeout: promptMs });
   return {
-    ...createContainerCalls({ docker, prompt, patient: new Docker({ socketPath }) }),
+    ...createContainerCalls({ docker, prompt, patient: new Docker({ socketPath }), onReturn }),
     ...createImageCalls(docker),
     ...createLeftoverCalls(docker, prompt),
     ...createLogCalls(docker),

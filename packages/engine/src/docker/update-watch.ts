@@ -12,8 +12,15 @@ export interface UpdateWatch {
   ensure(): Promise<void>;
 }
 
-/** `patient` has no timeout: there may be nothing to hear for days. */
-export function createUpdateWatch(patient: Docker, cache: Pick<InspectCache, "forget">): UpdateWatch {
+/**
+ * `patient` has no timeout: there may be nothing to hear for days. An engine that ends the stream was stopped, mostly: it is
+ * asked until it is there again, and that is told.
+ */
+export function createUpdateWatch(
+  patient: Pick<Docker, "getEvents">,
+  cache: Pick<InspectCache, "forget">,
+  onReturn: () => void = () => undefined,
+): UpdateWatch {
   let state: "deaf" | "asking" | "listening" = "deaf";
   let asked: Promise<void> = Promise.resolve();
   const enter = (next: typeof state) => {
@@ -31,20 +38,35 @@ export function createUpdateWatch(patient: Docker, cache: Pick<InspectCache, "fo
       rest = (lines.pop() ?? "").slice(-maxLine);
       for (const line of lines) cache.forget(idIn(line));
     });
-    stream.once("error", () => enter("deaf")).once("close", () => enter("deaf"));
+    stream
+      .once("error", () => enter("deaf"))
+      .once("close", () => {
+        enter("deaf");
+        void awaitReturn();
+      });
     enter("listening");
   };
-  return {
-    async ensure() {
-      if (state === "deaf") {
-        enter("asking");
-        asked = listen().catch(() => enter("deaf"));
-      }
-      if (state === "asking") await Promise.race([asked, delay(promptMs, undefined, { ref: false })]);
-      if (state !== "listening") cache.forget();
-    },
+  const ensure = async () => {
+    if (state === "deaf") {
+      enter("asking");
+      asked = listen().catch(() => enter("deaf"));
+    }
+    if (state === "asking") await Promise.race([asked, delay(promptMs, undefined, { ref: false })]);
+    if (state !== "listening") cache.forget();
   };
+  /** One that stays away for long is found again by whoever asks it something. */
+  const awaitReturn = async () => {
+    for (let tries = 0; tries < mostTries && state !== "listening"; tries += 1) {
+      await delay(returnMs, undefined, { ref: false });
+      await ensure();
+    }
+    if (state === "listening") onReturn();
+  };
+  return { ensure };
 }
+
+const returnMs = 250;
+const mostTries = 2_400;
 
 /** An engine that is slow to answer holds up no list call. */
 const promptMs = 2_000;

@@ -50,6 +50,8 @@ export interface EngineOptions {
   /** What is done about services that take more of the disk than they may. */
   readonly disk?: DiskPolicy;
   readonly boundary?: StepBoundary;
+  /** The engine was away and is there again: what its containers had from us, they lost. */
+  readonly onReturn?: () => void;
 }
 
 /** What everything that is done on one host works with. */
@@ -101,7 +103,7 @@ const linksMs = 10_000;
 /** Connects to the Docker engine once to learn what it can do. Throws ENGINE_UNAVAILABLE or ENGINE_UNUSABLE. */
 export async function openHostParts(options: EngineOptions): Promise<HostParts> {
   const { instance, catalog, fingerprint, minFreeBytes = 1 << 30 } = options;
-  const api = createEngineApi(options.socketPath);
+  const api = createEngineApi(options.socketPath, options.onReturn);
   const compose = createComposeCli(options.socketPath, {
     configFolder: dockerConfigOf(options.dataDir),
     pluginPath: options.composePath,

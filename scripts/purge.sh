@@ -7,16 +7,8 @@ if [ "${1:-}" != --yes ]; then
   say "this removes every decky of this master, and $DECNET_DATA_DIR with the database and the keys"
   exec "$ROOT/scripts/setup/purge.sh"
 fi
-# Names of topologies of which something may run.
-deployed() {
-  decnet topology list --json | node -e '
-    const { topologies = [] } = JSON.parse(require("fs").readFileSync(0, "utf8"));
-    for (const { name, state } of topologies) if (!/_(PENDING|FAILED|TORN_DOWN)$/.test(state)) console.log(name);'
-}
 if master_pid > /dev/null; then
-  for name in $(deployed); do
-    decnet topology teardown "$name" --accept "teardown=$name" --yes --reason purge
-  done
+  "$ROOT/scripts/teardown-topologies.sh"
   decnet fleet teardown --accept teardown=fleet --reason purge
   network=$(docker network ls -q --filter label=decnet.instance)
   [ -z "$network" ] || docker network rm $network > /dev/null

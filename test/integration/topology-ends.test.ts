@@ -1,41 +1,10 @@
 import { fromConnectError } from "@decnet/common/rpc/errors";
 import { OperationState, Wait } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { TopologyState } from "@decnet/contract/gen/decnet/v1/topology_pb";
-import type { StepBoundary } from "@decnet/engine/execute/execute-plan";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { createHold } from "../support/hold-steps.ts";
 import { becomes, designNested, readTopology } from "../support/nested-topology.ts";
 import { dockerLines, eventually, type TestMaster, useMaster } from "../support/use-master.ts";
-
-/** A step that is held: what has this in its target waits until it is let go. */
-function createHold() {
-  let target: string | undefined;
-  let reached: () => void = () => undefined;
-  let release: () => void = () => undefined;
-  let held = Promise.resolve();
-  const boundary: StepBoundary = async ({ step }) => {
-    if (target === undefined || step?.verb !== "create" || !step.target.includes(target)) return;
-    reached();
-    await held;
-  };
-  return {
-    boundary,
-    /** Resolves when it is reached. */
-    at: (wanted: string) => {
-      release();
-      target = wanted;
-      held = new Promise((resolve) => {
-        release = resolve;
-      });
-      return new Promise<void>((resolve) => {
-        reached = resolve;
-      });
-    },
-    letGo: () => {
-      target = undefined;
-      release();
-    },
-  };
-}
 
 describe("a deploy of a topology", () => {
   const hold = createHold();

@@ -40,7 +40,13 @@ export interface TopologyStore {
   /** Throws TOPOLOGY_INVALID when the name is taken. */
   insert(tx: Tx, topology: Topology): Promise<void>;
   /** A new design has the next version, by this edit or because that is taken back; it is told of. */
-  redesign(tx: Tx, topology: Topology, design: Design, edit: Pick<Operation, "id" | "actor">, isTakenBack?: boolean): Promise<void>;
+  redesign(
+    tx: Tx,
+    topology: Topology,
+    design: Design,
+    edit: Pick<Operation, "id" | "actor">,
+    isTakenBack?: boolean,
+  ): Promise<void>;
   /** Takes one legal step, and tells of it. Throws TOPOLOGY_STATE for another one. */
   step(tx: Tx, topology: Topology, to: TopologyState, reason: string): Promise<void>;
   /** Says why it is in the state that it is in. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { type Decky, newDecky } from "../../model/decky.ts";
+import type { Decky } from "../../model/decky.ts";
 import { makeOperation, type NewOperation, type Operation, type OperationError } from "../../model/operation.ts";
 import type { Design, Topology } from "../../model/topology.ts";
 import { formatResolution } from "../format-resolution.ts";

@@ -5,17 +5,19 @@ import { execa } from "execa";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { createHold } from "../support/hold-steps.ts";
 import { becomes, designNested, readTopology } from "../support/nested-topology.ts";
+import { drawSubnets } from "../support/own-subnets.ts";
 import { containersOf, eventually, type TestMaster, useMaster } from "../support/use-master.ts";
 
 const script = join(import.meta.dirname, "../../scripts/teardown-topologies.sh");
 const hold = createHold();
 let master: TestMaster;
 const ids: string[] = [];
+const subnetOf = drawSubnets();
 
 const tearDown = () =>
   execa(script, { reject: false, env: { DECNET_DATA_DIR: master.config.dataDir, DECNET_PORT: String(master.port) } });
-const make = async (name: string, services: readonly string[]) => {
-  const id = await designNested(master, name, "local", ...services);
+const make = async (name: string, at: 0 | 2) => {
+  const id = await designNested(master, name, "local", "redis", { dmz: subnetOf(at), core: subnetOf(at === 0 ? 1 : 3) });
   ids.push(id);
   return id;
 };
@@ -30,13 +32,13 @@ afterAll(async () => {
 });
 
 it("a purge tears down what was ever deployed, what failed as well, and names what it could not", async () => {
-  await make("stands", []);
+  await make("stands", 0);
   await master.topologies.deployTopology({ topology: "stands" });
-  const failed = await make("failed", []);
+  const failed = await make("failed", 2);
   const begun = await master.topologies.deployTopology({ topology: "failed", options: { wait: Wait.ACCEPTED } });
   await master.operations.cancelOperation({ id: begun.operation?.id ?? "" });
   await becomes(master, "failed", TopologyState.FAILED);
-  await make("designed", []);
+  await designNested(master, "designed", "local");
 
   const reached = hold.at("-inner", "remove");
   const first = tearDown();

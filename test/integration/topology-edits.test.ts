@@ -5,6 +5,7 @@ import { TopologyState } from "@decnet/contract/gen/decnet/v1/topology_pb";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { createHold } from "../support/hold-steps.ts";
 import { becomes, designNested, readTopology } from "../support/nested-topology.ts";
+import { drawSubnets } from "../support/own-subnets.ts";
 import { containersOf, dockerLines, eventually, type TestMaster, useMaster } from "../support/use-master.ts";
 
 const accepted = { wait: Wait.ACCEPTED };
@@ -14,6 +15,7 @@ const quits = [{ slug: "quits" }];
 describe("an edit of a live topology", () => {
   const hold = createHold();
   const topology = "edited";
+  const subnetOf = drawSubnets();
   let master: TestMaster;
   let id: string;
   let before: { design: unknown; version: number; containers: Map<string, string> };
@@ -54,9 +56,9 @@ describe("an edit of a live topology", () => {
 
   beforeAll(async () => {
     master = await useMaster({ boundary: hold.boundary });
-    id = await designNested(master, topology, "local");
+    id = await designNested(master, topology, "local", "redis", { dmz: subnetOf(0), core: subnetOf(1) });
     await master.topologies.deployTopology({ topology });
-    await master.topologies.addLan({ topology, name: "far" });
+    await master.topologies.addLan({ topology, name: "far", subnet: subnetOf(2) });
     await master.topologies.addDecky({ topology, name: "deep", services: redis, attachments: [{ lan: "far" }] });
   });
   beforeEach(async () => {
@@ -101,7 +103,8 @@ describe("an edit of a live topology", () => {
   });
 
   it("that joins two LANs by a decky which quits closes the way again for those that had it already", async () => {
-    const routes = async () => (await master.fleet.getDecky({ decky: { name: "deep", topology } })).decky?.desiredRevision ?? 0;
+    const routes = async () =>
+      (await master.fleet.getDecky({ decky: { name: "deep", topologyId: id } })).decky?.desiredRevision ?? 0;
     const revision = await routes();
     const bridge = { name: "bridge", services: quits, attachments: [{ lan: "core" }, { lan: "far" }], forwards: true };
     await expect(master.topologies.addDecky({ topology, ...bridge })).rejects.toThrow("quits exited with code 7");
@@ -116,7 +119,7 @@ describe("an edit of a live topology", () => {
   });
 
   it("that is cancelled while it runs is taken back", async () => {
-    const reached = hold.at(`${id}-inner`);
+    const reached = hold.at(`${id}-inner`, "recreate");
     const begun = await master.topologies.attachDecky({ topology, name: "inner", attachment: { lan: "far" }, options: accepted });
     const of = begun.operation?.id ?? "";
     await reached;
@@ -131,7 +134,7 @@ describe("an edit of a live topology", () => {
 
   it("that is cancelled before it began is taken back, and what it waited for goes on", async () => {
     const reached = hold.at(`${id}-inner-http`);
-    const decky = { name: "inner", topology };
+    const decky = { name: "inner", topologyId: id };
     const first = await master.mutations.addService({ decky, service: "http", options: accepted });
     await reached;
     const begun = await master.topologies.attachDecky({ topology, name: "inner", attachment: { lan: "far" }, options: accepted });

@@ -1,9 +1,10 @@
 import type { StepBoundary } from "@decnet/engine/execute/execute-plan";
+import type { StepVerb } from "@decnet/engine/plan/plan";
 
 /** Steps that are held: what is done to something with this in its name waits until it is let go. */
 export function createHold() {
   let target: string | undefined;
-  let verb = "";
+  let verb: StepVerb = "create";
   let reached: () => void = () => undefined;
   let release: () => void = () => undefined;
   let held = Promise.resolve();
@@ -15,7 +16,7 @@ export function createHold() {
   return {
     boundary,
     /** Resolves when it is reached. */
-    at: (wanted: string, of: "create" | "remove" = "create") => {
+    at: (wanted: string, of: StepVerb = "create") => {
       release();
       target = wanted;
       verb = of;

@@ -2,12 +2,18 @@ import type { TopologyState } from "@decnet/contract/gen/decnet/v1/topology_pb";
 import { expect } from "vitest";
 import { eventually, type TestMaster } from "./use-master.ts";
 
-/** Two LANs, a gateway between them, and a decky behind it. */
-export async function designNested(master: TestMaster, topology: string, host: string, innerService = "redis"): Promise<string> {
+/** Two LANs, a gateway between them, and a decky behind it. Without networks of the test's own the master chooses them. */
+export async function designNested(
+  master: TestMaster,
+  topology: string,
+  host: string,
+  innerService = "redis",
+  subnets: { readonly dmz?: string; readonly core?: string } = {},
+): Promise<string> {
   const { topologies } = master;
   const made = await topologies.createTopology({ name: topology, host });
-  await topologies.addLan({ topology, name: "dmz", isDmz: true });
-  await topologies.addLan({ topology, name: "core" });
+  await topologies.addLan({ topology, name: "dmz", isDmz: true, subnet: subnets.dmz ?? "" });
+  await topologies.addLan({ topology, name: "core", subnet: subnets.core ?? "" });
   const services = [{ slug: "redis" }];
   await topologies.addDecky({
     topology,

@@ -282,6 +282,26 @@ const appliedRows: readonly Row[] = [
     "op-2 superseded · op-1 failed APPLY_FAILED undone · web gone",
   ],
   [
+    "a removed first deploy is gone, with a change of the decky that waited for it",
+    {
+      decky: { ...firstDeploy.decky, leaving: true },
+      revisions: ["ssh", "ssh", "ssh"],
+      open: [op(2, "change_decky", 2), op(1, "deploy_decky", 3, "", undoing)],
+    },
+    applied,
+    "op-2 superseded · op-1 failed APPLY_FAILED undone · web gone",
+  ],
+  [
+    "a decky is torn down before it was changed, and before that was tried",
+    {
+      decky: { leaving: true },
+      revisions: ["ssh", "ssh", "ssh"],
+      open: [op(1, "change_decky", 2), op(2, "teardown_decky", 3)],
+    },
+    applied,
+    "op-1 superseded · op-2 succeeded · web gone",
+  ],
+  [
     "a removed first deploy is gone",
     {
       decky: { ...firstDeploy.decky, leaving: true },

@@ -111,11 +111,22 @@ function endState(
   operation: Operation,
 ): "succeeded" | "superseded" | "failed" | "cancelled" {
   if (operation.error !== null) return operation.cancelRequested ? "cancelled" : "failed";
+  // Nothing is left of what it asked for.
+  if (attempt.decky.leaving && asksForDecky.has(operation.kind)) return "superseded";
   const isEarlier = operation.service !== "" && operation.revision !== attempt.revision;
   // What is torn down has no service: one that was to be added was never there.
   const applied = attempt.decky.leaving ? { ...attempt, services: [] } : attempt;
   return endOf(operation, applied, isEarlier ? servicesAt(situation, operation.revision) : []);
 }
+
+/** What is about a decky as a whole, and wants it to be there. */
+const asksForDecky: ReadonlySet<Operation["kind"]> = new Set([
+  "deploy_decky",
+  "change_decky",
+  "move_decky",
+  "restore_revision",
+  "rotate_services",
+]);
 
 /**
  * A step failed, or the apply was interrupted. The failed change is taken back in a new revision, which the next run applies; the

@@ -29,18 +29,20 @@ const lock = `SELECT id FROM operations WHERE decky_id IS NULL AND state IN ('pe
   ORDER BY id FOR NO KEY UPDATE`;
 
 /**
- * An edit that was taken back says so in its error; what had to be done for that are parts like the others, told apart by their
- * reason.
+ * An edit of a decky that went meanwhile never was what it says. One that was taken back says so in its error; what had to be
+ * done for that are parts like the others, told apart by their reason.
  */
 const end = `UPDATE operations AS parent SET finished_at = now(),
     state = CASE WHEN parent.kind = 'edit_topology' AND parent.error ->> 'reason' = 'OPERATION_CANCELLED' THEN 'cancelled'
       WHEN parent.error IS NOT NULL OR counted.failed > 0 THEN 'failed'
-      WHEN counted.cancelled > 0 THEN 'cancelled' ELSE 'succeeded' END,
+      WHEN counted.cancelled > 0 THEN 'cancelled'
+      WHEN parent.kind = 'edit_topology' AND counted.superseded > 0 THEN 'superseded' ELSE 'succeeded' END,
     error = coalesce(CASE WHEN counted.stuck > 0 THEN jsonb_set(parent.error, '{undone}', 'false') ELSE parent.error END, (
       SELECT part.error || jsonb_build_object('message', part.decky_name || ': ' || (part.error ->> 'message'))
       FROM operations AS part WHERE part.parent = parent.id AND part.state = 'failed' ORDER BY part.decky_name LIMIT 1))
   FROM unnest($1::text[]) AS given (id), LATERAL (
     SELECT count(*) FILTER (WHERE part.state = 'failed') AS failed, count(*) FILTER (WHERE part.state = 'cancelled') AS cancelled,
+      count(*) FILTER (WHERE part.state = 'superseded') AS superseded,
       count(*) FILTER (WHERE part.state <> 'succeeded' AND part.reason = 'undo of ' || given.id) AS stuck
     FROM operations AS part WHERE part.parent = given.id) AS counted
   WHERE parent.id = given.id AND parent.state IN ('pending', 'running')

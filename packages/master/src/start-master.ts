@@ -238,7 +238,7 @@ async function startBackground(ground: Ground, listening: Listening): Promise<vo
     repeatUntilAborted(
       config.driftIntervalMs,
       signal,
-      () => check().then(() => hostChanges.finishDecommissioning()),
+      (isEarly) => check(isEarly).then(() => hostChanges.finishDecommissioning()),
       (error) => log.error("the drift check failed", { err: error }),
       driftTurn,
     ),

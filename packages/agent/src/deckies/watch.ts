@@ -30,7 +30,8 @@ export interface WatchOptions {
  * what drifted.
  */
 export interface Watch {
-  check(): Promise<void>;
+  /** Because the engine is there again (`isEarly`): no pause between repairs counts, what went went with it. */
+  check(isEarly?: boolean): Promise<void>;
   /** Milliseconds since the last drift check that the engine answered; undefined before the first. */
   checkedMsAgo(): number | undefined;
   /** Say everything again at the next drift check. */
@@ -46,7 +47,7 @@ export interface Watch {
 export function createWatch({ engine, specs, runner, reports, policy, log }: WatchOptions): Watch {
   const said = new Map<string, string>();
   /** Of a spec, not of a name: what is told to be otherwise is tried at once. */
-  const paces = new WeakMap<DeckySpec, RepairPace & { readonly cause: string }>();
+  let paces = new WeakMap<DeckySpec, RepairPace & { readonly cause: string }>();
   const repairs = new Map<string, Promise<void>>();
   let engineProblem = "";
   let checkedAt: number | undefined;
@@ -129,7 +130,8 @@ export function createWatch({ engine, specs, runner, reports, policy, log }: Wat
     async idle() {
       await Promise.all(repairs.values());
     },
-    async check() {
+    async check(isEarly = false) {
+      if (isEarly) paces = new WeakMap();
       const at = new Date();
       const begun = performance.now();
       const present = specs

@@ -10,8 +10,10 @@ describe("work that is repeated", () => {
     const early = createEarlyTurn();
     const turns: (() => void)[] = [];
     let begun: () => void = () => undefined;
-    const work = () =>
+    const were: boolean[] = [];
+    const work = (isEarly: boolean) =>
       new Promise<void>((resolve) => {
+        were.push(isEarly);
         turns.push(resolve);
         begun();
       });
@@ -27,16 +29,17 @@ describe("work that is repeated", () => {
       for (const end of turns) end();
       await done;
     };
-    return { early, turns, isBegun, stop };
+    return { early, turns, were, isBegun, stop };
   }
 
   it("has its next turn at once when it is called for in a pause", async () => {
-    const { early, turns, isBegun, stop } = useTurns();
+    const { early, turns, were, isBegun, stop } = useTurns();
     turns[0]?.();
     await new Promise(setImmediate);
     expect(turns).toHaveLength(1);
     early.call();
     await isBegun(2);
+    expect(were).toEqual([false, true]);
     await stop();
   });
 

@@ -4,8 +4,8 @@ import { setTimeout as delay } from "node:timers/promises";
 export interface EarlyTurn {
   /** The next turn is now, or right after the one that is being taken: that may have begun too early. */
   call(): void;
-  /** A pause that a call ends, or saves. */
-  pause(ms: number, signal: AbortSignal): Promise<void>;
+  /** A pause that a call ends, or saves; whether it did. */
+  pause(ms: number, signal: AbortSignal): Promise<boolean>;
 }
 
 export function createEarlyTurn(): EarlyTurn {
@@ -21,7 +21,9 @@ export function createEarlyTurn(): EarlyTurn {
       end = () => ending.abort();
       const both = AbortSignal.any([signal, ending.signal]);
       if (!isCalled) await delay(ms, undefined, { signal: both }).catch(() => undefined);
+      const wasCalled = isCalled;
       isCalled = false;
+      return wasCalled;
     },
   };
 }
@@ -30,12 +32,13 @@ export function createEarlyTurn(): EarlyTurn {
 export async function repeatUntilAborted(
   intervalMs: number,
   signal: AbortSignal,
-  work: () => Promise<unknown>,
+  work: (isEarly: boolean) => Promise<unknown>,
   onError: (error: unknown) => void,
   { pause }: Pick<EarlyTurn, "pause"> = createEarlyTurn(),
 ): Promise<void> {
+  let isEarly = false;
   while (!signal.aborted) {
-    await work().catch(onError);
-    await pause(intervalMs, signal);
+    await work(isEarly).catch(onError);
+    isEarly = await pause(intervalMs, signal);
   }
 }

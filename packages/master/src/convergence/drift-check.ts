@@ -31,11 +31,12 @@ const batchSize = 32;
  * A drift check of a host: stores what was seen of each decky that changed, starts a repair (or reports what drifted, as the
  * fleet's policy wants), and wakes whatever still has work to do. Deckies that are being changed are left alone. When the host
  * does not answer, its deckies become unknown. A check that finds all as it was writes one row, however many deckies there are.
+ * One that is made because the engine is there again (`isEarly`) waits for no pause between repairs: what went went with it.
  */
-export function createDriftCheck(host: LocalHost, options: DriftCheckOptions): () => Promise<void> {
+export function createDriftCheck(host: LocalHost, options: DriftCheckOptions): (isEarly: boolean) => Promise<void> {
   const { store, converger, log } = options;
   const remembered = rememberDeckies(host.name, options);
-  return async () => {
+  return async (isEarly) => {
     const known = await remembered();
     const [open, policy] = await Promise.all([store.operations.openDeckies(host.name), store.fleets.driftPolicy()]);
     const checkedAt = new Date();
@@ -57,7 +58,7 @@ export function createDriftCheck(host: LocalHost, options: DriftCheckOptions): (
         changed.push({ decky, seen });
     }
     for (let at = 0; at < changed.length; at += batchSize)
-      await Promise.all(changed.slice(at, at + batchSize).map((each) => note(each, policy, checkedAt, options)));
+      await Promise.all(changed.slice(at, at + batchSize).map((each) => note(each, { policy, checkedAt, isEarly }, options)));
     await store.deckies.noteDriftCheck(host.name, checkedAt);
   };
 }
@@ -103,11 +104,10 @@ function isAsStored(decky: Decky, { judged, plan }: CheckedDecky, checkedAt: Dat
  */
 async function note(
   { decky, seen }: Changed,
-  policy: DriftPolicy,
-  checkedAt: Date,
+  check: { readonly policy: DriftPolicy; readonly checkedAt: Date; readonly isEarly: boolean },
   { store, converger, lease, onDrift }: DriftCheckOptions,
 ): Promise<void> {
-  const resolution = resolveDrift({ decky, seen, policy, checkedAt, makeId: makeOperationId });
+  const resolution = resolveDrift({ decky, seen, ...check, makeId: makeOperationId });
   if (resolution === undefined || !(await store.resolutions.commit({ decky, resolution, lease: lease() }))) return;
   if (resolution.events.length > 0) store.events.wake();
   if (resolution.opens.length > 0) {

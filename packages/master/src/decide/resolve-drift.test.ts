@@ -154,3 +154,10 @@ it("what could not be observed stays as it was last seen, at the time when it wa
   const resolved = resolveDrift({ decky: web, seen: unseen, policy: "repair", checkedAt, makeId });
   expect(resolved?.decky).toEqual({ kind: "patch", patch: { state: "unknown", message: "not observed: EMFILE" } });
 });
+
+it("a pause between repairs does not count when the engine was away: what went went with it", () => {
+  const decky: Decky = { ...web, failures: 7, retryAt: later };
+  const found = { decky, seen: drifted, policy: "repair", checkedAt, makeId } as const;
+  expect(resolveDrift(found)?.why).toBe("drifted");
+  expect(resolveDrift({ ...found, isEarly: true })?.why).toBe("drift is repaired");
+});

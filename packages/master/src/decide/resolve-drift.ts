@@ -13,6 +13,8 @@ export interface Checked {
   readonly seen: Pick<CheckedDecky, "judged" | "plan">;
   readonly policy: DriftPolicy;
   readonly checkedAt: Date;
+  /** It is repaired now, however lately it was. */
+  readonly isEarly?: boolean;
   /** Names the repair. */
   readonly makeId: () => string;
 }
@@ -22,7 +24,7 @@ export interface Checked {
  * and nothing is begun. What a repair would not get past is only said: once that is out of the way, the next drift check repairs.
  * What is wanted and was never seen is not repaired here, but tried again. Pure.
  */
-export function resolveDrift({ decky, seen, policy, checkedAt, makeId }: Checked): Resolution | undefined {
+export function resolveDrift({ decky, seen, policy, checkedAt, isEarly = false, makeId }: Checked): Resolution | undefined {
   const { state, message } = seen.judged;
   const isDrifted = !isQuiet(seen.plan);
   const blocked = seen.plan.steps.flatMap((step) => (step.verb === "blocked" ? [step.cause] : []));
@@ -42,7 +44,8 @@ export function resolveDrift({ decky, seen, policy, checkedAt, makeId }: Checked
     decky: { kind: "patch", patch: { ...patch, ...(state === "unknown" ? {} : { observedAt: checkedAt }) } },
     events: stateEvent(decky, state, told),
   } as const;
-  const mayRepair = policy === "repair" && blocked.length === 0 && !decky.repairPaused && mayRepairAt(decky, checkedAt);
+  const isDue = isEarly || mayRepairAt(decky, checkedAt);
+  const mayRepair = policy === "repair" && blocked.length === 0 && !decky.repairPaused && isDue;
   if (!isDrifted || !mayRepair || isUnapplied(decky)) {
     const isSame = isDeepStrictEqual(
       patch,

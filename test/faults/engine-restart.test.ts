@@ -100,4 +100,25 @@ describe("an engine that goes away and comes back", () => {
     await eventually(isRunning, 60_000);
     expect(await inside("curl", ["-s", "-o", "/dev/null", "-w", "%{http_code}", "http://127.0.0.1/"])).toBe("200");
   });
+
+  it.each(["SIGKILL", "SIGTERM"] as const)(
+    "by %s is looked at as soon as it is there, and not at the next check",
+    async (signal) => {
+      const env = { ...elsewhereEnv, DECNET_DOCKER_SOCKET: engine.socketPath, DECNET_DRIFT_INTERVAL_MS: "3600000" };
+      const slow = await useMaster({ env });
+      try {
+        await deploy(slow, { b: ["redis"] });
+        await engine.stop(signal);
+        const stoppedAt = Math.floor(Date.now() / 1_000);
+        await engine.start();
+        const looked = await eventually(async () => {
+          const found = (await slow.fleet.getDecky({ decky: { name: `${slow.prefix}-b` } })).decky;
+          return Number(found?.observedAt?.seconds ?? 0n) > stoppedAt ? found : undefined;
+        }, 60_000);
+        expect([DeckyState[looked.state], looked.message]).toEqual(["RUNNING", ""]);
+      } finally {
+        await slow.dispose();
+      }
+    },
+  );
 });

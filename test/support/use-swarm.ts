@@ -25,6 +25,8 @@ export interface Worker {
   /** Starts the agent and waits until the master sees it. */
   start(env?: Readonly<Record<string, string>>): Promise<LongRunningProgram>;
   stop(signal: NodeJS.Signals): Promise<void>;
+  /** Does several things to the host between two looks of its agent, which stands still meanwhile. */
+  unseen<T>(work: () => Promise<T>): Promise<T>;
   /** Id, start time and restart count of each container on the host, by name. */
   containers(prefix?: string): Promise<Map<string, string>>;
 }
@@ -132,6 +134,11 @@ function createWorker(host: LabHost, name: string, isConnected: (name: string) =
         mine.kill("SIGKILL");
         throw new Error(`the agent of ${name} did not end within ${endMs} ms after ${signal}`, { cause: error });
       });
+    },
+    async unseen(work) {
+      const mine = running;
+      mine?.kill("SIGSTOP");
+      return work().finally(() => void mine?.kill("SIGCONT"));
     },
     async containers(prefix = "") {
       const ids = await host.docker(["ps", "-aq", "--no-trunc", ...(prefix === "" ? [] : ["--filter", `name=^/${prefix}`])]);

@@ -79,11 +79,12 @@ describe.each([
     [
       "a network is removed by hand",
       "base",
-      async () => {
-        // In one command: a look in between would put the gateway back on it.
-        const left = `docker network disconnect -f ${network("dmz")} ${id}-gateway`;
-        await site.run("sh", "-c", `${left} && docker network rm ${network("dmz")}`);
-      },
+      // A look in between would begin to put the gateway back on it, and that would fail.
+      () =>
+        site.unseen(async () => {
+          await site.docker("network", "disconnect", "-f", network("dmz"), `${id}-gateway`);
+          await site.docker("network", "rm", network("dmz"));
+        }),
     ],
     [
       "a port's rule is removed by hand",

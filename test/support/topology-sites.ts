@@ -20,6 +20,8 @@ export interface Site {
   docker(...args: string[]): Promise<string[]>;
   run(file: string, ...args: string[]): Promise<string>;
   containers(prefix: string): Promise<Map<string, string>>;
+  /** Does several things between two drift checks. */
+  unseen<T>(work: () => Promise<T>): Promise<T>;
   /** Starts the master again, and the agent, when there is one. */
   restart(): Promise<void>;
   /** Resolves when so many more drift checks of the host were begun after this call. */
@@ -38,6 +40,8 @@ const isAgain = 60_000;
 
 export async function useThisHost({ driftIntervalMs = 1_000 }: SiteOptions): Promise<Site> {
   let begun = 0;
+  let unseen: Promise<unknown> = Promise.resolve();
+  let looking: Promise<unknown> = Promise.resolve();
   let look: (() => ReturnType<Engine["check"]>) | undefined;
   const publishOn = `198.18.${1 + (process.pid % 250)}.9`;
   await execa("ip", ["addr", "add", `${publishOn}/32`, "dev", "lo"]);
@@ -50,10 +54,13 @@ export async function useThisHost({ driftIntervalMs = 1_000 }: SiteOptions): Pro
         get warnings() {
           return engine.warnings;
         },
-        check: (specs) => {
+        async check(specs) {
+          await unseen;
           begun += 1;
           look = () => engine.check(specs);
-          return engine.check(specs);
+          const checked = engine.check(specs);
+          looking = checked.catch(() => undefined);
+          return checked;
         },
       };
     },
@@ -63,6 +70,14 @@ export async function useThisHost({ driftIntervalMs = 1_000 }: SiteOptions): Pro
     docker: (...args) => dockerLines(args),
     run: async (file, ...args) => (await execa(file, args)).stdout,
     containers: containersOf,
+    async unseen(work) {
+      let end: () => void = () => undefined;
+      unseen = new Promise<void>((resolve) => {
+        end = resolve;
+      });
+      await looking;
+      return work().finally(end);
+    },
     restart: () => master.restart(),
     async checks(count) {
       const from = begun;
@@ -98,6 +113,7 @@ export async function useWorkerHost({ slugs, driftIntervalMs = 1_000 }: SiteOpti
     docker: (...args) => host.docker(args),
     run: async (file, ...args) => (await host.run(file, args)).stdout,
     containers: (prefix) => worker.containers(prefix),
+    unseen: worker.unseen,
     async restart() {
       await worker.stop("SIGKILL");
       await master.restart();

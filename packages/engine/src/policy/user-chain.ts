@@ -8,6 +8,8 @@ export type UserChain =
   | { readonly kind: "listed"; readonly rules: string }
   | { readonly kind: "absent" | "unknown"; readonly why: string };
 
+const comeBack = "its chains were removed and come back when it is restarted";
+
 /** As far as it matters here. */
 export interface ListingResult {
   readonly exitCode: number | undefined;
@@ -31,7 +33,8 @@ export function readUserChain(chain: ListingResult | undefined, table: ListingRe
       why: `iptables does not say what is in the chain ${userChain}: ${said}; try iptables -S ${userChain}`,
     };
   const ofEngine = [...chains].some((name) => name === "DOCKER" || name.startsWith("DOCKER-"));
-  const gone = `the chain ${userChain} of this host's engine is gone: restart the engine, which makes it again`;
-  const why = `the engine of this host has no chain in iptables: its firewall is another one, or its chains were removed and come back when it is restarted`;
-  return { kind: "absent", why: ofEngine ? gone : why };
+  const why = ofEngine
+    ? `the chain ${userChain} of this host's engine is gone: restart the engine, which makes it again`
+    : `the engine of this host has no chain in iptables: its firewall is another one, or ${comeBack}`;
+  return { kind: "absent", why };
 }

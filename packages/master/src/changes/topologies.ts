@@ -131,14 +131,10 @@ export function createTopologyChanges(options: TopologyChangesOptions): Topology
       plan: made,
       held,
       digest: made.digest,
-      differenceDigest: await differenceOf(topology, changes),
+      differenceDigest: await differenceOf(topology, changes, catalog),
       record: dryRunRecord(operationOf(request, topology, made)),
     };
   };
-
-  /** Whether a live one is well or not says nothing about what was agreed to. */
-  const differenceOf = async (topology: Topology, changes: readonly DeckyChange[]) =>
-    `${isLive(topology) ? "live" : topology.state} ${topology.version} ${await digestOfDifference(changes, catalog)}`;
 
   const storeChange = async (request: TopologyRequest, planned: PlannedTopology | undefined) => {
     const held = planned?.held ?? (await heldNow(request));
@@ -146,7 +142,7 @@ export function createTopologyChanges(options: TopologyChangesOptions): Topology
       const topology = await store.topologies.lock(tx, request.topology);
       await store.deckies.lockScope(tx, topology.id);
       const { design, changes: all } = await outcomeOf(tx, topology, request, held);
-      if (planned !== undefined && (await differenceOf(topology, all)) !== planned.differenceDigest)
+      if (planned !== undefined && (await differenceOf(topology, all, catalog)) !== planned.differenceDigest)
         throw planMoved(`the topology ${topology.name}`, planned.digest);
       const changes = all.filter(({ action }) => action !== "keep");
       const now = new Date();
@@ -194,6 +190,11 @@ export function createTopologyChanges(options: TopologyChangesOptions): Topology
       });
     },
   };
+}
+
+/** Whether a live one is well or not says nothing about what was agreed to. */
+async function differenceOf(topology: Topology, changes: readonly DeckyChange[], catalog: Catalog): Promise<string> {
+  return `${isLive(topology) ? "live" : topology.state} ${topology.version} ${await digestOfDifference(changes, catalog)}`;
 }
 
 /** Whether an act makes networks that are not on the host yet. */

@@ -121,6 +121,7 @@ function resolve({ edit, later = [], parts, deckies = {}, onFailure, state }: Gi
   };
 }
 
+const notOnTwo = "GATEWAY_NOT_IN_DMZ: db forwards, and is neither on the DMZ nor on two LANs";
 const isBack = "the design is as before the edit again, version 8";
 /** Without what only says that it begins. */
 const again = (name: string) => `${name}: r2: undo of op-1 [] · opens op-way pending · desired r2, state changing`;
@@ -213,7 +214,7 @@ describe("a live edit that did not succeed", () => {
       { edit: attached, later: [forwards("db", true)], parts: [part("db", "failed")] },
       {
         design: "stays",
-        says: "db: no; the design stays as it is, but for this: GATEWAY_NOT_IN_DMZ: db forwards, and is neither on the DMZ nor on two LANs",
+        says: `db: no; the design stays as it is, but for this: ${notOnTwo}`,
         undone: false,
       },
     ],

@@ -52,8 +52,8 @@ function changes<Thing>(before: readonly Thing[], after: readonly Thing[], keyOf
 type Stay = (why: string) => void;
 
 /**
- * The design without what an edit made of it. What others changed since stays as they made it: each LAN, each decky, each place of
- * a decky and each of its properties goes back only if it still is as the edit left it. A decky that is not there any more is
+ * The design without what an edit made of it. What others changed since stays as they made it: each LAN, each decky, each place
+ * of a decky and each of its properties goes back only if it still is as the edit left it. A decky that is not there any more is
  * not designed, and one that was torn down does not come back. Pure.
  */
 export function takeBackEdit(now: Design, trace: EditTrace, around: Around): TakenBack {

@@ -1,3 +1,4 @@
+import { AppError } from "@decnet/common/errors/app-error";
 import type { Logger } from "@decnet/common/logging/logger";
 import type { Catalog } from "@decnet/engine/catalog/types";
 import { resolveEdit } from "../decide/topology/resolve-edit.ts";
@@ -7,7 +8,10 @@ import { presentOf, rotationsOf, takenHere } from "./designed.ts";
 
 /** Takes live edits of topologies back of which a part failed or was cancelled. */
 export interface FailedEdits {
-  /** Looks at these operations: the edits among them that are due. Returns the ids of those that ended with it. */
+  /**
+   * Looks at these operations: the edits among them that are due. Returns the ids of those that ended with it. Throws when one could
+   * not be taken back, after all were tried.
+   */
   takeBack(ids: readonly string[]): Promise<string[]>;
 }
 
@@ -35,7 +39,8 @@ export function createFailedEdits({ store, catalog, log, wake }: FailedEditsOpti
   /** Design, deckies and operation go back in one commit, under the locks that every change of a topology takes. */
   const takeBackOne = (id: string, topologyId: string) =>
     store.transaction(async (tx) => {
-      const topology = await store.topologies.lock(tx, topologyId);
+      const topology = await store.topologies.lock(tx, topologyId).catch(unlessForgotten);
+      if (topology === undefined) return { ended: await store.parents.endIn(tx, [id]), waking: [] };
       await store.deckies.lockScope(tx, topologyId);
       const taken = await store.topologyEdits.take(tx, id);
       if (taken === undefined) return { ended: [], waking: [] };
@@ -62,14 +67,26 @@ export function createFailedEdits({ store, catalog, log, wake }: FailedEditsOpti
   return {
     async takeBack(ids) {
       const all: string[] = [];
+      const errors: unknown[] = [];
       // The newest first: what builds on an earlier one is out of its way.
       for (const { id, topology } of await store.topologyEdits.due(ids)) {
-        const { ended, waking } = await takeBackOne(id, topology);
-        store.events.wake();
-        for (const deckyId of waking) wake(deckyId);
-        all.push(...ended);
+        try {
+          const { ended, waking } = await takeBackOne(id, topology);
+          store.events.wake();
+          for (const deckyId of waking) wake(deckyId);
+          all.push(...ended);
+        } catch (error) {
+          errors.push(error);
+        }
       }
+      if (errors.length > 0) throw new AggregateError(errors, "not every edit was taken back");
       return all;
     },
   };
+}
+
+/** Torn down and deleted meanwhile: there is no design any more. */
+function unlessForgotten(error: unknown): undefined {
+  if (error instanceof AppError && error.reason === "TOPOLOGY_NOT_FOUND") return undefined;
+  throw error;
 }

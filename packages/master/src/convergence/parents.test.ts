@@ -58,6 +58,22 @@ it("takes back what has to be before anything ends", async () => {
   expect(told.map(({ id }) => id)).toEqual(["op-1", "op-2"]);
 });
 
+it("ends the others when one cannot be taken back, and looks again", async () => {
+  let tries = 0;
+  const { parents, asked, told, error, stopping } = useParents(undefined, async () => {
+    tries += 1;
+    if (tries === 1) throw new Error("no");
+    return [];
+  });
+  parents.note(["op-1"]);
+  await vi.waitFor(() => expect(error).toHaveBeenCalledOnce());
+  expect(told.map(({ id }) => id)).toEqual(["op-1"]);
+  // The pause before the next try ends early.
+  stopping.abort();
+  await parents.idle();
+  expect(asked).toEqual([["op-1"], ["op-1"]]);
+});
+
 it("tells of nothing that has not ended", async () => {
   const { parents, told } = useParents(async () => []);
   parents.note(["op-1"]);

@@ -32,16 +32,20 @@ export function createParents(
       await delay(everyMs, undefined, { signal: stopping }).catch(() => undefined);
       const ids = [...noted];
       noted.clear();
-      try {
-        // Before they end: some of them are taken back first.
-        for (const look of [edits.takeBack, store.end]) board.ended((await look(ids)).map((id) => ({ id, record: undefined })));
-      } catch (error) {
-        // The next start of the master ends what is left.
-        if (stopping.aborted) return;
-        log.error("operations were not ended after their parts", { err: error });
-        for (const id of ids) noted.add(id);
-        await delay(retryMs, undefined, { signal: stopping }).catch(() => undefined);
-      }
+      let hasFailed = false;
+      // Before they end: some of them are taken back first. One that cannot be keeps no other from ending.
+      for (const look of [edits.takeBack, store.end])
+        try {
+          board.ended((await look(ids)).map((id) => ({ id, record: undefined })));
+        } catch (error) {
+          // The next start of the master ends what is left.
+          if (stopping.aborted) return;
+          log.error("operations were not ended after their parts", { err: error });
+          hasFailed = true;
+        }
+      if (!hasFailed) continue;
+      for (const id of ids) noted.add(id);
+      await delay(retryMs, undefined, { signal: stopping }).catch(() => undefined);
     }
     // In the same turn as the last look: whatever is noted from here on begins again.
     working = undefined;

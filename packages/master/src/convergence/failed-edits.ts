@@ -9,8 +9,8 @@ import { presentOf, rotationsOf, takenHere } from "./designed.ts";
 /** Takes live edits of topologies back of which a part failed or was cancelled. */
 export interface FailedEdits {
   /**
-   * Looks at these operations: the edits among them that are due. Returns the ids of those that ended with it. Throws when one could
-   * not be taken back, after all were tried.
+   * Looks at these operations: the edits among them that are due. Returns the ids of those that ended with it. Throws when one
+   * could not be taken back, after all were tried.
    */
   takeBack(ids: readonly string[]): Promise<string[]>;
 }

@@ -8,7 +8,7 @@ export interface FieldRange {
 
 const known = new WeakMap<DescField, FieldRange | undefined>();
 
-/** What the contract says that a number may be; undefined when it says nothing. Reading an option of a field is slow: once each. */
+/** What the contract says that a number may be; undefined when it says nothing. Options are slow to read: once each. */
 export function rangeOf(field: DescField): FieldRange | undefined {
   if (known.has(field)) return known.get(field);
   const found = hasOption(field, range) ? getOption(field, range) : undefined;

@@ -10,7 +10,16 @@ const target = (name: string, config: Record<string, string> = {}): PresentTarge
   id: "1f",
   distro: "debian",
   spec: {
-    ...{ scope: "fleet", name, hostname: "web-1", baseImage: "debian", buildBase: "debian", osFamily: "linux", revision: 1, forwards: false },
+    ...{
+      scope: "fleet",
+      name,
+      hostname: "web-1",
+      baseImage: "debian",
+      buildBase: "debian",
+      osFamily: "linux",
+      revision: 1,
+      forwards: false,
+    },
     attachments: [{ lan, ip: "10.0.0.7", mac: "02:00:00:00:00:07" }],
     services: [{ slug: "redis", config }],
   },
@@ -92,7 +101,7 @@ describe("applies of one host", () => {
   });
 
   it("are not waited for once they are aborted, while the call goes on for the others", async () => {
-    let go: () => void = never;
+    let go: () => void = () => undefined;
     const isFree = new Promise<void>((resolve) => {
       go = resolve;
     });

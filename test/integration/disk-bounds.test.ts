@@ -3,6 +3,7 @@ import { loadCatalog } from "@decnet/engine/catalog/load";
 import { type EngineOptions, openEngine } from "@decnet/engine/engine";
 import type { DeckySpec } from "@decnet/engine/spec";
 import { debianBase } from "@decnet/engine/tables/distros";
+import { execa } from "execa";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ownCatalog } from "../support/catalogs.ts";
 import { engineOptions, specIn } from "../support/conformance.ts";
@@ -53,10 +54,13 @@ describe("what root in a decoy can write to its host's disk", () => {
     const { failure, judged } = await engine.apply({ kind: "present", spec }, how);
     expect([failure?.message, failure?.outputTail, judged?.state]).toEqual([undefined, undefined, "running"]);
   };
-  const inside = (command: string) =>
-    there()
-      .docker(["exec", `${spec.name}-ssh`, "sh", "-c", `${command} 2>&1; echo $?`])
-      .then(({ stdout }) => stdout);
+  /** A visitor who logs in from the LAN. */
+  const asRoot = async (command: string) => {
+    const options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "PubkeyAuthentication=no"];
+    const address = spec.attachments[0].ip;
+    const login = ["-p", "root-word", "ssh", ...options.flatMap((each) => ["-o", each]), `root@${address}`, command];
+    return execa("nsenter", [`--net=/run/netns/${there().netns}`, "sshpass", ...login], { reject: false });
+  };
   const free = async () => {
     const { bavail, bsize } = await statfs(there().dataFolder);
     return bavail * bsize;
@@ -78,7 +82,8 @@ describe("what root in a decoy can write to its host's disk", () => {
     const volume = `decnet_${spec.name}_ssh_keys`;
     for (const path of ["/var/tmp/x", "/var/lib/sshkeys/x"]) {
       const before = await free();
-      expect(await inside(fill(path))).toMatch(/(No space left on device|Disk quota exceeded)\n(.*\n)*1$/);
+      const { exitCode, stderr } = await asRoot(fill(path));
+      expect([exitCode, stderr]).toEqual([1, expect.stringMatching(/No space left on device|Disk quota exceeded/)]);
       const taken = before - (await free());
       expect(taken).toBeGreaterThan(16 * megabyte);
       expect(taken).toBeLessThan(20 * megabyte);
@@ -91,7 +96,7 @@ describe("what root in a decoy can write to its host's disk", () => {
     await there().docker(["rm", "-f", `${spec.name}-ssh`]);
     await there().docker(["volume", "rm", volume]);
     await apply(engine);
-    expect(await inside(fill("/var/tmp/x"))).toMatch(/\n1$/);
+    expect((await asRoot(fill("/var/tmp/x"))).exitCode).toBe(1);
     expect(await said(engine)).toEqual([
       "what it wrote takes more than the 16 MB of disk that it may",
       [`recreate ${spec.name}-ssh`, `settle ${spec.name}-ssh`],
@@ -106,7 +111,7 @@ describe("what root in a decoy can write to its host's disk", () => {
   it("is watched on an engine that leaves its images to containerd, and does not say where a layer is", async () => {
     const engine = await deployOn({ settings: { features: { "containerd-snapshotter": true } } });
     expect([aboutDisk(engine), await probes()]).toEqual([[], ""]);
-    expect(await inside(fill("/var/tmp/x"))).toMatch(/\n0$/);
+    expect((await asRoot(fill("/var/tmp/x"))).exitCode).toBe(0);
     expect(await said(engine)).toEqual([
       "what it wrote takes more than the 16 MB of disk that it may",
       [`recreate ${spec.name}-ssh`, `settle ${spec.name}-ssh`],

@@ -263,6 +263,23 @@ describe("an installation", () => {
     }
   });
 
+  it.each([
+    ["made by a version beside this one, though long ago", 1, "Forked0000000000001", "0.0.1"],
+    ["of a version that it does not name", 1_999_999_999_999, "Later1999999999999", ""],
+  ])("with a schema %s is refused and stays as it is", async (_, timestamp, name, version) => {
+    const [known] = await read("SELECT version FROM installation");
+    await read(`INSERT INTO migrations (timestamp, name) VALUES (${timestamp}, '${name}')`);
+    await read(`UPDATE installation SET version = '${version}'`);
+    try {
+      const { reason, message } = await refusalOf(dataDir);
+      expect([reason, message]).toEqual(["VERSION_TOO_OLD", expect.stringContaining(name)]);
+      expect(await read("SELECT version FROM installation")).toEqual([{ version }]);
+    } finally {
+      await read(`DELETE FROM migrations WHERE name = '${name}'`);
+      await read(`UPDATE installation SET version = '${(known as { version: string } | undefined)?.version ?? ""}'`);
+    }
+  });
+
   it("has one admin token of its own, however often the file is lost or damaged", async () => {
     const live = () => read<{ name: string }>("SELECT name FROM tokens WHERE revoked_at IS NULL AND created_by = 'first start'");
     const file = join(dataDir, "admin.token");

@@ -10,8 +10,8 @@ export interface DiskBounds {
 const mebibyte = 1 << 20;
 
 /**
- * A decoy is told that its disk is full an eighth above what it may take, so that who comes there has already gone too far for the
- * watch, whose policy follows.
+ * A decoy is told that its disk is full an eighth above what it may take, so that who comes there has already gone too far for
+ * the watch, whose policy follows.
  */
 export function boundOf(budgetBytes: number): string {
   return `${Math.ceil((budgetBytes * 9) / 8 / mebibyte)}m`;

@@ -16,11 +16,11 @@ import { createMadeStore, type MadeStore } from "../execute/made-containers.ts";
 import { createPublisher, type Publisher } from "../execute/publisher.ts";
 import { type BaseContents, createBaseContents } from "../observe/base-contents.ts";
 import { createDiskWatch, type DiskWatch } from "../observe/disk-use.ts";
-import { observeDiskBounds } from "../observe/observe-disk-bounds.ts";
 import { observeHardLimits } from "../observe/engine-limits.ts";
 import { createExhaustionWatch, type ExhaustionWatch } from "../observe/exhaustion.ts";
 import type { ObservedLinks } from "../observe/host-access.ts";
 import type { LanRights } from "../observe/lan.ts";
+import { observeDiskBounds } from "../observe/observe-disk-bounds.ts";
 import { createProjectObserver, type ProjectObserver } from "../observe/observe-project.ts";
 import { createSocketCache, type SocketCache } from "../observe/socket-cache.ts";
 import { type UserMapping, userMappingOf } from "../observe/user-mapping.ts";
@@ -155,10 +155,7 @@ export async function openHostParts(options: EngineOptions): Promise<HostParts> 
     images: createImageStore({ api, built, compose, minFreeBytes }),
     built,
     bases: createBaseContents((reference) => api.imageContent(reference)),
-    renderer: createRenderer(
-      { catalog, instance, fingerprint, pinMac, bounds, limits: await observeHardLimits() },
-      folderOf,
-    ),
+    renderer: createRenderer({ catalog, instance, fingerprint, pinMac, bounds, limits: await observeHardLimits() }, folderOf),
     projectsFolder,
     folderOf,
     portsOf: (slug) => catalog.services.get(slug)?.ports.map((port) => port.number) ?? [],

@@ -38,7 +38,7 @@ const rooms = {
 };
 
 const generated = "^packages/contract/src/gen/";
-const tests = "\\.test\\.ts$";
+const tests = "\\.test(\\.support)?\\.ts$";
 const either = (names) => `(${names.join("|")})`;
 
 const packageRules = Object.entries(mayImport).map(([name, others]) => ({

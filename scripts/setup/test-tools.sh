@@ -5,7 +5,7 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 # command:package
-TOOLS=(ssh:openssh-client sshpass:sshpass redis-cli:redis-tools curl:curl openssl:openssl ip:iproute2 nsenter:util-linux nc:netcat-openbsd)
+TOOLS=(ssh:openssh-client sshpass:sshpass redis-cli:redis-tools curl:curl openssl:openssl ip:iproute2 nsenter:util-linux nc:netcat-openbsd mkfs.xfs:xfsprogs)
 
 missing=()
 for tool in "${TOOLS[@]}"; do have "${tool%%:*}" || missing+=("${tool##*:}"); done

@@ -112,7 +112,9 @@ describe("decnet and the way to the master", () => {
   });
 
   it("sends a token over http to this machine alone, unless --insecure says otherwise", async () => {
-    for (const address of ["http://192.0.2.7:7440", "http://master.example:7440", "http://[2001:db8::1]:7440"]) {
+    const elsewhere = ["http://192.0.2.7:7440", "http://master.example:7440", "http://[2001:db8::1]:7440"];
+    const disguised = ["http://[::ffff:192.0.2.7]:7440", "http://127.0.0.1.example:7440"];
+    for (const address of [...elsewhere, ...disguised]) {
       const refused = await run("status", "--address", address, "--token-file", tokenFile);
       expect(refused).toMatchObject({ exit: 2, stdout: "" });
       expect(refused.stderr).toMatch(/would send your token there in clear; nothing was sent[\s\S]*--insecure/);

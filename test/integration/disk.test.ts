@@ -9,6 +9,11 @@ const fill = (path: string) => `dd if=/dev/urandom of=${path} bs=1M count=48 2>/
 /** The same without a name, by somebody who keeps it open. */
 const fillHidden = `exec 3>/var/tmp/x; rm /var/tmp/x; dd if=/dev/urandom bs=1M count=48 >&3 2>/dev/null; sleep 60`;
 
+/** Reserved, and never written. */
+const reserve = "fallocate -l 48M /var/tmp/x";
+/** As much trouble as bytes are. */
+const fillWithFiles = "mkdir /var/tmp/x && cd /var/tmp/x && seq 20000 | xargs touch";
+
 /** While its disk does not fill, a host is measured once in a minute; here, others may free as much as is taken. */
 const measuredMs = 90_000;
 
@@ -39,6 +44,8 @@ describe.each(["recreate", "stop"] as const)("root in a decoy that fills its hos
     it.each<[string, () => Promise<unknown>, string]>([
       ["by a file", () => attack(fill("/var/tmp/x")), "takes more than the 16 MB of disk that it may"],
       ["by a file that has no name any more", () => attack(fillHidden, "-d"), "takes more than the 16 MB of disk that it may"],
+      ["by space that it only reserves", () => attack(reserve), "takes more than the 16 MB of disk that it may"],
+      ["by files that have nothing in them", () => attack(fillWithFiles), "is more than 20000 files"],
     ])("%s gets a new container, and the disk is free again; nobody else notices", async (_, act, why) => {
       await eventually(isRunning, 60_000);
       const [ssh, redis] = [await life("ssh"), await life("redis")];

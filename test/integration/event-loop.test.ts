@@ -122,6 +122,19 @@ const inputs: [name: string, method: string, body: () => unknown][] = [
   ["a long pattern", "EventService/Subscribe", () => ({ patterns: ["*.".repeat(500_000)] })],
   ["a long cursor", "EventService/Subscribe", () => ({ cursor: "9".repeat(1_000_000) })],
   ["many masters", "SwarmService/CreateJoinToken", () => ({ hostName: "e", masters: fill(300_000, () => "a:1") })],
+  [
+    "a decky that calls a hundred thousand addresses",
+    "FleetService/ApplyFleet",
+    () =>
+      fleetOf([
+        { name: "d", services, egress: fill(100_000, (at) => ({ cidr: `10.0.${at % 256}.0/24`, protocol: "tcp", port: 1 })) },
+      ]),
+  ],
+  [
+    "a topology whose LANs all have one name",
+    "TopologyService/CreateTopology",
+    () => ({ name: "t", design: { lans: fill(100_000, () => ({ name: "core" })) }, options }),
+  ],
   ["a long id", "OperationService/GetOperation", () => ({ id: "x".repeat(1_000_000) })],
   ["a long reason", "OperationService/CancelOperation", () => ({ id: "op-1", reason: "\u0001".repeat(500_000) })],
 ];

@@ -18,8 +18,12 @@ import { configFor, eventually, type Place, usePlace } from "../support/use-mast
 
 const megabyte = 1 << 20;
 const calls = 24;
-/** A machine that does other work, too, is as slow as this without any attack; so is the last of a hundred calls. */
-const floorMs = { p50: 500, p99: 6_000 };
+/**
+ * A machine that does other work, too, is as slow as this without any attack. The slowest call is one that came while a dozen
+ * connections opened a hundred streams each at the same moment: a third of a second of the processor, of which a master beside
+ * twenty others gets an eighth.
+ */
+const floorMs = { p50: 500, p99: 3_000 };
 const bodySeconds = 2;
 
 describe("a master that strangers reach", () => {
@@ -65,7 +69,7 @@ describe("a master that strangers reach", () => {
     expect(kinds.flatMap(([, each]) => each.map(({ name }) => name)).sort()).toEqual(attacks.map(({ name }) => name).sort());
   });
 
-  it.each(kinds)("serves its operators under: %s", async (kind, each) => {
+  it.each(kinds)("serves its operators under: %s", async (_, each) => {
     const before = await callAsOperator(target, token, calls);
     const running = await startAttacks(each, target);
     onTestFinished(() => running.end());
@@ -74,9 +78,7 @@ describe("a master that strangers reach", () => {
     await running.end();
     expect(during.failures).toEqual([]);
     expect(during.p50).toBeLessThan(Math.max(floorMs.p50, 4 * before.p50));
-    // Of those that open a connection beside six hundred on the same port, the last still waits for seconds.
-    const floor = kind.includes("readyz") ? 15_000 : floorMs.p99;
-    expect(during.p99).toBeLessThan(Math.max(floor, 4 * before.p99));
+    expect(during.p99).toBeLessThan(Math.max(floorMs.p99, 4 * before.p99));
     expect(memory - memoryBefore).toBeLessThan(200 * megabyte);
     expect(master.exitCode()).toBe(undefined);
     await eventually(async () => (await strangers()) <= 2);
@@ -174,6 +176,7 @@ describe("a master that strangers reach", () => {
 
 describe("a master that may have few files open", () => {
   it.each([
+    // A program that is started from its sources reads more than two hundred of them side by side, and has a hundred for itself.
     ["as it knew when it started", { openFiles: 300 }, undefined],
     ["as was decided later", {}, 300],
   ])("lives, and serves its operators, whoever takes all the connections there are: %s", async (_, options, later) => {

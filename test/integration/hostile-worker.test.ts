@@ -254,6 +254,22 @@ describe("a worker that lies", () => {
     return undefined;
   };
 
+  it("joins with one token and five keys at once, and one of them is it", async () => {
+    const { id, secret } = parseJoinToken((await swarm.master.swarm.createJoinToken({ hostName: "thief" })).secret);
+    const machine = await join("beside");
+    const reasons = await Promise.all(
+      Array.from({ length: 5 }, async () => {
+        const { csrPem } = await createKeyAndCsr({ commonName: "thief" });
+        return machine
+          .calls()
+          .enrollment.enroll({ tokenId: id, tokenSecret: secret, csr: csrPem, facts: machine.facts() })
+          .then(() => "joined")
+          .catch((error: unknown) => fromConnectError(error).reason);
+      }),
+    );
+    expect(reasons.toSorted()).toEqual([...Array<string>(4).fill("TOKEN_USED"), "joined"].toSorted());
+  });
+
   it("joins under one name with five tokens at once, and one of them is it", async () => {
     for (const round of ["new", "known"]) {
       const tokens = await Promise.all(

@@ -95,9 +95,30 @@ describe("what is kept of what happened", () => {
     expect(entries.reduce((sum, { times }) => sum + times, 0)).toBe(heard);
   });
 
+  it("what a stranger is refused is counted, whatever he calls, whoever he says he is", async () => {
+    const before = await count("audit");
+    const methods = ["FleetService/ApplyFleet", "AccessService/WhoAmI", "MutationService/AddService", "SwarmService/ListHosts"];
+    for (let at = 0; at < 120; at += 1) {
+      const response = await fetch(`http://127.0.0.1:${master.port}/decnet.v1.${methods[at % methods.length] ?? ""}`, {
+        method: "POST",
+        headers: { "content-type": "application/json", authorization: `Bearer ${randomUUID()}`, "user-agent": `agent ${at}` },
+        body: "{}",
+      }).catch(() => undefined);
+      // Whoever goes on trying is cut.
+      if (response !== undefined) expect([401, 429, 503]).toContain(response.status);
+      await response?.body?.cancel();
+    }
+    expect((await count("audit")) - before).toBeLessThanOrEqual(2 * methods.length);
+  });
+
   it("what a known caller is refused again and again is told a hundred times, and counted then", async () => {
     const attempts = 150;
-    const ask = () => reasonOf(master.mutations.addService({ decky: { name: "nobody" }, service: "redis" }));
+    let asked = 0;
+    // Of another decky each time: what a caller chose is in no key.
+    const ask = () => {
+      asked += 1;
+      return reasonOf(master.mutations.addService({ decky: { name: `nobody-${asked}` }, service: "redis" }));
+    };
     const before = await count("audit");
     for (let at = 0; at < attempts; at += 50) await Promise.all(Array.from({ length: 50 }, ask));
     expect((await count("audit")) - before).toBeLessThanOrEqual(101);

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { chmod, chown, cp, mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { chmod, chown, cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { AppError } from "@decnet/common/errors/app-error";
@@ -10,6 +10,7 @@ import { createClaimStore } from "@decnet/master/store/claims";
 import { type Database, openDatabase } from "@decnet/master/store/database";
 import { openPrivatePostgres, type PrivatePostgres } from "@decnet/master/store/private-postgres";
 import { managerOf } from "@decnet/master/store/transaction";
+import { execa } from "execa";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { type DatabaseLine, openDatabaseLine } from "../support/database-line.ts";
 import { createMemoryEngine } from "../support/memory-engine.ts";
@@ -100,6 +101,8 @@ describe("an installation", () => {
     if (files.includes("keyPem")) await writeFile(pki("ca.key"), made.keyPem);
   };
 
+  const replaceKey = (put: () => Promise<unknown>) => rm(secretKey()).then(put);
+
   describe("does not start with keys that are not its own, names the file, and makes none", () => {
     it.each<[string, () => Promise<unknown>, string, RegExp]>([
       ["a lost secret key", () => rm(secretKey()), "secret.key", /is missing/],
@@ -110,6 +113,8 @@ describe("an installation", () => {
       ["a secret key that is no file", () => rm(secretKey()).then(() => mkdir(secretKey())), "secret.key", /is no file|EISDIR/],
       ["a secret key that all may read", () => chmod(secretKey(), 0o644), "secret.key", /mode 644.* read it/],
       ["a secret key of another user", () => chown(secretKey(), 65_534, 65_534), "secret.key", /belongs to the user 65534/],
+      ["a link to bytes without end", () => replaceKey(() => symlink("/dev/zero", secretKey())), "secret.key", /is no file/],
+      ["a pipe that nobody writes to", () => replaceKey(() => execa("mkfifo", [secretKey()])), "secret.key", /is no file/],
       ["a lost certificate of the authority", () => rm(pki("ca.pem")), "ca.pem", /is missing/],
       ["a lost key of the authority", () => rm(pki("ca.key")), "ca.key", /is missing/],
       ["a lost authority", () => rm(join(dataDir, "pki"), { recursive: true }), "ca.pem", /is missing/],
@@ -255,6 +260,23 @@ describe("an installation", () => {
       expect(await read("SELECT version FROM installation")).toEqual([{ version: "9.8.7" }]);
     } finally {
       await read("DELETE FROM migrations WHERE timestamp = 1999999999999");
+    }
+  });
+
+  it.each([
+    ["made by a version beside this one, though long ago", 1, "Forked0000000000001", "0.0.1"],
+    ["of a version that it does not name", 1_999_999_999_999, "Later1999999999999", ""],
+  ])("with a schema %s is refused and stays as it is", async (_, timestamp, name, version) => {
+    const [known] = await read("SELECT version FROM installation");
+    await read(`INSERT INTO migrations (timestamp, name) VALUES (${timestamp}, '${name}')`);
+    await read(`UPDATE installation SET version = '${version}'`);
+    try {
+      const { reason, message } = await refusalOf(dataDir);
+      expect([reason, message]).toEqual(["VERSION_TOO_OLD", expect.stringContaining(name)]);
+      expect(await read("SELECT version FROM installation")).toEqual([{ version }]);
+    } finally {
+      await read(`DELETE FROM migrations WHERE name = '${name}'`);
+      await read(`UPDATE installation SET version = '${(known as { version: string } | undefined)?.version ?? ""}'`);
     }
   });
 

@@ -100,6 +100,8 @@ describe("a fleet's LAN on the master's own host", () => {
       ["--label", "decnet.instance=somebody"],
       /belongs to another installation \(somebody\); .* DECNET_ADOPTED_NETWORKS/,
     ],
+    ["bears our mark without a name", "blank", ["--label", "decnet.instance="], /DECNET_ADOPTED_NETWORKS on this host/],
+    ["bears what looks like our mark", "alike", ["--label", "decnet.instance.x=1"], /was made by somebody else/],
     [
       "is cut off by the engine, adopted or not",
       "cut",

@@ -41,6 +41,8 @@ describe("an observation that fails is not one of nothing", () => {
     ["a folder where a file belongs", () => readProcFile("/proc/self/fd")],
     ["a file where a link belongs", () => readProcLink("/proc/self/stat")],
     ["a process that may not be looked into", () => readProcFile("/proc/self/mem")],
+    ["a folder where a link belongs", () => readProcLink("/proc/self/ns")],
+    ["what is below a file", () => readProcFile("/proc/self/stat/cgroup")],
   ])("of %s", (_, read) => {
     expect(read).toThrow(/^not observed: E/);
   });
@@ -53,11 +55,14 @@ describe("an observation that fails is not one of nothing", () => {
   });
 
   it.each([
-    ["nothing at all", "", "[]"],
-    ["half of it", '[{"ifname":"lo"', "[]"],
-    ["no routes at all", '[{"ifname":"lo"}]', ""],
-  ])("of the host's interfaces when they are said with %s", (_, addresses, routes) => {
-    expect(() => parseLinks(addresses, routes)).toThrow("is cut off");
+    ["nothing at all", "", "[]", "is cut off"],
+    ["half of it", '[{"ifname":"lo"', "[]", "is cut off"],
+    ["something else", '{"ifname":"lo"}', "[]", "is not as iproute2 writes it"],
+    ["nobody", "null", "[]", "is not as iproute2 writes it"],
+    ["no routes at all", '[{"ifname":"lo"}]', "", "is cut off"],
+  ])("of the host's interfaces when they are said with %s", (_, addresses, routes, why) => {
+    expect(() => parseLinks(addresses, routes)).toThrow(expect.objectContaining({ reason: "NOT_OBSERVED" }));
+    expect(() => parseLinks(addresses, routes)).toThrow(why);
   });
 
   it("of files, when what stands there is not a file that cannot be read", async () => {

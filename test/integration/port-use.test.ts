@@ -10,7 +10,7 @@ import { dockerLines, eventually } from "../support/use-master.ts";
 const prefix = `t${process.env["DECNET_TEST_RUN"] ?? ""}use`;
 
 describe("whose a port is, in a namespace that two services share", () => {
-  const ports = [7_100, 7_101, 7_102, 7_103, 7_104, 7_105, 7_106].flatMap((number) =>
+  const ports = [7_100, 7_101, 7_102, 7_103, 7_104, 7_105, 7_106, 7_107].flatMap((number) =>
     (["tcp", "udp"] as const).map((protocol) => ({ number, protocol })),
   );
   const cache = createSocketCache(new Set(ports.map(({ number, protocol }) => `${number}/${protocol}`)));
@@ -103,6 +103,23 @@ describe("whose a port is, in a namespace that two services share", () => {
         ["other", v4("SOCK_STREAM", 7_106, "127.0.0.1")],
       ],
       "own",
+    ],
+    [
+      "its own, whatever the process calls itself",
+      7_107,
+      "tcp",
+      [["own", `$0 = "x) S 1 (\n0 0"; ${v4("SOCK_STREAM", 7_107)}`]],
+      "own",
+    ],
+    [
+      "one of two hundred sockets is its own",
+      7_107,
+      "udp",
+      [
+        ["other", `for (1..200) { my $s; ${v4("SOCK_DGRAM", 7_107)}; push @all, $s }`],
+        ["own", v4("SOCK_DGRAM", 7_107)],
+      ],
+      "taken by other",
     ],
     ["nobody's, where only the decky itself reaches", 7_106, "udp", [["own", v4("SOCK_DGRAM", 7_106, "127.0.0.1")]], "silent"],
   ] as const)("%s", async (_, number, protocol, sockets, expected) => {

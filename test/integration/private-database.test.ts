@@ -50,6 +50,16 @@ describe("the private database", () => {
     }
   });
 
+  it("starts although its lock file names no process that there can be", async () => {
+    const server = await openPrivatePostgres(dataDir);
+    const lines = (await readFile(pidFile(), "utf8")).split("\n");
+    await server.stop();
+    for (const pid of ["-1", "99999999999999", "\u0000\u0000"]) {
+      await writeFile(pidFile(), [pid, ...lines.slice(1)].join("\n"));
+      await (await openPrivatePostgres(dataDir)).stop();
+    }
+  });
+
   it("is left alone by the master before, whose folder was replaced under it, and that one's own ends with it", async () => {
     const signal = new AbortController().signal;
     const first = await lockFolder(dataDir, "decnet master", 0o711);

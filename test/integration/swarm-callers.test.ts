@@ -1,59 +1,38 @@
-import { fileURLToPath } from "node:url";
 import { create } from "@bufbuild/protobuf";
 import { Code, createClient } from "@connectrpc/connect";
 import { type CertificateAuthority, createKeyAndCsr } from "@decnet/common/pki/certificates";
 import { parseJoinToken } from "@decnet/common/pki/join-token";
 import { agentAlpn } from "@decnet/common/protocol-version";
 import { createClientTransport } from "@decnet/common/rpc/client";
-import { AgentService } from "@decnet/contract/gen/decnet/v1/agent_pb";
-import { CatalogService } from "@decnet/contract/gen/decnet/v1/catalog_pb";
 import { DeckyState } from "@decnet/contract/gen/decnet/v1/decky_pb";
 import { EnrollmentService, ReportItemSchema } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
 import { HostState } from "@decnet/contract/gen/decnet/v1/swarm_pb";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type KeyAndCertificate, longAgo, newAgent, newAuthority, newMaster } from "../support/certificates.ts";
-import { type RogueMaster, startRogueMaster } from "../support/rogue-master.ts";
-import { type CallerIdentity, type Callers, createCallers, identityOf, refusalOf } from "../support/swarm-callers.ts";
+import { type CalledSwarm, useCalledSwarm } from "../support/called-swarm.ts";
+import { type KeyAndCertificate, longAgo, newAgent, newMaster } from "../support/certificates.ts";
+import { type CallerIdentity, type Callers, refusalOf } from "../support/swarm-callers.ts";
 import { eventually } from "../support/use-master.ts";
-import { type Swarm, useSwarm, type Worker } from "../support/use-swarm.ts";
+import type { Swarm } from "../support/use-swarm.ts";
 
-const grpcurl = fileURLToPath(new URL("../../build/tools/grpcurl", import.meta.url));
 const hour = 3_600_000;
 
-/** One swarm for all: two workers whose agents nobody touches, a decky on the first. What a test changes, it makes for itself. */
+/** What a test changes, it makes for itself. */
 describe("who may do what in a swarm", () => {
+  let called: CalledSwarm;
   let swarm: Swarm;
   let callers: Callers;
   let foreign: CertificateAuthority;
-  let decky: { name: string };
+  let decky: { readonly name: string };
   let edge1: CallerIdentity;
   let edge2: CallerIdentity;
 
   beforeAll(async () => {
-    swarm = await useSwarm({ hosts: 2, slugs: ["redis"] });
-    const { master } = swarm;
-    callers = await createCallers(swarm);
-    decky = { name: `${master.prefix}-a` };
-    await master.fleet.applyFleet({
-      fleet: {
-        lan: master.lan,
-        deckies: [{ name: decky.name, services: [{ slug: "redis" }], placement: { where: { case: "host", value: "edge-1" } } }],
-      },
-    });
-    [edge1, edge2] = [await identityOf(worker(0).host), await identityOf(worker(1).host)];
-    foreign = await newAuthority();
+    called = await useCalledSwarm();
+    ({ swarm, callers, foreign, decky, edge1, edge2 } = called);
   });
+  afterAll(() => called?.dispose());
 
-  afterAll(async () => {
-    await callers?.dispose();
-    await swarm?.dispose();
-  });
-
-  function worker(index: number): Worker {
-    const found = swarm.workers[index];
-    if (found === undefined) throw new Error(`no worker ${index}`);
-    return found;
-  }
+  const worker = (index: number) => called.worker(index);
 
   describe("with a certificate that does not count", () => {
     const wrong: [what: string, who: () => Promise<KeyAndCertificate | undefined>, actor: string][] = [
@@ -268,117 +247,6 @@ describe("who may do what in a swarm", () => {
       expect((await refusalOf(thief.enrollment.renewCertificate({ csr: await csr() }))).reason).toBe("HOST_ALREADY_CONNECTED");
       await callers.callAs(owner).enrollment.renewCertificate({ csr: await csr() });
       expect((await refusalOf(thief.registration.report({ reportStream: "s" }))).message).toBe("the certificate is revoked");
-    });
-  });
-
-  describe("a master that is none", () => {
-    /** An agent with the second worker's identity that looks for its master there. */
-    const agentTowards = (rogue: RogueMaster) => callers.startAgent(worker(1).host, { copyOf: worker(1).host }, [rogue.address]);
-
-    const rogues: [what: string, certificate: () => Promise<KeyAndCertificate>, ca: () => string, why: RegExp][] = [
-      ["of another authority", () => newMaster(foreign), () => foreign.certPem, /self.signed|unable to/i],
-      [
-        "with an agent's certificate of the same authority (W-41)",
-        async () => edge2,
-        () => callers.authority.certPem,
-        /purpose|not a master/i,
-      ],
-    ];
-
-    it.each(rogues)("%s is told nothing and obeyed in nothing (W-42)", async (_, certificate, ca, why) => {
-      const rogue = await startRogueMaster(swarm.lab.masterAddress, await certificate(), ca());
-      callers.cleanUp(() => rogue.close());
-      const agent = await agentTowards(rogue);
-      await eventually(async () => why.test(await agent.says()), 60_000);
-      expect(rogue.calls).toEqual([]);
-      expect(rogue.isServed()).toBe(false);
-    });
-
-    it("one that somebody took over can ask for nothing that the worker's own catalog does not hold", async () => {
-      const rogue = await startRogueMaster(
-        swarm.lab.masterAddress,
-        await newMaster(callers.authority),
-        callers.authority.certPem,
-      );
-      callers.cleanUp(() => rogue.close());
-      await agentTowards(rogue);
-      await eventually(async () => rogue.isServed(), 60_000);
-      const before = await worker(1).containers();
-      const lan = { driver: "LAN_DRIVER_BRIDGE", name: "evil", subnet: "10.9.8.0/24", gateway: "10.9.8.1" };
-      const spec = {
-        ref: { name: "evil" },
-        id: "e",
-        revision: 1,
-        hostname: "evil",
-        distro: "debian",
-        osFamily: "linux",
-        lan,
-        ip: "10.9.8.7",
-        mac: "00:50:56:00:00:01",
-        services: [{ slug: "redis" }],
-      };
-      for (const change of [
-        { distro: "evil/image:latest" },
-        { services: [{ slug: "../../shell" }] },
-        { services: [{ slug: "sniffer" }] },
-        { lan: { ...lan, name: "host" } },
-        { ref: { name: "../../etc" } },
-        { hostname: "$(id)" },
-      ])
-        for (const method of ["ApplyDeckies", "PrepareImages"]) {
-          const answer = await rogue.ask(method, { deckies: [{ ...spec, ...change }] });
-          expect(answer).toContain("REQUEST_INVALID");
-          expect(answer).not.toContain("INTERNAL");
-        }
-      for (const ref of [{ name: "../x" }, { name: "" }, { name: "a", topologyId: "/" }])
-        expect(await rogue.ask("RemoveDeckies", { deckies: [ref] })).toContain("REQUEST_INVALID");
-      expect(await rogue.ask("StreamLogs", { decky: { name: "evil" }, service: "../../x" })).toContain("DECKY_NOT_FOUND");
-      expect(await worker(1).containers()).toEqual(before);
-      expect(rogue.calls).toContain("Register");
-    });
-  });
-
-  describe("on the worker's own loopback", () => {
-    const ask = (...args: string[]) => worker(0).host.run(grpcurl, ["-plaintext", ...args], { reject: false });
-
-    it("grpcurl lists, describes and reads", async () => {
-      const list = await ask("127.0.0.1:7441", "list");
-      expect(list.stdout?.split("\n")).toEqual(
-        expect.arrayContaining(["decnet.v1.AgentService", "decnet.v1.CatalogService", "grpc.health.v1.Health"]),
-      );
-      expect((await ask("127.0.0.1:7441", "describe", "decnet.v1.AgentService")).stdout).toContain("rpc Inspect");
-      expect((await ask("127.0.0.1:7441", "describe", "decnet.v1.DeckySpec")).stdout).toContain("uint32 revision");
-      expect((await ask("-d", "{}", "127.0.0.1:7441", "grpc.health.v1.Health/Check")).stdout).toContain("SERVING");
-      const seen = JSON.parse((await ask("-d", "{}", "127.0.0.1:7441", "decnet.v1.AgentService/Inspect")).stdout ?? "") as {
-        hostName: string;
-        connected: boolean;
-        deckies: { decky: { name: string } }[];
-      };
-      expect([seen.hostName, seen.connected, seen.deckies.map((entry) => entry.decky.name)]).toEqual([
-        "edge-1",
-        true,
-        [decky.name],
-      ]);
-      for (const { name } of CatalogService.methods.filter((method) => method.name !== "GetService"))
-        expect((await ask("-d", "{}", "127.0.0.1:7441", `decnet.v1.CatalogService/${name}`)).exitCode).toBe(0);
-    });
-
-    it("every method that changes or follows is refused", async () => {
-      const before = await worker(0).containers();
-      for (const { name } of AgentService.methods.filter((method) => method.name !== "Inspect")) {
-        const answer = await ask("-d", "{}", "127.0.0.1:7441", `decnet.v1.AgentService/${name}`);
-        expect([name, answer.stderr]).toEqual([name, expect.stringContaining("PermissionDenied")]);
-        expect(answer.stderr).toContain("NOT_ALLOWED");
-      }
-      expect(await worker(0).containers()).toEqual(before);
-    });
-
-    it("nothing of it is reached from the network", async () => {
-      const { address } = worker(0).host;
-      const answer = await worker(1).host.run(grpcurl, ["-plaintext", "-connect-timeout", "3", `${address}:7441`, "list"], {
-        reject: false,
-      });
-      expect(answer.exitCode).not.toBe(0);
     });
   });
 

@@ -1,28 +1,12 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { create, toJsonString } from "@bufbuild/protobuf";
-import { createClient } from "@connectrpc/connect";
-import { openDocument } from "@decnet/cli/documents/document";
-import { settingsRules } from "@decnet/cli/documents/parse-settings";
-import { toMessage } from "@decnet/cli/documents/to-message";
 import { formatFile, toFile } from "@decnet/cli/documents/topology-file";
 import { UsageError } from "@decnet/cli/usage-error";
-import { createClientTransport } from "@decnet/common/rpc/client";
 import { fromConnectError } from "@decnet/common/rpc/errors";
-import { Role } from "@decnet/contract/gen/decnet/v1/access_pb";
-import { type BatchResult, UpdateMode } from "@decnet/contract/gen/decnet/v1/mutation_pb";
 import { OperationKind, OperationState } from "@decnet/contract/gen/decnet/v1/operation_pb";
-import {
-  GetTopologyResponseSchema,
-  type Topology,
-  TopologyFileSchema,
-  TopologyService,
-  TopologyState,
-} from "@decnet/contract/gen/decnet/v1/topology_pb";
+import { GetTopologyResponseSchema, TopologyFileSchema, TopologyState } from "@decnet/contract/gen/decnet/v1/topology_pb";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { createMemoryEngine } from "../support/memory-engine.ts";
-import { type TestMaster, useMaster } from "../support/use-master.ts";
+import { corpFile, reasonOf, type TopologyFiles, useTopologyFiles } from "../support/topology-files.ts";
+import type { TestMaster } from "../support/use-master.ts";
 
 /** The same numbers for the same seed. */
 function createRandom(seed: number): (below: number) => number {
@@ -32,38 +16,6 @@ function createRandom(seed: number): (below: number) => number {
     return Math.floor((state / 2 ** 32) * below);
   };
 }
-
-const file = `name: corp
-lans:
-  - name: dmz
-    subnet: 10.231.0.0/24
-    isDmz: true
-  - name: core
-    subnet: 10.231.1.0/24
-deckies:
-  - name: gateway
-    forwards: true
-    services:
-      - slug: ssh
-        config:
-          user: maria
-    attachments:
-      - lan: dmz
-        ip: 10.231.0.2
-        mac: 00:50:56:01:02:03
-      - lan: core
-        ip: 10.231.1.2
-        mac: 00:50:56:01:02:04
-  - name: inner
-    archetype: ""
-    services:
-      - slug: http
-      - slug: redis
-    attachments:
-      - lan: core
-        ip: 10.231.1.3
-        mac: 00:50:56:01:02:05
-`;
 
 /** What nobody would write. */
 const hostile = [
@@ -118,42 +70,21 @@ function mutate(text: string, random: (below: number) => number): string {
 }
 
 describe("what is asked of topologies", () => {
+  let given: TopologyFiles;
   let master: TestMaster;
-  let folder: string;
-  const name = (suffix: string) => `${master.prefix}-${suffix}`;
-  const read = async (topology: string): Promise<Topology> =>
-    (await master.topologies.getTopology({ topology })).topology ?? expect.fail("no topology");
-  const reasonOf = (work: Promise<unknown>) =>
-    work.then(
-      () => "",
-      (error: unknown) => fromConnectError(error).reason as string,
-    );
-  const designOf = (text: string) => {
-    const path = join(folder, "topology.yaml");
-    return writeFile(path, text).then(async () => {
-      const rules = await settingsRules({ catalog: master.catalog } as Parameters<typeof settingsRules>[0], {});
-      return toMessage(openDocument(path), TopologyFileSchema, rules);
-    });
-  };
-  const importOf = async (text: string, as: string) => {
-    const { lans, deckies } = await designOf(text);
-    return master.topologies.createTopology({ name: as, design: { lans, deckies } });
-  };
+  const name = (suffix: string) => given.name(suffix);
+  const read = (topology: string) => given.read(topology);
+  const importOf: TopologyFiles["importOf"] = (...asked) => given.importOf(...asked);
+  const designOf: TopologyFiles["designOf"] = (text) => given.designOf(text);
 
   beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), "decnet-topology-"));
-    master = await useMaster({
-      env: { DECNET_DRIFT_INTERVAL_MS: "600000" },
-      openHostEngine: async ({ catalog, instance }) => createMemoryEngine({ catalog, instance }),
-    });
+    given = await useTopologyFiles();
+    master = given.master;
   });
-  afterAll(async () => {
-    await master?.dispose();
-    await rm(folder, { recursive: true, force: true });
-  });
+  afterAll(() => given?.dispose());
 
   it("makes the same topology from its own file", async () => {
-    await importOf(file, name("first"));
+    await importOf(corpFile, name("first"));
     const first = await read(name("first"));
     expect(first.lans.map(({ subnet, isDmz }) => [subnet, isDmz])).toEqual([
       ["10.231.0.0/24", true],
@@ -164,7 +95,9 @@ describe("what is asked of topologies", () => {
     await importOf(exported, name("first"));
     const again = await read(name("first"));
     expect(toFile(again)).toEqual(toFile(first));
-    expect(toFile(first)).toEqual(create(TopologyFileSchema, { ...(await designOf(file)), name: name("first"), host: "local" }));
+    expect(toFile(first)).toEqual(
+      create(TopologyFileSchema, { ...(await designOf(corpFile)), name: name("first"), host: "local" }),
+    );
     await master.topologies.deleteTopology({ topology: name("first") });
   });
 
@@ -196,7 +129,7 @@ describe("what is asked of topologies", () => {
     const stored = async () => (await master.topologies.listTopologies({})).topologies.length;
     const before = await stored();
     for (let round = 0; round < 250; round += 1) {
-      const text = mutate(file, random);
+      const text = mutate(corpFile, random);
       try {
         const { topology } = await importOf(text, name(`fuzz-${round}`));
         await master.topologies.deleteTopology({ topology: topology?.id ?? "" });
@@ -213,7 +146,7 @@ describe("what is asked of topologies", () => {
 
   it("refuses or makes 250 edits that nobody would ask for; a refused one changes nothing", async () => {
     const topology = name("edits");
-    await importOf(file, topology);
+    await importOf(corpFile, topology);
     const random = createRandom(11);
     const words = ["dmz", "core", "gateway", "inner", "new", ...hostile.map((text) => text.replaceAll(/["']/g, ""))];
     const word = () => words[random(words.length)] ?? "";
@@ -300,101 +233,5 @@ describe("what is asked of topologies", () => {
     await master.topologies.createTopology({ name: name("unfinished") });
     expect(await reasonOf(master.topologies.deployTopology({ topology: name("unfinished") }))).toBe("TOPOLOGY_UNDEPLOYABLE");
     expect((await read(name("unfinished"))).state).toBe(TopologyState.PENDING);
-  });
-
-  describe("a decky of a deployed topology", () => {
-    const corp = () => name("corp");
-    const inner = () => ({ topologyId: corp(), name: "inner" });
-
-    beforeAll(async () => {
-      await importOf(file.replaceAll("10.231.", "10.232."), corp());
-      const { topology } = await master.topologies.deployTopology({ topology: corp() });
-      expect(topology?.state).toBe(TopologyState.ACTIVE);
-    });
-
-    it("is named by the topology's name in every call, and so it is in every answer", async () => {
-      const { id } = await read(corp());
-      const { operation } = await master.mutations.addService({ decky: inner(), service: "ftp" });
-      expect(operation?.decky).toMatchObject({ topologyId: id, topology: corp(), name: "inner" });
-      expect((await master.fleet.getDecky({ decky: { topologyId: id, name: "inner" } })).decky?.ref).toEqual(operation?.decky);
-      expect((await master.fleet.listRevisions({ decky: inner() })).revisions[0]?.number).toBe(2);
-      const listed = await master.operations.listOperations({ filter: `decky=${corp()}/inner,kind=add_service` });
-      expect(listed.operations.map(({ id: each }) => each)).toEqual([operation?.id]);
-      const entries = await master.access.listAudit({ filter: "action=decnet.v1.MutationService/AddService" });
-      expect(entries.entries[0]?.target).toBe(`${corp()}/inner/ftp`);
-    });
-
-    it("is named so in what to do next", async () => {
-      const error = await master.mutations.addService({ decky: inner(), service: "redis" }).catch(fromConnectError);
-      expect(error).toMatchObject({
-        reason: "SERVICE_ALREADY_PRESENT",
-        next: [`decnet service set ${corp()}/inner redis KEY=VALUE`],
-      });
-      const missing = { topologyId: "nosuch", name: "inner" };
-      expect(await reasonOf(master.fleet.getDecky({ decky: missing }))).toBe("TOPOLOGY_NOT_FOUND");
-    });
-
-    it("is found by its topology, and not taken for one of the fleet", async () => {
-      const find = async (filter: string) =>
-        (await master.fleet.listDeckies({ filter })).deckies.map(({ ref }) => `${ref?.topology}/${ref?.name}`);
-      expect(await find(`topology=${corp()}`)).toEqual([`${corp()}/gateway`, `${corp()}/inner`]);
-      expect(await find(`name=${corp()}/in*`)).toEqual([`${corp()}/inner`]);
-      expect(await find("name=inner")).toEqual([]);
-      expect(await find("topology=")).toEqual([]);
-      expect(await find("topology!=,service=http")).toEqual([`${corp()}/inner`]);
-    });
-
-    it("is changed in batches, by its name or by what selects it", async () => {
-      const batch = async (request: Parameters<typeof master.mutations.batchMutate>[0]) => {
-        const results: BatchResult[] = [];
-        for await (const { item } of master.mutations.batchMutate(request)) if (item.case === "result") results.push(item.value);
-        return results.sort((one, other) => one.index - other.index);
-      };
-      const config = { user: "joe" };
-      const update = { service: "ssh", config, mode: UpdateMode.MERGE, apply: true };
-      const selected = await batch({
-        select: `topology=${corp()},service=ssh`,
-        changes: [{ change: { case: "update", value: update } }],
-      });
-      expect(selected).toMatchObject([
-        { decky: { topology: corp(), name: "gateway" }, operation: { state: OperationState.SUCCEEDED } },
-      ]);
-      const named = await batch({
-        changes: [
-          { change: { case: "remove", value: { decky: inner(), service: "http" } } },
-          { change: { case: "remove", value: { decky: inner(), service: "smtp" } } },
-          { change: { case: "remove", value: { decky: { name: "inner" }, service: "redis" } } },
-        ],
-      });
-      expect(named.map(({ error }) => error?.reason ?? "")).toEqual(["", "SERVICE_NOT_PRESENT", "DECKY_NOT_FOUND"]);
-      expect(named[1]?.error?.next).toContain(`decnet decky get ${corp()}/inner`);
-    });
-
-    it("cannot be changed before the topology is deployed, also not in a batch", async () => {
-      await master.topologies.createTopology({ name: name("later"), withDmz: true });
-      const decky = { topologyId: name("later"), name: "gateway" };
-      const responses = master.mutations.batchMutate({
-        changes: [{ change: { case: "add", value: { decky, service: "http" } } }],
-      });
-      const reasons: (string | undefined)[] = [];
-      for await (const { item } of responses) if (item.case === "result") reasons.push(item.value.error?.reason);
-      expect(reasons).toEqual(["TOPOLOGY_STATE"]);
-    });
-
-    it("has every call about its topology on record, with what it was about", async () => {
-      await master.topologies.addLan({ topology: corp(), name: "more" }).catch(() => undefined);
-      // Somebody else's: what one caller is refused again and again is counted, and hundreds of calls were refused before.
-      const { secret } = await master.access.createToken({ name: "another", role: Role.OPERATOR });
-      const client = createClientTransport({ address: `http://127.0.0.1:${master.port}`, token: secret });
-      const another = createClient(TopologyService, client.transport);
-      await another.removeLan({ topology: corp(), name: "nosuch" }).catch(() => undefined);
-      client.close();
-      const { entries } = await master.access.listAudit({ filter: "action=decnet.v1.TopologyService/*" });
-      const told = entries.map(({ action, target, outcome }) => [action.split("/")[1], target, outcome]);
-      expect(told).toContainEqual(["CreateTopology", corp(), "accepted"]);
-      expect(told).toContainEqual(["DeployTopology", corp(), "accepted"]);
-      expect(told).toContainEqual(["RemoveLan", `${corp()}/nosuch`, "LAN_NOT_FOUND"]);
-      expect(told).toContainEqual(["DeleteTopology", name("drawn"), "accepted"]);
-    });
   });
 });

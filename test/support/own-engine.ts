@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { access, chmod, mkdtemp, open, readFile, rm, writeFile } from "node:fs/promises";
+import { access, chmod, mkdir, mkdtemp, open, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
@@ -14,6 +14,8 @@ export interface OwnEngineOptions {
   readonly settings?: Readonly<Record<string, unknown>>;
   /** What it finds in /etc/subuid and /etc/subgid, lines of `user:first:count`; nobody else sees them. */
   readonly subordinates?: string;
+  /** Its data is on an xfs of this many megabytes, with project quotas. */
+  readonly xfsMb?: number;
 }
 
 /** For an engine in another network namespace than the test: nothing that is done here could contain its deckies. */
@@ -21,7 +23,7 @@ export const elsewhere = { isContaining: false } as const;
 export const elsewhereEnv = { DECNET_CONTAINMENT: "off" } as const;
 
 /** A Docker engine of the test's own, in a network namespace of its own, that may be stopped, killed and started again. */
-export async function useOwnEngine({ settings = {}, subordinates }: OwnEngineOptions = {}) {
+export async function useOwnEngine({ settings = {}, subordinates, xfsMb }: OwnEngineOptions = {}) {
   const folder = await mkdtemp(join(tmpdir(), "decnet-test-"));
   await chmod(folder, 0o711);
   const netns = `t${randomBytes(4).toString("hex")}`;
@@ -30,6 +32,7 @@ export async function useOwnEngine({ settings = {}, subordinates }: OwnEngineOpt
   if (subordinates !== undefined) await writeFile(join(folder, "subids"), `${subordinates}\n`);
   const engine = engineAt({ folder, netns });
 
+  if (xfsMb !== undefined) await mountXfs(folder, xfsMb);
   await execa("ip", ["netns", "add", netns]);
   await execa("ip", ["-n", netns, "link", "set", "lo", "up"]);
   try {
@@ -44,6 +47,8 @@ export async function useOwnEngine({ settings = {}, subordinates }: OwnEngineOpt
   return {
     socketPath,
     netns,
+    /** Where it keeps everything. */
+    dataFolder: join(folder, "data"),
     docker,
     start,
     stop,
@@ -59,6 +64,15 @@ export async function useOwnEngine({ settings = {}, subordinates }: OwnEngineOpt
       await forgetEngine(record);
     },
   };
+}
+
+/** The device goes with the mount. */
+async function mountXfs(folder: string, megabytes: number): Promise<void> {
+  const [image, data] = [join(folder, "disk.img"), join(folder, "data")];
+  await execa("truncate", ["-s", `${megabytes}M`, image]);
+  await execa("mkfs.xfs", ["-q", image]);
+  await mkdir(data);
+  await execa("mount", ["-o", "loop,prjquota", image, data]);
 }
 
 /** Removes what the engines of test commands left behind that were ended in the middle. */

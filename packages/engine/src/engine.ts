@@ -78,10 +78,11 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
   };
 }
 
-function warningsOf({ pinMac, engineVersion, containment }: HostParts): string[] {
+function warningsOf({ pinMac, engineVersion, containment, blindness }: HostParts): string[] {
   const uncontained = containment.warning();
   return [
     ...(pinMac ? [] : [`mac_not_pinned: Engine ${engineVersion} cannot pin MAC addresses; install Engine 25 or newer`]),
     ...(uncontained === undefined ? [] : [`not_contained: ${uncontained}`]),
+    ...(blindness === undefined ? [] : [`disk_not_watched: ${blindness}`]),
   ];
 }

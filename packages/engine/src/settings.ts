@@ -38,6 +38,8 @@ export const hostSettings = {
   DECNET_CONTAINMENT: z.enum(["required", "off"]).default("required"),
   /** Megabytes that a service may take of the disk in each place where it can write; 0: as the catalog says. */
   DECNET_DISK_MB: wholeNumber(0, 1 << 20).default(0),
+  /** Whether the engine refuses what goes far beyond, where its file system can; `off`: it is watched alone. */
+  DECNET_DISK_BOUND: z.enum(["auto", "off"]).default("auto"),
   /** What is done about a service that takes more. */
   DECNET_DISK_POLICY: z.enum(["say", "stop", "recreate"]).default("recreate"),
   DECNET_PARALLEL: wholeNumber(1, 64).default(4),
@@ -58,6 +60,7 @@ Settings of the environment about this host and its deckies:
   DECNET_CONTAINMENT        required (no decky is started where it could reach this host's own ports
                             or call out) or off
   DECNET_DISK_MB            disk for each place where a service can write; 0: as the catalog says
+  DECNET_DISK_BOUND         auto (where the engine's file system can, it refuses what goes an eighth beyond) or off
   DECNET_DISK_POLICY        say, stop or recreate: what is done about a service that takes more
   DECNET_EXHAUSTED_SECONDS  a service that stays out of processes or memory for so long is restarted; 0: never
   DECNET_MIN_FREE_MB        free disk below which no image is built or pulled
@@ -78,6 +81,7 @@ export interface HostConfig {
   readonly adoptedNetworks: readonly string[];
   readonly isContaining: boolean;
   readonly disk: DiskPolicy;
+  readonly isBoundingDisk: boolean;
   /** 0: never. */
   readonly exhaustedRestartMs: number;
 }
@@ -137,6 +141,7 @@ export function toHostConfig(settings: z.infer<z.ZodObject<typeof hostSettings>>
     parallel: settings.DECNET_PARALLEL,
     adoptedNetworks: settings.DECNET_ADOPTED_NETWORKS,
     disk: { diskAct: settings.DECNET_DISK_POLICY, diskBytes: settings.DECNET_DISK_MB * (1 << 20) },
+    isBoundingDisk: settings.DECNET_DISK_BOUND === "auto",
     isContaining: settings.DECNET_CONTAINMENT === "required",
     driftIntervalMs: settings.DECNET_DRIFT_INTERVAL_MS,
     exhaustedRestartMs: settings.DECNET_EXHAUSTED_SECONDS * 1_000,
@@ -145,6 +150,7 @@ export function toHostConfig(settings: z.infer<z.ZodObject<typeof hostSettings>>
 
 /** The part of a configuration that an engine is opened with. */
 export function engineSettings(config: HostConfig) {
-  const { dockerSocket: socketPath, composePath, minFreeBytes, exhaustedRestartMs, adoptedNetworks, isContaining, disk } = config;
-  return { socketPath, composePath, minFreeBytes, exhaustedRestartMs, adoptedNetworks, isContaining, disk };
+  const { dockerSocket: socketPath, composePath, minFreeBytes, exhaustedRestartMs, adoptedNetworks, isContaining } = config;
+  const { disk, isBoundingDisk } = config;
+  return { socketPath, composePath, minFreeBytes, exhaustedRestartMs, adoptedNetworks, isContaining, disk, isBoundingDisk };
 }

@@ -49,6 +49,7 @@ describe("a queue that is opened again", () => {
     ["a line in the middle is garbage", (text) => text.replace(/^.*"b".*$/m, "\u0000\u0000garbage"), ["a", "c", "-1"]],
     ["a line in the middle is gone", (text) => text.replace(/^.*"b".*\n/m, ""), ["a", "c", "-1"]],
     ["a number is no number of this queue", (text) => text.replace('"sequence":"2"', '"sequence":"99999999"'), ["a", "c", "-1"]],
+    ["it ends in zeros, as after a power cut", (text) => `${text.slice(0, -20)}${"\u0000".repeat(4_096)}`, ["a", "b", "-1"]],
   ])("has everything else when %s, says how much is lost, and uses no number again", async (_, damage, left) => {
     const first = await filled("a", "b", "c");
     await writeFile(file(), damage(await readFile(file(), "utf8")));
@@ -64,6 +65,12 @@ describe("a queue that is opened again", () => {
     // What was recovered is whole again.
     expect(waiting(await open())).toEqual([...left, "d"]);
     expect(troubles).toHaveLength(1);
+  });
+
+  it("has a line once that is there twice, and nothing to say about it", async () => {
+    await filled("a", "b", "c");
+    await writeFile(file(), (await readFile(file(), "utf8")).replace(/^.*"b".*\n/m, "$&$&"));
+    expect([waiting(await open()), troubles]).toEqual([["a", "b", "c"], []]);
   });
 
   /** As a crash leaves it whose agent went on appending. */

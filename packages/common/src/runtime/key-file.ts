@@ -1,3 +1,4 @@
+import { constants } from "node:fs";
 import { open } from "node:fs/promises";
 import { AppError } from "../errors/app-error.ts";
 
@@ -11,7 +12,8 @@ const mostBytes = 64 << 10;
  */
 export async function readKeyFile(path: string, holds: "secret" | "certificate"): Promise<string | undefined> {
   try {
-    const handle = await open(path, "r");
+    // A pipe would otherwise be waited for until somebody writes to it.
+    const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
       const found = await handle.stat();
       if (!found.isFile()) throw unusable(path, "is no file");

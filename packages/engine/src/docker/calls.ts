@@ -1,7 +1,8 @@
 import { AppError } from "@decnet/common/errors/app-error";
 import { codeOf, exhaustedCodes, notObserved } from "../observe/not-observed.ts";
 
-function statusOf(error: unknown): number | undefined {
+/** Of a refusal of the engine; undefined for every other failure. */
+export function statusOf(error: unknown): number | undefined {
   return typeof error === "object" && error !== null && "statusCode" in error && typeof error.statusCode === "number"
     ? error.statusCode
     : undefined;

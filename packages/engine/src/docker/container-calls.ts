@@ -3,6 +3,7 @@ import type Docker from "dockerode";
 import { isNotObserved, notObserved } from "../observe/not-observed.ts";
 import type { Attachment, ContainerStatus, NameHolder, ObservedContainer, WritablePlace } from "../observe/observed.ts";
 import { observeProcess } from "../observe/process.ts";
+import { observeUpperFolder } from "../observe/root-mount.ts";
 import { traitsOf } from "../observe/traits.ts";
 import { label } from "../render/names.ts";
 import { absentIfGone, guarded, ignoring } from "./calls.ts";
@@ -169,15 +170,17 @@ async function toObserved(info: Docker.ContainerInspectInfo): Promise<Inspected>
     restartCount: info.RestartCount,
     pid: running ? info.State.Pid : 0,
     netns: process?.netns,
-    writable: writablePlaces(info),
+    writable: writablePlaces(info, process === undefined ? 0 : info.State.Pid),
     joined: mode.startsWith("container:") ? mode.slice("container:".length) : undefined,
   };
   return { decky: labels[label.decky] ?? "", container, process };
 }
 
 /** Of the engine's own kinds: what a container writes through a bind mount is none of ours. */
-function writablePlaces({ GraphDriver: driver, Mounts: mounts }: Docker.ContainerInspectInfo): WritablePlace[] {
-  const layer = (driver as { Data?: Readonly<Record<string, string>> | null } | undefined)?.Data?.["UpperDir"];
+function writablePlaces({ GraphDriver: driver, Mounts: mounts }: Docker.ContainerInspectInfo, pid: number): WritablePlace[] {
+  const told = (driver as { Data?: Readonly<Record<string, string>> | null } | undefined)?.Data?.["UpperDir"];
+  // Engines that leave their images to containerd do not tell.
+  const layer = told ?? (pid === 0 ? undefined : observeUpperFolder(pid));
   return [
     ...(layer === undefined ? [] : [{ kind: "layer", name: "", folder: layer } as const]),
     ...mounts

@@ -1,9 +1,11 @@
+import { randomBytes } from "node:crypto";
 import { statfs } from "node:fs/promises";
 import Docker from "dockerode";
 import { unlessAbsentLater } from "../observe/not-observed.ts";
+import type { EngineStorage } from "../observe/observe-disk-bounds.ts";
 import type { EngineSecurity } from "../observe/user-mapping.ts";
 import { label } from "../render/names.ts";
-import { guarded, ignoring } from "./calls.ts";
+import { guarded, ignoring, statusOf } from "./calls.ts";
 import { type ContainerCalls, createContainerCalls } from "./container-calls.ts";
 import { createImageCalls, type ImageCalls } from "./image-calls.ts";
 import { createLeftoverCalls, type LeftoverCalls } from "./leftover-calls.ts";
@@ -22,6 +24,9 @@ export interface EngineVersion {
 export interface EngineApi extends ContainerCalls, ImageCalls, LeftoverCalls, LogCalls, NetworkCalls {
   version(): Promise<EngineVersion>;
   security(): Promise<EngineSecurity>;
+  storage(): Promise<EngineStorage>;
+  /** Whether its own volumes can have a size, found by making one. */
+  sizesVolumes(instance: string): Promise<boolean>;
   /** Free bytes where the engine keeps images and containers; undefined when that cannot be seen from here. */
   freeDisk(): Promise<{ readonly folder: string; readonly bytes: number } | undefined>;
   removeVolumes(instance: string, decky: string): Promise<void>;
@@ -53,6 +58,13 @@ export function createEngineApi(socketPath: string, onReturn?: () => void): Engi
         };
         return { options: options ?? [], rootFolder };
       }),
+    storage: () =>
+      guarded(async () => {
+        const info = (await prompt.info()) as { Driver: string; DriverStatus: [string, string][] | null; DockerRootDir: string };
+        const backing = info.DriverStatus?.find(([name]) => name === "Backing Filesystem")?.[1];
+        return { driver: info.Driver, backing: backing ?? "", rootFolder: info.DockerRootDir };
+      }),
+    sizesVolumes: (instance) => guarded(() => trySizedVolume(prompt, instance)),
     freeDisk: () =>
       guarded(async () => {
         const { DockerRootDir: folder } = (await docker.info()) as { DockerRootDir: string };
@@ -66,4 +78,24 @@ export function createEngineApi(socketPath: string, onReturn?: () => void): Engi
         await Promise.all(volumes.map((volume) => ignoring(404, docker.getVolume(volume.Name).remove())));
       }),
   };
+}
+
+/**
+ * Never the same name twice: an engine takes a folder that it once gave a size to for one that has it still. One that was left by
+ * a look that was cut off goes with the next.
+ */
+async function trySizedVolume(docker: Docker, instance: string): Promise<boolean> {
+  const mark = { "decnet.probe": instance };
+  const filters = JSON.stringify({ label: [`decnet.probe=${instance}`] });
+  const { Volumes: left } = await docker.listVolumes({ filters });
+  await Promise.all((left ?? []).map(({ Name: name }) => ignoring(409, ignoring(404, docker.getVolume(name).remove()))));
+  const name = `decnet-probe-${randomBytes(8).toString("hex")}`;
+  try {
+    await docker.createVolume({ Name: name, Labels: mark, DriverOpts: { size: "1m" } });
+  } catch (error) {
+    if (statusOf(error) === undefined) throw error;
+    return false;
+  }
+  await ignoring(404, docker.getVolume(name).remove());
+  return true;
 }

@@ -20,6 +20,7 @@ import { observeHardLimits } from "../observe/engine-limits.ts";
 import { createExhaustionWatch, type ExhaustionWatch } from "../observe/exhaustion.ts";
 import type { ObservedLinks } from "../observe/host-access.ts";
 import type { LanRights } from "../observe/lan.ts";
+import { observeDiskBounds } from "../observe/observe-disk-bounds.ts";
 import { createProjectObserver, type ProjectObserver } from "../observe/observe-project.ts";
 import { createSocketCache, type SocketCache } from "../observe/socket-cache.ts";
 import { type UserMapping, userMappingOf } from "../observe/user-mapping.ts";
@@ -49,6 +50,8 @@ export interface EngineOptions {
   readonly isContaining?: boolean;
   /** What is done about services that take more of the disk than they may. */
   readonly disk?: DiskPolicy;
+  /** Whether what services write is bounded where the engine can; it is when it is not said. */
+  readonly isBoundingDisk?: boolean;
   readonly boundary?: StepBoundary;
   /** The engine was away and is there again: what its containers had from us, they lost. */
   readonly onReturn?: () => void;
@@ -78,6 +81,8 @@ export interface HostParts {
   readonly projects: ProjectObserver;
   readonly exhaustion: ExhaustionWatch;
   readonly disk: DiskWatch;
+  /** Why this host does not know what containers write; undefined: it does. */
+  readonly blindness: string | undefined;
   /** What the diagnoses here are made with besides what was observed. */
   readonly patience: Patience;
   readonly images: ImageStore;
@@ -117,6 +122,9 @@ export async function openHostParts(options: EngineOptions): Promise<HostParts> 
   const { major, version } = await api.version();
   await containment.begin();
   const users = userMappingOf(await api.security());
+  const { bounds, blindness } = await observeDiskBounds(api, {
+    ...{ instance, isOn: options.isBoundingDisk !== false, bytes: options.disk?.diskBytes ?? 0 },
+  });
   const pinMac = major >= firstEngineThatPins;
   const built = createBuiltImages(join(options.dataDir, "built-images.json"));
   const projectsFolder = join(options.dataDir, "deckies");
@@ -140,13 +148,14 @@ export async function openHostParts(options: EngineOptions): Promise<HostParts> 
     sockets: createSocketCache(portsIn(catalog)),
     exhaustion: createExhaustionWatch(),
     disk: createDiskWatch(),
+    blindness,
     patience: { ...defaultPatience, ...options.disk, exhaustedMs: options.exhaustedRestartMs ?? defaultPatience.exhaustedMs },
     made: createMadeStore(join(options.dataDir, "made")),
     projects: createProjectObserver(users),
     images: createImageStore({ api, built, compose, minFreeBytes }),
     built,
     bases: createBaseContents((reference) => api.imageContent(reference)),
-    renderer: createRenderer({ catalog, instance, fingerprint, pinMac, limits: await observeHardLimits() }, folderOf),
+    renderer: createRenderer({ catalog, instance, fingerprint, pinMac, bounds, limits: await observeHardLimits() }, folderOf),
     projectsFolder,
     folderOf,
     portsOf: (slug) => catalog.services.get(slug)?.ports.map((port) => port.number) ?? [],

@@ -68,7 +68,8 @@ export function createDiskWatch(now: () => number = () => performance.now()): Di
   };
   return {
     observe(container) {
-      const { id, writable = [] } = container;
+      const { id } = container;
+      const writable = placesOf(container, measured.get(id)?.use);
       const [first] = writable;
       if (first === undefined || container.role === "base") return undefined;
       if (!waiting.has(id) && isDue(container, first.folder)) {
@@ -82,6 +83,15 @@ export function createDiskWatch(now: () => number = () => performance.now()): Di
       for (const id of waiting) if (!ids.has(id)) waiting.delete(id);
     },
   };
+}
+
+/** A container that does not run may not tell where its layer is: it is where it was. */
+function placesOf(
+  { writable = [], pid }: Pick<ObservedContainer, "writable" | "pid">,
+  before: readonly PlaceUse[] | undefined,
+): readonly WritablePlace[] {
+  const layer = pid === 0 ? before?.find(({ kind }) => kind === "layer") : undefined;
+  return layer === undefined || writable.some(({ kind }) => kind === "layer") ? writable : [layer, ...writable];
 }
 
 function most(one: Free, other: Free): Free {

@@ -60,8 +60,8 @@ export function helperOwner(instance: string, network: string): string {
 
 /** Reads the output of `ip -json -details address show` and `ip -json -4 route show`. */
 export function parseLinks(addressJson: string, routeJson: string): ObservedLinks {
-  const links = z.array(link).parse(parseWhole("addresses", addressJson));
-  const routes = z.array(route).parse(parseWhole("routes", routeJson));
+  const links = parseWhole(z.array(link), "addresses", addressJson);
+  const routes = parseWhole(z.array(route), "routes", routeJson);
   const inets = ({ addr_info: all }: z.infer<typeof link>) => all.filter(({ family }) => family === "inet");
   const ipv4 = (each: z.infer<typeof link>) => inets(each).map(({ local }) => local);
   const own = links.filter(({ flags }) => !flags.includes("LOOPBACK"));
@@ -87,12 +87,16 @@ export function parseLinks(addressJson: string, routeJson: string): ObservedLink
 }
 
 /** There is a loopback interface on every host, and a list without entries is a list: an empty text is one that was cut off. */
-function parseWhole(what: string, json: string): unknown {
+function parseWhole<Value>(schema: z.ZodType<Value>, what: string, json: string): Value {
+  let value: unknown;
   try {
-    return JSON.parse(json);
+    value = JSON.parse(json);
   } catch (error) {
     throw notObserved(`the list of the host's ${what} is cut off`, error);
   }
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  throw notObserved(`the list of the host's ${what} is not as iproute2 writes it`, parsed.error);
 }
 
 /**

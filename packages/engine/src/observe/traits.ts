@@ -35,7 +35,7 @@ const parts: Readonly<
     host: [
       ...["Memory", "MemorySwap", "MemoryReservation", "KernelMemory", "KernelMemoryTCP", "OomKillDisable", "OomScoreAdj"],
       ...["NanoCpus", "CpuShares", "CpuPeriod", "CpuQuota", "CpusetCpus", "CpusetMems", "CpuRealtimePeriod"],
-      ...["CpuRealtimeRuntime", "PidsLimit", "BlkioWeight", "ShmSize"],
+      ...["CpuRealtimeRuntime", "PidsLimit", "BlkioWeight", "ShmSize", "StorageOpt"],
     ],
     sorted: ["Ulimits"],
   },

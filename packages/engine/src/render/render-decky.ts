@@ -4,6 +4,7 @@ import type { Publication } from "../policy/publication.ts";
 import type { DeckySpec, ServiceSpec } from "../spec.ts";
 import { deckyKey } from "../spec.ts";
 import { osFamilySysctls } from "../tables/os-families.ts";
+import { boundLayer, boundVolume, type DiskBounds } from "./disk-bounds.ts";
 import type { HardLimits } from "./hard-limits.ts";
 import { type ImageContents, type ImageRecipe, serviceImage } from "./images.ts";
 import { machineFiles } from "./machine-files.ts";
@@ -67,6 +68,8 @@ export interface RenderContext {
   readonly pinMac: boolean;
   /** What the host's engine can give to a process. */
   readonly limits: HardLimits;
+  /** Undefined: its engine bounds nothing that is written. */
+  readonly bounds?: DiskBounds | undefined;
   /** Of the build bases. */
   readonly contents: ImageContents;
 }
@@ -174,6 +177,7 @@ function renderService(spec: DeckySpec, service: ServiceSpec, context: RenderCon
   const secretsFolder = `secrets/${service.slug}-${secretsHash.slice(0, 16)}`;
   const hasSecrets = Object.keys(settings.secrets).length > 0;
   const volumes = entry.volumes.map((volume) => ({ key: `${service.slug}-${volume.name}`, ...volume }));
+  const bound = boundVolume(entry, context.bounds);
   const compose: ComposeValue = {
     container_name: name,
     image: image.tag,
@@ -184,6 +188,7 @@ function renderService(spec: DeckySpec, service: ServiceSpec, context: RenderCon
     cap_add: [...entry.capabilities],
     read_only: entry.readOnlyRoot,
     tmpfs: entry.tmpfs.map(sized),
+    ...boundLayer(entry, context.bounds),
     volumes: [
       ...volumes.map((volume) => ({ type: "volume", source: volume.key, target: volume.path })),
       ...machineMounts(spec, context),
@@ -214,9 +219,9 @@ function renderService(spec: DeckySpec, service: ServiceSpec, context: RenderCon
     },
     compose,
     volumes: Object.fromEntries(
-      volumes.map((volume) => [
-        volume.key,
-        { name: names.volume(service.slug, volume.name), labels: labelsOf(spec, context, { [label.service]: service.slug }) },
+      volumes.map(({ key, name: own }) => [
+        key,
+        { name: names.volume(service.slug, own), labels: labelsOf(spec, context, { [label.service]: service.slug }), ...bound },
       ]),
     ),
     secretFiles: Object.entries(settings.secrets).map(([key, content]) => ({

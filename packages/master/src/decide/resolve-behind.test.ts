@@ -1,17 +1,26 @@
-import type { PresentTarget } from "@decnet/engine/wire/decky-spec";
 import { describe, expect, it } from "vitest";
-import type { Decky } from "../model/decky.ts";
+import { type Decky, newDecky } from "../model/decky.ts";
 import { refuseBehind, resolveAdopted, resolveAhead, resolveOverwritten } from "./resolve-behind.ts";
 
-/** As much of a decky as these decisions look at. */
-const known: Partial<Decky> = {
-  ...{ id: "web-id", scope: "fleet", name: "web", host: "edge-1", desiredRevision: 2, appliedRevision: 2, renderedRevision: 2 },
-  ...{ leaving: false, state: "running", message: "", aheadRevision: 0 },
+const identity = { hostname: "web", distro: "debian", osFamily: "linux", archetype: "", baseImage: "base", buildBase: "base" };
+const lan = { name: "lan", driver: "bridge", subnet: "10.0.0.0/24", gateway: "10.0.0.1", parent: undefined } as const;
+const attachments = [{ lan, ip: "10.0.0.2", mac: "00:50:56:00:00:01" }] as const;
+const web: Decky = {
+  ...newDecky({
+    ...{ id: "web-id", scope: "fleet", name: "web", host: "edge-1" },
+    ...{ attachments, identity, createdAt: new Date(0) },
+  }),
+  ...{ desiredRevision: 2, appliedRevision: 2, renderedRevision: 2, state: "running" },
 };
-const web = known as Decky;
 const ahead: Decky = { ...web, aheadRevision: 5, state: "unknown", message: "it was said" };
-const target = (revision: number) =>
-  ({ spec: { revision, hostname: "web", services: [] }, distro: "x" }) as unknown as PresentTarget;
+const target = (revision: number) => ({
+  ...{ kind: "present" as const, id: "web-id" },
+  spec: {
+    ...{ scope: "fleet", name: "web", revision, hostname: "web", osFamily: "linux", baseImage: "base", buildBase: "base" },
+    ...{ attachments, forwards: false, services: [] },
+  },
+  distro: "x",
+});
 
 describe("a decky of a database that was restored", () => {
   it("is behind when its host has a later revision, and is not when it has none", () => {

@@ -15,17 +15,22 @@ const words = [
   ...["10.0.0.2", "10.0.0.1", "10.0.1.7", "999.1.1.1", "10.0.0.2/32", "-1", "1e3", "00:50:56:00:00:01", "01:00:5e:00:00:01"],
 ];
 
-const service = (slug: string, port: number) =>
-  ({ slug, singleton: false, ports: [{ number: port, protocol: "tcp" }], fields: [] }) as unknown as ServiceDefinition;
-const catalog = {
+const service = (slug: string, number: number): ServiceDefinition => ({
+  ...{ slug, title: slug, summary: "", singleton: false, ports: [{ number, protocol: "tcp" }], capabilities: [], user: 0 },
+  ...{ readOnlyRoot: false, tmpfs: [], volumes: [], stopGraceSeconds: 1, settleSeconds: 1, fields: [] },
+  limits: { pids: 1, memoryMb: 1, cpus: 1, diskMb: 1 },
+  image: { context: "/", contextHash: "" },
+});
+const catalog: Catalog = {
   services: new Map([service("ssh", 22), service("http", 80), service("redis", 6379)].map((entry) => [entry.slug, entry])),
-} as unknown as Catalog;
+  digest: "",
+};
 const takenSubnets = [{ subnet: "10.7.0.0/16", holder: "the fleet's LAN" }];
 
 function createDraw(seed: number) {
   const random = seeded(seed);
   const below = (most: number) => Math.floor(random() * most);
-  const pick = <T>(list: readonly T[]): T => list[below(list.length)] as T;
+  const pick = <T>(list: readonly NonNullable<T>[]): NonNullable<T> => list[below(list.length)] ?? expect.fail("none to pick");
   const list = <T>(most: number, make: () => T): T[] => Array.from({ length: below(most + 1) }, make);
   const word = () => pick(words);
   const maybe = <T>(make: () => T): T | undefined => (below(2) === 0 ? make() : undefined);
@@ -70,7 +75,7 @@ function drawDesign({ below, list, word, pick }: Draw): DesignInput {
       archetype: below(6) === 0 ? word() : "",
       services: list(3, () => ({
         slug: below(4) === 0 ? word() : pick(["ssh", "http", "redis"]),
-        config: pick([undefined, {}, []]),
+        config: below(3) === 0 ? undefined : pick<object>([{}, []]),
       })),
       attachments: list(3, () => ({
         lan: lanWord(),

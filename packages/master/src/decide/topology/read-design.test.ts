@@ -1,9 +1,8 @@
-import type { AppError } from "@decnet/common/errors/app-error";
-import type { Catalog } from "@decnet/engine/catalog/types";
+import { AppError } from "@decnet/common/errors/app-error";
 import { expect, it } from "vitest";
 import { type DesignInput, readDesign } from "./read-design.ts";
 
-const catalog = { services: new Map() } as unknown as Catalog;
+const catalog = { services: new Map(), digest: "" };
 let made = 0;
 const makeId = (): string => {
   made += 1;
@@ -32,7 +31,8 @@ function refusals(input: DesignInput): string[] {
     readDesign(input, context);
     return [];
   } catch (error) {
-    return (error as AppError).violations.map(({ field }) => field);
+    if (!(error instanceof AppError)) throw error;
+    return error.violations.map(({ field }) => field);
   }
 }
 

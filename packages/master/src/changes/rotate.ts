@@ -9,6 +9,7 @@ import type { HostRegistry } from "../links/host-registry.ts";
 import type { Decky } from "../model/decky.ts";
 import type { OperationRecord } from "../model/operation.ts";
 import { rotationActor } from "../model/rotation.ts";
+import { isStorageFault } from "../store/database-errors.ts";
 import type { DueRotation } from "../store/rotations.ts";
 import type { Store } from "../store/store.ts";
 import type { MutationRequest, Mutations } from "./mutate.ts";
@@ -44,9 +45,6 @@ const passing: ReadonlySet<Reason> = new Set<Reason>([
   "HOST_UNREACHABLE",
   "ENGINE_UNAVAILABLE",
   "SHUTTING_DOWN",
-  "STORAGE_UNAVAILABLE",
-  "STORAGE_FULL",
-  "STORAGE_READ_ONLY",
 ]);
 
 export function createRotations({ store, hosts, mutations, catalog, fingerprint, log }: RotationsOptions): Rotations {
@@ -95,7 +93,7 @@ export function createRotations({ store, hosts, mutations, catalog, fingerprint,
       await rotations.noteBegun(deckyId, nextAt, row.id, delayMs);
     } catch (error) {
       if (!(error instanceof AppError)) throw error;
-      if (passing.has(error.reason)) return;
+      if (passing.has(error.reason) || isStorageFault(error)) return;
       log.warn("a decky was not rotated", { decky, reason: error.reason, why: error.message });
       await rotations.noteFailed(deckyId, failures + 1, error.message, retryDelayMs(setting.everySeconds, failures + 1));
     }

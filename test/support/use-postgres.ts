@@ -17,7 +17,9 @@ export interface PostgresServer {
   /** What a master is given: verified TLS and the right password, unless told otherwise. */
   url(more?: { password?: string; user?: string; host?: string; database?: string; query?: string }): string;
   /** Runs statements as the server's superuser, over its socket; returns the lines of the answer. */
-  admin(text: string): Promise<string[]>;
+  admin(text: string, database?: string): Promise<string[]>;
+  /** From now on the master's user has another password, and has to connect again. */
+  changePassword(to: "another" | "the right one"): Promise<void>;
   dispose(): Promise<void>;
 }
 
@@ -68,12 +70,14 @@ export async function usePostgres(address = "127.0.0.1"): Promise<PostgresServer
     // It ends with the test, also when that is killed.
     const args = ["--pdeathsig", "SIGQUIT", ...asOwner, join(bin, "postgres"), "-D", at("data"), ...flags];
     server = spawn("setpriv", args, { cwd: "/", stdio: "ignore" });
-    const admin: PostgresServer["admin"] = async (text) => {
-      const { stdout } = await run("psql", ["-h", folder, "-p", String(port), "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", text]);
+    const admin: PostgresServer["admin"] = async (text, database = "postgres") => {
+      const place = ["-h", folder, "-p", String(port), "-d", database];
+      const { stdout } = await run("psql", [...place, "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", text]);
       return stdout.split("\n").filter((line) => line !== "");
     };
     await eventually(() => admin("SELECT 1").catch(() => undefined), startMs);
-    await admin(`CREATE ROLE ${role} LOGIN PASSWORD '${password.replaceAll("'", "''")}'`);
+    const quoted = `'${password.replaceAll("'", "''")}'`;
+    await admin(`CREATE ROLE ${role} LOGIN PASSWORD ${quoted}`);
     await admin(`CREATE DATABASE ${role} OWNER ${role} ENCODING UTF8 TEMPLATE template0`);
     return {
       port,
@@ -86,6 +90,10 @@ export async function usePostgres(address = "127.0.0.1"): Promise<PostgresServer
         return `postgresql://${user}:${word}@${host}:${port}/${database}?${query}`;
       },
       admin,
+      async changePassword(to) {
+        await admin(`ALTER ROLE ${role} PASSWORD ${to === "another" ? "'another'" : quoted}`);
+        await admin(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '${role}'`);
+      },
       dispose,
     };
   } catch (error) {

@@ -10,6 +10,11 @@ it.each<[what: string, error: Error, kind: string]>([
   ["a leader that is gone", named("KafkaJSProtocolError", "There is no leader", { type: "LEADER_NOT_AVAILABLE" }), "election"],
   ["another leader", named("KafkaJSProtocolError", "not the leader for that", { type: "NOT_LEADER_FOR_PARTITION" }), "election"],
   ["a leader that nobody knows", named("KafkaJSBrokerNotFound", "Broker -1 not found in the cached metadata"), "election"],
+  [
+    "a leader that does not answer",
+    named("SendFailed", "no", { cause: named("KafkaJSConnectionError", "Connection error: connect ECONNREFUSED 127.0.0.1:1") }),
+    "leader",
+  ],
   ["no controller", named("KafkaJSProtocolError", "not the correct controller", { type: "NOT_CONTROLLER" }), "election"],
   ["no coordinator", named("KafkaJSProtocolError", "no", { type: "GROUP_COORDINATOR_NOT_AVAILABLE" }), "election"],
   ["copies that come late", named("KafkaJSProtocolError", "no", { type: "REQUEST_TIMED_OUT" }), "replicas"],

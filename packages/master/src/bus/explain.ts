@@ -13,6 +13,10 @@ interface Rule {
   readonly next: string;
 }
 
+const startOthers =
+  "Another one leads within seconds; if it stays so, start the brokers that are down: most controllers have to run, and of each " +
+  "partition a broker that has all of it (kcat -L shows the leaders). Events wait in the database.";
+
 /** The first that fits counts: what says more comes before what says less. */
 const rules: readonly Rule[] = [
   {
@@ -84,9 +88,13 @@ const rules: readonly Rule[] = [
       ].join("|"),
     ),
     cause: "brokers answer, and have no leader yet for what is sent",
-    next:
-      "They find one within seconds; if it stays so, start the brokers that are down: most controllers have to run, and of each " +
-      "partition a broker that has all of it (kcat -L shows which has no leader). Events wait in the database.",
+    next: startOthers,
+  },
+  {
+    kind: "leader",
+    fits: /SendFailed[^]*(ECONNREFUSED|ECONNRESET|EHOSTUNREACH|Connection (error|timeout)|Closed connection|disconnect)/,
+    cause: "the broker that leads what is sent does not answer",
+    next: startOthers,
   },
   {
     kind: "size",

@@ -13,6 +13,14 @@ export interface BusSender {
   close(): Promise<void>;
 }
 
+/** Brokers answered when the sender was opened: it is about what was sent, and whom it has to go to. */
+class SendFailed extends Error {
+  constructor(cause: Error) {
+    super(cause.message, { cause });
+    this.name = "SendFailed";
+  }
+}
+
 const connectMs = 5_000;
 export const requestMs = 10_000;
 const closeMs = 2_000;
@@ -22,7 +30,7 @@ const copies = 3;
 export async function connectKafka(config: BusConfig, log: Logger): Promise<Kafka> {
   return new Kafka({
     clientId: "decnet-master",
-    brokers: [...config.brokers],
+    brokers: fromAnywhere(config.brokers),
     connectionTimeout: connectMs,
     authenticationTimeout: requestMs,
     requestTimeout: requestMs,
@@ -35,6 +43,12 @@ export async function connectKafka(config: BusConfig, log: Logger): Promise<Kafk
         log.debug(`kafka: ${message}`, more),
     ...(await securityOf(config)),
   });
+}
+
+/** A client tries the first two of its list and no more: the next one begins with others. */
+function fromAnywhere(brokers: readonly string[]): string[] {
+  const start = Math.floor(Math.random() * brokers.length);
+  return [...brokers.slice(start), ...brokers.slice(0, start)];
 }
 
 async function securityOf(config: BusSecurity): Promise<Pick<KafkaConfig, "ssl" | "sasl">> {
@@ -77,12 +91,12 @@ export async function openSender(config: BusConfig, log: Logger): Promise<BusSen
         if (known === undefined) byTopic.set(message.topic, [message]);
         else known.push(message);
       }
-      await producer.sendBatch({
-        acks: -1,
-        timeout: requestMs,
-        compression: CompressionTypes.None,
-        topicMessages: [...byTopic].map(([topic, of]) => ({ topic, messages: of })),
-      });
+      const topicMessages = [...byTopic].map(([topic, of]) => ({ topic, messages: of }));
+      await producer
+        .sendBatch({ acks: -1, timeout: requestMs, compression: CompressionTypes.None, topicMessages })
+        .catch((cause: Error) => {
+          throw new SendFailed(cause);
+        });
     },
     close: () => close(producer),
   };

@@ -105,29 +105,42 @@ describe("a database server that is reached by TLS with a password", () => {
     ["a user that is not there", () => server.url({ user: "nobody" }), "STORAGE_REFUSED", /failed for user "nobody"/],
     ["no password", () => server.url({ password: "" }), "STORAGE_REFUSED", /refuses this master \(SASL/],
     ["a database that is not there", () => server.url({ database: "none" }), "STORAGE_REFUSED", /"none" does not exist/],
-    ["another authority", () => server.url({ query: verified(server.otherCaFile) }), "STORAGE_UNTRUSTED", /not accepted \(unable/],
+    [
+      "another authority",
+      () => server.url({ query: verified(server.otherCaFile) }),
+      "STORAGE_UNTRUSTED",
+      /not accepted \(unable/,
+    ],
     ["an authority that nobody knows", () => server.url({ query: "sslmode=verify-full" }), "STORAGE_UNTRUSTED", /not accepted/],
     ["a file that is not there", () => server.url({ query: verified("/none.pem") }), "STORAGE_UNTRUSTED", /read \(.*none.pem/],
     ["no TLS", () => server.url({ query: "" }), "STORAGE_UNTRUSTED", /without TLS \(no pg_hba.conf entry/],
     ["a name that nobody knows", () => server.url({ host: "db.invalid" }), "STORAGE_UNAVAILABLE", /\(.*db.invalid\)$/],
-    ["a port that nobody has", () => server.url().replace(`:${server.port}/`, ":1/"), "STORAGE_UNAVAILABLE", /REFUSED 127.0.0.1:1/],
-  ])("says what is wrong with %s, to masters and for backups alike; nothing is written then", async (_what, url, reason, message) => {
-    const refusalOf = async (work: Promise<unknown>) => {
-      const error = await work.then(
-        () => "done",
-        (failure: unknown) => failure,
-      );
-      expect(error).toBeInstanceOf(AppError);
-      expect(error).toMatchObject({ reason, message: expect.stringMatching(message) });
-      expect((error as AppError).next).toHaveLength(1);
-    };
-    const options = { databaseUrl: url(), passphrase, version };
-    await refusalOf(openDatabase({ url: url() }));
-    await refusalOf(makeBackup({ ...options, dataDir: placeOf(0).dataDir, file: join(folder, "none.backup") }));
-    await refusalOf(restoreBackup({ ...options, dataDir: placeOf(2).dataDir, file: join(folder, "decnet.backup") }));
-    expect(await readdir(placeOf(2).dataDir)).toEqual([]);
-    expect(await readdir(folder)).not.toContain("none.backup.part");
-  });
+    [
+      "a port that nobody has",
+      () => server.url().replace(`:${server.port}/`, ":1/"),
+      "STORAGE_UNAVAILABLE",
+      /REFUSED 127.0.0.1:1/,
+    ],
+  ])(
+    "says what is wrong with %s, to masters and for backups alike; nothing is written then",
+    async (_what, url, reason, message) => {
+      const refusalOf = async (work: Promise<unknown>) => {
+        const error = await work.then(
+          () => "done",
+          (failure: unknown) => failure,
+        );
+        expect(error).toBeInstanceOf(AppError);
+        expect(error).toMatchObject({ reason, message: expect.stringMatching(message) });
+        expect((error as AppError).next).toHaveLength(1);
+      };
+      const options = { databaseUrl: url(), passphrase, version };
+      await refusalOf(openDatabase({ url: url() }));
+      await refusalOf(makeBackup({ ...options, dataDir: placeOf(0).dataDir, file: join(folder, "none.backup") }));
+      await refusalOf(restoreBackup({ ...options, dataDir: placeOf(2).dataDir, file: join(folder, "decnet.backup") }));
+      expect(await readdir(placeOf(2).dataDir)).toEqual([]);
+      expect(await readdir(folder)).not.toContain("none.backup.part");
+    },
+  );
 
   it.each([
     ["STORAGE_REFUSED", () => server.url({ password: "no" }), /pg_hba/],

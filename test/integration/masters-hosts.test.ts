@@ -64,7 +64,9 @@ describe("two masters on machines of their own, with workers on others", () => {
       operations: await of("SELECT * FROM operations WHERE decky_name = $1 ORDER BY id"),
       steps: await of(`SELECT * FROM operation_steps WHERE operation_id IN (SELECT id FROM operations WHERE decky_name = $1)
         ORDER BY operation_id, attempt, number`),
-      revisions: await of(`SELECT * FROM decky_revisions WHERE decky_id = (SELECT id FROM deckies WHERE name = $1) ORDER BY number`),
+      revisions: await of(
+        `SELECT * FROM decky_revisions WHERE decky_id = (SELECT id FROM deckies WHERE name = $1) ORDER BY number`,
+      ),
       events: await of("SELECT * FROM outbox WHERE key = $1 ORDER BY position"),
     };
   };

@@ -33,8 +33,7 @@ export async function startWebhookReceiver(address = "127.0.0.1", tls?: KeyAndCe
       answer(response, one);
     });
   };
-  const server =
-    tls === undefined ? http.createServer(take) : https.createServer({ key: tls.keyPem, cert: tls.certPem }, take);
+  const server = tls === undefined ? http.createServer(take) : https.createServer({ key: tls.keyPem, cert: tls.certPem }, take);
   await new Promise<void>((resolve) => server.listen(0, address, resolve));
   const { port } = server.address() as AddressInfo;
   return {

@@ -12,7 +12,7 @@ it.each<[what: string, error: Error, kind: string]>([
   ["a leader that nobody knows", named("KafkaJSBrokerNotFound", "Broker -1 not found in the cached metadata"), "election"],
   [
     "a leader that does not answer",
-    named("SendFailed", "no", { cause: named("KafkaJSConnectionError", "Connection error: connect ECONNREFUSED 127.0.0.1:1") }),
+    named("AfterAnswer", "no", { cause: named("KafkaJSConnectionError", "Connection error: connect ECONNREFUSED 127.0.0.1:1") }),
     "leader",
   ],
   ["no controller", named("KafkaJSProtocolError", "not the correct controller", { type: "NOT_CONTROLLER" }), "election"],

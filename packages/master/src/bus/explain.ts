@@ -92,8 +92,8 @@ const rules: readonly Rule[] = [
   },
   {
     kind: "leader",
-    fits: /SendFailed[^]*(ECONNREFUSED|ECONNRESET|EHOSTUNREACH|Connection (error|timeout)|Closed connection|disconnect)/,
-    cause: "the broker that leads what is sent does not answer",
+    fits: /AfterAnswer[^]*(ECONNREFUSED|ECONNRESET|EHOSTUNREACH|Connection (error|timeout)|Closed connection|disconnect)/,
+    cause: "a broker answers, and the one that it names as leader does not",
     next: startOthers,
   },
   {

@@ -13,11 +13,11 @@ export interface BusSender {
   close(): Promise<void>;
 }
 
-/** Brokers answered when the sender was opened: it is about what was sent, and whom it has to go to. */
-class SendFailed extends Error {
+/** A broker had answered before: it is about whom the request had to go to. */
+class AfterAnswer extends Error {
   constructor(cause: Error) {
     super(cause.message, { cause });
-    this.name = "SendFailed";
+    this.name = "AfterAnswer";
   }
 }
 
@@ -30,12 +30,12 @@ const copies = 3;
 export async function connectKafka(config: BusConfig, log: Logger): Promise<Kafka> {
   return new Kafka({
     clientId: "decnet-master",
-    brokers: fromAnywhere(config.brokers),
+    brokers: [...config.brokers],
     connectionTimeout: connectMs,
     authenticationTimeout: requestMs,
     requestTimeout: requestMs,
-    // What failed is said by us, and tried again by us, with a new client.
-    retry: { retries: 1, initialRetryTime: 100, maxRetryTime: 500 },
+    // What failed is said by us, and tried again by us, with a new client; but that nobody answers, only once all were asked.
+    retry: { retries: Math.max(1, config.brokers.length - 1), initialRetryTime: 100, maxRetryTime: 500 },
     logLevel: logLevel.WARN,
     logCreator:
       () =>
@@ -43,12 +43,6 @@ export async function connectKafka(config: BusConfig, log: Logger): Promise<Kafk
         log.debug(`kafka: ${message}`, more),
     ...(await securityOf(config)),
   });
-}
-
-/** A client tries the first two of its list and no more: the next one begins with others. */
-function fromAnywhere(brokers: readonly string[]): string[] {
-  const start = Math.floor(Math.random() * brokers.length);
-  return [...brokers.slice(start), ...brokers.slice(0, start)];
 }
 
 async function securityOf(config: BusSecurity): Promise<Pick<KafkaConfig, "ssl" | "sasl">> {
@@ -95,7 +89,7 @@ export async function openSender(config: BusConfig, log: Logger): Promise<BusSen
       await producer
         .sendBatch({ acks: -1, timeout: requestMs, compression: CompressionTypes.None, topicMessages })
         .catch((cause: Error) => {
-          throw new SendFailed(cause);
+          throw new AfterAnswer(cause);
         });
     },
     close: () => close(producer),
@@ -122,7 +116,9 @@ export async function withAdmin<T>(kafka: Kafka, work: (admin: Admin) => Promise
   const admin = kafka.admin();
   try {
     await admin.connect();
-    return await work(admin);
+    return await work(admin).catch((cause: Error) => {
+      throw new AfterAnswer(cause);
+    });
   } finally {
     await close(admin);
   }

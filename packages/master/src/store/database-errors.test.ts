@@ -53,6 +53,8 @@ describe("an error of the database driver", () => {
     expect(await told).toMatchObject({ reason: "STORAGE_REFUSED", message: `${message} (${thrown.message})` });
     const both = new AggregateError([error("connect ECONNREFUSED ::1:5432"), error("connect ECONNREFUSED 127.0.0.1:5432")]);
     const tried = Object.assign(both, { code: "ECONNREFUSED" });
-    expect(await saidInFull(() => Promise.reject(tried)).catch(String)).toContain("::1:5432; connect ECONNREFUSED 127.0.0.1:5432");
+    expect(await saidInFull(() => Promise.reject(tried)).catch(String)).toContain(
+      "::1:5432; connect ECONNREFUSED 127.0.0.1:5432",
+    );
   });
 });

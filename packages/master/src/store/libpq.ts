@@ -57,8 +57,7 @@ async function tlsOf(given: URLSearchParams, ssl: unknown): Promise<Pick<LibpqCo
     }),
   );
   const mode = modeOf(typeof ssl === "object" ? (ssl as TlsOptions) : {});
-  if (mode === "require" || files["PGSSLROOTCERT"] !== undefined)
-    return { env: { PGSSLMODE: mode, ...files }, dispose: nothing };
+  if (mode === "require" || files["PGSSLROOTCERT"] !== undefined) return { env: { PGSSLMODE: mode, ...files }, dispose: nothing };
   const folder = await mkdtemp(join(tmpdir(), "decnet-roots-"));
   const roots = join(folder, "roots.pem");
   await writeFile(roots, await ownRoots());

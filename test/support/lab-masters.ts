@@ -86,14 +86,12 @@ export async function useLabMasters(slugs: readonly string[], env: Readonly<Reco
     const [one, two, ...others] = lab.hosts as [LabHost, LabHost, ...LabHost[]];
     const shared = { DECNET_DATABASE_URL: server.url(), ...env };
     const masters = [createMaster("m1", one, folder, shared), createMaster("m2", two, folder, shared)] as const;
-    for (const master of masters) {
-      undo.push(async () => {
-        master.resume();
-        await master.stop();
-      });
-      await master.start();
-      if (master === masters[0]) await copyKeys(join(folder, "m1"), join(folder, "m2"));
-    }
+    undo.push(async () => {
+      for (const master of masters) master.resume();
+      await Promise.all(masters.map((master) => master.stop()));
+    });
+    await masters[0].start();
+    await copyKeys(join(folder, "m1"), join(folder, "m2"));
     let database: Database | undefined;
     undo.push(async () => database?.close());
     const gate = await createGate(folder);
@@ -104,6 +102,7 @@ export async function useLabMasters(slugs: readonly string[], env: Readonly<Reco
       }),
     );
     const start = async (worker: Worker, at: number) => {
+      if (at === 1) await masters[1].start();
       undo.push(() => worker.stop("SIGTERM"));
       await joinWorker((masters[at] ?? masters[0]).clients, worker, { env: { DECNET_COMPOSE: gate.program } });
     };

@@ -135,16 +135,18 @@ async function* dump(address: DatabaseAddress, snapshot: string): AsyncGenerator
 }
 
 async function connect(address: DatabaseAddress): Promise<pg.Client> {
-  const client = new pg.Client({
-    ...addressOf(address).connection,
-    application_name: "decnet-backup",
-    connectionTimeoutMillis: 10_000,
-    options: "-c idle_in_transaction_session_timeout=0",
+  return saidInFull(async () => {
+    const client = new pg.Client({
+      ...addressOf(address).connection,
+      application_name: "decnet-backup",
+      connectionTimeoutMillis: 10_000,
+      options: "-c idle_in_transaction_session_timeout=0",
+    });
+    // It is told by the next statement.
+    client.on("error", () => undefined);
+    await client.connect();
+    return client;
   });
-  // It is told by the next statement.
-  client.on("error", () => undefined);
-  await saidInFull(() => client.connect());
-  return client;
 }
 
 async function start(name: string, args: readonly string[], more: Record<string, string>, takesInput = false): Promise<Program> {

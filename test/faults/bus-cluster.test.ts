@@ -104,16 +104,12 @@ describe(`three brokers, of which the leader is killed among ${changes} changes`
 
   describe("of which some are down", () => {
     const log = createLogger("test", "error");
-    const { bus } = parseMasterConfig(
-      // One partition, with one copy, on one of them.
-      {
-        DECNET_KAFKA_BROKERS: "set below",
-        DECNET_KAFKA_TOPIC_PREFIX: "alone",
-        ...{ DECNET_KAFKA_PARTITIONS: "1", DECNET_KAFKA_REPLICATION: "1" },
-      },
-      ownCatalog,
-    );
-    const config = () => ({ ...(bus ?? expect.fail("no bus")), brokers: kafka.brokers.split(",") });
+    /** One partition, with one copy: on one of them. */
+    const config = () => {
+      const one = { DECNET_KAFKA_PARTITIONS: "1", DECNET_KAFKA_REPLICATION: "1" };
+      const env = { DECNET_KAFKA_BROKERS: kafka.brokers, DECNET_KAFKA_TOPIC_PREFIX: "alone", ...one };
+      return parseMasterConfig(env, ownCatalog).bus ?? expect.fail("no bus");
+    };
     const message = { topic: "alone.decky", key: "web", value: "{}", headers: {} };
     /** What a master would say of an attempt to send. */
     const attempt = async () => {

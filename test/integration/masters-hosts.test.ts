@@ -1,11 +1,11 @@
 import { fromConnectError } from "@decnet/common/rpc/errors";
+import { DeckyState } from "@decnet/contract/gen/decnet/v1/decky_pb";
 import { OperationKind, OperationState, Wait } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { HostState } from "@decnet/contract/gen/decnet/v1/swarm_pb";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { eventually } from "../support/eventually.ts";
 import { type LabMaster, type LabMasters, useLabMasters } from "../support/lab-masters.ts";
 import { fleetOn } from "../support/several-masters.ts";
-import type { Worker } from "../support/use-swarm.ts";
 
 /** A host is another master's so long after its own was lost, at most. */
 const takeoverMs = 15_000;
@@ -16,12 +16,10 @@ describe("two masters on machines of their own, with workers on others", () => {
   let site: LabMasters;
   let first: LabMaster;
   let second: LabMaster;
-  let edge: Worker;
 
   beforeAll(async () => {
     site = await useLabMasters(["redis", "http"]);
     [first, second] = site.masters;
-    edge = site.workers[0] ?? expect.fail("no worker");
     await first.clients.fleet.applyFleet(fleetOn(places, ["redis"]));
   });
   afterAll(() => site?.dispose());
@@ -144,7 +142,8 @@ describe("two masters on machines of their own, with workers on others", () => {
     };
     const all = hosts.map((host) => [`gone-of-${host}`]);
     expect(await listed(first)).toEqual(all);
-    expect(await listed(second)).toEqual(all);
+    // It learns within seconds that the first one is back.
+    expect(await eventually(() => listed(second).catch(() => undefined))).toEqual(all);
     // Only who has the host removes anything of it, and says so elsewhere.
     const elsewhere = await first.clients.swarm.removeOrphans({ name: "m2" }).catch(fromConnectError);
     expect(elsewhere).toMatchObject({
@@ -190,6 +189,19 @@ describe("two masters on machines of their own, with workers on others", () => {
     expect(await starts("edge-1", "web-http", began)).toBe(1);
   });
 
+  it("says of the own host of one that is gone that nothing is known of it, until it is back", async () => {
+    const two = async () => (await first.clients.fleet.getDecky({ decky: { name: "two" } })).decky;
+    const unknown = await eventually(async () => {
+      const decky = await two();
+      return decky?.state === DeckyState.UNKNOWN && decky;
+    }, 30_000);
+    expect(unknown.message).toMatch(/^the master of host m2 is not heard of since 20/);
+    const before = await containers();
+    await second.start();
+    await eventually(async () => (await two())?.state === DeckyState.RUNNING);
+    expect(await containers()).toEqual(before);
+  });
+
   it("rotate each decky once, also those of hosts that changed their master", async () => {
     const rotate = { every: { seconds: 3_600n }, services: ["http", "redis"] };
     const { fleet } = fleetOn(places, ["redis"]);
@@ -210,7 +222,6 @@ describe("two masters on machines of their own, with workers on others", () => {
       }, 40_000);
       expect(await rotated()).toEqual(wanted);
     };
-    await second.start();
     await makeDue();
     await untilEachHas(1);
     // None but what was rotated was touched, and each host has what is wanted of it.

@@ -87,7 +87,7 @@ describe("two masters on machines of their own, with workers on others", () => {
     expect([...(await containers()).keys()].sort()).toEqual(expected.sort());
   });
 
-  it("one stands still in the middle of a change and has lost its worker when it goes on: it does no harm, and says so", async () => {
+  it("one stands still in the middle of a change: when it goes on without its worker, it does no harm, and says so", async () => {
     const lease = await leaseOf("edge-1");
     const began = Date.now();
     await site.gate.close("api");

@@ -14,8 +14,8 @@ interface Rule {
 }
 
 const startOthers =
-  "Another one leads within seconds; if it stays so, start the brokers that are down: most controllers have to run, and of each " +
-  "partition a broker that has all of it (kcat -L shows the leaders). Events wait in the database.";
+  "Another one leads within seconds; if it stays so, start the brokers that are down: most controllers have to run, and of " +
+  "each partition a broker that has all of it (kcat -L shows the leaders). Events wait in the database.";
 
 /** The first that fits counts: what says more comes before what says less. */
 const rules: readonly Rule[] = [
@@ -92,7 +92,7 @@ const rules: readonly Rule[] = [
   },
   {
     kind: "leader",
-    fits: /AfterAnswer[^]*(ECONNREFUSED|ECONNRESET|EHOSTUNREACH|Connection (error|timeout)|Closed connection|disconnect)/,
+    fits: /AfterAnswer[\s\S]*(ECONNREFUSED|ECONNRESET|EHOSTUNREACH|Connection (error|timeout)|Closed connection|disconnect)/,
     cause: "a broker answers, and the one that it names as leader does not",
     next: startOthers,
   },

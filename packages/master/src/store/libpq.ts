@@ -31,8 +31,8 @@ interface TlsOptions {
 
 /**
  * The same database as the driver connects to, as the same user and as strictly. The URL itself would not do: the driver reads
- * sslmode=require as verify-full and libpq does not, libpq knows no authorities of its own, and refuses what only the driver knows.
- * A password never is an argument, which others on the machine can see.
+ * sslmode=require as verify-full and libpq does not, libpq knows no authorities of its own, and refuses what only the driver
+ * knows. A password never is an argument, which others on the machine can see.
  */
 export async function libpqOf(address: DatabaseAddress): Promise<LibpqConnection> {
   const client = new pg.Client(addressOf(address).connection) as unknown as Resolved;
@@ -43,11 +43,14 @@ export async function libpqOf(address: DatabaseAddress): Promise<LibpqConnection
   if (typeof options === "string" && options !== "") env["PGOPTIONS"] = options;
   // Without it, pg_restore would only write out what it would do.
   const args = ["-d", `dbname='${database.replaceAll(/[\\']/g, "\\$&")}'`];
-  const tls = await tlsOf("url" in address ? new URL(address.url).searchParams : new URLSearchParams(), ssl);
+  const tls =
+    "url" in address
+      ? await tlsOf(new URL(address.url).searchParams, ssl, address.extraRootsFile ?? "")
+      : { env: { PGSSLMODE: "disable" }, dispose: async () => undefined };
   return { args, env: { ...env, ...tls.env }, dispose: tls.dispose };
 }
 
-async function tlsOf(given: URLSearchParams, ssl: unknown): Promise<Pick<LibpqConnection, "env" | "dispose">> {
+async function tlsOf(given: URLSearchParams, ssl: unknown, extraFile: string): Promise<Pick<LibpqConnection, "env" | "dispose">> {
   const nothing = async () => undefined;
   if (ssl === false || ssl === undefined || ssl === null) return { env: { PGSSLMODE: "disable" }, dispose: nothing };
   const files = Object.fromEntries(
@@ -60,7 +63,7 @@ async function tlsOf(given: URLSearchParams, ssl: unknown): Promise<Pick<LibpqCo
   if (mode === "require" || files["PGSSLROOTCERT"] !== undefined) return { env: { PGSSLMODE: mode, ...files }, dispose: nothing };
   const folder = await mkdtemp(join(tmpdir(), "decnet-roots-"));
   const roots = join(folder, "roots.pem");
-  await writeFile(roots, await ownRoots());
+  await writeFile(roots, await ownRoots(extraFile));
   return {
     env: { PGSSLMODE: mode, ...files, PGSSLROOTCERT: roots },
     dispose: () => rm(folder, { recursive: true, force: true }),
@@ -73,9 +76,8 @@ function modeOf({ rejectUnauthorized, checkServerIdentity }: TlsOptions): string
 }
 
 /** Whom this process trusts when nobody is named. */
-async function ownRoots(): Promise<string> {
-  const more = process.env["NODE_EXTRA_CA_CERTS"] ?? "";
+async function ownRoots(extraFile: string): Promise<string> {
   // One that cannot be read is left out by Node.js as well.
-  const extra = more === "" ? "" : await readFile(more, "utf8").catch(() => "");
+  const extra = extraFile === "" ? "" : await readFile(extraFile, "utf8").catch(() => "");
   return [...rootCertificates, extra].join("\n");
 }

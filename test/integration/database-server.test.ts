@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ConnectError } from "@connectrpc/connect";
 import { AppError } from "@decnet/common/errors/app-error";
+import { createLogger } from "@decnet/common/logging/logger";
 import { fromConnectError } from "@decnet/common/rpc/errors";
 import { version } from "@decnet/common/version";
 import { OperationState } from "@decnet/contract/gen/decnet/v1/operation_pb";
@@ -161,6 +162,8 @@ describe("a database server that is reached by TLS with a password", () => {
     const master = await useMaster({
       place: { ...placeOf(2), dispose: async () => undefined },
       env: { DECNET_DATABASE_URL: server.url({ database: "third" }) },
+      // It complains, as it should.
+      log: createLogger("test", "fatal"),
       openHostEngine: async ({ catalog, instance }) => createMemoryEngine({ catalog, instance }),
     });
     try {

@@ -140,7 +140,7 @@ describe(`three brokers, of which the leader is killed among ${changes} changes`
       await eventually(async () => (await attempt()) === undefined);
     });
 
-    it("say that the leader does not answer while they cannot agree on another; only without any, that none answers", async () => {
+    it("say that the leader does not answer while there can be no other; only without any, that none answers", async () => {
       const first = (await leader()) ?? expect.fail("no leader");
       const [second, last] = kafka.nodes.filter((node) => node !== first);
       await Promise.all([first.stop("SIGKILL"), second?.stop("SIGKILL")]);

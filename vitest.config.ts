@@ -12,7 +12,7 @@ const builtModules = isBuilt ? { deps: { external: [/\/packages\/[a-z]+\/dist\//
 /** They take more than a minute: whoever begins with them does not wait for one of them alone at the end. */
 const longFiles = [
   "hand-changes|neighbours|swarm-(join|crash|drift|leave|restart|moves|cut)|odd-openings|data-folder|hostile-edges",
-  "engine-restart|settings-in-force|kills|docs-examples|backup",
+  "engine-restart|settings-in-force|kills|docs-examples|backup|masters-hosts|database-server",
 ].join("|");
 const longOnes = new RegExp(`/(${longFiles})\\.test\\.ts$`);
 class LongestFirst extends BaseSequencer {

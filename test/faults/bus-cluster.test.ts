@@ -1,12 +1,17 @@
 import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createLogger } from "@decnet/common/logging/logger";
 import { busTopics } from "@decnet/contract/bus";
+import { explain } from "@decnet/master/bus/explain";
+import { openSender } from "@decnet/master/bus/kafka";
+import { parseMasterConfig } from "@decnet/master/config";
 import { type Database, openDatabase } from "@decnet/master/store/database";
 import { openPrivatePostgres } from "@decnet/master/store/private-postgres";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type BusChanges, createBusChanges } from "../support/bus-changes.ts";
+import { ownCatalog } from "../support/catalogs.ts";
 import { type Comparison, compareBus, readOutbox, untilSent } from "../support/compare-bus.ts";
 import { eventually } from "../support/eventually.ts";
 import { type KillableMaster, startKillableMaster } from "../support/killable-master.ts";
@@ -95,5 +100,53 @@ describe(`three brokers, of which the leader is killed among ${changes} changes`
 
   it("show every event to somebody else's program, those of a decky in order", () => {
     expect(comparison.problems).toEqual([]);
+  });
+
+  describe("of which some are down", () => {
+    const log = createLogger("test", "error");
+    /** One partition, with one copy: on one of them. */
+    const config = () => {
+      const one = { DECNET_KAFKA_PARTITIONS: "1", DECNET_KAFKA_REPLICATION: "1" };
+      const env = { DECNET_KAFKA_BROKERS: kafka.brokers, DECNET_KAFKA_TOPIC_PREFIX: "alone", ...one };
+      return parseMasterConfig(env, ownCatalog).bus ?? expect.fail("no bus");
+    };
+    const message = { topic: "alone.decky", key: "web", value: "{}", headers: {} };
+    /** What a master would say of an attempt to send. */
+    const attempt = async () => {
+      try {
+        const sender = await openSender(config(), log);
+        await sender.send([message]).finally(sender.close);
+        return undefined;
+      } catch (error) {
+        return explain(error);
+      }
+    };
+    const leader = async () => {
+      const { stdout } = await execa("kcat", ["-b", kafka.brokers, "-L", "-J", "-t", message.topic]);
+      const { topics } = JSON.parse(stdout) as Metadata;
+      return kafka.nodes.find(({ id }) => id === topics[0]?.partitions[0]?.leader);
+    };
+
+    it("say that there is no leader, and not that nobody answers, as long as most of them are up", async () => {
+      expect(await eventually(async () => (await attempt()) === undefined)).toBe(true);
+      const killed = (await leader()) ?? expect.fail("no leader");
+      await killed.stop("SIGKILL");
+      const why = await eventually(async () => {
+        const said = await attempt();
+        return said?.kind === "election" && said;
+      });
+      expect(why.cause).toMatch(/^brokers answer, and have no leader yet/);
+      await killed.start();
+      await eventually(async () => (await attempt()) === undefined);
+    });
+
+    it("say that the leader does not answer while there can be no other; only without any, that none answers", async () => {
+      const first = (await leader()) ?? expect.fail("no leader");
+      const [second, last] = kafka.nodes.filter((node) => node !== first);
+      await Promise.all([first.stop("SIGKILL"), second?.stop("SIGKILL")]);
+      for (let turn = 0; turn < 3; turn += 1) expect((await attempt())?.kind).toBe("leader");
+      await last?.stop("SIGKILL");
+      expect(await attempt()).toMatchObject({ kind: "away", cause: expect.stringMatching(/^no broker answers/) });
+    });
   });
 });

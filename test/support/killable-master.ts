@@ -9,6 +9,7 @@ import { FleetService } from "@decnet/contract/gen/decnet/v1/fleet_pb";
 import { MutationService } from "@decnet/contract/gen/decnet/v1/mutation_pb";
 import { OperationService } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { SwarmService } from "@decnet/contract/gen/decnet/v1/swarm_pb";
+import { WebhookService } from "@decnet/contract/gen/decnet/v1/webhook_pb";
 import { execa } from "execa";
 import { testProgram } from "./programs.ts";
 
@@ -19,6 +20,7 @@ export interface Clients {
   readonly operations: Client<typeof OperationService>;
   readonly events: Client<typeof EventService>;
   readonly swarm: Client<typeof SwarmService>;
+  readonly webhooks: Client<typeof WebhookService>;
 }
 
 export interface KillableMaster {
@@ -72,6 +74,7 @@ export async function startKillableMaster(dataDir: string, env: Readonly<Record<
       operations: createClient(OperationService, client.transport),
       events: createClient(EventService, client.transport),
       swarm: createClient(SwarmService, client.transport),
+      webhooks: createClient(WebhookService, client.transport),
     };
   };
   const end = async (signal: NodeJS.Signals) => {

@@ -43,7 +43,7 @@ export interface Swarm {
  * Images that every decoy of these tests needs, as tags of this machine's engine; hosts of the lab have no way out to build
  * them.
  */
-async function imagesFor(slugs: readonly string[]): Promise<string[]> {
+export async function imagesFor(slugs: readonly string[]): Promise<string[]> {
   const catalog = await loadCatalog([ownCatalog, testCatalog]);
   const images = await serviceImages(slugs.map((slug) => catalog.services.get(slug) ?? raise(slug)));
   return [debianBase, ...images.map((image) => image.tag)];
@@ -89,7 +89,7 @@ export async function useSwarm(options: {
 
 /** Invites a host, joins it, starts its agent. */
 export async function joinWorker(
-  master: TestMaster,
+  master: Pick<TestMaster, "swarm">,
   worker: Worker,
   { env, labels = {} }: { env?: Record<string, string>; labels?: Record<string, string> } = {},
 ): Promise<void> {
@@ -99,7 +99,7 @@ export async function joinWorker(
   await worker.start(env);
 }
 
-function createWorker(host: LabHost, name: string, isConnected: (name: string) => Promise<boolean>): Worker {
+export function createWorker(host: LabHost, name: string, isConnected: (name: string) => Promise<boolean>): Worker {
   const env = {
     DECNET_AGENT_DIR: host.stateDir,
     DECNET_AGENT_PORT: "7441",

@@ -1,6 +1,8 @@
 import { createHmac } from "node:crypto";
 import http from "node:http";
+import https from "node:https";
 import type { AddressInfo } from "node:net";
+import type { KeyAndCertificate } from "./certificates.ts";
 
 export interface Received {
   readonly headers: http.IncomingHttpHeaders;
@@ -18,10 +20,11 @@ export interface WebhookReceiver {
   close(): Promise<void>;
 }
 
-export async function startWebhookReceiver(address = "127.0.0.1"): Promise<WebhookReceiver> {
+/** With a certificate it is spoken to by https. */
+export async function startWebhookReceiver(address = "127.0.0.1", tls?: KeyAndCertificate): Promise<WebhookReceiver> {
   const received: Received[] = [];
   let answer: Parameters<WebhookReceiver["answer"]>[0] = (response) => void response.writeHead(204).end();
-  const server = http.createServer((request, response) => {
+  const take: http.RequestListener = (request, response) => {
     let text = "";
     request.setEncoding("utf8").on("data", (chunk: string) => (text += chunk));
     request.on("end", () => {
@@ -29,11 +32,12 @@ export async function startWebhookReceiver(address = "127.0.0.1"): Promise<Webho
       received.push(one);
       answer(response, one);
     });
-  });
+  };
+  const server = tls === undefined ? http.createServer(take) : https.createServer({ key: tls.keyPem, cert: tls.certPem }, take);
   await new Promise<void>((resolve) => server.listen(0, address, resolve));
   const { port } = server.address() as AddressInfo;
   return {
-    url: `http://${address}:${port}/in`,
+    url: `${tls === undefined ? "http" : "https"}://${address}:${port}/in`,
     port,
     received,
     answer: (how) => {

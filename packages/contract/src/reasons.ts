@@ -353,6 +353,28 @@ export const reasons = {
     exit: 6,
     next: [{ advice: "Connect the master to the primary server, or end its read-only mode; nothing was changed." }],
   },
+  STORAGE_REFUSED: {
+    code: Code.Unavailable,
+    exit: 6,
+    next: [
+      {
+        advice:
+          "Check user, password and database in DECNET_DATABASE_URL (@ is written as %40 there), whom the server's pg_hba.conf " +
+          "lets in from here, and that the database belongs to that user.",
+      },
+    ],
+  },
+  STORAGE_UNTRUSTED: {
+    code: Code.Unavailable,
+    exit: 6,
+    next: [
+      {
+        advice:
+          "Name in DECNET_DATABASE_URL the server as its certificate does, and who signed that: " +
+          "?sslmode=verify-full&sslrootcert=FILE; without sslrootcert, authorities that this machine trusts.",
+      },
+    ],
+  },
   STORAGE_UNSUITABLE: {
     code: Code.FailedPrecondition,
     exit: 6,

@@ -233,7 +233,10 @@ async function startBackground(ground: Ground, listening: Listening): Promise<vo
   await Promise.all([
     readiness.watch(signal),
     presence.watch(signal),
-    watchSilence({ store, hosts, log, stopping: signal, graceMs: silenceGraceMs, speaks: peers.isSpeaker }),
+    watchSilence({
+      ...{ store, hosts, log, stopping: signal, graceMs: silenceGraceMs },
+      ...{ speaks: peers.isSpeaker, masters: () => peers.known },
+    }),
     keepCompany({ ground, ...listening }),
     repeatUntilAborted(
       config.driftIntervalMs,

@@ -96,9 +96,11 @@ export async function removeOrphans(parts: HostParts, removal: OrphanRemoval): P
   const present = new Set(left.map(orphanKey));
   return wanted.map((orphan) => {
     const key = orphanKey(orphan);
-    const isSeen = present.has(key) || unseen.length === 0 || byEngine.has(orphan.kind);
-    const doubt = isSeen ? "" : `it was not seen whether it is gone: ${unseen.join("; ")}`;
-    return { orphan: viewOf(orphan), problem: problems.get(key) ?? (present.has(key) ? "is still there" : doubt) };
+    const problem = problems.get(key);
+    if (present.has(key)) return { orphan: viewOf(orphan), problem: problem ?? "is still there" };
+    // What somebody else removed at the same time is gone as well.
+    if (unseen.length === 0 || byEngine.has(orphan.kind)) return { orphan: viewOf(orphan), problem: "" };
+    return { orphan: viewOf(orphan), problem: problem ?? `it was not seen whether it is gone: ${unseen.join("; ")}` };
   });
 }
 

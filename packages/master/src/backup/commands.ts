@@ -28,7 +28,9 @@ export function registerBackups(program: Command, env: Environment, configOf: (e
         report(async () => {
           const passphrase = await readPassphrase(flags.passphraseFile, env[passphraseName]);
           const { dataDir, databaseUrl } = configOf(env);
-          const summary = await act({ dataDir, databaseUrl, file, passphrase, version } satisfies BackupOptions);
+          const extraRootsFile = env["NODE_EXTRA_CA_CERTS"];
+          const options = { dataDir, databaseUrl, extraRootsFile, file, passphrase, version } satisfies BackupOptions;
+          const summary = await act(options);
           return flags.json === true ? JSON.stringify(summary) : sentenceOf(summary, verb);
         }),
       );

@@ -13,6 +13,8 @@ import { seal } from "./sealed-stream.ts";
 export interface BackupOptions {
   readonly dataDir: string;
   readonly databaseUrl: string | undefined;
+  /** See DatabaseAddress. */
+  readonly extraRootsFile?: string | undefined;
   readonly file: string;
   readonly passphrase: string;
   readonly version: string;
@@ -30,11 +32,12 @@ export interface BackupSummary {
  * One encrypted file of the database at one moment, and of the keys that belong to it. The master may run meanwhile, and may be
  * stopped. Errors: BACKUP_FAILED, KEY_FILE_UNUSABLE, VERSION_TOO_OLD, REQUEST_INVALID for a file that is there.
  */
-export async function makeBackup({ dataDir, databaseUrl, file, passphrase, version }: BackupOptions): Promise<BackupSummary> {
+export async function makeBackup(options: BackupOptions): Promise<BackupSummary> {
+  const { dataDir, databaseUrl, extraRootsFile, file, passphrase, version } = options;
   await refusePresent(file);
   const releasers = createReleasers();
   try {
-    const address = databaseUrl === undefined ? await openOwnDatabase(dataDir, releasers) : { url: databaseUrl };
+    const address = databaseUrl === undefined ? await openOwnDatabase(dataDir, releasers) : { url: databaseUrl, extraRootsFile };
     const snapshot = await openSnapshot(address);
     releasers.add(snapshot.close);
     const { installation, schema } = snapshot;

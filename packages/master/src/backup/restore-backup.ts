@@ -17,7 +17,7 @@ import { unseal } from "./sealed-stream.ts";
  * database or a whole one. Errors: BACKUP_UNREADABLE, BACKUP_FAILED, TARGET_NOT_EMPTY, VERSION_TOO_OLD, DATA_FOLDER_IN_USE.
  */
 export async function restoreBackup(options: BackupOptions): Promise<BackupSummary> {
-  const { dataDir, databaseUrl, file, passphrase, version } = options;
+  const { dataDir, databaseUrl, extraRootsFile, file, passphrase, version } = options;
   const { manifest, bytes } = await verify(file, passphrase);
   const [later] = unknownSteps(manifest.schema);
   if (later !== undefined) {
@@ -29,7 +29,8 @@ export async function restoreBackup(options: BackupOptions): Promise<BackupSumma
     const lock = await lockFolder(dataDir, "decnet restore", 0o711);
     releasers.add(lock.release);
     await refuseUsedFolder(dataDir, manifest.files);
-    const address = databaseUrl === undefined ? await openOwnDatabase(dataDir, lock.isHeld, releasers) : { url: databaseUrl };
+    const address =
+      databaseUrl === undefined ? await openOwnDatabase(dataDir, lock.isHeld, releasers) : { url: databaseUrl, extraRootsFile };
     await refuseUsedDatabase(address);
     await writeKeys(dataDir, manifest.files);
     const { dump } = await splitContents(unseal(createReadStream(file), passphrase));

@@ -5,8 +5,19 @@ const named = (name: string, message: string, more: object = {}) => Object.assig
 
 it.each<[what: string, error: Error, kind: string]>([
   ["nobody listens", named("KafkaJSNumberOfRetriesExceeded", "Connection error: connect ECONNREFUSED 127.0.0.1:1"), "away"],
-  ["a broker that hangs", named("KafkaJSRequestTimeoutError", "Request Produce timed out"), "away"],
-  ["a leader that is gone", named("KafkaJSProtocolError", "There is no leader", { type: "LEADER_NOT_AVAILABLE" }), "away"],
+  ["a broker that hangs", named("KafkaJSRequestTimeoutError", "Request Produce(key: 0, version: 7) timed out"), "silent"],
+  ["a broker that does not connect", named("KafkaJSConnectionError", "Connection timeout"), "away"],
+  ["a leader that is gone", named("KafkaJSProtocolError", "There is no leader", { type: "LEADER_NOT_AVAILABLE" }), "election"],
+  ["another leader", named("KafkaJSProtocolError", "not the leader for that", { type: "NOT_LEADER_FOR_PARTITION" }), "election"],
+  ["a leader that nobody knows", named("KafkaJSBrokerNotFound", "Broker -1 not found in the cached metadata"), "election"],
+  [
+    "a leader that does not answer",
+    named("AfterAnswer", "no", { cause: named("KafkaJSConnectionError", "Connection error: connect ECONNREFUSED 127.0.0.1:1") }),
+    "leader",
+  ],
+  ["no controller", named("KafkaJSProtocolError", "not the correct controller", { type: "NOT_CONTROLLER" }), "election"],
+  ["no coordinator", named("KafkaJSProtocolError", "no", { type: "GROUP_COORDINATOR_NOT_AVAILABLE" }), "election"],
+  ["copies that come late", named("KafkaJSProtocolError", "no", { type: "REQUEST_TIMED_OUT" }), "replicas"],
   ["a wrong password", named("KafkaJSSASLAuthenticationError", "Authentication failed"), "credentials"],
   ["an unknown mechanism", named("KafkaJSProtocolError", "no", { type: "UNSUPPORTED_SASL_MECHANISM" }), "mechanism"],
   ["a certificate of somebody else", named("KafkaJSConnectionError", "self-signed certificate in chain"), "certificate"],
@@ -19,6 +30,7 @@ it.each<[what: string, error: Error, kind: string]>([
   ["a message that is too large", named("KafkaJSProtocolError", "no", { type: "MESSAGE_TOO_LARGE" }), "size"],
   ["a name that nobody knows", named("Error", "getaddrinfo ENOTFOUND kafka.invalid"), "name"],
   ["the database", named("AppError", "away", { reason: "STORAGE_UNAVAILABLE" }), "storage"],
+  ["a certificate of the database", named("AppError", "certificate", { reason: "STORAGE_UNTRUSTED" }), "storage"],
   ["anything else", named("KafkaJSError", "surprise"), "other"],
 ])("%s is said as what it is", (_what, error, kind) => expect(explain(error)).toMatchObject({ kind }));
 

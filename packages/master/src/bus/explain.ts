@@ -13,8 +13,18 @@ interface Rule {
   readonly next: string;
 }
 
+const startOthers =
+  "Another one leads within seconds; if it stays so, start the brokers that are down: most controllers have to run, and of " +
+  "each partition a broker that has all of it (kcat -L shows the leaders). Events wait in the database.";
+
 /** The first that fits counts: what says more comes before what says less. */
 const rules: readonly Rule[] = [
+  {
+    kind: "storage",
+    fits: /STORAGE_/,
+    cause: "the database does not say what is to be sent",
+    next: "See the database: decnet doctor.",
+  },
   {
     kind: "credentials",
     fits: /SASLAuthentication|SASL_AUTHENTICATION_FAILED|SASL (Plain|SCRAM)/i,
@@ -65,9 +75,26 @@ const rules: readonly Rule[] = [
   },
   {
     kind: "replicas",
-    fits: /NOT_ENOUGH_REPLICAS|INVALID_REPLICATION_FACTOR|insufficient|replication factor/i,
+    fits: /NOT_ENOUGH_REPLICAS|REQUEST_TIMED_OUT|INVALID_REPLICATION_FACTOR|insufficient|replication factor/i,
     cause: "too few brokers have a copy of what is written",
     next: "Bring the other brokers back, or lower DECNET_KAFKA_REPLICATION before the topics are made.",
+  },
+  {
+    kind: "election",
+    fits: new RegExp(
+      [
+        "LEADER_NOT_AVAILABLE|ELIGIBLE_LEADERS|NOT_LEADER_|(FENCED|UNKNOWN)_LEADER_EPOCH|leadership election|the leader for",
+        "NOT_CONTROLLER|STALE_CONTROLLER|COORDINATOR|in the cached metadata",
+      ].join("|"),
+    ),
+    cause: "brokers answer, and have no leader yet for what is sent",
+    next: startOthers,
+  },
+  {
+    kind: "leader",
+    fits: /AfterAnswer[\s\S]*(ECONNREFUSED|ECONNRESET|EHOSTUNREACH|Connection (error|timeout)|Closed connection|disconnect)/,
+    cause: "a broker answers, and the one that it names as leader does not",
+    next: startOthers,
   },
   {
     kind: "size",
@@ -82,14 +109,14 @@ const rules: readonly Rule[] = [
     next: "Check DECNET_KAFKA_BROKERS and this machine's name service.",
   },
   {
-    kind: "storage",
-    fits: /STORAGE_/,
-    cause: "the database does not say what is to be sent",
-    next: "See the database: decnet doctor.",
+    kind: "silent",
+    fits: /RequestTimeout|Request \S+ timed out/,
+    cause: "a broker takes requests, and does not answer in time",
+    next: "See whether the broker hangs: its log, its disk, its load. Events wait in the database.",
   },
   {
     kind: "away",
-    fits: /ECONNREFUSED|ECONNRESET|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EPIPE|connection|disconnect|timed out|timeout|leader/i,
+    fits: /ECONNREFUSED|ECONNRESET|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EPIPE|connection|disconnect|timed out|timeout/i,
     cause: "no broker answers",
     next: "Start the brokers, or check DECNET_KAFKA_BROKERS, DECNET_KAFKA_TLS and the way there. Events wait in the database.",
   },

@@ -13,6 +13,14 @@ export interface BusSender {
   close(): Promise<void>;
 }
 
+/** A broker had answered before: it is about whom the request had to go to. */
+class AfterAnswer extends Error {
+  constructor(cause: Error) {
+    super(cause.message, { cause });
+    this.name = "AfterAnswer";
+  }
+}
+
 const connectMs = 5_000;
 export const requestMs = 10_000;
 const closeMs = 2_000;
@@ -26,8 +34,8 @@ export async function connectKafka(config: BusConfig, log: Logger): Promise<Kafk
     connectionTimeout: connectMs,
     authenticationTimeout: requestMs,
     requestTimeout: requestMs,
-    // What failed is said by us, and tried again by us, with a new client.
-    retry: { retries: 1, initialRetryTime: 100, maxRetryTime: 500 },
+    // What failed is said by us, and tried again by us, with a new client; but that nobody answers, only once all were asked.
+    retry: { retries: Math.max(1, config.brokers.length - 1), initialRetryTime: 100, maxRetryTime: 500 },
     logLevel: logLevel.WARN,
     logCreator:
       () =>
@@ -77,12 +85,12 @@ export async function openSender(config: BusConfig, log: Logger): Promise<BusSen
         if (known === undefined) byTopic.set(message.topic, [message]);
         else known.push(message);
       }
-      await producer.sendBatch({
-        acks: -1,
-        timeout: requestMs,
-        compression: CompressionTypes.None,
-        topicMessages: [...byTopic].map(([topic, of]) => ({ topic, messages: of })),
-      });
+      const topicMessages = [...byTopic].map(([topic, of]) => ({ topic, messages: of }));
+      await producer
+        .sendBatch({ acks: -1, timeout: requestMs, compression: CompressionTypes.None, topicMessages })
+        .catch((cause: Error) => {
+          throw new AfterAnswer(cause);
+        });
     },
     close: () => close(producer),
   };
@@ -108,7 +116,9 @@ export async function withAdmin<T>(kafka: Kafka, work: (admin: Admin) => Promise
   const admin = kafka.admin();
   try {
     await admin.connect();
-    return await work(admin);
+    return await work(admin).catch((cause: Error) => {
+      throw new AfterAnswer(cause);
+    });
   } finally {
     await close(admin);
   }

@@ -1,4 +1,5 @@
 import { AppError } from "@decnet/common/errors/app-error";
+import { createExclusive } from "@decnet/common/runtime/exclusive";
 import { belongingsOf, type HostOrphans, type OrphanView } from "@decnet/engine/observe/leftovers";
 import { digestOf } from "@decnet/engine/plan/plan";
 import type { HostRegistry } from "../links/host-registry.ts";
@@ -44,6 +45,9 @@ interface PlannedRemoval extends PlannedChange {
 }
 
 export function createOrphans({ store, door, hosts, stopping }: OrphansOptions): Orphans {
+  /** One removal after the other on each host. */
+  const turns = createExclusive(Number.POSITIVE_INFINITY);
+
   /** Deckies that live there, and those that still have to be removed from there. */
   const belongingsOn = (host: string) => async () =>
     belongingsOf(await store.transaction((tx) => store.deckies.concerning(tx, host)));
@@ -115,17 +119,20 @@ export function createOrphans({ store, door, hosts, stopping }: OrphansOptions):
 
   return {
     list,
+    // A repeated call finds the operation, which is stored at the end.
     remove: (request) =>
-      door.accept<PlannedRemoval>(request, {
-        what: `host ${request.name}`,
-        plan: () => planFor(request),
-        hostsNeeded: async () => [request.name],
-        async store(agreed) {
-          const planned = await planFor(request);
-          if (agreed !== undefined && agreed.digest !== planned.digest) throw planMoved(`host ${request.name}`, agreed.digest);
-          return remove(request, planned);
-        },
-      }),
+      turns.run(request.name, stopping, () =>
+        door.accept<PlannedRemoval>(request, {
+          what: `host ${request.name}`,
+          plan: () => planFor(request),
+          hostsNeeded: async () => [request.name],
+          async store(agreed) {
+            const planned = await planFor(request);
+            if (agreed !== undefined && agreed.digest !== planned.digest) throw planMoved(`host ${request.name}`, agreed.digest);
+            return remove(request, planned);
+          },
+        }),
+      ),
   };
 }
 

@@ -9,7 +9,8 @@ import type { HostRegistry } from "../links/host-registry.ts";
 import type { Decky } from "../model/decky.ts";
 import type { OperationRecord } from "../model/operation.ts";
 import { rotationActor } from "../model/rotation.ts";
-import type { DueRotation } from "../store/rotations.ts";
+import { isStorageFault } from "../store/database-errors.ts";
+import type { DueRotation, FailedRotation } from "../store/rotations.ts";
 import type { Store } from "../store/store.ts";
 import type { MutationRequest, Mutations } from "./mutate.ts";
 
@@ -44,9 +45,6 @@ const passing: ReadonlySet<Reason> = new Set<Reason>([
   "HOST_UNREACHABLE",
   "ENGINE_UNAVAILABLE",
   "SHUTTING_DOWN",
-  "STORAGE_UNAVAILABLE",
-  "STORAGE_FULL",
-  "STORAGE_READ_ONLY",
 ]);
 
 export function createRotations({ store, hosts, mutations, catalog, fingerprint, log }: RotationsOptions): Rotations {
@@ -75,9 +73,9 @@ export function createRotations({ store, hosts, mutations, catalog, fingerprint,
   };
 
   const noteEnds = async (): Promise<void> => {
-    for (const { deckyId, everySeconds, failures, state, message } of await rotations.ended(mostSeen)) {
-      if (state !== "failed") await rotations.noteOver(deckyId, state === "succeeded");
-      else await rotations.noteFailed(deckyId, failures + 1, message, retryDelayMs(everySeconds, failures + 1));
+    for (const { deckyId, operationId, everySeconds, failures, state, message } of await rotations.ended(mostSeen)) {
+      if (state !== "failed") await rotations.noteOver(deckyId, operationId, state === "succeeded");
+      else await rotations.noteFailed(deckyId, { operationId }, failed(everySeconds, failures, message));
     }
   };
 
@@ -95,9 +93,9 @@ export function createRotations({ store, hosts, mutations, catalog, fingerprint,
       await rotations.noteBegun(deckyId, nextAt, row.id, delayMs);
     } catch (error) {
       if (!(error instanceof AppError)) throw error;
-      if (passing.has(error.reason)) return;
+      if (passing.has(error.reason) || isStorageFault(error)) return;
       log.warn("a decky was not rotated", { decky, reason: error.reason, why: error.message });
-      await rotations.noteFailed(deckyId, failures + 1, error.message, retryDelayMs(setting.everySeconds, failures + 1));
+      await rotations.noteFailed(deckyId, { nextAt }, failed(setting.everySeconds, failures, error.message));
     }
   };
 
@@ -109,4 +107,10 @@ export function createRotations({ store, hosts, mutations, catalog, fingerprint,
       await Promise.all((await rotations.due(hosts.names, mostBegun)).map(begin));
     },
   };
+}
+
+/** Once more after so many times. */
+function failed(everySeconds: number, before: number, message: string): FailedRotation {
+  const failures = before + 1;
+  return { failures, message, delayMs: retryDelayMs(everySeconds, failures) };
 }

@@ -3,6 +3,7 @@ import type { Logger } from "@decnet/common/logging/logger";
 import type { HostRegistry } from "../links/host-registry.ts";
 import { hostEvent, stateEvent } from "../model/events.ts";
 import type { Host } from "../model/host.ts";
+import { claimMs, type KnownMaster } from "../store/claims.ts";
 import type { Store } from "../store/store.ts";
 
 export interface SilenceOptions {
@@ -14,14 +15,16 @@ export interface SilenceOptions {
   readonly graceMs: number;
   /** Of several masters one says it. */
   readonly speaks: () => boolean;
+  /** Nobody else reaches the own host of one that is gone. */
+  readonly masters: () => readonly KnownMaster[];
 }
 
 const everyMs = 1_000;
 const noteSeenMs = 30_000;
 
-/** Says of hosts that are silent that they are, and of their deckies that nothing is known of them any more. */
+/** Says of hosts and masters that are silent that they are, and of their deckies that nothing is known of them any more. */
 export async function watchSilence(options: SilenceOptions): Promise<void> {
-  const { store, hosts, stopping, graceMs, speaks, log } = options;
+  const { store, hosts, stopping, graceMs, speaks, masters, log } = options;
   const startedAt = new Date();
   const told = new Map<string, number>();
   const check = async () => {
@@ -38,6 +41,10 @@ export async function watchSilence(options: SilenceOptions): Promise<void> {
       await sayUnknown(row, since, told.get(row.name) !== since.getTime(), options);
       told.set(row.name, since.getTime());
     }
+    // One that was told to stop may only be started again.
+    for (const master of masters())
+      if (!master.isThere && master.host !== hosts.own && master.silentMs > claimMs + graceMs)
+        await sayMasterUnknown(master, options);
   };
   let notedAt = 0;
   /** A master that is killed leaves behind when hosts were seen, give or take this. */
@@ -81,5 +88,20 @@ async function sayUnknown(
   });
   // A report may have come before the connection was noted.
   hosts.wantResync(name);
+  store.events.wake();
+}
+
+/** When it is back, its drift check says how its deckies are. */
+async function sayMasterUnknown({ host, heardAt }: KnownMaster, { store, hosts }: SilenceOptions): Promise<void> {
+  if (!(await store.deckies.isAnyKnown(host))) return;
+  const message = `the master of host ${host} is not heard of since ${heardAt.toISOString()}`;
+  await store.transaction(async (tx) => {
+    if (hosts.isReachable(host) || !(await store.masters.lockSilent(tx, host))) return;
+    const deckies = await store.deckies.markUnknown(tx, host, message);
+    store.events.append(
+      tx,
+      deckies.flatMap((decky) => stateEvent(decky, "unknown", message)),
+    );
+  });
   store.events.wake();
 }

@@ -1,4 +1,4 @@
-import type { Database } from "./database.ts";
+import { type Database, runIn, type Tx } from "./database.ts";
 
 /** A master and its own host, which no other drives. By the database's clock, which all masters share. */
 export interface HostClaim {
@@ -28,6 +28,9 @@ export interface KnownMaster {
   readonly addresses: readonly string[];
   /** Whether it was heard of lately. */
   readonly isThere: boolean;
+  /** When it was heard of last, or stopped, and how long that was ago when it was looked up. */
+  readonly heardAt: Date;
+  readonly silentMs: number;
 }
 
 export interface ClaimStore {
@@ -39,6 +42,8 @@ export interface ClaimStore {
   release(claim: HostClaim): Promise<void>;
   /** All masters of the last days, by the names of their hosts. */
   masters(): Promise<KnownMaster[]>;
+  /** False when a master is heard of by now, or forgotten; otherwise nothing is heard of it until the transaction ends. */
+  lockSilent(tx: Tx, host: string): Promise<boolean>;
 }
 
 /** A master that was not heard of for so long has let go of its hosts. */
@@ -77,7 +82,13 @@ const known = {
   name: "decnet-masters",
   text: `WITH forgotten AS (
       DELETE FROM masters WHERE greatest(seen_at, since) < clock_timestamp() - interval '${knownFor}'
-    ) SELECT host, instance, place, addresses, ${isHeardOf("masters")} AS "isThere" FROM masters ORDER BY host`,
+    ) SELECT host, instance, place, addresses, ${isHeardOf("masters")} AS "isThere", greatest(seen_at, since) AS "heardAt",
+      (extract(epoch FROM clock_timestamp() - greatest(seen_at, since)) * 1000)::float8 AS "silentMs"
+    FROM masters ORDER BY host`,
+};
+const silent = {
+  name: "decnet-master-silent",
+  text: `SELECT host FROM masters WHERE host = $1 AND NOT ${isHeardOf("masters")} FOR UPDATE`,
 };
 
 /** What a claim came to that was let go of while it was asked who has it. */
@@ -96,5 +107,6 @@ export function createClaimStore(database: Database): ClaimStore {
     renew: (claim) => write(renewed, claim),
     release: async ({ host, instance }) => void (await database.run(released, [host, instance])),
     masters: () => database.run(known, []),
+    lockSilent: async (tx, host) => (await runIn(tx, silent, [host])).length > 0,
   };
 }

@@ -5,9 +5,10 @@ import { pipeline } from "node:stream/promises";
 import { AppError } from "@decnet/common/errors/app-error";
 import { type Program, startProgram } from "@decnet/common/runtime/start-program";
 import pg from "pg";
-import type { DatabaseAddress } from "./database.ts";
-import { guarded } from "./database-errors.ts";
+import { saidInFull } from "./database-errors.ts";
+import { addressOf, type DatabaseAddress } from "./hear.ts";
 import type { Installation } from "./installation.ts";
+import { libpqOf } from "./libpq.ts";
 import { migrations } from "./migrations/all.ts";
 
 /** One moment of a database, while others go on changing it. */
@@ -27,7 +28,7 @@ export function unknownSteps(schema: readonly string[]): string[] {
   return schema.filter((step) => !known.has(step));
 }
 
-/** Errors: STORAGE_UNAVAILABLE; BACKUP_FAILED for a database that no master has made its own. */
+/** Errors: those of a storage that cannot be reached; BACKUP_FAILED for a database that no master has made its own. */
 export async function openSnapshot(address: DatabaseAddress): Promise<Snapshot> {
   const client = await connect(address);
   try {
@@ -78,8 +79,16 @@ export async function refuseUsedDatabase(address: DatabaseAddress): Promise<void
 
 /** All of it, or nothing. Errors: BACKUP_FAILED, and what the source throws. */
 export async function restoreDump(address: DatabaseAddress, source: AsyncIterable<Buffer>): Promise<void> {
-  const { args, env } = connectionOf(address);
-  const program = await start("pg_restore", [...args, "--single-transaction", "--exit-on-error", ...plain], env, true);
+  const { args, env, dispose } = await libpqOf(address);
+  try {
+    await runRestore([...args, "--single-transaction", "--exit-on-error", ...plain], env, source);
+  } finally {
+    await dispose();
+  }
+}
+
+async function runRestore(args: readonly string[], env: Record<string, string>, source: AsyncIterable<Buffer>): Promise<void> {
+  const program = await start("pg_restore", args, env, true);
   const said = tailOf(program);
   let broken: unknown;
   program.stdout.resume();
@@ -107,43 +116,37 @@ export async function findRunningPostgres(dataDir: string): Promise<DatabaseAddr
 const plain = ["--no-owner", "--no-privileges"];
 
 async function* dump(address: DatabaseAddress, snapshot: string): AsyncGenerator<Buffer> {
-  const { args, env } = connectionOf(address);
-  const options = ["--format=custom", "--lock-wait-timeout=60s", `--snapshot=${snapshot}`, ...plain];
-  const program = await start("pg_dump", [...args, ...options], env);
-  const said = tailOf(program);
-  let isOver = false;
+  const { args, env, dispose } = await libpqOf(address);
   try {
-    for await (const chunk of program.stdout) yield chunk as Buffer;
-    isOver = true;
+    const options = ["--format=custom", "--lock-wait-timeout=60s", `--snapshot=${snapshot}`, ...plain];
+    const program = await start("pg_dump", [...args, ...options], env);
+    const said = tailOf(program);
+    let isOver = false;
+    try {
+      for await (const chunk of program.stdout) yield chunk as Buffer;
+      isOver = true;
+    } finally {
+      if (!isOver) program.kill("SIGKILL");
+    }
+    if ((await program.closed) !== 0) throw failed(`pg_dump failed: ${said()}`);
   } finally {
-    if (!isOver) program.kill("SIGKILL");
+    await dispose();
   }
-  if ((await program.closed) !== 0) throw failed(`pg_dump failed: ${said()}`);
 }
 
 async function connect(address: DatabaseAddress): Promise<pg.Client> {
-  const client = new pg.Client({
-    ...("url" in address
-      ? { connectionString: address.url }
-      : { host: address.socketFolder, database: address.database, user: address.user }),
-    application_name: "decnet-backup",
-    connectionTimeoutMillis: 10_000,
-    options: "-c idle_in_transaction_session_timeout=0",
+  return saidInFull(async () => {
+    const client = new pg.Client({
+      ...addressOf(address).connection,
+      application_name: "decnet-backup",
+      connectionTimeoutMillis: 10_000,
+      options: "-c idle_in_transaction_session_timeout=0",
+    });
+    // It is told by the next statement.
+    client.on("error", () => undefined);
+    await client.connect();
+    return client;
   });
-  // It is told by the next statement.
-  client.on("error", () => undefined);
-  await guarded(() => client.connect());
-  return client;
-}
-
-/** A password never is an argument, which others on the machine can see. */
-function connectionOf(address: DatabaseAddress): { readonly args: string[]; readonly env: Record<string, string> } {
-  if (!("url" in address)) return { args: ["-h", address.socketFolder, "-U", address.user, "-d", address.database], env: {} };
-  const url = new URL(address.url);
-  const password = decodeURIComponent(url.password) || (url.searchParams.get("password") ?? "");
-  url.password = "";
-  url.searchParams.delete("password");
-  return { args: ["-d", url.href], env: password === "" ? {} : { PGPASSWORD: password } };
 }
 
 async function start(name: string, args: readonly string[], more: Record<string, string>, takesInput = false): Promise<Program> {

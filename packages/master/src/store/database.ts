@@ -5,7 +5,7 @@ import type { ClientBase } from "pg";
 import { DataSource, type EntityManager } from "typeorm";
 import { askServer, createAnswers } from "./answers.ts";
 import { type CancelBackend, cancelBackend, endWith, withinTime } from "./cancel-transaction.ts";
-import { guarded, isStorageUnavailable, sqlStateOf } from "./database-errors.ts";
+import { guarded, isStorageUnavailable, saidInFull, sqlStateOf } from "./database-errors.ts";
 import { addressOf, type DatabaseAddress, type Hearing, hear } from "./hear.ts";
 import { migrateAlone } from "./migrate.ts";
 import { migrations } from "./migrations/all.ts";
@@ -94,8 +94,8 @@ const closeMs = 3_000;
 const silentMs = 4_000;
 
 /**
- * Connects and brings the schema up to date. Errors: STORAGE_UNAVAILABLE, STORAGE_UNSUITABLE, VERSION_TOO_OLD, and what its
- * disk says.
+ * Connects and brings the schema up to date. Errors: STORAGE_UNAVAILABLE, STORAGE_REFUSED, STORAGE_UNTRUSTED,
+ * STORAGE_UNSUITABLE, VERSION_TOO_OLD, and what its disk says.
  */
 export async function openDatabase(address: DatabaseAddress, options: Partial<DatabaseOptions> = {}): Promise<Database> {
   const { application, transactions: most, statementMs, connectMs } = { ...usualDatabase, ...options };
@@ -120,9 +120,9 @@ export async function openDatabase(address: DatabaseAddress, options: Partial<Da
       stream: () => sockets.add(),
     },
   });
-  await guarded(() => source.initialize());
-  await guarded(() => refuseOtherEncoding(source));
-  await guarded(() => migrateAlone(source)).catch(async (error: unknown) => {
+  await saidInFull(() => source.initialize());
+  await saidInFull(() => refuseOtherEncoding(source));
+  await saidInFull(() => migrateAlone(source)).catch(async (error: unknown) => {
     await source.destroy();
     throw error;
   });

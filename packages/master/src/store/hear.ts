@@ -4,7 +4,11 @@ import { backoffMs } from "@decnet/common/runtime/backoff";
 import pg from "pg";
 
 export type DatabaseAddress =
-  | { readonly url: string }
+  | {
+      readonly url: string;
+      /** Authorities that this process trusts besides the usual ones: of NODE_EXTRA_CA_CERTS. Other programs have to be told. */
+      readonly extraRootsFile?: string | undefined;
+    }
   | { readonly socketFolder: string; readonly database: string; readonly user: string };
 
 /** What a connection that only listens tells. */

@@ -22,14 +22,26 @@ export interface DueRotation {
   readonly host: string;
 }
 
+/** What is to be noted about: the same time as before, or the same operation. Otherwise another master noted it already. */
+export type RotationAsRead = { readonly nextAt: Date } | { readonly operationId: string };
+
 /** One whose last operation has ended. */
 export interface EndedRotation {
   readonly deckyId: string;
+  readonly operationId: string;
   readonly everySeconds: number;
   readonly failures: number;
   /** Null: the operation is kept no longer. */
   readonly state: OperationState | null;
   readonly message: string;
+}
+
+export interface FailedRotation {
+  /** One after the other. */
+  readonly failures: number;
+  readonly message: string;
+  /** Until it is tried again. */
+  readonly delayMs: number;
 }
 
 /** What was made of a decky since its rotation last looked. */
@@ -59,8 +71,8 @@ export interface RotationStore {
   /** An operation was begun for it. Nothing happens when its time is another one by now. */
   noteBegun(deckyId: string, nextAt: Date, operationId: string, delayMs: number): Promise<void>;
   /** It is over, and did what it should or not; either way the next one has its time already. */
-  noteOver(deckyId: string, hasRotated: boolean): Promise<void>;
-  noteFailed(deckyId: string, failures: number, message: string, delayMs: number): Promise<void>;
+  noteOver(deckyId: string, operationId: string, hasRotated: boolean): Promise<void>;
+  noteFailed(deckyId: string, asRead: RotationAsRead, failure: FailedRotation): Promise<void>;
 }
 
 interface RotationRow {
@@ -121,7 +133,7 @@ const due = {
 };
 const ended = {
   name: "decnet-ended-rotations",
-  text: `SELECT rotations.decky_id, rotations.every_seconds, rotations.failures, operation.state,
+  text: `SELECT rotations.decky_id, rotations.operation_id, rotations.every_seconds, rotations.failures, operation.state,
       coalesce(operation.error ->> 'message', '') AS message
     FROM rotations LEFT JOIN operations AS operation ON operation.id = rotations.operation_id
     WHERE rotations.operation_id IS NOT NULL AND (operation.id IS NULL OR operation.state NOT IN ('pending', 'running'))
@@ -158,12 +170,13 @@ const noteBegun = {
 const noteOver = {
   name: "decnet-note-rotated",
   text: `UPDATE rotations SET operation_id = NULL, failures = 0, message = '',
-    last_at = CASE WHEN $2::boolean THEN now() ELSE last_at END WHERE decky_id = $1`,
+    last_at = CASE WHEN $3::boolean THEN now() ELSE last_at END WHERE decky_id = $1 AND operation_id = $2`,
 };
 const noteFailed = {
   name: "decnet-note-not-rotated",
   text: `UPDATE rotations SET operation_id = NULL, failures = $2, message = $3,
-    next_at = now() + $4 * interval '1 millisecond' WHERE decky_id = $1`,
+    next_at = now() + $4 * interval '1 millisecond' WHERE decky_id = $1
+      AND (operation_id = $5 OR (operation_id IS NULL AND date_trunc('milliseconds', next_at) = $6::timestamptz))`,
 };
 
 export function createRotationStore(database: Database, sealing: Sealing): RotationStore {
@@ -209,7 +222,10 @@ export function createRotationStore(database: Database, sealing: Sealing): Rotat
     },
     async ended(most) {
       const rows = await database.run<EndedRow>(ended, [most]);
-      return rows.map(({ decky_id: deckyId, every_seconds: everySeconds, ...rest }) => ({ deckyId, everySeconds, ...rest }));
+      return rows.map(({ decky_id: deckyId, operation_id: operationId, every_seconds: everySeconds, ...rest }) => ({
+        ...{ deckyId, operationId, everySeconds },
+        ...rest,
+      }));
     },
     async unseen(most) {
       const rows = await database.run<UnseenRow>(unseen, [most]);
@@ -227,13 +243,17 @@ export function createRotationStore(database: Database, sealing: Sealing): Rotat
     },
     noteWishes: (deckyId, { pinned, barred }, newest) => write(noteWishes, [deckyId, pinned, barred, newest]),
     noteBegun: (deckyId, nextAt, operationId, delayMs) => write(noteBegun, [deckyId, nextAt, operationId, delayMs]),
-    noteOver: (deckyId, hasRotated) => write(noteOver, [deckyId, hasRotated]),
-    noteFailed: (deckyId, failures, message, delayMs) => write(noteFailed, [deckyId, failures, message.slice(0, 1_000), delayMs]),
+    noteOver: (deckyId, operationId, hasRotated) => write(noteOver, [deckyId, operationId, hasRotated]),
+    noteFailed(deckyId, asRead, { failures, message, delayMs }) {
+      const same = "operationId" in asRead ? [asRead.operationId, null] : [null, asRead.nextAt];
+      return write(noteFailed, [deckyId, failures, message.slice(0, 1_000), delayMs, ...same]);
+    },
   };
 }
 
-interface EndedRow extends Omit<EndedRotation, "deckyId" | "everySeconds"> {
+interface EndedRow extends Omit<EndedRotation, "deckyId" | "operationId" | "everySeconds"> {
   readonly decky_id: string;
+  readonly operation_id: string;
   readonly every_seconds: number;
 }
 

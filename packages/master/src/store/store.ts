@@ -2,6 +2,7 @@ import type { Logger } from "@decnet/common/logging/logger";
 import { createOrigins, type Origins } from "@decnet/common/tracing/origins";
 import type { Catalog } from "@decnet/engine/catalog/types";
 import { type AuditLog, createAuditLog } from "./audit.ts";
+import { type ClaimStore, createClaimStore } from "./claims.ts";
 import type { Database } from "./database.ts";
 import { createDeckyStore, type DeckyStore } from "./deckies.ts";
 import { createFigureStore, type FigureStore } from "./figures.ts";
@@ -45,6 +46,7 @@ export interface Store extends Pick<Database, "transaction" | "onReturn" | "clos
   readonly relays: RelayStore;
   readonly hosts: HostStore;
   readonly leases: LeaseStore;
+  readonly masters: Pick<ClaimStore, "lockSilent">;
   readonly joinTokens: JoinTokenStore;
   readonly refusedJoins: RefusedJoinStore;
   readonly tokens: TokenStore;
@@ -93,6 +95,7 @@ export function createStore(
     relays: createRelayStore(database),
     hosts: createHostStore(database),
     leases: createLeaseStore(database),
+    masters: createClaimStore(database),
     joinTokens: createJoinTokenStore(database),
     refusedJoins,
     tokens: createTokenStore(database),

@@ -1,5 +1,6 @@
 import http from "node:http";
 import https from "node:https";
+import { isCertificateRefused } from "@decnet/common/rpc/certificate-errors";
 import { cleanLine } from "@decnet/common/runtime/foreign-text";
 import type { Delivery, FailedDelivery } from "../model/webhook.ts";
 import type { AddressRules } from "./address-rules.ts";
@@ -92,7 +93,15 @@ function failed(status: number, message: string): FailedDelivery {
   return { kind: "failed", status, message: cleanLine(message, longestMessage), isFinal: status === 410 };
 }
 
+/** Of the certificates that are refused, those that come from an authority which nobody named. */
+const unknownAuthority = /^(SELF_SIGNED_|DEPTH_ZERO_|UNABLE_TO_(GET_ISSUER|VERIFY)_)/;
+
 function wordsOf(error: unknown): string {
   if (error instanceof AggregateError) return error.errors.map(wordsOf).join("; ");
+  if (error instanceof Error && isCertificateRefused(error)) {
+    const isUnknown = "code" in error && unknownAuthority.test(String(error.code));
+    const next = isUnknown ? "; name its authority to the master: NODE_EXTRA_CA_CERTS=FILE" : "";
+    return `its certificate is not accepted: ${error.message}${next}`;
+  }
   return error instanceof Error ? error.message : String(error);
 }

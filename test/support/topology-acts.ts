@@ -8,13 +8,18 @@ type Topologies = Client<typeof TopologyService>;
 /** Something that becomes of a whole topology, and what there is of it afterwards. */
 export interface TopologyAct {
   readonly name: string;
-  readonly act: (topologies: Topologies, topology: string) => Promise<{ readonly operation?: Operation | undefined }>;
+  /** The same act with the same request id is done once. */
+  readonly act: (
+    topologies: Topologies,
+    topology: string,
+    requestId: string,
+  ) => Promise<{ readonly operation?: Operation | undefined }>;
   /** The LANs that each decky is on. */
   readonly there: Readonly<Record<string, readonly string[]>>;
 }
 
 const subnetOf = drawSubnets();
-const options = { wait: Wait.ACCEPTED };
+const accepted = (requestId: string) => ({ wait: Wait.ACCEPTED, requestId });
 const services = [{ slug: "redis" }];
 
 /** Two LANs, a gateway that publishes its port, and a decky behind it. */
@@ -33,54 +38,67 @@ const joined = { gateway: ["core", "dmz"], inner: ["core", "dmz"] };
 
 /** Acts that follow each other; so do the short ones among them. */
 const acts: readonly (TopologyAct & { readonly isShort?: true })[] = [
-  { name: "its deploy", act: (to, topology) => to.deployTopology({ topology, options }), there: apart, isShort: true },
+  {
+    name: "its deploy",
+    act: (to, topology, requestId) => to.deployTopology({ topology, options: accepted(requestId) }),
+    there: apart,
+    isShort: true,
+  },
   {
     name: "a decky attached to another LAN",
-    act: (to, topology) => to.attachDecky({ topology, name: "inner", attachment: { lan: "dmz" }, options }),
+    act: (to, topology, requestId) =>
+      to.attachDecky({ topology, name: "inner", attachment: { lan: "dmz" }, options: accepted(requestId) }),
     there: joined,
     isShort: true,
   },
   {
     name: "a decky added",
-    act: (to, topology) => to.addDecky({ topology, name: "db", services, attachments: [{ lan: "core" }], options }),
+    act: (to, topology, requestId) =>
+      to.addDecky({ topology, name: "db", services, attachments: [{ lan: "core" }], options: accepted(requestId) }),
     there: { ...joined, db: ["core"] },
   },
   {
     name: "a LAN added",
-    act: (to, topology) => to.addLan({ topology, name: "far", subnet: subnetOf(2), options }),
+    act: (to, topology, requestId) => to.addLan({ topology, name: "far", subnet: subnetOf(2), options: accepted(requestId) }),
     there: { ...joined, db: ["core"] },
   },
   {
     name: "a decky attached to a LAN that nobody was on",
-    act: (to, topology) => to.attachDecky({ topology, name: "db", attachment: { lan: "far" }, options }),
+    act: (to, topology, requestId) =>
+      to.attachDecky({ topology, name: "db", attachment: { lan: "far" }, options: accepted(requestId) }),
     there: { ...joined, db: ["core", "far"] },
   },
   {
     name: "a decky that forwards from now on",
-    act: (to, topology) => to.updateDecky({ topology, name: "db", forwards: true, options }),
+    act: (to, topology, requestId) => to.updateDecky({ topology, name: "db", forwards: true, options: accepted(requestId) }),
     there: { ...joined, db: ["core", "far"] },
   },
   {
     name: "a decky that forwards no longer",
-    act: (to, topology) => to.updateDecky({ topology, name: "db", forwards: false, options }),
+    act: (to, topology, requestId) => to.updateDecky({ topology, name: "db", forwards: false, options: accepted(requestId) }),
     there: { ...joined, db: ["core", "far"] },
   },
   {
     name: "a decky detached again",
-    act: (to, topology) => to.detachDecky({ topology, name: "db", lan: "far", options }),
+    act: (to, topology, requestId) => to.detachDecky({ topology, name: "db", lan: "far", options: accepted(requestId) }),
     there: { ...joined, db: ["core"] },
   },
   {
     name: "a LAN removed",
-    act: (to, topology) => to.removeLan({ topology, name: "far", options }),
+    act: (to, topology, requestId) => to.removeLan({ topology, name: "far", options: accepted(requestId) }),
     there: { ...joined, db: ["core"] },
   },
   {
     name: "a decky removed",
-    act: (to, topology) => to.removeDecky({ topology, name: "db", options }),
+    act: (to, topology, requestId) => to.removeDecky({ topology, name: "db", options: accepted(requestId) }),
     there: joined,
   },
-  { name: "its teardown", act: (to, topology) => to.teardownTopology({ topology, options }), there: {}, isShort: true },
+  {
+    name: "its teardown",
+    act: (to, topology, requestId) => to.teardownTopology({ topology, options: accepted(requestId) }),
+    there: {},
+    isShort: true,
+  },
 ];
 
 /**

@@ -1,4 +1,4 @@
-import { type DescMessage, type MessageShape, toJsonString } from "@bufbuild/protobuf";
+import { type DescMessage, type MessageShape, toJson } from "@bufbuild/protobuf";
 import type { HandlerContext } from "@connectrpc/connect";
 import { kAudit } from "../access/audit.ts";
 import type { MutationRequest } from "../changes/mutate.ts";
@@ -34,7 +34,16 @@ export async function knownRef(
   return parsed;
 }
 
-/** Keyed, because requests hold secrets. */
-export function hashRequest<Desc extends DescMessage>(parts: MasterParts, schema: Desc, request: MessageShape<Desc>): string {
-  return parts.fingerprint(`${schema.typeName}\n${toJsonString(schema, request)}`);
+/**
+ * Keyed, because requests hold secrets. How long its caller waits is not part of what is asked for: who gave up waiting may ask
+ * again with less patience.
+ */
+export function hashRequest<Desc extends DescMessage>(
+  parts: Pick<MasterParts, "fingerprint">,
+  schema: Desc,
+  request: MessageShape<Desc>,
+): string {
+  const asked = toJson(schema, request) as { readonly options?: object };
+  const impatient = asked.options === undefined ? asked : { ...asked, options: { ...asked.options, wait: undefined } };
+  return parts.fingerprint(`${schema.typeName}\n${JSON.stringify(impatient)}`);
 }

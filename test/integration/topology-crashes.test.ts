@@ -61,7 +61,7 @@ describe(`a topology whose master is killed before the first step, and after eac
     async (step) => {
       const first = (await lives.begin(0)) ?? expect.fail("no life");
       let operationId: string | undefined;
-      /** A master that is killed before it has answered is asked again in its next life: the same request is the same operation. */
+      /** Killed before it has answered, a master is asked again in its next life: the same request is the same operation. */
       const ask = async ({ topologies }: typeof first) => {
         operationId ??= (await step.act(topologies, topology, step.name).catch(() => undefined))?.operation?.id;
         return operationId;

@@ -22,6 +22,7 @@ import { execa } from "execa";
 import { expect } from "vitest";
 import { ownCatalog, testCatalog } from "./catalogs.ts";
 import { eventually } from "./eventually.ts";
+import { placeDatabase } from "./ready-database.ts";
 
 export { eventually };
 
@@ -179,6 +180,7 @@ export async function useMaster(options: TestMasterOptions = {}): Promise<TestMa
     await stop();
     await place.dispose();
   };
+  if (config.databaseUrl === undefined) await placeDatabase(config.dataDir);
   await start();
   return test as TestMaster;
 }

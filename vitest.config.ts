@@ -61,6 +61,8 @@ export default defineConfig({
         test: {
           name: "integration",
           server: builtModules,
+          // As with unit tests; and code that ran before runs faster.
+          isolate: false,
           include: ["test/{conformance,integration,characterisation,contract,interop,faults}/**/*.test.ts"],
           // Test files share nothing but the engine; most of their time is waiting.
           maxWorkers: 6,
@@ -76,6 +78,7 @@ export default defineConfig({
         test: {
           name: "e2e",
           server: builtModules,
+          isolate: false,
           include: ["test/e2e/**/*.test.ts"],
           maxWorkers: 2,
           globalSetup: ["test/support/images.ts"],

@@ -80,7 +80,7 @@ export default defineConfig({
           server: builtModules,
           isolate: false,
           include: ["test/e2e/**/*.test.ts"],
-          maxWorkers: 2,
+          maxWorkers: 3,
           globalSetup: ["test/support/images.ts"],
           testTimeout: 300 * seconds,
           hookTimeout: 300 * seconds,

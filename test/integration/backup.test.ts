@@ -9,12 +9,11 @@ import { makeBackup } from "@decnet/master/backup/make-backup";
 import { restoreBackup } from "@decnet/master/backup/restore-backup";
 import { seal } from "@decnet/master/backup/sealed-stream";
 import { type Database, openDatabase } from "@decnet/master/store/database";
-import type { PrivatePostgres } from "@decnet/master/store/private-postgres";
+import { openPrivatePostgres, type PrivatePostgres } from "@decnet/master/store/private-postgres";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type DatabaseLine, openDatabaseLine } from "../support/database-line.ts";
 import { ownProgram } from "../support/programs.ts";
-import { openReadyPostgres } from "../support/ready-database.ts";
 import { deploy, eventually, inside, type Place, type TestMaster, useMaster, usePlace } from "../support/use-master.ts";
 
 const passphrase = "correct horse battery staple";
@@ -75,7 +74,7 @@ describe("a backup that was made under load", () => {
     folder = await mkdtemp(join(tmpdir(), "decnet-test-"));
     for (let index = 0; index < 3; index += 1) places.push(await usePlace());
     await execa("chmod", ["711", folder]);
-    server = await openReadyPostgres(folder);
+    server = await openPrivatePostgres(folder);
     line = await openDatabaseLine(server);
     const first = await start(0);
     await deploy(first, { a: ["redis"], b: ["redis"], c: ["redis"] });

@@ -5,8 +5,8 @@ import { openDatabase } from "@decnet/master/store/database";
 import { openPrivatePostgres, type PrivatePostgres } from "@decnet/master/store/private-postgres";
 import { execa } from "execa";
 
-/** Names the folder to all files of a run. */
-const variable = "DECNET_TEST_DATABASE";
+/** Names the folder to all files of a run. No setting of ours: daemons are told of those that have no meaning. */
+const variable = "TEST_DATABASE";
 
 /** Makes a private database as a first start makes it, once for a whole run. Removed by what this resolves to. */
 export async function makeReadyDatabase(): Promise<() => Promise<void>> {

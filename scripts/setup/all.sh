@@ -21,4 +21,11 @@ done
 
 say "this machine still needs:"
 printf '%s' "$plan" | sed 's/^/  - /' >&2
-for step in "${todo[@]}"; do "$ROOT/scripts/setup/$step.sh"; done
+beside=
+finish() { [ -z "$beside" ] || { local pid=$beside; beside=; wait "$pid"; }; }
+trap finish EXIT
+for step in "${todo[@]}"; do
+  # Making the base image is mostly waiting, for registries and mirrors: what follows does not need it.
+  if [ "$step" = base-image ]; then "$ROOT/scripts/setup/$step.sh" & beside=$!; else "$ROOT/scripts/setup/$step.sh"; fi
+done
+finish

@@ -6,10 +6,11 @@ import { createLogger } from "@decnet/common/logging/logger";
 import { fromConnectError } from "@decnet/common/rpc/errors";
 import { DeckyState } from "@decnet/contract/gen/decnet/v1/decky_pb";
 import { OperationState, Wait } from "@decnet/contract/gen/decnet/v1/operation_pb";
-import { openPrivatePostgres, type PrivatePostgres } from "@decnet/master/store/private-postgres";
+import type { PrivatePostgres } from "@decnet/master/store/private-postgres";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { type DatabaseLine, openDatabaseLine } from "../support/database-line.ts";
 import { createMemoryEngine, type EngineHooks } from "../support/memory-engine.ts";
+import { openReadyPostgres } from "../support/ready-database.ts";
 import { eventually, type TestMaster, useMaster } from "../support/use-master.ts";
 
 describe("a master whose database stores and does not answer", () => {
@@ -24,7 +25,7 @@ describe("a master whose database stores and does not answer", () => {
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), "decnet-test-"));
     await chmod(folder, 0o711);
-    server = await openPrivatePostgres(folder);
+    server = await openReadyPostgres(folder);
     line = await openDatabaseLine(server);
     master = await useMaster({
       place: {

@@ -5,11 +5,12 @@ import { createFrontDoor } from "@decnet/master/changes/accept";
 import { createBatches } from "@decnet/master/changes/batches";
 import { createBoard } from "@decnet/master/convergence/board";
 import { type Database, openDatabase } from "@decnet/master/store/database";
-import { openPrivatePostgres, type PrivatePostgres } from "@decnet/master/store/private-postgres";
+import type { PrivatePostgres } from "@decnet/master/store/private-postgres";
 import { createSecretBox } from "@decnet/master/store/secret-box";
 import { createStore, type Store } from "@decnet/master/store/store";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ownCatalog } from "../support/catalogs.ts";
+import { openReadyPostgres } from "../support/ready-database.ts";
 import { type Place, usePlace } from "../support/use-master.ts";
 
 describe("a batch that was not closed", () => {
@@ -20,7 +21,7 @@ describe("a batch that was not closed", () => {
 
   beforeAll(async () => {
     place = await usePlace();
-    server = await openPrivatePostgres(place.dataDir);
+    server = await openReadyPostgres(place.dataDir);
     database = await openDatabase(server);
     const box = createSecretBox(randomBytes(32));
     store = createStore(database, box, await loadCatalog([ownCatalog]), createLogger("test", "error"));

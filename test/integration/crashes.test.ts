@@ -10,6 +10,7 @@ import { execa } from "execa";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { testCatalog } from "../support/catalogs.ts";
 import { testProgram } from "../support/programs.ts";
+import { placeDatabase } from "../support/ready-database.ts";
 import { containersOf, eventually, inside, type Place, usePlace } from "../support/use-master.ts";
 
 describe("a master that is killed in the middle of an apply", () => {
@@ -56,6 +57,7 @@ describe("a master that is killed in the middle of an apply", () => {
 
   beforeAll(async () => {
     place = await usePlace();
+    await placeDatabase(place.dataDir);
     decky = { name: `${place.prefix}-a` };
     const master = await start(-1);
     await master.fleet.applyFleet({ fleet: { lan: place.lan, deckies: [{ name: decky.name, services: [{ slug: "redis" }] }] } });

@@ -6,8 +6,9 @@ import { createOperationLog } from "@decnet/master/store/operation-log";
 import { createOperationStore, type OperationStore } from "@decnet/master/store/operations";
 import { createEventLog } from "@decnet/master/store/outbox";
 import { createParentStore, type ParentStore } from "@decnet/master/store/parents";
-import { openPrivatePostgres, type PrivatePostgres } from "@decnet/master/store/private-postgres";
+import type { PrivatePostgres } from "@decnet/master/store/private-postgres";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { openReadyPostgres } from "../support/ready-database.ts";
 import { type Place, usePlace } from "../support/use-master.ts";
 
 const log = createLogger("test", "error");
@@ -22,7 +23,7 @@ describe("a change of many deckies", () => {
 
   beforeAll(async () => {
     place = await usePlace();
-    server = await openPrivatePostgres(place.dataDir);
+    server = await openReadyPostgres(place.dataDir);
     database = await openDatabase(server);
     const events = createEventLog(database);
     const journal = createOperationLog(log);

@@ -5,11 +5,12 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { BatchChangeSchema } from "@decnet/contract/gen/decnet/v1/mutation_pb";
 import { OperationState } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { type Database, openDatabase } from "@decnet/master/store/database";
-import { openPrivatePostgres, type PrivatePostgres } from "@decnet/master/store/private-postgres";
+import type { PrivatePostgres } from "@decnet/master/store/private-postgres";
 import { managerOf } from "@decnet/master/store/transaction";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type DatabaseLine, openDatabaseLine } from "../support/database-line.ts";
 import { createMemoryEngine } from "../support/memory-engine.ts";
+import { openReadyPostgres } from "../support/ready-database.ts";
 
 import { type TestMaster, useMaster } from "../support/use-master.ts";
 
@@ -43,7 +44,7 @@ describe("what a mutation costs the database", () => {
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), "decnet-test-"));
     await chmod(folder, 0o711);
-    server = await openPrivatePostgres(folder);
+    server = await openReadyPostgres(folder);
     line = await openDatabaseLine(server);
     database = await openDatabase(server);
     master = await useMaster({

@@ -12,6 +12,7 @@ import { RetryInfoSchema } from "@decnet/contract/gen/google/rpc/error_details_p
 import { Health } from "@decnet/contract/gen/grpc/health/v1/health_pb";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { attacks } from "../support/attacks.ts";
+import { placeDatabase } from "../support/ready-database.ts";
 import { callAsOperator, readMetric, startAttacks } from "../support/under-attack.ts";
 import { type Daemon, startDaemon } from "../support/use-daemon.ts";
 import { configFor, eventually, type Place, usePlace } from "../support/use-master.ts";
@@ -36,6 +37,7 @@ describe("a master that strangers reach", () => {
 
   beforeAll(async () => {
     place = await usePlace();
+    await placeDatabase(place.dataDir);
     const { dockerSocket } = configFor(place);
     master = startDaemon("master", [], {
       DECNET_DOCKER_SOCKET: dockerSocket,
@@ -181,6 +183,7 @@ describe("a master that may have few files open", () => {
     ["as was decided later", {}, 300],
   ])("lives, and serves its operators, whoever takes all the connections there are: %s", async (_, options, later) => {
     const place = await usePlace();
+    await placeDatabase(place.dataDir);
     const { dockerSocket } = configFor(place);
     const env = { DECNET_DOCKER_SOCKET: dockerSocket, DECNET_DATA_DIR: place.dataDir, DECNET_PORT: "0" };
     const master = startDaemon("master", [], { ...env, DECNET_TLS_HOST: "127.0.0.1", DECNET_TLS_PORT: "0" }, options);

@@ -8,12 +8,13 @@ import { createAuthority } from "@decnet/common/pki/certificates";
 import { type Master, type MasterOptions, startMaster } from "@decnet/master/start-master";
 import { createClaimStore } from "@decnet/master/store/claims";
 import { type Database, openDatabase } from "@decnet/master/store/database";
-import { openPrivatePostgres, type PrivatePostgres } from "@decnet/master/store/private-postgres";
+import type { PrivatePostgres } from "@decnet/master/store/private-postgres";
 import { managerOf } from "@decnet/master/store/transaction";
 import { execa } from "execa";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { type DatabaseLine, openDatabaseLine } from "../support/database-line.ts";
 import { createMemoryEngine } from "../support/memory-engine.ts";
+import { openReadyPostgres } from "../support/ready-database.ts";
 import { configFor, eventually, type Place, type TestMaster, useMaster } from "../support/use-master.ts";
 
 const lan = { name: "keys-lan", subnet: "10.77.9.0/24" };
@@ -68,7 +69,7 @@ describe("an installation", () => {
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), "decnet-test-"));
     await chmod(folder, 0o711);
-    server = await openPrivatePostgres(folder);
+    server = await openReadyPostgres(folder);
     line = await openDatabaseLine(server);
     database = await openDatabase(server);
     running = [];

@@ -10,7 +10,7 @@ import { emptyPlan } from "@decnet/master/model/operation";
 import { createClaimStore } from "@decnet/master/store/claims";
 import { type Database, openDatabase } from "@decnet/master/store/database";
 import { createLeaseStore, type Lease, LeaseLost } from "@decnet/master/store/leases";
-import { openPrivatePostgres, type PrivatePostgres } from "@decnet/master/store/private-postgres";
+import type { PrivatePostgres } from "@decnet/master/store/private-postgres";
 import { createSecretBox } from "@decnet/master/store/secret-box";
 import { createStore, type Store } from "@decnet/master/store/store";
 import { managerOf } from "@decnet/master/store/transaction";
@@ -19,6 +19,7 @@ import { ownCatalog } from "../support/catalogs.ts";
 import { type DatabaseLine, openDatabaseLine } from "../support/database-line.ts";
 import { createGate } from "../support/gate.ts";
 import { createMemoryEngine } from "../support/memory-engine.ts";
+import { openReadyPostgres } from "../support/ready-database.ts";
 import { type TestMaster, useMaster } from "../support/use-master.ts";
 
 const lan = { name: "lan", subnet: "10.77.0.0/24" };
@@ -36,7 +37,7 @@ describe("the lease of a host", () => {
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), "decnet-test-"));
     await chmod(folder, 0o711);
-    server = await openPrivatePostgres(folder);
+    server = await openReadyPostgres(folder);
     line = await openDatabaseLine(server);
     database = await openDatabase(server);
     store = createStore(

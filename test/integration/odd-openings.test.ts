@@ -20,6 +20,7 @@ import { newAgent, newAuthority, newMaster } from "../support/certificates.ts";
 import { brokenFrames, greeting, type Opening, oddAnswers, oddHeads, openings, request } from "../support/odd-openings.ts";
 import { ownProgram } from "../support/programs.ts";
 import { nextReply, open, patienceMs } from "../support/raw-socket.ts";
+import { placeDatabase } from "../support/ready-database.ts";
 import { type Daemon, startDaemon } from "../support/use-daemon.ts";
 import { configFor, eventually, type Place, usePlace } from "../support/use-master.ts";
 
@@ -58,6 +59,7 @@ describe("whatever arrives on a socket", () => {
   beforeAll(async () => {
     place = await usePlace();
     const dataDir = join(place.dataDir, "master");
+    await placeDatabase(dataDir);
     master = startDaemon("master", [], {
       ...engineOf(place),
       DECNET_DATA_DIR: dataDir,
@@ -167,6 +169,7 @@ describe("whatever arrives on a socket", () => {
 
 it("a master on ::1 serves its own command line", async () => {
   const place = await usePlace();
+  await placeDatabase(place.dataDir);
   const master = startDaemon("master", [], {
     ...engineOf(place),
     DECNET_DATA_DIR: place.dataDir,

@@ -2,6 +2,7 @@ import { OperationState } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { TopologyState } from "@decnet/contract/gen/decnet/v1/topology_pb";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { placeDatabase } from "../support/ready-database.ts";
 import { actsKilledAfter, containersThen, designTopology, mostLives, networksThen } from "../support/topology-acts.ts";
 import { type Lives, useLives } from "../support/use-lives.ts";
 import { containersOf, dockerLines, eventually, type Place, usePlace } from "../support/use-master.ts";
@@ -38,6 +39,7 @@ describe(`a topology whose master is killed before the first step, and after eac
 
   beforeAll(async () => {
     place = await usePlace();
+    await placeDatabase(place.dataDir);
     await execa("ip", ["addr", "add", `${publishOn}/32`, "dev", "lo"]);
     lives = useLives(place);
     topology = `${place.prefix}-corp`;

@@ -2,6 +2,7 @@ import { createServer, type Server } from "node:net";
 import { OperationState } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { pidOf } from "../support/ask-engine.ts";
 import { type Outsider, useOutsider } from "../support/outsider.ts";
 import { eventually } from "../support/use-master.ts";
 import { type Swarm, useSwarm } from "../support/use-swarm.ts";
@@ -23,8 +24,8 @@ describe("a topology on a worker, seen from this machine", () => {
 
   /** In the network namespace of a decky, with the rights of the worker's root. */
   const inside = async (name: string, ...command: string[]) => {
-    const [pid = ""] = await worker().host.docker(["inspect", "--format", "{{.State.Pid}}", `${id}-${name}`]);
-    return worker().host.run("nsenter", ["-t", pid, "-n", ...command], { reject: false });
+    const pid = await pidOf(`${id}-${name}`, worker().host.socket);
+    return worker().host.run("nsenter", ["-t", String(pid), "-n", ...command], { reject: false });
   };
   const asks = async (name: string, address: string, of: number) =>
     (await inside(name, "nc", "-z", "-w", "1", address, String(of))).exitCode === 0;

@@ -1,4 +1,5 @@
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
+import { checkout } from "./checkout.ts";
 
-export const ownCatalog = fileURLToPath(new URL("../../catalog", import.meta.url));
-export const testCatalog = fileURLToPath(new URL("../fixtures/catalog", import.meta.url));
+export const ownCatalog = join(checkout, "catalog");
+export const testCatalog = join(checkout, "test/fixtures/catalog");

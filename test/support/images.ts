@@ -3,11 +3,13 @@ import { loadCatalog } from "@decnet/engine/catalog/load";
 import { execa } from "execa";
 import { ownCatalog } from "./catalogs.ts";
 import { removeLeftEngines } from "./own-engine.ts";
+import { makeReadyDatabase } from "./ready-database.ts";
 import { serviceImages } from "./service-images.ts";
 
 const run = randomBytes(2).toString("hex");
+let removeDatabase: () => Promise<void> = async () => undefined;
 
-/** Names this run, and builds the catalog's images once, so that no test pays for another one's build. */
+/** Names this run, and makes images and an empty database once, so that no test pays for another one's. */
 export async function setup(): Promise<void> {
   // The docker command that the tests look with talks to the engine that they test.
   const socket = process.env["DECNET_DOCKER_SOCKET"];
@@ -15,6 +17,7 @@ export async function setup(): Promise<void> {
   process.env["DECNET_TEST_RUN"] = run;
   await removeLeftEngines();
   await prepareImages();
+  removeDatabase = await makeReadyDatabase();
 }
 
 /** Builds what is missing of the catalog's images and returns their tags. */
@@ -32,6 +35,7 @@ export async function prepareImages(): Promise<string[]> {
 
 /** No test may leave a container behind. */
 export async function teardown(): Promise<void> {
+  await removeDatabase();
   const { stdout } = await execa("docker", ["ps", "-a", "--filter", `name=^/t${run}`, "--format", "{{.Names}}"]);
   if (stdout !== "") throw new Error(`tests left containers behind:\n${stdout}`);
 }

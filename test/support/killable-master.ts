@@ -12,6 +12,7 @@ import { SwarmService } from "@decnet/contract/gen/decnet/v1/swarm_pb";
 import { WebhookService } from "@decnet/contract/gen/decnet/v1/webhook_pb";
 import { execa } from "execa";
 import { testProgram } from "./programs.ts";
+import { placeDatabase } from "./ready-database.ts";
 
 export interface Clients {
   readonly access: Client<typeof AccessService>;
@@ -84,6 +85,7 @@ export async function startKillableMaster(dataDir: string, env: Readonly<Record<
     close();
   };
 
+  if (env["DECNET_DATABASE_URL"] === undefined) await placeDatabase(dataDir);
   await start();
   return {
     get clients() {

@@ -7,6 +7,7 @@ import { loadCatalog } from "@decnet/engine/catalog/load";
 import type { ServiceDefinition } from "@decnet/engine/catalog/types";
 import { sized } from "@decnet/engine/render/said";
 import { execa } from "execa";
+import { pidOf } from "./ask-engine.ts";
 import { ownCatalog } from "./catalogs.ts";
 import { serviceImages } from "./service-images.ts";
 import { eventually } from "./use-master.ts";
@@ -49,7 +50,7 @@ export async function withService<T>(
       ...flags(entry, settings.env, Object.keys(settings.secrets).length === 0 ? undefined : folder),
       image?.tag ?? "",
     ]);
-    const pid = (await execa("docker", ["inspect", "--format", "{{.State.Pid}}", name])).stdout;
+    const pid = String(await pidOf(name));
     await listening(entry, pid, name);
     const enter = ["-t", pid, "-n"];
     return await use({

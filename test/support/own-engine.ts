@@ -5,6 +5,7 @@ import { access, chmod, mkdir, mkdtemp, open, readFile, rm, writeFile } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
+import { isServing } from "./ask-engine.ts";
 import { eventually } from "./eventually.ts";
 import { type EnginePlace, forgetEngine, noteEngine, takeLeftEngines } from "./left-engines.ts";
 import { processesWith } from "./processes.ts";
@@ -126,7 +127,7 @@ function engineAt({ folder, netns }: EnginePlace) {
     engine = child;
     await eventually(async () => {
       if (child.exitCode !== null) throw new Error(`the engine ended:\n${(await readFile(log, "utf8")).slice(-2_000)}`);
-      return (await execa("docker", ["-H", `unix://${socketPath}`, "version"], { reject: false })).exitCode === 0;
+      return isServing(socketPath);
     }, 60_000);
   };
   /** Ends the engine's own process, and nothing else. */

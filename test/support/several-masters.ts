@@ -10,7 +10,7 @@ import { HostState } from "@decnet/contract/gen/decnet/v1/swarm_pb";
 import { loadCatalog } from "@decnet/engine/catalog/load";
 import type { Catalog } from "@decnet/engine/catalog/types";
 import { type Database, openDatabase } from "@decnet/master/store/database";
-import { openPrivatePostgres, type PrivatePostgres } from "@decnet/master/store/private-postgres";
+import type { PrivatePostgres } from "@decnet/master/store/private-postgres";
 import { managerOf } from "@decnet/master/store/transaction";
 import { factsOf } from "./agent-facts.ts";
 import { ownCatalog, testCatalog } from "./catalogs.ts";
@@ -18,6 +18,7 @@ import { type DatabaseLine, openDatabaseLine } from "./database-line.ts";
 import { eventually } from "./eventually.ts";
 import { type KillableMaster, startKillableMaster } from "./killable-master.ts";
 import { createMemoryEngine, type EngineHooks, type MemoryEngine } from "./memory-engine.ts";
+import { openReadyPostgres } from "./ready-database.ts";
 
 export interface MemoryWorker {
   readonly name: string;
@@ -60,7 +61,7 @@ export async function useSeveralMasters(count: number, env: Readonly<Record<stri
   const catalog = await loadCatalog([ownCatalog, testCatalog]);
   const folder = await mkdtemp(join(tmpdir(), "decnet-masters-"));
   await chmod(folder, 0o711);
-  const server = await openPrivatePostgres(folder);
+  const server = await openReadyPostgres(folder);
   const masters: KillableMaster[] = [];
   const lines: DatabaseLine[] = [];
   const workers: MemoryWorker[] = [];

@@ -1,11 +1,12 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { execa } from "execa";
+import { checkout } from "./checkout.ts";
+import { isBuilt } from "./programs.ts";
 import { eventually, type TestMaster } from "./use-master.ts";
 
-const root = resolve(import.meta.dirname, "../..");
-const wrapper = join(root, "decnet");
+const wrapper = join(checkout, "decnet");
 
 export interface Outcome {
   readonly exit: number;
@@ -31,7 +32,7 @@ export interface TestCli {
 
 /** The `decnet` of this checkout, built, and pointed at the test's master. Nothing of the user's settings is used. */
 export async function useCli(master: TestMaster): Promise<TestCli> {
-  await execa("tsc", ["-b", "packages/cli"], { cwd: root, preferLocal: true, localDir: root });
+  if (!isBuilt) await execa("tsc", ["-b", "packages/cli"], { cwd: checkout, preferLocal: true, localDir: checkout });
   const folder = await mkdtemp(join(tmpdir(), "decnet-cli-"));
   const env = {
     PATH: process.env["PATH"] ?? "",

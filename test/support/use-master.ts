@@ -20,10 +20,12 @@ import { type MasterConfig, parseMasterConfig } from "@decnet/master/config";
 import { type Master, type MasterOptions, startMaster } from "@decnet/master/start-master";
 import { execa } from "execa";
 import { expect } from "vitest";
+import { containersOf, idsOf, pidOf, subnetsOfEngine, volumesOf } from "./ask-engine.ts";
 import { ownCatalog, testCatalog } from "./catalogs.ts";
 import { eventually } from "./eventually.ts";
+import { placeDatabase } from "./ready-database.ts";
 
-export { eventually };
+export { containersOf, eventually };
 
 export interface TestMaster {
   readonly config: MasterConfig;
@@ -64,15 +66,15 @@ export async function usePlace(): Promise<Place> {
   const prefix = `t${process.env["DECNET_TEST_RUN"] ?? ""}${randomBytes(2).toString("hex")}`;
   const lan = { name: `${prefix}-lan`, subnet: await freeSubnet() };
   const dispose = async () => {
-    const names = await dockerLines(["ps", "-aq", "--filter", `name=^/${prefix}`]);
+    const names = await idsOf(prefix);
     if (names.length > 0) await execa("docker", ["rm", "-f", ...names]);
-    const volumes = await dockerLines(["volume", "ls", "-q", "--filter", `name=decnet_${prefix}`]);
+    const volumes = await volumesOf(`decnet_${prefix}`);
     if (volumes.length > 0) await execa("docker", ["volume", "rm", "-f", ...volumes]);
     await execa("docker", ["network", "rm", lan.name], { reject: false });
     await removeRules(dataDir);
     await rm(dataDir, { recursive: true, force: true });
-    expect(await dockerLines(["ps", "-aq", "--filter", `name=^/${prefix}`])).toEqual([]);
-    expect(await dockerLines(["volume", "ls", "-q", "--filter", `name=decnet_${prefix}`])).toEqual([]);
+    expect(await idsOf(prefix)).toEqual([]);
+    expect(await volumesOf(`decnet_${prefix}`)).toEqual([]);
   };
   return { dataDir, prefix, lan, dispose };
 }
@@ -87,13 +89,7 @@ const subnets = 250;
 
 /** One of 10.77.0.0/16 that no network of the engine has; test files that run side by side look at different ends. */
 async function freeSubnet(): Promise<string> {
-  const ids = await dockerLines(["network", "ls", "-q"]);
-  const format = "{{range .IPAM.Config}}{{.Subnet}}{{end}}";
-  const taken = new Set(
-    ids.length === 0
-      ? []
-      : (await execa("docker", ["network", "inspect", "--format", format, ...ids], { reject: false })).stdout.split("\n"),
-  );
+  const taken = new Set(await subnetsOfEngine());
   const start = randomBytes(1)[0] ?? 0;
   const isOdd = Number(process.env["VITEST_POOL_ID"] ?? "0") % 2 === 1;
   for (let step = 0; step < subnets; step += 2) {
@@ -179,6 +175,7 @@ export async function useMaster(options: TestMasterOptions = {}): Promise<TestMa
     await stop();
     await place.dispose();
   };
+  if (config.databaseUrl === undefined) await placeDatabase(config.dataDir);
   await start();
   return test as TestMaster;
 }
@@ -220,21 +217,8 @@ export async function dockerLines(args: string[]): Promise<string[]> {
   return (await execa("docker", args)).stdout.split("\n").filter((line) => line !== "");
 }
 
-/** Id, start time and restart count of each container whose name starts so, by name. */
-export async function containersOf(prefix: string): Promise<Map<string, string>> {
-  const ids = await dockerLines(["ps", "-aq", "--no-trunc", "--filter", `name=^/${prefix}`]);
-  if (ids.length === 0) return new Map();
-  const lines = await dockerLines([
-    "inspect",
-    "--format",
-    "{{.Name}} {{.Id}} {{.State.StartedAt}} {{.RestartCount}} {{.State.Status}}",
-    ...ids,
-  ]);
-  return new Map(lines.map((line) => [line.slice(1, line.indexOf(" ")), line.slice(line.indexOf(" ") + 1)]));
-}
-
 /** Runs a command inside the network namespace of a container. */
 export async function inside(container: string, file: string, args: string[]) {
-  const [pid = ""] = await dockerLines(["inspect", "--format", "{{.State.Pid}}", container]);
-  return execa("nsenter", ["-t", pid, "-n", file, ...args], { reject: false, timeout: 20_000, stdin: "ignore" });
+  const pid = await pidOf(container);
+  return execa("nsenter", ["-t", String(pid), "-n", file, ...args], { reject: false, timeout: 20_000, stdin: "ignore" });
 }

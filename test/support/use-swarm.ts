@@ -3,6 +3,7 @@ import { runBounded } from "@decnet/common/runtime/run-bounded";
 import { HostState } from "@decnet/contract/gen/decnet/v1/swarm_pb";
 import { loadCatalog } from "@decnet/engine/catalog/load";
 import { debianBase } from "@decnet/engine/tables/distros";
+import { containersOf } from "./ask-engine.ts";
 import { ownCatalog, testCatalog } from "./catalogs.ts";
 import type { LongRunningProgram } from "./lab/inside.ts";
 import { type Lab, type LabHost, useLab } from "./lab.ts";
@@ -140,13 +141,7 @@ export function createWorker(host: LabHost, name: string, isConnected: (name: st
       mine?.kill("SIGSTOP");
       return work().finally(() => void mine?.kill("SIGCONT"));
     },
-    async containers(prefix = "") {
-      const ids = await host.docker(["ps", "-aq", "--no-trunc", ...(prefix === "" ? [] : ["--filter", `name=^/${prefix}`])]);
-      if (ids.length === 0) return new Map();
-      const format = "{{.Name}} {{.Id}} {{.State.StartedAt}} {{.RestartCount}} {{.State.Status}}";
-      const lines = await host.docker(["inspect", "--format", format, ...ids]);
-      return new Map(lines.map((line) => [line.slice(1, line.indexOf(" ")), line.slice(line.indexOf(" ") + 1)]));
-    },
+    containers: (prefix = "") => containersOf(prefix, host.socket),
   };
 }
 

@@ -72,9 +72,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     removeOrphans: (removal) => removeOrphans(parts, removal),
     prepareImages: (specs, signal) => prepareImages(parts, specs, signal),
     pruneImages: () => pruneImages(parts),
-    async ping() {
-      await parts.api.version();
-    },
+    ping: () => parts.api.ping(),
   };
 }
 

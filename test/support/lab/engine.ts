@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
+import { isServing } from "../ask-engine.ts";
 import { startInside } from "./inside.ts";
 import type { HostPlan } from "./plan.ts";
 import { isAlive, signal } from "./processes.ts";
@@ -63,9 +64,8 @@ export async function enginePid(host: HostPlan): Promise<number | undefined> {
   return command.includes(host.dataRoot) ? pid : undefined;
 }
 
-export async function answers(host: HostPlan): Promise<boolean> {
-  const { exitCode } = await docker(host, ["version", "--format", "{{.Server.Version}}"], { reject: false, timeout: 5_000 });
-  return exitCode === 0;
+export function answers(host: HostPlan): Promise<boolean> {
+  return isServing(host.socket);
 }
 
 export function docker(host: HostPlan, args: readonly string[], options: { reject?: boolean; timeout?: number } = {}) {

@@ -22,6 +22,8 @@ export interface EngineVersion {
  * empty result.
  */
 export interface EngineApi extends ContainerCalls, ImageCalls, LeftoverCalls, LogCalls, NetworkCalls {
+  /** Throws when it is away. Asked every second: for its version an engine starts several programs. */
+  ping(): Promise<void>;
   version(): Promise<EngineVersion>;
   security(): Promise<EngineSecurity>;
   storage(): Promise<EngineStorage>;
@@ -45,6 +47,10 @@ export function createEngineApi(socketPath: string, onReturn?: () => void): Engi
     ...createLeftoverCalls(docker, prompt),
     ...createLogCalls(docker),
     ...createNetworkCalls(docker, prompt),
+    ping: () =>
+      guarded(async () => {
+        await prompt.ping();
+      }),
     version: () =>
       guarded(async () => {
         const { Version: version } = await prompt.version();

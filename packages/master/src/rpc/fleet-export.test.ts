@@ -129,7 +129,7 @@ describe("what is exported and applied again changes nothing", () => {
     // Through a file, as people keep it.
     const file = stringify(toJson(WantedFleetSchema, toWantedFleet(wanted, catalog)));
     const fleet = fromJson(WantedFleetSchema, parse(file) as JsonValue);
-    const expanded = atOnce(expandFleet(parseFleet(create(ApplyFleetRequestSchema, { fleet }), catalog), catalog));
+    const expanded = atOnce(expandFleet(atOnce(parseFleet(create(ApplyFleetRequestSchema, { fleet }), catalog)), catalog));
     const context = { catalog, now, makeId: () => expect.fail("a new decky"), random: () => 0 };
     const changes = atOnce(fleetDifference({ deckies, services, hosts, own: "local" }, expanded, context));
     expect(changes.filter(({ action }) => action !== "keep")).toEqual([]);
@@ -149,9 +149,9 @@ it("a decky without services and one with those of its archetype are told apart"
       lan: { subnet: "10.9.0.0/24" },
       deckies: [{ name: "web", archetype: "deaddeck", ...more }],
     });
-    return atOnce(expandFleet(parseFleet(create(ApplyFleetRequestSchema, { fleet }), catalog), catalog)).deckies[0]?.services.map(
-      ({ slug }) => slug,
-    );
+    return atOnce(
+      expandFleet(atOnce(parseFleet(create(ApplyFleetRequestSchema, { fleet }), catalog)), catalog),
+    ).deckies[0]?.services.map(({ slug }) => slug);
   };
   expect(expand({})).toEqual(["ssh"]);
   expect(expand({ noServices: true })).toEqual([]);

@@ -33,7 +33,8 @@ export function createFleetHandlers(parts: MasterParts): ServiceImpl<typeof Flee
   const toMessage = createDeckyMessages(parts);
   return {
     async applyFleet(request, context) {
-      const fleet = await inSlices(expandFleet(parseFleet(request, catalog), catalog), context.signal);
+      const wanted = await inSlices(parseFleet(request, catalog), context.signal);
+      const fleet = await inSlices(expandFleet(wanted, catalog), context.signal);
       const actor = callerOf(context).name;
       const requestHash = hashRequest(parts, ApplyFleetRequestSchema, request);
       const record = await parts.fleet.apply({ actor, options: parseOptions(request.options), requestHash, fleet });

@@ -1,3 +1,4 @@
+import { mapSliced, type Sliced } from "@decnet/common/runtime/slices";
 import {
   type ApplyFleetRequest,
   DriftPolicy,
@@ -31,8 +32,8 @@ function toPlacement(message: PlacementMessage | undefined): Placement | undefin
   }
 }
 
-/** The fleet of a request, as far as the contract alone can say what it means. */
-export function parseFleet({ fleet }: ApplyFleetRequest, catalog: Catalog): WantedFleetInput {
+/** The fleet of a request, as far as the contract alone says what it means. In slices: it may name far more than there can be. */
+export function* parseFleet({ fleet }: ApplyFleetRequest, catalog: Catalog): Sliced<WantedFleetInput> {
   if (fleet?.lan === undefined) throw invalid([{ field: "fleet.lan", description: "is needed" }]);
   const driver = drivers[fleet.lan.driver];
   if (driver === undefined) throw invalid([{ field: "fleet.lan.driver", description: "unknown value" }]);
@@ -45,7 +46,7 @@ export function parseFleet({ fleet }: ApplyFleetRequest, catalog: Catalog): Want
     defaultPlacement: toPlacement(fleet.defaultPlacement),
     movePolicy: fleet.movePolicy === MovePolicy.KEEP_OLD ? "keep_old" : "remove_first",
     rotate: parseRotation(fleet.rotate, "fleet.rotate", catalog),
-    deckies: fleet.deckies.map(({ placement, rotate, ...decky }, index) => ({
+    deckies: yield* mapSliced(fleet.deckies.entries(), ([index, { placement, rotate, ...decky }]) => ({
       ...decky,
       rotate: parseRotation(rotate, `fleet.deckies[${index}].rotate`, catalog),
       placement: toPlacement(placement),

@@ -3,7 +3,7 @@ import { brotliDecompress, gunzip } from "node:zlib";
 import type { DescMessage, JsonValue } from "@bufbuild/protobuf";
 import { Code, ConnectError, type ConnectRouter, type ContextValues } from "@connectrpc/connect";
 import { AppError } from "../../errors/app-error.ts";
-import { atOnce, inSlices, type Sliced } from "../../runtime/slices.ts";
+import { atOnce, inSlices, type Sliced, turn } from "../../runtime/slices.ts";
 import { toConnectError } from "../errors.ts";
 import { decodeBinary, decodeJson } from "../large/decode.ts";
 import { kDecoded } from "../large/decoded.ts";
@@ -145,6 +145,8 @@ async function checkBytes(bytes: Uint8Array, reading: Reading): Promise<boolean>
   const most = isPacked ? Math.min(reading.most, usualValues) : reading.most;
   const decode = await inSlices(isJson ? refuse(plain, desc, most) : measured(desc, plain, most));
   if (isPacked || !isSingle || contextValues === undefined || plain.length <= pieceBytes) return false;
+  // Parsing JSON cannot be interrupted: it does not come on top of the last slice.
+  await turn();
   try {
     contextValues.set(kDecoded, await inSlices(decode()));
   } catch (error) {

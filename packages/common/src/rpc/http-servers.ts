@@ -25,8 +25,6 @@ export interface HttpServersOptions {
   readonly limits: RpcLimits;
   readonly onDefect: (error: unknown) => void;
   readonly onPressure: OnPressure;
-  /** What a stranger's call costs of a turn of the event loop. */
-  readonly cost: NonNullable<PaceOptions["cost"]>;
 }
 
 const pingEveryMs = 20_000;
@@ -41,7 +39,7 @@ const strangersCalls: PaceOptions = { burst: Number.POSITIVE_INFINITY, perSecond
 /** Headers of one request. */
 const maxHeaderListSize = 16 << 10;
 
-export function createHttpServers({ adapter, limits, onDefect, onPressure, cost }: HttpServersOptions): HttpServers {
+export function createHttpServers({ adapter, limits, onDefect, onPressure }: HttpServersOptions): HttpServers {
   const connections = new WeakMap<object, Connection>();
   const connectionOf = (request: NodeRequest): Connection | undefined => {
     const owner = "stream" in request ? request.stream.session : request.socket;
@@ -61,7 +59,7 @@ export function createHttpServers({ adapter, limits, onDefect, onPressure, cost 
     tooOften.add(request);
     admitted(request, response);
   };
-  const calls = createPace({ ...strangersCalls, cost });
+  const calls = createPace(strangersCalls);
   const admit = (request: NodeRequest, response: NodeResponse, connection: Connection) => {
     if (connection.isProven()) return admitted(request, response);
     let isOver = false;

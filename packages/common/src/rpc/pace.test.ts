@@ -54,22 +54,3 @@ it("those that gave up cost nobody's turn, and are not kept", async () => {
   expect(looks).toBeLessThan(10_000);
   expect(begun).toBe(1);
 });
-
-it.each([
-  ["four while there is leisure", 1, 4],
-  ["fewer the less there is", 2, 2],
-  ["one, and never none, when there is hardly any", 5, 1],
-])("in one turn of the loop begin so many: %s", async (_, cost, most) => {
-  let turn = 0;
-  const inTurn = new Map<number, number>();
-  const pace = createPace({ order: "oldest first", burst: Number.POSITIVE_INFINITY, perSecond: 0, cost: () => cost });
-  const begin = () => void inTurn.set(turn, (inTurn.get(turn) ?? 0) + 1);
-  for (let count = 0; count < 12; count += 1) pace.begin("one", { isOver: () => isEnded, begin });
-  const all = () => [...inTurn.values()].reduce((sum, each) => sum + each, 0);
-  while (all() < 12 && turn < 100) {
-    turn += 1;
-    await new Promise(setImmediate);
-  }
-  expect(all()).toBe(12);
-  expect(Math.max(...inTurn.values())).toBe(most);
-});

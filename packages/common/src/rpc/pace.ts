@@ -26,7 +26,7 @@ export interface PaceOptions extends BucketOptions {
   /** Of all lines together, but for those of which somebody is expected: a flood from everywhere leaves them their own. */
   readonly total?: BucketOptions;
   readonly isExpected?: (of: string) => boolean;
-  /** What one costs of each rate, and of a turn of the event loop: more while that is busy. */
+  /** What one costs of each rate: more while the loop is busy. */
   readonly cost?: (isExpected: boolean) => number;
 }
 
@@ -65,24 +65,25 @@ export function createPace({
       take(line);
     }
   };
-  const mayBegin = (of: string, { bucket }: Line, cost: number): boolean => {
+  const mayBegin = (of: string, { bucket }: Line): boolean => {
+    const isKnown = isExpected(of);
+    const cost = costOf(isKnown);
     if (!bucket.take(cost)) return false;
-    if (isExpected(of) || ofAll.take(cost)) return true;
+    if (isKnown || ofAll.take(cost)) return true;
     bucket.charge(-cost);
     return false;
   };
   const turn = () => {
     let left = inOneTurn;
     for (const [of, line] of busy) {
-      if (left <= 0) break;
+      if (left === 0) break;
       if (!isWaiting(line)) {
         busy.delete(of);
         continue;
       }
-      const cost = costOf(isExpected(of));
-      if (!mayBegin(of, line, cost)) continue;
+      if (!mayBegin(of, line)) continue;
       take(line)?.begin();
-      left -= cost;
+      left -= 1;
       // The others come before the rest of its own.
       busy.delete(of);
       if (line.waiting.length > 0) busy.set(of, line);

@@ -163,7 +163,7 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
     },
     fallback: plain,
   });
-  const servers = createHttpServers({ adapter, limits, onDefect, onPressure, cost });
+  const servers = createHttpServers({ adapter, limits, onDefect, onPressure });
   const plaintext = await listenPlaintext(options, servers, connections, {
     opening: createPace(opened),
     bare: createPace({ ...bare, cost }),

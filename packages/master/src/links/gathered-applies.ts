@@ -7,7 +7,7 @@ import {
   DeckySpecSchema,
 } from "@decnet/contract/gen/decnet/v1/agent_pb";
 import { deckyKey } from "@decnet/engine/spec";
-import { type PresentTarget, parseDeckyRef, toSpecMessage } from "@decnet/engine/wire/decky-spec";
+import { type PresentTarget, toSpecMessage } from "@decnet/engine/wire/decky-spec";
 
 /** How one decky is applied that shares a call with others: told what concerns it, until its outcome. */
 export interface SharedApply {
@@ -65,7 +65,9 @@ export function createGatheredApplies(agent: Pick<Client<typeof AgentService>, "
     try {
       const deckies = batch.filter(({ key }) => open.has(key)).map(({ message }) => message);
       for await (const { decky, item } of agent.applyDeckies({ deckies }, options)) {
-        const each = open.get(deckyKey(parseDeckyRef(decky)));
+        // Of a single decky everything is about it, whatever a worker calls it.
+        const [only] = batch;
+        const each = batch.length === 1 && only !== undefined ? open.get(only.key) : open.get(keyOf(decky));
         if (each === undefined) continue;
         try {
           await each.onItem(item);
@@ -94,6 +96,11 @@ export function createGatheredApplies(agent: Pick<Client<typeof AgentService>, "
       });
     },
   };
+}
+
+/** As a worker names it: of one that is not in the call nobody hears. */
+function keyOf(decky: ApplyDeckiesResponse["decky"]): string {
+  return deckyKey({ scope: decky?.topologyId || "fleet", name: decky?.name ?? "" });
 }
 
 /** In the order in which they came; never the same decky twice in one. */

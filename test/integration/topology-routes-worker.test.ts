@@ -96,7 +96,7 @@ describe("a topology on a worker, seen from this machine", () => {
     await eventually(async () => (await repairsOf("gateway", "nothing keeps it from calling out")) === 1, 30_000);
     await eventually(async () => (await repairsOf("desk", "no route to")) === 1, 30_000);
     await eventually(isAsDesigned, 30_000);
-    // What deckies share is put right by the first of them; the other may have found it so a moment before, and repairs nothing.
+    // Rules inside a base are known from up to two seconds before: those of the host may be put right by an earlier repair.
     expect(new Set((await repairs("")).map(({ decky }) => decky?.name))).toEqual(new Set(["desk", "gateway"]));
   });
 

@@ -143,4 +143,37 @@ describe("applies of one host", () => {
     await expect(one).rejects.toThrow("no room");
     expect(await other).toBe("told plan, outcome");
   });
+
+  /** Ends only when the call is cut off. */
+  const talking = (name: string) =>
+    createGatheredApplies(
+      createClient(
+        AgentService,
+        createRouterTransport((router) =>
+          router.service(AgentService, {
+            async *applyDeckies(_, { signal }) {
+              signal.addEventListener("abort", () => ended.push(name));
+              for (;;) yield { decky: { name }, item: { case: "plan", value: {} } };
+            },
+          }),
+        ),
+      ),
+    );
+
+  it("do not hear a worker that talks of others without an end", async () => {
+    const { signal } = new AbortController();
+    const gathered = talking("nobody");
+    const both = ["a", "b"].map((name) => gathered.apply({ target: target(name), onItem: () => undefined, signal }));
+    expect(await Promise.all(both)).toEqual([{ kind: "untold" }, { kind: "untold" }]);
+    await expect.poll(() => ended).toEqual(["nobody"]);
+  });
+
+  it("end their call when the listener of the last of them fails", async () => {
+    const { signal } = new AbortController();
+    const onItem = () => {
+      throw new Error("too much");
+    };
+    await expect(talking("a").apply({ target: target("a"), onItem, signal })).rejects.toThrow("too much");
+    await expect.poll(() => ended).toEqual(["a"]);
+  });
 });

@@ -26,6 +26,8 @@ export type SharedEnd =
 /** In one call. What is larger than that travels by itself, so that no request comes near the limit of an agent. */
 const mostTogether = 16;
 const mostBytes = 256 << 10;
+/** Of a decky that is over, or was never asked about: a worker that goes on talking to nobody is cut off. */
+const mostUnheard = 10_000;
 
 interface Waiting extends SharedApply {
   readonly key: string;
@@ -61,19 +63,27 @@ export function createGatheredApplies(agent: Pick<Client<typeof AgentService>, "
       if (each.signal.aborted) leave(each);
     }
     if (open.size === 0) return;
+    // Of a single decky everything is about it, whatever a worker calls it.
+    const only = batch.length === 1 ? batch[0]?.key : undefined;
     const options: CallOptions = { signal: call.signal };
+    let unheard = 0;
     try {
       const deckies = batch.filter(({ key }) => open.has(key)).map(({ message }) => message);
       for await (const { decky, item } of agent.applyDeckies({ deckies }, options)) {
-        // Of a single decky everything is about it, whatever a worker calls it.
-        const [only] = batch;
-        const each = batch.length === 1 && only !== undefined ? open.get(only.key) : open.get(keyOf(decky));
-        if (each === undefined) continue;
+        const each = open.get(only ?? keyOf(decky));
+        if (each === undefined) {
+          unheard += 1;
+          if (unheard <= mostUnheard) continue;
+          call.abort();
+          break;
+        }
         try {
           await each.onItem(item);
         } catch (error) {
           if (open.delete(each.key)) each.reject(error);
-          continue;
+          if (open.size > 0) continue;
+          call.abort();
+          break;
         }
         if (item.case === "outcome" && open.delete(each.key)) each.resolve({ kind: "told" });
       }

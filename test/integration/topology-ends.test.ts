@@ -4,6 +4,7 @@ import { TopologyState } from "@decnet/contract/gen/decnet/v1/topology_pb";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { createHold } from "../support/hold-steps.ts";
 import { becomes, designNested, readTopology } from "../support/nested-topology.ts";
+import { drawSubnets } from "../support/own-subnets.ts";
 import { dockerLines, eventually, type TestMaster, useMaster } from "../support/use-master.ts";
 
 describe("a deploy of a topology", () => {
@@ -16,7 +17,9 @@ describe("a deploy of a topology", () => {
     ...(await dockerLines(["volume", "ls", "-q", "--filter", `name=^decnet_${id}-`])),
   ];
   const make = async (name: string, service?: string) => {
-    const id = await designNested(master, name, "local", service);
+    // Another installation on this engine may choose the same network at the same moment.
+    const subnetOf = drawSubnets();
+    const id = await designNested(master, name, "local", service, { dmz: subnetOf(0), core: subnetOf(1) });
     ids.push(id);
     return id;
   };

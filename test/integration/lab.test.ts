@@ -1,3 +1,4 @@
+import { spawn } from "node:child_process";
 import { randomInt } from "node:crypto";
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
@@ -7,6 +8,7 @@ import { createInterface } from "node:readline";
 import { debianBase } from "@decnet/engine/tables/distros";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { isAlive } from "../support/lab/processes.ts";
 import { type Lab, type LabHost, useLab } from "../support/lab.ts";
 import { dockerLines, eventually } from "../support/use-master.ts";
 
@@ -14,6 +16,19 @@ import { dockerLines, eventually } from "../support/use-master.ts";
 const greet = 'exec 3<>"/dev/tcp/$0/$1"; read -r line <&3; echo "$line"';
 /** The same, then waits for one more line on the same connection. */
 const hold = `${greet}; read -r line <&3; echo "$line"`;
+
+it("a process that becomes another program again and again is alive, until it has ended", async () => {
+  const becomeAnother = 'if [ "$2" -gt 0 ]; then exec sh -c "$1" sh "$1" $(($2 - 1)); fi; echo enough; exec cat';
+  const child = spawn("sh", ["-c", becomeAnother, "sh", becomeAnother, "400"], { stdio: ["pipe", "pipe", "ignore"] });
+  let isEnough = false;
+  child.stdout.once("data", () => (isEnough = true));
+  const seen = new Set<boolean>();
+  while (!isEnough) seen.add(await isAlive(child.pid ?? 0));
+  expect([...seen]).toEqual([true]);
+  child.stdin.end();
+  await once(child, "exit");
+  expect(await isAlive(child.pid ?? 0)).toBe(false);
+});
 
 describe("a lab", () => {
   let lab: Lab;

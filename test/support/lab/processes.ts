@@ -11,11 +11,12 @@ export interface Process {
 }
 
 /**
- * A process that ended has no arguments any more, even when its parent has not asked for its end yet and `kill -0` still
- * answers.
+ * A process that ended is a zombie until its parent has asked for its end: `kill -0` still succeeds, its state tells. Its
+ * arguments do not, as a process that just becomes another program has none for a moment.
  */
 export async function isAlive(pid: number): Promise<boolean> {
-  return (await readProc(pid, "cmdline")) !== "";
+  const [state = ""] = fieldsOf(await readProc(pid, "stat"));
+  return state !== "" && !"ZX".includes(state);
 }
 
 /**
@@ -24,8 +25,12 @@ export async function isAlive(pid: number): Promise<boolean> {
  */
 export async function startOf(pid: number): Promise<string> {
   if (!(await isAlive(pid))) return "";
-  const line = await readProc(pid, "stat");
-  return line.slice(line.lastIndexOf(")") + 2).split(" ")[19] ?? "";
+  return fieldsOf(await readProc(pid, "stat"))[19] ?? "";
+}
+
+/** What /proc says of a process after its name, which may hold anything; empty when it is gone. */
+function fieldsOf(stat: string): string[] {
+  return stat === "" ? [] : stat.slice(stat.lastIndexOf(")") + 2).split(" ");
 }
 
 /**

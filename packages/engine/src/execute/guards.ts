@@ -22,8 +22,11 @@ import { openGuardNotes } from "./guard-notes.ts";
 
 /** Rules and routes inside the network namespaces of bases, set and read from the host. */
 export interface Guards {
-  /** `pid`: of a base that runs, or 0. Undefined: this host was told not to contain its deckies. Throws NOT_OBSERVED. */
-  observe(spec: DeckySpec, pid: number): Promise<ObservedGuard | undefined>;
+  /**
+   * `pid`: of a base that runs, or 0. `inDoubt`: something else is wrong with the decky, so that its rules may have changed since
+   * they were read. Undefined: this host was told not to contain its deckies. Throws NOT_OBSERVED.
+   */
+  observe(spec: DeckySpec, pid: number, inDoubt?: boolean): Promise<ObservedGuard | undefined>;
   /** Every call may be repeated. Throws APPLY_FAILED. */
   lay(guard: GuardSpec, pid: number, signal: AbortSignal): Promise<void>;
   /** Forgets all other processes. */
@@ -38,7 +41,7 @@ export interface GuardsOptions {
 }
 
 const commandMs = 10_000;
-/** How old the rules of one namespace may be in the eyes of a check: nobody but root on the host can change them. */
+/** How old the rules of one namespace may be while nothing is wrong: nobody but root on the host can change them. */
 const freshMs = 2_000;
 
 interface Rules {
@@ -51,11 +54,14 @@ interface Kept extends Rules {
   readonly readAt: number;
   /** Spreads the next readings of what was read at one time. */
   readonly share: number;
+  /** Read since something was found to be wrong. */
+  readonly inDoubt: boolean;
 }
 
 /**
  * Reading rules takes a program, routes a file. While a namespace is the same and its rules were read lately they are taken to be
- * as they were; all readings together take at most a tenth of the time, however many deckies there are.
+ * as they were; all readings together take at most a tenth of the time, however many deckies there are. In doubt they are read once
+ * more within that time, so that what went together is put right together.
  */
 export async function openGuards({ dataDir, catalog, rights, isOn }: GuardsOptions): Promise<Guards> {
   const notes = await openGuardNotes(dataDir);
@@ -66,17 +72,18 @@ export async function openGuards({ dataDir, catalog, rights, isOn }: GuardsOptio
     isShared: ({ driver, name }: { readonly driver: string; readonly name: string }) =>
       driver !== "bridge" || rights.adopted.has(name),
   };
-  const keep = (pid: number, process: ObservedProcess, { listing, denied }: Rules) =>
-    kept.set(pid, { process, listing, denied, readAt: performance.now(), share: 0.5 + Math.random() / 2 });
+  const keep = (pid: number, process: ObservedProcess, { listing, denied }: Rules, inDoubt: boolean) =>
+    kept.set(pid, { process, listing, denied, readAt: performance.now(), share: 0.5 + Math.random() / 2, inDoubt });
 
   /** Undefined: the process is gone. */
-  const rulesOf = async (pid: number): Promise<Rules | { readonly unable: string } | undefined> => {
+  const rulesOf = async (pid: number, inDoubt: boolean): Promise<Rules | { readonly unable: string } | undefined> => {
     const process = await observeProcess(pid);
     if (process === undefined) return undefined;
     const before = kept.get(pid);
     const isSame = before?.process.startTime === process.startTime && before.process.netns === process.netns;
     const limit = ageLimit(freshMs, kept.size, readingMs) * (before?.share ?? 0);
-    if (isSame && performance.now() - before.readAt < limit) return before;
+    const isGood = isSame && (before.inDoubt || !inDoubt);
+    if (isGood && performance.now() - before.readAt < limit) return before;
     const begun = performance.now();
     const listed = await within(pid, ["nft", "-n", "list", "table", "inet", guardTable], AbortSignal.timeout(2 * commandMs));
     if ("unable" in listed) return listed;
@@ -84,16 +91,16 @@ export async function openGuards({ dataDir, catalog, rights, isOn }: GuardsOptio
     if ((await observeProcess(pid))?.netns !== process.netns) return undefined;
     const rules = readRules(listed);
     readingMs += (performance.now() - begun - readingMs) / 10;
-    keep(pid, process, rules);
+    keep(pid, process, rules, inDoubt);
     return rules;
   };
 
   return {
-    async observe(spec, pid) {
+    async observe(spec, pid, inDoubt = false) {
       if (!isOn) return undefined;
       const wanted = guardOf(spec, context);
       const unseen = { wanted, flaw: "", unable: "", denied: 0 };
-      const rules = pid === 0 ? undefined : await rulesOf(pid);
+      const rules = pid === 0 ? undefined : await rulesOf(pid, inDoubt);
       if (rules === undefined) return unseen;
       if ("unable" in rules) return { ...unseen, unable: rules.unable };
       const [table, counts] = [readProcFile(`/proc/${pid}/net/route`), readProcFile(`/proc/${pid}/net/snmp`)];
@@ -124,7 +131,7 @@ export async function openGuards({ dataDir, catalog, rights, isOn }: GuardsOptio
       if ((await observeProcess(pid))?.netns !== process.netns) throw new AppError("APPLY_FAILED", "the base was started again");
       const rules = readRules(done);
       if (rules.listing !== undefined) await notes.note(guard.rules, rules.listing);
-      keep(pid, process, rules);
+      keep(pid, process, rules, false);
     },
     retain(pids) {
       for (const pid of kept.keys()) if (!pids.has(pid)) kept.delete(pid);

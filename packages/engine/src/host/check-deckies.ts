@@ -99,12 +99,16 @@ async function compare(
   const diagnosed = await diagnoseFor(parts, rendered, observed, known);
   const containments = await observeContainments(look, rendered.spec, { networks: known, observed, links });
   const published = await publicationsObserver(parts)(rendered.spec, rendered.publications);
-  const guard = await guardFor(parts, rendered, observed);
   const admissions = await routed.of(rendered.spec);
-  const around = { project, containments, published, guard, admissions };
-  const host = presumedHost(rendered, instance, { networks: known, ...around, links });
-  const plan = planDecky({ observed, diagnosed, projectDigest: "", host, portsOf });
-  return { observed, judged: withDenied(judgeDecky(diagnosed, troublesOf(rendered, around)), guard), plan };
+  const judge = async (inDoubt: boolean): Promise<CheckedDecky> => {
+    const guard = await guardFor(parts, rendered, observed, inDoubt);
+    const around = { project, containments, published, guard, admissions };
+    const host = presumedHost(rendered, instance, { networks: known, ...around, links });
+    const plan = planDecky({ observed, diagnosed, projectDigest: "", host, portsOf });
+    return { observed, judged: withDenied(judgeDecky(diagnosed, troublesOf(rendered, around)), guard), plan };
+  };
+  const checked = await judge(false);
+  return checked.plan.steps.length === 0 ? checked : judge(true);
 }
 
 /** Nothing is planned on an observation that failed. */

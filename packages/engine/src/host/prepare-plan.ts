@@ -39,13 +39,14 @@ export async function preparePlan(parts: HostParts, target: DeckyTarget): Promis
   return { plan, observed, rendered, diagnosed, folder };
 }
 
-/** How a decky is kept to itself. Throws NOT_OBSERVED. */
+/** How a decky is kept to itself. `inDoubt`: something else is wrong with it. Throws NOT_OBSERVED. */
 export function guardFor(
   { guards }: HostParts,
   { spec }: RenderedDecky,
   observed: ObservedDecky,
+  inDoubt = false,
 ): Promise<ObservedGuard | undefined> {
-  return guards.observe(spec, baseOf(observed)?.pid ?? 0);
+  return guards.observe(spec, baseOf(observed)?.pid ?? 0, inDoubt);
 }
 
 /** What is published on this host, for a decky that may have to do with it. */

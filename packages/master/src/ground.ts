@@ -5,6 +5,7 @@ import { AppError } from "@decnet/common/errors/app-error";
 import type { Logger } from "@decnet/common/logging/logger";
 import type { CertificateAuthority } from "@decnet/common/pki/certificates";
 import { type FolderLock, lockFolder } from "@decnet/common/runtime/folder-lock";
+import { patience } from "@decnet/common/runtime/patience";
 import type { Releasers } from "@decnet/common/runtime/releasers";
 import { createEarlyTurn, type EarlyTurn } from "@decnet/common/runtime/repeat";
 import { loadCatalog } from "@decnet/engine/catalog/load";
@@ -185,7 +186,7 @@ async function severWhenLost(database: Database): Promise<void> {
       (error: unknown) => !isStorageUnavailable(error),
     );
   while (!database.isClosed()) {
-    if (!(await Promise.race([ask(), delay(patienceMs, false, { ref: false })]))) return database.sever();
+    if (!(await Promise.race([ask(), patience(patienceMs).then(() => false)]))) return database.sever();
     await delay(againMs, undefined, { ref: false });
   }
 }

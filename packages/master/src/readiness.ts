@@ -1,4 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { patience } from "@decnet/common/runtime/patience";
 
 /** What a master needs to work; a part that is not `ok` says what is wrong with it. */
 export interface ReadinessState {
@@ -87,7 +88,7 @@ export function createReadiness({ database, engine, keys, bus, isStopping }: Rea
 
 async function judge(ask: () => Promise<unknown>): Promise<string> {
   const waiting = new AbortController();
-  const late = delay(patienceMs, `no answer within ${patienceMs / 1_000} s`, { signal: waiting.signal }).catch(() => "");
+  const late = patience(patienceMs, waiting.signal).then(() => `no answer within ${patienceMs / 1_000} s`);
   const asked = ask().then(
     () => "ok",
     (error: unknown) => (error instanceof Error ? error.message : String(error)),

@@ -1,4 +1,4 @@
-import { setTimeout as delay } from "node:timers/promises";
+import { patience } from "./patience.ts";
 
 /**
  * A look that is shared: whoever asks within `freshMs` gets what was seen, and who asks meanwhile waits for the same look.
@@ -18,7 +18,7 @@ export function keepFresh<T>(look: () => Promise<T>, freshMs: number, patienceMs
       looking.catch(() => undefined);
     }
     const waiting = new AbortController();
-    const late = delay(patienceMs, undefined, { signal: waiting.signal }).then(() => {
+    const late = patience(patienceMs, waiting.signal).then(() => {
       throw new Error(`not known within ${patienceMs} ms`);
     });
     late.catch(() => undefined);

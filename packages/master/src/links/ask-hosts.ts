@@ -1,4 +1,4 @@
-import { setTimeout as delay } from "node:timers/promises";
+import { patience } from "@decnet/common/runtime/patience";
 import type { HostSubnet } from "@decnet/engine/observe/host-subnets";
 import type { LanSpec } from "@decnet/engine/spec";
 import type { LanOnHost, LanOnHosts } from "../model/lan.ts";
@@ -38,8 +38,8 @@ export async function askSubnets(
 
 async function withPatience<T>(work: Promise<T | undefined>): Promise<T | undefined> {
   const stopped = new AbortController();
-  const patience = delay(patienceMs, undefined, { signal: stopped.signal }).catch(() => undefined);
-  const found = await Promise.race([work, patience]);
+  const late = patience(patienceMs, stopped.signal).then(() => undefined);
+  const found = await Promise.race([work, late]);
   stopped.abort();
   return found;
 }

@@ -1,5 +1,5 @@
-import { setTimeout as delay } from "node:timers/promises";
 import { AppError } from "@decnet/common/errors/app-error";
+import { patience } from "@decnet/common/runtime/patience";
 import { repeatUntilAborted } from "@decnet/common/runtime/repeat";
 import type { HostLink, LocalHost } from "./host-link.ts";
 
@@ -34,7 +34,7 @@ export function createLocalPresence(local: LocalHost): LocalPresence {
   const waiting = new Set<() => void>();
   const ask = async (): Promise<boolean> => {
     const begunAt = performance.now();
-    const late = delay(patienceMs, new Error(`no answer within ${patienceMs / 1_000} s`), { ref: false });
+    const late = patience(patienceMs).then(() => new Error(`no answer within ${patienceMs / 1_000} s`));
     problem = await Promise.race([
       local.ping().then(
         () => undefined,

@@ -1,5 +1,6 @@
 import net from "node:net";
-import { setTimeout as delay, setImmediate as turn } from "node:timers/promises";
+import { setTimeout as delay } from "node:timers/promises";
+import { patience } from "@decnet/common/runtime/patience";
 import pg from "pg";
 
 /** Whether the server answers at all: one that stands still, or is behind a broken network, breaks no connection by itself. */
@@ -90,12 +91,9 @@ export async function askServer(connection: pg.ClientConfig, withinMs: number): 
       () => true,
     );
   const waiting = new AbortController();
-  const late = delay(withinMs, false, { signal: waiting.signal, ref: false }).catch(() => false);
+  const late = patience(withinMs, waiting.signal).then(() => false);
   try {
-    if (await Promise.race([asked, late])) return;
-    // When this process itself was late, the answer may be here and not read yet.
-    await turn();
-    if (!(await Promise.race([asked, Promise.resolve(false)]))) throw new Error(`no answer within ${withinMs} ms`);
+    if (!(await Promise.race([asked, late]))) throw new Error(`no answer within ${withinMs} ms`);
   } finally {
     waiting.abort();
     socket.destroy();

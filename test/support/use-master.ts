@@ -11,7 +11,7 @@ import { CatalogService } from "@decnet/contract/gen/decnet/v1/catalog_pb";
 import { EventService } from "@decnet/contract/gen/decnet/v1/event_pb";
 import { FleetService } from "@decnet/contract/gen/decnet/v1/fleet_pb";
 import { MutationService } from "@decnet/contract/gen/decnet/v1/mutation_pb";
-import { OperationService } from "@decnet/contract/gen/decnet/v1/operation_pb";
+import { type Operation, OperationService, OperationState } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { SwarmService } from "@decnet/contract/gen/decnet/v1/swarm_pb";
 import { TopologyService } from "@decnet/contract/gen/decnet/v1/topology_pb";
 import { WebhookService } from "@decnet/contract/gen/decnet/v1/webhook_pb";
@@ -182,7 +182,7 @@ export async function useMaster(options: TestMasterOptions = {}): Promise<TestMa
 
 /** Deploys deckies `<prefix>-<name>` and waits until they run. */
 export async function deploy(master: TestMaster, deckies: Record<string, string[]>): Promise<void> {
-  await master.fleet.applyFleet({
+  const { operation } = await master.fleet.applyFleet({
     fleet: {
       lan: master.lan,
       deckies: Object.entries(deckies).map(([name, services]) => ({
@@ -191,6 +191,21 @@ export async function deploy(master: TestMaster, deckies: Record<string, string[
       })),
     },
   });
+  await untilDone(master, operation);
+}
+
+/** An engine that takes its time to answer on a busy machine is away: what waits for it is done as soon as it is back. */
+async function untilDone({ operations }: TestMaster, operation: Operation | undefined): Promise<void> {
+  const id = operation?.id ?? "";
+  // Nothing was to be done.
+  if (id === "") return;
+  let last = operation;
+  await eventually(async () => {
+    if ((last?.state ?? 0) > OperationState.RUNNING) return true;
+    last = (await operations.getOperation({ id })).operation;
+    return false;
+  }, 60_000);
+  if (last?.state !== OperationState.SUCCEEDED) throw new Error(`the deploy has not succeeded: ${last?.error?.message}`);
 }
 
 /**
@@ -209,7 +224,8 @@ export async function deployBeside(
     services: other.services.map(({ slug, config }) => ({ slug, ...(config === undefined ? {} : { config }) })),
   }));
   const wanted = Object.entries(services).map(([slug, config]) => ({ slug, config }));
-  await master.fleet.applyFleet({ fleet: { lan: master.lan, deckies: [...others, { ...decky, services: wanted }] } });
+  const fleet = { lan: master.lan, deckies: [...others, { ...decky, services: wanted }] };
+  await untilDone(master, (await master.fleet.applyFleet({ fleet })).operation);
   return decky;
 }
 

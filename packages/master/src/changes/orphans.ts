@@ -1,5 +1,6 @@
 import { AppError } from "@decnet/common/errors/app-error";
 import { createExclusive } from "@decnet/common/runtime/exclusive";
+import type { RemovedOrphan } from "@decnet/engine/host/orphans";
 import { belongingsOf, type HostOrphans, type OrphanView } from "@decnet/engine/observe/leftovers";
 import { digestOf } from "@decnet/engine/plan/plan";
 import type { HostRegistry } from "../links/host-registry.ts";
@@ -30,6 +31,16 @@ export interface Orphans {
   list(host: string, installation: string): Promise<HostOrphans>;
   /** Also throws ORPHAN_NOT_FOUND for a key that no orphan has. */
   remove(request: OrphansRequest): Promise<OperationRecord>;
+  /** What another master decided, of a host that this one has. Throws HOST_UNREACHABLE. */
+  removeForPeer(removal: PeerRemoval): Promise<readonly RemovedOrphan[]>;
+}
+
+export interface PeerRemoval {
+  readonly host: string;
+  /** Empty: this one. */
+  readonly installation: string;
+  readonly keys: ReadonlySet<string>;
+  readonly signal: AbortSignal;
 }
 
 export interface OrphansOptions {
@@ -119,6 +130,11 @@ export function createOrphans({ store, door, hosts, stopping }: OrphansOptions):
 
   return {
     list,
+    // What belongs to somebody is what is stored, whatever the other master knew.
+    removeForPeer: ({ host, installation, keys, signal }) =>
+      turns.run(host, signal, () =>
+        hosts.link(host).removeOrphans({ installation, keys, belongings: belongingsOn(host), signal }),
+      ),
     // A repeated call finds the operation, which is stored at the end.
     remove: (request) =>
       turns.run(request.name, stopping, () =>

@@ -24,8 +24,8 @@ export interface HostsElsewhere extends Elsewhere {
 const askMs = 4_000;
 
 /**
- * The hosts of other masters, and the way to them: whatever is only asked goes through the master that holds the host. What
- * changes a host is that master's work, which it finds in the database.
+ * The hosts of other masters, and the way to them: whatever is only asked goes through the master that holds the host, and what
+ * belongs to nothing is removed by it. What changes a decky is that master's work, which it finds in the database.
  */
 export function createElsewhere({ peers, transports, leases, instance }: ElsewhereOptions): HostsElsewhere {
   const holderNow = async (host: string) => {
@@ -39,11 +39,10 @@ export function createElsewhere({ peers, transports, leases, instance }: Elsewhe
     },
     link(host, holder) {
       const through = `master ${holder.master} (${holder.place})`;
-      if (holder.addresses.length === 0) throw unreachable(host, `${through}, which does not listen for others`);
+      // One that does not listen for others, or not yet, is still there: only calls to it fail.
       return {
         ...createRemoteHost(host, transports.to(holder.addresses, host), [], through),
         apply: () => Promise.reject(unreachable(host, `${through}, which alone changes it`)),
-        removeOrphans: () => Promise.reject(unreachable(host, `${through}, which alone removes orphans there`)),
       };
     },
     async agentOf(host) {

@@ -29,7 +29,7 @@ export interface Elsewhere {
   /** What the own hosts of masters are called. */
   readonly hostNames: readonly string[];
   holder(host: string): HeldElsewhere | undefined;
-  /** The way to a host through the master that holds it. Throws HOST_UNREACHABLE when there is none. */
+  /** The way to a host through the master that holds it. Its calls throw HOST_UNREACHABLE when there is none. */
   link(host: string, holder: HeldElsewhere): HostLink;
 }
 

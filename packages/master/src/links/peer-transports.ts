@@ -6,8 +6,8 @@ import { type ClientTransport, createClientTransport } from "@decnet/common/rpc/
 /** Kept connections to other masters, with a certificate that says that this is a master. */
 export interface PeerTransports {
   /**
-   * For one host of the master at these addresses, of which the first is used that leads to it. Calls only ask: one that did not
-   * get there is made again.
+   * For one host of the master at these addresses, of which the first is used that leads to it. Calls may be repeated: one that
+   * did not get there is made again.
    */
   to(addresses: readonly string[], host: string): Transport;
   close(): void;

@@ -17,10 +17,10 @@ import type { MasterParts } from "./parts.ts";
 const nothing = { deckies: new Set<string>(), lans: new Set<string>() };
 
 /**
- * What other masters ask of hosts that are connected here. They only ask: what changes a host is stored, and this master does it
- * itself.
+ * What other masters ask of hosts that are connected here. They only ask, and have what belongs to nothing removed: what changes a
+ * decky is stored, and this master does it itself.
  */
-export function createRelayHandlers({ hosts, catalog }: MasterParts): ServiceImpl<typeof AgentService> {
+export function createRelayHandlers({ hosts, catalog, swarm, stopping }: MasterParts): ServiceImpl<typeof AgentService> {
   const nameOf = ({ requestHeader }: HandlerContext) => requestHeader.get(hostHeader) ?? "";
   const linkOf = (context: HandlerContext) => {
     const host = nameOf(context);
@@ -77,9 +77,12 @@ export function createRelayHandlers({ hosts, catalog }: MasterParts): ServiceImp
     },
     listOrphans: async (request, context) =>
       toOrphansMessage(await linkOf(context).orphans(request.installation, async () => joinBelongings(request, nothing))),
-    removeOrphans() {
-      refuseWork(false);
-      return {};
+    async removeOrphans({ installation, keys }, context) {
+      linkOf(context);
+      const signal = AbortSignal.any([context.signal, stopping]);
+      const removal = { host: nameOf(context), installation, keys: new Set(keys), signal };
+      const removed = await swarm.orphans.removeForPeer(removal);
+      return { removed: removed.map(({ orphan, problem }) => ({ orphan: { ...orphan }, problem })) };
     },
     async *streamLogs(request, context) {
       const { tail, follow } = request;

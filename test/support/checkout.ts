@@ -1,6 +1,6 @@
 import { join } from "node:path";
 
-const isBuilt = import.meta.dirname.endsWith(join("build", "test", "support"));
+const isBuilt = /\/build\/(test\/support|programs\/[a-z]+)$/.test(import.meta.dirname);
 
-/** The folder of the repository, for the tests and for what was built of them, which lies one folder deeper. */
+/** The folder of the repository, for the tests and for what was built or bundled of them, which lies one folder deeper. */
 export const checkout = join(import.meta.dirname, isBuilt ? "../../.." : "../..");

@@ -1,13 +1,16 @@
 import { randomBytes } from "node:crypto";
 import { loadCatalog } from "@decnet/engine/catalog/load";
+import { debianBase } from "@decnet/engine/tables/distros";
 import { execa } from "execa";
 import { ownCatalog } from "./catalogs.ts";
+import { makeReadyImages } from "./lab/ready-images.ts";
 import { removeLeftEngines } from "./own-engine.ts";
+import { isBuilt } from "./programs.ts";
 import { makeReadyDatabase } from "./ready-database.ts";
 import { serviceImages } from "./service-images.ts";
 
 const run = randomBytes(2).toString("hex");
-let removeDatabase: () => Promise<void> = async () => undefined;
+const made: (() => Promise<void>)[] = [];
 
 /** Names this run, and makes images and an empty database once, so that no test pays for another one's. */
 export async function setup(): Promise<void> {
@@ -16,8 +19,10 @@ export async function setup(): Promise<void> {
   if (socket !== undefined) process.env["DOCKER_HOST"] = `unix://${socket}`;
   process.env["DECNET_TEST_RUN"] = run;
   await removeLeftEngines();
-  await prepareImages();
-  removeDatabase = await makeReadyDatabase();
+  const images = await prepareImages();
+  made.push(await makeReadyDatabase());
+  // A lab by itself has its images loaded before these would be ready.
+  if (isBuilt) made.push(await makeReadyImages([debianBase, ...images]));
 }
 
 /** Builds what is missing of the catalog's images and returns their tags. */
@@ -35,7 +40,7 @@ export async function prepareImages(): Promise<string[]> {
 
 /** No test may leave a container behind. */
 export async function teardown(): Promise<void> {
-  await removeDatabase();
+  for (const remove of made) await remove();
   const { stdout } = await execa("docker", ["ps", "-a", "--filter", `name=^/t${run}`, "--format", "{{.Names}}"]);
   if (stdout !== "") throw new Error(`tests left containers behind:\n${stdout}`);
 }

@@ -1,10 +1,11 @@
 import { randomBytes } from "node:crypto";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { docker, enginePid, loadImages, saveImages, startEngine, stopEngine } from "./lab/engine.ts";
+import { docker, enginePid, loadImages, removeImages, saveImages, startEngine, stopEngine } from "./lab/engine.ts";
 import { type LongRunningProgram, type RunningProgram, type RunOptions, runInside, spawnInside } from "./lab/inside.ts";
 import { cutHost, healHost, layNetwork } from "./lab/network.ts";
 import type { HostPlan, LabPlan } from "./lab/plan.ts";
+import { placeImages, readyImages } from "./lab/ready-images.ts";
 import { registerLab } from "./lab/register.ts";
 import { removeLab } from "./lab/remove.ts";
 
@@ -61,9 +62,18 @@ export async function useLab(options: LabOptions): Promise<Lab> {
 export async function bringUp(plan: LabPlan, images: readonly string[]): Promise<void> {
   try {
     const archive = join(plan.folder, "images.tar");
+    const placed = images.length === 0 ? [] : await readyImages();
+    if (placed.length > 0) await finishAll(plan.hosts.map((host) => placeImages(host.dataRoot)));
+    const missing = images.filter((image) => !placed.includes(image));
+    const superfluous = placed.filter((image) => !images.includes(image));
     const engines = layNetwork(plan).then(() => finishAll(plan.hosts.map((host) => startEngine(host))));
-    await finishAll(images.length === 0 ? [engines] : [engines, saveImages(images, archive)]);
-    if (images.length > 0) await finishAll(plan.hosts.map((host) => loadImages(host, archive)));
+    await finishAll(missing.length === 0 ? [engines] : [engines, saveImages(missing, archive)]);
+    await finishAll(
+      plan.hosts.map(async (host) => {
+        if (missing.length > 0) await loadImages(host, archive);
+        if (superfluous.length > 0) await removeImages(host, superfluous);
+      }),
+    );
     await rm(archive, { force: true });
   } catch (error) {
     await removeLab(plan);

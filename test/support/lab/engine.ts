@@ -80,3 +80,7 @@ export async function saveImages(images: readonly string[], file: string): Promi
 export async function loadImages(host: HostPlan, file: string): Promise<void> {
   await docker(host, ["load", "-q", "-i", file]);
 }
+
+export async function removeImages(host: HostPlan, images: readonly string[]): Promise<void> {
+  await docker(host, ["rmi", ...images]);
+}

@@ -16,10 +16,11 @@ engine_answers() { command -v docker > /dev/null && timeout 10 docker version --
 engine_was_here=no
 if engine_answers; then engine_was_here=yes; fi
 
-child=
+child= beside=
 cleanup() {
+  local pid
   trap '' INT TERM
-  if [ -n "$child" ]; then kill -TERM -- "-$child" 2> /dev/null && wait "$child"; fi
+  for pid in $child $beside; do kill -TERM -- "-$pid" 2> /dev/null && wait "$pid"; done
   if [ $engine_was_here = no ]; then scripts/setup/stop-engine.sh; fi
 }
 trap cleanup EXIT
@@ -41,28 +42,53 @@ run() {
   return $status
 }
 
-# suite NAME BUNDLED FOLDER...
+# begin NAME COMMAND...   beside what follows, until `finish NAME`; one at a time
+begin() {
+  local name=$1
+  shift
+  set -m
+  "$@" > "$LOGS/$name.log" 2>&1 &
+  beside=$!
+  set +m
+}
+
+finish() {
+  local name=$1 status=0
+  wait "$beside" || status=$?
+  beside=
+  printf '\n== %s\n' "$name"
+  cat "$LOGS/$name.log"
+  if [ $status != 0 ]; then failed+=("$name"); fi
+  return $status
+}
+
 suite() {
-  local name=$1 bundled=$2
-  shift 2
-  if [ -z "$(find "$@" -name '*.test.ts' -print -quit 2> /dev/null)" ]; then
-    printf '\n== %s: no tests yet\n' "$name"
-    return
-  fi
-  suites+=("$name")
-  TEST_BUILT=1 TEST_BUNDLED=$bundled run "$name" timeout --foreground -k 30 "${SUITE_MINUTES}m" \
-    vitest run --project "$name" --reporter=default --reporter=json --outputFile.json="$RESULTS/$name.json"
+  TEST_BUILT=1 timeout --foreground -k 30 "${SUITE_MINUTES}m" \
+    vitest run --project "$1" --reporter=default --reporter=json --outputFile.json="$RESULTS/$1.json"
 }
 
 # Programs that are built start in half the time, those of the tests too; one test after the other by hand runs the sources.
 build_all() { tsc -b packages/* test && node scripts/bundle-programs.mjs; }
 
-failed=() suites=(unit)
-if run setup scripts/setup/all.sh --tests; then
+# What only the tests on a real engine need: much of it is waiting, for mirrors and for builds of images.
+equip() {
+  local images status=0
+  node --import tsx --conditions=source test/support/print-images.ts > /dev/null &
+  images=$!
+  scripts/setup/all.sh --tests || status=$?
+  wait "$images" || status=$?
+  return $status
+}
+
+failed=() suites=(unit integration e2e)
+if run setup scripts/setup/all.sh; then
+  begin equipment equip
   run check scripts/check.sh --all
-  if run build build_all; then
-    suite integration 1 test/{conformance,integration,characterisation,contract,interop,faults}
-    suite e2e 0 test/e2e                  # starts what is shipped, as it is shipped
+  run build build_all
+  built=$?
+  if finish equipment && [ $built = 0 ]; then
+    TEST_BUNDLED=1 run integration suite integration
+    run e2e suite e2e                     # starts what is shipped, as it is shipped
   fi
 fi
 

@@ -86,18 +86,20 @@ async function removeRules(dataDir: string): Promise<void> {
 }
 
 const subnets = 250;
+/** More than there are test files that run side by side. */
+const workers = 10;
 
-/** One of 10.77.0.0/16 that no network of the engine has; test files that run side by side look at different ends. */
+/** One of 10.77.0.0/16 that no network of the engine has; test files that run side by side look at different ones. */
 async function freeSubnet(): Promise<string> {
   const taken = new Set(await subnetsOfEngine());
-  const start = randomBytes(1)[0] ?? 0;
-  const isOdd = Number(process.env["VITEST_POOL_ID"] ?? "0") % 2 === 1;
-  for (let step = 0; step < subnets; step += 2) {
-    const third = ((start - (start % 2) + step) % subnets) + (isOdd ? 1 : 0);
+  const start = (randomBytes(1)[0] ?? 0) * workers;
+  const worker = Number(process.env["VITEST_POOL_ID"] ?? "0") % workers;
+  for (let step = 0; step < subnets; step += workers) {
+    const third = ((start + step) % subnets) + worker;
     const subnet = `10.77.${third}.0/24`;
     if (!taken.has(subnet)) return subnet;
   }
-  throw new Error("every subnet of the tests is taken");
+  throw new Error("every subnet of this worker of the tests is taken");
 }
 
 export function configFor(place: Place, more: Record<string, string> = {}): MasterConfig {

@@ -51,6 +51,8 @@ export default defineConfig({
           include: ["packages/*/src/**/*.test.ts"],
           // They share nothing but modules, which keep nothing: loading them for each file took most of the time.
           isolate: false,
+          // A machine that is busy with something else is no fault of theirs.
+          testTimeout: 30 * seconds,
           sequence: { groupOrder: 0 },
         },
       },

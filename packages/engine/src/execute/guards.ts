@@ -60,8 +60,8 @@ interface Kept extends Rules {
 
 /**
  * Reading rules takes a program, routes a file. While a namespace is the same and its rules were read lately they are taken to be
- * as they were; all readings together take at most a tenth of the time, however many deckies there are. In doubt they are read once
- * more within that time, so that what went together is put right together.
+ * as they were; all readings together take at most a tenth of the time, however many deckies there are. In doubt they are read
+ * once more within that time, so that what went together is put right together.
  */
 export async function openGuards({ dataDir, catalog, rights, isOn }: GuardsOptions): Promise<Guards> {
   const notes = await openGuardNotes(dataDir);

@@ -4,7 +4,7 @@ import { createElsewhere } from "./elsewhere.ts";
 import type { HeldElsewhere } from "./host-registry.ts";
 import { createPeerTransports } from "./peer-transports.ts";
 
-it("a host of a master that does not listen for others is there: what is asked of it fails, what is known of it is said", async () => {
+it("a host of a master that does not listen for others is there: what is asked of it fails, what is known is said", async () => {
   const installation = "00000000-0000-4000-8000-000000000001";
   const files = await createAuthority({ installation, now: new Date(), years: 1 });
   const transports = await createPeerTransports(await openAuthority({ ...files, installation }), installation);

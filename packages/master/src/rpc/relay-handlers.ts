@@ -17,8 +17,8 @@ import type { MasterParts } from "./parts.ts";
 const nothing = { deckies: new Set<string>(), lans: new Set<string>() };
 
 /**
- * What other masters ask of hosts that are connected here. They only ask, and have what belongs to nothing removed: what changes a
- * decky is stored, and this master does it itself.
+ * What other masters ask of hosts that are connected here. They only ask, and have what belongs to nothing removed: what
+ * changes a decky is stored, and this master does it itself.
  */
 export function createRelayHandlers({ hosts, catalog, swarm, stopping }: MasterParts): ServiceImpl<typeof AgentService> {
   const nameOf = ({ requestHeader }: HandlerContext) => requestHeader.get(hostHeader) ?? "";

@@ -4,9 +4,9 @@ import { join } from "node:path";
 
 /**
  * Imported into a program that is to be profiled: SIGUSR2 begins a profile of its processor time, the next one ends it and
- * writes it as `<number>.cpuprofile` into the folder that DECNET_BENCH_PROFILES names.
+ * writes it as `<number>.cpuprofile` into the folder that BENCH_PROFILES names.
  */
-const folder = process.env["DECNET_BENCH_PROFILES"] ?? ".";
+const folder = process.env["BENCH_PROFILES"] ?? ".";
 const intervalUs = 500;
 const session = new Session();
 session.connect();

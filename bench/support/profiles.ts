@@ -29,7 +29,7 @@ async function createProfiles(folder: string | undefined, flags: readonly string
   let count = 0;
   return {
     flags: [...flags, "--import", fileURLToPath(new URL("profile-here.ts", import.meta.url))],
-    env: { DECNET_BENCH_PROFILES: folder },
+    env: { BENCH_PROFILES: folder },
     async during(program, act) {
       count += 1;
       const file = join(folder, `${count}.cpuprofile`);

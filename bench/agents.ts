@@ -10,14 +10,16 @@ import { FleetService } from "@decnet/contract/gen/decnet/v1/fleet_pb";
 import { SwarmService } from "@decnet/contract/gen/decnet/v1/swarm_pb";
 import { startAgentGroup } from "./support/agent-groups.ts";
 import { cpuSeconds, describeMemory, memoryMb } from "./support/process-figures.ts";
+import { readArguments } from "./support/profiles.ts";
 import { type Program, startProgram } from "./support/programs.ts";
 
 /**
  * What an agent costs its master: processor time and memory for one that joins, at rest, and for each decky of a deploy. The
  * master is real, with its PostgreSQL and its TLS port, in a process of its own; the agents are real but for their engines.
- * Usage: npm run bench:agents -- [AGENTS [DECKIES]]
+ * Usage: npm run bench:agents -- [--profiles FOLDER] [--node FLAG] [AGENTS [DECKIES]]
  */
-const [agentCount = 200, deckyCount = 500] = process.argv.slice(2).map(Number);
+const { numbers, profiles } = await readArguments();
+const [agentCount = 200, deckyCount = 500] = numbers;
 /** They join first and are not counted: what runs for the first time is slow. */
 const warmUp = 40;
 const inviting = 16;
@@ -87,7 +89,7 @@ async function bench(): Promise<void> {
   const secrets = await invite(agentCount);
   await delay(settleMs);
   const [beforeMb, beforeJoin] = [await memoryMb(program.pid), await cpu()];
-  const tookMs = await connectAll(secrets);
+  const tookMs = await profiles.during(program, () => connectAll(secrets));
   const spent = await since(beforeJoin);
   say(
     `${agentCount} agents joined in ${(tookMs / 1_000).toFixed(1)} s: ${(spent.masterMs / agentCount).toFixed(1)} ms of the ` +
@@ -97,7 +99,7 @@ async function bench(): Promise<void> {
   say(`memory for each: ${(((await memoryMb(program.pid)) - beforeMb) / agentCount).toFixed(2)} MB`);
   const rest = async (what: string) => {
     const before = await cpu();
-    await delay(restMs);
+    await profiles.during(program, () => delay(restMs));
     const { masterMs, databaseMs } = await since(before);
     const share = (ms: number) => ((ms / restMs) * 100).toFixed(1);
     say(`at rest with ${joined} agents${what}: ${share(masterMs)} % of a core, its database ${share(databaseMs)} %`);
@@ -111,7 +113,7 @@ async function bench(): Promise<void> {
   const lan = { name: "decnet_bench", subnet: "10.64.0.0/16" };
   const placement = { where: { case: "balanced", value: true } } as const;
   const beforeDeploy = await cpu();
-  await fleet.applyFleet({ fleet: { lan, deckies, defaultPlacement: placement } }, patient);
+  await profiles.during(program, () => fleet.applyFleet({ fleet: { lan, deckies, defaultPlacement: placement } }, patient));
   const deploy = await since(beforeDeploy);
   say(`${deckyCount} deckies deployed: ${(deploy.masterMs / deckyCount).toFixed(2)} ms of the master's processor time for each`);
   await delay(settleMs);
@@ -123,16 +125,28 @@ async function bench(): Promise<void> {
 
 async function startMaster(): Promise<{ readonly program: Program; readonly port: number }> {
   return new Promise((resolve, reject) => {
-    const env = { DECNET_DATA_DIR: dataDir, DECNET_PORT: "0", DECNET_TLS_HOST: "127.0.0.1", DECNET_TLS_PORT: "0" };
-    const program = startProgram("packages/master/src/main.ts", [], env, {
-      from: "stderr",
-      onLine(line) {
-        const [, port] = /"port":(\d+),"tlsPort":\d+.*"msg":"master started"/.exec(line) ?? [];
-        if (port !== undefined) resolve({ program, port: Number(port) });
-        if (/"level":[56]0/.test(line)) process.stderr.write(`${line}\n`);
-        if (line.includes("the master cannot start")) reject(new Error(line));
+    const env = {
+      DECNET_DATA_DIR: dataDir,
+      DECNET_PORT: "0",
+      DECNET_TLS_HOST: "127.0.0.1",
+      DECNET_TLS_PORT: "0",
+      ...profiles.env,
+    };
+    const program = startProgram(
+      "packages/master/src/main.ts",
+      [],
+      env,
+      {
+        from: "stderr",
+        onLine(line) {
+          const [, port] = /"port":(\d+),"tlsPort":\d+.*"msg":"master started"/.exec(line) ?? [];
+          if (port !== undefined) resolve({ program, port: Number(port) });
+          if (/"level":[56]0/.test(line)) process.stderr.write(`${line}\n`);
+          if (line.includes("the master cannot start")) reject(new Error(line));
+        },
       },
-    });
+      { flags: profiles.flags },
+    );
   });
 }
 

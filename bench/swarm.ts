@@ -20,14 +20,16 @@ import { removeLab } from "../test/support/lab/remove.ts";
 import { type AgentGroup, startAgentGroup } from "./support/agent-groups.ts";
 import { createTable, median, percentile } from "./support/figures.ts";
 import { cpuSeconds, describeMemory, memoryMb } from "./support/process-figures.ts";
+import { readArguments } from "./support/profiles.ts";
 import { type Program, startProgram } from "./support/programs.ts";
 
 /**
  * What many workers cost one master: a real master with its PostgreSQL and its TLS port in a process of its own, and
  * simulated agents in others: real identities, connections and calls, but engines that only count. First with ten agents,
- * then with all. Usage: npm run bench:swarm -- [AGENTS [DECKIES]]
+ * then with all. Usage: npm run bench:swarm -- [--profiles FOLDER] [--node FLAG] [AGENTS [DECKIES]]
  */
-const [agentCount = 1_000, deckyCount = 10_000] = process.argv.slice(2).map(Number);
+const { numbers, profiles } = await readArguments();
+const [agentCount = 1_000, deckyCount = 10_000] = numbers;
 const firstAgents = 10;
 const callers = 16;
 const rounds = 6;
@@ -92,9 +94,14 @@ async function bench(): Promise<void> {
   say(`${rest} more agents enrolled and connected: ${seconds(enrollMs)} s, ${((rest / enrollMs) * 1_000).toFixed(0)} per second`);
   say(`memory of the master: ${idleMb.toFixed(0)} MB without agents, ${await describeMemory(now.port)} with them`);
   say(`cpu at rest, no deckies: ${await cpuAtRest(now)}`);
-  const deployMs = await deploy(calls.fleet, deckyCount);
-  say(`${deckyCount} deckies deployed: ${seconds(deployMs)} s`);
-  say(`cpu at rest: ${await cpuAtRest(now)}`);
+  const { program } = now;
+  const cpu = await cpuSeconds(program.pid);
+  const deployMs = await profiles.during(program, () => deploy(calls.fleet, deckyCount));
+  const perDecky = (((await cpuSeconds(program.pid)) - cpu) * 1_000) / deckyCount;
+  say(
+    `${deckyCount} deckies deployed: ${seconds(deployMs)} s, ${perDecky.toFixed(2)} ms of the master's processor time for each`,
+  );
+  say(`cpu at rest: ${await profiles.during(program, () => cpuAtRest(now))}`);
   say(`memory of the master: ${await describeMemory(now.port)}`);
   const many = await mutate(calls, "of all agents");
 
@@ -167,16 +174,23 @@ function seconds(ms: number): string {
 
 async function startMaster(tlsPort: string): Promise<RunningMaster> {
   return new Promise((resolve, reject) => {
-    const env = { DECNET_DATA_DIR: dataDir, DECNET_PORT: "0", DECNET_TLS_HOST: lab.masterAddress, DECNET_TLS_PORT: tlsPort };
-    const program = startProgram("packages/master/src/main.ts", [], env, {
-      from: "stderr",
-      onLine(line) {
-        const [, port, tls] = /"port":(\d+),"tlsPort":(\d+).*"msg":"master started"/.exec(line) ?? [];
-        if (port !== undefined) resolve({ program, port: Number(port), tlsPort: Number(tls) });
-        if (/"level":[56]0/.test(line)) process.stderr.write(`${line}\n`);
-        if (line.includes("the master cannot start")) reject(new Error(line));
+    const tls = { DECNET_TLS_HOST: lab.masterAddress, DECNET_TLS_PORT: tlsPort };
+    const env = { DECNET_DATA_DIR: dataDir, DECNET_PORT: "0", ...tls, ...profiles.env };
+    const program = startProgram(
+      "packages/master/src/main.ts",
+      [],
+      env,
+      {
+        from: "stderr",
+        onLine(line) {
+          const [, port, tls] = /"port":(\d+),"tlsPort":(\d+).*"msg":"master started"/.exec(line) ?? [];
+          if (port !== undefined) resolve({ program, port: Number(port), tlsPort: Number(tls) });
+          if (/"level":[56]0/.test(line)) process.stderr.write(`${line}\n`);
+          if (line.includes("the master cannot start")) reject(new Error(line));
+        },
       },
-    });
+      { flags: profiles.flags },
+    );
   });
 }
 

@@ -29,7 +29,13 @@ export async function startAgentGroup(options: {
     isBegun = true;
     connected = Number(/^connected (\d+)$/.exec(line)?.[1] ?? connected);
   };
-  const program = startProgram("bench/support/simulated-agents.ts", [folder, tokens], {}, { from: "stdout", onLine }, network);
+  const program = startProgram(
+    "bench/support/simulated-agents.ts",
+    [folder, tokens],
+    {},
+    { from: "stdout", onLine },
+    { network },
+  );
   return {
     program,
     size: secrets.length,

@@ -16,17 +16,17 @@ const nodeOptions = ["--import", "tsx", "--conditions=source"];
 
 /**
  * `onLine` gets what it writes: stdout, or stderr when told so. The other one goes to ours. It runs in a network namespace
- * when one is named.
+ * when one is named. `flags` are further ones for Node.js.
  */
 export function startProgram(
   path: string,
   args: readonly string[],
   env: Readonly<Record<string, string>>,
   output: { readonly from: "stdout" | "stderr"; readonly onLine: (line: string) => void },
-  network?: string,
+  { network, flags = [] }: { readonly network?: string | undefined; readonly flags?: readonly string[] } = {},
 ): Program {
   const file = fileURLToPath(new URL(`../../${path}`, import.meta.url));
-  const words = [process.execPath, ...nodeOptions, file, ...args];
+  const words = [process.execPath, ...nodeOptions, ...flags, file, ...args];
   const [command = "", ...rest] = network === undefined ? words : ["nsenter", `--net=/run/netns/${network}`, ...words];
   const child: ChildProcess & { stdout: Readable | null; stderr: Readable | null } = spawn(command, rest, {
     env: { ...process.env, ...env },

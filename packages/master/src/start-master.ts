@@ -202,7 +202,8 @@ async function resume({ store, stopping }: Ground, convergence: Convergence, { b
   if (stopping.signal.aborted) return;
   await batches.closeLeft();
   convergence.parents.note(await store.parents.open());
-  for (const { id } of await store.deckies.unfinished()) convergence.converger.wake(id);
+  const unfinished = await store.deckies.unfinished();
+  convergence.converger.wakeAll(unfinished.map(({ id, host }) => ({ deckyId: id, host })));
 }
 
 /** Events go out, and commands come in. */

@@ -31,7 +31,13 @@ export async function serveMaster(options: {
 }): Promise<{ readonly closed: Promise<LinkEnd>; close(end: LinkEnd): void }> {
   const { identity, signal } = options;
   const socket = await connectTls(identity, options.address, signal);
-  const adapter = connectNodeAdapter({ routes: options.routes, interceptors: options.interceptors, readMaxBytes: 16 << 20 });
+  const adapter = connectNodeAdapter({
+    routes: options.routes,
+    interceptors: options.interceptors,
+    readMaxBytes: 16 << 20,
+    // What a compressed message saves on the way, its reader pays for: the master, once for each of thousands of deckies.
+    compressMinBytes: 64 << 10,
+  });
   const server = http2.createServer({ maxSessionMemory: 64 }, admitRequests(adapter, options.onDefect));
   let end = lost("the master closed the connection");
   const onAbort = () => close(stoppingEnd);

@@ -84,6 +84,17 @@ it("an outcome that the caller took counts as told", async () => {
   expect(told).toEqual(["told a"]);
 });
 
+it("an outcome that the caller took together with others counts as told", async () => {
+  const messages: string[] = [];
+  const deckies = [spec, { ...spec, ref: { name: "b" } }];
+  for await (const message of client().applyDeckies({ deckies, gathered: true })) {
+    messages.push([message, ...message.more].map(({ decky, item }) => `${item.case} of ${decky?.name}`).join(", "));
+    finish();
+  }
+  expect(messages).toEqual(["plan of a, plan of b", "outcome of a, outcome of b"]);
+  expect(told).toEqual(["told a", "told b"]);
+});
+
 it("an outcome that comes when the caller is gone does not", async () => {
   const caller = new AbortController();
   const call = async () => {

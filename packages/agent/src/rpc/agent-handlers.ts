@@ -1,12 +1,11 @@
 import { create } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { AppError } from "@decnet/common/errors/app-error";
-import { createChannel } from "@decnet/common/runtime/channel";
 import { mergeStreams } from "@decnet/common/runtime/merge-streams";
 import {
   type AgentService,
   AgentServiceStreamLogsResponseSchema,
-  ApplyDeckiesResponseSchema,
+  type ApplyDeckiesResponse,
   type DeckyOutcome,
 } from "@decnet/contract/gen/decnet/v1/agent_pb";
 import type { Catalog } from "@decnet/engine/catalog/types";
@@ -20,6 +19,7 @@ import type { Runner } from "../deckies/runner.ts";
 import type { SpecStore } from "../deckies/spec-store.ts";
 import type { Watch } from "../deckies/watch.ts";
 import { createOrphanHandlers } from "./orphan-handlers.ts";
+import { createProgressChannel } from "./progress-channel.ts";
 
 export interface AgentParts {
   readonly catalog: Catalog;
@@ -35,8 +35,6 @@ export interface AgentParts {
   readonly stopping: AbortSignal;
 }
 
-type Progress = ReturnType<typeof create<typeof ApplyDeckiesResponseSchema>>;
-
 export function createAgentHandlers(parts: AgentParts): ServiceImpl<typeof AgentService> {
   const { catalog, engine, specs, runner, outcomes } = parts;
   const ignore = () => undefined;
@@ -44,7 +42,7 @@ export function createAgentHandlers(parts: AgentParts): ServiceImpl<typeof Agent
     ...createOrphanHandlers(parts),
     async *applyDeckies(request, { signal }) {
       const targets = request.deckies.map((message) => parseSpecMessage(message, catalog));
-      const progress = createChannel<Progress>();
+      const progress = createProgressChannel(request.gathered);
       const untold = new Set<DeckyOutcome>();
       // Also when the call is over in good order; then everything was told.
       signal.addEventListener("abort", () => {
@@ -53,7 +51,7 @@ export function createAgentHandlers(parts: AgentParts): ServiceImpl<typeof Agent
       });
       const applyOne = async (target: (typeof targets)[number]) => {
         const decky = toRefMessage(target.spec);
-        const say = (item: Progress["item"]) => progress.push(create(ApplyDeckiesResponseSchema, { decky, item }));
+        const say = (item: ApplyDeckiesResponse["item"]) => progress.push({ decky, item });
         if (request.dryRun) {
           say({ case: "plan", value: toPlanMessage(await runner.plan(target)) });
           return;
@@ -79,7 +77,7 @@ export function createAgentHandlers(parts: AgentParts): ServiceImpl<typeof Agent
       });
       for await (const message of progress) {
         yield message;
-        if (message.item.case === "outcome") untold.delete(message.item.value);
+        for (const { item } of [message, ...message.more]) if (item.case === "outcome") untold.delete(item.value);
       }
     },
     async removeDeckies(request) {

@@ -38,3 +38,30 @@ it("a log that cannot be written, for want of room or of a reader, costs lines a
     await full.close();
   }
 });
+
+it("a reader that is slow stops nothing, and gets every line, also those from before the end", {
+  timeout: patienceMs,
+}, async () => {
+  const talkative = `
+    import { createLogger } from ${JSON.stringify(module)};
+    const log = createLogger("test", "info");
+    for (let line = 0; line < 5000; line += 1) log.info("a change was accepted", { operation: line });
+    setTimeout(() => { console.log("alive"); }, 1);
+    process.stdin.once("data", () => { log.info("the last", { operation: "" }); process.exit(0); });`;
+  const child = spawn(process.execPath, ["--import", "tsx", "--conditions=source", "--input-type=module", "--eval", talkative], {
+    stdio: ["pipe", "pipe", "pipe"],
+  });
+  try {
+    // Nothing of the log was read yet.
+    const [said] = (await once(child.stdout, "data")) as [Buffer];
+    expect(said.toString()).toBe("alive\n");
+    let log = "";
+    child.stderr.on("data", (chunk: Buffer) => (log += chunk.toString()));
+    child.stdin.write("end\n");
+    await once(child, "close");
+    const lines = log.trim().split("\n");
+    expect([lines.length, JSON.parse(lines.at(-1) ?? "")]).toEqual([5_001, expect.objectContaining({ msg: "the last" })]);
+  } finally {
+    child.kill("SIGKILL");
+  }
+});

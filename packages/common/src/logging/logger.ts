@@ -1,5 +1,6 @@
 import { pino } from "pino";
 import { describeError } from "./describe-error.ts";
+import { createLineWriter, type LineWriter, writeToStderr } from "./line-writer.ts";
 import { createRepeats } from "./repeats.ts";
 
 export type LogFields = Readonly<Record<string, unknown>>;
@@ -21,10 +22,18 @@ export interface Logger {
 export function createLogger(name: string, level: string): Logger {
   const paths = ["password", "secret", "token", "authorization"].flatMap((key) => [key, `*.${key}`]);
   const err = (error: unknown) => describeError(error, log.isLevelEnabled("debug"));
-  // A disk that is full or a reader that went away costs lines, and never the process.
-  const destination = pino.destination({ fd: 2, sync: true }).on("error", () => undefined);
-  const log: Pino = pino({ name, level, redact: { paths, censor: "[hidden]" }, serializers: { err } }, destination);
+  const log: Pino = pino({ name, level, redact: { paths, censor: "[hidden]" }, serializers: { err } }, output());
   return wrap(log);
+}
+
+let stderr: LineWriter | undefined;
+
+/** One for all loggers of the process: lines keep their order, and are never mixed. */
+function output(): LineWriter {
+  if (stderr !== undefined) return stderr;
+  stderr = createLineWriter({ put: writeToStderr });
+  process.on("exit", stderr.finish);
+  return stderr;
 }
 
 type Pino = ReturnType<typeof pino<string>>;

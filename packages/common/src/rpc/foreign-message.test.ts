@@ -80,6 +80,18 @@ it("has only numbers of the contract when there is nobody to refuse them to", ()
   expect(message.item.value).toMatchObject({ number: 2_147_483_647, state: 0 });
 });
 
+it("bounds what is told of each decky by itself, when several share a message", () => {
+  const long = () => ({
+    item: { case: "step" as const, value: { outputTail: Array.from({ length: 60 }, () => "x".repeat(999)) } },
+  });
+  const message = create(ApplyDeckiesResponseSchema, { ...long(), more: Array.from({ length: 300 }, long) });
+  admitForeign(ApplyDeckiesResponseSchema, message, { numbers: true });
+  const lengths = [message, ...message.more].map(({ item }) =>
+    item.case === "step" ? item.value.outputTail.reduce((sum, line) => sum + line.length, 0) : 0,
+  );
+  expect([lengths.length, new Set(lengths)]).toEqual([201, new Set([59_940])]);
+});
+
 it("keeps what a decoy wrote as evidence, on one line", () => {
   const logs = create(AgentServiceStreamLogsResponseSchema, { lines: [{ service: "s\n\u001b", text: "a\u001b[2J\nb" }] });
   admitForeign(AgentServiceStreamLogsResponseSchema, logs);

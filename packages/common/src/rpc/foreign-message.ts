@@ -60,6 +60,7 @@ const mostTogether = 64_000;
 const budgeted = new Set([
   "decnet.v1.ReportItem",
   "decnet.v1.DeckyOutcome",
+  "decnet.v1.ApplyDeckiesResponse",
   "decnet.v1.DeckyObservation",
   "decnet.v1.StepFailure",
   "decnet.v1.AcceptedDecky",

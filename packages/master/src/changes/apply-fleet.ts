@@ -175,7 +175,7 @@ export function createFleetChanges(options: FleetChangesOptions): FleetChanges {
           store.events.wake();
           if (request.fleet !== undefined) onSettings();
           images.begin(parent.id, hostedTargets(changes));
-          for (const part of parts) if (part.deckyId !== null) converger.wake(part.deckyId);
+          converger.wakeAll(parts);
           return { row: parent, steps: [], children: parts.map(({ id }) => id) };
         },
       }),

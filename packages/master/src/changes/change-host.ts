@@ -103,7 +103,7 @@ export async function submitHostChange<Finished>(
       const done = await store.transaction((tx) => storeAll(tx, planned?.digest ?? ""));
       finished = done.finished;
       store.events.wake();
-      for (const part of done.parts) if (part.deckyId !== null) converger.wake(part.deckyId);
+      converger.wakeAll(done.parts);
       return { row: done.row, steps: [], children: done.parts.map(({ id }) => id) };
     },
   });

@@ -173,7 +173,7 @@ export function createTopologyChanges(options: TopologyChangesOptions): Topology
           const { parent, parts, changes } = await storeChange(request, planned);
           store.events.wake();
           images.begin(parent.id, hostedTargets(changes));
-          for (const part of parts) if (part.deckyId !== null) converger.wake(part.deckyId);
+          converger.wakeAll(parts);
           return { row: parent, steps: [], children: parts.map(({ id }) => id) };
         },
       }),

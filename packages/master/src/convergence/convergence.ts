@@ -39,7 +39,7 @@ export function createConvergence({ parallel, ...options }: ConvergenceOptions):
   const lanes = createLanes(parallel);
   const removals = createRemovals({ ...options, lanes });
   const attempts = createAttempts({ ...options, board, parents });
-  const converger: Converger = createConverger({ ...options, lanes, attempts, removals });
+  const converger: Converger = createConverger({ ...options, lanes, parallel, attempts, removals });
   const images = createImagePreparation({ ...options, board });
   return {
     board,

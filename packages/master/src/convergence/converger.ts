@@ -14,11 +14,14 @@ import type { Attempts } from "./attempts.ts";
 import { createDrivers, type Drivers } from "./drivers.ts";
 import type { Lanes, Slot } from "./lanes.ts";
 import type { Removals } from "./removals.ts";
+import { wakeOrder } from "./wake-order.ts";
 
 export interface ConvergerOptions {
   readonly store: Store;
   readonly hosts: HostRegistry;
   readonly lanes: Lanes;
+  /** Places in each lane. */
+  readonly parallel: number;
   readonly attempts: Attempts;
   readonly removals: Removals;
   readonly log: Logger;
@@ -41,6 +44,8 @@ export interface Reservation {
  */
 export interface Converger {
   wake(deckyId: string): void;
+  /** Wakes many, in an order in which those of one host share what they need. */
+  wakeAll(deckies: readonly Woken[]): void;
   /** Wakes every decky that has something to do on a host, or has to be removed from it. */
   wakeHost(host: string): Promise<void>;
   /** Undefined when an apply of this decky could not begin at once. */
@@ -56,6 +61,12 @@ export interface Converger {
   idle(): Promise<void>;
 }
 
+export interface Woken {
+  /** Null: there is nothing to wake. */
+  readonly deckyId: string | null;
+  readonly host: string;
+}
+
 interface Handed {
   readonly situation: Situation;
   readonly slot: Slot;
@@ -65,7 +76,7 @@ interface Handed {
 const lookAgainMs = 2_000;
 
 export function createConverger(options: ConvergerOptions): Converger {
-  const { store, hosts, lanes, attempts, removals, log, stopping } = options;
+  const { store, hosts, lanes, parallel, attempts, removals, log, stopping } = options;
   const handed = new Map<string, Handed>();
   const blocked = new Map<string, string>();
 
@@ -149,6 +160,9 @@ export function createConverger(options: ConvergerOptions): Converger {
 
   return {
     wake: drivers.wake,
+    wakeAll(deckies) {
+      for (const { deckyId } of wakeOrder(deckies, parallel)) if (deckyId !== null) drivers.wake(deckyId);
+    },
     async wakeHost(host) {
       removals.forgive(host);
       for (const { id } of await store.deckies.unfinished(host)) drivers.wake(id);

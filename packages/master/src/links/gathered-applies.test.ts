@@ -144,6 +144,33 @@ describe("applies of one host", () => {
     expect(await other).toBe("told plan, outcome");
   });
 
+  it("hear what a worker tells of several in one message, and nothing that is inside of that", async () => {
+    const asked: boolean[] = [];
+    const told = (name: string, kind: "plan" | "outcome") => ({ decky: { name }, item: { case: kind, value: {} } });
+    const gathered = createGatheredApplies(
+      createClient(
+        AgentService,
+        createRouterTransport((router) =>
+          router.service(AgentService, {
+            async *applyDeckies({ gathered: isGathered }) {
+              asked.push(isGathered);
+              const nested = { ...told("b", "plan"), more: [told("a", "plan"), told("b", "plan")] };
+              yield { ...told("a", "plan"), more: [nested, told("b", "outcome"), told("a", "outcome")] };
+            },
+          }),
+        ),
+      ),
+    );
+    const heard: string[] = [];
+    const each = (name: string) => {
+      const onItem: SharedApply["onItem"] = ({ case: kind }) => void heard.push(`${kind} of ${name}`);
+      return gathered.apply({ target: target(name), onItem, signal: new AbortController().signal });
+    };
+    expect(await Promise.all([each("a"), each("b")])).toEqual([{ kind: "told" }, { kind: "told" }]);
+    expect(heard).toEqual(["plan of a", "plan of b", "outcome of b", "outcome of a"]);
+    expect(asked).toEqual([true]);
+  });
+
   /** Ends only when the call is cut off. */
   const talking = (name: string) =>
     createGatheredApplies(

@@ -67,25 +67,33 @@ export function createGatheredApplies(agent: Pick<Client<typeof AgentService>, "
     const only = batch.length === 1 ? batch[0]?.key : undefined;
     const options: CallOptions = { signal: call.signal };
     let unheard = 0;
+    /** False: whatever else is said, nobody listens. */
+    const hear = async ({ decky, item }: ApplyDeckiesResponse): Promise<boolean> => {
+      const each = open.get(only ?? keyOf(decky));
+      if (each === undefined) {
+        unheard += 1;
+        return unheard <= mostUnheard;
+      }
+      try {
+        await each.onItem(item);
+      } catch (error) {
+        if (open.delete(each.key)) each.reject(error);
+        return open.size > 0;
+      }
+      if (item.case === "outcome" && open.delete(each.key)) each.resolve({ kind: "told" });
+      return true;
+    };
+    const hearAll = async (response: ApplyDeckiesResponse): Promise<boolean> => {
+      // What those in it hold themselves nobody hears.
+      for (const each of [response, ...response.more]) if (!(await hear(each))) return false;
+      return true;
+    };
     try {
       const deckies = batch.filter(({ key }) => open.has(key)).map(({ message }) => message);
-      for await (const { decky, item } of agent.applyDeckies({ deckies }, options)) {
-        const each = open.get(only ?? keyOf(decky));
-        if (each === undefined) {
-          unheard += 1;
-          if (unheard <= mostUnheard) continue;
-          call.abort();
-          break;
-        }
-        try {
-          await each.onItem(item);
-        } catch (error) {
-          if (open.delete(each.key)) each.reject(error);
-          if (open.size > 0) continue;
-          call.abort();
-          break;
-        }
-        if (item.case === "outcome" && open.delete(each.key)) each.resolve({ kind: "told" });
+      for await (const response of agent.applyDeckies({ deckies, gathered: true }, options)) {
+        if (await hearAll(response)) continue;
+        call.abort();
+        break;
       }
       for (const each of open.values()) each.resolve({ kind: "untold" });
     } catch (error) {

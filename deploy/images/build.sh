@@ -1,52 +1,70 @@
 #!/usr/bin/env bash
-# build.sh [TAG]   The container images decnet/master:TAG and decnet/agent:TAG, from this checkout (TAG: its version). No registry
-#   is asked: the base is decnet/base-debian:bookworm (scripts/setup/base-image.sh makes it), Debian packages come from its mirror,
-#   and Node.js, docker and the compose plugin are those of this machine.
-#   To take them elsewhere: docker save decnet/master:TAG decnet/agent:TAG | zstd > images.tar.zst, and docker load there.
+# build.sh [--no-cache] [TAG]   The container images decnet/{master,agent,postgres,kafka}:TAG, from this checkout (TAG: its version).
+#   No image registry is asked: all are built on decnet/base-debian:bookworm (scripts/setup/base-image.sh makes it) with packages of
+#   Debian, npm and Maven, from where this machine gets them. What is not Debian's is pinned by hashes of lock files.
+#   To take them elsewhere: docker save decnet/{master,agent,postgres,kafka}:TAG | zstd > images.tar.zst, and docker load there.
 set -euo pipefail
-ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+. "$(dirname "${BASH_SOURCE[0]}")/../../scripts/setup/lib.sh"
 say() { printf 'images: %s\n' "$*" >&2; }
 fail() { printf 'images: error: %s\n' "$*" >&2; exit 1; }
+cache=()
+if [ "${1:-}" = --no-cache ]; then cache=(--no-cache); shift; fi
 TAG=${1:-$(node -p 'require(process.argv[1]).version' "$ROOT/package.json")}
 BASE=decnet/base-debian:bookworm
+IMAGES=$ROOT/deploy/images
 
 docker image inspect "$BASE" > /dev/null 2>&1 || fail "there is no $BASE. Run scripts/setup/base-image.sh first."
 [ -x "$ROOT/node_modules/.bin/tsc" ] || fail "the dependencies are missing. Run scripts/setup/all.sh first."
-plugin=''
-for folder in /usr/local/lib/docker/cli-plugins /usr/local/libexec/docker/cli-plugins /usr/lib/docker/cli-plugins /usr/libexec/docker/cli-plugins; do
-  if [ -z "$plugin" ] && [ -x "$folder/docker-compose" ]; then plugin=$folder; fi
-done
-[ -n "$plugin" ] || fail "there is no compose plugin on this machine. Run scripts/setup/engine.sh first."
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+context=$work/context
+mkdir "$context"
+
 say "compiling"
 (cd "$ROOT" && node_modules/.bin/tsc -b packages/*)
-mkdir -p "$work/app" "$work/bin" "$work/cli-plugins"
-cp -L "$(command -v node)" "$(command -v docker)" "$work/bin/"
-for each in docker-compose docker-buildx; do
-  [ ! -e "$plugin/$each" ] || cp -L "$plugin/$each" "$work/cli-plugins/"
-done
-cd "$ROOT"
-cp package.json package-lock.json .npmrc LICENSE README.md decnet "$work/app/"
-for manifest in packages/*/package.json test/package.json bench/package.json; do
-  mkdir -p "$work/app/${manifest%/*}"
-  cp "$manifest" "$work/app/$manifest"
-done
-for package in packages/*; do
-  [ ! -d "$package/dist" ] || cp -r "$package/dist" "$work/app/$package/"
-done
-find "$work/app" \( -name '*.test.*' -o -name '*.map' -o -name '*.d.ts' -o -name .tsbuildinfo \) -delete
-cp -r catalog docs "$work/app/"
 say "getting what the programs depend on"
-(cd "$work/app" && npm ci --omit=dev --ignore-scripts --prefer-offline --no-audit --no-fund \
-  -w packages/master -w packages/agent -w packages/cli > "$work/npm.log" 2>&1) ||
-  { tail -n 20 "$work/npm.log" >&2; fail "npm could not install them (output above)"; }
-# The same files make the same layer, whenever they are copied.
-find "$work" -exec touch -h -d @0 {} +
-for target in master agent; do
+install() {                              # install FOLDER ARGUMENT...   npm ci, as the lock file there says
+  (cd "$1" && npm ci --omit=dev --ignore-scripts --prefer-offline --no-audit --no-fund "${@:2}" > "$work/log" 2>&1) ||
+    { tail -n 20 "$work/log" >&2; fail "npm could not install what $1 needs (output above)"; }
+}
+mkdir "$work/node"
+cp "$IMAGES"/node/package*.json "$work/node/"
+install "$work/node"
+cp "$work"/node/node_modules/node-linux-*/bin/node "$context/node"
+
+application() {                          # application PACKAGE   of this checkout, with the command line
+  local app=$context/$1 manifest package
+  mkdir -p "$app"
+  cp package.json package-lock.json .npmrc LICENSE README.md decnet "$app/"
+  for manifest in packages/*/package.json test/package.json bench/package.json; do
+    mkdir -p "$app/${manifest%/*}"
+    cp "$manifest" "$app/$manifest"
+  done
+  for package in contract common engine cli "$1"; do cp -r "packages/$package/dist" "$app/packages/$package/"; done
+  cp -r catalog docs "$app/"
+  install "$app" -w "packages/$1" -w packages/cli
+  # Links to other workspaces, which are not here; and what no program reads.
+  find "$app/node_modules" -xtype l -delete
+  find "$app" \( -name '*.test.*' -o -name '*.map' -o -name '*.d.ts' -o -name '*.d.mts' -o -name '*.d.cts' -o -name .tsbuildinfo \
+    -o -name .package-lock.json \) -delete
+}
+cd "$ROOT"
+application master
+application agent
+
+mkdir "$context/docker"
+unpack_from_debian trixie "$work/debian" docker-cli docker-compose docker-buildx
+cp "$work"/debian/root/usr/bin/docker "$work"/debian/root/usr/libexec/docker/cli-plugins/docker-{compose,buildx} "$context/docker/"
+mkdir "$context/kafka"
+cp "$("$ROOT/scripts/setup/kafka.sh" --jars)"/*.jar "$context/kafka/"
+cp "$IMAGES"/*.sh "$context/"
+
+chmod -R u=rwX,go=rX "$context"
+find "$context" -exec touch -h -d @0 {} +
+for target in master agent postgres kafka; do
   say "building decnet/$target:$TAG"
-  docker build --pull=false --quiet --build-arg "BASE_IMAGE=$BASE" --label "decnet.version=$TAG" --target "$target" \
-    -t "decnet/$target:$TAG" -f deploy/images/Dockerfile "$work" > /dev/null
+  docker build --pull=false --quiet "${cache[@]}" --build-arg SOURCE_DATE_EPOCH=0 --build-arg "BASE_IMAGE=$BASE" \
+    --label "decnet.version=$TAG" --target "$target" -t "decnet/$target:$TAG" -f "$IMAGES/Dockerfile" "$context" > /dev/null
 done
-say "decnet/master:$TAG and decnet/agent:$TAG are ready"
+say "decnet/{master,agent,postgres,kafka}:$TAG are ready"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# kafka.sh [--plan]   A Kafka broker for the tests (its jars, in build/tools/kafka) and kcat, which reads what it has. Idempotent.
+# kafka.sh [--plan | --jars]   A Kafka broker for the tests (its jars, in build/tools/kafka) and kcat, which reads what it has. Idempotent.
 #   --plan   only print what would be done; nothing when there is nothing to do
+#   --jars   only the jars, and print where they are: for the image of Kafka
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -8,6 +9,7 @@ VERSION=4.1.2
 LIBS=$ROOT/build/tools/kafka/$VERSION
 # command:package
 TOOLS=(java:default-jre-headless kcat:kcat openssl:openssl)
+[ "${1:-}" != --jars ] || TOOLS=()
 [ -e "$LIBS/.complete" ] || TOOLS+=(mvn:maven)
 
 missing=()
@@ -23,7 +25,10 @@ if [ ${#missing[@]} -gt 0 ]; then
   is_root || fail "need root to install ${missing[*]}. Run: sudo apt-get install ${missing[*]}"
   (take_lock && install_packages "${missing[@]}")
 fi
-[ ! -e "$LIBS/.complete" ] || [ ! -e "$LIBS/classes.jsa" ] || exit 0
+if [ -e "$LIBS/.complete" ]; then
+  if [ "${1:-}" = --jars ]; then echo "$LIBS"; exit 0; fi
+  [ ! -e "$LIBS/classes.jsa" ] || exit 0
+fi
 
 exec 8< "$ROOT"
 flock -w 900 8 || fail "another set-up has been at work in $ROOT for 15 minutes"
@@ -75,4 +80,5 @@ archive() {
 }
 
 [ -e "$LIBS/.complete" ] || fetch
+if [ "${1:-}" = --jars ]; then echo "$LIBS"; exit 0; fi
 [ -e "$LIBS/classes.jsa" ] || archive

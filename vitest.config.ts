@@ -97,6 +97,18 @@ export default defineConfig({
           sequence: { groupOrder: 2 },
         },
       },
+      {
+        // What deploy/ has, on images that were built from this checkout: npm run test:deploy.
+        extends: true,
+        test: {
+          name: "deploy",
+          include: ["test/deploy/**/*.test.ts"],
+          globalSetup: ["test/support/images.ts"],
+          testTimeout: 300 * seconds,
+          hookTimeout: 600 * seconds,
+          sequence: { groupOrder: 3 },
+        },
+      },
     ],
   },
 });

@@ -1,3 +1,5 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { cp, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -61,11 +63,37 @@ it.each(["", "{", "null", "[]", "7", '{"pid":"x"}'])("a file that holds %j is no
 
 it.each<[string, Record<string, unknown>]>([
   ["another machine", { bootId: "another", hostName: "another" }],
-  ["another container", { pidNamespace: "pid:[1]" }],
+  ["another container", { pidNamespace: "pid:[1]", sign: "" }],
 ])("a holder on %s cannot be judged: it keeps the folder, and the next step says how to go on", async (_, changes) => {
   await leaveBehind({ id: "theirs", ...changes });
   expect((await failure(lock()))?.next.join()).toContain(`rm ${file()}`);
 });
+
+it("a holder in another container keeps the folder as long as it lives, also when it stands still, and no longer", async () => {
+  // As far as the folder says: an inode of a namespace may be that of another one by now.
+  const elsewhere = async () =>
+    writeFile(file(), JSON.stringify({ ...(JSON.parse(await readFile(file(), "utf8")) as object), pidNamespace: "pid:[1]" }));
+  const program = `
+    import { lockFolder } from ${JSON.stringify(new URL("./folder-lock.ts", import.meta.url).href)};
+    await lockFolder(${JSON.stringify(folder)}, "decnet master", 0o700);
+    process.stdout.write("held");
+    setInterval(() => undefined, 1000);`;
+  const args = ["--import", "tsx", "--conditions=source", "--input-type=module", "-e", program];
+  const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
+  try {
+    await once(child.stdout, "data");
+    await elsewhere();
+    child.kill("SIGSTOP");
+    expect((await failure(lock()))?.message).toContain(`process ${child.pid} on`);
+  } finally {
+    const ended = once(child, "exit");
+    child.kill("SIGKILL");
+    await ended;
+  }
+  expect((await readdir(folder)).length).toBe(2);
+  await (await lock()).release();
+  expect(await readdir(folder)).toEqual([]);
+}, 30_000);
 
 it("of many that start at once exactly one gets the folder", async () => {
   const stale = [undefined, { pid: 2 ** 22 - 1 }, { startTicks: "1" }];
@@ -89,7 +117,7 @@ it("a lock in a copy of the folder is nobody's", async () => {
   const held = await lock();
   const copy = `${folder}-copy`;
   try {
-    await cp(folder, copy, { recursive: true });
+    await cp(folder, copy, { recursive: true, filter: (path) => !path.endsWith(".alive") });
     await (await lockFolder(copy, "decnet master", 0o700)).release();
     expect(await readdir(copy)).toEqual([]);
   } finally {

@@ -1,9 +1,10 @@
 import { randomUUID } from "node:crypto";
-import { link, mkdir, readFile, readlink, rename, rm, stat, writeFile } from "node:fs/promises";
+import { link, mkdir, readdir, readFile, readlink, rename, rm, stat, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { AppError } from "../errors/app-error.ts";
+import { giveSignOfLife, mayHaveSignOfLife, type SignOfLife } from "./sign-of-life.ts";
 
 /** Who has a folder: enough to tell, later, whether that very process still runs. */
 interface Holder {
@@ -20,6 +21,8 @@ interface Holder {
   readonly since: string;
   /** Where it listens, once it does. */
   readonly address: string;
+  /** The file in the folder by which other containers see whether it lives; missing or empty: they cannot. */
+  readonly sign?: string;
 }
 
 /** A folder that one process has for itself, until it releases it or ends. */
@@ -32,6 +35,7 @@ export interface FolderLock {
 }
 
 const lockName = "daemon.lock";
+const signName = /^daemon\.lock\.[0-9a-f-]+\.alive$/;
 const attempts = 250;
 const againMs = 20;
 
@@ -45,15 +49,25 @@ export async function lockFolder(folder: string, program: string, mode: number):
   let mine: Holder = { ...(await thisProcess()), id: randomUUID(), program, since, address: "", folderInode: "" };
   const isMine = async () => (await read(path))?.holder?.id === mine.id;
   let rival: Holder | undefined;
+  let sign: SignOfLife | undefined;
   try {
     await mkdir(folder, { recursive: true, mode });
-    mine = { ...mine, folderInode: String((await stat(folder)).ino) };
+    const name = `${lockName}.${mine.id}.alive`;
+    sign = await giveSignOfLife(folder, name);
+    mine = { ...mine, folderInode: String((await stat(folder)).ino), sign: sign === undefined ? "" : name };
     rival = await take(path, mine);
+    // Whoever has the folder is alone in it: the others are of those that are gone, or that have just been refused.
+    const others = rival === undefined ? await readdir(folder) : [];
+    for (const other of others) if (signName.test(other) && other !== name) await rm(join(folder, other), { force: true });
   } catch (cause) {
+    await sign?.end();
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new AppError("STORAGE_UNAVAILABLE", `the data folder ${folder} cannot be used: ${why}`, { cause });
   }
-  if (rival !== undefined) throw inUse(folder, path, rival, mine);
+  if (rival !== undefined) {
+    await sign?.end();
+    throw inUse(folder, path, rival, mine);
+  }
   return {
     async note(address) {
       if (!(await isMine())) return;
@@ -63,6 +77,7 @@ export async function lockFolder(folder: string, program: string, mode: number):
     isHeld: isMine,
     async release() {
       if (await isMine()) await rm(path, { force: true });
+      await sign?.end();
     },
   };
 }
@@ -77,7 +92,7 @@ async function take(path: string, mine: Holder): Promise<Holder | undefined> {
     if (await create(path, mine)) return undefined;
     const present = await read(path);
     if (present === undefined) continue;
-    if (present.holder !== undefined && (await mayLive(present.holder, mine))) return present.holder;
+    if (present.holder !== undefined && (await mayLive(present.holder, mine, dirname(path)))) return present.holder;
     const guard = `${path}.takeover`;
     rival = await take(guard, mine);
     if (rival !== undefined) {
@@ -144,11 +159,11 @@ async function thisProcess(): Promise<Pick<Holder, "pid" | "startTicks" | "hostN
   };
 }
 
-/** A holder that cannot be seen from here counts as living: on another machine, or in another container. */
-async function mayLive(holder: Holder, mine: Holder): Promise<boolean> {
+/** A holder that cannot be seen from here counts as living: on another machine, or in another container without a sign of life. */
+async function mayLive(holder: Holder, mine: Holder, folder: string): Promise<boolean> {
   if (holder.folderInode !== mine.folderInode) return false;
   if (holder.bootId !== mine.bootId) return holder.hostName !== mine.hostName;
-  if (!isVisible(holder, mine)) return true;
+  if (!isVisible(holder, mine)) return holder.sign === undefined || holder.sign === "" || mayHaveSignOfLife(folder, holder.sign);
   const now = await processStart(holder.pid);
   if (now !== undefined) return now.startTicks === holder.startTicks && !["Z", "X"].includes(now.state);
   try {

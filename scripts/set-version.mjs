@@ -1,6 +1,6 @@
-// set-version.mjs VERSION   The version stands in the package.json files, the same in all of them; this sets it everywhere.
+// set-version.mjs VERSION   The version stands in the package.json files and in deploy/, the same everywhere; this sets it.
 // Programs read it with @decnet/common/version.
-import { readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 const root = join(import.meta.dirname, "..");
@@ -27,3 +27,9 @@ edit("package-lock.json", (lock) => {
   lock.version = version;
   for (const folder of ["", ...workspaces]) setIn(lock.packages[folder]);
 });
+// The images that the compose files start.
+for (const name of readdirSync(join(root, "deploy"))) {
+  if (!name.startsWith("compose.")) continue;
+  const path = join(root, "deploy", name);
+  writeFileSync(path, readFileSync(path, "utf8").replace(/(DECNET_VERSION(?::-|=))[\w.-]+/g, `$1${version}`));
+}

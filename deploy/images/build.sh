@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# build.sh [--no-cache] [TAG]   The container images decnet/{master,agent,postgres,kafka}:TAG, from this checkout (TAG: its version).
-#   No image registry is asked: all are built on decnet/base-debian:bookworm (scripts/setup/base-image.sh makes it) with packages of
-#   Debian, npm and Maven, from where this machine gets them. What is not Debian's is pinned by hashes of lock files.
+# build.sh [--no-cache] [TAG]   The images decnet/{master,agent,postgres,kafka}:TAG, from this checkout (TAG: its version).
+#   No image registry is asked: all are built on decnet/base-debian:bookworm (scripts/setup/base-image.sh makes it) with packages
+#   of Debian, npm and Maven, from where this machine gets them. What is npm's is pinned by the hashes of lock files.
 #   To take them elsewhere: docker save decnet/{master,agent,postgres,kafka}:TAG | zstd > images.tar.zst, and docker load there.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/setup/lib.sh"
@@ -46,8 +46,8 @@ application() {                          # application PACKAGE   of this checkou
   install "$app" -w "packages/$1" -w packages/cli
   # Links to other workspaces, which are not here; and what no program reads.
   find "$app/node_modules" -xtype l -delete
-  find "$app" \( -name '*.test.*' -o -name '*.map' -o -name '*.d.ts' -o -name '*.d.mts' -o -name '*.d.cts' -o -name .tsbuildinfo \
-    -o -name .package-lock.json \) -delete
+  find "$app" \( -name '*.test.*' -o -name '*.map' -o -name '*.d.ts' -o -name '*.d.mts' -o -name '*.d.cts' \
+    -o -name .tsbuildinfo -o -name .package-lock.json \) -delete
 }
 cd "$ROOT"
 application master

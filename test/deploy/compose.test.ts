@@ -1,7 +1,7 @@
 import { execa } from "execa";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { type Deployment, useDeployment } from "../support/use-deployment.ts";
 import { eventually } from "../support/eventually.ts";
+import { type Deployment, useDeployment } from "../support/use-deployment.ts";
 
 /** deploy/compose.yaml and deploy/compose.agent.yaml as docs/production.md has them, on images that were built from this checkout. */
 let deployed: Deployment;
@@ -71,6 +71,13 @@ it("a worker in a container joins by TLS, and a decoy that is deployed through i
 
 it("what was done is told on Kafka, under the decky's key", async () => {
   await eventually(async () => (await told("ce_type=decnet.decky.lifecycle.v1")).length > 0);
+});
+
+it("a backup is made without a stop", async () => {
+  const file = "/var/lib/decnet/master/now.backup";
+  const passphrase = ["-e", "DECNET_BACKUP_PASSPHRASE=correct horse battery staple"];
+  await deployed.controlPlane.run(["exec", "-T", ...passphrase, "master-1", "decnet", "backup", file]);
+  expect(Number(await deployed.controlPlane.run(["exec", "-T", "master-1", "stat", "-c", "%s", file]))).toBeGreaterThan(1_000);
 });
 
 it("when the worker's master is killed, the other one changes its deckies", async () => {

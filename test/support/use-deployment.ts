@@ -42,7 +42,12 @@ export async function useDeployment(): Promise<Deployment> {
   const { stdout: engineFolder } = await execa("docker", ["info", "--format", "{{.DockerRootDir}}"]);
   const compose = async (name: string, files: readonly string[], settings: Readonly<Record<string, unknown>>) => {
     const settingsFile = join(folder, `${name}.env`);
-    await writeFile(settingsFile, Object.entries(settings).map(([key, value]) => `${key}=${String(value)}\n`).join(""));
+    await writeFile(
+      settingsFile,
+      Object.entries(settings)
+        .map(([key, value]) => `${key}=${String(value)}\n`)
+        .join(""),
+    );
     const fixed = ["compose", "--env-file", settingsFile, ...files.flatMap((file) => ["-f", join(checkout, "deploy", file)])];
     const run: Composed["run"] = async (args, input = "") => {
       const { stdout } = await execa("docker", [...fixed, ...args], { input, timeout: patienceMs });
@@ -65,7 +70,7 @@ export async function useDeployment(): Promise<Deployment> {
     lan: subnet(2),
     prefix,
     async read(topic) {
-      const format = '{{(index .NetworkSettings.Networks "' + `${prefix}_data` + '").IPAddress}}';
+      const format = `{{(index .NetworkSettings.Networks "${prefix}_data").IPAddress}}`;
       const { stdout: address } = await execa("docker", ["inspect", "-f", format, await controlPlane.idOf("kafka")]);
       // The broker tells its clients a name that this machine does not know.
       const hosts = join(folder, "hosts");

@@ -31,5 +31,5 @@ edit("package-lock.json", (lock) => {
 for (const name of readdirSync(join(root, "deploy"))) {
   if (!name.startsWith("compose.")) continue;
   const path = join(root, "deploy", name);
-  writeFileSync(path, readFileSync(path, "utf8").replace(/(DECNET_VERSION(?::-|=))[\w.-]+/g, `$1${version}`));
+  writeFileSync(path, readFileSync(path, "utf8").replace(/(IMAGE_TAG(?::-|=))[\w.-]+/g, `$1${version}`));
 }

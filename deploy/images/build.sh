@@ -55,7 +55,7 @@ application agent
 
 mkdir "$context/docker"
 unpack_from_debian trixie "$work/debian" docker-cli docker-compose docker-buildx
-cp "$work"/debian/root/usr/bin/docker "$work"/debian/root/usr/libexec/docker/cli-plugins/docker-{compose,buildx} "$context/docker/"
+cp "$work"/debian/root/usr/{bin/docker,libexec/docker/cli-plugins/docker-{compose,buildx}} "$context/docker/"
 mkdir "$context/kafka"
 cp "$("$ROOT/scripts/setup/kafka.sh" --jars)"/*.jar "$context/kafka/"
 cp "$IMAGES"/*.sh "$context/"

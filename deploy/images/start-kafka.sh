@@ -1,6 +1,6 @@
 #!/bin/bash
-# start-kafka.sh   A Kafka server (KRaft) in a container. It takes the variables of the official image: CLUSTER_ID, KAFKA_HEAP_OPTS, and
-#   KAFKA_NODE_ID and the like for properties (node.id; __ stands for _ and ___ for -).
+# start-kafka.sh   A Kafka server (KRaft) in a container. It takes the variables of the official image: CLUSTER_ID,
+#   KAFKA_HEAP_OPTS, and KAFKA_NODE_ID and the like for properties (node.id; __ stands for _ and ___ for -).
 set -euo pipefail
 umask 077
 properties=/tmp/server.properties

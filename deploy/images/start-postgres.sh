@@ -1,6 +1,7 @@
 #!/bin/sh
-# start-postgres.sh [postgres] [OPTION...]   PostgreSQL in a container; the first time it makes the cluster. It takes the variables of
-#   the official image: POSTGRES_PASSWORD (needed the first time), POSTGRES_USER, POSTGRES_DB, POSTGRES_INITDB_ARGS, PGDATA.
+# start-postgres.sh [postgres] [OPTION...]   PostgreSQL in a container; the first time it makes the cluster. It takes the
+#   variables of the official image: POSTGRES_PASSWORD (needed the first time), POSTGRES_USER, POSTGRES_DB, POSTGRES_INITDB_ARGS
+#   and PGDATA.
 set -eu
 umask 077
 [ "${1:-}" != postgres ] || shift

@@ -1,6 +1,6 @@
 # shellcheck shell=sh
-# Sourced by the steps of the Dockerfile. What a step changes gets no date of its own, and of the packages' own notes about the build
-# nothing stays: the same packages make the same layer.
+# Sourced by the steps of the Dockerfile. What a step changes gets no date of its own, and of the packages' own notes about the
+# build nothing stays: the same packages make the same layer.
 set -eu
 export DEBIAN_FRONTEND=noninteractive SOURCE_DATE_EPOCH=0
 begun=$(mktemp /dev/shm/begun.XXXXXX)
@@ -22,5 +22,6 @@ without_cluster() {
 undated() {
   find /var/log /var/cache /var/lib/apt/lists /tmp /run -xdev -type f -newer "$begun" -delete
   rm -rf /var/lib/apt/lists/* /var/cache/ldconfig/* /var/lib/dpkg/*-old /etc/*- /root/.[!.]*
-  find / -xdev \( -newer "$begun" -o -cnewer "$begun" \) ! -path '/tmp/build*' ! -path /dev/shm -exec touch -h -d @0 {} + 2> /dev/null || true
+  find / -xdev \( -newer "$begun" -o -cnewer "$begun" \) ! -path '/tmp/build*' ! -path /dev/shm \
+    -exec touch -h -d @0 {} + 2> /dev/null || true
 }

@@ -105,7 +105,7 @@ describe.skipIf(!hasCompose)("the compose files of deploy/", () => {
   it("start images of the version that this is", async () => {
     const { version } = z.object({ version: z.string() }).parse(JSON.parse(await read("package.json")));
     for (const file of ["compose.yaml", "compose.agent.yaml", "compose.env.example"]) {
-      const named = [...(await read(`deploy/${file}`)).matchAll(/DECNET_VERSION(?::-|=)([\w.-]+)/g)];
+      const named = [...(await read(`deploy/${file}`)).matchAll(/IMAGE_TAG(?::-|=)([\w.-]+)/g)];
       expect(
         named.map(([, each]) => each),
         file,

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { eventually } from "../support/eventually.ts";
 import { type Deployment, useDeployment } from "../support/use-deployment.ts";
 
-/** deploy/compose.yaml and deploy/compose.agent.yaml as docs/production.md has them, on images that were built from this checkout. */
+/** deploy/compose.yaml and deploy/compose.agent.yaml as docs/production.md has them, on images of this checkout. */
 let deployed: Deployment;
 const masters = ["master-1", "master-2"] as const;
 const everything = ["postgres", "kafka", ...masters];

@@ -56,12 +56,12 @@ export async function useDeployment(): Promise<Deployment> {
     return { run, idOf: async (service: string) => (await run(["ps", "-q", "-a", service])).trim() };
   };
   const controlPlane = await compose("control-plane", ["compose.yaml", "compose.subnets.yaml"], {
-    ...{ PROJECT: prefix, DECNET_VERSION: tag, POSTGRES_PASSWORD: randomBytes(12).toString("hex") },
+    ...{ PROJECT: prefix, IMAGE_TAG: tag, POSTGRES_PASSWORD: randomBytes(12).toString("hex") },
     ...{ BIND: "127.0.0.1", ADVERTISE: "127.0.0.1", MASTER_1_PORT: first, MASTER_2_PORT: second },
     ...{ DATA_SUBNET: subnet(0), OUTSIDE_SUBNET: subnet(1) },
   });
   const agent = await compose("agent", ["compose.agent.yaml"], {
-    ...{ AGENT_PROJECT: `${prefix}-agent`, DECNET_VERSION: tag, DECNET_AGENT_PORT: agentPort },
+    ...{ AGENT_PROJECT: `${prefix}-agent`, IMAGE_TAG: tag, DECNET_AGENT_PORT: agentPort },
     ...{ DECNET_AGENT_DIR: join(folder, "agent"), DOCKER_ROOT_DIR: engineFolder.trim() },
   });
   return {

@@ -159,7 +159,7 @@ async function thisProcess(): Promise<Pick<Holder, "pid" | "startTicks" | "hostN
   };
 }
 
-/** A holder that cannot be seen from here counts as living: on another machine, or in another container without a sign of life. */
+/** A holder that cannot be judged from here counts as living: on another machine, or in another container and without a sign. */
 async function mayLive(holder: Holder, mine: Holder, folder: string): Promise<boolean> {
   if (holder.folderInode !== mine.folderInode) return false;
   if (holder.bootId !== mine.bootId) return holder.hostName !== mine.hostName;

@@ -20,8 +20,8 @@ without_cluster() {
 }
 
 undated() {
-  find /var/log /var/cache /var/lib/apt/lists /tmp /run -xdev -type f -newer "$begun" -delete
+  find /var/log /var/cache /var/lib/apt/lists /run -xdev -type f -newer "$begun" -delete
   rm -rf /var/lib/apt/lists/* /var/cache/ldconfig/* /var/lib/dpkg/*-old /etc/*- /root/.[!.]*
-  find / -xdev \( -newer "$begun" -o -cnewer "$begun" \) ! -path '/tmp/build*' ! -path /dev/shm \
+  find / -xdev \( -newer "$begun" -o -cnewer "$begun" \) ! -path '/tmp/*' ! -path /dev/shm \
     -exec touch -h -d @0 {} + 2> /dev/null || true
 }

@@ -54,11 +54,16 @@ describe("a database server that is reached by TLS with a password", () => {
        FROM installation`,
       database,
     );
+  const certified = (certFile?: string, keyFile?: string) => {
+    const files = { sslmode: "verify-full", sslrootcert: server.caFile, sslcert: certFile, sslkey: keyFile };
+    const query = Object.entries(files).flatMap(([name, file]) => (file === undefined ? [] : [`${name}=${file}`]));
+    return server.url({ user: "certified", password: "", database: "certified", query: query.join("&") });
+  };
   const verified = (file: string) => `sslmode=verify-full&sslrootcert=${file}`;
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), "decnet-test-"));
-    for (let index = 0; index < 3; index += 1) places.push(await usePlace());
+    for (let index = 0; index < 4; index += 1) places.push(await usePlace());
     server = await usePostgres();
     for (const name of ["second", "third"])
       await server.admin(`CREATE DATABASE ${name} OWNER decnet ENCODING UTF8 TEMPLATE template0`);
@@ -89,6 +94,15 @@ describe("a database server that is reached by TLS with a password", () => {
     expect([said, made.stdout].filter((text) => text.includes("p@ss") || text.includes("p%40ss"))).toEqual([]);
   });
 
+  it("lets a master in by a certificate instead of a password, and its backup too", async () => {
+    const url = certified(server.client.certFile, server.client.keyFile);
+    const master = await start(3, url);
+    const users = "SELECT DISTINCT usename, client_dn IS NOT NULL FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE ssl";
+    expect(await server.admin(users)).toContain("certified|t");
+    expect(await decnet(["backup", join(folder, "certified.backup")], 3, url)).toMatchObject({ exit: 0, stderr: "" });
+    await master.stop();
+  });
+
   it("is trusted by the authorities of the machine when the URL names none, by the programs for backups too", async () => {
     const url = server.url({ query: "sslmode=verify-full" });
     const trusting = { NODE_EXTRA_CA_CERTS: server.caFile };
@@ -104,10 +118,24 @@ describe("a database server that is reached by TLS with a password", () => {
       "another authority",
       () => server.url({ query: verified(server.otherCaFile) }),
       "STORAGE_UNTRUSTED",
-      /not accepted \(unable/,
+      /not accepted \((unable|self-signed)/,
     ],
     ["an authority that nobody knows", () => server.url({ query: "sslmode=verify-full" }), "STORAGE_UNTRUSTED", /not accepted/],
     ["a file that is not there", () => server.url({ query: verified("/none.pem") }), "STORAGE_UNTRUSTED", /read \(.*none.pem/],
+    ["no certificate", () => certified(), "STORAGE_REFUSED", /\(connection requires a valid client certificate\)$/],
+    [
+      "a certificate of another authority",
+      () => certified(server.otherClient.certFile, server.otherClient.keyFile),
+      "STORAGE_UNTRUSTED",
+      /there is no TLS with the database server \(.*unknown ca/,
+    ],
+    [
+      "a key of another certificate",
+      () => certified(server.client.certFile, server.otherClient.keyFile),
+      "STORAGE_UNTRUSTED",
+      /there is no TLS with the database server \(.*key values mismatch/,
+    ],
+    ["a certificate without its key", () => certified(server.client.certFile), "STORAGE_REFUSED", /valid client certificate\)$/],
     ["no TLS", () => server.url({ query: "" }), "STORAGE_UNTRUSTED", /without TLS \(no pg_hba.conf entry/],
     ["a name that nobody knows", () => server.url({ host: "db.invalid" }), "STORAGE_UNAVAILABLE", /\(.*db.invalid\)$/],
     [

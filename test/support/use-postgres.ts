@@ -4,8 +4,9 @@ import { chmod, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { CertificateAuthority } from "@decnet/common/pki/certificates";
 import { execa } from "execa";
-import { newAuthority, newMaster } from "./certificates.ts";
+import { newAgent, newAuthority, newMaster } from "./certificates.ts";
 import { eventually } from "./eventually.ts";
 
 export interface PostgresServer {
@@ -14,6 +15,9 @@ export interface PostgresServer {
   readonly caFile: string;
   /** Of an authority that did not. */
   readonly otherCaFile: string;
+  /** Certificates and keys of clients: for the user and the database `certified`, who has no password; and a stranger's. */
+  readonly client: ClientFiles;
+  readonly otherClient: ClientFiles;
   /** What a master is given: verified TLS and the right password, unless told otherwise. */
   url(more?: { password?: string; user?: string; host?: string; database?: string; query?: string }): string;
   /** Runs statements as the server's superuser, over its socket; returns the lines of the answer. */
@@ -21,6 +25,11 @@ export interface PostgresServer {
   /** From now on the master's user has another password, and has to connect again. */
   changePassword(to: "another" | "the right one"): Promise<void>;
   dispose(): Promise<void>;
+}
+
+export interface ClientFiles {
+  readonly certFile: string;
+  readonly keyFile: string;
 }
 
 const role = "decnet";
@@ -58,12 +67,15 @@ export async function usePostgres(address = "127.0.0.1"): Promise<PostgresServer
     await chmod(at("server.key"), 0o600);
     await execa("chown", ["-R", "postgres:postgres", folder]);
     await chmod(folder, 0o711);
+    const [client, otherClient] = await Promise.all([writeClient(at("client"), authority), writeClient(at("other"), stranger)]);
     await run("initdb", ["-D", at("data"), "-U", "postgres", "-A", "peer", "-E", "UTF8", "--locale=C"]);
-    const rules = ["local all postgres peer", "hostssl all all all scram-sha-256", ""];
+    const rules = ["local all postgres peer", "hostssl all certified all cert map=any", "hostssl all all all scram-sha-256", ""];
     await writeFile(at("data/pg_hba.conf"), rules.join("\n"));
+    await writeFile(at("data/pg_ident.conf"), "any /^.*$ certified\n");
     const settings = {
       ...{ listen_addresses: address, port: String(port), unix_socket_directories: folder, max_connections: "100" },
       ...{ ssl: "on", ssl_cert_file: at("server.pem"), ssl_key_file: at("server.key"), ssl_min_protocol_version: "TLSv1.2" },
+      ssl_ca_file: at("ca.pem"),
       ...{ password_encryption: "scram-sha-256", shared_buffers: "32MB", fsync: "on" },
     };
     const flags = Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
@@ -79,8 +91,12 @@ export async function usePostgres(address = "127.0.0.1"): Promise<PostgresServer
     const quoted = `'${password.replaceAll("'", "''")}'`;
     await admin(`CREATE ROLE ${role} LOGIN PASSWORD ${quoted}`);
     await admin(`CREATE DATABASE ${role} OWNER ${role} ENCODING UTF8 TEMPLATE template0`);
+    await admin("CREATE ROLE certified LOGIN");
+    await admin("CREATE DATABASE certified OWNER certified ENCODING UTF8 TEMPLATE template0");
     return {
       port,
+      client,
+      otherClient,
       caFile: at("ca.pem"),
       otherCaFile: at("other-ca.pem"),
       url(more = {}) {
@@ -100,6 +116,15 @@ export async function usePostgres(address = "127.0.0.1"): Promise<PostgresServer
     await dispose();
     throw error;
   }
+}
+
+/** Owned by who runs the test: programs of PostgreSQL take no key of anybody else. */
+async function writeClient(path: string, authority: CertificateAuthority): Promise<ClientFiles> {
+  const { keyPem, certPem } = await newAgent(authority);
+  const files = { certFile: `${path}.pem`, keyFile: `${path}.key` };
+  await writeFile(files.certFile, certPem);
+  await writeFile(files.keyFile, keyPem, { mode: 0o600 });
+  return files;
 }
 
 async function findBinaries(): Promise<string> {

@@ -59,6 +59,19 @@ it("all that is wrong is named at once", () => {
   expect(refused(env)).toEqual(Object.keys(env).sort());
 });
 
+it.each([
+  "postgresql://u:p@a,b/db",
+  "postgres://a:5432,b:5433/db",
+  "postgresql://u@/db?host=a,b",
+  "postgresql://u@a/db?sslmode=verify-full&target_session_attrs=read-write",
+])("%s names more than one host, which the driver cannot take: said, not looked up as a name", (url) => {
+  expect(() => parse({ DECNET_DATABASE_URL: url })).toThrow(/DECNET_DATABASE_URL: one host, whose name or address follows/);
+});
+
+it.each(["postgresql://u:a,b@host/db", "postgres://u@h:1/a,b?application_name=a,b"])("%s names one host", (url) => {
+  expect(parse({ DECNET_DATABASE_URL: url }).databaseUrl).toBe(url);
+});
+
 it("names under which the TLS port is reached may be names or addresses, each with a port or without", () => {
   const names = ["a", "a.example:1", "192.0.2.1", "192.0.2.1:7443", "2001:db8::1", "[2001:db8::1]", "[2001:db8::1]:7443"];
   expect(parse({ DECNET_TLS_HOST: "::", DECNET_ADVERTISE: names.join(" , ") }).tls?.advertise).toEqual(names);

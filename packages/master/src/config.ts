@@ -107,8 +107,9 @@ const schema = z
     DECNET_DATABASE_CONNECT_SECONDS: wholeNumber(1, 600).default(usualDatabase.connectMs / 1_000),
     DECNET_DATABASE_URL: z
       .string()
+      .refine((url) => !namesSeveralHosts(url), "one host, whose name or address follows the primary: the driver tries no others")
       .refine(
-        (url) => URL.canParse(url) && /^postgres(ql)?:$/.test(new URL(url).protocol),
+        (url) => namesSeveralHosts(url) || (URL.canParse(url) && /^postgres(ql)?:$/.test(new URL(url).protocol)),
         "a URL like postgresql://user@host/database",
       )
       .optional(),
@@ -120,6 +121,13 @@ const schema = z
       context.addIssue({ code: "custom", path: ["DECNET_TLS_PORT"], message: "the same port as DECNET_PORT" });
     refineBus(settings, context);
   });
+
+/** As libpq takes it. The driver would look for one host of that name, and connect to a standby as to any other server. */
+function namesSeveralHosts(url: string): boolean {
+  const [, hosts = "", query = ""] = /^postgres(?:ql)?:\/\/(?:[^/?#]*@)?([^/?#]*)[^?#]*\??([^#]*)/.exec(url) ?? [];
+  const asked = new URLSearchParams(query);
+  return hosts.includes(",") || (asked.get("host") ?? "").includes(",") || asked.has("target_session_attrs");
+}
 
 function isHost(text: string): boolean {
   const isNumeric = /^[\d.]+$/.test(text);

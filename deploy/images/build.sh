@@ -9,7 +9,8 @@ say() { printf 'images: %s\n' "$*" >&2; }
 fail() { printf 'images: error: %s\n' "$*" >&2; exit 1; }
 cache=()
 if [ "${1:-}" = --no-cache ]; then cache=(--no-cache); shift; fi
-TAG=${1:-$(node -p 'require(process.argv[1]).version' "$ROOT/package.json")}
+VERSION=$(node -p 'require(process.argv[1]).version' "$ROOT/package.json")
+TAG=${1:-$VERSION}
 BASE=decnet/base-debian:bookworm
 IMAGES=$ROOT/deploy/images
 
@@ -65,6 +66,6 @@ find "$context" -exec touch -h -d @0 {} +
 for target in master agent postgres kafka; do
   say "building decnet/$target:$TAG"
   docker build --pull=false --quiet "${cache[@]}" --build-arg SOURCE_DATE_EPOCH=0 --build-arg "BASE_IMAGE=$BASE" \
-    --label "decnet.version=$TAG" --target "$target" -t "decnet/$target:$TAG" -f "$IMAGES/Dockerfile" "$context" > /dev/null
+    --label "decnet.version=$VERSION" --target "$target" -t "decnet/$target:$TAG" -f "$IMAGES/Dockerfile" "$context" > /dev/null
 done
 say "decnet/{master,agent,postgres,kafka}:$TAG are ready"

@@ -21,7 +21,7 @@ without_cluster() {
 
 undated() {
   find /var/log /var/cache /var/lib/apt/lists /run -xdev -type f -newer "$begun" -delete
+  find /tmp -mindepth 1 -delete
   rm -rf /var/lib/apt/lists/* /var/cache/ldconfig/* /var/lib/dpkg/*-old /etc/*- /root/.[!.]*
-  find / -xdev \( -newer "$begun" -o -cnewer "$begun" \) ! -path '/tmp/*' ! -path /dev/shm \
-    -exec touch -h -d @0 {} + 2> /dev/null || true
+  find / -xdev \( -newer "$begun" -o -cnewer "$begun" \) ! -path '/dev/*' -exec touch -h -d @0 {} + 2> /dev/null || true
 }

@@ -1,6 +1,6 @@
 # shellcheck shell=sh
 # Sourced by the steps of the Dockerfile. What a step changes gets no date of its own, and of the packages' own notes about the
-# build nothing stays: the same packages make the same layer.
+# build nothing stays: the same packages make the same layer, but for the date of /etc, which the engine touches afterwards.
 set -eu
 export DEBIAN_FRONTEND=noninteractive SOURCE_DATE_EPOCH=0
 begun=$(mktemp /dev/shm/begun.XXXXXX)
@@ -20,8 +20,10 @@ without_cluster() {
 }
 
 undated() {
-  find /var/log /var/cache /var/lib/apt/lists /run -xdev -type f -newer "$begun" -delete
+  find /var/log /var/cache /run -xdev -type f -newer "$begun" -delete
+  find /var/lib/apt/lists -type f -delete
   find /tmp -mindepth 1 -delete
-  rm -rf /var/lib/apt/lists/* /var/cache/ldconfig/* /var/lib/dpkg/*-old /etc/*- /root/.[!.]*
+  # Nothing that the base has: what is left of it in a layer is a mark with a date.
+  rm -f /var/cache/ldconfig/* /var/lib/dpkg/*-old
   find / -xdev \( -newer "$begun" -o -cnewer "$begun" \) ! -path '/dev/*' -exec touch -h -d @0 {} + 2> /dev/null || true
 }

@@ -1,6 +1,6 @@
 # shellcheck shell=sh
 # Sourced by the steps of the Dockerfile. What a step changes gets no date of its own, and of the packages' own notes about the
-# build nothing stays: the same packages make the same layer, but for the date of /etc, which the engine touches afterwards.
+# build nothing stays: the same packages make the same layer, but for dates of what the engine touches afterwards.
 set -eu
 export DEBIAN_FRONTEND=noninteractive SOURCE_DATE_EPOCH=0
 begun=$(mktemp /dev/shm/begun.XXXXXX)

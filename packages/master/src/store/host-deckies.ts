@@ -36,6 +36,8 @@ export interface HostDeckies {
   isAnyKnown(host: string): Promise<boolean>;
   /** Deckies that live on a host or still have to be removed from it. */
   concerning(tx: Tx, host: string): Promise<Decky[]>;
+  /** Those that are there. */
+  withIds(tx: Tx, ids: readonly string[]): Promise<Decky[]>;
   /** Those of which a host has a later revision than is known here, and that stay. */
   behind(host: string): Promise<Decky[]>;
   /** What is not known of the revisions after one counts as that one, so that none is missing in the middle. */
@@ -81,6 +83,7 @@ export function createHostDeckies(database: Database): HostDeckies {
     },
     isAnyKnown: (host) => database.read((tx) => repository(tx).existsBy({ host, state: Not<Decky["state"]>("unknown") })),
     concerning: (tx, host) => repository(tx).findBy([{ host }, { pendingRemovals: ArrayContains([host]) }]),
+    withIds: async (tx, ids) => (ids.length === 0 ? [] : repository(tx).findBy({ id: In([...ids]) })),
     behind: (host) =>
       database.read((tx) =>
         repository(tx)

@@ -242,6 +242,25 @@ deckies:
   });
 });
 
+describe("a file of aliases", () => {
+  it("is read in one walk, however many there are", { timeout: 20_000 }, () => {
+    const deckies = fleet(`deckies:\n  - &d {name: a, services: [{slug: sample}]}\n${"  - *d\n".repeat(20_000)}`).deckies;
+    expect(deckies.length).toBe(20_001);
+    expect(deckies.at(-1)?.services[0]?.slug).toBe("sample");
+  });
+
+  it("means what stood last under a name before it", () => {
+    const names = fleet("deckies:\n - name: &n a\n - name: *n\n - name: &n b\n - name: *n\n").deckies.map(({ name }) => name);
+    expect(names).toEqual(["a", "a", "b", "b"]);
+  });
+
+  it("is refused when they make a library of a page", { timeout: 20_000 }, () => {
+    const service = `&s {slug: sample, config: {names: [${"x,".repeat(2_000)}x]}}`;
+    const text = `deckies:\n - name: a\n   services:\n    - ${service}\n${"    - *s\n".repeat(2_000)}`;
+    expect(problemsOf(() => fleet(text))).toEqual(["f.yaml: its aliases make more than 2000000 words of it"]);
+  });
+});
+
 it("what the master refuses of a file is said with its place", () => {
   writeFileSync(
     file,

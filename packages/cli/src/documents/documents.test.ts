@@ -6,6 +6,7 @@ import { CatalogEntrySchema, FieldType } from "@decnet/contract/gen/decnet/v1/ca
 import { DriftPolicy, WantedFleetSchema } from "@decnet/contract/gen/decnet/v1/fleet_pb";
 import { BatchMutateRequestSchema } from "@decnet/contract/gen/decnet/v1/mutation_pb";
 import { afterAll, describe, expect, it } from "vitest";
+import { readText } from "../settings.ts";
 import { UsageError } from "../usage-error.ts";
 import { openDocument } from "./document.ts";
 import { placesOf } from "./locate.ts";
@@ -240,6 +241,10 @@ deckies:
       "f.yaml:2:74: oops: not a setting of sample",
     ]);
   });
+});
+
+it("a file without an end is refused after as much as any master takes", () => {
+  expect(() => readText("/dev/zero")).toThrow("cannot read /dev/zero: it is longer than 32 MiB");
 });
 
 describe("a file of aliases", () => {

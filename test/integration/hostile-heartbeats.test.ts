@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type BareWorker, enrolBareWorker, refusalReason } from "../support/bare-worker.ts";
+import { eventually } from "../support/eventually.ts";
 import { type MemorySwarm, useMemorySwarm } from "../support/memory-swarm.ts";
 
 /** What each of a worker's calls costs is little, and there may be no end of them. */
@@ -9,7 +10,7 @@ describe("a worker that calls without a pause", () => {
 
   beforeAll(async () => {
     swarm = await useMemorySwarm();
-    for (const name of ["quiet", "storm-1", "storm-2"])
+    for (const name of ["quiet", "storm-1", "storm-2", "flapping"])
       workers.push(await enrolBareWorker({ ...swarm, name, catalogueDigest: swarm.catalog.digest }));
   });
   afterAll(async () => {
@@ -45,5 +46,22 @@ describe("a worker that calls without a pause", () => {
     expect(served).toBeLessThanOrEqual(500 + 50 * (seconds + 1));
     const { registration } = await register(worker(0));
     expect(await refusalReason(registration.report({ instanceId: "quiet", reportStream: "s" }))).toBe("taken");
+  });
+
+  it("is not served anew each time that it comes and goes", { timeout: 60_000 }, async () => {
+    const flapping = worker(3);
+    const since = performance.now();
+    const state = async () => (await swarm.master.swarm.getHost({ name: flapping.name })).host?.connectedSince !== undefined;
+    let served = 0;
+    for (let time = 0; time < 100; time += 1) {
+      const socket = await flapping.dial();
+      const isServed = await eventually(async () => (socket.destroyed ? { end: false } : (await state()) && { end: true }));
+      if (isServed.end) served += 1;
+      socket.destroy();
+      await eventually(async () => !(await state()));
+    }
+    const seconds = (performance.now() - since) / 1_000;
+    expect(served).toBeGreaterThan(10);
+    expect(served).toBeLessThanOrEqual(60 + seconds / 2 + 1);
   });
 });

@@ -27,6 +27,6 @@ describe("calls of a worker", () => {
     const { takes } = start();
     takes("a", 500);
     expect(takes("a", 201).at(-1)).toBe("cut");
-    expect(takes("a", 1)).toEqual(["refused"]);
+    expect(takes("b", 1)).toEqual(["in"]);
   });
 });

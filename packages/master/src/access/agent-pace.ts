@@ -1,4 +1,4 @@
-import { type Bucket, createBucket } from "@decnet/common/runtime/bucket";
+import { createBuckets } from "@decnet/common/runtime/buckets";
 
 /** What becomes of one more call of a worker: it is let in, refused, or its connection is cut. */
 export type AgentTurn = "in" | "refused" | "cut";
@@ -13,30 +13,16 @@ export interface AgentPace {
  * again; each of those waits for the one before.
  */
 const calls = { burst: 500, perSecond: 50 };
-/** Who is refused so often in a row does not listen. */
-const mostRefused = 200;
-/** Whoever did not call for longest has his whole allowance again. */
-const mostRemembered = 10_000;
+/** Who is refused so often, and calls all the same, does not listen. */
+const patience = { burst: 200, perSecond: 1 };
 
 export function createAgentPace(now?: () => number): AgentPace {
-  const hosts = new Map<string, { readonly bucket: Bucket; refused: number }>();
+  const ofCalls = createBuckets(calls, now);
+  const ofRefusals = createBuckets(patience, now);
   return {
     take(hostId) {
-      const known = hosts.get(hostId) ?? { bucket: createBucket(calls, now), refused: 0 };
-      hosts.delete(hostId);
-      hosts.set(hostId, known);
-      for (const oldest of hosts.keys()) {
-        if (hosts.size <= mostRemembered) break;
-        hosts.delete(oldest);
-      }
-      if (known.bucket.take()) {
-        known.refused = 0;
-        return "in";
-      }
-      known.refused += 1;
-      if (known.refused <= mostRefused) return "refused";
-      known.refused = 0;
-      return "cut";
+      if (ofCalls(hostId).take()) return "in";
+      return ofRefusals(hostId).take() ? "refused" : "cut";
     },
   };
 }

@@ -25,7 +25,11 @@ function open() {
     over.add(name);
     calls.emit(name);
   };
-  return { call, end, begun, refuse: () => verdict(), prove: () => ((isProven = true), verdict()) };
+  const prove = () => {
+    isProven = true;
+    verdict();
+  };
+  return { call, end, begun, refuse: () => verdict(), prove };
 }
 
 describe("calls that show a credential on a connection of which nobody knows whose it is", () => {

@@ -82,11 +82,7 @@ async function serve(incoming: Request, { handler, method, isStream, mostBytes, 
   }
   const isAnyone = standing === "anyone" || standing === "joiner";
   const pool = isAnyone ? "strangers" : standing === "agent" ? "agents" : "callers";
-  const bytes = pending.open(
-    pool,
-    connection,
-    isAnyone ? mostOfStranger : mostBytes + overhead,
-  );
+  const bytes = pending.open(pool, connection, isAnyone ? mostOfStranger : mostBytes + overhead);
   onEnd(signal, bytes.release);
   const metered = { ...request, body: isBytes(request.body) ? meter(request.body, bytes.add) : request.body };
   const noRoom = isStream ? undefined : unread.refuse(pool, connection.owner());

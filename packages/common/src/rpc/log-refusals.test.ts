@@ -14,8 +14,12 @@ it("of one caller, so many lines and then one a second, however many names he ma
     const log = { info: (_: string, fields: Record<string, unknown>) => void lines.push(fields) } as unknown as Logger;
     let caller = "viewer";
     let name = 0;
-    const logged = createRefusalLog(log, () => caller)(async () => {
-      throw toConnectError(new AppError("DECKY_NOT_FOUND", `there is no decky x${(name += 1)}`));
+    const logged = createRefusalLog(
+      log,
+      () => caller,
+    )(async () => {
+      name += 1;
+      throw toConnectError(new AppError("DECKY_NOT_FOUND", `there is no decky x${name}`));
     });
     const request = { service: { typeName: "s" }, method: { name: "m" }, contextValues: createContextValues() };
     const call = () => logged(request as unknown as Request).catch(() => undefined);

@@ -20,8 +20,8 @@ import { createPeerContext, type Peer } from "./peer.ts";
 import { createPendingBytes } from "./pending-bytes.ts";
 import { listenPlaintext } from "./plaintext-listener.ts";
 import { createStrangers } from "./strangers.ts";
-import { cutUnread, kCut } from "./unread-responses.ts";
 import { listenTls, type TlsOptions } from "./tls-listener.ts";
+import { cutUnread, kCut } from "./unread-responses.ts";
 
 /** Who makes a plain request; what he proves, or fails to prove, counts for his connection as in calls. */
 export type PlainCaller = Pick<Connection, "prove" | "wasRefused">;
@@ -174,7 +174,9 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
     shutdownSignal: stopping.signal,
     contextValues(request) {
       const connection = servers.connectionOf(request);
-      const values = contextOf(request).set(kTooOften, servers.isTooOften(request)).set(kCut, () => cutUnread(request));
+      const values = contextOf(request)
+        .set(kTooOften, servers.isTooOften(request))
+        .set(kCut, () => cutUnread(request));
       return connection === undefined ? values : values.set(kConnection, connection);
     },
     fallback: plain,

@@ -41,7 +41,11 @@ export interface Registration {
     request: RegisterRequest,
     from: AgentCaller["from"],
     signal: AbortSignal,
-  ): Promise<{ acknowledged: bigint; remove: readonly { readonly scope: string; readonly name: string }[]; driftPolicy: DriftPolicy }>;
+  ): Promise<{
+    acknowledged: bigint;
+    remove: readonly { readonly scope: string; readonly name: string }[];
+    driftPolicy: DriftPolicy;
+  }>;
   /**
    * Takes reports in order, once each. Throws DECKY_NOT_ON_HOST for a report about a decky that is another host's; nothing of
    * it is stored then; HOST_BUSY when the host reports more than one ever has to say, or all at once.

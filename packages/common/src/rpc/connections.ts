@@ -1,6 +1,6 @@
 import type net from "node:net";
 import { type ContextKey, createContextKey } from "@connectrpc/connect";
-import { createBareCalls } from "./bare-calls.ts";
+import { createStrangersRates } from "./bare-calls.ts";
 import { createCrowd, createExpected } from "./crowd.ts";
 import type { OnPressure, RpcLimits } from "./limits.ts";
 import { sourceOf } from "./source.ts";
@@ -55,8 +55,6 @@ export interface Connections {
 /** A stranger may try so many credentials on one connection. */
 const mostRefusals = 20;
 const strangerIdleMs = 15_000;
-/** Credentials after the first that was refused on a connection, of one address and of all. */
-const guesses = { ofAddress: { burst: 20, perSecond: 10 }, ofAll: { burst: 100, perSecond: 30 } };
 const sweepMs = 1_000;
 /** One that was opened a moment ago is not idle yet. */
 const freshMs = 1_000;
@@ -92,9 +90,7 @@ export function createConnections(
   const all = new Set<Entry>();
   const strangers = { plaintext: createCrowd<Entry>(), tls: createCrowd<Entry>() };
   const expected = createExpected(known);
-  /** Probes on the master's own machine are asked whatever comes from elsewhere. */
-  const bareCalls = { plaintext: createBareCalls(), tls: createBareCalls() };
-  const tries = { plaintext: createBareCalls(guesses), tls: createBareCalls(guesses) };
+  const rates = createStrangersRates();
   /** How many connections each of those has who proved who he is. */
   const proven = new Map<string, number>();
   const mostStrangers = Math.max(8, Math.floor(limits.connections / partOfStrangers));
@@ -142,7 +138,7 @@ export function createConnections(
 
   const sweep = () => {
     const now = performance.now();
-    for (const each of [...Object.values(bareCalls), ...Object.values(tries)]) each.forget();
+    rates.forget();
     for (const entry of all) {
       const idleMs = entry.who === undefined ? Math.min(strangerIdleMs, limits.idleMs) : limits.idleMs;
       if (entry.calls > 0 || entry.isHandedOver || now - entry.quietSince < idleMs) continue;
@@ -165,8 +161,7 @@ export function createConnections(
         if (entry.port === "tls") expected.add(entry.source);
         return true;
       },
-      takesBareCall: () => bareCalls[entry.port].take(entry.source, cost(expected.has(entry.source))),
-      takesGuess: () => tries[entry.port].take(entry.source, cost(expected.has(entry.source))),
+      takes: (kind) => rates.take(entry.port, kind, entry.source, cost(expected.has(entry.source))),
       expel() {
         cut(entry);
         if (entry.port === "tls") onExpelled(entry.source);
@@ -210,8 +205,7 @@ export function createConnections(
 interface Surroundings {
   /** False: there are so many of that one already, or it is cut. */
   prove(who: string, most: number): boolean;
-  takesBareCall(): boolean;
-  takesGuess(): boolean;
+  takes(kind: "bare" | "guess"): boolean;
   expel(): void;
 }
 
@@ -241,8 +235,8 @@ function wrapConnection(entry: Entry, around: Surroundings): Connection {
         entry.quietSince = performance.now();
       };
     },
-    takesBareCall: () => entry.who !== undefined || around.takesBareCall(),
-    takesTry: () => refusals === 0 || entry.who !== undefined || around.takesGuess(),
+    takesBareCall: () => entry.who !== undefined || around.takes("bare"),
+    takesTry: () => refusals === 0 || entry.who !== undefined || around.takes("guess"),
     wasRefused() {
       refusals += 1;
       tell();

@@ -30,8 +30,8 @@ export interface Unread {
 }
 
 /**
- * A response is kept until its caller took it, and some never do: it takes from what its caller may leave unread. Returns why there
- * is no place for it.
+ * A response is kept until its caller took it, and some never do: it takes from what its caller may leave unread. Returns why
+ * there is no place for it.
  */
 export async function keepUnread(response: Response, { bytes, patienceMs, signal, cut }: Unread): Promise<Response | AppError> {
   if (response.body === undefined) return response;

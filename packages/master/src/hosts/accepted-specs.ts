@@ -29,9 +29,9 @@ export interface Compared {
 }
 
 /**
- * What an agent says that it accepted, beside what is known here. Of a decky that its host is ahead of, or does not have any more,
- * that is noted. What this database never heard of is not what it removed: it stays where it is, unless an operator wants what the
- * database knows.
+ * What an agent says that it accepted, beside what is known here. Of a decky that its host is ahead of, or does not have any
+ * more, that is noted. What this database never heard of is not what it removed: it stays where it is, unless an operator
+ * wants what the database knows.
  */
 export async function compareAccepted(
   tx: Tx,
@@ -52,7 +52,7 @@ export async function compareAccepted(
   const deckiesAhead = ahead.flatMap(({ id }) => elsewhere.get(id) ?? []);
   await noteAll(tx, deckiesAhead, store, (decky) => resolveAhead(decky, said.get(labelOf(decky)) ?? 0, host.name));
   const unknown = foreign.filter(({ id }) => !elsewhere.has(id));
-  const known = whenBehind === "overwrite" ? undefined : await store.operations.knownDeckies(tx, idsOf(unknown));
+  const known = whenBehind === "overwrite" ? undefined : await store.deckies.everKnown(tx, idsOf(unknown));
   const strays = known === undefined ? [] : unknown.filter(({ id }) => !known.has(id));
   const kept = new Set([...ahead, ...strays]);
   const leaving = held.filter((each) => ofOwn.get(labelOf(each))?.leaving === true);

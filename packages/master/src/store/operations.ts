@@ -52,8 +52,6 @@ export interface OperationStore {
   parentsOf(tx: Tx, ids: readonly string[]): Promise<string[]>;
   /** Ids of the deckies of a host that have operations which have not ended. */
   openDeckies(host: string): Promise<ReadonlySet<string>>;
-  /** Those of these ids that are, or were, of a decky that is known here. */
-  knownDeckies(tx: Tx, ids: readonly string[]): Promise<ReadonlySet<string>>;
   findByRequest(actor: string, requestId: string, tx?: Tx): Promise<Operation | undefined>;
   /** The parts of an operation that have not ended. */
   openParts(id: string): Promise<WaitedFor[]>;
@@ -153,11 +151,6 @@ export function createOperationStore(
       const rows = await database.run<{ decky_id: string }>(openDeckies, [host]);
       return new Set(rows.map((row) => row.decky_id));
     },
-    async knownDeckies(tx, ids) {
-      if (ids.length === 0) return new Set();
-      const rows = await runIn<{ id: string }>(tx, knownDeckies, [ids]);
-      return new Set(rows.map(({ id }) => id));
-    },
     async findByRequest(actor, requestId, tx) {
       const find = async (within: Tx) => (await repository(within).findOneBy({ actor, requestId })) ?? undefined;
       return tx === undefined ? database.read(find) : find(tx);
@@ -219,11 +212,6 @@ const openDeckies = {
   name: "decnet-open-deckies",
   text: `SELECT DISTINCT operation.decky_id FROM operations AS operation JOIN deckies AS decky ON decky.id = operation.decky_id
     WHERE decky.host = $1 AND operation.state IN ('pending', 'running')`,
-};
-
-const knownDeckies = {
-  name: "decnet-known-deckies",
-  text: "SELECT DISTINCT decky_id AS id FROM operations WHERE decky_id = ANY ($1::uuid[])",
 };
 
 const whileLeased = "EXISTS (SELECT FROM host_leases AS lease WHERE lease.host = $2 AND lease.epoch = $3::int)";

@@ -33,7 +33,7 @@ describe("a worker that calls without a pause", () => {
     let served = 0;
     let busy = 0;
     // As many as an agent makes in a day, and until it is refused for good.
-    for (let wave = 0; wave < 20 && busy < 300; wave += 1) {
+    for (let wave = 0; wave < 20 && busy < 100; wave += 1) {
       const { registration, close } = storm.calls();
       const calls = Array.from({ length: 240 }, () => refusalReason(registration.report(request(storm))));
       const ends = await Promise.all(calls);
@@ -42,13 +42,13 @@ describe("a worker that calls without a pause", () => {
       close();
     }
     const seconds = (performance.now() - since) / 1_000;
-    expect(busy).toBeGreaterThanOrEqual(300);
-    expect(served).toBeLessThanOrEqual(500 + 50 * (seconds + 1));
+    expect(busy).toBeGreaterThanOrEqual(100);
+    expect(served).toBeLessThanOrEqual(500 + 20 * (seconds + 1));
     const { registration } = await register(worker(0));
     expect(await refusalReason(registration.report({ instanceId: "quiet", reportStream: "s" }))).toBe("taken");
   });
 
-  it("is not served anew each time that it comes and goes", { timeout: 60_000 }, async () => {
+  it("is not served anew each time that it comes and goes", { timeout: 90_000 }, async () => {
     const flapping = worker(3);
     const since = performance.now();
     const state = async () => (await swarm.master.swarm.getHost({ name: flapping.name })).host?.connectedSince !== undefined;
@@ -62,6 +62,6 @@ describe("a worker that calls without a pause", () => {
     }
     const seconds = (performance.now() - since) / 1_000;
     expect(served).toBeGreaterThan(10);
-    expect(served).toBeLessThanOrEqual(60 + seconds / 2 + 1);
+    expect(served).toBeLessThanOrEqual(60 + seconds / 4 + 1);
   });
 });

@@ -9,12 +9,12 @@ describe("calls of a worker", () => {
     return { takes, wait: (ms: number) => (time += ms) };
   };
 
-  it("may be hundreds in a row, and fifty in each second after that", () => {
+  it("may be hundreds in a row, and twenty in each second after that", () => {
     const { takes, wait } = start();
     expect(new Set(takes("a", 500))).toEqual(new Set(["in"]));
     expect(takes("a", 1)).toEqual(["refused"]);
     wait(1_000);
-    expect(takes("a", 60).filter((each) => each === "in").length).toBe(50);
+    expect(takes("a", 60).filter((each) => each === "in").length).toBe(20);
   });
 
   it("take nothing from those of another worker", () => {

@@ -12,7 +12,7 @@ export interface AgentPace {
  * An agent calls twice a minute when there is nothing to tell, and hundreds of times in a row when all of a large host is told
  * again; each of those waits for the one before.
  */
-const calls = { burst: 500, perSecond: 50 };
+const calls = { burst: 500, perSecond: 20 };
 /** Who is refused so often, and calls all the same, does not listen. */
 const patience = { burst: 200, perSecond: 1 };
 

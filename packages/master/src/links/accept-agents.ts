@@ -38,7 +38,7 @@ const baseUrl = "http://agent";
  * How often a host is served anew, which is stored and told to everybody each time: an agent that loses its line again and again
  * waits up to five seconds in between.
  */
-const arrivals = { burst: 60, perSecond: 1 / 2 };
+const arrivals = { burst: 60, perSecond: 1 / 4 };
 
 /**
  * Takes TLS connections that agents opened to be served on, and makes hosts of them. The certificate says which host it is;

@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { Code, ConnectError, type ConnectRouter, type ContextValues, createContextValues } from "@connectrpc/connect";
 import { AppError } from "../errors/app-error.ts";
 import { type Connection, kConnection, kTooOften } from "./connections.ts";
@@ -66,6 +67,8 @@ async function serve(incoming: Request, { handler, method, isStream, mostBytes, 
   const request = { ...incoming, contextValues };
   const connection = contextValues.get(kConnection);
   const { strangers, pending, unread, unreadMs } = guard;
+  // The library and the handler listen to the same one.
+  setMaxListeners(0, signal);
   const kind = guard.kindOf(method);
   const isStranger = !connection.isProven();
   if (contextValues.get(kTooOften)) return handler(failing(request, overloaded("too many calls without a token")));

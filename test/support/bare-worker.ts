@@ -37,6 +37,8 @@ export interface BareWorker {
   calls(): BareCalls;
   /** Opens the connection that the master calls on, and serves it. Resolves when the master has it. */
   serve(agent: Partial<ServiceImpl<typeof AgentService>>): Promise<tls.TLSSocket>;
+  /** Opens the connection that the master calls on, and serves nothing there. */
+  dial(): Promise<tls.TLSSocket>;
   dispose(): void;
 }
 
@@ -72,23 +74,22 @@ export async function enrolBareWorker(options: {
   const { keyPem, csrPem } = await createKeyAndCsr({ commonName: name });
   const request = { tokenId: token.id, tokenSecret: token.secret, csr: csrPem, facts: facts() };
   const { hostId, certificate: certPem } = await callsAs({}).enrollment.enroll(request);
+  const dial = async (): Promise<tls.TLSSocket> => {
+    const port = master.tlsPort ?? 0;
+    const socket = tls.connect({ host: "127.0.0.1", port, ca: caPem, cert: certPem, key: keyPem, ALPNProtocols: [agentAlpn] });
+    cleanups.push(() => socket.destroy());
+    socket.on("error", () => socket.destroy());
+    await once(socket, "secureConnect");
+    return socket;
+  };
   return {
     name,
     hostId,
+    dial,
     facts,
     calls: () => callsAs({ certPem, keyPem }),
     async serve(agent) {
-      const socket = tls.connect({
-        host: "127.0.0.1",
-        port: master.tlsPort ?? 0,
-        ca: caPem,
-        cert: certPem,
-        key: keyPem,
-        ALPNProtocols: [agentAlpn],
-      });
-      cleanups.push(() => socket.destroy());
-      socket.on("error", () => socket.destroy());
-      await once(socket, "secureConnect");
+      const socket = await dial();
       const server = http2.createServer(connectNodeAdapter({ routes: (router) => router.service(AgentService, agent) }));
       server.on("session", (session) => session.on("error", () => socket.destroy()));
       server.emit("connection", socket);

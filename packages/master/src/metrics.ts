@@ -97,6 +97,9 @@ function watchLoad({ gauge }: ProgramMetrics, load: () => ServerLoad): void {
   gauge({ name: "decnet_pending_bytes", help: "Bytes of requests that are being read or worked on." }, () => [
     { labels: {}, value: load().pendingBytes },
   ]);
+  gauge({ name: "decnet_unread_bytes", help: "Bytes of responses that their callers did not read yet." }, () => [
+    { labels: {}, value: load().unreadBytes },
+  ]);
 }
 
 function watchFleet({ gauge }: ProgramMetrics, { figures, readiness, isConnected, certificates }: FleetSources): void {

@@ -62,6 +62,7 @@ export async function serveCalls(options: CallsOptions): Promise<RpcServer> {
       metrics.refused(what);
       log.warn("too much at once: something was refused or cut", { what });
     },
+    provenPaths: ["/metrics"],
     fallback: createPlainHttp({ metrics, readiness, tokens: store.tokens }),
     onDefect: (error) => log.error("a request could not be handled", { err: error }),
     ...requestLimits,

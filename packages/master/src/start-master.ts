@@ -151,7 +151,7 @@ async function listen(ground: Ground): Promise<Listening> {
   });
   const port = await openSwarmPort(config, authority, accept);
   const joins = { ...shared, catalogueDigest: catalog.digest, version, authority, accepted, registry: hosts, sessions, calls };
-  const registration = createRegistration(joins);
+  const registration = createRegistration({ ...joins, whenBehind: config.whenBehind });
   const parts = {
     ...shared,
     ...convergence,

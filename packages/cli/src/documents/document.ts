@@ -8,6 +8,7 @@ import {
   type Pair,
   parseDocument,
   type Scalar,
+  visit,
   YAMLMap,
   YAMLSeq,
 } from "yaml";
@@ -31,6 +32,8 @@ export interface Document {
 }
 
 const mostProblems = 20;
+/** Words of a file with all that its aliases stand for: ten times a fleet of ten thousand. */
+const mostNodes = 2_000_000;
 
 export function openDocument(file: string): Document {
   const lines = new LineCounter();
@@ -41,9 +44,15 @@ export function openDocument(file: string): Document {
     const { line, col } = lines.linePos(offset ?? 0);
     return `${name}:${Math.max(line, 1)}:${Math.max(col, 1)}`;
   };
+  let targets: ReadonlyMap<unknown, Node> = new Map();
+  let left = mostNodes;
   const document: Omit<Document, "root"> = {
     file: name,
-    resolve: (node) => (isAlias(node) ? node.resolve(parsed) : (node as Node | null)) ?? undefined,
+    resolve(node) {
+      left -= 1;
+      if (left < 0) throw new UsageError(`${name}: its aliases make more than ${mostNodes} words of it`);
+      return (isAlias(node) ? targets.get(node) : (node as Node | null)) ?? undefined;
+    },
     place: (at) => placeOf((at as { readonly range?: readonly number[] | null } | null | undefined)?.range?.[0]),
     problem: (at, message) => void problems.push(`${document.place(at)}: ${message}`),
     check() {
@@ -55,9 +64,25 @@ export function openDocument(file: string): Document {
   };
   for (const { pos, message } of [...parsed.errors, ...parsed.warnings]) problems.push(`${placeOf(pos[0])}: ${message}`);
   document.check();
+  targets = aliasesOf(parsed);
   const root = document.resolve(parsed.contents);
   if (!isMap(root)) throw new UsageError(`${name} must hold a map`);
   return { ...document, root };
+}
+
+/** What each alias stands for: all in one walk, because the library walks through the whole file for each. */
+function aliasesOf(parsed: ReturnType<typeof parseDocument>): Map<unknown, Node> {
+  const anchors = new Map<string, Node>();
+  const targets = new Map<unknown, Node>();
+  visit(parsed, {
+    Node(_, node) {
+      if (isAlias(node)) {
+        const target = anchors.get(node.source);
+        if (target !== undefined) targets.set(node, target);
+      } else if ("anchor" in node && typeof node.anchor === "string") anchors.set(node.anchor, node as Node);
+    },
+  });
+  return targets;
 }
 
 export interface Entry {

@@ -6,6 +6,7 @@ import { CatalogEntrySchema, FieldType } from "@decnet/contract/gen/decnet/v1/ca
 import { DriftPolicy, WantedFleetSchema } from "@decnet/contract/gen/decnet/v1/fleet_pb";
 import { BatchMutateRequestSchema } from "@decnet/contract/gen/decnet/v1/mutation_pb";
 import { afterAll, describe, expect, it } from "vitest";
+import { readText } from "../settings.ts";
 import { UsageError } from "../usage-error.ts";
 import { openDocument } from "./document.ts";
 import { placesOf } from "./locate.ts";
@@ -239,6 +240,29 @@ deckies:
     expect(problemsOf(() => readMessage(file, BatchMutateRequestSchema, rules))).toEqual([
       "f.yaml:2:74: oops: not a setting of sample",
     ]);
+  });
+});
+
+it("a file without an end is refused after as much as any master takes", () => {
+  expect(() => readText("/dev/zero")).toThrow("cannot read /dev/zero: it is longer than 32 MiB");
+});
+
+describe("a file of aliases", () => {
+  it("is read in one walk, however many there are", { timeout: 20_000 }, () => {
+    const deckies = fleet(`deckies:\n  - &d {name: a, services: [{slug: sample}]}\n${"  - *d\n".repeat(20_000)}`).deckies;
+    expect(deckies.length).toBe(20_001);
+    expect(deckies.at(-1)?.services[0]?.slug).toBe("sample");
+  });
+
+  it("means what stood last under a name before it", () => {
+    const names = fleet("deckies:\n - name: &n a\n - name: *n\n - name: &n b\n - name: *n\n").deckies.map(({ name }) => name);
+    expect(names).toEqual(["a", "a", "b", "b"]);
+  });
+
+  it("is refused when they make a library of a page", { timeout: 20_000 }, () => {
+    const service = `&s {slug: sample, config: {names: [${"x,".repeat(2_000)}x]}}`;
+    const text = `deckies:\n - name: a\n   services:\n    - ${service}\n${"    - *s\n".repeat(2_000)}`;
+    expect(problemsOf(() => fleet(text))).toEqual(["f.yaml: its aliases make more than 2000000 words of it"]);
   });
 });
 

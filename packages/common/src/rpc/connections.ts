@@ -1,6 +1,6 @@
 import type net from "node:net";
 import { type ContextKey, createContextKey } from "@connectrpc/connect";
-import { createBareCalls } from "./bare-calls.ts";
+import { createStrangersRates } from "./bare-calls.ts";
 import { createCrowd, createExpected } from "./crowd.ts";
 import type { OnPressure, RpcLimits } from "./limits.ts";
 import { sourceOf } from "./source.ts";
@@ -12,14 +12,23 @@ export interface Connection {
   /** Whose turn it is on: its source and its port. */
   readonly line: string;
   isProven(): boolean;
+  /** Who proved who he is, with all of his connections; or where a stranger comes from. */
+  owner(): string;
   /** A caller on it proved to be `who`. Of one, only so many connections count. */
   prove(who: string, most: number): void;
   /** A call begins; call what is returned when it has ended. */
   begin(): () => void;
   /** Whether a call may be made on it that shows no credential: of strangers there are only so many in a second. */
   takesBareCall(): boolean;
+  /**
+   * Whether a credential may be tried on it: the first one of each connection, and as long as none was refused; then there are
+   * only so many in a second, as those of everybody who guesses.
+   */
+  takesTry(): boolean;
   /** A credential was refused on it: one that goes on trying is cut. */
   wasRefused(): void;
+  /** Calls back when the next credential was accepted or refused; one listener at a time. */
+  onVerdict(listener: () => void): void;
   /** The handshake is over, and it can be ended in the way of its protocol. */
   opened(end: () => void): void;
   onProven(listener: () => void): void;
@@ -81,8 +90,7 @@ export function createConnections(
   const all = new Set<Entry>();
   const strangers = { plaintext: createCrowd<Entry>(), tls: createCrowd<Entry>() };
   const expected = createExpected(known);
-  /** Probes on the master's own machine are asked whatever comes from elsewhere. */
-  const bareCalls = { plaintext: createBareCalls(), tls: createBareCalls() };
+  const rates = createStrangersRates();
   /** How many connections each of those has who proved who he is. */
   const proven = new Map<string, number>();
   const mostStrangers = Math.max(8, Math.floor(limits.connections / partOfStrangers));
@@ -130,7 +138,7 @@ export function createConnections(
 
   const sweep = () => {
     const now = performance.now();
-    for (const each of Object.values(bareCalls)) each.forget();
+    rates.forget();
     for (const entry of all) {
       const idleMs = entry.who === undefined ? Math.min(strangerIdleMs, limits.idleMs) : limits.idleMs;
       if (entry.calls > 0 || entry.isHandedOver || now - entry.quietSince < idleMs) continue;
@@ -153,7 +161,7 @@ export function createConnections(
         if (entry.port === "tls") expected.add(entry.source);
         return true;
       },
-      takesBareCall: () => bareCalls[entry.port].take(entry.source, cost(expected.has(entry.source))),
+      takes: (kind) => rates.take(entry.port, kind, entry.source, cost(expected.has(entry.source))),
       expel() {
         cut(entry);
         if (entry.port === "tls") onExpelled(entry.source);
@@ -197,21 +205,25 @@ export function createConnections(
 interface Surroundings {
   /** False: there are so many of that one already, or it is cut. */
   prove(who: string, most: number): boolean;
-  takesBareCall(): boolean;
+  takes(kind: "bare" | "guess"): boolean;
   expel(): void;
 }
 
 function wrapConnection(entry: Entry, around: Surroundings): Connection {
   const listeners: (() => void)[] = [];
   let refusals = 0;
+  let tell: () => void = () => undefined;
   return {
     source: entry.source,
     line: `${entry.port} ${entry.source}`,
     isProven: () => entry.who !== undefined,
+    owner: () => entry.who ?? `${entry.port} ${entry.source}`,
     prove(who, most) {
-      if (entry.who !== undefined || !around.prove(who, most)) return;
-      entry.who = who;
-      for (const listener of listeners.splice(0)) listener();
+      if (entry.who === undefined && around.prove(who, most)) {
+        entry.who = who;
+        for (const listener of listeners.splice(0)) listener();
+      }
+      tell();
     },
     begin() {
       entry.calls += 1;
@@ -223,15 +235,20 @@ function wrapConnection(entry: Entry, around: Surroundings): Connection {
         entry.quietSince = performance.now();
       };
     },
-    takesBareCall: () => entry.who !== undefined || around.takesBareCall(),
+    takesBareCall: () => entry.who !== undefined || around.takes("bare"),
+    takesTry: () => refusals === 0 || entry.who !== undefined || around.takes("guess"),
     wasRefused() {
       refusals += 1;
+      tell();
       if (entry.who === undefined && refusals > mostRefusals) around.expel();
     },
     opened(end) {
       entry.end = end;
     },
     onProven: (listener) => void listeners.push(listener),
+    onVerdict(listener) {
+      tell = listener;
+    },
     handOver() {
       entry.isHandedOver = true;
     },
@@ -255,10 +272,13 @@ const anyConnection: Connection = {
   source: "",
   line: "",
   isProven: () => true,
+  owner: () => "",
   prove: () => undefined,
   begin: () => () => undefined,
   takesBareCall: () => true,
+  takesTry: () => true,
   wasRefused: () => undefined,
+  onVerdict: (listener) => listener(),
   opened: () => undefined,
   onProven: () => undefined,
   handOver: () => undefined,

@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { Code, ConnectError, type ConnectRouter, type ContextValues, createContextValues } from "@connectrpc/connect";
 import { AppError } from "../errors/app-error.ts";
 import { type Connection, kConnection, kTooOften } from "./connections.ts";
@@ -5,6 +6,7 @@ import { toConnectError } from "./errors.ts";
 import { overloaded } from "./overloaded.ts";
 import type { PendingBytes } from "./pending-bytes.ts";
 import type { Strangers } from "./strangers.ts";
+import { kCut, keepUnread } from "./unread-responses.ts";
 
 type Handler = ConnectRouter["handlers"][number];
 type Request = Parameters<Handler>[0];
@@ -33,6 +35,10 @@ export interface CallGuard {
   readonly admit: (call: IncomingCall) => Promise<Standing>;
   readonly strangers: Strangers;
   readonly pending: PendingBytes;
+  /** Of responses that nobody took yet. */
+  readonly unread: PendingBytes;
+  /** How long a small one may lie there. */
+  readonly unreadMs: number;
 }
 
 /** A body of somebody who has proved nothing. */
@@ -60,7 +66,9 @@ async function serve(incoming: Request, { handler, method, isStream, mostBytes, 
   const { header, signal, contextValues = createContextValues() } = incoming;
   const request = { ...incoming, contextValues };
   const connection = contextValues.get(kConnection);
-  const { strangers, pending } = guard;
+  const { strangers, pending, unread, unreadMs } = guard;
+  // The library and the handler listen to the same one.
+  setMaxListeners(0, signal);
   const kind = guard.kindOf(method);
   const isStranger = !connection.isProven();
   if (contextValues.get(kTooOften)) return handler(failing(request, overloaded("too many calls without a token")));
@@ -76,16 +84,29 @@ async function serve(incoming: Request, { handler, method, isStream, mostBytes, 
     return handler(withoutBody(request));
   }
   const isAnyone = standing === "anyone" || standing === "joiner";
-  const bytes = pending.open(
-    isAnyone ? "strangers" : standing === "agent" ? "agents" : "callers",
-    connection,
-    isAnyone ? mostOfStranger : mostBytes + overhead,
-  );
+  const pool = isAnyone ? "strangers" : standing === "agent" ? "agents" : "callers";
+  const bytes = pending.open(pool, connection, isAnyone ? mostOfStranger : mostBytes + overhead);
   onEnd(signal, bytes.release);
   const metered = { ...request, body: isBytes(request.body) ? meter(request.body, bytes.add) : request.body };
-  if (standing !== "joiner") return handler(metered);
+  const noRoom = isStream ? undefined : unread.refuse(pool, connection.owner());
+  if (noRoom !== undefined) return handler(failing(request, noRoom));
+  // A stream waits for its reader with one message; of streams each caller has only so many.
+  const answer = async () => {
+    const response = await handler(metered);
+    if (isStream) return response;
+    const unreadBytes = unread.open(pool, connection.owner(), Number.MAX_SAFE_INTEGER);
+    onEnd(signal, unreadBytes.release);
+    const kept = await keepUnread(response, {
+      bytes: unreadBytes,
+      patienceMs: unreadMs,
+      signal,
+      cut: contextValues.get(kCut),
+    });
+    return kept instanceof AppError ? handler(failing(request, kept)) : kept;
+  };
+  if (standing !== "joiner") return answer();
   try {
-    return await strangers.join(() => Promise.resolve(handler(metered)), signal);
+    return await strangers.join(answer, signal);
   } catch (error) {
     return handler(failing(request, error instanceof AppError ? error : overloaded("the caller went away")));
   }

@@ -3,6 +3,7 @@ import http2 from "node:http2";
 import type net from "node:net";
 import { admitRequests } from "./admit-requests.ts";
 import type { Connection } from "./connections.ts";
+import { createFirstCalls } from "./first-calls.ts";
 import type { OnPressure, RpcLimits } from "./limits.ts";
 import { type NodeHandler, type NodeRequest, type NodeResponse, sendText } from "./node-calls.ts";
 import { retryAfterMs } from "./overloaded.ts";
@@ -25,6 +26,8 @@ export interface HttpServersOptions {
   readonly limits: RpcLimits;
   readonly onDefect: (error: unknown) => void;
   readonly onPressure: OnPressure;
+  /** Whether there is anything at a path for which a credential is looked at. */
+  readonly needsProof: (path: string) => boolean;
 }
 
 const pingEveryMs = 20_000;
@@ -39,7 +42,7 @@ const strangersCalls: PaceOptions = { burst: Number.POSITIVE_INFINITY, perSecond
 /** Headers of one request. */
 const maxHeaderListSize = 16 << 10;
 
-export function createHttpServers({ adapter, limits, onDefect, onPressure }: HttpServersOptions): HttpServers {
+export function createHttpServers({ adapter, limits, onDefect, onPressure, needsProof }: HttpServersOptions): HttpServers {
   const connections = new WeakMap<object, Connection>();
   const connectionOf = (request: NodeRequest): Connection | undefined => {
     const owner = "stream" in request ? request.stream.session : request.socket;
@@ -51,13 +54,33 @@ export function createHttpServers({ adapter, limits, onDefect, onPressure }: Htt
     if (connection === undefined) return void response.destroy();
     response.once("close", connection.begin());
     watchBody(request, response, limits.bodyMs, () => onPressure("a body that is late"));
-    if (request.headers.authorization !== undefined || connection.takesBareCall()) return admit(request, response, connection);
-    onPressure("calls of strangers");
-    const times = (timesTooOften.get(connection) ?? 0) + 1;
-    timesTooOften.set(connection, times);
+    if (connection.isProven()) return admitted(request, response);
+    if (request.headers.authorization !== undefined && needsProof(pathOf(request))) return guess(request, response, connection);
+    if (connection.takesBareCall()) return admit(request, response, connection);
+    const times = noteTooOften(connection);
     if (times > patience.withReasons) return refuse(request, response, connection, times);
     tooOften.add(request);
     admitted(request, response);
+  };
+  const noteTooOften = (connection: Connection): number => {
+    onPressure("calls of strangers");
+    const times = (timesTooOften.get(connection) ?? 0) + 1;
+    timesTooOften.set(connection, times);
+    return times;
+  };
+  const firstCalls = createFirstCalls();
+  const guess = (request: NodeRequest, response: NodeResponse, connection: Connection) => {
+    let isOver = false;
+    response.once("close", () => (isOver = true));
+    firstCalls.begin(connection, {
+      isOver: () => isOver,
+      onEnd: (listener) => void response.once("close", listener),
+      // Why was said when the first of them was refused.
+      begin: () =>
+        connection.takesTry()
+          ? admit(request, response, connection)
+          : refuse(request, response, connection, noteTooOften(connection)),
+    });
   };
   const calls = createPace(strangersCalls);
   const admit = (request: NodeRequest, response: NodeResponse, connection: Connection) => {
@@ -95,6 +118,10 @@ export function createHttpServers({ adapter, limits, onDefect, onPressure }: Htt
       http2Servers.drain();
     },
   };
+}
+
+function pathOf({ url = "/" }: NodeRequest): string {
+  return url.split("?", 1)[0] ?? "/";
 }
 
 interface Served {

@@ -34,7 +34,8 @@ export type Pressure =
   | "streams of strangers"
   | "joins"
   | "a body that is late"
-  | "bytes under way";
+  | "bytes under way"
+  | "responses that are not read";
 
 export type OnPressure = (what: Pressure) => void;
 

@@ -13,36 +13,44 @@ export interface BytesOfCall {
 }
 
 export interface PendingBytes {
-  /** `connection` is an object that lives as long as the connection; of one, no more than a quarter. */
-  open(pool: Pool, connection: object, mostBytes: number): BytesOfCall;
+  /** `owner` is whose they are: a connection, or a caller with all of his. Of one, no more than a quarter. */
+  open(pool: Pool, owner: object | string, mostBytes: number): BytesOfCall;
+  /** Why nothing more of that owner has a place. */
+  refuse(pool: Pool, owner: object | string): AppError | undefined;
   total(): number;
 }
 
-const partOfConnection = 4;
+const partOfOwner = 4;
 const mostOfStrangers = 8 << 20;
 
-/** Counts the bodies that are being read or worked on, all together. */
-export function createPendingBytes(most: number, onFull: () => void): PendingBytes {
+/** Counts the bodies that are being read or worked on, or sent, all together. `why` is what the one is told who has no place. */
+export function createPendingBytes(
+  most: number,
+  onFull: () => void,
+  why = "too many bytes of requests are under way",
+): PendingBytes {
   const room = { strangers: Math.min(mostOfStrangers, most), callers: most, agents: most };
   const used = { strangers: 0, callers: 0, agents: 0 };
-  const byConnection = new WeakMap<object, number>();
+  const byOwner = new Map<object | string, number>();
   return {
-    open(pool, connection, mostBytes) {
+    open(pool, owner, mostBytes) {
       let own = 0;
       let isOver = false;
       const add = (bytes: number) => {
         own += bytes;
         used[pool] += bytes;
-        byConnection.set(connection, (byConnection.get(connection) ?? 0) + bytes);
+        const left = (byOwner.get(owner) ?? 0) + bytes;
+        if (left === 0) byOwner.delete(owner);
+        else byOwner.set(owner, left);
       };
       return {
         add(bytes) {
           if (isOver) return undefined;
           if (own + bytes > mostBytes) return tooLarge(mostBytes);
-          const ofConnection = (byConnection.get(connection) ?? 0) + bytes;
-          if (used[pool] + bytes > room[pool] || (ofConnection > room[pool] / partOfConnection && ofConnection > own + bytes)) {
+          const ofOwner = (byOwner.get(owner) ?? 0) + bytes;
+          if (used[pool] + bytes > room[pool] || (ofOwner > room[pool] / partOfOwner && ofOwner > own + bytes)) {
             onFull();
-            return overloaded("too many bytes of requests are under way");
+            return overloaded(why);
           }
           add(bytes);
           return undefined;
@@ -53,6 +61,11 @@ export function createPendingBytes(most: number, onFull: () => void): PendingByt
           add(-own);
         },
       };
+    },
+    refuse(pool, owner) {
+      if (used[pool] < room[pool] && (byOwner.get(owner) ?? 0) < room[pool] / partOfOwner) return undefined;
+      onFull();
+      return overloaded(why);
     },
     total: () => used.strangers + used.callers + used.agents,
   };

@@ -21,6 +21,7 @@ import { createPendingBytes } from "./pending-bytes.ts";
 import { listenPlaintext } from "./plaintext-listener.ts";
 import { createStrangers } from "./strangers.ts";
 import { listenTls, type TlsOptions } from "./tls-listener.ts";
+import { cutUnread, kCut } from "./unread-responses.ts";
 
 /** Who makes a plain request; what he proves, or fails to prove, counts for his connection as in calls. */
 export type PlainCaller = Pick<Connection, "prove" | "wasRefused">;
@@ -38,6 +39,8 @@ export interface RpcServerOptions {
   readonly interceptors: Interceptor[];
   /** Plain HTTP beside the RPCs: health, metrics. */
   readonly fallback: (request: http.IncomingMessage, response: http.ServerResponse, caller: PlainCaller) => unknown;
+  /** Paths beside the RPCs that look at a credential. */
+  readonly provenPaths?: readonly string[];
   readonly maxRequestBytes?: number;
   /** How many values a request of a method may hold, when it is not the usual number. */
   readonly maxValues?: (method: string) => number | undefined;
@@ -72,6 +75,8 @@ export interface ServerLoad {
   readonly connections: ConnectionCounts;
   /** Of bodies that are being read or worked on. */
   readonly pendingBytes: number;
+  /** Of responses that their callers did not read yet. */
+  readonly unreadBytes: number;
 }
 
 /**
@@ -86,6 +91,8 @@ const handshakes: PaceOptions = {
 };
 /** Whoever had to be cut comes back as slowly as if he had come so often. */
 const expelled = 20;
+/** After its body a plain request is answered, and its answer read, within this. */
+const patienceMs = 30_000;
 /** Of the plaintext port, where operators come from the same address as everybody, there is only so much in one turn. */
 const opened: PaceOptions = { burst: Number.POSITIVE_INFINITY, perSecond: 0, order: "oldest first" };
 /** Probes and other requests on it that show no credential. */
@@ -122,6 +129,11 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
   );
   const strangers = createStrangers(onPressure);
   const pending = createPendingBytes(limits.pendingBytes, () => onPressure("bytes under way"));
+  const unread = createPendingBytes(
+    limits.pendingBytes,
+    () => onPressure("responses that are not read"),
+    "too many bytes of responses wait to be read; what a call did is done",
+  );
   const contextOf = createPeerContext(options.tls?.caPem);
   const plain = (request: NodeRequest, response: NodeResponse) => {
     if (servers.isTooOften(request))
@@ -133,7 +145,8 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
     const leave = isStranger ? strangers.enter("call", connection) : () => undefined;
     if (leave instanceof AppError)
       return sendText(response, 429, "too many calls without a token", { "retry-after": `${retryAfterMs / 1_000}` });
-    response.once("close", leave);
+    const late = setTimeout(() => cutUnread(request), limits.bodyMs + patienceMs).unref();
+    response.once("close", () => clearTimeout(late)).once("close", leave);
     const fail = (error: unknown) => {
       onDefect(error);
       response.destroy();
@@ -141,12 +154,15 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
     const answered = options.fallback(request as http.IncomingMessage, response as http.ServerResponse, connection);
     if (answered instanceof Promise) answered.catch(fail);
   };
+  const calls = new Map<string, string>();
   const adapter = connectNodeAdapter({
     routes: (router) => {
       options.routes(router);
+      for (const { requestPath, service, method } of router.handlers)
+        calls.set(requestPath, `${service.typeName}/${method.name}`);
       admitMessages(router, { maxBytes: readMaxBytes, maxValues: options.maxValues });
       completeErrors(router);
-      guardCalls(router, readMaxBytes, { ...admission, strangers, pending });
+      guardCalls(router, readMaxBytes, { ...admission, strangers, pending, unread, unreadMs: limits.bodyMs });
     },
     interceptors: [takeDecoded, ...options.interceptors],
     readMaxBytes,
@@ -158,12 +174,18 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
     shutdownSignal: stopping.signal,
     contextValues(request) {
       const connection = servers.connectionOf(request);
-      const values = contextOf(request).set(kTooOften, servers.isTooOften(request));
+      const values = contextOf(request)
+        .set(kTooOften, servers.isTooOften(request))
+        .set(kCut, () => cutUnread(request));
       return connection === undefined ? values : values.set(kConnection, connection);
     },
     fallback: plain,
   });
-  const servers = createHttpServers({ adapter, limits, onDefect, onPressure });
+  const needsProof = (path: string) => {
+    const method = calls.get(path);
+    return method === undefined ? options.provenPaths?.includes(path) === true : admission.kindOf(method) === "proved";
+  };
+  const servers = createHttpServers({ adapter, limits, onDefect, onPressure, needsProof });
   const plaintext = await listenPlaintext(options, servers, connections, {
     opening: createPace(opened),
     bare: createPace({ ...bare, cost }),
@@ -179,7 +201,7 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
       secure.renew(renewed);
     },
     disconnect: (matches) => secure?.disconnect(matches) ?? 0,
-    load: () => ({ connections: connections.counts(), pendingBytes: pending.total() }),
+    load: () => ({ connections: connections.counts(), pendingBytes: pending.total(), unreadBytes: unread.total() }),
     async close() {
       const graceMs = options.graceMs ?? 2_000;
       const closed = Promise.all(listeners.map((listener) => listener.close()));

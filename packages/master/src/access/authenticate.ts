@@ -8,6 +8,7 @@ import type { Caller, Role } from "../model/access.ts";
 import type { HostStore } from "../store/hosts.ts";
 import type { TokenStore } from "../store/tokens.ts";
 import type { AcceptedCertificates, AcceptedHost } from "./accepted-certificates.ts";
+import { createAgentPace } from "./agent-pace.ts";
 import type { OpenStreams } from "./open-streams.ts";
 import { agentCalls, leastRole, masterCalls, mayCall, openServices } from "./roles.ts";
 
@@ -36,12 +37,22 @@ export function createAdmission(
     const identity = (certificate ?? expired)?.identity;
     if (identity?.role === "agent") values.set(kRefusedHost, await hosts.nameOf(identity.hostId));
   };
+  const pace = createAgentPace();
+  /** A worker that calls without a pause is refused before anything is looked at; one that goes on is cut. */
+  const keepPace = ({ contextValues, connection }: IncomingCall) => {
+    const { identity } = contextValues.get(kPeer).certificate ?? {};
+    const turn = identity?.role === "agent" ? pace.take(identity.hostId) : "in";
+    if (turn === "in") return;
+    if (turn === "cut") connection.expel();
+    throw new AppError("HOST_BUSY", "the worker calls more often than one has to", { retryAfterMs: 10_000 });
+  };
   const refuse = (call: IncomingCall, error: unknown): "refused" => {
     call.contextValues.set(kRefusal, { error });
     return "refused";
   };
   const asAgent = async (needs: (typeof agentCalls)[string], call: IncomingCall): Promise<Standing> => {
     try {
+      keepPace(call);
       await admitAgent(needs, call, accepted);
       return needs === "join token" ? "joiner" : "agent";
     } catch (error) {

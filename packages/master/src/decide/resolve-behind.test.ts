@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { type Decky, newDecky } from "../model/decky.ts";
-import { refuseBehind, resolveAdopted, resolveAhead, resolveOverwritten } from "./resolve-behind.ts";
+import { refuseBehind, resolveAdopted, resolveAhead, resolveLost, resolveOverwritten } from "./resolve-behind.ts";
 
 const identity = { hostname: "web", distro: "debian", osFamily: "linux", archetype: "", baseImage: "base", buildBase: "base" };
 const lan = { name: "lan", driver: "bridge", subnet: "10.0.0.0/24", gateway: "10.0.0.1", parent: undefined } as const;
@@ -33,6 +33,24 @@ describe("a decky of a database that was restored", () => {
     const after: Decky = { ...web, ...(resolution?.decky.kind === "patch" ? resolution.decky.patch : {}) };
     expect(resolveAhead(after, 5)).toBeUndefined();
     expect(resolveAhead(after, 2)?.decky).toEqual({ kind: "patch", patch: { aheadRevision: 0 } });
+  });
+
+  it("is behind also when another host has a later revision: it moved there after the backup", () => {
+    expect(resolveAhead(web, 3, "edge-2")?.decky).toMatchObject({
+      patch: { aheadRevision: 3, message: "edge-2 runs r3 of it, and the newest revision known here is r2" },
+    });
+  });
+
+  it("is made again when its host has nothing of it any more, unless it leaves or was never made", () => {
+    expect(resolveLost(web)?.decky).toMatchObject({
+      patch: { renderedRevision: 0, state: "unknown", message: "edge-1 has nothing of it any more" },
+    });
+    expect(resolveLost({ ...web, state: "changing" })?.decky).toEqual({
+      kind: "patch",
+      patch: { renderedRevision: 0, retryAt: null },
+    });
+    expect(resolveLost({ ...web, renderedRevision: 0 })).toBeUndefined();
+    expect(resolveLost({ ...web, leaving: true })).toBeUndefined();
   });
 
   it("is not changed while nobody said which of them counts", () => {

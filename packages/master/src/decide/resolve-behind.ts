@@ -9,18 +9,30 @@ export type WhenBehind = "hold" | "adopt" | "overwrite";
 
 /**
  * A host says which revision of a decky it has. Undefined when that says nothing new. What it runs of a revision that is not
- * known here is not known either. Pure.
+ * known here is not known either. `host` may be another one than is known here: the decky moved there later. Pure.
  */
-export function resolveAhead(decky: Decky, revision: number): Resolution | undefined {
+export function resolveAhead(decky: Decky, revision: number, host = decky.host): Resolution | undefined {
   const ahead = revision > decky.desiredRevision ? revision : 0;
   if (ahead === 0)
     return decky.aheadRevision === 0
       ? undefined
       : resolution("its host is not ahead any more", { decky: { kind: "patch", patch: { aheadRevision: 0 } } });
-  const message = `${decky.host} runs r${ahead} of it, and the newest revision known here is r${decky.desiredRevision}`;
+  const message = `${host} runs r${ahead} of it, and the newest revision known here is r${decky.desiredRevision}`;
   if (ahead === decky.aheadRevision && decky.state === "unknown" && decky.message === message) return undefined;
   return resolution("its host is ahead", {
     decky: { kind: "patch", patch: { aheadRevision: ahead, state: "unknown", message } },
+    events: stateEvent(decky, "unknown", message),
+  });
+}
+
+/** Its host has nothing of it any more, whatever was seen there: it is made again, unless that waits for somebody. Pure. */
+export function resolveLost(decky: Decky): Resolution | undefined {
+  if (decky.renderedRevision === 0 || decky.leaving) return undefined;
+  const patch = { renderedRevision: 0, retryAt: null } as const;
+  if (decky.state === "changing") return resolution("its host lost it", { decky: { kind: "patch", patch } });
+  const message = `${decky.host} has nothing of it any more`;
+  return resolution("its host lost it", {
+    decky: { kind: "patch", patch: { ...patch, state: "unknown", message } },
     events: stateEvent(decky, "unknown", message),
   });
 }

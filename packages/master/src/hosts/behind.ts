@@ -1,29 +1,15 @@
 import type { Logger } from "@decnet/common/logging/logger";
-import type { AcceptedDecky } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
 import type { Catalog } from "@decnet/engine/catalog/types";
 import { type AttachmentSpec, deckyKey } from "@decnet/engine/spec";
-import { type PresentTarget, parseDeckyRef, parseSpecMessage } from "@decnet/engine/wire/decky-spec";
-import { resolveAdopted, resolveAhead, resolveOverwritten, type WhenBehind } from "../decide/resolve-behind.ts";
+import { type PresentTarget, parseSpecMessage } from "@decnet/engine/wire/decky-spec";
+import { resolveAdopted, resolveOverwritten, type WhenBehind } from "../decide/resolve-behind.ts";
 import { desiredServices } from "../decide/situation.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
 import { type Decky, homeOf } from "../model/decky.ts";
-import type { Tx } from "../store/database.ts";
 import type { Store } from "../store/store.ts";
 
 /** A host that says it is so far ahead is not believed to be: nothing is done about it without an operator. */
 const mostAhead = 1_000;
-
-/** Notes of which deckies a host is ahead of what is known here, by what its agent accepted. */
-export async function noteAhead(tx: Tx, own: readonly Decky[], accepted: readonly AcceptedDecky[], store: Store): Promise<void> {
-  const said = new Map(accepted.map(({ decky, id, revision }) => [`${deckyKey(parseDeckyRef(decky))} ${id}`, revision]));
-  const decide = (deckies: readonly Decky[]) =>
-    deckies.flatMap((decky) => {
-      const resolution = resolveAhead(decky, said.get(`${deckyKey(decky)} ${decky.id}`) ?? 0);
-      return resolution === undefined ? [] : [{ decky, resolution }];
-    });
-  const changed = decide(own).map(({ decky }) => decky);
-  if (changed.length > 0) await store.resolutions.write(tx, decide(await store.deckies.lockNamed(tx, changed)));
-}
 
 export interface CatchUpOptions {
   readonly store: Store;

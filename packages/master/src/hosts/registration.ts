@@ -2,15 +2,15 @@ import { type JsonObject, toJson } from "@bufbuild/protobuf";
 import { AppError } from "@decnet/common/errors/app-error";
 import type { Logger } from "@decnet/common/logging/logger";
 import { AgentFactsSchema, type RegisterRequest, type ReportRequest } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
-import { parseDeckyRef } from "@decnet/engine/wire/decky-spec";
 import { admit } from "../decide/admission.ts";
+import type { WhenBehind } from "../decide/resolve-behind.ts";
 import type { HostRegistry } from "../links/host-registry.ts";
 import type { DriftPolicy } from "../model/decky.ts";
 import type { Host } from "../model/host.ts";
 import type { Turn, Tx } from "../store/database.ts";
 import type { Store } from "../store/store.ts";
+import { compareAccepted } from "./accepted-specs.ts";
 import type { AgentCaller, AgentSessions } from "./agent-sessions.ts";
-import { noteAhead } from "./behind.ts";
 import { watchDriftPolicy } from "./drift-policy.ts";
 import type { HostCalls } from "./host-calls.ts";
 import { createReportLimits } from "./report-limits.ts";
@@ -25,6 +25,7 @@ export interface RegistrationOptions {
   readonly stopping: AbortSignal;
   readonly catalogueDigest: string;
   readonly version: string;
+  readonly whenBehind: WhenBehind;
 }
 
 /** Everything else of it is read, locked, where it is used. */
@@ -40,7 +41,11 @@ export interface Registration {
     request: RegisterRequest,
     from: AgentCaller["from"],
     signal: AbortSignal,
-  ): Promise<{ acknowledged: bigint; remove: { scope: string; name: string }[]; driftPolicy: DriftPolicy }>;
+  ): Promise<{
+    acknowledged: bigint;
+    remove: readonly { readonly scope: string; readonly name: string }[];
+    driftPolicy: DriftPolicy;
+  }>;
   /**
    * Takes reports in order, once each. Throws DECKY_NOT_ON_HOST for a report about a decky that is another host's; nothing of
    * it is stored then; HOST_BUSY when the host reports more than one ever has to say, or all at once.
@@ -57,11 +62,19 @@ export interface Registration {
 
 const turn = (signal: AbortSignal): Turn => ({ of: "agents", signal });
 
+const mostNamed = 5;
+
+function messageOf(strays: readonly string[]): string {
+  const named = strays.slice(0, mostNamed).map((key) => key.replace(/^fleet\//, ""));
+  const more = strays.length > named.length ? ` and ${strays.length - named.length} more` : "";
+  return `it runs ${named.join(", ")}${more}, not known here: left alone, until DECNET_WHEN_BEHIND=overwrite removes them`;
+}
+
 /** The database counts no further. */
 const lastSequence = 2n ** 62n;
 
 export function createRegistration(options: RegistrationOptions): Registration {
-  const { store, registry, sessions, calls } = options;
+  const { store, registry, sessions, calls, log } = options;
   const limits = createReportLimits();
   /** The newest report of each host that was taken in this master's life, for heartbeats. */
   const newestTaken = new Map<string, bigint>();
@@ -79,21 +92,17 @@ export function createRegistration(options: RegistrationOptions): Registration {
         const now = await store.hosts.lock(tx, host.id);
         if (now?.decommissionedAt !== null) throw new AppError("CERTIFICATE_REFUSED", "the certificate is revoked");
         const acknowledged = now.reportStream === request.reportStream ? BigInt(now.reportSequence) : 0n;
+        const { remove, strays } = await compareAccepted(tx, host, request.accepted, options);
+        if (strays.length > 0) log.warn("a host has deckies that are not known here", { host: host.name, strays });
         await store.hosts.update(tx, host.id, {
           ...(request.facts === undefined ? {} : { agentInfo: toJson(AgentFactsSchema, request.facts) as JsonObject }),
           engineProblem: request.facts?.engineProblem ?? "",
           address: from.address,
-          message: "",
+          message: strays.length === 0 ? "" : messageOf(strays),
           lastSeen: new Date(),
           reportStream: request.reportStream,
           reportSequence: String(acknowledged),
         });
-        const accepted = request.accepted.map(({ decky, id }) => ({ ...parseDeckyRef(decky), id }));
-        // One that still has to be removed from this host is removed by its move, when the fleet's policy says so.
-        const own = accepted.length === 0 ? [] : await store.deckies.concerning(tx, host.name);
-        const wanted = new Set(own.filter((decky) => !decky.leaving).map(({ scope, name, id }) => `${scope}/${name} ${id}`));
-        await noteAhead(tx, own, request.accepted, store);
-        const remove = accepted.filter(({ scope, name, id }) => !wanted.has(`${scope}/${name} ${id}`));
         return { acknowledged, remove };
       };
       const answer = await calls.run(host, signal, (ending) => store.transaction(work, turn(ending)));

@@ -6,6 +6,7 @@ import { agentAlpn } from "@decnet/common/protocol-version";
 import { admitForeign } from "@decnet/common/rpc/foreign-message";
 import { peerOf } from "@decnet/common/rpc/peer";
 import { openSocketSession } from "@decnet/common/rpc/socket-session";
+import { createBuckets } from "@decnet/common/runtime/buckets";
 import { callSpans } from "@decnet/common/tracing/call-spans";
 import type { Reason } from "@decnet/contract/reasons";
 import type { Host } from "../model/host.ts";
@@ -33,6 +34,11 @@ export interface AcceptAgentsOptions {
 
 const answerMs = 3_000;
 const baseUrl = "http://agent";
+/**
+ * How often a host is served anew, which is stored and told to everybody each time: an agent that loses its line again and again
+ * waits up to five seconds in between.
+ */
+const arrivals = { burst: 60, perSecond: 1 / 4 };
 
 /**
  * Takes TLS connections that agents opened to be served on, and makes hosts of them. The certificate says which host it is;
@@ -50,6 +56,7 @@ export function createAgentAcceptor({
   log,
   stopping,
 }: AcceptAgentsOptions): (socket: tls.TLSSocket) => void {
+  const arrivalsOf = createBuckets(arrivals);
   const accept = async (socket: tls.TLSSocket): Promise<void> => {
     const address = socket.remoteAddress ?? "";
     const refuse = async (host: string, outcome: Reason, why: string) => {
@@ -72,6 +79,10 @@ export function createAgentAcceptor({
     if (certificate === undefined || named === "") {
       const why = certificateProblem ?? "it has no agent's certificate";
       return refuse(named === "" ? "" : await store.nameOf(named), "CERTIFICATE_REFUSED", why);
+    }
+    if (!arrivalsOf(named).take()) {
+      log.warn("a worker comes and goes too often to be served", { hostId: named, address });
+      return void socket.destroy();
     }
     const number = identity?.role === "agent" ? identity.number : 0;
     const { serial, notAfter } = certificate;

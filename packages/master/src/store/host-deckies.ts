@@ -36,6 +36,10 @@ export interface HostDeckies {
   isAnyKnown(host: string): Promise<boolean>;
   /** Deckies that live on a host or still have to be removed from it. */
   concerning(tx: Tx, host: string): Promise<Decky[]>;
+  /** Those that are there. */
+  withIds(tx: Tx, ids: readonly string[]): Promise<Decky[]>;
+  /** Those of these ids of which an operation is known: they are or were deckies of this database. */
+  everKnown(tx: Tx, ids: readonly string[]): Promise<ReadonlySet<string>>;
   /** Those of which a host has a later revision than is known here, and that stay. */
   behind(host: string): Promise<Decky[]>;
   /** What is not known of the revisions after one counts as that one, so that none is missing in the middle. */
@@ -81,6 +85,9 @@ export function createHostDeckies(database: Database): HostDeckies {
     },
     isAnyKnown: (host) => database.read((tx) => repository(tx).existsBy({ host, state: Not<Decky["state"]>("unknown") })),
     concerning: (tx, host) => repository(tx).findBy([{ host }, { pendingRemovals: ArrayContains([host]) }]),
+    withIds: async (tx, ids) => (ids.length === 0 ? [] : repository(tx).findBy({ id: In([...ids]) })),
+    everKnown: async (tx, ids) =>
+      new Set(ids.length === 0 ? [] : (await runIn<{ id: string }>(tx, everKnown, [ids])).map(({ id }) => id)),
     behind: (host) =>
       database.read((tx) =>
         repository(tx)
@@ -138,6 +145,10 @@ export function createHostDeckies(database: Database): HostDeckies {
   };
 }
 
+const everKnown = {
+  name: "decnet-ever-known",
+  text: "SELECT DISTINCT decky_id AS id FROM operations WHERE decky_id = ANY ($1::uuid[])",
+};
 const lockByScope = {
   name: "decnet-lock-scope",
   text: "SELECT id FROM deckies WHERE scope = $1 ORDER BY id FOR NO KEY UPDATE",

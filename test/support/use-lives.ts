@@ -26,10 +26,10 @@ export interface Life {
 /** Masters that follow each other over one place: each is loaded while the one before it lives. */
 export interface Lives {
   /**
-   * Ends the one before. `after`: it is killed after so many steps (0: before the first one); undefined: never. Resolves to
-   * undefined when it ended as it began.
+   * Ends the one before. `after`: it is killed after so many steps (0: before the first one), and with `whenEnded` as soon as
+   * the end of a change is stored; undefined: never. Resolves to undefined when it ended as it began.
    */
-  begin(after?: number): Promise<Life | undefined>;
+  begin(after?: number, options?: { readonly whenEnded?: boolean }): Promise<Life | undefined>;
   /** Nothing of any life goes on. The database that the last one left behind is ended by one more. */
   dispose(): Promise<void>;
 }
@@ -54,12 +54,13 @@ export function useLives(place: Place, more: Readonly<Record<string, string>> = 
   let last: Life | undefined;
   const isOver = (child: Child) => child.exitCode !== null || child.signalCode !== null;
 
-  const begin = async (after?: number): Promise<Life | undefined> => {
+  const begin: Lives["begin"] = async (after, { whenEnded = false } = {}) => {
     await last?.end("SIGKILL");
     const child = next;
     next = load();
     const ended = once(child, "exit").then(() => undefined);
-    child.stdin.write(`${JSON.stringify(after === undefined ? {} : { CRASH_AFTER: String(after) })}\n`);
+    const told = { ...(after === undefined ? {} : { CRASH_AFTER: String(after) }), ...(whenEnded ? { CRASH_ENDED: "1" } : {}) };
+    child.stdin.write(`${JSON.stringify(told)}\n`);
     const said = once(child.stdout, "data").then(([chunk]) => (JSON.parse(String(chunk)) as { port: number }).port);
     const port = await Promise.race([said, ended]);
     if (port === undefined) return undefined;

@@ -38,6 +38,7 @@ const brought = [
   "drift-policy",
   "built-images.json",
   "guards.json",
+  "left-networks.json",
   "fingerprint.key",
 ];
 

@@ -20,7 +20,7 @@ export interface Containment extends ContainmentObserver {
 }
 
 export interface ContainmentOptions {
-  readonly api: Pick<NetworkCalls, "networks" | "ownNetworks">;
+  readonly api: Pick<NetworkCalls, "ownNetworks">;
   readonly links: Pick<HostLinks, "observe">;
   readonly rights: LanRights;
   readonly dataDir: string;
@@ -36,7 +36,7 @@ export function createContainment({ api, links, rights, dataDir, isOn }: Contain
     unable = observed.kind === "unable" ? observed.why : undefined;
     return observed;
   };
-  const observer = createContainmentObserver({ api, rules: isOn ? { observe } : undefined, rights });
+  const observer = createContainmentObserver({ rules: isOn ? { observe } : undefined, rights });
   const interfaces = async (lan: string | undefined, signal: AbortSignal): Promise<LanInterface[]> => {
     const networks = await api.ownNetworks(rights);
     const isUsed = ({ name, isAdopted, members }: OwnNetwork) => !isAdopted || members.length > 0 || name === lan;

@@ -13,6 +13,7 @@ import type { Guards } from "./guards.ts";
 import type { HostLinks } from "./host-links.ts";
 import type { ImageStore } from "./image-store.ts";
 import type { LanUse } from "./lan-use.ts";
+import type { LeftNetworks } from "./left-networks.ts";
 import type { MadeStore } from "./made-containers.ts";
 import { pruneSecrets, removeProject, writeProject } from "./project-files.ts";
 import type { Publisher } from "./publisher.ts";
@@ -50,6 +51,7 @@ export interface ExecuteContext {
   readonly rights: LanRights;
   readonly containment: Containment;
   readonly made: MadeStore;
+  readonly left: LeftNetworks;
   readonly decky: { readonly scope: Scope; readonly name: string };
   readonly folder: string;
   readonly users: UserMapping;
@@ -77,14 +79,16 @@ export function releaseNetwork(
     lanUse,
     containment,
     admissions,
+    left,
     signal,
-  }: Pick<ExecuteContext, "api" | "links" | "lanUse" | "containment" | "admissions" | "signal">,
+  }: Pick<ExecuteContext, "api" | "links" | "lanUse" | "containment" | "admissions" | "left" | "signal">,
 ): Promise<void> {
   return lanUse.unlessUsed(network, signal, async () => {
     if (!isAdopted) {
       if (await api.hasContainersOn(network)) return;
       if (owner !== "") await links.removeHelpers(owner, signal);
       await api.removeNetwork(network);
+      await left.forget(network, undefined);
     }
     await admissions.release(signal);
     await containment.release(signal);
@@ -106,7 +110,10 @@ const executors: Executors = {
   "remove-route": ({ helper, target }, { links, signal }) => links.removeRoute(helper, target, signal),
   admit: ({ target }, { admissions, signal }) => admissions.admit(target, signal),
   contain: ({ lan }, { containment, signal }) => containment.lay(lan, signal),
-  "release-network": ({ target, owner, isAdopted }, context) => releaseNetwork({ network: target, owner, isAdopted }, context),
+  "release-network": async ({ target, owner, isAdopted }, context) => {
+    await releaseNetwork({ network: target, owner, isAdopted }, context);
+    await context.left.forget(target, context.decky);
+  },
   "write-project": (_, { folder, users, rendered }) => writeProject(folder, rendered?.files ?? [], users),
   rename: ({ id, target }, { api }) => api.rename(id, target),
   "leave-network": ({ id, target }, { api }) => api.leaveNetwork(target, id),
@@ -120,15 +127,24 @@ const executors: Executors = {
   settle: settleService,
   publish: ({ publications }, { publisher, signal }) => publisher.change({ add: publications, remove: [] }, signal),
   unpublish: ({ publications }, { publisher, signal }) => publisher.change({ add: [], remove: publications }, signal),
-  "remove-project": async (_, { api, made, instance, decky, folder }) => {
+  "remove-project": async (_, { api, made, left, instance, decky, folder }) => {
     await api.removeVolumes(instance, deckyKey(decky));
     await made.forget(decky);
+    await left.forgetDecky(decky);
     await removeProject(folder);
   },
 };
 
-const execute = (step: Step, context: ExecuteContext): Promise<void> =>
-  (executors[step.verb] as (step: Step, context: ExecuteContext) => Promise<void>)(step, context);
+const execute = async (step: Step, plan: Plan, context: ExecuteContext): Promise<void> => {
+  if (step === plan.steps[0]) await noteLeft(plan, context);
+  await (executors[step.verb] as (step: Step, context: ExecuteContext) => Promise<void>)(step, context);
+};
+
+/** Before anything of the base goes: a plan that is cut off after that is not made again from what is seen then. */
+async function noteLeft({ steps }: Plan, { left, rendered, decky }: ExecuteContext): Promise<void> {
+  const networks = steps.filter(({ verb }) => verb === "release-network").map(({ target }) => target);
+  if (rendered !== undefined && networks.length > 0) await left.note(decky, networks);
+}
 
 const aboutStep = ({ number, target, cause }: Step) => ({
   attributes: { "decnet.step": number, "decnet.target": target, "decnet.cause": cause },
@@ -145,7 +161,7 @@ export async function executePlan(plan: Plan, context: ExecuteContext): Promise<
     context.signal.throwIfAborted();
     await context.onStep({ kind: "started", step, at: new Date() });
     try {
-      await inSpan(`step ${step.verb}`, aboutStep(step), () => execute(step, context));
+      await inSpan(`step ${step.verb}`, aboutStep(step), () => execute(step, plan, context));
     } catch (error) {
       context.signal.throwIfAborted();
       if (error instanceof AppError && error.reason === "ENGINE_UNAVAILABLE") throw error;

@@ -1,7 +1,7 @@
-import { createExclusive } from "@decnet/common/runtime/exclusive";
+import type { Exclusive } from "@decnet/common/runtime/exclusive";
 import { createRounds } from "@decnet/common/runtime/rounds";
-import type { ObservedLinks } from "../observe/host-access.ts";
 import { observeHostListeners } from "../observe/host-listeners.ts";
+import { observeOwnAddresses } from "../observe/interfaces.ts";
 import { notObserved } from "../observe/not-observed.ts";
 import type { ObservedPublications, Publication } from "../policy/publication.ts";
 import {
@@ -12,20 +12,36 @@ import {
   removePublications,
   renderPublications,
 } from "../policy/published.ts";
-import { userChain } from "../policy/user-chain.ts";
+import { type UserChain, userChain } from "../policy/user-chain.ts";
+import type { Scope } from "../spec.ts";
 import { filterCommandMs, filterFailed, runFilter } from "./packet-filter.ts";
 import { iptables, listUserChain, rulesToChange } from "./user-chain.ts";
 
 /** Ports of gateways on the host, through `nft` and `iptables`. Every change may be repeated. */
 export interface Publisher {
-  /** Throws NOT_OBSERVED. */
-  observe(links: ObservedLinks, ports: ReadonlySet<string>): Promise<ObservedPublications>;
+  look(): PublicationsLook;
   /** Throws APPLY_FAILED. */
   change(todo: PublicationsToDo, signal: AbortSignal): Promise<void>;
 }
 
-export function createPublisher(instance: string): Publisher {
-  const oneByOne = createExclusive(1);
+/** Looks at several deckies of a host at one moment. */
+export interface PublicationsLook {
+  /** The engine's chain at that moment. */
+  chain(): Promise<UserChain>;
+  /** All that is published on the host, by this installation. Throws NOT_OBSERVED. */
+  there(): Promise<readonly Publication[]>;
+  /** What a decky that wants these has to know; undefined for one of the fleet, which publishes nothing. Throws NOT_OBSERVED. */
+  of(decky: { readonly scope: Scope }, wanted: readonly Publication[]): Promise<ObservedPublications | undefined>;
+}
+
+interface Rules {
+  /** Undefined: there is no `nft` on this host. */
+  readonly table: Pick<ObservedPublications, "there" | "isAsMade"> | undefined;
+  readonly chain: UserChain;
+}
+
+/** `oneByOne`: whoever looks at the engine's chain, or changes it, takes turns. */
+export function createPublisher(instance: string, oneByOne: Exclusive): Publisher {
   const table = publicationTable(instance);
   const comment = `decnet-${instance}`;
 
@@ -49,31 +65,45 @@ export function createPublisher(instance: string): Publisher {
     if (result?.exitCode !== 0) throw filterFailed("iptables", result);
   };
 
-  const observe = async (ports: ReadonlySet<string>, signal: AbortSignal): Promise<Omit<ObservedPublications, "addresses">> => {
-    const [listed, chain, listeners] = await Promise.all([list(signal), listUserChain(signal), observeHostListeners(ports)]);
+  const judge = ({ table: listed, chain }: Rules): Omit<ObservedPublications, "addresses" | "listeners"> => {
     const noWay = chain.kind === "listed" ? "" : `${chain.why}; ports cannot be published`;
     const unable =
       listed === undefined
         ? "nft, which publishes ports of gateways, is not on this host: install it (apt-get install nftables)"
         : noWay;
     const passed = new Set(chain.kind === "listed" ? passedBy(chain.rules) : []);
-    return { unable, there: listed?.there ?? [], isAsMade: listed?.isAsMade ?? false, passed, listeners };
+    return { unable, there: listed?.there ?? [], isAsMade: listed?.isAsMade ?? false, passed };
   };
-  /** Deckies that are applied side by side are served by one look. */
-  const observeTogether = createRounds<ReadonlySet<string>, Omit<ObservedPublications, "addresses">>({
+  /** Deckies that are applied side by side are served by one look. Never in the middle of a change. */
+  const listTogether = createRounds<undefined, Rules>({
     most: Number.POSITIVE_INFINITY,
     mayRepeat: () => false,
-    async serve(wanted) {
+    async serve(calls) {
       const signal = AbortSignal.timeout(2 * filterCommandMs);
-      const all = new Set(wanted.flatMap((ports) => [...ports]));
-      const seen = await oneByOne.run("", signal, () => observe(all, signal));
-      return wanted.map((ports) => ({ ...seen, listeners: seen.listeners.filter(({ port }) => ports.has(port)) }));
+      const [table, chain] = await oneByOne.run("", signal, () => Promise.all([list(signal), listUserChain(signal)]));
+      return calls.map(() => ({ table, chain }));
     },
   });
 
   return {
-    async observe(links, ports) {
-      return { ...(await observeTogether(ports)), addresses: new Set([...links.addresses.values()].flat()) };
+    look() {
+      let rules: Promise<Rules> | undefined;
+      const seen = () => {
+        rules ??= listTogether(undefined);
+        return rules;
+      };
+      return {
+        chain: async () => (await seen()).chain,
+        there: async () => (await seen()).table?.there ?? [],
+        async of({ scope }, wanted) {
+          if (scope === "fleet") return undefined;
+          const around = judge(await seen());
+          // Who wants to publish nothing need not know where: the kernel walks all sockets of the host for that.
+          if (wanted.length === 0) return { ...around, addresses: new Set(), listeners: [] };
+          const ports = new Set(wanted.map(({ port, protocol }) => `${port}/${protocol}`));
+          return { ...around, addresses: observeOwnAddresses(), listeners: await observeHostListeners(ports) };
+        },
+      };
     },
     change: ({ add, remove }, signal) =>
       oneByOne.run("", signal, async () => {

@@ -11,8 +11,9 @@ import { formatPlan, type Plan } from "../plan/plan.ts";
 import type { RenderedDecky } from "../render/render-decky.ts";
 import { type DeckySpec, type DeckyTarget, deckyKey, targetKey } from "../spec.ts";
 import { diagnoseFor } from "./diagnose-for.ts";
+import { type HostLook, lookAtHost } from "./host-look.ts";
 import type { HostParts } from "./host-parts.ts";
-import { guardFor, preparePlan, publicationsObserver } from "./prepare-plan.ts";
+import { guardFor, preparePlan } from "./prepare-plan.ts";
 import { troublesOf, withDenied } from "./troubles.ts";
 
 export interface ApplyOptions {
@@ -35,9 +36,9 @@ export interface ApplyOutcome {
   readonly failure: StepFailure | undefined;
 }
 
-async function containmentsOf({ containment, observeLinks }: HostParts, spec: DeckySpec, observed: ObservedDecky) {
-  const links = spec.attachments.every(({ lan }) => lan.driver === "bridge") ? undefined : await observeLinks();
-  return observeContainments(containment.look(), spec, { observed, links });
+async function containmentsOf({ containment, links }: HostLook, spec: DeckySpec, observed: ObservedDecky) {
+  const isBridged = spec.attachments.every(({ lan }) => lan.driver === "bridge");
+  return observeContainments(containment, spec, { observed, links: isBridged ? undefined : await links() });
 }
 
 /** Observes, plans, executes, and observes again. */
@@ -71,7 +72,7 @@ async function applyNow(parts: HostParts, target: DeckyTarget, options: ApplyOpt
  * after the plan was made, and the decky that planned to leave that network last found it in use.
  */
 async function releaseEmptied(parts: HostParts, decky: Pick<DeckySpec, "scope" | "name">, signal: AbortSignal): Promise<void> {
-  const { networks } = await observeLeavings(deckyKey(decky), parts);
+  const { networks } = await observeLeavings(deckyKey(decky), { ...parts, look: lookAtHost(parts) });
   for (const { isAdopted = false, ...each } of networks)
     if (!isAdopted) await releaseNetwork({ ...each, isAdopted }, { ...parts, signal });
 }
@@ -79,14 +80,15 @@ async function releaseEmptied(parts: HostParts, decky: Pick<DeckySpec, "scope" |
 async function judgeAfter(parts: HostParts, before: ObservedDecky, rendered: RenderedDecky | undefined) {
   if (rendered === undefined) return { observed: await observeDecky(parts, before), judged: undefined };
   const { spec } = rendered;
+  const look = lookAtHost(parts);
   const [observed, published, admissions] = await Promise.all([
     observeDecky(parts, before),
-    publicationsObserver(parts)(spec, rendered.publications),
-    parts.admissions.look().of(spec),
+    look.publications.of(spec, rendered.publications),
+    look.admissions.of(spec),
   ]);
   const [diagnosed, containments, guard] = await Promise.all([
     diagnoseFor(parts, rendered, observed),
-    containmentsOf(parts, spec, observed),
+    containmentsOf(look, spec, observed),
     guardFor(parts, rendered, observed),
   ]);
   const troubles = troublesOf(rendered, { containments, published, guard, admissions });

@@ -1,19 +1,18 @@
 import { type JudgedDecky, judgeDecky } from "../diagnose/judge.ts";
-import type { AdmissionsLook } from "../execute/admissions.ts";
 import type { ObservedLinks } from "../observe/host-access.ts";
-import type { EngineNetwork } from "../observe/lan.ts";
 import { isNotObserved } from "../observe/not-observed.ts";
-import { type ContainmentLook, observeContainments } from "../observe/observe-containment.ts";
+import { observeContainments } from "../observe/observe-containment.ts";
 import { observeDeckies } from "../observe/observe-decky.ts";
-import { presumedHost } from "../observe/observe-host.ts";
-import { baseOf, type ObservedDecky } from "../observe/observed.ts";
+import { leavingsOf, presumedHost } from "../observe/observe-host.ts";
+import { baseOf, noLeavings, type ObservedDecky } from "../observe/observed.ts";
 import type { Plan } from "../plan/plan.ts";
 import { planDecky } from "../plan/plan-decky.ts";
 import type { RenderedDecky } from "../render/render-decky.ts";
 import { type DeckySpec, deckyKey } from "../spec.ts";
 import { diagnoseFor } from "./diagnose-for.ts";
+import { type HostLook, lookAtHost } from "./host-look.ts";
 import type { HostParts } from "./host-parts.ts";
-import { guardFor, publicationsObserver } from "./prepare-plan.ts";
+import { guardFor } from "./prepare-plan.ts";
 import { troublesOf, withDenied } from "./troubles.ts";
 
 export interface CheckedDecky {
@@ -35,16 +34,7 @@ export async function checkDeckies(parts: HostParts, specs: readonly DeckySpec[]
   const wanted = new Map(specs.map((spec) => [deckyKey(spec), spec]));
   const contents = await parts.bases.remember(specs.map((spec) => spec.buildBase));
   const links = specs.some(needsLinks) ? await linksOrProblem(parts) : undefined;
-  let asked: Promise<Networks> | undefined;
-  const look: HostLook = {
-    links: links instanceof Error ? undefined : links,
-    networks: () => {
-      asked ??= parts.api.networks();
-      return asked;
-    },
-    containment: parts.containment.look(),
-    admissions: parts.admissions.look(),
-  };
+  const look: CheckLook = { ...lookAtHost(parts), seenLinks: links instanceof Error ? undefined : links };
   const deckies = new Map<string, CheckedDecky>();
   const strays: ObservedDecky[] = [];
   const pids = new Set<number>();
@@ -61,21 +51,16 @@ export async function checkDeckies(parts: HostParts, specs: readonly DeckySpec[]
   return { deckies, strays };
 }
 
-type Networks = ReadonlyMap<string, EngineNetwork>;
-
 /** What a drift check sees of the host once for all deckies. */
-interface HostLook {
-  readonly links: ObservedLinks | undefined;
-  readonly networks: () => Promise<Networks>;
-  readonly containment: ContainmentLook;
-  readonly admissions: AdmissionsLook;
+interface CheckLook extends HostLook {
+  readonly seenLinks: ObservedLinks | undefined;
 }
 
 async function compareOrSay(
   parts: HostParts,
   observed: ObservedDecky,
   rendered: RenderedDecky,
-  look: HostLook,
+  look: CheckLook,
 ): Promise<CheckedDecky> {
   try {
     return await compare(parts, observed, rendered, look);
@@ -90,19 +75,24 @@ async function compare(
   parts: HostParts,
   observed: ObservedDecky,
   rendered: RenderedDecky,
-  { links, networks, containment: look, admissions: routed }: HostLook,
+  { seenLinks: links, networks, containment, admissions: routed, publications }: CheckLook,
 ): Promise<CheckedDecky> {
   const { instance, portsOf, projects, folderOf } = parts;
   // A network that a running base is on is there.
   const known = baseOf(observed)?.status === "running" ? undefined : await networks();
   const project = await projects.observe(folderOf(rendered.spec), rendered.files);
   const diagnosed = await diagnoseFor(parts, rendered, observed, known);
-  const containments = await observeContainments(look, rendered.spec, { networks: known, observed, links });
-  const published = await publicationsObserver(parts)(rendered.spec, rendered.publications);
+  const containments = await observeContainments(containment, rendered.spec, { networks: known, observed, links });
+  const published = await publications.of(rendered.spec, rendered.publications);
   const admissions = await routed.of(rendered.spec);
+  const noted = parts.left.of(rendered.spec);
+  const leaves =
+    noted.length === 0
+      ? noLeavings
+      : leavingsOf(rendered.spec, observed, { noted, networks: await networks(), rights: parts.rights });
   const judge = async (inDoubt: boolean): Promise<CheckedDecky> => {
     const guard = await guardFor(parts, rendered, observed, inDoubt);
-    const around = { project, containments, published, guard, admissions };
+    const around = { project, containments, published, guard, admissions, leaves };
     const host = presumedHost(rendered, instance, { networks: known, ...around, links });
     const plan = planDecky({ observed, diagnosed, projectDigest: "", host, portsOf });
     return { observed, judged: withDenied(judgeDecky(diagnosed, troublesOf(rendered, around)), guard), plan };

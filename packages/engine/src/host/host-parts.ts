@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { createExclusive } from "@decnet/common/runtime/exclusive";
 import type { Catalog } from "../catalog/types.ts";
 import { defaultPatience, type Patience } from "../diagnose/diagnose.ts";
 import type { DiskPolicy } from "../diagnose/disk.ts";
@@ -12,6 +13,7 @@ import { type Guards, openGuards } from "../execute/guards.ts";
 import { createHostLinks, type HostLinks } from "../execute/host-links.ts";
 import { createImageStore, type ImageStore } from "../execute/image-store.ts";
 import { createLanUse, type LanUse } from "../execute/lan-use.ts";
+import { type LeftNetworks, openLeftNetworks } from "../execute/left-networks.ts";
 import { createMadeStore, type MadeStore } from "../execute/made-containers.ts";
 import { createPublisher, type Publisher } from "../execute/publisher.ts";
 import { type BaseContents, createBaseContents } from "../observe/base-contents.ts";
@@ -78,6 +80,7 @@ export interface HostParts {
   readonly admissions: Admissions;
   readonly sockets: SocketCache;
   readonly made: MadeStore;
+  readonly left: LeftNetworks;
   readonly projects: ProjectObserver;
   readonly exhaustion: ExhaustionWatch;
   readonly disk: DiskWatch;
@@ -128,6 +131,7 @@ export async function openHostParts(options: EngineOptions): Promise<HostParts> 
   const pinMac = major >= firstEngineThatPins;
   const built = createBuiltImages(join(options.dataDir, "built-images.json"));
   const projectsFolder = join(options.dataDir, "deckies");
+  const chainTurns = createExclusive(1);
   const folderOf: HostParts["folderOf"] = ({ scope, name }) => join(projectsFolder, deckyNames(scope, name).base);
   return {
     instance,
@@ -142,14 +146,15 @@ export async function openHostParts(options: EngineOptions): Promise<HostParts> 
     lanUse: createLanUse(),
     rights,
     containment,
-    publisher: createPublisher(instance),
-    admissions: createAdmissions({ instance, api, isOn }),
+    publisher: createPublisher(instance, chainTurns),
+    admissions: createAdmissions({ instance, api, isOn, oneByOne: chainTurns }),
     guards: await openGuards({ dataDir, catalog, rights, isOn }),
     sockets: createSocketCache(portsIn(catalog)),
     exhaustion: createExhaustionWatch(),
     disk: createDiskWatch(),
     blindness,
     patience: { ...defaultPatience, ...options.disk, exhaustedMs: options.exhaustedRestartMs ?? defaultPatience.exhaustedMs },
+    left: await openLeftNetworks(dataDir),
     made: createMadeStore(join(options.dataDir, "made")),
     projects: createProjectObserver(users),
     images: createImageStore({ api, built, compose, minFreeBytes }),

@@ -134,12 +134,8 @@ async function removeNetwork({ api, lanUse }: HostParts, network: Orphan, signal
 }
 
 /** What is published and what contains are one table each: what is left of them stays. */
-async function removeOwnRules(
-  { publisher, containment, admissions, observeLinks }: HostParts,
-  { id, decky }: Marked,
-  signal: AbortSignal,
-) {
-  const { there } = await publisher.observe(await observeLinks(), new Set());
+async function removeOwnRules({ publisher, containment, admissions }: HostParts, { id, decky }: Marked, signal: AbortSignal) {
+  const there = await publisher.look().there();
   const gone = decky === "" ? there : there.filter((each) => each.decky === decky);
   await publisher.change({ add: [], remove: gone }, signal);
   if (decky === "") await admissions.release(signal);

@@ -1,7 +1,7 @@
 import type { DiagnosedDecky } from "../diagnose/diagnose.ts";
 import { projectDigest } from "../execute/project-files.ts";
 import { observeDecky } from "../observe/observe-decky.ts";
-import { type HostSources, observeHostAfter, observeHostFor, type PublicationsObserver } from "../observe/observe-host.ts";
+import { type HostSources, leavingsOf, observeHostAfter, observeHostFor } from "../observe/observe-host.ts";
 import { baseOf, type ObservedDecky } from "../observe/observed.ts";
 import type { Plan } from "../plan/plan.ts";
 import { planDecky } from "../plan/plan-decky.ts";
@@ -9,6 +9,7 @@ import type { ObservedGuard } from "../policy/guard.ts";
 import type { RenderedDecky } from "../render/render-decky.ts";
 import type { DeckyTarget } from "../spec.ts";
 import { diagnoseFor } from "./diagnose-for.ts";
+import { type HostLook, lookAtHost } from "./host-look.ts";
 import type { HostParts } from "./host-parts.ts";
 
 export interface Prepared {
@@ -24,16 +25,23 @@ export interface Prepared {
 export async function preparePlan(parts: HostParts, target: DeckyTarget): Promise<Prepared> {
   const decky = target.kind === "present" ? target.spec : target;
   const folder = parts.folderOf(decky);
+  const look = lookAtHost(parts);
   const [observed, { rendered, host: around }, admissions] = await Promise.all([
     observeDecky(parts, decky),
-    observeHost(parts, target, folder),
-    target.kind === "absent" ? undefined : parts.admissions.look().of(target.spec),
+    observeHost(parts, target, folder, look),
+    target.kind === "absent" ? undefined : look.admissions.of(target.spec),
   ]);
   const [guard, diagnosed] =
     rendered === undefined
       ? []
       : await Promise.all([guardFor(parts, rendered, observed), diagnoseFor(parts, rendered, observed, around.networks)]);
-  const host = { ...around, guard, admissions };
+  const leaves =
+    rendered === undefined || around.networks === undefined
+      ? around.leaves
+      : leavingsOf(rendered.spec, observed, {
+          ...{ noted: parts.left.of(rendered.spec), networks: await look.networks(), rights: parts.rights },
+        });
+  const host = { ...around, guard, admissions, leaves };
   const digest = rendered === undefined ? "" : projectDigest(rendered.files);
   const plan = planDecky({ observed, diagnosed, projectDigest: digest, host, portsOf: parts.portsOf });
   return { plan, observed, rendered, diagnosed, folder };
@@ -49,19 +57,10 @@ export function guardFor(
   return guards.observe(spec, baseOf(observed)?.pid ?? 0, inDoubt);
 }
 
-/** What is published on this host, for a decky that may have to do with it. */
-export function publicationsObserver({ publisher, observeLinks }: HostParts): PublicationsObserver {
-  return async ({ scope }, wanted) => {
-    if (scope === "fleet") return undefined;
-    return publisher.observe(await observeLinks(), new Set(wanted.map(({ port, protocol }) => `${port}/${protocol}`)));
-  };
-}
-
-async function observeHost(parts: HostParts, target: DeckyTarget, folder: string) {
-  const { api, rights, built, containment, observeLinks } = parts;
+async function observeHost(parts: HostParts, target: DeckyTarget, folder: string, look: HostLook) {
+  const { api, rights, built } = parts;
   const sources: HostSources = {
-    ...{ api, rights, builtAs: built.of, containment, observeLinks },
-    observePublications: publicationsObserver(parts),
+    ...{ api, rights, builtAs: built.of, look },
     observeProject: (files) => parts.projects.observe(folder, files),
   };
   if (target.kind === "absent") return { rendered: undefined, host: await observeHostAfter(target, sources) };

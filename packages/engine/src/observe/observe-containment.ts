@@ -1,4 +1,3 @@
-import type { NetworkCalls } from "../docker/network-calls.ts";
 import {
   type Containments,
   judgeContainment,
@@ -16,11 +15,12 @@ import { type EngineNetwork, foreignness, type LanRights } from "./lan.ts";
 import { networkIdOf, type ObservedDecky } from "./observed.ts";
 
 export interface ContainmentSources {
-  readonly api: Pick<NetworkCalls, "networks">;
   /** Undefined: this host was told not to contain its deckies. */
   readonly rules: Pick<HostRules, "observe"> | undefined;
   readonly rights: LanRights;
 }
+
+type Networks = () => Promise<ReadonlyMap<string, EngineNetwork>>;
 
 interface Seen {
   readonly networks?: ReadonlyMap<string, EngineNetwork> | undefined;
@@ -53,34 +53,35 @@ export async function observeContainments(
 }
 
 export interface ContainmentObserver {
-  look(): ContainmentLook;
+  /** `networks`: of the host, as whoever looks at other things besides has seen or sees them. */
+  look(networks: Networks): ContainmentLook;
 }
 
-export function createContainmentObserver({ api, rules, rights }: ContainmentSources): ContainmentObserver {
+export function createContainmentObserver({ rules, rights }: ContainmentSources): ContainmentObserver {
   /** By id: what is read here of a network never changes. */
   const known = new Map<string, EngineNetwork>();
-  const networkOf = async (name: string, id: string | undefined): Promise<EngineNetwork | undefined> => {
+  const networkOf = async (name: string, id: string | undefined, networks: Networks): Promise<EngineNetwork | undefined> => {
     const before = id === undefined ? undefined : known.get(id);
     if (before?.name === name) return before;
-    const now = await api.networks();
+    const now = await networks();
     known.clear();
     for (const network of now.values()) known.set(network.id, network);
     return now.get(name);
   };
-  const entryOf = async (lan: LanSpec, { networks, networkId, links }: Seen): Promise<LanEntry> => {
-    const network = networks === undefined ? await networkOf(lan.name, networkId) : networks.get(lan.name);
+  const entryOf = async (lan: LanSpec, { networks, networkId, links }: Seen, all: Networks): Promise<LanEntry> => {
+    const network = networks === undefined ? await networkOf(lan.name, networkId, all) : networks.get(lan.name);
     const why = network === undefined ? undefined : foreignness(network, lan, rights);
     if (why !== undefined) return { kind: "foreign", why };
     if (lan.driver !== "bridge") return helperEntry(lan, links, rights);
     return network === undefined ? { kind: "missing" } : { kind: "interface", ...bridgeOf(network) };
   };
   return {
-    look() {
+    look(networks) {
       let observed: Promise<ObservedRules> | undefined;
       return {
         async of(lan, seen) {
           if (rules === undefined) return undefined;
-          const entry = await entryOf(lan, seen);
+          const entry = await entryOf(lan, seen, networks);
           observed ??= rules.observe();
           return judgeContainment(entry, await observed, presentInterfaces());
         },

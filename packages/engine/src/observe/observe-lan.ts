@@ -1,10 +1,10 @@
 import type { NetworkCalls } from "../docker/network-calls.ts";
 import type { LanSpec } from "../spec.ts";
 import type { ObservedLinks } from "./host-access.ts";
-import { judgeLan, type LanRights, type ObservedLan } from "./lan.ts";
+import { type EngineNetwork, judgeLan, type LanRights, type ObservedLan } from "./lan.ts";
 
 export interface LanSources extends LanRights {
-  readonly api: Pick<NetworkCalls, "networks" | "residents">;
+  readonly api: Pick<NetworkCalls, "residents"> & { networks(): Promise<ReadonlyMap<string, EngineNetwork>> };
   readonly observeLinks: () => Promise<ObservedLinks>;
 }
 

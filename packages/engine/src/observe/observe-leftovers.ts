@@ -2,7 +2,7 @@ import { readdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { LeftoverCalls } from "../docker/leftover-calls.ts";
 import { type CommandResult, runCommand } from "../docker/run-command.ts";
-import type { ObservedPublications } from "../policy/publication.ts";
+import type { Publication } from "../policy/publication.ts";
 import { publicationKey } from "../policy/published.ts";
 import { readUserChain, userChain } from "../policy/user-chain.ts";
 import type { ObservedLinks } from "./host-access.ts";
@@ -12,7 +12,7 @@ import { absentCodes, codeOf, unlessAbsentLater } from "./not-observed.ts";
 export interface LeftoverSources {
   readonly api: LeftoverCalls;
   readonly observeLinks: () => Promise<ObservedLinks>;
-  readonly publisher: { observe(links: ObservedLinks, ports: ReadonlySet<string>): Promise<ObservedPublications> };
+  readonly publisher: { look(): { there(): Promise<readonly Publication[]> } };
   readonly instance: string;
   /** Folders of deckies' projects are in it. */
   readonly projectsFolder: string;
@@ -68,8 +68,8 @@ async function placesOf(projects: ReadonlySet<string>, own: string): Promise<Rea
   return new Map(await Promise.all(found));
 }
 
-async function markedPublications({ observeLinks, publisher, instance }: LeftoverSources): Promise<Marked[]> {
-  const { there } = await publisher.observe(await observeLinks(), new Set());
+async function markedPublications({ publisher, instance }: LeftoverSources): Promise<Marked[]> {
+  const there = await publisher.look().there();
   return there.map((each) => {
     const name = `${each.port}/${each.protocol} of ${each.address}`;
     return { kind: "rules", id: `${publicationKey(each)} ${each.to}`, name, installation: instance, decky: each.decky };

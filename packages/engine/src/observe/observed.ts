@@ -185,13 +185,22 @@ export interface ObservedHost {
   readonly guard?: ObservedGuard | undefined;
   /** Whether its LANs take what is routed there; undefined for a decky that has nothing to do with that. */
   readonly admissions?: ObservedAdmissions | undefined;
-  /** What a decky that goes leaves behind on the host. */
+  /** What a decky leaves behind on the host, when it goes, or when its base is made again elsewhere. */
   readonly leaves: ObservedLeavings;
 }
 
+export interface LeftNetwork {
+  readonly network: string;
+  /** Of the host's helper on it; empty on a bridge. */
+  readonly owner: string;
+  readonly isAdopted?: boolean;
+  /** The base of a decky that stays is not on it any more. */
+  readonly isLeft?: boolean;
+}
+
 export interface ObservedLeavings {
-  /** Networks of ours that it is on, or nobody. */
-  readonly networks: readonly { readonly network: string; readonly owner: string; readonly isAdopted?: boolean }[];
+  /** Networks of ours that it is on, or nobody; of a decky that stays, those that it is on, or was, and should not be. */
+  readonly networks: readonly LeftNetwork[];
   /** The host's routes to it. */
   readonly routes: readonly { readonly to: string; readonly helper: string }[];
 }

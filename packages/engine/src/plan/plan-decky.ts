@@ -13,7 +13,7 @@ import { type Cure, cureOfBase, cureOfService, freedBy, isFreedBy } from "./cure
 import { type Draft, digestOf, formatPlan, type Plan, plannedContainers, type Step } from "./plan.ts";
 import { planHostAccess } from "./plan-host-access.ts";
 import { nameSteps } from "./plan-names.ts";
-import { planRemoval, removalSteps } from "./plan-removal.ts";
+import { planReleases, planRemoval, removalSteps } from "./plan-removal.ts";
 import { risksOf } from "./risks.ts";
 
 export interface PlanInput {
@@ -92,6 +92,7 @@ function planPresence(diagnosed: DiagnosedDecky, host: ObservedHost): Draft[] {
     ...joining,
     ...services.flatMap((service) => service.settle),
     ...planOpening(publications),
+    ...planReleases(host.leaves, isMade(base)),
   ];
 }
 

@@ -1,4 +1,4 @@
-import type { ObservedContainer, ObservedDecky, ObservedHost } from "../observe/observed.ts";
+import type { LeftNetwork, ObservedContainer, ObservedDecky, ObservedHost, ObservedLeavings } from "../observe/observed.ts";
 import { differPublications, planClosing } from "../policy/published.ts";
 import { deckyKey } from "../spec.ts";
 import type { Draft } from "./plan.ts";
@@ -9,6 +9,16 @@ export function removalSteps(container: ObservedContainer, cause: string): Draft
   const stop: Draft = { verb: "stop", ...common, graceSeconds: 2, cause };
   const remove: Draft = { verb: "remove", ...common, cause };
   return ["running", "restarting", "paused"].includes(container.status) ? [stop, remove] : [remove];
+}
+
+/** What a base that is made again leaves, and what one left that was made before. */
+export function planReleases({ networks }: ObservedLeavings, makesBase: boolean): Draft[] {
+  return networks.filter(({ isLeft }) => makesBase || isLeft === true).map(release);
+}
+
+function release({ network, owner, isAdopted = false }: LeftNetwork): Draft {
+  const cause = isAdopted ? "its rule goes with the last decky on it" : "goes with the last decky on it";
+  return { verb: "release-network", target: network, service: "", cause, owner, isAdopted };
 }
 
 /** Services before their base, then what the decky had on the host, and its files last. */
@@ -23,10 +33,7 @@ export function planRemoval(decky: ObservedDecky, host: ObservedHost): Draft[] {
     ...planClosing(publications, "teardown"),
     ...[...services, ...bases].flatMap((container) => removalSteps(container, "teardown")),
     ...routes.map(({ to, helper }): Draft => ({ verb: "remove-route", target: to, service: "", cause: "teardown", helper })),
-    ...networks.map(({ network, owner, isAdopted = false }): Draft => {
-      const cause = isAdopted ? "its rule goes with the last decky on it" : "goes with the last decky on it";
-      return { verb: "release-network", target: network, service: "", cause, owner, isAdopted };
-    }),
+    ...networks.map(release),
     ...(isThere ? [{ verb: "remove-project" as const, target: name, service: "", cause: "teardown" }] : []),
   ];
 }

@@ -76,6 +76,13 @@ describe("what a mutation costs the database", () => {
   });
 
   const add = (name: string, service = "redis") => master.mutations.addService({ decky: { name }, service });
+  /** A topology of so many deckies, deployed; its last one. */
+  const deployTopology = async (topology: string, deckies: number) => {
+    const settings = { seed: 7, lans: Math.min(deckies, 6), deckies, services: ["http"] };
+    const { topology: made } = await master.topologies.generateTopology({ name: topology, settings });
+    await master.topologies.deployTopology({ topology });
+    return { name: made?.deckies.at(-1)?.name ?? "", topologyId: made?.id ?? "" };
+  };
   const remove = (name: string, service = "redis") => master.mutations.removeService({ decky: { name }, service });
   const everywhere = (act: (name: string) => Promise<unknown>) => Promise.all(names.slice(0, callers).map(act));
 
@@ -143,6 +150,23 @@ describe("what a mutation costs the database", () => {
     ).toEqual(floor);
     await remove(alone);
   });
+
+  it.each([
+    ["of one", 1],
+    ["of sixty", 60],
+  ])(
+    "adds a service to a decky of a topology %s as to one of the fleet, once it is known how that stands",
+    async (_, deckies) => {
+      const decky = await deployTopology(`of${deckies}`, deckies);
+      const { mutations } = master;
+      const change = () => mutations.addService({ decky, service: "redis" });
+      const back = () => mutations.removeService({ decky, service: "redis" });
+      await change();
+      await back();
+      const [tokens = "", ...rest] = floor.roundTrips;
+      expect(await usualCost(change, back)).toEqual({ ...floor, roundTrips: [tokens, "decnet-topology", ...rest] });
+    },
+  );
 
   it("costs a request id nothing", async () => {
     const withId = (at: number) =>

@@ -178,7 +178,7 @@ export function createTopologyChanges(options: TopologyChangesOptions): Topology
         },
       }),
     async requireLive(id) {
-      const topology = await store.topologies.find(id);
+      const topology = await store.topologies.briefly(id);
       if (!isLive(topology)) throw wrongState(topology, "its deckies can be changed one by one while it is live");
     },
     async validate(idOrName) {

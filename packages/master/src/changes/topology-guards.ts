@@ -28,7 +28,7 @@ export async function requireTakingHost(
   throw new AppError("HOST_DRAINING", `host ${host} ${what}`, { metadata: { host } });
 }
 
-export function wrongState({ name, state }: Topology, why: string): AppError {
+export function wrongState({ name, state }: Pick<Topology, "name" | "state">, why: string): AppError {
   return new AppError("TOPOLOGY_STATE", `the topology ${name} is ${state.replace("_", " ")}: ${why}`, {
     metadata: { topology: name, state },
   });

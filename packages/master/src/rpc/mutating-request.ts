@@ -30,7 +30,7 @@ export async function knownRef(
   { store }: Pick<MasterParts, "store">,
 ): Promise<ReturnType<typeof parseRef>> {
   const parsed = parseRef(ref);
-  if (parsed.scope !== "fleet") await store.topologies.find(parsed.scope);
+  if (parsed.scope !== "fleet") await store.topologies.briefly(parsed.scope);
   return parsed;
 }
 

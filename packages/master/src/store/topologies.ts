@@ -1,4 +1,5 @@
 import { AppError } from "@decnet/common/errors/app-error";
+import { createRounds } from "@decnet/common/runtime/rounds";
 import type { SeenDecky } from "../decide/topology/next-state.ts";
 import { designEvent, topologyEvent } from "../model/events.ts";
 import type { Operation } from "../model/operation.ts";
@@ -23,6 +24,8 @@ export interface TopologyStanding {
   readonly failure: string;
 }
 
+export type BriefTopology = Pick<Topology, "id" | "name" | "state">;
+
 /** Topologies, and every step of their lives. */
 export interface TopologyStore {
   /** By id or name. Throws TOPOLOGY_NOT_FOUND. */
@@ -32,6 +35,11 @@ export interface TopologyStore {
   list(request: ListRequest): Promise<ListedRows<Topology>>;
   /** Ids and names of those that have one of these ids or names. */
   known(idsOrNames: readonly string[]): Promise<Pick<Topology, "id" | "name">[]>;
+  /**
+   * How one stands by what is stored, without its design: what changes of single deckies ask, however large it is. Throws
+   * TOPOLOGY_NOT_FOUND.
+   */
+  briefly(id: string): Promise<BriefTopology>;
   /** All but those that are torn down. */
   inUse(tx: Tx): Promise<Topology[]>;
   /** Those of a host by name; locked, in the order of their ids, where somebody is about to change them with its deckies. */
@@ -69,6 +77,10 @@ const known = {
   name: "decnet-known-topologies",
   text: "SELECT id, name FROM topologies WHERE id = ANY ($1) OR name = ANY ($1)",
 };
+
+const brief = { name: "decnet-topology", text: "SELECT id, name, state FROM topologies WHERE id = ANY ($1)" };
+/** Changes of many deckies at once ask together. */
+const mostBrief = 64;
 
 const standings = {
   name: "decnet-topology-standings",
@@ -135,6 +147,13 @@ export function createTopologyStore(database: Database, sealing: Sealing, events
     const rows = await database.run<{ name: string; message: string }>(lost, [id, absent.slice(0, mostLost)]);
     return new Map(rows.map(({ name, message }) => [name, message]));
   };
+  const readBriefly = createRounds<string, BriefTopology | undefined>({
+    most: mostBrief,
+    async serve(ids) {
+      const rows = await database.run<BriefTopology>(brief, [[...new Set(ids)]]);
+      return ids.map((id) => rows.find((row) => row.id === id));
+    },
+  });
   return {
     find: (idOrName, tx) =>
       tx === undefined ? database.read((within) => findIn(within, idOrName, false)) : findIn(tx, idOrName, false),
@@ -150,6 +169,11 @@ export function createTopologyStore(database: Database, sealing: Sealing, events
         return { ...rest, rows: rows.map(open) };
       }),
     known: (idsOrNames) => database.run<Pick<Topology, "id" | "name">>(known, [[...idsOrNames]]),
+    async briefly(id) {
+      const found = await readBriefly(id);
+      if (found === undefined) throw topologyNotFound(id);
+      return found;
+    },
     async inUse(tx) {
       const rows = await repository(tx).find({ order: { name: "ASC" } });
       return rows.filter(({ state }) => state !== "torn_down").map(open);

@@ -45,7 +45,8 @@ describe.each(places)("the topology of seed 7 with 4 LANs and 12 deckies, on %s"
     const { topologies } = site.master;
     const made = await topologies.generateTopology({
       ...{ name: topology(), host: site.host, publishOn: attacker.publishedOn },
-      settings: { ...settings, subnetBase: site.subnetOf(0).replace(/\d+\.0\/24$/, "0.0/16") },
+      // The four networks of this test's own, one for each LAN.
+      settings: { ...settings, subnetBase: site.subnetOf(0).replace("/24", "/22") },
     });
     id = made.topology?.id ?? expect.fail("no topology");
     await topologies.updateDecky({

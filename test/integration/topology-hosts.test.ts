@@ -3,10 +3,12 @@ import { HostState } from "@decnet/contract/gen/decnet/v1/swarm_pb";
 import { TopologyState } from "@decnet/contract/gen/decnet/v1/topology_pb";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { becomes, designNested, readTopology } from "../support/nested-topology.ts";
+import { drawSubnets } from "../support/own-subnets.ts";
 import { eventually } from "../support/use-master.ts";
 import { type Swarm, useSwarm } from "../support/use-swarm.ts";
 
 describe("the host of a topology", () => {
+  const subnetOf = drawSubnets();
   let swarm: Swarm;
   const host = () => swarm.workers[0] ?? expect.fail("no worker");
   const names = () => host().host.docker(["ps", "-a", "--format", "{{.Names}}"]);
@@ -26,7 +28,7 @@ describe("the host of a topology", () => {
   it("is not drained while it has one, which is named; drained, it gets none", async () => {
     const { master } = swarm;
     const { name } = host();
-    const topology = await designNested(master, "corp", name);
+    const topology = await designNested(master, "corp", name, "redis", { dmz: subnetOf(0), core: subnetOf(1) });
     await master.swarm.drainHost({ name });
     const refused = await master.topologies.deployTopology({ topology }).catch(fromConnectError);
     expect(refused).toMatchObject({ reason: "HOST_DRAINING" });
@@ -40,7 +42,7 @@ describe("the host of a topology", () => {
   it("takes it down with itself when it is decommissioned: it is torn down when all of it is gone", async () => {
     const { master } = swarm;
     const { name } = host();
-    await designNested(master, "sketch", name);
+    await designNested(master, "sketch", name, "redis", { dmz: subnetOf(2), core: subnetOf(3) });
     const dry = await master.swarm.decommissionHost({ name, options: { dryRun: true } });
     expect(dry.operation?.plan?.text.split("\n")).toEqual(["teardown corp/gateway", "teardown corp/inner"]);
     await master.swarm.decommissionHost({ name });
@@ -58,7 +60,7 @@ describe("the host of a topology", () => {
   it("that is forgotten by force says that what ran there may still be there, where it can be found as orphans", async () => {
     const { master } = swarm;
     const { name } = host();
-    const topology = await designNested(master, "lost", name);
+    const topology = await designNested(master, "lost", name, "redis", { dmz: subnetOf(0), core: subnetOf(1) });
     await master.topologies.deployTopology({ topology });
     await host().stop("SIGKILL");
     await eventually(async () => !(await swarm.isConnected(name)));

@@ -60,7 +60,8 @@ export function createFailedEdits({ store, catalog, log, wake }: FailedEditsOpti
         ways.flatMap(({ events }) => events),
       );
       const ended = ways.length === 0 ? await store.parents.endIn(tx, [id]) : [];
-      log.info("an edit is taken back", { topology: topology.name, operation: id, why: patch.error?.message ?? "" });
+      const why = patch.error?.message ?? "";
+      tx.afterwards(() => log.info("an edit is taken back", { topology: topology.name, operation: id, why }));
       return { ended, waking: ways.map(({ decky }) => decky.id) };
     });
 

@@ -205,6 +205,15 @@ describe("a plan", () => {
     expect(formatPlan(plan([], { wanted: undefined, host: { project: noProject } }))).toBe("nothing to do");
   });
 
+  it("releases the networks that a base leaves when it is made again, and those that it left before, last of all", () => {
+    const leaves = (isLeft: boolean) => ({ leaves: { routes: [], networks: [{ network: "far", owner: "", isLeft }] } });
+    const release = "release-network far (goes with the last decky on it)";
+    const again = formatPlan(plan([base({ hash: "b0" }), ssh()], { host: leaves(false) })).split("\n");
+    expect(again.at(-1)).toContain(release);
+    expect(formatPlan(plan([base(), ssh()], { host: leaves(true) }))).toBe(`1 ${release}`);
+    expect(formatPlan(plan([base(), ssh()], { host: leaves(false) }))).toBe("nothing to do");
+  });
+
   describe("gives names back", () => {
     const other = "0123456789abcdef";
     it.each<readonly [string, ObservedContainer[], Partial<ObservedHost>, string[]]>([

@@ -115,12 +115,12 @@ describe("what a decky of a topology costs its host, beside one of the fleet", (
   };
   const inner = (topology: string) => ({ name: "inner", topologyId: ids[topology] ?? "" });
 
-  it("adds a service with as many programs and requests, however large the topology is", async () => {
+  it("adds a service with as many programs and requests, however large the topology is (W-52)", async () => {
     const [small, large] = [await add(inner("small")), await add(inner("large"))];
     expect(large).toEqual(small);
   });
 
-  it("looks at what is published and let through once before and once after, and at nothing else that the fleet does not", async () => {
+  it("looks at what is published and let through, once before and once after, besides what the fleet looks at", async () => {
     const [fleet, topology] = [await add({ name: `${master.prefix}-alone` }), await add(inner("small"))];
     expect(fleet.programs).toEqual({ nft: 2, "docker-compose": 1 });
     expect(topology.programs).toEqual({ nft: 4, iptables: 2, "docker-compose": 1 });

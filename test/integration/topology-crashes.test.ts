@@ -30,7 +30,7 @@ describe(`a topology whose master is killed before the first step, and after eac
   let lives: Lives;
   let topology: string;
   let id = "";
-  const tally = tallyKills("here, master");
+  const tally = tallyKills("here, master", killedAfter);
   /** An address of this host that is there for this test alone. */
   const publishOn = `198.18.${1 + (process.pid % 250)}.7`;
   const networks = async () =>

@@ -27,7 +27,7 @@ describe(`a topology whose agent is killed before the first step, and after each
   let site: Site;
   let topology: string;
   let id = "";
-  const tally = tallyKills("worker, agent");
+  const tally = tallyKills("worker, agent", killedAfter);
   const worker = () => site.swarm?.workers[0] ?? expect.fail("no worker");
   const networks = async () =>
     (await site.docker("network", "ls", "--format", "{{.Name}}", "--filter", `name=^decnet-${id}-`)).sort();

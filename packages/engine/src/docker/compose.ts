@@ -90,6 +90,8 @@ export function createComposeCli(
         env,
         timeoutMs: timeouts.upMs,
         signal,
+        // The next life of a daemon that was killed plans on what it sees: nothing of this one may go on changing that.
+        endsWithUs: true,
       });
     },
     build: ({ tag, context, buildBase, signal, onLine }) =>

@@ -12,6 +12,8 @@ export interface CommandOptions {
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
   readonly onLine?: (line: string) => void;
+  /** The kernel ends it when this process ends, however that ends. Where util-linux is missing it may go on. */
+  readonly endsWithUs?: boolean;
 }
 
 export interface CommandResult {
@@ -45,11 +47,16 @@ export function runCommand(file: string, args: readonly string[], options: Comma
 
 async function run(file: string, args: readonly string[], options: CommandOptions): Promise<CommandResult> {
   const startedAt = performance.now();
-  const child = await startProgram(file, args, {
+  const settings = {
     detached: true,
     env: ownEnvironment(options.env),
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-  });
+  };
+  const start = () => startProgram(file, args, settings);
+  const child =
+    options.endsWithUs === true
+      ? await startProgram("setpriv", ["--pdeathsig", "KILL", "--", file, ...args], settings).catch(start)
+      : await start();
   let ended: CommandResult["ended"] = "exit";
   let killTimer: NodeJS.Timeout | undefined;
   const end = (cause: "timeout" | "aborted") => {

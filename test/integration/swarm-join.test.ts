@@ -150,7 +150,7 @@ describe("a machine becomes a worker", () => {
     const { stdout } = await execa("find", [stateDir, "-printf", "%y %m %P\n"]);
     const open = stdout
       .split("\n")
-      .filter((line) => !/^(f (600|400)|d 700) /.test(line))
+      .filter((line) => !/^(f (600|400)|s 600|d 700) /.test(line))
       // What decoys read lies behind a folder that only root enters.
       .filter((line) => !/ deckies\/[^/]+\/(secrets|machine)/.test(line));
     expect(open).toEqual([]);

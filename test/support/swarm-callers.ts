@@ -173,7 +173,8 @@ export async function createCallers(swarm: Swarm): Promise<Callers> {
       port += 1;
       const state = join(folder, String(port));
       if ("copyOf" in who) {
-        const filter = (from: string) => !/\/(specs|deckies|reports)$/.test(from);
+        // What shows that the real one lives is a socket.
+        const filter = (from: string) => !/\/(specs|deckies|reports)$|\.alive$/.test(from);
         await cp(who.copyOf.stateDir, state, { recursive: true, filter });
         const copied = join(state, "identity.json");
         const identity = JSON.parse(await readFile(copied, "utf8")) as object;

@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { constants } from "node:fs";
-import { open, rm } from "node:fs/promises";
+import { chmod, open, rm } from "node:fs/promises";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
 
@@ -19,7 +19,10 @@ export async function giveSignOfLife(folder: string, name: string): Promise<Sign
   server.unref();
   const remove = () => rm(join(folder, name), { force: true });
   try {
-    await within(folder, name, (path) => once(server.listen(path), "listening"));
+    await within(folder, name, async (path) => {
+      await once(server.listen(path), "listening");
+      await chmod(path, 0o600);
+    });
   } catch {
     await remove();
     return undefined;

@@ -75,7 +75,7 @@ export default defineConfig({
           isolate: false,
           include: ["test/{conformance,integration,characterisation,contract,interop,faults}/**/*.test.ts"],
           // Test files share nothing but the engine; most of their time is waiting.
-          maxWorkers: 8,
+          maxWorkers: 6,
           globalSetup: ["test/support/images.ts"],
           testTimeout: 120 * seconds,
           hookTimeout: 180 * seconds,

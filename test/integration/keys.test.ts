@@ -204,7 +204,7 @@ describe("an installation", () => {
   it("is one master's: one with a copy of its folder is told who has the host, and takes it when that has stopped", async () => {
     const first = await begin(dataDir);
     const copy = join(folder, "copy");
-    await cp(dataDir, copy, { recursive: true });
+    await cp(dataDir, copy, { recursive: true, filter: (from) => !from.endsWith(".alive") });
     const { reason, message, next } = await refusalOf(copy);
     expect(reason).toBe("HOST_CLAIMED");
     expect(message).toContain(`process ${process.pid} on `);

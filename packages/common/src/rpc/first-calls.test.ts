@@ -1,6 +1,5 @@
 import { EventEmitter } from "node:events";
 import { describe, expect, it } from "vitest";
-import type { Connection } from "./connections.ts";
 import { createFirstCalls } from "./first-calls.ts";
 
 /** A connection of which a test says what became of its credentials, and the calls on it in the order in which they began. */
@@ -9,8 +8,8 @@ function open() {
   let verdict: () => void = () => undefined;
   const connection = {
     isProven: () => isProven,
-    onVerdict: (listener: () => void) => (verdict = listener),
-  } as unknown as Connection;
+    onVerdict: (listener: () => void) => void (verdict = listener),
+  };
   const first = createFirstCalls();
   const begun: string[] = [];
   const calls = new EventEmitter();

@@ -1,4 +1,6 @@
-import type { Connection } from "./connections.ts";
+import type { Connection as WholeConnection } from "./connections.ts";
+
+type Connection = Pick<WholeConnection, "isProven" | "onVerdict">;
 
 /** A call that shows a credential. */
 export interface FirstCall {

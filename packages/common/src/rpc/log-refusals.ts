@@ -17,7 +17,7 @@ const silent = new Set([Code.Canceled, Code.Internal]);
  * A line for each call that is refused, with the reason that the caller got. It stands outside the interceptor that translates
  * errors. A change that was accepted and failed is no refusal.
  */
-export function createRefusalLog(log: Logger, callerOf: (values: ContextValues) => string): Interceptor {
+export function createRefusalLog(log: Pick<Logger, "info">, callerOf: (values: ContextValues) => string): Interceptor {
   const callers = new Map<string, { readonly bucket: Bucket; unsaid: number }>();
   /** How many were left out since the last line about the caller; undefined: this one is left out, too. */
   const takeLine = (whose: string): number | undefined => {

@@ -47,7 +47,7 @@ export interface Watch {
 export function createWatch({ engine, specs, runner, reports, policy, log }: WatchOptions): Watch {
   const said = new Map<string, string>();
   /** Of a spec, not of a name: what is told to be otherwise is tried at once. */
-  let paces = new WeakMap<DeckySpec, RepairPace & { readonly cause: string }>();
+  let paces = new WeakMap<DeckySpec, RepairPace>();
   const repairs = new Map<string, Promise<void>>();
   let engineProblem = "";
   let checkedAt: number | undefined;
@@ -79,8 +79,7 @@ export function createWatch({ engine, specs, runner, reports, policy, log }: Wat
       onStep: (event) => void (event.kind !== "started" && steps.push(toStepMessage(event))),
     });
     if (outcome === undefined) return;
-    const why = whyInVain(outcome);
-    paces.set(spec, { ...paceAfter(paces.get(spec) ?? unhurried, why === "", new Date(), Math.random), cause: why });
+    paces.set(spec, paceAfter(paces.get(spec) ?? unhurried, whyInVain(outcome), new Date(), Math.random));
     // It was well again by itself before anything was done.
     if (outcome.failure === undefined && steps.every((step) => step.verb === "settle")) return;
     await reports.push({
@@ -164,7 +163,9 @@ export function createWatch({ engine, specs, runner, reports, policy, log }: Wat
 
 /** Why a repair did not help; empty when it did. It is known by what is seen afterwards. */
 function whyInVain({ judged, failure }: Pick<HostOutcome, "judged" | "failure">): string {
-  return failure?.message ?? (judged === undefined || judged.state === "running" ? "" : judged.message);
+  if (failure !== undefined) return failure.message === "" ? (failure.reason ?? "APPLY_FAILED") : failure.message;
+  if (judged === undefined || judged.state === "running") return "";
+  return judged.message === "" ? `it is ${judged.state}` : judged.message;
 }
 
 /** What a drift check says of a decky. A repair would not get past what is blocked. */
@@ -176,13 +177,13 @@ function tellDrift({ judged, plan }: CheckedDecky): { isDrifted: boolean; isBloc
   return { isDrifted, isBlocked, message: [own, ...blocked].filter((part) => part !== "").join("; ") };
 }
 
-const unhurried: RepairPace & { readonly cause: string } = { failures: 0, retryAt: null, cause: "" };
+const unhurried: RepairPace = { failures: 0, retryAt: null, retryCause: "" };
 
 /** The same until the next repair: it is not news at every drift check. */
-function pauseOf({ failures, retryAt, cause }: typeof unhurried): string {
+function pauseOf({ failures, retryAt, retryCause }: RepairPace): string {
   if (retryAt === null) return "";
   const often = failures === 1 ? "once" : `${failures} times`;
-  const vain = cause === "" ? "" : `, the last time in vain: ${cause}`;
+  const vain = retryCause === "" ? "" : `, the last time in vain: ${retryCause}`;
   return `was repaired ${often} lately${vain}; again after ${retryAt.toISOString()}`;
 }
 

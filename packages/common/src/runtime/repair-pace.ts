@@ -4,6 +4,8 @@ import { backoffMs } from "./backoff.ts";
 export interface RepairPace {
   readonly failures: number;
   readonly retryAt: Date | null;
+  /** Why the last one was in vain; empty when it helped. */
+  readonly retryCause: string;
 }
 
 /** A repair that failed, or did not help. */
@@ -13,11 +15,16 @@ const helpedBackoff = { baseMs: 500, maxMs: 30_000 };
 /** What was well for so long starts from the beginning. */
 const restMs = 60_000;
 
-/** The pace after one more repair. Repairs are never given up: the pauses grow to a ceiling. */
-export function paceAfter({ failures }: Pick<RepairPace, "failures">, helped: boolean, now: Date, random: () => number) {
-  const count = failures + 1;
-  const pauseMs = backoffMs(count, helped ? helpedBackoff : failedBackoff, random);
-  return { failures: count, retryAt: new Date(now.getTime() + pauseMs) } satisfies RepairPace;
+/**
+ * The pace after one more repair, which helped unless there is a cause that it was in vain. Repairs are never given up: the
+ * pauses grow to a ceiling. The first in vain after some that helped is tried again soon, the next ones are not: a busy minute
+ * does not keep a decoy away for many.
+ */
+export function paceAfter(before: Omit<RepairPace, "retryAt">, retryCause: string, now: Date, random: () => number): RepairPace {
+  const failures = before.failures + 1;
+  const isFirstInVain = retryCause !== "" && before.retryCause === "";
+  const pauseMs = backoffMs(isFirstInVain ? 1 : failures, retryCause === "" ? helpedBackoff : failedBackoff, random);
+  return { failures, retryAt: new Date(now.getTime() + pauseMs), retryCause };
 }
 
 export function mayRepairAt({ retryAt }: Pick<RepairPace, "retryAt">, now: Date): boolean {

@@ -42,7 +42,7 @@ it.each([
   ["the third", 2, 20_000],
   ["any after many", 20, 150_000],
 ])("no repair of what cannot be undone is tried at once: %s", (_name, failures, delayMs) => {
-  const given = { decky: { failures }, revisions: ["ssh"], open: [op(1, "repair", 1)] };
+  const given = { decky: { failures, retryCause: "no image" }, revisions: ["ssh"], open: [op(1, "repair", 1)] };
   expect(resolve(given, failed()).decky).toMatchObject({ patch: { retryAt: new Date(now.getTime() + delayMs) } });
 });
 

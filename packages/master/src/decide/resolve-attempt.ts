@@ -87,9 +87,9 @@ function unhelpedBy(attempt: Attempt, { judged }: HostOutcome): OperationError |
 function paceOf(decky: Decky, ends: readonly OperationChange[], { now, random }: DecisionContext): DeckyPatch {
   const repairs = ends.filter(({ operation }) => operation.kind === "repair");
   const unhelped = repairs.find(({ operation, patch }) => patch.state === "failed" && operation.error === null);
-  if (unhelped !== undefined) return { ...paceAfter(decky, false, now, random), retryCause: unhelped.patch.error?.message ?? "" };
+  if (unhelped !== undefined) return paceAfter(decky, unhelped.patch.error?.message ?? "the repair did not help", now, random);
   const isDrift = repairs.length > 0 && ends.every(({ operation }) => operation.actor === "drift");
-  return isDrift ? { ...paceAfter(decky, true, now, random), retryCause: "" } : { failures: 0, retryAt: null, retryCause: "" };
+  return isDrift ? paceAfter(decky, "", now, random) : { failures: 0, retryAt: null, retryCause: "" };
 }
 
 function seenAs({ decky: { identity, attachments, host } }: Attempt): DeckyPatch {
@@ -218,8 +218,7 @@ function resolveEnd(
     state,
     message: error.message,
     repairPaused: kind === "kept",
-    ...paceAfter(decky, false, now, random),
-    retryCause: error.message,
+    ...paceAfter(decky, error.message === "" ? error.reason : error.message, now, random),
   };
   const desired = desiredServices(situation);
   const ends = operations.flatMap(({ operation, patch: end }) => operationEvents({ ...operation, ...end }, desired));

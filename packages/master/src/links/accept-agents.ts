@@ -81,7 +81,8 @@ export function createAgentAcceptor({
       return refuse(named === "" ? "" : await store.nameOf(named), "CERTIFICATE_REFUSED", why);
     }
     if (!arrivalsOf(named).take()) {
-      log.warn("a worker comes and goes too often to be served", { hostId: named, address });
+      const next = "its agent's log says why it comes again; decnet host decommission keeps it away";
+      log.warn("a worker comes and goes too often to be served", { hostId: named, address, next });
       return void socket.destroy();
     }
     const number = identity?.role === "agent" ? identity.number : 0;

@@ -8,7 +8,9 @@ function open() {
   let verdict: () => void = () => undefined;
   const connection = {
     isProven: () => isProven,
-    onVerdict: (listener: () => void) => void (verdict = listener),
+    onVerdict: (listener: () => void) => {
+      verdict = listener;
+    },
   };
   const first = createFirstCalls();
   const begun: string[] = [];

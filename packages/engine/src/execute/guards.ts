@@ -42,7 +42,7 @@ export interface GuardsOptions {
 
 const commandMs = 10_000;
 /** How old the rules of one namespace may be while nothing is wrong: nobody but root on the host can change them. */
-const freshMs = 2_000;
+const freshMs = 4_000;
 
 interface Rules {
   readonly listing: string | undefined;

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { execa } from "execa";
 import { checkout } from "./checkout.ts";
 import { drawSubnets } from "./own-subnets.ts";
+import { printedByKcat } from "./use-kafka.ts";
 
 /** Of the images that `npm run test:deploy` builds. */
 const tag = "test";
@@ -77,7 +78,7 @@ export async function useDeployment(): Promise<Deployment> {
       await writeFile(hosts, `127.0.0.1 localhost\n${address.trim()} kafka\n`);
       const script = 'mount --bind "$1" /etc/hosts && exec kcat -b kafka:9092 -C -t "$2" -o beginning -e -q -f "%k %h %s\\n"';
       const args = ["--mount", "sh", "-ec", script, "kcat", hosts, topic];
-      const { stdout } = await execa("unshare", args, { stdin: "ignore", timeout: 30_000 });
+      const stdout = await printedByKcat(execa("unshare", args, { stdin: "ignore", timeout: 30_000 }));
       return stdout.split("\n").filter((line) => line !== "");
     },
     async dispose() {

@@ -5,7 +5,7 @@ import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { execa } from "execa";
+import { ExecaError, execa } from "execa";
 import { eventually } from "./eventually.ts";
 
 /** As scripts/setup/kafka.sh fetched it. */
@@ -201,6 +201,17 @@ export interface Read {
   readonly value: string;
 }
 
+/** What kcat printed; nothing when the topic is not there yet: the relay makes topics before its first message. */
+export async function printedByKcat(run: Promise<{ readonly stdout: string }>): Promise<string> {
+  return run.then(
+    ({ stdout }) => stdout,
+    (error: unknown) => {
+      if (error instanceof ExecaError && /Unknown topic or partition/.test(String(error.stderr))) return "";
+      throw error;
+    },
+  );
+}
+
 /** Everything that topics hold now, by kcat; in each partition in its order. */
 export async function readTopics(brokers: string, topics: readonly string[], more: readonly string[] = []): Promise<Read[]> {
   const read = async (topic: string): Promise<Read[]> => {
@@ -208,7 +219,8 @@ export async function readTopics(brokers: string, topics: readonly string[], mor
     const format = "%p\\x1f%o\\x1f%k\\x1f%h\\x1f%s\\x1e";
     // A broker holds an answer back for half a second where nothing is left to read.
     const args = ["-b", brokers, "-X", "fetch.wait.max.ms=20", "-C", "-t", topic, "-o", "beginning", "-e", "-q", "-f", format];
-    const { stdout } = await execa("kcat", [...args, ...more], { stdin: "ignore", timeout: 120_000, maxBuffer: 1 << 30 });
+    const settings = { stdin: "ignore", timeout: 120_000, maxBuffer: 1 << 30 } as const;
+    const stdout = await printedByKcat(execa("kcat", [...args, ...more], settings));
     return stdout.split("\x1e").flatMap((message) => {
       if (message === "") return [];
       const [partition, offset, key = "", headers = "", value = ""] = message.split("\x1f");

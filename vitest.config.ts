@@ -76,8 +76,6 @@ export default defineConfig({
           include: ["test/{conformance,integration,characterisation,contract,interop,faults}/**/*.test.ts"],
           // Test files share nothing but the engine; most of their time is waiting.
           maxWorkers: 6,
-          // Daemons of many tests in one process leave much garbage; with little room for it, it is collected all the time.
-          execArgv: ["--max-semi-space-size=32"],
           globalSetup: ["test/support/images.ts"],
           testTimeout: 120 * seconds,
           hookTimeout: 180 * seconds,

@@ -145,9 +145,7 @@ describe("the examples of the docs", () => {
   }
 
   it("invites a worker, which joins with the line that is printed", async () => {
-    const invite =
-      blocks.flatMap(({ lines }) => lines).find((line) => /^(\.\/)?decnet .*host invite|^(\.\/)?decnet host invite/.test(line)) ??
-      "";
+    const invite = blocks.flatMap(({ lines }) => lines).find((line) => /^(\.\/)?decnet (.* )?host invite/.test(line)) ?? "";
     expect(invite).toContain("--name edge-1");
     const child = execa("bash", ["-c", invite], { cwd: folder, env: cli.env, extendEnv: false, stdin: "ignore" });
     let shown = "";

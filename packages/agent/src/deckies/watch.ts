@@ -1,26 +1,25 @@
 import { create } from "@bufbuild/protobuf";
-import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { Logger } from "@decnet/common/logging/logger";
 import { isRested, mayRepairAt, paceAfter, type RepairPace } from "@decnet/common/runtime/repair-pace";
 import type { DeckyObservation, DeckyOutcome } from "@decnet/contract/gen/decnet/v1/agent_pb";
-import { EngineReportSchema, RepairReportSchema } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
-import type { OperationStep } from "@decnet/contract/gen/decnet/v1/operation_pb";
+import { EngineReportSchema } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
 import type { CheckedDecky, Engine } from "@decnet/engine/engine";
 import { formatPlan } from "@decnet/engine/plan/plan";
 import { type DeckySpec, deckyKey } from "@decnet/engine/spec";
-import { parseDeckyRef, toRefMessage } from "@decnet/engine/wire/decky-spec";
-import { type HostOutcome, toObservationMessage, toOutcomeMessage, toStepMessage } from "@decnet/engine/wire/outcome";
+import { parseDeckyRef } from "@decnet/engine/wire/decky-spec";
+import { toObservationMessage } from "@decnet/engine/wire/outcome";
 import type { ReportQueue } from "../reports/report-queue.ts";
+import { repairDecky } from "./repair.ts";
 import type { Runner } from "./runner.ts";
 import type { AcceptedDecky, SpecStore } from "./spec-store.ts";
 
 export type DriftPolicy = "repair" | "report";
 
 export interface WatchOptions {
-  readonly engine: Engine;
-  readonly specs: SpecStore;
-  readonly runner: Runner;
-  readonly reports: ReportQueue;
+  readonly engine: Pick<Engine, "check">;
+  readonly specs: Pick<SpecStore, "list" | "get">;
+  readonly runner: Pick<Runner, "repair" | "isBusy" | "turns">;
+  readonly reports: Pick<ReportQueue, "push">;
   readonly policy: () => DriftPolicy;
   readonly log: Logger;
 }
@@ -69,30 +68,10 @@ export function createWatch({ engine, specs, runner, reports, policy, log }: Wat
 
   const repair = async (decky: AcceptedDecky, plan: CheckedDecky["plan"] | undefined) => {
     const { spec } = decky.target;
-    const key = deckyKey(spec);
-    const startedAt = new Date();
-    const steps: OperationStep[] = [];
-    const cause = plan === undefined ? "removal was cut off" : formatPlan(plan);
-    const outcome = await runner.repair(key, {
-      expectedDigest: "",
-      onPlan: () => undefined,
-      onStep: (event) => void (event.kind !== "started" && steps.push(toStepMessage(event))),
-    });
-    if (outcome === undefined) return;
-    paces.set(spec, paceAfter(paces.get(spec) ?? unhurried, whyInVain(outcome), new Date(), Math.random));
-    // It was well again by itself before anything was done.
-    if (outcome.failure === undefined && steps.every((step) => step.verb === "settle")) return;
-    await reports.push({
-      case: "repair",
-      value: create(RepairReportSchema, {
-        decky: toRefMessage(spec),
-        cause,
-        outcome: toOutcomeMessage(spec, spec.revision, outcome, new Date()),
-        steps,
-        startedAt: timestampFromDate(startedAt),
-        finishedAt: timestampFromDate(new Date()),
-      }),
-    });
+    const done = await repairDecky(runner, spec, plan === undefined ? "removal was cut off" : formatPlan(plan));
+    if (done === undefined) return;
+    paces.set(spec, paceAfter(paces.get(spec) ?? unhurried, done.whyInVain, new Date(), Math.random));
+    if (done.report !== undefined) await reports.push({ case: "repair", value: done.report });
   };
 
   /** In the background: a repair that takes long does not hold up the checks of the other deckies. */
@@ -159,13 +138,6 @@ export function createWatch({ engine, specs, runner, reports, policy, log }: Wat
       checkedAt = begun;
     },
   };
-}
-
-/** Why a repair did not help; empty when it did. It is known by what is seen afterwards. */
-function whyInVain({ judged, failure }: Pick<HostOutcome, "judged" | "failure">): string {
-  if (failure !== undefined) return failure.message === "" ? (failure.reason ?? "APPLY_FAILED") : failure.message;
-  if (judged === undefined || judged.state === "running") return "";
-  return judged.message === "" ? `it is ${judged.state}` : judged.message;
 }
 
 /** What a drift check says of a decky. A repair would not get past what is blocked. */

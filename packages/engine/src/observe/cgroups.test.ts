@@ -39,3 +39,16 @@ it("finds them where only a part of the hierarchy is mounted, and none outside o
   expect(cgroupFolders("0::/other", mounts).pids).toBeUndefined();
   expect(cgroupFolders("0::/../other", parseCgroupMounts(mount("cgroup2", "/sys/fs/cgroup", "rw"))).pids).toBeUndefined();
 });
+
+it("has none for a process that is in the root: one that is ending, or that is of the host", () => {
+  const mounts = parseCgroupMounts(
+    [
+      mount("cgroup", "/sys/fs/cgroup/pids", "rw,pids"),
+      mount("cgroup", "/sys/fs/cgroup/memory", "rw,memory", "/outer"),
+      mount("cgroup2", "/sys/fs/cgroup/unified", "rw"),
+    ].join("\n"),
+  );
+  const none = { members: undefined, pids: undefined, memory: undefined };
+  expect(cgroupFolders("8:pids:/\n4:memory:/\n0::/\n", mounts)).toEqual(none);
+  expect(cgroupFolders("8:pids:/\n4:memory:/outer\n0::/\n", mounts)).toEqual(none);
+});

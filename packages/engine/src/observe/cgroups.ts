@@ -55,11 +55,14 @@ export function cgroupFolders(cgroup: string, mounts: readonly CgroupMount[]): C
   };
 }
 
-/** Undefined for a path that is not below what is mounted. */
+/**
+ * Undefined for a path that is not below what is mounted. The root is no container's: version 1 puts a process there that is
+ * ending, and what is counted there is the whole host's.
+ */
 function folderIn({ point, root }: CgroupMount, path: string): string | undefined {
   if (path.includes("/..")) return undefined;
-  if (root === "/") return `${point}${path}`;
-  return path === root || path.startsWith(`${root}/`) ? `${point}${path.slice(root.length)}` : undefined;
+  const above = root === "/" ? "/" : `${root}/`;
+  return path.startsWith(above) && path !== above ? `${point}/${path.slice(above.length)}` : undefined;
 }
 
 let mounts: readonly CgroupMount[] | undefined;

@@ -1,4 +1,5 @@
 import { paceAfter } from "@decnet/common/runtime/repair-pace";
+import { repairInVain } from "@decnet/engine/diagnose/repair-verdict";
 import type { HostOutcome } from "@decnet/engine/wire/outcome";
 import { type Decky, type DeckyPatch, isSameMachine, labelOf, observedOf } from "../model/decky.ts";
 import { operationEvents, stateEvent } from "../model/events.ts";
@@ -77,9 +78,10 @@ function resolveApplied(situation: Situation, attempt: Attempt, outcome: HostOut
 }
 
 /** A repair is known by what is seen afterwards. */
-function unhelpedBy(attempt: Attempt, { judged }: HostOutcome): OperationError | undefined {
-  if (judged === undefined || judged.state === "running") return undefined;
-  const message = `the repair did not help: ${judged.message}`;
+function unhelpedBy(attempt: Attempt, { plan, judged }: HostOutcome): OperationError | undefined {
+  const why = repairInVain(plan, judged);
+  if (why === undefined) return undefined;
+  const message = `the repair did not help: ${why}`;
   return { reason: "APPLY_FAILED", message, next: nextOf(attempt), outputTail: [], undone: false };
 }
 

@@ -3,6 +3,7 @@ import { AppError } from "@decnet/common/errors/app-error";
 import { dateOf } from "@decnet/common/runtime/foreign-time";
 import type { DeckyObservation } from "@decnet/contract/gen/decnet/v1/agent_pb";
 import type { RepairReport } from "@decnet/contract/gen/decnet/v1/enrollment_pb";
+import { repairInVain } from "@decnet/engine/diagnose/repair-verdict";
 import { formatPlan } from "@decnet/engine/plan/plan";
 import { fromObservationMessage, fromOutcomeMessage, fromStepMessage } from "@decnet/engine/wire/outcome";
 import type { Decky } from "../model/decky.ts";
@@ -58,8 +59,8 @@ export function resolveRepairReport(
   const finishedAt = earlier(dateOf(report.finishedAt), now);
   const startedAt = earlier(dateOf(report.startedAt), finishedAt);
   // A repair is known by what is seen afterwards.
-  const unhelped = judged === undefined || judged.state === "running" ? "" : `the repair did not help: ${judged.message}`;
-  const message = failure?.message ?? unhelped;
+  const why = repairInVain(plan, judged);
+  const message = failure?.message ?? (why === undefined ? "" : `the repair did not help: ${why}`);
   const error: OperationError | null =
     message === "" ? null : { reason: "APPLY_FAILED", message, next: [], outputTail: failure?.outputTail ?? [], undone: false };
   const operation = makeOperation({
@@ -73,7 +74,8 @@ export function resolveRepairReport(
     host: decky.host,
     revision: decky.desiredRevision,
     plan: toPlanRecord(plan, formatPlan(plan), decky.appliedRevision, []),
-    receipt,
+    // One whose end was not observed proves nothing.
+    receipt: report.outcome.receipt === undefined ? null : receipt,
     state: error === null ? "succeeded" : "failed",
     error,
     createdAt: startedAt,

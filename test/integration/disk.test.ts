@@ -6,8 +6,8 @@ import { deploy, dockerLines, eventually, type TestMaster, useMaster } from "../
 
 /** A bounded attack: 48 MB against a budget of 16. */
 const fill = (path: string) => `dd if=/dev/urandom of=${path} bs=1M count=48 2>/dev/null`;
-/** The same without a name, by somebody who keeps it open. */
-const fillHidden = `exec 3>/var/tmp/x; rm /var/tmp/x; dd if=/dev/urandom bs=1M count=48 >&3 2>/dev/null; sleep 60`;
+/** The same without a name, by somebody who keeps it open until it was measured. */
+const fillHidden = `exec 3>/var/tmp/x; rm /var/tmp/x; dd if=/dev/urandom bs=1M count=48 >&3 2>/dev/null; sleep 100`;
 
 /** Reserved, and never written. */
 const reserve = "fallocate -l 48M /var/tmp/x";

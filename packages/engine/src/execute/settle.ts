@@ -68,7 +68,7 @@ function endOf(name: string, first: ObservedContainer, now: ObservedContainer | 
   if (now.status === "exited" || now.status === "dead")
     return `${name} exited with code ${now.exitCode} after ${seconds(elapsed)}`;
   if (now.status === "restarting" || now.restartCount > first.restartCount || now.startedAt !== first.startedAt)
-    return `${name} exited${codeOf(now)} and was restarted after ${seconds(elapsed)}`;
+    return restartSentence(now, seconds(elapsed));
   return undefined;
 }
 
@@ -87,10 +87,11 @@ function failed(message: string): Settled {
   return { ok: false, message };
 }
 
-/** The engine forgets the code of the last end when it starts a container again. */
-function codeOf({ status, exitCode, lastExitCode }: ObservedContainer): string {
-  const code = status === "restarting" ? exitCode : (lastExitCode ?? exitCode);
-  return code === 0 ? "" : ` with code ${code}`;
+/** The engine forgets the code of the last end when it starts a container again: it may not have been seen. */
+function restartSentence({ name, status, exitCode, lastExitCode }: ObservedContainer, after: string): string {
+  const code = status === "restarting" ? exitCode : lastExitCode;
+  if (code === undefined) return `${name} ended and was restarted after ${after}; its exit code was not seen`;
+  return `${name} exited with code ${code} and was restarted after ${after}`;
 }
 
 function seconds(ms: number): string {

@@ -64,7 +64,9 @@ finish() {
 
 # Hundreds of databases are made and removed: on a disk, looking for places for their files took 8 % of all processor time.
 memory=/dev/shm
-has_memory() { [ "$(stat -fc %T $memory 2> /dev/null)" = tmpfs ] && [ "$(df --output=avail -BM $memory | tr -dc 0-9)" -ge 4000 ]; }
+has_memory() {
+  [ "$(stat -fc %T $memory 2> /dev/null)" = tmpfs ] && [ "$(df --output=avail -BM $memory | tr -dc 0-9)" -ge 4000 ]
+}
 
 suite() {
   if has_memory; then local -x TMPDIR=$memory; fi

@@ -107,7 +107,9 @@ describe("an edit of a live topology", () => {
       (await master.fleet.getDecky({ decky: { name: "deep", topologyId: id } })).decky?.desiredRevision ?? 0;
     const revision = await routes();
     const bridge = { name: "bridge", services: quits, attachments: [{ lan: "core" }, { lan: "far" }], forwards: true };
-    await expect(master.topologies.addDecky({ topology, ...bridge })).rejects.toThrow(/quits (exited with code 7|ended and was restarted)/);
+    await expect(master.topologies.addDecky({ topology, ...bridge })).rejects.toThrow(
+      /quits (exited with code 7|ended and was restarted)/,
+    );
     await isAsBefore(before.version + 2);
     // There and back.
     expect(await routes()).toBe(revision + 2);

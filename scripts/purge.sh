@@ -15,14 +15,14 @@ if master_pid > /dev/null; then
 elif [ -d "$DECNET_DATA_DIR" ]; then
   fail "the master does not run, so its deckies cannot be removed; start it first: npm run up"
 fi
-# The packet filter's table of this master, by the note about it: it went with the last LAN, unless that could not be removed.
-if [ -f "$DECNET_DATA_DIR/containment.nft" ] && command -v nft > /dev/null; then
-  read -r _ family table _ < "$DECNET_DATA_DIR/containment.nft"
-  case $table in decnet-*) nft delete table "$family" "$table" 2> /dev/null || true ;; esac
+id=$(sed -n 's/.*"id": *"\([0-9a-f-]\{36\}\)".*/\1/p' "$DECNET_DATA_DIR/installation.json" 2> /dev/null || true)
+# Its tables of the packet filter went with the last LAN, unless they could not be removed, or it was killed just then.
+if [ -n "$id" ] && command -v nft > /dev/null; then
+  nft delete table inet "decnet-$id" 2> /dev/null || true
+  nft delete table ip "decnet-published-$id" 2> /dev/null || true
 fi
 others=
 if command -v docker > /dev/null && timeout 20 docker version > /dev/null 2>&1; then
-  id=$(sed -n 's/.*"id": *"\([0-9a-f-]\{36\}\)".*/\1/p' "$DECNET_DATA_DIR/installation.json" 2> /dev/null || true)
   # Of none that there ever was, when the data folder is gone: only who else is there.
   others=$("$ROOT/scripts/purge-installation.sh" "${id:-00000000-0000-0000-0000-000000000000}")
   "$ROOT/scripts/purge-images.sh"

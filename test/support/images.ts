@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
 import { loadCatalog } from "@decnet/engine/catalog/load";
 import { debianBase } from "@decnet/engine/tables/distros";
 import { execa } from "execa";
@@ -11,6 +12,8 @@ import { serviceImages } from "./service-images.ts";
 
 const run = randomBytes(2).toString("hex");
 const made: (() => Promise<void>)[] = [];
+/** What was there before the tests. */
+const earlier = new Set<string>();
 
 /** Names this run, and makes images and an empty database once, so that no test pays for another one's. */
 export async function setup(): Promise<void> {
@@ -19,6 +22,7 @@ export async function setup(): Promise<void> {
   if (socket !== undefined) process.env["DOCKER_HOST"] = `unix://${socket}`;
   process.env["DECNET_TEST_RUN"] = run;
   await removeLeftEngines();
+  for (const name of await strayTables()) earlier.add(name);
   const images = await prepareImages();
   made.push(await makeReadyDatabase());
   // A lab by itself has its images loaded before these would be ready.
@@ -38,9 +42,25 @@ export async function prepareImages(): Promise<string[]> {
   return tags;
 }
 
-/** No test may leave a container behind. */
+/** Tables of the packet filter for interfaces none of which is there: of installations that are gone. */
+async function strayTables(): Promise<string[]> {
+  const { stdout } = await execa("nft", ["list", "tables"], { reject: false });
+  const names = stdout.split("\n").flatMap((line) => /^table inet (decnet-\S+)$/.exec(line)?.[1] ?? []);
+  const strays = await Promise.all(
+    names.map(async (name) => {
+      const { stdout: text } = await execa("nft", ["list", "table", "inet", name], { reject: false });
+      const interfaces = [...text.matchAll(/"([^"\s]+)"/g)].map(([, each = ""]) => each);
+      return interfaces.some((each) => existsSync(`/sys/class/net/${each}`)) ? [] : [name];
+    }),
+  );
+  return strays.flat();
+}
+
+/** No test may leave a container behind, or rules. */
 export async function teardown(): Promise<void> {
   for (const remove of made) await remove();
   const { stdout } = await execa("docker", ["ps", "-a", "--filter", `name=^/t${run}`, "--format", "{{.Names}}"]);
   if (stdout !== "") throw new Error(`tests left containers behind:\n${stdout}`);
+  const tables = (await strayTables()).filter((name) => !earlier.has(name));
+  if (tables.length > 0) throw new Error(`tests left tables of the packet filter behind:\n${tables.join("\n")}`);
 }

@@ -79,10 +79,13 @@ export async function usePlace(): Promise<Place> {
   return { dataDir, prefix, lan, dispose };
 }
 
-/** The table of the packet filter that a daemon with this data folder made; the note about it begins with its name. */
+/** The tables of the packet filter of the installation with this data folder, also of one that was killed while it made them. */
 async function removeRules(dataDir: string): Promise<void> {
-  const [, family = "", table] = (await readFile(join(dataDir, "containment.nft"), "utf8").catch(() => "")).split(" ");
-  if (table !== undefined) await execa("nft", ["delete", "table", family, table], { reject: false });
+  const text = await readFile(join(dataDir, "installation.json"), "utf8").catch(() => "");
+  const id = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/.exec(text)?.[0];
+  if (id === undefined) return;
+  for (const table of [`inet decnet-${id}`, `ip decnet-published-${id}`])
+    await execa("nft", ["delete", "table", ...table.split(" ")], { reject: false });
 }
 
 const subnets = 250;

@@ -21,7 +21,7 @@ export interface HostRules {
   clear(): Promise<void>;
 }
 
-/** In the data folder: how the table was listed when it was put there. Removing a whole installation finds its table by it. */
+/** In the data folder: how the table was listed when it was put there. */
 const noteName = "containment.nft";
 const commandMs = 10_000;
 

@@ -1,8 +1,10 @@
 import { createEngineApi } from "@decnet/engine/docker/engine-api";
+import { endProcesses } from "@decnet/engine/docker/lost-processes";
 import { label } from "@decnet/engine/render/names";
 import { debianBase } from "@decnet/engine/tables/distros";
 import { execa } from "execa";
 import { expect, it } from "vitest";
+import { eventually } from "../support/eventually.ts";
 
 it("a container that the engine is just removing is never seen: it is as good as gone", async () => {
   const api = createEngineApi("/var/run/docker.sock");
@@ -40,5 +42,21 @@ it("a container whose process has just ended is never seen as one that runs with
     }
   } finally {
     await execa("docker", ["rm", "-f", id]);
+  }
+});
+
+it("a container is ended by its processes alone, and nobody else is", async () => {
+  const name = `t${process.env["DECNET_TEST_RUN"] ?? ""}lost`;
+  const run = async (of: string) =>
+    (await execa("docker", ["run", "-d", "--init", "--name", of, debianBase, "sleep", "60"])).stdout;
+  const [id, other] = [await run(name), await run(`${name}-other`)];
+  const statusOf = async (of: string) => (await execa("docker", ["inspect", "--format", "{{.State.Status}}", of])).stdout;
+  try {
+    expect(endProcesses(id)).toBeGreaterThanOrEqual(2);
+    await eventually(async () => (await statusOf(id)) === "exited");
+    expect(await statusOf(other)).toBe("running");
+    expect(endProcesses(id)).toBe(0);
+  } finally {
+    await execa("docker", ["rm", "-f", id, other]);
   }
 });

@@ -8,6 +8,7 @@ import { traitsOf } from "../observe/traits.ts";
 import { label } from "../render/names.ts";
 import { absentIfGone, guarded, ignoring } from "./calls.ts";
 import { createInspectCache, type Inspected } from "./inspect-cache.ts";
+import { endingLost } from "./lost-processes.ts";
 import { createUpdateWatch } from "./update-watch.ts";
 
 export interface ContainerCalls {
@@ -118,9 +119,24 @@ export function createContainerCalls({ docker, prompt, patient, onReturn }: Clie
       }),
     rename: (id, name) => guarded(() => docker.getContainer(id).rename({ name })),
     start: (id) => guarded(() => ignoring(304, docker.getContainer(id).start())),
-    restart: (id, graceSeconds) => guarded(() => docker.getContainer(id).restart({ t: graceSeconds })),
-    stop: (id, graceSeconds) => guarded(() => ignoring(304, ignoring(404, docker.getContainer(id).stop({ t: graceSeconds })))),
-    remove: (id) => guarded(() => ignoring(404, docker.getContainer(id).remove({ force: true }))),
+    restart: (id, graceSeconds) => guarded(() => endingLost(id, () => docker.getContainer(id).restart({ t: graceSeconds }))),
+    stop: (id, graceSeconds) =>
+      guarded(() =>
+        ignoring(
+          304,
+          ignoring(
+            404,
+            endingLost(id, () => docker.getContainer(id).stop({ t: graceSeconds })),
+          ),
+        ),
+      ),
+    remove: (id) =>
+      guarded(() =>
+        ignoring(
+          404,
+          endingLost(id, () => docker.getContainer(id).remove({ force: true })),
+        ),
+      ),
     inspect: (idOrName) => guarded(async () => (await inspect(idOrName))?.container),
   };
 }

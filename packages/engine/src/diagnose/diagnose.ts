@@ -108,7 +108,7 @@ export function diagnose(situation: Case): Diagnosis {
     return { word: "port_taken", sentence: [...life, ...takenSentences(taken, containers)].join("; "), ...common };
   }
   if (status === "restarting" || isCrashing(seen, now))
-    return { word: "restarting", sentence: crashSentence(seen), ...common, exitCode, isLasting: isLasting(seen) };
+    return { word: "restarting", sentence: crashSentence(seen), ...common, exitCode, isLasting: isLasting(seen, now) };
   if (status !== "running") return { word: "exited", sentence: stillness(status, exitCode), ...common, status, exitCode };
   if (unfit !== undefined) return { word: "outdated", sentence: unfit.sentence, ...common };
   if (offLan !== undefined) return { word: "detached", sentence: `cannot be reached: the base ${offLan}`, ...common };

@@ -10,6 +10,7 @@ import {
   reattach,
   rejoin,
   ssh,
+  startedAt,
   waits,
 } from "./diagnose.test.support.ts";
 
@@ -35,6 +36,13 @@ export const serviceRows: readonly Row[] = [
     "restarting",
     "exited with code 1 and is being restarted",
     "settle",
+  ],
+  [
+    "restarting for longer than the engine ever waits",
+    { ssh: { status: "restarting", exitCode: 1, restartCount: 1, endedAt: startedAt }, seconds: 90 },
+    "restarting",
+    "exited with code 1 and is being restarted",
+    "recreate: restarts again and again, settle",
   ],
   [
     "up again for a moment, between two ends",

@@ -8,7 +8,7 @@ import { traitsOf } from "../observe/traits.ts";
 import { label } from "../render/names.ts";
 import { absentIfGone, guarded, ignoring } from "./calls.ts";
 import { createInspectCache, type Inspected } from "./inspect-cache.ts";
-import { endingLost } from "./lost-processes.ts";
+import { endingLost, endUnlessStarted } from "./lost-processes.ts";
 import { createUpdateWatch } from "./update-watch.ts";
 
 export interface ContainerCalls {
@@ -119,7 +119,14 @@ export function createContainerCalls({ docker, prompt, patient, onReturn }: Clie
       }),
     rename: (id, name) => guarded(() => docker.getContainer(id).rename({ name })),
     start: (id) => guarded(() => ignoring(304, docker.getContainer(id).start())),
-    restart: (id, graceSeconds) => guarded(() => endingLost(id, () => docker.getContainer(id).restart({ t: graceSeconds }))),
+    restart: (id, graceSeconds) =>
+      guarded(async () => {
+        await endingLost(id, () => docker.getContainer(id).restart({ t: graceSeconds }));
+        await endUnlessStarted(
+          id,
+          async () => (await absentIfGone(docker.getContainer(id).inspect()))?.State.Restarting === true,
+        );
+      }),
     stop: (id, graceSeconds) =>
       guarded(() =>
         ignoring(
@@ -184,6 +191,7 @@ async function toObserved(info: Docker.ContainerInspectInfo): Promise<Inspected>
     attachments: attachmentsOf(info.NetworkSettings.Networks),
     startedAt: info.State.StartedAt,
     restartCount: info.RestartCount,
+    ...(info.State.Restarting ? { endedAt: info.State.FinishedAt } : {}),
     pid: running ? info.State.Pid : 0,
     netns: process?.netns,
     writable: writablePlaces(info, process === undefined ? 0 : info.State.Pid),

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { endingLost, endProcesses } from "./lost-processes.ts";
+import { endingLost, endProcesses, endUnlessStarted } from "./lost-processes.ts";
 
 const id = "f".repeat(64);
 const lost = "cannot remove container: could not kill: tried to kill container, but did not receive an exit event";
@@ -32,4 +32,14 @@ it.each([
 it("ends nothing by less than a whole id", () => {
   expect(endProcesses("")).toBe(0);
   expect(endProcesses("fff")).toBe(0);
+});
+
+it("ends what runs of a container that was restarted and still waits for its restart, and leaves one that started", async () => {
+  const ended: string[] = [];
+  const end = (each: string) => ended.push(each);
+  const looks = [true, true, false];
+  await endUnlessStarted(id, async () => looks.shift() ?? true, end);
+  expect(ended).toEqual([]);
+  await endUnlessStarted(id, async () => true, end);
+  expect(ended).toEqual([id]);
 });

@@ -22,6 +22,22 @@ export async function endingLost<T>(id: string, call: () => Promise<T>, end: (id
   }
 }
 
+/** A start that goes well is over long before. */
+const startMs = 2_000;
+
+/** The same when it was restarted, and waits for that all the same while its process runs: the engine then starts it itself. */
+export async function endUnlessStarted(
+  id: string,
+  isRestarting: () => Promise<boolean>,
+  end: (id: string) => number = endProcesses,
+): Promise<void> {
+  for (const since = performance.now(); await isRestarting(); await delay(heardMs / 5)) {
+    if (performance.now() - since < startMs) continue;
+    end(id);
+    return;
+  }
+}
+
 /** Kills every process of a container, by its whole id, and returns how many there were. */
 export function endProcesses(id: string): number {
   if (!/^[0-9a-f]{64}$/.test(id)) return 0;

@@ -59,6 +59,8 @@ export interface ObservedContainer {
   /** As reported, with nanoseconds. */
   readonly startedAt: string;
   readonly restartCount: number;
+  /** When its last life ended; only while it is being restarted. */
+  readonly endedAt?: string | undefined;
   /** 0 when it does not run. */
   readonly pid: number;
   /** Identity of the network namespace; undefined when it does not run. */

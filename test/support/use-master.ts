@@ -71,7 +71,7 @@ export async function usePlace(): Promise<Place> {
     const volumes = await volumesOf(`decnet_${prefix}`);
     if (volumes.length > 0) await execa("docker", ["volume", "rm", "-f", ...volumes]);
     await execa("docker", ["network", "rm", lan.name], { reject: false });
-    await removeRules(dataDir);
+    await removeRules(dataDir, prefix);
     await rm(dataDir, { recursive: true, force: true });
     expect(await idsOf(prefix)).toEqual([]);
     expect(await volumesOf(`decnet_${prefix}`)).toEqual([]);
@@ -79,13 +79,16 @@ export async function usePlace(): Promise<Place> {
   return { dataDir, prefix, lan, dispose };
 }
 
-/** The tables of the packet filter of the installation with this data folder, also of one that was killed while it made them. */
-async function removeRules(dataDir: string): Promise<void> {
+/**
+ * The tables of the packet filter of the installation with this data folder, also of one that was killed while it made them, and
+ * of an engine that a test opened under its own name.
+ */
+async function removeRules(dataDir: string, prefix: string): Promise<void> {
   const text = await readFile(join(dataDir, "installation.json"), "utf8").catch(() => "");
   const id = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/.exec(text)?.[0];
-  if (id === undefined) return;
-  for (const table of [`inet decnet-${id}`, `ip decnet-published-${id}`])
-    await execa("nft", ["delete", "table", ...table.split(" ")], { reject: false });
+  for (const instance of id === undefined ? [prefix] : [id, prefix])
+    for (const table of [`inet decnet-${instance}`, `ip decnet-published-${instance}`])
+      await execa("nft", ["delete", "table", ...table.split(" ")], { reject: false });
 }
 
 const subnets = 250;

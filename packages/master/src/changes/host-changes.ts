@@ -1,6 +1,6 @@
 import { AppError } from "@decnet/common/errors/app-error";
 import type { DeckyChange } from "../decide/decky-change.ts";
-import { placeDecky } from "../decide/placement.ts";
+import { createPlacer } from "../decide/placement.ts";
 import { hostEvent, stateEvent } from "../model/events.ts";
 import type { Host } from "../model/host.ts";
 import type { OperationError, OperationRecord } from "../model/operation.ts";
@@ -99,12 +99,11 @@ function drainOf({ store, hosts }: HostChangesOptions): HostChange<undefined> {
       const others = (await store.hosts.list(tx))
         .filter((other) => other.id !== host.id)
         .map((other) => ({ ...other, isReachable: hosts.isReachable(other.name) }));
-      const load = await store.deckies.countPerHost(tx);
+      const placer = createPlacer(others, await store.deckies.countPerHost(tx));
       const present = await deckiesOf(tx, host.name, store);
       refuseTopologies(host, present, await store.topologies.ofHost(tx, host.name));
       const changes = present.map((change): DeckyChange => {
-        const target = placeDecky({ kind: "balanced" }, undefined, others, load);
-        load.set(target, (load.get(target) ?? 0) + 1);
+        const target = placer.place({ kind: "balanced" }, undefined);
         return { ...change, action: "move", host: target };
       });
       const plan = hostPlan(changes, ({ decky, host: to }) => `move ${decky.name} from ${host.name} to ${to}`);

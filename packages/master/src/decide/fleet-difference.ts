@@ -12,7 +12,7 @@ import { makeFreeMac } from "./addresses.ts";
 import type { DeckyChange } from "./decky-change.ts";
 import type { ExpandedFleet, WantedDecky } from "./expand-fleet.ts";
 import { addressHolders, refuseUnfitLan } from "./lan-on-hosts.ts";
-import { type PlaceableHost, type Placement, placeDecky } from "./placement.ts";
+import { createPlacer, type PlaceableHost, type Placement } from "./placement.ts";
 
 /** The fleet as it is stored. */
 export interface PresentFleet {
@@ -86,17 +86,16 @@ function* wantedChanges(
   const free = freeAddresses(fleet, used);
   const macs = new Set(deckies.map((decky) => homeOf(decky).mac));
   const byName = new Map(deckies.map((decky) => [decky.name, decky]));
-  const load = new Map<string, number>();
-  const count = (host: string) => load.set(host, (load.get(host) ?? 0) + 1);
-  for (const decky of deckies) if (wantedNames.has(decky.name)) count(decky.host);
+  const deckiesOn = new Map<string, number>();
+  for (const { name, host } of deckies) if (wantedNames.has(name)) deckiesOn.set(host, (deckiesOn.get(host) ?? 0) + 1);
+  const placer = createPlacer(hosts, deckiesOn);
   return yield* mapSliced(fleet.deckies, (wanted) => {
     const decky = byName.get(wanted.name);
     if (decky?.leaving && !isStuckLeaving(decky))
       throw new AppError("DECKY_LEAVING", `${decky.name} is being torn down`, { metadata: { decky: decky.name } });
     const placement: Placement = wanted.placement ??
       (decky === undefined ? fleet.defaultPlacement : undefined) ?? { kind: "host", name: decky?.host ?? own };
-    const host = placeDecky(placement, decky?.host, hosts, load);
-    if (host !== decky?.host) count(host);
+    const host = placer.place(placement, decky?.host);
     return decky === undefined
       ? deploy(wanted, host, fleet, free, macs, context)
       : change(decky, host, services.get(decky.id) ?? [], withRotated(wanted, decky, present, context), context.catalog);

@@ -186,6 +186,26 @@ const calls: Attack = {
     }),
 };
 
+/** A hundred connections that say nothing, until each makes a hundred calls at the same moment as all others. */
+const callsAtOnce: Attack = {
+  name: "calls of a hundred connections at once",
+  begin: (target, stopping) =>
+    keepBusy(1, stopping, async () => {
+      const sockets: tls.TLSSocket[] = [];
+      for (const index of range(100)) {
+        if (stopping.aborted) return;
+        sockets.push(await dialTls(target, index % 2 === 0 ? "h2" : "http/1.1", stopping));
+      }
+      const token = [["authorization", "Bearer none"]] as const;
+      const path = "/decnet.v1.AccessService/WhoAmI";
+      const http2 = Buffer.concat([greeting, ...range(100).map((stream) => head(path, 2 * stream + 1, token))]);
+      const http1 = `GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n`.repeat(600);
+      for (const [index, socket] of sockets.entries()) socket.write(index % 2 === 0 ? http2 : http1);
+      await delay(1_000);
+      for (const socket of sockets) socket.destroy();
+    }),
+};
+
 const reflection: Attack = {
   name: "reflection that is not read",
   begin: (target, stopping) =>
@@ -289,6 +309,7 @@ export const attacks: readonly Attack[] = [
   silent,
   readiness,
   calls,
+  callsAtOnce,
   reflection,
   joins,
   headers,

@@ -8,6 +8,7 @@ import type { OnPressure, RpcLimits } from "./limits.ts";
 import { type NodeHandler, type NodeRequest, type NodeResponse, sendText } from "./node-calls.ts";
 import { retryAfterMs } from "./overloaded.ts";
 import { createPace, type PaceOptions } from "./pace.ts";
+import { createReadingTurns } from "./reading-turns.ts";
 import { watchBody } from "./watch-body.ts";
 
 /** HTTP/1.1 and HTTP/2 over connections that somebody else accepts. */
@@ -35,6 +36,8 @@ const timeouts = { requestTimeout: 30_000, headersTimeout: 10_000, connectionsCh
 const noTunnel = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 /** Clients of HTTP/2 take so many for granted before they were told: of fewer, honest ones would have calls refused. */
 const streamsOfStranger = 100;
+/** Of HTTP/1.1 a caller waits for one response before he asks again; Node.js begins all that he sends. */
+const callsOfStranger = 16;
 /** So many calls that came too often are refused with all that there is to say, the next in a word; then it is cut. */
 const patience = { withReasons: 5, atAll: 20 };
 /** Hundreds that come at once are begun a few in each turn, so that others have theirs. */
@@ -49,9 +52,12 @@ export function createHttpServers({ adapter, limits, onDefect, onPressure, needs
     return owner === undefined ? undefined : connections.get(owner);
   };
   const admitted = admitRequests(adapter, onDefect);
+  const turns = createReadingTurns();
   const handler: NodeHandler = (request, response) => {
     const connection = connectionOf(request);
+    // Of a connection that was cut, calls may be left that came with the last bytes.
     if (connection === undefined) return void response.destroy();
+    turns.note(connection);
     response.once("close", connection.begin());
     watchBody(request, response, limits.bodyMs, () => onPressure("a body that is late"));
     if (connection.isProven()) return admitted(request, response);
@@ -99,7 +105,14 @@ export function createHttpServers({ adapter, limits, onDefect, onPressure, needs
     if ("stream" in request) return request.stream.close(http2.constants.NGHTTP2_ENHANCE_YOUR_CALM);
     return sendText(response, 429, "too many calls without a token", { "retry-after": `${retryAfterMs / 1_000}` });
   };
-  const http1 = createHttp1(handler, Math.max(timeouts.requestTimeout, limits.bodyMs));
+  const http1 = createHttp1(handler, {
+    requestTimeout: Math.max(timeouts.requestTimeout, limits.bodyMs),
+    callsOn: (socket) => (connections.get(socket)?.isProven() === true ? limits.streams : callsOfStranger),
+    onTooMany: (socket) => {
+      onPressure("calls of strangers");
+      connections.get(socket)?.expel();
+    },
+  });
   const http2Servers = createHttp2(handler, limits.streams, connections);
   return {
     connectionOf,
@@ -109,6 +122,7 @@ export function createHttpServers({ adapter, limits, onDefect, onPressure, needs
       // A connection that is just ending has no handle to be served on.
       if (socket.destroyed) return;
       connections.set(socket, connection);
+      turns.watch(socket, connection);
       if (protocol === "h2") return http2Servers.serve(socket, connection);
       connection.opened(() => socket.destroySoon());
       return http1.serve(socket);
@@ -129,24 +143,43 @@ interface Served {
   drain(): void;
 }
 
-function createHttp1(handler: NodeHandler, requestTimeout: number): Served {
+interface Http1Options {
+  readonly requestTimeout: number;
+  /** How many calls may run on a connection at once. */
+  readonly callsOn: (socket: net.Socket) => number;
+  readonly onTooMany: (socket: net.Socket) => void;
+}
+
+function createHttp1(handler: NodeHandler, { requestTimeout, callsOn, onTooMany }: Http1Options): Served {
   let draining = false;
-  /** How many calls run on each connection. */
-  const running = new Map<net.Socket, number>();
-  const count = (socket: net.Socket, change: number) => {
-    const calls = (running.get(socket) ?? 0) + change;
-    if (running.has(socket)) running.set(socket, calls);
-    if (draining && calls === 0) socket.destroySoon();
+  /** The calls that run on each connection. */
+  const running = new Map<net.Socket, Set<http.ServerResponse>>();
+  const endWhenIdle = (socket: net.Socket) => {
+    if (draining && (running.get(socket)?.size ?? 0) === 0) socket.destroySoon();
   };
   const server = http.createServer({ ...timeouts, requestTimeout }, (request, response) => {
     const { socket } = request;
-    count(socket, 1);
-    response.once("close", () => count(socket, -1));
+    const calls = running.get(socket);
+    // What came with the last bytes of one that was cut is still told of.
+    if (calls === undefined || socket.destroyed) return;
+    if (calls.size >= callsOn(socket)) return onTooMany(socket);
+    calls.add(response);
+    response.once("close", () => {
+      calls.delete(response);
+      endWhenIdle(socket);
+    });
     handler(request, response);
   });
   server.on("connection", (socket) => {
-    running.set(socket, 0);
-    socket.once("close", () => running.delete(socket));
+    const calls = new Set<http.ServerResponse>();
+    running.set(socket, calls);
+    socket.once("close", () => {
+      running.delete(socket);
+      // Node.js says so of the one whose turn it was; those behind it would never end.
+      process.nextTick(() => {
+        for (const response of calls) endUnheard(response);
+      });
+    });
   });
   server.on("connect", (_request, socket: net.Socket) => {
     socket.write(noTunnel);
@@ -159,9 +192,15 @@ function createHttp1(handler: NodeHandler, requestTimeout: number): Served {
     drain() {
       draining = true;
       server.close();
-      for (const socket of running.keys()) count(socket, 0);
+      for (const socket of running.keys()) endWhenIdle(socket);
     },
   };
+}
+
+function endUnheard(response: http.ServerResponse): void {
+  if (response.closed) return;
+  response.on("error", () => undefined).destroy();
+  response.emit("close");
 }
 
 function createHttp2(

@@ -14,7 +14,7 @@ export interface Work {
 }
 
 /** A handshake takes about a millisecond: whoever is connected already waits no longer than for a few. */
-const inOneTurn = 4;
+const usualInOneTurn = 4;
 const retryMs = 10;
 /** Lines that are remembered although nobody waits in them. */
 const mostEmpty = 1_000;
@@ -23,6 +23,8 @@ const longLine = 256;
 
 export interface PaceOptions extends BucketOptions {
   readonly order: "newest first" | "oldest first";
+  /** So many are begun before everybody else has his turn. */
+  readonly inOneTurn?: number;
   /** Of all lines together, but for those of which somebody is expected: a flood from everywhere leaves them their own. */
   readonly total?: BucketOptions;
   readonly isExpected?: (of: string) => boolean;
@@ -45,6 +47,7 @@ const unlimited: BucketOptions = { burst: Number.POSITIVE_INFINITY, perSecond: 0
  */
 export function createPace({
   order,
+  inOneTurn = usualInOneTurn,
   total = unlimited,
   isExpected = () => false,
   cost: costOf = () => 1,

@@ -1,0 +1,104 @@
+import type net from "node:net";
+import type { Connection } from "./connections.ts";
+
+/**
+ * Calls are read a few in each turn of the event loop, however many connections have some at the same moment: everybody else has
+ * the rest of the turn. What is not read yet stays with the kernel, and then with the caller. Strangers keep nobody waiting who
+ * has proved who he is.
+ */
+export interface ReadingTurns {
+  /** Looks after a connection as long as it is served. */
+  watch(socket: net.Socket, connection: Connection): void;
+  /** A call came in on it. */
+  note(connection: Connection): void;
+}
+
+/** What the connection whose turn it is sent with them comes besides: HTTP/2 allows it so many streams. */
+export const callsInOneTurn = { ofStrangers: 16, ofOthers: 64 };
+
+export function createReadingTurns(): ReadingTurns {
+  const strangers = createTurns(callsInOneTurn.ofStrangers);
+  const others = createTurns(callsInOneTurn.ofOthers);
+  return {
+    watch(socket, connection) {
+      const follow = (turns: Turns) => {
+        turns.add(connection, socket);
+        socket.once("close", () => turns.remove(connection));
+      };
+      if (connection.isProven()) return follow(others);
+      follow(strangers);
+      connection.onProven(() => {
+        strangers.remove(connection);
+        if (!socket.destroyed) follow(others);
+      });
+    },
+    note(connection) {
+      strangers.note(connection);
+      others.note(connection);
+    },
+  };
+}
+
+interface Turns {
+  add(connection: Connection, socket: net.Socket): void;
+  remove(connection: Connection): void;
+  /** Not for one that is not here. */
+  note(connection: Connection): void;
+}
+
+function createTurns(most: number): Turns {
+  /** The one that is to be read first is the first. */
+  const sockets = new Map<Connection, net.Socket>();
+  let calls = 0;
+  let isOver = false;
+  const begin = () => {
+    calls = 0;
+    if (!isOver) return;
+    isOver = false;
+    for (const socket of sockets.values()) startReading(socket);
+  };
+  return {
+    add(connection, socket) {
+      sockets.set(connection, socket);
+      if (isOver) stopReading(socket);
+    },
+    remove(connection) {
+      const socket = sockets.get(connection);
+      sockets.delete(connection);
+      if (isOver && socket !== undefined) startReading(socket);
+    },
+    note(connection) {
+      const socket = sockets.get(connection);
+      if (socket === undefined) return;
+      if (calls === 0) setImmediate(begin);
+      calls += 1;
+      // Whose calls were read comes after all the others.
+      sockets.delete(connection);
+      sockets.set(connection, socket);
+      if (isOver || calls < most) return;
+      isOver = true;
+      for (const each of sockets.values()) stopReading(each);
+    },
+  };
+}
+
+/**
+ * Of the socket's handle, which Node.js does not document: its servers take the bytes from there, past everything that a socket
+ * has for it. Where it should be missing one day, everybody is read as he comes.
+ */
+interface Handle {
+  readStart?(): unknown;
+  readStop?(): unknown;
+}
+
+function handleOf(socket: net.Socket): Handle | undefined {
+  return (Reflect.get(socket, "_handle") as Handle | null | undefined) ?? undefined;
+}
+
+function stopReading(socket: net.Socket): void {
+  handleOf(socket)?.readStop?.();
+}
+
+function startReading(socket: net.Socket): void {
+  handleOf(socket)?.readStart?.();
+}

@@ -25,6 +25,8 @@ export interface PaceOptions extends BucketOptions {
   readonly order: "newest first" | "oldest first";
   /** So many are begun before everybody else has his turn. */
   readonly inOneTurn?: number;
+  /** After a turn in which any began, none begins for so many times as long as it took. */
+  readonly rest?: number;
   /** Of all lines together, but for those of which somebody is expected: a flood from everywhere leaves them their own. */
   readonly total?: BucketOptions;
   readonly isExpected?: (of: string) => boolean;
@@ -48,6 +50,7 @@ const unlimited: BucketOptions = { burst: Number.POSITIVE_INFINITY, perSecond: 0
 export function createPace({
   order,
   inOneTurn = usualInOneTurn,
+  rest = 0,
   total = unlimited,
   isExpected = () => false,
   cost: costOf = () => 1,
@@ -77,6 +80,7 @@ export function createPace({
     return false;
   };
   const turn = () => {
+    const begunAt = performance.now();
     let left = inOneTurn;
     for (const [of, line] of busy) {
       if (left === 0) break;
@@ -93,7 +97,7 @@ export function createPace({
     }
     if (busy.size === 0) isRunning = false;
     else if (left === inOneTurn) setTimeout(turn, retryMs);
-    else setImmediate(turn);
+    else setImmediate(rest === 0 ? turn : () => setTimeout(turn, rest * (performance.now() - begunAt)));
   };
   const lineOf = (of: string): Line => {
     if (lines.size > mostEmpty) for (const other of lines.keys()) if (!busy.has(other)) lines.delete(other);

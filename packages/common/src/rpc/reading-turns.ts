@@ -16,9 +16,12 @@ export interface ReadingTurns {
 /** What the connection whose turn it is sent with them comes besides: HTTP/2 allows it so many streams. */
 export const callsInOneTurn = { ofStrangers: 16, ofOthers: 64 };
 
+/** While more of them wait, strangers have a quarter of the time: whoever else is served needs several turns for one call. */
+const restOfStrangers = 3;
+
 export function createReadingTurns(): ReadingTurns {
-  const strangers = createTurns(callsInOneTurn.ofStrangers);
-  const others = createTurns(callsInOneTurn.ofOthers);
+  const strangers = createTurns(callsInOneTurn.ofStrangers, restOfStrangers);
+  const others = createTurns(callsInOneTurn.ofOthers, 0);
   return {
     watch(socket, connection) {
       const follow = (turns: Turns) => {
@@ -46,14 +49,21 @@ interface Turns {
   note(connection: Connection): void;
 }
 
-function createTurns(most: number): Turns {
+/** After a turn with more than there may be, they rest for so many times as long as it took. */
+function createTurns(most: number, rest: number): Turns {
   /** The one that is to be read first is the first. */
   const sockets = new Map<Connection, net.Socket>();
   let calls = 0;
+  let begunAt = 0;
   let isOver = false;
-  const begin = () => {
+  const end = () => {
     calls = 0;
     if (!isOver) return;
+    const restMs = Math.floor(rest * (performance.now() - begunAt));
+    if (restMs > 0) setTimeout(goOn, restMs);
+    else goOn();
+  };
+  const goOn = () => {
     isOver = false;
     for (const socket of sockets.values()) startReading(socket);
   };
@@ -70,7 +80,10 @@ function createTurns(most: number): Turns {
     note(connection) {
       const socket = sockets.get(connection);
       if (socket === undefined) return;
-      if (calls === 0) setImmediate(begin);
+      if (calls === 0) {
+        begunAt = performance.now();
+        setImmediate(end);
+      }
       calls += 1;
       // Whose calls were read comes after all the others.
       sockets.delete(connection);

@@ -88,6 +88,7 @@ const handshakes: PaceOptions = {
   perSecond: 150,
   order: "newest first",
   total: { burst: 400, perSecond: 300 },
+  inOneTurn: 1,
 };
 /** Whoever had to be cut comes back as slowly as if he had come so often. */
 const expelled = 20;

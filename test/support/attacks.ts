@@ -188,7 +188,7 @@ const calls: Attack = {
 
 /** A hundred connections that say nothing, until each makes a hundred calls at the same moment as all others. */
 const callsAtOnce: Attack = {
-  name: "calls of a hundred connections at once",
+  name: "calls by the hundred, all at once",
   begin: (target, stopping) =>
     keepBusy(1, stopping, async () => {
       const sockets: tls.TLSSocket[] = [];

@@ -5,6 +5,7 @@ import { debianBase } from "@decnet/engine/tables/distros";
 import { execa } from "execa";
 import { ownCatalog } from "./catalogs.ts";
 import { makeReadyImages } from "./lab/ready-images.ts";
+import { removeAbandonedLabs } from "./lab/remove.ts";
 import { removeLeftEngines } from "./own-engine.ts";
 import { isBuilt } from "./programs.ts";
 import { makeReadyDatabase } from "./ready-database.ts";
@@ -22,6 +23,7 @@ export async function setup(): Promise<void> {
   if (socket !== undefined) process.env["DOCKER_HOST"] = `unix://${socket}`;
   process.env["DECNET_TEST_RUN"] = run;
   await removeLeftEngines();
+  await removeAbandonedLabs();
   for (const name of await strayTables()) earlier.add(name);
   const images = await prepareImages();
   made.push(await makeReadyDatabase());

@@ -144,7 +144,7 @@ const ends = { failed: OperationState.FAILED, cancelled: OperationState.CANCELLE
 
 /** How its operation has ended then. */
 export function expectEnd({ takenBack }: TopologyAct, { state, error }: Operation): void {
-  if (takenBack === undefined) expect(error?.message ?? "").toBe("");
+  if (takenBack === undefined) expect([error?.message ?? "", ...(error?.outputTail ?? [])]).toEqual([""]);
   else expect(error).toMatchObject({ undone: true, message: expect.stringContaining("the design is as before the edit again") });
   expect(state).toBe(takenBack === undefined ? OperationState.SUCCEEDED : ends[takenBack]);
 }

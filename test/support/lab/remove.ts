@@ -5,6 +5,7 @@ import { answers, docker, startEngine, stopEngine } from "./engine.ts";
 import { linksOf, namespacesOf, removeNetwork } from "./network.ts";
 import type { HostPlan, LabPlan } from "./plan.ts";
 import { containersOnDisk, processesOf, stopProcesses } from "./processes.ts";
+import { registeredLabs } from "./register.ts";
 
 const patienceMs = 5_000;
 
@@ -29,6 +30,11 @@ export async function removeLab(plan: LabPlan): Promise<void> {
   // Files stay while something is mounted below them or runs from them: a search for the cause needs them.
   if (left.length === 0) await rm(plan.folder, { recursive: true, force: true });
   else throw new Error(`the lab ${plan.name} left behind (files in ${plan.folder}):\n${left.join("\n")}`);
+}
+
+/** Of test commands that were ended in the middle: what they left running takes its part of the machine from all that follow. */
+export async function removeAbandonedLabs(): Promise<void> {
+  for (const { plan, keeper, abandoned } of await registeredLabs()) if (abandoned && "pid" in keeper) await removeLab(plan);
 }
 
 /** An engine that is gone is started once more: only an engine ends its containers with all that belongs to them. */

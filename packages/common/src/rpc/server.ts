@@ -96,7 +96,7 @@ const expelled = 20;
 const patienceMs = 30_000;
 /** Of the plaintext port, where operators come from the same address as everybody, there is only so much in one turn. */
 const opened: PaceOptions = { burst: Number.POSITIVE_INFINITY, perSecond: 0, order: "oldest first" };
-/** Probes and other requests on it that show no credential; hundreds of them may have come in the bytes that were read already. */
+/** Probes and other requests on it that show no credential; what was read of one already may hold hundreds. */
 const bare: PaceOptions = { burst: 100, perSecond: 100, order: "newest first", inOneTurn: 1 };
 /** While the loop is busy strangers have a part of these rates; also those of them who share their address with a worker. */
 const mostCost = { strange: 5, expected: 2 };

@@ -34,6 +34,21 @@ it("one line takes no more than its own, also when all together have more", asyn
   expect(begun).toBe(3);
 });
 
+it("what was given back is there for the next", async () => {
+  const begun: number[] = [];
+  const pace = createPace({ order: "oldest first", burst: 3, perSecond: 0 });
+  for (let count = 0; count < 50; count += 1)
+    pace.begin("one", {
+      isOver: () => isEnded,
+      begin(giveBack) {
+        begun.push(count);
+        if (count % 2 === 0) giveBack();
+      },
+    });
+  await soon();
+  expect(begun).toEqual([0, 1, 2, 3, 4, 5]);
+});
+
 it("those that gave up cost nobody's turn, and are not kept", async () => {
   let looks = 0;
   let begun = 0;

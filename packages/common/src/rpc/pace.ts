@@ -10,7 +10,8 @@ export interface Pace {
 
 export interface Work {
   readonly isOver: () => boolean;
-  readonly begin: () => void;
+  /** `giveBack` is for work that turned out to be nobody's flood: what it cost is there again, for the next in its line. */
+  readonly begin: (giveBack: () => void) => void;
 }
 
 /** A handshake takes about a millisecond: whoever is connected already waits no longer than for a few. */
@@ -71,13 +72,15 @@ export function createPace({
       take(line);
     }
   };
-  const mayBegin = (of: string, { bucket }: Line): boolean => {
+  /** What gives back what it cost; undefined when it may not begin yet. */
+  const pay = (of: string, { bucket }: Line): (() => void) | undefined => {
     const isKnown = isExpected(of);
     const cost = costOf(isKnown);
-    if (!bucket.take(cost)) return false;
-    if (isKnown || ofAll.take(cost)) return true;
-    bucket.charge(-cost);
-    return false;
+    if (!bucket.take(cost)) return undefined;
+    const giveBack = () => bucket.charge(-cost);
+    if (isKnown || ofAll.take(cost)) return giveBack;
+    giveBack();
+    return undefined;
   };
   const turn = () => {
     const begunAt = performance.now();
@@ -88,8 +91,9 @@ export function createPace({
         busy.delete(of);
         continue;
       }
-      if (!mayBegin(of, line)) continue;
-      take(line)?.begin();
+      const giveBack = pay(of, line);
+      if (giveBack === undefined) continue;
+      take(line)?.begin(giveBack);
       left -= 1;
       // The others come before the rest of its own.
       busy.delete(of);

@@ -1,6 +1,7 @@
 import { constants } from "node:crypto";
 import net from "node:net";
 import tls from "node:tls";
+import { createBuckets } from "../runtime/buckets.ts";
 import type { Connection, Connections } from "./connections.ts";
 import type { HttpServers } from "./http-servers.ts";
 import { type Listener, listen } from "./listener.ts";
@@ -35,6 +36,18 @@ export interface TlsListener extends Listener {
 const handshakeMs = 10_000;
 /** A worker has two connections, and for a moment two more when it comes back. */
 const connectionsOfHost = 8;
+/**
+ * A thousand workers behind one address come back as fast as they can be served: the handshake of one that proves itself takes
+ * nothing from the others, unless it comes again and again.
+ */
+const handshakesOfHost = { burst: connectionsOfHost, perSecond: 1 / 4 };
+
+/** A handshake that is not over. */
+interface Shake {
+  readonly connection: Connection;
+  /** What it cost is there for the next of its address. */
+  giveBack: () => void;
+}
 
 /**
  * Clients may come with a certificate, with a foreign one or with none: the handshake refuses nobody, so that callers get an
@@ -56,28 +69,35 @@ export async function listenTls(
   });
   const peers = new Map<tls.TLSSocket, Peer>();
   /** Connections whose handshake is not over, by both ends: a TLS socket does not tell which one it stands on. */
-  const shaking = new Map<string, Connection>();
+  const shaking = new Map<string, Shake>();
+  const handshakesOf = createBuckets(handshakesOfHost);
   const accepting = net.createServer({ pauseOnConnect: true }, (socket) => {
     const connection = connections.admit(socket, "tls");
     if (connection === undefined) return;
     const ends = endsOf(socket);
-    shaking.set(ends, connection);
+    const shake: Shake = { connection, giveBack: () => undefined };
+    shaking.set(ends, shake);
     socket.once("close", () => shaking.delete(ends));
     pace.begin(connection.source, {
       isOver: () => socket.destroyed,
-      begin: () => void server.emit("connection", socket),
+      begin(giveBack) {
+        shake.giveBack = giveBack;
+        server.emit("connection", socket);
+      },
     });
   });
   server.on("tlsClientError", (_error, socket) => socket.destroy());
   server.on("secureConnection", (socket) => {
-    const connection = shaking.get(endsOf(socket));
-    if (socket.destroyed || connection === undefined) return void socket.destroy();
+    const shake = shaking.get(endsOf(socket));
+    if (socket.destroyed || shake === undefined) return void socket.destroy();
+    const { connection } = shake;
     const peer = peerOf(socket);
     socket.on("error", () => socket.destroy()).once("close", () => peers.delete(socket));
     peers.set(socket, peer);
     const identity = peer.certificate?.identity;
-    if (identity?.role === "master") connection.prove("master", connectionsOfHost);
-    if (identity?.role === "agent") connection.prove(`host ${identity.hostId}`, connectionsOfHost);
+    const who = identity?.role === "agent" ? `host ${identity.hostId}` : identity?.role === "master" ? "master" : undefined;
+    if (who !== undefined) connection.prove(who, connectionsOfHost);
+    if (who !== undefined && handshakesOf(who).take()) shake.giveBack();
     if (takeover === undefined || socket.alpnProtocol !== takeover.alpn)
       return http.serve(socket, socket.alpnProtocol === "h2" ? "h2" : "http/1.1", connection);
     connection.handOver();

@@ -66,15 +66,20 @@ const stepColumns = step.columns.filter((column) => !stepKey.includes(column));
 
 const assign = (columns: readonly string[], from: string) => columns.map((column) => `${column} = ${from}.${column}`).join(", ");
 
-/** Rows of one table, each with the id of the decky whose decision it belongs to. */
-const rowsOf = ({ table }: { readonly table: string }, parameter: number) =>
-  `json_array_elements($${parameter}) WITH ORDINALITY AS item (value, at)
-     JOIN guard ON guard.id = (item.value ->> 'of')::uuid,
-     LATERAL json_populate_record(NULL::${table}, item.value -> 'row') AS row`;
+/**
+ * The given rows of one table whose decision counts, made once: joined to a table they would be made again for each of its rows,
+ * whenever the database takes that table for a small one, as it does for a minute after thousands came.
+ */
+const rowsOf = (name: string, { table }: { readonly table: string }, parameter: number) =>
+  `${name} AS MATERIALIZED (
+      SELECT guard.id AS row_of, item.at AS row_at, row.* FROM json_array_elements($${parameter}) WITH ORDINALITY AS item (value, at)
+        JOIN guard ON guard.id = (item.value ->> 'of')::uuid,
+        LATERAL json_populate_record(NULL::${table}, item.value -> 'row') AS row
+    )`;
 
-const insert = (codec: { readonly table: string; readonly columns: readonly string[] }, parameter: number, before = "") =>
+const insert = (codec: { readonly table: string; readonly columns: readonly string[] }, from: string) =>
   `INSERT INTO ${codec.table} (${codec.columns.join(", ")})
-     SELECT ${codec.columns.map((column) => `row.${column}`).join(", ")} FROM ${before}${rowsOf(codec, parameter)}`;
+     SELECT ${codec.columns.map((column) => `row.${column}`).join(", ")} FROM ${from} AS row`;
 
 /** Of a step that an earlier attempt left behind: no step goes on after its operation. */
 export const unseenEnd = "its operation ended meanwhile; how far it got was seen afterwards";
@@ -97,38 +102,39 @@ const commit: Statement = {
       SELECT decky.id, given.gone FROM deckies AS decky JOIN given ON given.id = decky.id AND given.version = decky.version
       WHERE given.host IS NULL OR (given.host, given.epoch) IN (SELECT host, epoch FROM leased)
       ORDER BY decky.id FOR NO KEY UPDATE OF decky SKIP LOCKED
-    ), patched AS (
-      UPDATE deckies SET ${assign(deckyColumns, "row")} FROM ${rowsOf(decky, 2)}
-      WHERE deckies.id = guard.id RETURNING deckies.id
+    ), ${rowsOf("decky_rows", decky, 2)}, ${rowsOf("revision_rows", revision, 3)},
+    ${rowsOf("opened_rows", operation, 4)}, ${rowsOf("operation_rows", operation, 5)},
+    ${rowsOf("step_rows", step, 6)}, ${rowsOf("audit_rows", audit, 7)}, ${rowsOf("outbox_rows", outbox, 8)},
+    patched AS (
+      UPDATE deckies SET ${assign(deckyColumns, "row")} FROM decky_rows AS row
+      WHERE deckies.id = row.row_of RETURNING deckies.id
     ), gone AS (
       DELETE FROM deckies USING guard WHERE deckies.id = guard.id AND guard.gone RETURNING deckies.id
     ), revised AS (
-      ${insert(revision, 3)} RETURNING number
+      ${insert(revision, "revision_rows")} RETURNING number
     ), opened AS (
-      ${insert(operation, 4)} RETURNING id
+      ${insert(operation, "opened_rows")} RETURNING id
     ), changed AS (
-      UPDATE operations SET ${assign(operationColumns, "row")} FROM ${rowsOf(operation, 5)}
+      UPDATE operations SET ${assign(operationColumns, "row")} FROM operation_rows AS row
       WHERE operations.id = row.id AND operations.state IN ('pending', 'running') RETURNING operations.id
     ), stepped AS (
-      ${insert(step, 6)}
+      ${insert(step, "step_rows")}
       ON CONFLICT (${stepKey.join(", ")}) DO UPDATE SET ${assign(stepColumns, "excluded")} RETURNING number
     ), cut AS (
       UPDATE operation_steps AS step SET state = 'failed', finished_at = now(), output_tail = '["${unseenEnd}"]'
-      FROM ${rowsOf(operation, 5)}
+      FROM operation_rows AS row
       WHERE step.operation_id = row.id AND step.state = 'running' AND row.state NOT IN ('pending', 'running')
-        AND NOT EXISTS (
-          SELECT FROM json_array_elements($6) AS item (value),
-            json_populate_record(NULL::operation_steps, item.value -> 'row') AS given
+        AND NOT EXISTS (SELECT FROM step_rows AS given
           WHERE (given.operation_id, given.attempt, given.number) = (step.operation_id, step.attempt, step.number))
       RETURNING step.number
     ), audited AS (
-      ${insert(audit, 7)} RETURNING id
+      ${insert(audit, "audit_rows")} RETURNING id
     ), written AS (
       SELECT ${writes.map((name) => `(SELECT count(*) FROM ${name})`).join(" + ")} AS rows
     ), locked AS MATERIALIZED (
       SELECT pg_advisory_xact_lock($9::int) FROM written WHERE written.rows >= 0 AND json_array_length($8) > 0
     ), told AS (
-      ${insert(outbox, 8, "locked, ")} ORDER BY item.at
+      ${insert(outbox, "locked, outbox_rows")} ORDER BY row.row_at
     )
     SELECT id FROM guard`,
 };

@@ -10,6 +10,8 @@ export interface PartChange {
   readonly expectedPlan: string;
 }
 
+const manyParts = 500;
+
 /**
  * Stores an operation about many deckies with its parts, in a transaction that holds the locks of the deckies that are there: a
  * revision and an operation for each decky that differs. Returns the parts.
@@ -48,6 +50,7 @@ export async function storeParts(
     tx,
     changed.flatMap(({ events }) => events),
   );
+  if (decided.length >= manyParts) tx.afterwards(() => void store.refreshStatistics().catch(() => undefined));
   return decided.map(({ operation }) => operation);
 }
 

@@ -53,11 +53,21 @@ export interface Store extends Pick<Database, "transaction" | "onReturn" | "clos
   readonly audit: AuditLog;
   readonly retention: Retention;
   readonly figures: FigureStore;
+  /**
+   * Has the database count its rows. After thousands came at once it plans for up to a minute as if there were few, and reads
+   * whole tables for each round of changes.
+   */
+  refreshStatistics(): Promise<void>;
   /** Stores what was only counted so far. */
   flush(): Promise<void>;
   /** Throws STORAGE_UNAVAILABLE, STORAGE_READ_ONLY, or STORAGE_FULL while the last write said so. */
   ping(): Promise<void>;
 }
+
+const refreshStatistics = {
+  name: "decnet-refresh-statistics",
+  text: "ANALYZE deckies, decky_revisions, operations, operation_steps",
+};
 
 export function createStore(
   database: Database,
@@ -102,6 +112,9 @@ export function createStore(
     audit,
     retention: createRetention(database),
     figures: createFigureStore(database),
+    async refreshStatistics() {
+      await database.run(refreshStatistics, []);
+    },
     async flush() {
       await refusedJoins.flush();
       await audit.flush();

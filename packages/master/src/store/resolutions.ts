@@ -72,7 +72,8 @@ const assign = (columns: readonly string[], from: string) => columns.map((column
  */
 const rowsOf = (name: string, { table }: { readonly table: string }, parameter: number) =>
   `${name} AS MATERIALIZED (
-      SELECT guard.id AS row_of, item.at AS row_at, row.* FROM json_array_elements($${parameter}) WITH ORDINALITY AS item (value, at)
+      SELECT guard.id AS row_of, item.at AS row_at, row.*
+        FROM json_array_elements($${parameter}) WITH ORDINALITY AS item (value, at)
         JOIN guard ON guard.id = (item.value ->> 'of')::uuid,
         LATERAL json_populate_record(NULL::${table}, item.value -> 'row') AS row
     )`;

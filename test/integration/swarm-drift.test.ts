@@ -39,7 +39,7 @@ describe("drift on a worker", () => {
   const redis = () => `${decky.name}-redis`;
   /** What was done to the containers, and how it came to be known; `before` are the repairs that were known before. */
   const expectRepair = async (before: number, cause: string) => {
-    const repair = await eventually(async () => (await repairs())[before], noticedMs);
+    const repair = await eventually(async () => (await repairs())[before], repairedMs);
     expect([repair.kind, repair.actor, repair.state]).toEqual([OperationKind.REPAIR, "drift", OperationState.SUCCEEDED]);
     expect(repair.host).toBe("edge-1");
     expect(repair.reason).toContain(cause);
@@ -98,7 +98,7 @@ describe("drift on a worker", () => {
     await worker().host.run("docker", ["compose", "-f", file, "up", "-d", "--no-deps", redis()], { timeout: 60_000 });
     // A look in the middle of it may find it half made, and start it first.
     const cause = "is not what was made here: other environment";
-    await eventually(async () => (await repairs()).slice(known).some((repair) => repair.reason.includes(cause)), noticedMs);
+    await eventually(async () => (await repairs()).slice(known).some((repair) => repair.reason.includes(cause)), repairedMs);
     await eventually(isWell, repairedMs);
     expect(await made()).toEqual(wanted);
     expect(await readFile(file, "utf8")).toBe(ours);

@@ -80,15 +80,17 @@ function createTurns(most: number, rest: number): Turns {
     note(connection) {
       const socket = sockets.get(connection);
       if (socket === undefined) return;
+      // Whose calls were read comes after all the others.
+      sockets.delete(connection);
+      sockets.set(connection, socket);
+      // The rest of what was read already: when it goes on is settled.
+      if (isOver) return;
       if (calls === 0) {
         begunAt = performance.now();
         setImmediate(end);
       }
       calls += 1;
-      // Whose calls were read comes after all the others.
-      sockets.delete(connection);
-      sockets.set(connection, socket);
-      if (isOver || calls < most) return;
+      if (calls < most) return;
       isOver = true;
       for (const each of sockets.values()) stopReading(each);
     },

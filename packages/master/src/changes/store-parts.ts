@@ -50,7 +50,7 @@ export async function storeParts(
     tx,
     changed.flatMap(({ events }) => events),
   );
-  if (decided.length >= manyParts) tx.afterwards(() => void store.refreshStatistics().catch(() => undefined));
+  if (decided.length >= manyParts) tx.afterwards(() => void store.refreshStatistics());
   return decided.map(({ operation }) => operation);
 }
 

@@ -55,7 +55,7 @@ export interface Store extends Pick<Database, "transaction" | "onReturn" | "clos
   readonly figures: FigureStore;
   /**
    * Has the database count its rows. After thousands came at once it plans for up to a minute as if there were few, and reads
-   * whole tables for each round of changes.
+   * whole tables for each round of changes. A failure is logged: nothing but time is lost by it.
    */
   refreshStatistics(): Promise<void>;
   /** Stores what was only counted so far. */
@@ -113,7 +113,10 @@ export function createStore(
     retention: createRetention(database),
     figures: createFigureStore(database),
     async refreshStatistics() {
-      await database.run(refreshStatistics, []);
+      const next = "large changes may be slow until the database counts by itself, within a minute or so";
+      await database
+        .run(refreshStatistics, [])
+        .catch((error: unknown) => log.warn("the database did not count its rows after a large change", { err: error, next }));
     },
     async flush() {
       await refusedJoins.flush();

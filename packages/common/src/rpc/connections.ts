@@ -1,42 +1,9 @@
 import type net from "node:net";
-import { type ContextKey, createContextKey } from "@connectrpc/connect";
 import { createStrangersRates } from "./bare-calls.ts";
+import type { Connection, Port } from "./connection.ts";
 import { createCrowd, createExpected } from "./crowd.ts";
 import type { OnPressure, RpcLimits } from "./limits.ts";
 import { sourceOf } from "./source.ts";
-
-/** One connection, as far as the limits go. Whoever has not proved who he is makes room for others. */
-export interface Connection {
-  /** Whom the limits of one address are for; empty when it was gone before it could be read. */
-  readonly source: string;
-  /** Whose turn it is on: its source and its port. */
-  readonly line: string;
-  isProven(): boolean;
-  /** Who proved who he is, with all of his connections; or where a stranger comes from. */
-  owner(): string;
-  /** A caller on it proved to be `who`. Of one, only so many connections count. */
-  prove(who: string, most: number): void;
-  /** A call begins; call what is returned when it has ended. */
-  begin(): () => void;
-  /** Whether a call may be made on it that shows no credential: of strangers there are only so many in a second. */
-  takesBareCall(): boolean;
-  /**
-   * Whether a credential may be tried on it: the first one of each connection, and as long as none was refused; then there are
-   * only so many in a second, as those of everybody who guesses.
-   */
-  takesTry(): boolean;
-  /** A credential was refused on it: one that goes on trying is cut. */
-  wasRefused(): void;
-  /** Calls back when the next credential was accepted or refused; one listener at a time. */
-  onVerdict(listener: () => void): void;
-  /** The handshake is over, and it can be ended in the way of its protocol. */
-  opened(end: () => void): void;
-  onProven(listener: () => void): void;
-  /** Somebody else looks after it from now on: it is never idle. */
-  handOver(): void;
-  /** Cuts it for what was done on it. */
-  expel(): void;
-}
 
 export interface ConnectionCounts {
   readonly known: number;
@@ -45,7 +12,7 @@ export interface ConnectionCounts {
 
 export interface Connections {
   /** Undefined: there is no room for it, and it was cut. */
-  admit(socket: net.Socket, port: "plaintext" | "tls"): Connection | undefined;
+  admit(socket: net.Socket, port: Port): Connection | undefined;
   counts(): ConnectionCounts;
   /** Whether somebody from there proved who he is, not long ago, or is to be taken for one who did. */
   isExpected(source: string): boolean;
@@ -64,12 +31,13 @@ const partOfStrangers = 4;
 interface Entry {
   readonly socket: net.Socket;
   readonly source: string;
-  readonly port: "plaintext" | "tls";
+  readonly port: Port;
   who: string | undefined;
   calls: number;
   quietSince: number;
   isHandedOver: boolean;
   isEnding: boolean;
+  isExpelled: boolean;
   end: () => void;
 }
 
@@ -163,6 +131,8 @@ export function createConnections(
       },
       takes: (kind) => rates.take(entry.port, kind, entry.source, cost(expected.has(entry.source))),
       expel() {
+        if (entry.isExpelled) return;
+        entry.isExpelled = true;
         cut(entry);
         if (entry.port === "tls") onExpelled(entry.source);
       },
@@ -170,17 +140,7 @@ export function createConnections(
 
   return {
     admit(socket, port) {
-      const entry: Entry = {
-        socket,
-        source: sourceOf(socket.remoteAddress),
-        port,
-        who: undefined,
-        calls: 0,
-        quietSince: performance.now(),
-        isHandedOver: false,
-        isEnding: false,
-        end: () => socket.destroy(),
-      };
+      const entry = createEntry(socket, port);
       // Nothing else may listen yet, and a connection that is reset tells it as an error.
       socket.on("error", () => socket.destroy());
       if (!makeRoom(entry)) {
@@ -201,6 +161,21 @@ export function createConnections(
   };
 }
 
+function createEntry(socket: net.Socket, port: Port): Entry {
+  return {
+    socket,
+    source: sourceOf(socket.remoteAddress),
+    port,
+    who: undefined,
+    calls: 0,
+    quietSince: performance.now(),
+    isHandedOver: false,
+    isEnding: false,
+    isExpelled: false,
+    end: () => socket.destroy(),
+  };
+}
+
 /** What one connection needs of all of them. */
 interface Surroundings {
   /** False: there are so many of that one already, or it is cut. */
@@ -215,6 +190,7 @@ function wrapConnection(entry: Entry, around: Surroundings): Connection {
   let tell: () => void = () => undefined;
   return {
     source: entry.source,
+    port: entry.port,
     line: `${entry.port} ${entry.source}`,
     isProven: () => entry.who !== undefined,
     owner: () => entry.who ?? `${entry.port} ${entry.source}`,
@@ -253,6 +229,7 @@ function wrapConnection(entry: Entry, around: Surroundings): Connection {
       entry.isHandedOver = true;
     },
     expel: around.expel,
+    isExpelled: () => entry.isExpelled,
   };
 }
 
@@ -266,27 +243,3 @@ function leastMissed(entries: Iterable<Entry>): Entry | undefined {
   }
   return first;
 }
-
-/** Stands for a connection that is not looked after, as those that a test makes by itself. */
-const anyConnection: Connection = {
-  source: "",
-  line: "",
-  isProven: () => true,
-  owner: () => "",
-  prove: () => undefined,
-  begin: () => () => undefined,
-  takesBareCall: () => true,
-  takesTry: () => true,
-  wasRefused: () => undefined,
-  onVerdict: (listener) => listener(),
-  opened: () => undefined,
-  onProven: () => undefined,
-  handOver: () => undefined,
-  expel: () => undefined,
-};
-
-/** Set for every call by the server. */
-export const kConnection: ContextKey<Connection> = createContextKey(anyConnection, { description: "the caller's connection" });
-
-/** Set for calls that are to be refused because strangers call too often. */
-export const kTooOften: ContextKey<boolean> = createContextKey<boolean>(false, { description: "strangers call too often" });

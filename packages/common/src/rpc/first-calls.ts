@@ -1,4 +1,4 @@
-import type { Connection as WholeConnection } from "./connections.ts";
+import type { Connection as WholeConnection } from "./connection.ts";
 
 type Connection = Pick<WholeConnection, "isProven" | "onVerdict">;
 

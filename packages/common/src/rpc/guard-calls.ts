@@ -1,7 +1,7 @@
 import { setMaxListeners } from "node:events";
 import { Code, ConnectError, type ConnectRouter, type ContextValues, createContextValues } from "@connectrpc/connect";
 import { AppError } from "../errors/app-error.ts";
-import { type Connection, kConnection, kTooOften } from "./connections.ts";
+import { type Connection, kConnection, kTooOften } from "./connection.ts";
 import { toConnectError } from "./errors.ts";
 import { overloaded } from "./overloaded.ts";
 import type { PendingBytes } from "./pending-bytes.ts";

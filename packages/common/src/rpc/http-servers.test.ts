@@ -1,24 +1,30 @@
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { once } from "node:events";
+import http2 from "node:http2";
 import net from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { createConnections } from "./connections.ts";
 import { createHttpServers } from "./http-servers.ts";
 import { defaultLimits, type Pressure } from "./limits.ts";
+import type { NodeHandler } from "./node-calls.ts";
 
-/** A server whose calls last until their connection is over, and one connection to it. */
-async function serve() {
-  const seen = { begun: 0, ended: 0, pressure: [] as Pressure[] };
-  const connections = createConnections(defaultLimits, () => undefined);
+const keepsWaiting: NodeHandler = () => undefined;
+const responds: NodeHandler = (_, response) => void response.end();
+
+/** A server whose callers have proved nothing, and one connection to it. */
+async function serve(protocol: "http/1.1" | "h2", adapter: NodeHandler) {
+  const seen = { begun: 0, ended: 0, expelled: 0, pressure: new Set<Pressure>() };
+  const connections = createConnections(defaultLimits, () => undefined, { onExpelled: () => (seen.expelled += 1) });
   const servers = createHttpServers({
-    adapter: () => undefined,
+    adapter,
     limits: defaultLimits,
     onDefect: (error) => expect.unreachable(String(error)),
-    onPressure: (what) => void seen.pressure.push(what),
+    onPressure: (what) => seen.pressure.add(what),
     needsProof: () => false,
   });
   const server = net.createServer((socket) => {
-    const connection = connections.admit(socket, "plaintext");
+    const connection = connections.admit(socket, "tls");
     if (connection === undefined) return;
     const begin = () => {
       seen.begun += 1;
@@ -26,7 +32,7 @@ async function serve() {
         seen.ended += 1;
       };
     };
-    servers.serve(socket, "http/1.1", { ...connection, begin });
+    servers.serve(socket, protocol, { ...connection, begin });
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -38,8 +44,7 @@ async function serve() {
     await once(server, "close");
   });
   await once(client, "connect");
-  const call = (count: number) => client.resume().write("GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n".repeat(count));
-  return { seen, client, call };
+  return { seen, client };
 }
 
 async function until(holds: () => boolean): Promise<void> {
@@ -47,20 +52,102 @@ async function until(holds: () => boolean): Promise<void> {
 }
 
 describe("calls of HTTP/1.1 that come before the response to the last one", () => {
+  const call = (client: net.Socket, count: number) =>
+    client.resume().write("GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n".repeat(count));
+
   it("all end with their connection, those too whose turn had not come", async () => {
-    const { seen, client, call } = await serve();
-    call(3);
+    const { seen, client } = await serve("http/1.1", keepsWaiting);
+    call(client, 3);
     await until(() => seen.begun === 3);
     client.destroy();
     await until(() => seen.ended === 3);
-    expect(seen).toEqual({ begun: 3, ended: 3, pressure: [] });
+    expect(seen).toMatchObject({ begun: 3, ended: 3, pressure: new Set() });
   });
 
   it("are begun as far as a caller may have some at once; one that goes on is cut", async () => {
-    const { seen, client, call } = await serve();
-    call(600);
+    const { seen, client } = await serve("http/1.1", keepsWaiting);
+    call(client, 600);
     await once(client, "close");
     await until(() => seen.ended === seen.begun);
-    expect(seen).toEqual({ begun: 16, ended: 16, pressure: ["calls of strangers"] });
+    expect(seen).toEqual({ begun: 16, ended: 16, expelled: 1, pressure: new Set(["calls of strangers"]) });
+  });
+
+  it("are not even made of what was read with them, once it is too much", async () => {
+    let made = 0;
+    const note = () => (made += 1);
+    subscribe("http.server.request.start", note);
+    onTestFinished(() => void unsubscribe("http.server.request.start", note));
+    const { client } = await serve("http/1.1", keepsWaiting);
+    call(client, 600);
+    await once(client, "close");
+    expect(made).toBe(17);
+  });
+});
+
+describe("calls of HTTP/2 without a credential on one connection", () => {
+  /** How many had a response, and how many were refused; the others were cut. */
+  const call = async (client: net.Socket, count: number) => {
+    const session = http2.connect("http://a", { createConnection: () => client }).on("error", () => undefined);
+    const results = { served: 0, refused: 0 };
+    const one = async () => {
+      const stream = session.request({ ":path": "/nothing" }).on("error", () => undefined);
+      stream.once("response", () => (results.served += 1)).resume();
+      await new Promise((resolve) => stream.once("close", resolve));
+      if (stream.rstCode === http2.constants.NGHTTP2_ENHANCE_YOUR_CALM) results.refused += 1;
+    };
+    await Promise.all(Array.from({ length: count }, one));
+    return results;
+  };
+
+  it("are served, sixteen at once", async () => {
+    const { seen, client } = await serve("h2", responds);
+    expect(await call(client, 16)).toEqual({ served: 16, refused: 0 });
+    expect(seen).toMatchObject({ expelled: 0, pressure: new Set() });
+  });
+
+  it("are refused while sixteen wait for their responses", async () => {
+    const { seen, client } = await serve("h2", keepsWaiting);
+    const waiting = call(client, 30);
+    await until(() => seen.ended === 9);
+    expect(seen).toMatchObject({ begun: 30, ended: 9, expelled: 0, pressure: new Set(["calls of strangers"]) });
+    client.destroy();
+    // Five more were refused with reasons, by whoever handles them: here nobody responds.
+    expect(await waiting).toEqual({ served: 0, refused: 9 });
+  });
+
+  it("have an end: who goes on and on is cut, once", async () => {
+    const { seen, client } = await serve("h2", keepsWaiting);
+    expect(await call(client, 90)).toMatchObject({ served: 0 });
+    expect(seen).toMatchObject({ begun: 37, expelled: 1, pressure: new Set(["calls of strangers"]) });
+  });
+});
+
+describe("a connection whose HTTP/2 cannot go on", () => {
+  const frame = (type: number, stream: number, payload: Buffer) => {
+    const head = Buffer.alloc(9);
+    head.writeUIntBE(payload.length, 0, 3);
+    head.writeUInt8(type, 3);
+    head.writeUInt8(type === 1 ? 4 : 0, 4);
+    head.writeUInt32BE(stream, 5);
+    return Buffer.concat([head, payload]);
+  };
+  const greeting = Buffer.concat([Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), frame(4, 0, Buffer.alloc(0))]);
+  /** POST, http, "/" and an authority. */
+  const headers = Buffer.from([0x83, 0x86, 0x84, 0x41, 1, 0x61]);
+  const goAway = (code: number) => frame(7, 0, Buffer.from([0, 0, 0, 0, 0, 0, 0, code]));
+
+  it.each([
+    [
+      "who opens more streams than he was granted, again and again",
+      1,
+      Array.from({ length: 300 }, (_, at) => frame(1, 2 * at + 1, headers)),
+    ],
+    ["who ends it for a reason of his own", 0, [goAway(http2.constants.NGHTTP2_CANCEL)]],
+    ["who leaves", 0, [goAway(http2.constants.NGHTTP2_NO_ERROR)]],
+  ])("counts as one that had to be cut, or not: of a stranger %s", async (_, expelled, frames) => {
+    const { seen, client } = await serve("h2", keepsWaiting);
+    client.resume().write(Buffer.concat([greeting, ...frames]));
+    await once(client, "close");
+    expect(seen.expelled).toBe(expelled);
   });
 });

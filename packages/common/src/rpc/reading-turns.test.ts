@@ -15,11 +15,22 @@ interface Served {
   readonly sockets: readonly net.Socket[];
   /** How many calls began in each turn of the loop in which any did. */
   readonly turns: readonly number[];
+  /** In which of them those that came to the plaintext port began. */
+  readonly ofPlaintext: readonly number[];
+}
+
+interface Come {
+  /** As somebody who is known. */
+  readonly isProven?: boolean;
+  /** The last of them comes to the plaintext port. */
+  readonly lastIsLocal?: boolean;
 }
 
 /** A server with connections that are open and have said nothing yet. */
-async function serve(protocol: "http/1.1" | "h2", isProven: boolean): Promise<Served> {
+async function serve(protocol: "http/1.1" | "h2", { isProven = false, lastIsLocal = false }: Come): Promise<Served> {
   const turns: number[] = [];
+  const ofPlaintext: number[] = [];
+  let accepted = 0;
   let inTurn = 0;
   const noteCall = () => {
     if (inTurn === 0)
@@ -29,7 +40,7 @@ async function serve(protocol: "http/1.1" | "h2", isProven: boolean): Promise<Se
       });
     inTurn += 1;
   };
-  const connections = createConnections(defaultLimits, () => undefined);
+  const connections = createConnections({ ...defaultLimits, strangersPerAddress: clients }, () => undefined);
   const servers = createHttpServers({
     adapter: (_, response) => void response.end(),
     limits: defaultLimits,
@@ -38,11 +49,13 @@ async function serve(protocol: "http/1.1" | "h2", isProven: boolean): Promise<Se
     needsProof: () => false,
   });
   const server = net.createServer((socket) => {
-    const connection = connections.admit(socket, "plaintext");
+    accepted += 1;
+    const connection = connections.admit(socket, lastIsLocal && accepted === clients ? "plaintext" : "tls");
     if (connection === undefined) return;
     if (isProven) connection.prove("somebody", clients);
     const begin = () => {
       noteCall();
+      if (connection.port === "plaintext") ofPlaintext.push(turns.length);
       return connection.begin();
     };
     servers.serve(socket, protocol, { ...connection, begin });
@@ -62,7 +75,7 @@ async function serve(protocol: "http/1.1" | "h2", isProven: boolean): Promise<Se
     await once(socket, "connect");
     sockets.push(socket);
   }
-  return { sockets, turns };
+  return { sockets, turns, ofPlaintext };
 }
 
 /** All of them at once, each its calls at once. */
@@ -87,7 +100,7 @@ async function untilQuiet(turns: readonly number[]): Promise<void> {
 
 describe.each(["http/1.1", "h2"] as const)("over %s, of many connections that call at the same moment", (protocol) => {
   it("few are read in one turn of the loop, and each has its turn", async () => {
-    const { sockets, turns } = await serve(protocol, false);
+    const { sockets, turns } = await serve(protocol, {});
     callAtOnce(protocol, sockets);
     await untilQuiet(turns);
     expect(Math.max(...turns)).toBeLessThan(callsInOneTurn.ofStrangers + calls);
@@ -95,10 +108,18 @@ describe.each(["http/1.1", "h2"] as const)("over %s, of many connections that ca
   });
 
   it("of somebody who is known a few more are read, and every call is served", async () => {
-    const { sockets, turns } = await serve(protocol, true);
+    const { sockets, turns } = await serve(protocol, { isProven: true });
     callAtOnce(protocol, sockets);
     await untilQuiet(turns);
     expect(Math.max(...turns)).toBeLessThan(callsInOneTurn.ofOthers + calls);
     expect(turns.reduce((sum, each) => sum + each, 0)).toBe(clients * calls);
+  });
+
+  it("whoever comes to the plaintext port waits for none of the strangers of the other one", async () => {
+    const { sockets, turns, ofPlaintext } = await serve(protocol, { lastIsLocal: true });
+    callAtOnce(protocol, sockets);
+    await untilQuiet(turns);
+    expect(turns.length).toBeGreaterThanOrEqual(clients * 0.8);
+    expect(Math.min(...ofPlaintext)).toBeLessThan(clients / 4);
   });
 });

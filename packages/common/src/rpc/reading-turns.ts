@@ -1,5 +1,5 @@
 import type net from "node:net";
-import type { Connection } from "./connections.ts";
+import type { Connection } from "./connection.ts";
 
 /**
  * Calls are read a few in each turn of the event loop, however many connections have some at the same moment: everybody else has
@@ -20,7 +20,8 @@ export const callsInOneTurn = { ofStrangers: 16, ofOthers: 64 };
 const restOfStrangers = 3;
 
 export function createReadingTurns(): ReadingTurns {
-  const strangers = createTurns(callsInOneTurn.ofStrangers, restOfStrangers);
+  const ofPort = () => createTurns(callsInOneTurn.ofStrangers, restOfStrangers);
+  const strangersOf = { plaintext: ofPort(), tls: ofPort() };
   const others = createTurns(callsInOneTurn.ofOthers, 0);
   return {
     watch(socket, connection) {
@@ -29,6 +30,7 @@ export function createReadingTurns(): ReadingTurns {
         socket.once("close", () => turns.remove(connection));
       };
       if (connection.isProven()) return follow(others);
+      const strangers = strangersOf[connection.port];
       follow(strangers);
       connection.onProven(() => {
         strangers.remove(connection);
@@ -36,7 +38,7 @@ export function createReadingTurns(): ReadingTurns {
       });
     },
     note(connection) {
-      strangers.note(connection);
+      strangersOf[connection.port].note(connection);
       others.note(connection);
     },
   };

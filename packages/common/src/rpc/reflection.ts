@@ -8,7 +8,7 @@ import {
   ServerReflectionResponseSchema as ResponseSchemaAlpha,
   ServerReflection as ServerReflectionAlpha,
 } from "@decnet/contract/gen/grpc/reflection/v1alpha/reflection_pb";
-import { kConnection } from "./connections.ts";
+import { kConnection } from "./connection.ts";
 import { toConnectError } from "./errors.ts";
 import { overloaded } from "./overloaded.ts";
 

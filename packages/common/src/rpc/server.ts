@@ -4,7 +4,8 @@ import type { ConnectRouter, Interceptor } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { AppError } from "../errors/app-error.ts";
 import { completeErrors } from "./complete-errors.ts";
-import { type Connection, type ConnectionCounts, createConnections, kConnection, kTooOften } from "./connections.ts";
+import { type Connection, kConnection, kTooOften } from "./connection.ts";
+import { type ConnectionCounts, createConnections } from "./connections.ts";
 import { toConnectError } from "./errors.ts";
 import { type CallGuard, guardCalls } from "./guard-calls.ts";
 import { createHttpServers } from "./http-servers.ts";
@@ -91,7 +92,7 @@ const handshakes: PaceOptions = {
   inOneTurn: 1,
 };
 /** Whoever had to be cut comes back as slowly as if he had come so often. */
-const expelled = 20;
+const expelled = 100;
 /** After its body a plain request is answered, and its answer read, within this. */
 const patienceMs = 30_000;
 /** Of the plaintext port, where operators come from the same address as everybody, there is only so much in one turn. */

@@ -1,6 +1,6 @@
 import type { AppError } from "../errors/app-error.ts";
 import { createBounded } from "../runtime/bounded.ts";
-import type { Connection } from "./connections.ts";
+import type { Connection } from "./connection.ts";
 import type { Pressure } from "./limits.ts";
 import { overloaded } from "./overloaded.ts";
 

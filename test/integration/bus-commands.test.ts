@@ -8,6 +8,7 @@ import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { eventually } from "../support/eventually.ts";
 import { type KillableMaster, startKillableMaster } from "../support/killable-master.ts";
+import { callAsOperator } from "../support/under-attack.ts";
 import { type Kafka, readTopics, useKafka } from "../support/use-kafka.ts";
 
 const script = join(import.meta.dirname, "../../examples/bus-command.sh");
@@ -137,4 +138,32 @@ describe("changes that are asked for on the bus, by openssl and kcat", () => {
     expect(done).toHaveLength(ids.length);
     expect((await dead()).filter(({ headers }) => ids.includes(headers["ce_id"] ?? ""))).toEqual([]);
   });
+
+  it("serves its operators, and says little, while many come that nobody signed; what is signed has its turn", async () => {
+    const flood = 1_000;
+    const target = { port: master.port, tlsPort: 0 };
+    const saidOf = () => master.log.split("\n").filter((line) => line.includes("is not carried out"));
+    const [linesBefore, deadBefore] = [saidOf().length, (await dead()).length];
+    const before = await callAsOperator(target, master.token, 40);
+    await sendUnsigned(kafka.brokers, flood);
+    const good = await send({ decky_name: "web-01", action: "update", service_name: "http" });
+    const during = await callAsOperator(target, master.token, 80);
+    expect(during.failures).toEqual([]);
+    expect(during.p50).toBeLessThan(Math.max(300, 4 * before.p50));
+    await endOf(good);
+    await eventually(async () => (await dead()).length === deadBefore + flood, 60_000);
+    // A hundred, and one a second.
+    expect(saidOf().length - linesBefore).toBeLessThan(flood / 4);
+  });
 });
+
+/** Whole in every respect, but for the signature. */
+async function sendUnsigned(brokers: string, count: number): Promise<void> {
+  const command = JSON.stringify({ decky_name: "web-01", action: "remove", service_name: "http" });
+  const headers = [
+    ...["ce_specversion=1.0", "ce_type=decnet.decky.mutate_request.v1", `ce_id=${randomUUID()}`],
+    ...[`ce_time=${new Date().toISOString()}`, "decnet-token=tk-0000000000", `decnet-signature=${"0".repeat(64)}`],
+  ];
+  const words = ["-b", brokers, "-P", "-t", "decnet.commands", ...headers.flatMap((header) => ["-H", header])];
+  await execa("kcat", words, { input: `${command}\n`.repeat(count) });
+}

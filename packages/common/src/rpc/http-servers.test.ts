@@ -12,8 +12,8 @@ import type { NodeHandler } from "./node-calls.ts";
 const keepsWaiting: NodeHandler = () => undefined;
 const responds: NodeHandler = (_, response) => void response.end();
 
-/** A server whose callers have proved nothing, and one connection to it. */
-async function serve(protocol: "http/1.1" | "h2", adapter: NodeHandler) {
+/** A server whose callers have proved nothing, unless it is said, and one connection to it. */
+async function serve(protocol: "http/1.1" | "h2", adapter: NodeHandler, isProven = false) {
   const seen = { begun: 0, ended: 0, expelled: 0, pressure: new Set<Pressure>() };
   const connections = createConnections(defaultLimits, () => undefined, { onExpelled: () => (seen.expelled += 1) });
   const servers = createHttpServers({
@@ -26,6 +26,7 @@ async function serve(protocol: "http/1.1" | "h2", adapter: NodeHandler) {
   const server = net.createServer((socket) => {
     const connection = connections.admit(socket, "tls");
     if (connection === undefined) return;
+    if (isProven) connection.prove("somebody", 1);
     const begin = () => {
       seen.begun += 1;
       return () => {
@@ -70,6 +71,14 @@ describe("calls of HTTP/1.1 that come before the response to the last one", () =
     await once(client, "close");
     await until(() => seen.ended === seen.begun);
     expect(seen).toEqual({ begun: 16, ended: 16, expelled: 1, pressure: new Set(["calls of strangers"]) });
+  });
+
+  it("of somebody who is known, are begun as far as he may have some at once", async () => {
+    const { seen, client } = await serve("http/1.1", keepsWaiting, true);
+    call(client, 600);
+    await once(client, "close");
+    await until(() => seen.ended === seen.begun);
+    expect(seen).toEqual({ begun: 250, ended: 250, expelled: 1, pressure: new Set(["calls of one connection"]) });
   });
 
   it("are not even made of what was read with them, once it is too much", async () => {

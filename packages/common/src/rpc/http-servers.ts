@@ -121,9 +121,10 @@ export function createHttpServers({ adapter, limits, onDefect, onPressure, needs
     bodyMs: limits.bodyMs,
     callsOn: (socket) => (connections.get(socket)?.isProven() === true ? limits.streams : callsOfStranger),
     onTooMany: (socket) => {
-      onPressure("calls of strangers");
+      const connection = connections.get(socket);
+      onPressure(connection?.isProven() === true ? "calls of one connection" : "calls of strangers");
       passOver(socket);
-      connections.get(socket)?.expel();
+      connection?.expel();
     },
   });
   const http2Servers = createHttp2(handler, limits.streams, connections);

@@ -31,6 +31,7 @@ export type Pressure =
   | "connections of strangers"
   | "connections of an address"
   | "calls of strangers"
+  | "calls of one connection"
   | "streams of strangers"
   | "joins"
   | "a body that is late"

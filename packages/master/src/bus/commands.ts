@@ -1,4 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { createLineLimit } from "@decnet/common/logging/line-limit";
 import type { Logger } from "@decnet/common/logging/logger";
 import { backoffMs } from "@decnet/common/runtime/backoff";
 import type { Caller } from "../model/access.ts";
@@ -39,6 +40,7 @@ const backoff = { baseMs: 250, maxMs: 5_000 };
  */
 export async function takeCommands(options: CommandsOptions, signal: AbortSignal): Promise<void> {
   const { config, log, onCommand, onTrouble } = options;
+  const takeLine = createLineLimit();
   for (let failures = 0; !signal.aborted; failures += 1) {
     try {
       await receiveCommands(config, log, signal, {
@@ -49,11 +51,14 @@ export async function takeCommands(options: CommandsOptions, signal: AbortSignal
         async take(message, alive) {
           const refusal = await handle(options, message, alive, signal);
           onCommand(refusal?.reason ?? "accepted");
-          if (refusal !== undefined)
+          // Each of them is a dead letter, with its reason.
+          const unsaid = refusal === undefined ? undefined : takeLine(refusal.reason);
+          if (refusal !== undefined && unsaid !== undefined)
             log.warn("a command from the bus is not carried out", {
               at: message.place,
               why: refusal.reason,
               said: refusal.message,
+              ...(unsaid === 0 ? {} : { unsaid }),
             });
           return refusal;
         },

@@ -1,7 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { once } from "node:events";
 import { chmod, mkdtemp, rm } from "node:fs/promises";
-import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -13,6 +11,7 @@ import { type Database, openDatabase } from "@decnet/master/store/database";
 import { openPrivatePostgres } from "@decnet/master/store/private-postgres";
 import { managerOf } from "@decnet/master/store/transaction";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { freePort } from "../support/free-ports.ts";
 import { type KillableAgent, startKillableAgent } from "../support/killable-agent.ts";
 import { type KillableMaster, startKillableMaster } from "../support/killable-master.ts";
 import { eventually } from "../support/use-master.ts";
@@ -265,14 +264,6 @@ function nameOf(caller: number, host: string): string {
 }
 
 /** Of this machine, for a master that comes back where it was. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
-}
 
 /** The connection went away under a call: it is not known what became of it. */
 function isCutOff(error: unknown): boolean {

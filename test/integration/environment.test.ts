@@ -7,7 +7,7 @@ import { FleetService } from "@decnet/contract/gen/decnet/v1/fleet_pb";
 import { execa } from "execa";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { startDaemon } from "../support/use-daemon.ts";
-import { configFor, type Place, usePlace } from "../support/use-master.ts";
+import { configFor, type Place, removeRules, usePlace } from "../support/use-master.ts";
 
 /** What people have in their shells and home folders for other work, each of which once broke an apply or got into a decoy. */
 const foreign = {
@@ -69,6 +69,7 @@ describe("a master in the environment of somebody's shell", () => {
       }
     } finally {
       await master.stop();
+      await removeRules(dataDir, place.prefix);
     }
   });
 });

@@ -60,7 +60,7 @@ describe("a worker whose programs are killed", () => {
       const ended = await eventually(() => hasEnded(id), againMs);
       await eventually(areAsWanted, againMs);
       if (service === "http") {
-        expect(ended.state).toBe(OperationState.SUCCEEDED);
+        expect({ state: ended.state, error: ended.error }).toEqual({ state: OperationState.SUCCEEDED, error: undefined });
         const containers = ended.receipt?.containers ?? [];
         const made = containers.find((each) => each.service === "http");
         expect([made?.verdict, made?.planned, made?.before]).toEqual([ContainerVerdict.CREATED, true, undefined]);

@@ -58,12 +58,12 @@ async function strayTables(): Promise<string[]> {
   return strays.flat();
 }
 
-/** No test may leave a container behind; rules that one left are removed, and named. */
+/** No test may leave a container behind, or rules; these are removed. */
 export async function teardown(): Promise<void> {
   for (const remove of made) await remove();
   const { stdout } = await execa("docker", ["ps", "-a", "--filter", `name=^/t${run}`, "--format", "{{.Names}}"]);
   const tables = (await strayTables()).filter((name) => !earlier.has(name));
   for (const name of tables) await execa("nft", ["delete", "table", "inet", name], { reject: false });
-  if (tables.length > 0) console.warn(`tests left tables of the packet filter behind, which are removed: ${tables.join(", ")}`);
-  if (stdout !== "") throw new Error(`tests left containers behind:\n${stdout}`);
+  const left = [...stdout.split("\n"), ...tables].filter((name) => name !== "");
+  if (left.length > 0) throw new Error(`tests left containers or tables of the packet filter behind: ${left.join(", ")}`);
 }

@@ -1,12 +1,12 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { access, mkdtemp, open, readFile, rm, writeFile } from "node:fs/promises";
-import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ExecaError, execa } from "execa";
 import { eventually } from "./eventually.ts";
+import { freePorts } from "./free-ports.ts";
 
 /** As scripts/setup/kafka.sh fetched it. */
 const libraries = fileURLToPath(new URL("../../build/tools/kafka/4.1.2", import.meta.url));
@@ -178,18 +178,6 @@ function propertiesOf(options: BrokerOptions): string {
 }
 
 /** Held together, so that they differ. */
-async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer();
-      await once(server.listen(0, "127.0.0.1"), "listening");
-      return server;
-    }),
-  );
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
-}
 
 /** A message as somebody else's program reads it. */
 export interface Read {

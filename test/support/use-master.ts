@@ -83,7 +83,7 @@ export async function usePlace(): Promise<Place> {
  * The tables of the packet filter of the installation with this data folder, also of one that was killed while it made them, and
  * of an engine that a test opened under its own name.
  */
-async function removeRules(dataDir: string, prefix: string): Promise<void> {
+export async function removeRules(dataDir: string, prefix: string): Promise<void> {
   const text = await readFile(join(dataDir, "installation.json"), "utf8").catch(() => "");
   const id = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/.exec(text)?.[0];
   for (const instance of id === undefined ? [prefix] : [id, prefix])

@@ -1,13 +1,13 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { chmod, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
-import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { CertificateAuthority } from "@decnet/common/pki/certificates";
 import { execa } from "execa";
 import { newAgent, newAuthority, newMaster } from "./certificates.ts";
 import { eventually } from "./eventually.ts";
+import { freePort } from "./free-ports.ts";
 
 export interface PostgresServer {
   readonly port: number;
@@ -130,12 +130,4 @@ async function writeClient(path: string, authority: CertificateAuthority): Promi
 async function findBinaries(): Promise<string> {
   const [newest] = (await readdir("/usr/lib/postgresql")).sort((one, other) => Number(other) - Number(one));
   return `/usr/lib/postgresql/${newest}/bin`;
-}
-
-async function freePort(address: string): Promise<number> {
-  const server = createServer();
-  await once(server.listen(0, address), "listening");
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

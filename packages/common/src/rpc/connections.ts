@@ -42,8 +42,11 @@ interface Entry {
 }
 
 export interface ConnectionsOptions {
-  /** Hears of the source of each connection to the TLS port that was cut for what was done on it. */
-  readonly onExpelled?: (source: string) => void;
+  /**
+   * Hears of the source of each connection to the TLS port that was cut for what was done on it. "expected": somebody who is
+   * known may come from there as well.
+   */
+  readonly onExpelled?: (source: string, kind: "strange" | "expected") => void;
   /** Addresses of those who are known from an earlier time. */
   readonly expected?: readonly string[];
   /** What one call without a credential costs of what there may be of them. */
@@ -134,7 +137,7 @@ export function createConnections(
         if (entry.isExpelled) return;
         entry.isExpelled = true;
         cut(entry);
-        if (entry.port === "tls") onExpelled(entry.source);
+        if (entry.port === "tls") onExpelled(entry.source, expected.has(entry.source) ? "expected" : "strange");
       },
     });
 

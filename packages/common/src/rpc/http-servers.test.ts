@@ -95,7 +95,7 @@ describe("calls of HTTP/1.1 that come before the response to the last one", () =
 
 describe("calls of HTTP/2 without a credential on one connection", () => {
   /** How many had a response, and how many were refused; the others were cut. */
-  const call = async (client: net.Socket, count: number) => {
+  const call = (client: net.Socket, count: number) => {
     const session = http2.connect("http://a", { createConnection: () => client }).on("error", () => undefined);
     const results = { served: 0, refused: 0 };
     const one = async () => {
@@ -104,29 +104,33 @@ describe("calls of HTTP/2 without a credential on one connection", () => {
       await new Promise((resolve) => stream.once("close", resolve));
       if (stream.rstCode === http2.constants.NGHTTP2_ENHANCE_YOUR_CALM) results.refused += 1;
     };
-    await Promise.all(Array.from({ length: count }, one));
-    return results;
+    return { results, isOver: Promise.all(Array.from({ length: count }, one)) };
   };
 
   it("are served, sixteen at once", async () => {
     const { seen, client } = await serve("h2", responds);
-    expect(await call(client, 16)).toEqual({ served: 16, refused: 0 });
+    const { results, isOver } = call(client, 16);
+    await isOver;
+    expect(results).toEqual({ served: 16, refused: 0 });
     expect(seen).toMatchObject({ expelled: 0, pressure: new Set() });
   });
 
   it("are refused while sixteen wait for their responses", async () => {
     const { seen, client } = await serve("h2", keepsWaiting);
-    const waiting = call(client, 30);
-    await until(() => seen.ended === 9);
+    const { results, isOver } = call(client, 30);
+    // Sixteen wait, and five more: those are refused with reasons, by whoever handles them. Here nobody responds.
+    await until(() => results.refused === 9);
+    expect(results).toEqual({ served: 0, refused: 9 });
     expect(seen).toMatchObject({ begun: 30, ended: 9, expelled: 0, pressure: new Set(["calls of strangers"]) });
     client.destroy();
-    // Five more were refused with reasons, by whoever handles them: here nobody responds.
-    expect(await waiting).toEqual({ served: 0, refused: 9 });
+    await isOver;
   });
 
   it("have an end: who goes on and on is cut, once", async () => {
     const { seen, client } = await serve("h2", keepsWaiting);
-    expect(await call(client, 90)).toMatchObject({ served: 0 });
+    const { results, isOver } = call(client, 90);
+    await isOver;
+    expect(results).toMatchObject({ served: 0 });
     expect(seen).toMatchObject({ begun: 37, expelled: 1, pressure: new Set(["calls of strangers"]) });
   });
 });

@@ -49,6 +49,24 @@ it("what was given back is there for the next", async () => {
   expect(begun).toEqual([0, 1, 2, 3, 4, 5]);
 });
 
+it("by lot, whoever comes again as soon as he was served keeps nobody of his line waiting", async () => {
+  const begun = { flood: 0, honest: 0 };
+  const pace = createPace({ order: "by lot", burst: 1, perSecond: 1_000 });
+  const isOver = () => isEnded || begun.flood > 1_000;
+  const comeAgain = () =>
+    pace.begin("one", {
+      isOver,
+      begin() {
+        begun.flood += 1;
+        if (!isOver()) comeAgain();
+      },
+    });
+  for (let count = 0; count < 8; count += 1) comeAgain();
+  pace.begin("one", { isOver: () => isEnded, begin: () => (begun.honest += 1) });
+  for (let count = 0; count < 400 && begun.honest === 0 && !isOver(); count += 1) await delay(10);
+  expect(begun.honest).toBe(1);
+});
+
 it("those that gave up cost nobody's turn, and are not kept", async () => {
   let looks = 0;
   let begun = 0;

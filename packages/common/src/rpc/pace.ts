@@ -23,7 +23,7 @@ const mostEmpty = 1_000;
 const longLine = 256;
 
 export interface PaceOptions extends BucketOptions {
-  readonly order: "newest first" | "oldest first";
+  readonly order: "newest first" | "oldest first" | "by lot";
   /** So many are begun before everybody else has his turn. */
   readonly inOneTurn?: number;
   /** After a turn in which any began, none begins for so many times as long as it took. */
@@ -45,8 +45,9 @@ interface Line {
 const unlimited: BucketOptions = { burst: Number.POSITIVE_INFINITY, perSecond: 0 };
 
 /**
- * Who has much to do waits for those that have little. Where a line has a rate, its newest comes first: under a flood the oldest
- * are given up by their callers, or cut, before their turn comes.
+ * Who has much to do waits for those that have little. Where a line has a rate, its oldest must not come first: under a flood
+ * they are given up by their callers, or cut, before their turn comes. Nor must its newest, where somebody honest may stand in
+ * the same line: a flood comes again as soon as it was served. Lots are drawn there.
  */
 export function createPace({
   order,
@@ -62,11 +63,12 @@ export function createPace({
   const busy = new Map<string, Line>();
   const ofAll = createBucket(total);
   let isRunning = false;
-  const take = ({ waiting }: Line) => (order === "newest first" ? waiting.pop() : waiting.shift());
+  const take = ({ waiting }: Line) => (order === "oldest first" ? waiting.shift() : waiting.pop());
   /** Those that gave up are left out on the way: they cost nobody anything. */
   const isWaiting = (line: Line): boolean => {
     for (;;) {
-      const work = line.waiting.at(order === "newest first" ? -1 : 0);
+      if (order === "by lot") drawLast(line.waiting);
+      const work = line.waiting.at(order === "oldest first" ? 0 : -1);
       if (work === undefined) return false;
       if (!work.isOver()) return true;
       take(line);
@@ -124,4 +126,14 @@ export function createPace({
     },
     charge: (of, times) => lineOf(of).bucket.charge(times),
   };
+}
+
+/** Any of them is the last one now. */
+function drawLast(waiting: Work[]): void {
+  const last = waiting.length - 1;
+  const at = Math.floor(Math.random() * waiting.length);
+  const [drawn, other] = [waiting[at], waiting[last]];
+  if (drawn === undefined || other === undefined) return;
+  waiting[at] = other;
+  waiting[last] = drawn;
 }

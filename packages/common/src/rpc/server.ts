@@ -87,12 +87,12 @@ export interface ServerLoad {
 const handshakes: PaceOptions = {
   burst: 200,
   perSecond: 150,
-  order: "newest first",
+  order: "by lot",
   total: { burst: 400, perSecond: 300 },
   inOneTurn: 1,
 };
-/** Whoever had to be cut comes back as slowly as if he had come so often. */
-const expelled = 100;
+/** Whoever had to be cut comes back as slowly as if he had come so often; a worker may have the same address. */
+const expelled = { strange: 100, expected: 20 };
 /** After its body a plain request is answered, and its answer read, within this. */
 const patienceMs = 30_000;
 /** Of the plaintext port, where operators come from the same address as everybody, there is only so much in one turn. */
@@ -127,7 +127,7 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
   const connections = createConnections(
     { ...limits, connections: connectionsWithin(limits.connections, descriptorLimit()) },
     onPressure,
-    { onExpelled: (source) => shaking.charge(source, expelled), expected: options.expected ?? [], cost },
+    { onExpelled: (source, kind) => shaking.charge(source, expelled[kind]), expected: options.expected ?? [], cost },
   );
   const strangers = createStrangers(onPressure);
   const pending = createPendingBytes(limits.pendingBytes, () => onPressure("bytes under way"));

@@ -38,8 +38,10 @@ describe("the connection over which a machine joins", () => {
     caPem = authority.certPem,
     refusal?: AppError,
     refusals = Number.POSITIVE_INFINITY,
+    losses = 0,
   ) {
-    const seen = { connections: 0, secrets: [] as string[] };
+    const seen = { connections: 0, secrets: [] as string[], keys: new Set<string>() };
+    const sockets = new Set<net.Socket>();
     const server = await startRpcServer({
       host: "127.0.0.1",
       port: 0,
@@ -47,6 +49,9 @@ describe("the connection over which a machine joins", () => {
         router.service(EnrollmentService, {
           async enroll({ csr, tokenSecret }) {
             seen.secrets.push(tokenSecret);
+            seen.keys.add(csr);
+            losses -= 1;
+            if (losses >= 0) for (const socket of sockets) socket.destroy();
             const { certPem } = await authority.issueAgent({
               csrPem: csr,
               hostId: "h-1",
@@ -74,6 +79,7 @@ describe("the connection over which a machine joins", () => {
     cleanups.push(() => server.close());
     const front = net.createServer((socket) => {
       seen.connections += 1;
+      sockets.add(socket);
       const behind = net.connect(server.tlsPort ?? 0, "127.0.0.1");
       for (const [from, to] of [
         [socket, behind],
@@ -97,7 +103,7 @@ describe("the connection over which a machine joins", () => {
   it("is one: the same that proved to be the master's carries the token", async () => {
     const { seen, address } = await serve(await newMaster(authority));
     const identity = await join(tokenFor(address));
-    expect(seen).toEqual({ connections: 1, secrets: ["the secret"] });
+    expect(seen).toMatchObject({ connections: 1, secrets: ["the secret"] });
     expect(identity).toMatchObject({ hostId: "h-1", installation: "lab", masters: [address] });
     expect(new X509Certificate(identity.certificate).checkPrivateKey(createPrivateKey(identity.keyPem))).toBe(true);
     expect(new X509Certificate(identity.caCertificate).raw).toEqual(new X509Certificate(authority.certPem).raw);
@@ -156,7 +162,7 @@ describe("the connection over which a machine joins", () => {
     const [own, caPem] = await make();
     const { seen, address } = await serve(own, caPem);
     await expect(join(tokenFor(address))).rejects.toMatchObject({ reason: "CA_MISMATCH", message: expect.stringMatching(why) });
-    expect(seen).toEqual({ connections: 1, secrets: [] });
+    expect(seen).toMatchObject({ connections: 1, secrets: [] });
   });
 
   it("carries nothing when this machine's clock and the master's certificate do not fit", async () => {
@@ -201,6 +207,17 @@ describe("the connection over which a machine joins", () => {
     });
     expect(told.filter((what) => /too much to do; again in/.test(what))).toHaveLength(2);
     expect(seen.connections).toBe(2);
+  });
+
+  it("is opened again when the response was lost, for the same key: the token is good for no other", async () => {
+    const { seen, address } = await serve(await newMaster(authority), authority.certPem, undefined, 0, 1);
+    const told: string[] = [];
+    const onProgress = (what: string) => void told.push(what);
+    await expect(join(tokenFor(address), { patienceMs: 20_000, onProgress })).resolves.toMatchObject({ hostName: "edge" });
+    expect(told.filter((what) => /response was lost; again in/.test(what))).toHaveLength(1);
+    expect([seen.connections, seen.secrets.length, seen.keys.size]).toEqual([2, 2, 1]);
+    const lost = await serve(await newMaster(authority), authority.certPem, undefined, 0, 1);
+    await expect(join(tokenFor(lost.address))).rejects.toMatchObject({ reason: "MASTER_UNREACHABLE" });
   });
 
   it("that leads nowhere is said to do so", async () => {

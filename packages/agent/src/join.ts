@@ -26,21 +26,36 @@ export interface JoinOptions {
 }
 
 /**
- * Makes this machine a worker, over one connection: knows the master by the CA's hash in the token before anything is sent,
- * makes the key here, and gets a certificate for it. Throws the master's refusal, or
- * MASTER_UNREACHABLE with what was tried.
+ * Makes this machine a worker: knows the master by the CA's hash in the token before anything is sent, makes the key here, and
+ * gets a certificate for it. A master that has too much to do, and one whose response was lost, is asked again with the same key,
+ * for which the token may be used again. Throws the master's refusal, or MASTER_UNREACHABLE with what was tried.
  */
 export async function joinSwarm(options: JoinOptions): Promise<AgentIdentity> {
   const until = performance.now() + (options.patienceMs ?? 60_000);
+  let key: Key | undefined;
+  const makeKey = async () => {
+    key ??= await createKeyAndCsr({ commonName: hostname() });
+    return key;
+  };
   for (let failures = 0; ; failures += 1)
     try {
-      return await join(options);
+      return await join(options, makeKey);
     } catch (error) {
       const waitMs = backoffMs(failures, backoff, Math.random);
-      if (!isBusy(error) || performance.now() + waitMs > until) throw error;
-      options.onProgress(`the master has too much to do; again in ${(waitMs / 1_000).toFixed(1)} s`);
+      const why = error instanceof ResponseLost ? "the response was lost" : isBusy(error) && "the master has too much to do";
+      if (why === false || performance.now() + waitMs > until) throw error;
+      options.onProgress(`${why}; again in ${(waitMs / 1_000).toFixed(1)} s`);
       await delay(waitMs);
     }
+}
+
+type Key = Awaited<ReturnType<typeof createKeyAndCsr>>;
+
+/** The connection ended after the token was sent: whether it was used is not known. */
+class ResponseLost extends AppError {
+  constructor(address: string, cause: unknown) {
+    super("MASTER_UNREACHABLE", `${address}: ${ConnectError.from(cause).rawMessage}`, { cause });
+  }
 }
 
 /** Refused because of what others do, and before anything was done. */
@@ -48,20 +63,19 @@ function isBusy(error: unknown): boolean {
   return error instanceof AppError ? error.retryAfterMs !== undefined : fromConnectError(error).reason === "OVERLOADED";
 }
 
-async function join({ token: text, facts, onProgress }: JoinOptions): Promise<AgentIdentity> {
+/** Over one connection. */
+async function join({ token: text, facts, onProgress }: JoinOptions, makeKey: () => Promise<Key>): Promise<AgentIdentity> {
   const token = parseJoinToken(text);
   const { address, caPem, socket } = await findMaster(token, onProgress);
   const baseUrl = `https://${address}`;
   const session = openSocketSession(socket, baseUrl);
   try {
-    const { keyPem, csrPem } = await createKeyAndCsr({ commonName: hostname() });
+    const { keyPem, csrPem } = await makeKey();
     onProgress("a key was made; it does not leave this machine");
     const enrollment = createClient(EnrollmentService, createGrpcTransport({ baseUrl, sessionManager: session.manager }));
     const request = { tokenId: token.id, tokenSecret: token.secret, csr: csrPem, facts };
     const answer = await enrollment.enroll(request, { timeoutMs: enrollMs }).catch((error: unknown) => {
-      throw isLost(error)
-        ? new AppError("MASTER_UNREACHABLE", `${address}: ${ConnectError.from(error).rawMessage}`, { cause: error })
-        : error;
+      throw isLost(error) ? new ResponseLost(address, error) : error;
     });
     if (!new X509Certificate(answer.certificate).checkPrivateKey(createPrivateKey(keyPem)))
       throw new AppError("CERTIFICATE_REFUSED", "the master answered a certificate for another key");

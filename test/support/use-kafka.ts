@@ -177,8 +177,6 @@ function propertiesOf(options: BrokerOptions): string {
   ].join("\n");
 }
 
-/** Held together, so that they differ. */
-
 /** A message as somebody else's program reads it. */
 export interface Read {
   readonly topic: string;

@@ -21,7 +21,10 @@ export interface JoinOptions {
   readonly facts: AgentFacts;
   /** Told what was verified, step by step. */
   readonly onProgress: (what: string) => void;
-  /** How long a master is asked again that has too much to do: thousands may join in the same minute. */
+  /**
+   * How long a master is asked again that has too much to do, as thousands may join in the same minute, or whose response was
+   * lost.
+   */
   readonly patienceMs?: number;
 }
 
@@ -34,7 +37,10 @@ export async function joinSwarm(options: JoinOptions): Promise<AgentIdentity> {
   const until = performance.now() + (options.patienceMs ?? 60_000);
   let key: Key | undefined;
   const makeKey = async () => {
-    key ??= await createKeyAndCsr({ commonName: hostname() });
+    if (key === undefined) {
+      key = await createKeyAndCsr({ commonName: hostname() });
+      options.onProgress("a key was made; it does not leave this machine");
+    }
     return key;
   };
   for (let failures = 0; ; failures += 1)
@@ -54,7 +60,10 @@ type Key = Awaited<ReturnType<typeof createKeyAndCsr>>;
 /** The connection ended after the token was sent: whether it was used is not known. */
 class ResponseLost extends AppError {
   constructor(address: string, cause: unknown) {
-    super("MASTER_UNREACHABLE", `${address}: ${ConnectError.from(cause).rawMessage}`, { cause });
+    const said = ConnectError.from(cause).rawMessage;
+    super("MASTER_UNREACHABLE", `${address}: ${said}; no response came, so the token may be used up: then it takes a new one`, {
+      cause,
+    });
   }
 }
 
@@ -71,7 +80,6 @@ async function join({ token: text, facts, onProgress }: JoinOptions, makeKey: ()
   const session = openSocketSession(socket, baseUrl);
   try {
     const { keyPem, csrPem } = await makeKey();
-    onProgress("a key was made; it does not leave this machine");
     const enrollment = createClient(EnrollmentService, createGrpcTransport({ baseUrl, sessionManager: session.manager }));
     const request = { tokenId: token.id, tokenSecret: token.secret, csr: csrPem, facts };
     const answer = await enrollment.enroll(request, { timeoutMs: enrollMs }).catch((error: unknown) => {

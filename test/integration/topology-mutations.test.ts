@@ -1,6 +1,6 @@
 import { fromConnectError } from "@decnet/common/rpc/errors";
 import { UpdateMode } from "@decnet/contract/gen/decnet/v1/mutation_pb";
-import { OperationState } from "@decnet/contract/gen/decnet/v1/operation_pb";
+import { OperationState, Wait } from "@decnet/contract/gen/decnet/v1/operation_pb";
 import { TopologyState } from "@decnet/contract/gen/decnet/v1/topology_pb";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Site, useThisHost, useWorkerHost } from "../support/topology-sites.ts";
@@ -57,7 +57,15 @@ describe.each([
     expect(await refused(master.fleet.restoreRevision({ decky: inner(), revision: 1 }))).toBe("TOPOLOGY_STATE");
     expect(await refused(master.topologies.deployTopology({ topology, expectedVersion: 2 }))).toBe("VERSION_CONFLICT");
     expect(await site.containers(`${id}-`)).toEqual(new Map());
-    await master.topologies.deployTopology({ topology, expectedVersion: 5 });
+  });
+
+  it("is changed by whoever saw the deploy end, at once: what is stored of the state may follow later", async () => {
+    const options = { wait: Wait.ACCEPTED };
+    const deploy = await master.topologies.deployTopology({ topology, expectedVersion: 5, options });
+    for await (const { item } of master.operations.watchOperation({ id: deploy.operation?.id ?? "" }))
+      if (item.case === "operation" && item.value.finishedAt !== undefined)
+        expect(item.value).toMatchObject({ state: OperationState.SUCCEEDED });
+    expect(await refused(master.mutations.addService({ decky: inner(), service: "http", options: { dryRun: true } }))).toBe("");
   });
 
   it("has a service added, and nothing else is touched", async () => {

@@ -81,7 +81,7 @@ export function createLineWriter({ put, mostBytes = 8 << 20, patienceMs = 1_000 
       else take(line);
     },
     finish() {
-      for (const until = Date.now() + patienceMs; !flush() && Date.now() < until; ) pause(againMs);
+      for (const until = performance.now() + patienceMs; !flush() && performance.now() < until; ) pause(againMs);
     },
   };
 }

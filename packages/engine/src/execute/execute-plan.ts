@@ -1,7 +1,9 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { AppError } from "@decnet/common/errors/app-error";
 import { inSpan } from "@decnet/common/tracing/spans";
 import type { ComposeCli } from "../docker/compose.ts";
 import type { EngineApi } from "../docker/engine-api.ts";
+import type { CommandResult } from "../docker/run-command.ts";
 import type { LanRights } from "../observe/lan.ts";
 import type { UserMapping } from "../observe/user-mapping.ts";
 import type { Plan, Step, StepOf, StepVerb } from "../plan/plan.ts";
@@ -177,15 +179,41 @@ export async function executePlan(plan: Plan, context: ExecuteContext): Promise<
   return undefined;
 }
 
+/** A name that a killed command of ours has is waited for, for three seconds in all. */
+const mostTries = 5;
+const againMs = 300;
+
 /** What was made is noted at once: what is there later may be somebody else's. */
 async function up(service: string, recreate: boolean, context: ExecuteContext): Promise<void> {
   const { api, compose, images, made, decky, rendered, folder, signal } = context;
   const image = rendered?.services.find(({ name }) => name === service)?.image;
   if (image !== undefined) await images.confirm(image);
   await made.note(decky, { [service]: undefined });
-  const result = await compose.up({ project: rendered?.project ?? "", folder, service, recreate, signal });
+  const run = () => compose.up({ project: rendered?.project ?? "", folder, service, recreate, signal });
+  let result = await run();
+  for (let tries = 1; tries < mostTries && (await isInWay(service, result, context)); tries += 1) {
+    // Who has the name may not be listed yet: the engine gives names away before it makes the containers.
+    await delay(againMs * tries, undefined, { signal });
+    result = await run();
+  }
   throwUnlessDone(result, `starting ${service}`);
   await made.note(decky, { [service]: (await api.inspect(service))?.traits });
+}
+
+/**
+ * A compose that is killed leaves what it had asked for to the engine, which may make it only after the next life has looked.
+ * What it was to replace something with has a name of compose's own, `0123456789ab_web-ssh`: the next compose removes that while
+ * it makes its own of the same name, and fails. Removes what is half made, and returns whether such a name was in the way.
+ */
+async function isInWay(service: string, { ended, exitCode, tail }: CommandResult, context: ExecuteContext): Promise<boolean> {
+  if (ended !== "exit" || exitCode === 0) return false;
+  const isHalfMade = (name: string) => /^[0-9a-f]{12}_/.test(name) && name.slice(13) === service;
+  const [, taken = ""] = /container name "\/([^"]+)" is already in use/.exec(tail.join("\n")) ?? [];
+  if (taken !== service && !isHalfMade(taken)) return false;
+  const { api, instance, decky } = context;
+  for (const { container } of await api.listContainers(instance, deckyKey(decky)))
+    if (isHalfMade(container.name)) await api.remove(container.id);
+  return (await api.nameHolders(instance, [taken])).get(taken)?.isOurs !== false;
 }
 
 async function settleService({ container }: StepOf<"settle">, { api, rendered, signal }: ExecuteContext): Promise<void> {

@@ -52,6 +52,7 @@ export function createChanges(options: ChangesOptions): Changes {
   const door = createFrontDoor(store, hosts);
   const shared = { ...options, ...convergence, door };
   const mutations = createMutations(shared);
+  const topologyStates = createTopologyStates(store, options.log, options.stopping);
   return {
     mutations,
     rotations: createRotations({ ...shared, mutations }),
@@ -60,7 +61,7 @@ export function createChanges(options: ChangesOptions): Changes {
     cancellations: createCancellations(shared),
     hostChanges: createHostChanges(shared),
     orphans: createOrphans(shared),
-    topologies: createTopologyChanges(shared),
-    topologyStates: createTopologyStates(store, options.log, options.stopping),
+    topologies: createTopologyChanges({ ...shared, states: topologyStates }),
+    topologyStates,
   };
 }

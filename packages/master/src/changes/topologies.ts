@@ -16,6 +16,7 @@ import { makeOperation, type Operation, type OperationRecord, type PlanRecord } 
 import { type Design, isLive, type Topology } from "../model/topology.ts";
 import type { Tx } from "../store/database.ts";
 import type { Store } from "../store/store.ts";
+import type { TopologyStates } from "../topologies/keep-states.ts";
 import { type ChangeRequest, dryRunRecord, type FrontDoor, type PlannedChange, planMoved, requested } from "./accept.ts";
 import { agreedParts, createDeckyPlans, digestOfDifference, hostedTargets, planOf, summary } from "./decky-plans.ts";
 import { storeParts } from "./store-parts.ts";
@@ -52,6 +53,7 @@ export interface TopologyChangesOptions {
   readonly converger: Converger;
   readonly images: ImagePreparation;
   readonly catalog: Catalog;
+  readonly states: Pick<TopologyStates, "settle">;
 }
 
 interface PlannedTopology extends PlannedChange {
@@ -75,7 +77,7 @@ const kinds = {
 } as const;
 
 export function createTopologyChanges(options: TopologyChangesOptions): TopologyChanges {
-  const { store, door, hosts, converger, images, catalog } = options;
+  const { store, door, hosts, converger, images, catalog, states } = options;
   const plans = createDeckyPlans(hosts, catalog);
   /** What the topology's host says is taken there, where it matters; it is asked before anything is locked. */
   const heldNow = async ({ topology, act }: TopologyRequest): Promise<readonly TakenSubnet[]> => {
@@ -178,6 +180,9 @@ export function createTopologyChanges(options: TopologyChangesOptions): Topology
         },
       }),
     async requireLive(id) {
+      if (isLive(await store.topologies.briefly(id))) return;
+      // What is stored follows a moment after the deploy that ended, and whoever saw it end may be here sooner.
+      await states.settle(id);
       const topology = await store.topologies.briefly(id);
       if (!isLive(topology)) throw wrongState(topology, "its deckies can be changed one by one while it is live");
     },

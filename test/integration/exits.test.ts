@@ -78,10 +78,12 @@ describe("every state has an exit", () => {
       return found?.state === DeckyState.DEGRADED && found.message.includes("is taken") ? found : undefined;
     });
     expect(blocked.message).toContain(`the container name ${container} is taken by a container that is not ours`);
+    // While the test took the name, a drift check may have met each of its steps.
+    const before = (await repairsOf(decky)).length;
     // Several drift checks later.
     const from = Date.now();
     await eventually(async () => Date.now() - from > 3_000);
-    expect((await repairsOf(decky)).length).toBeLessThanOrEqual(1);
+    expect((await repairsOf(decky)).length).toBe(before);
     await foreign.remove();
     await eventually(() => isRunning(decky), 30_000);
   });

@@ -13,12 +13,12 @@ const keepsWaiting: NodeHandler = () => undefined;
 const responds: NodeHandler = (_, response) => void response.end();
 
 /** A server whose callers have proved nothing, unless it is said, and one connection to it. */
-async function serve(protocol: "http/1.1" | "h2", adapter: NodeHandler, isProven = false) {
+async function serve(protocol: "http/1.1" | "h2", adapter: NodeHandler, isProven = false, limits = defaultLimits) {
   const seen = { begun: 0, ended: 0, expelled: 0, pressure: new Set<Pressure>() };
   const connections = createConnections(defaultLimits, () => undefined, { onExpelled: () => (seen.expelled += 1) });
   const servers = createHttpServers({
     adapter,
-    limits: defaultLimits,
+    limits,
     onDefect: (error) => expect.unreachable(String(error)),
     onPressure: (what) => seen.pressure.add(what),
     needsProof: () => false,
@@ -51,6 +51,39 @@ async function serve(protocol: "http/1.1" | "h2", adapter: NodeHandler, isProven
 async function until(holds: () => boolean): Promise<void> {
   for (let attempt = 0; attempt < 200 && !holds(); attempt += 1) await delay(20);
 }
+
+describe("a call of HTTP/1.1 whose body does not arrive in time", () => {
+  const begin = "POST /nothing HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{";
+  const hear = async (client: net.Socket) => {
+    let heard = "";
+    client.on("data", (chunk: Buffer) => (heard += chunk.toString()));
+    await once(client, "close");
+    return heard;
+  };
+
+  it.each([true, false])("is told so, and whoever handles it meanwhile responds to nobody (proven: %s)", async (isProven) => {
+    let trouble: unknown = "nobody responded";
+    const respondsToo: NodeHandler = (_, response) => {
+      response.once("finish", () => {
+        try {
+          response.writeHead(401, { "content-type": "text/html" });
+          response.write("too soon");
+          response.end("too late");
+          trouble = undefined;
+        } catch (error) {
+          trouble = error;
+        }
+      });
+    };
+    const { client, seen } = await serve("http/1.1", respondsToo, isProven, { ...defaultLimits, bodyMs: 50 });
+    client.write(begin);
+    const heard = await hear(client);
+    expect(trouble).toBeUndefined();
+    expect(heard).toMatch(/^HTTP\/1.1 408 .*the body did not arrive in time/s);
+    expect(heard).not.toMatch(/401|too (soon|late)/);
+    expect(seen.pressure).toContain("a body that is late");
+  });
+});
 
 describe("calls of HTTP/1.1 that come before the response to the last one", () => {
   const call = (client: net.Socket, count: number) =>

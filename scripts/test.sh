@@ -96,6 +96,7 @@ build_all() { tsc -b packages/* test && node scripts/bundle-programs.mjs; }
 # What only the tests on a real engine need: much of it is waiting, for mirrors and for builds of images.
 equip() {
   local images status=0
+  scripts/setup/all.sh || return
   node --import tsx --conditions=source test/support/print-images.ts > /dev/null &
   images=$!
   scripts/setup/all.sh --tests || status=$?
@@ -104,8 +105,8 @@ equip() {
 }
 
 failed=() suites=(unit integration e2e)
-if run setup scripts/setup/all.sh; then
-  begin equipment equip
+begin equipment equip
+if run setup scripts/setup/node.sh; then
   run check scripts/check.sh --all
   run build build_all
   built=$?

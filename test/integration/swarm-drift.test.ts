@@ -94,9 +94,11 @@ describe("drift on a worker", () => {
     const edited: { services: Record<string, { environment: Record<string, string> }> } = JSON.parse(ours);
     const entry = edited.services[redis()] ?? expect.fail("it is not in the file");
     entry.environment["MAXMEMORY_MB"] = "7";
-    await writeFile(file, JSON.stringify(edited));
-    await worker().host.run("docker", ["compose", "-f", file, "up", "-d", "--no-deps", redis()], { timeout: 60_000 });
-    // A look in the middle of it may find it half made, and start it first.
+    // A drift check in the middle of it would meet the container half made, and take it from compose.
+    await worker().unseen(async () => {
+      await writeFile(file, JSON.stringify(edited));
+      await worker().host.run("docker", ["compose", "-f", file, "up", "-d", "--no-deps", redis()], { timeout: 60_000 });
+    });
     const cause = "is not what was made here: other environment";
     await eventually(async () => (await repairs()).slice(known).some((repair) => repair.reason.includes(cause)), repairedMs);
     await eventually(isWell, repairedMs);

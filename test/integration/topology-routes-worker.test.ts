@@ -97,7 +97,10 @@ describe("a topology on a worker, seen from this machine", () => {
     await eventually(async () => (await repairsOf("desk", "no route to")) === 1, 30_000);
     await eventually(isAsDesigned, 30_000);
     // What went together is put right together.
-    expect((await repairs("")).map(({ decky }) => decky?.name).sort()).toEqual(["desk", "gateway"]);
+    expect((await repairs("")).map(({ decky, reason }) => `${decky?.name}: ${reason}`).sort()).toEqual([
+      expect.stringMatching(/^desk: /),
+      expect.stringMatching(/^gateway: /),
+    ]);
   });
 
   describe("where the host forwards for everybody, and the attacker has a route", () => {

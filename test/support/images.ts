@@ -7,6 +7,7 @@ import { ownCatalog } from "./catalogs.ts";
 import { makeReadyImages } from "./lab/ready-images.ts";
 import { removeAbandonedLabs } from "./lab/remove.ts";
 import { removeLeftEngines } from "./own-engine.ts";
+import { useOwnTables } from "./own-tables.ts";
 import { isBuilt } from "./programs.ts";
 import { makeReadyDatabase } from "./ready-database.ts";
 import { serviceImages } from "./service-images.ts";
@@ -24,6 +25,7 @@ export async function setup(): Promise<void> {
   process.env["DECNET_TEST_RUN"] = run;
   await removeLeftEngines();
   await removeAbandonedLabs();
+  made.push(await useOwnTables());
   for (const name of await strayTables()) earlier.add(name);
   const images = await prepareImages();
   made.push(await makeReadyDatabase());

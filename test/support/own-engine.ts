@@ -8,6 +8,7 @@ import { execa } from "execa";
 import { isServing } from "./ask-engine.ts";
 import { eventually } from "./eventually.ts";
 import { type EnginePlace, forgetEngine, noteEngine, takeLeftEngines } from "./left-engines.ts";
+import { useOwnTablesIn } from "./own-tables.ts";
 import { processesWith } from "./processes.ts";
 
 export interface OwnEngineOptions {
@@ -36,6 +37,7 @@ export async function useOwnEngine({ settings = {}, subordinates, xfsMb }: OwnEn
   if (xfsMb !== undefined) await mountXfs(folder, xfsMb);
   await execa("ip", ["netns", "add", netns]);
   await execa("ip", ["-n", netns, "link", "set", "lo", "up"]);
+  await useOwnTablesIn(netns);
   try {
     await engine.start();
   } catch (error) {

@@ -1,5 +1,6 @@
 import { readdir } from "node:fs/promises";
 import { execa } from "execa";
+import { useOwnTablesIn } from "../own-tables.ts";
 import type { HostPlan, LabPlan } from "./plan.ts";
 import { waitUntil } from "./wait.ts";
 
@@ -30,6 +31,7 @@ export async function layNetwork(plan: LabPlan): Promise<void> {
     ]),
   ]);
   for (const host of plan.hosts) {
+    await useOwnTablesIn(host.name);
     await ip(host.name, [
       "link set lo up",
       `addr add ${host.address}/24 dev eth0`,

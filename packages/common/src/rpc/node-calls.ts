@@ -6,8 +6,8 @@ export type NodeRequest = Parameters<NodeHandler>[0];
 export type NodeResponse = Parameters<NodeHandler>[1];
 
 /**
- * A response of plain text, which is the only one: who handled the call meanwhile responds to nobody, where Node.js would throw at
- * a second head. Nothing when a response was begun already.
+ * A response of plain text, which is the only one: who handled the call meanwhile responds to nobody, where Node.js would throw
+ * at a second head. Nothing when a response was begun already.
  */
 export function sendText(response: NodeResponse, status: number, text: string, headers: Record<string, string> = {}): void {
   if (response.headersSent) return;

@@ -73,7 +73,7 @@ suite() {
   local project=$1 report=$2
   shift 2
   if has_memory; then local -x TMPDIR=$memory; fi
-  TEST_BUILT=1 timeout --foreground -k 30 "${SUITE_MINUTES}m" \
+  TEST_BUILT=1 TEST_BUNDLED=1 timeout --foreground -k 30 "${SUITE_MINUTES}m" \
     vitest run --project "$project" --reporter=default --reporter=json --outputFile.json="$RESULTS/$report.json" "$@"
 }
 
@@ -111,8 +111,8 @@ if run setup scripts/setup/node.sh; then
   run build build_all
   built=$?
   if finish equipment && [ $built = 0 ]; then
-    TEST_BUNDLED=1 run_suite integration
-    run_suite e2e                         # starts what is shipped, as it is shipped
+    run_suite integration
+    run_suite e2e
   fi
 fi
 

@@ -27,7 +27,7 @@ describe("decnet and the way to the master", () => {
 
   beforeAll(async () => {
     master = await useMaster({ env: { DECNET_TLS_HOST: "127.0.0.1", DECNET_TLS_PORT: "0" } });
-    cli = await useCli(master);
+    cli = await useCli(master, { isShipped: true });
     caFile = join(master.config.dataDir, "pki", "ca.pem");
     tokenFile = join(cli.folder, "token");
     await writeFile(tokenFile, master.token, { mode: 0o600 });
@@ -54,6 +54,11 @@ describe("decnet and the way to the master", () => {
     expect(doctor.stdout).toContain(`✔ address   ${https()} answers`);
     const byEnv = await cli.run(["whoami"], { env: { DECNET_ADDRESS: https(), DECNET_CA: caFile } });
     expect(byEnv.exit).toBe(0);
+  });
+
+  it("misses no engine of a master that has no deckies of its own", async () => {
+    const doctor = await cli.run(["doctor"], { env: { DECNET_DOCKER_SOCKET: "/nowhere.sock" } });
+    expect(doctor.stdout).toMatch(/✔ docker +\/nowhere\.sock: .*; not needed while the host local has no deckies/);
   });
 
   it("trusts nobody by itself: says the fingerprint, and the command that trusts it", async () => {

@@ -77,6 +77,9 @@ describe("decnet", () => {
     const doctor = await web.cli.run(["doctor"]);
     expect(doctor.stdout).toContain("✔ address");
     expect(doctor.stdout).toContain("✔ docker");
+    const without = await web.cli.run(["doctor"], { env: { DECNET_DOCKER_SOCKET: "/nowhere.sock" } });
+    expect(without.stdout).toMatch(/✖ docker +\/nowhere\.sock: .*\n {2}next: +start the Docker engine/);
+    expect(without.exit).toBe(1);
     expect((await web.cli.run(["doctor", "--token", "wrong"])).exit).toBe(5);
   });
 

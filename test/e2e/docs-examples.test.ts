@@ -78,7 +78,7 @@ describe("the examples of the docs", () => {
 
   beforeAll(async () => {
     swarm = await useSwarm({ hosts: 1, join: false });
-    cli = await useCli(swarm.master);
+    cli = await useCli(swarm.master, { isShipped: true });
     const [only] = swarm.workers;
     if (only === undefined) throw new Error("a worker is needed");
     worker = only;

@@ -23,7 +23,7 @@ describe("the hosts of a lab that is brought up by hand", () => {
     master = await useMaster({
       env: { DECNET_TLS_HOST: plan.masterAddress, DECNET_TLS_PORT: "0", DECNET_CATALOGUE: "" },
     });
-    cli = await useCli(master);
+    cli = await useCli(master, { isShipped: true });
   });
   afterAll(async () => {
     await cli?.dispose();

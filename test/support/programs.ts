@@ -6,13 +6,18 @@ import { checkout } from "./checkout.ts";
 export const isBuilt = process.env["TEST_BUILT"] === "1";
 
 /**
- * Set by scripts/test.sh for those suites that start hundreds of programs: of what was just built it made bundles, which start in
+ * Set by scripts/test.sh, whose suites start hundreds of programs: of what was just built it made bundles, which start in
  * less than half of the processor time (scripts/bundle-programs.mjs).
  */
 const isBundled = process.env["TEST_BUNDLED"] === "1";
 const bundles = join(checkout, "build/programs");
 
 const node = isBuilt ? [] : ["--import", "tsx", "--conditions=source"];
+
+/** The `decnet` command: that of the bundles, or the one of the checkout, which does more than to start the command line. */
+export function decnetCommand(isShipped: boolean): string {
+  return isBundled && !isShipped ? join(bundles, "decnet") : join(checkout, "decnet");
+}
 
 /** What Node.js is given to run a program of ours, of this checkout or of a copy. */
 export function ownProgram(name: "master" | "agent" | "cli", of = checkout): string[] {

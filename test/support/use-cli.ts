@@ -3,10 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execa } from "execa";
 import { checkout } from "./checkout.ts";
-import { isBuilt } from "./programs.ts";
+import { decnetCommand, isBuilt } from "./programs.ts";
 import { eventually, type TestMaster } from "./use-master.ts";
-
-const wrapper = join(checkout, "decnet");
 
 export interface Outcome {
   readonly exit: number;
@@ -30,10 +28,14 @@ export interface TestCli {
   dispose(): Promise<void>;
 }
 
-/** The `decnet` of this checkout, built, and pointed at the test's master. Nothing of the user's settings is used. */
-export async function useCli(master: TestMaster): Promise<TestCli> {
+/**
+ * The `decnet` of this checkout, built, and pointed at the test's master; `isShipped`: not a bundle of it. Nothing of the user's
+ * settings is used.
+ */
+export async function useCli(master: TestMaster, { isShipped = false } = {}): Promise<TestCli> {
   if (!isBuilt) await execa("tsc", ["-b", "packages/cli"], { cwd: checkout, preferLocal: true, localDir: checkout });
   const folder = await mkdtemp(join(tmpdir(), "decnet-cli-"));
+  const wrapper = decnetCommand(isShipped);
   const env = {
     PATH: process.env["PATH"] ?? "",
     HOME: folder,

@@ -6,12 +6,13 @@ import { version } from "@decnet/common/version";
 import { Role } from "@decnet/contract/gen/decnet/v1/access_pb";
 import type { Command } from "commander";
 import type { Cli } from "../cli.ts";
-import { connect } from "../connection.ts";
+import { type Connection, connect } from "../connection.ts";
 import type { ChosenContext } from "../contexts/contexts.ts";
 import { reading } from "../flags.ts";
 import { formatDocument } from "../forms.ts";
 import { isMap } from "../maps.ts";
 import { print, printRaw } from "../output.ts";
+import { ownHost } from "../own-host.ts";
 import { Unreachable } from "../reach/unreachable.ts";
 import { formOf, type ReadFlags } from "../read-flags.ts";
 import { visible, word } from "../text/layout.ts";
@@ -34,9 +35,9 @@ export function registerDoctor(program: Command, cli: Cli): void {
   }).action((flags: ReadFlags) =>
     cli.run(async () => {
       const context = cli.chosen();
-      const { checks, exit } = await examine(context);
+      const { checks, exit, idleHost } = await examine(context);
       const local = isLocal(context.address) ? [await checkEngine(cli.env), checkCompose()] : [];
-      const all = [...checks, ...local];
+      const all = [...checks, ...local.map((check) => (idleHost === undefined ? check : excuse(check, idleHost)))];
       const form = formOf(flags);
       if (form !== "table" && form !== "wide") printRaw(formatDocument(form, { checks: all }));
       else for (const check of all) print(formatCheck(check));
@@ -50,17 +51,32 @@ function formatCheck({ ok, name, message, next }: Check): string {
   return ok || next === undefined ? line : `${line}\n  next:     ${next}`;
 }
 
-async function examine(context: ChosenContext): Promise<{ checks: Check[]; exit: number }> {
+/** A master that only leads workers needs nothing to run deckies with. */
+function excuse(check: Check, idleHost: string): Check {
+  if (check.ok) return check;
+  return { name: check.name, ok: true, message: `${check.message}; not needed while the host ${idleHost} has no deckies` };
+}
+
+interface Examined {
+  readonly checks: Check[];
+  readonly exit: number;
+  /** The master's own host, when none of the deckies are on it. */
+  readonly idleHost?: string | undefined;
+}
+
+async function examine(context: ChosenContext): Promise<Examined> {
   const connection = connect(context);
   const token: Check = checkToken(context);
   try {
     const startedAt = Date.now();
     const me = await connection.access.whoAmI({}, { timeoutMs: askAtMostMs });
-    const skewMs = me.serverTime === undefined ? 0 : timestampMs(me.serverTime) - (startedAt + Date.now()) / 2;
+    const answeredAt = Date.now();
+    const skewMs = me.serverTime === undefined ? 0 : timestampMs(me.serverTime) - (startedAt + answeredAt) / 2;
     return {
       exit: 0,
+      idleHost: await findIdleHost(connection, me.hostName || ownHost),
       checks: [
-        { name: "address", ok: true, message: `${context.address} answers in ${Date.now() - startedAt} ms` },
+        { name: "address", ok: true, message: `${context.address} answers in ${answeredAt - startedAt} ms` },
         { name: "token", ok: true, message: `${me.name}, ${word(Role, me.role)}` },
         {
           name: "clock",
@@ -98,6 +114,13 @@ async function examine(context: ChosenContext): Promise<{ checks: Check[]; exit:
   } finally {
     connection.close();
   }
+}
+
+async function findIdleHost({ fleet }: Connection, host: string): Promise<string | undefined> {
+  const request = { filter: `host=${host}`, pageSize: 1 };
+  // What cannot be listed may be there.
+  const listed = await fleet.listDeckies(request, { timeoutMs: askAtMostMs }).catch(() => undefined);
+  return listed?.deckies.length === 0 ? host : undefined;
 }
 
 function checkToken(context: ChosenContext): Check {

@@ -5,11 +5,11 @@ set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 exec < /dev/null
 PATH=$PWD/node_modules/.bin:$PATH
-LOGS=build/logs RESULTS=build/results
+LOGS=build/logs RESULTS=build/results READY=build/ready
 SUITE_MINUTES=60                          # no suite may hang for ever
 export CI=${CI:-true}
 if [ -t 1 ]; then export FORCE_COLOR=1; else export NO_COLOR=1; fi
-rm -rf "$LOGS" "$RESULTS"
+rm -rf "$LOGS" "$RESULTS" "$READY"
 mkdir -p "$LOGS" "$RESULTS"
 
 engine_answers() { command -v docker > /dev/null && timeout 10 docker version --format '{{.Server.Version}}' > /dev/null 2>&1; }
@@ -21,6 +21,7 @@ cleanup() {
   local pid
   trap '' INT TERM
   for pid in $child $beside; do kill -TERM -- "-$pid" 2> /dev/null && wait "$pid"; done
+  rm -rf {"$memory","${TMPDIR:-/tmp}"}"/decnet-ready-$$-"* "/var/tmp/decnet-images-$$-"*
   if [ $engine_was_here = no ]; then scripts/setup/stop-engine.sh; fi
 }
 trap cleanup EXIT
@@ -68,12 +69,16 @@ has_memory() {
   [ "$(stat -fc %T $memory 2> /dev/null)" = tmpfs ] && [ "$(df --output=avail -BM $memory | tr -dc 0-9)" -ge 4000 ]
 }
 
+in_memory() {
+  if has_memory; then local -x TMPDIR=$memory; fi
+  "$@"
+}
+
 # suite PROJECT REPORT [FILE...]
 suite() {
   local project=$1 report=$2
   shift 2
-  if has_memory; then local -x TMPDIR=$memory; fi
-  TEST_BUILT=1 TEST_BUNDLED=1 timeout --foreground -k 30 "${SUITE_MINUTES}m" \
+  TEST_BUILT=1 TEST_BUNDLED=1 in_memory timeout --foreground -k 30 "${SUITE_MINUTES}m" \
     vitest run --project "$project" --reporter=default --reporter=json --outputFile.json="$RESULTS/$report.json" "$@"
 }
 
@@ -95,12 +100,12 @@ build_all() { tsc -b packages/* test && node scripts/bundle-programs.mjs; }
 
 # What only the tests on a real engine need: much of it is waiting, for mirrors and for builds of images.
 equip() {
-  local images status=0
+  local ready status=0
   scripts/setup/all.sh || return
-  node --import tsx --conditions=source test/support/print-images.ts > /dev/null &
-  images=$!
+  TEST_BUILT=1 TEST_OWNER=$$ in_memory node --import tsx --conditions=source test/support/make-ready.ts > "$READY" &
+  ready=$!
   scripts/setup/all.sh --tests || status=$?
-  wait "$images" || status=$?
+  wait "$ready" || status=$?
   return $status
 }
 
@@ -111,6 +116,7 @@ if run setup scripts/setup/node.sh; then
   run build build_all
   built=$?
   if finish equipment && [ $built = 0 ]; then
+    set -a; . "$READY"; set +a
     run_suite integration
     run_suite e2e
   fi

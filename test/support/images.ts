@@ -27,10 +27,23 @@ export async function setup(): Promise<void> {
   await removeAbandonedLabs();
   made.push(await useOwnTables());
   for (const name of await strayTables()) earlier.add(name);
-  const images = await prepareImages();
-  made.push(await makeReadyDatabase());
-  // A lab by itself has its images loaded before these would be ready.
-  if (isBuilt) made.push(await makeReadyImages([debianBase, ...images]));
+  made.push(...(await makeReady()));
+}
+
+/** What is made once for a whole run; returns what removes it again. */
+export async function makeReady(): Promise<(() => Promise<void>)[]> {
+  const images = prepareImages().then(async (tags) => {
+    // A lab by itself has its images loaded before these would be ready.
+    return isBuilt ? makeReadyImages([debianBase, ...tags]) : undefined;
+  });
+  const results = await Promise.allSettled([makeReadyDatabase(), images]);
+  const removals = results.flatMap((result) => (result.status === "fulfilled" ? [result.value ?? (async () => undefined)] : []));
+  for (const result of results)
+    if (result.status === "rejected") {
+      for (const remove of removals) await remove();
+      throw result.reason;
+    }
+  return removals;
 }
 
 /** Builds what is missing of the catalog's images and returns their tags. */

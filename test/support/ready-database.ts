@@ -7,10 +7,16 @@ import { execa } from "execa";
 
 /** Names the folder to all files of a run. No setting of ours: daemons are told of those that have no meaning. */
 const variable = "TEST_DATABASE";
+/** Whose folder it is: this process's, unless scripts/test.sh had it made for all its suites. */
+const owner = process.env["TEST_OWNER"] ?? process.pid;
 
-/** Makes a private database as a first start makes it, once for a whole run. Removed by what this resolves to. */
+/**
+ * Makes a private database as a first start makes it, once for a whole run. Removed by what this resolves to; one that
+ * scripts/test.sh has is left to it.
+ */
 export async function makeReadyDatabase(): Promise<() => Promise<void>> {
-  const folder = await mkdtemp(join(tmpdir(), "decnet-ready-"));
+  if (process.env[variable] !== undefined) return async () => undefined;
+  const folder = await mkdtemp(join(tmpdir(), `decnet-ready-${owner}-`));
   await chmod(folder, 0o711);
   const server = await openPrivatePostgres(folder);
   try {

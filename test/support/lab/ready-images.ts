@@ -7,17 +7,22 @@ import { isAlive } from "./processes.ts";
 
 /** Names the folder to all files of a run. No setting of ours: daemons are told of those that have no meaning. */
 const variable = "TEST_ENGINE_IMAGES";
-/** Followed by the process that made the folder. */
+/** Followed by the process whose folder it is: this one, unless scripts/test.sh had it made for all its suites. */
 const prefix = "decnet-images-";
+const owner = process.env["TEST_OWNER"] ?? process.pid;
 /** Of an engine's data root: what it knows of images, and their layers. */
 const [known, layers] = ["image", "overlay2"];
 
-/** Loads images into an engine, once for a whole run, and keeps how it stores them. Removed by what this resolves to. */
+/**
+ * Loads images into an engine, once for a whole run, and keeps how it stores them. Removed by what this resolves to; what
+ * scripts/test.sh has is left to it.
+ */
 export async function makeReadyImages(images: readonly string[]): Promise<() => Promise<void>> {
+  if (process.env[variable] !== undefined) return async () => undefined;
   for (const name of await readdir(labFolders))
     if (name.startsWith(prefix) && !(await isAlive(Number(name.split("-")[2]))))
       await rm(join(labFolders, name), { recursive: true, force: true });
-  const folder = await mkdtemp(join(labFolders, `${prefix}${process.pid}-`));
+  const folder = await mkdtemp(join(labFolders, `${prefix}${owner}-`));
   const engine = await useOwnEngine({ settings: { "storage-driver": "overlay2" } });
   try {
     await engine.load(images);

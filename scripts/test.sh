@@ -16,7 +16,7 @@ engine_answers() { command -v docker > /dev/null && timeout 10 docker version --
 engine_was_here=no
 if engine_answers; then engine_was_here=yes; fi
 
-child= beside=
+child= beside= memory=/dev/shm
 cleanup() {
   local pid
   trap '' INT TERM
@@ -64,7 +64,6 @@ finish() {
 }
 
 # Hundreds of databases are made and removed: on a disk, looking for places for their files took 8 % of all processor time.
-memory=/dev/shm
 has_memory() {
   [ "$(stat -fc %T $memory 2> /dev/null)" = tmpfs ] && [ "$(df --output=avail -BM $memory | tr -dc 0-9)" -ge 4000 ]
 }

@@ -7,11 +7,16 @@ import { type Inspection, traitsOf } from "@decnet/engine/observe/traits";
 import { debianBase } from "@decnet/engine/tables/distros";
 import { execa } from "execa";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { inspectionOf } from "../support/ask-engine.ts";
 import { containersOf, deploy, dockerLines, eventually, inside, type TestMaster, useMaster } from "../support/use-master.ts";
 
 const deckies = { a: ["redis", "ssh"], b: ["redis"] };
 const noticedMs = 10_000;
 const repairedMs = 25_000;
+
+interface Placed {
+  readonly NetworkSettings: { readonly Networks: Readonly<Record<string, { IPAddress: string; MacAddress: string }>> };
+}
 
 /** Whatever somebody does to a decky by hand is seen, said, and repaired. */
 describe("after a change by hand", () => {
@@ -42,10 +47,10 @@ describe("after a change by hand", () => {
   const repairs = async (of = decky.name) =>
     (await master.operations.listOperations({ filter: `decky=${of},kind=repair`, pageSize: 1_000 })).operations;
   const place = async (name: string) => {
-    const format = "{{range $name, $at := .NetworkSettings.Networks}}{{$name}} {{$at.IPAddress}} {{$at.MacAddress}} {{end}}";
-    return (await dockerLines(["inspect", "--format", format, name]))[0];
+    const { NetworkSettings: settings } = await inspectionOf<Placed>(name);
+    return Object.entries(settings.Networks).map(([network, at]) => `${network} ${at.IPAddress} ${at.MacAddress}`)[0];
   };
-  const shape = async (name: string) => traitsOf((JSON.parse((await docker("inspect", name)).stdout) as [Inspection])[0]);
+  const shape = async (name: string) => traitsOf(await inspectionOf<Inspection>(name));
   const identity = async () => ({
     place: await place(names().base),
     interfaces: (await inside(names().base, "ip", ["-brief", "link", "show", "type", "veth"])).stdout.replaceAll(/@\S+/g, ""),

@@ -1,5 +1,4 @@
 import { OperationState } from "@decnet/contract/gen/decnet/v1/operation_pb";
-
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { useEngineEvents } from "../support/engine-events.ts";
 import { holdSession } from "../support/hold-session.ts";
@@ -35,12 +34,12 @@ describe("a mutation", () => {
     onTestFinished(() => events.dispose());
     const random = seeded(7);
     const present = new Map(names.map((name) => [name, new Set(["redis"])]));
+    let before = await containersOf(master.prefix);
     for (let index = 0; index < mutations; index += 1) {
       const name = names[Math.floor(random() * names.length)] ?? "a";
       const service = slugs[Math.floor(random() * slugs.length)] ?? "http";
       const has = present.get(name) ?? new Set();
       const decky = { name: `${master.prefix}-${name}` };
-      const before = await containersOf(master.prefix);
       const { operation } = has.has(service)
         ? await master.mutations.removeService({ decky, service })
         : await master.mutations.addService({ decky, service });
@@ -59,6 +58,7 @@ describe("a mutation", () => {
       expect(logged.filter((line) => line !== `kill ${planned}`).sort()).toEqual(
         expected.map((act) => `${act} ${planned}`).sort(),
       );
+      before = after;
     }
     expect(await events.sofar()).toEqual([]);
     for (const session of sessions) {

@@ -71,6 +71,13 @@ export async function pidOf(name: string, socketPath = sharedSocket()): Promise<
   return found.State.Pid;
 }
 
+/** All that it says of a container, as `docker inspect` prints it. */
+export async function inspectionOf<Inspection>(name: string, socketPath = sharedSocket()): Promise<Inspection> {
+  const found = await ask<Inspection>(socketPath, `/containers/${name}/json`);
+  if (found === undefined) throw new Error(`no container ${name}`);
+  return found;
+}
+
 /** Names of the volumes whose name holds this. */
 export async function volumesOf(part: string): Promise<string[]> {
   const found = await ask<{ Volumes: { Name: string }[] | null }>(sharedSocket(), `/volumes?${query({ name: [part] })}`);

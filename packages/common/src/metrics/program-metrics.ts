@@ -15,7 +15,6 @@ export interface MetricOptions {
 
 /** What a program counts and measures of itself, as text for Prometheus. Names are in docs/metrics.md, which a test compares. */
 export interface ProgramMetrics {
-  readonly registry: Registry;
   /** Measures each call that is served. */
   readonly interceptor: Interceptor;
   counter(options: MetricOptions): (labels?: Readonly<Record<string, string>>, count?: number) => void;
@@ -33,10 +32,23 @@ export interface ProgramMetrics {
 const mostSeries = 2_000;
 const allOthers = "others";
 
+let ofProcess: Registry | undefined;
+
+/**
+ * The process and its event loop, once however many programs run in it: what watches an event loop wakes it up a hundred times a
+ * second, and cannot be stopped.
+ */
+function watchProcess(): Registry {
+  if (ofProcess !== undefined) return ofProcess;
+  ofProcess = new Registry();
+  collectDefaultMetrics({ register: ofProcess });
+  return ofProcess;
+}
+
 /** Besides what is added: the version, the process, its event loop, and the calls that it serves. */
 export function createProgramMetrics(version: string): ProgramMetrics {
   const registry = new Registry();
-  collectDefaultMetrics({ register: registry });
+  const ofWholeProcess = watchProcess();
   const registers = [registry];
   const named = ({ name, help, labels = [] }: MetricOptions) => ({ name, help, labelNames: [...labels], registers });
   new Gauge(named({ name: "decnet_build_info", help: "1, with the version.", labels: ["version"] })).set({ version }, 1);
@@ -45,7 +57,6 @@ export function createProgramMetrics(version: string): ProgramMetrics {
   );
   let making: Promise<string> | undefined;
   return {
-    registry,
     interceptor: (next) => async (request) => {
       const end = calls.startTimer({ method: `${request.service.typeName}/${request.method.name}` });
       try {
@@ -79,7 +90,9 @@ export function createProgramMetrics(version: string): ProgramMetrics {
       });
     },
     text() {
-      making ??= registry.metrics().finally(() => (making = undefined));
+      making ??= Promise.all([ofWholeProcess.metrics(), registry.metrics()])
+        .then((texts) => texts.join(""))
+        .finally(() => (making = undefined));
       return making;
     },
   };

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # check.sh [--all] [PART...]   What must hold before a commit; every part, or the named ones. `npm run format` repairs the first.
-# Parts run side by side, one for each core. After a failure no further part starts.
+# Parts run side by side, one more than there are cores: the tests wait a lot. After a failure no further part starts.
 #   --all   go on after a failure
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
@@ -25,7 +25,7 @@ part_tests() {                                                   # unit tests an
   vitest run --project unit --project architecture --reporter=default --reporter=json --outputFile.json=build/results/unit.json
 }
 
-PARTS=(format generated contract promises types tests unused)    # quick ones first, then the longest
+PARTS=(format generated contract promises tests types unused)    # quick ones first, then the longest
 go_on=no
 if [ "${1:-}" = --all ]; then go_on=yes; shift; fi
 if [ $# -gt 0 ]; then
@@ -64,7 +64,7 @@ finish_one() {
 stop_all() { for pid in "${!part_of[@]}"; do kill -TERM -- "-$pid" 2> /dev/null; done; }
 trap 'stop_all; exit 130' INT TERM
 
-slots=$(nproc 2> /dev/null || echo 2)
+slots=$(($(nproc 2> /dev/null || echo 2) + 1))
 set -m   # a process group for each part, so that it can be stopped whole
 for part in "${PARTS[@]}"; do
   while [ ${#part_of[@]} -ge "$slots" ]; do finish_one; done

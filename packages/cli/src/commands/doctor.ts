@@ -20,6 +20,8 @@ import { visible, word } from "../text/layout.ts";
 interface Check {
   readonly name: string;
   readonly ok: boolean;
+  /** Nothing is wrong as long as nobody wants what is missing. */
+  readonly isNote?: boolean;
   readonly message: string;
   readonly next?: string;
 }
@@ -46,15 +48,16 @@ export function registerDoctor(program: Command, cli: Cli): void {
   );
 }
 
-function formatCheck({ ok, name, message, next }: Check): string {
-  const line = `${ok ? "✔" : "✖"} ${name.padEnd(9)} ${visible(message)}`;
-  return ok || next === undefined ? line : `${line}\n  next:     ${next}`;
+function formatCheck({ ok, isNote = false, name, message, next }: Check): string {
+  const line = `${isNote ? "–" : ok ? "✔" : "✖"} ${name.padEnd(9)} ${visible(message)}`;
+  return (ok && !isNote) || next === undefined ? line : `${line}\n  next:     ${next}`;
 }
 
 /** A master that only leads workers needs nothing to run deckies with. */
 function excuse(check: Check, idleHost: string): Check {
   if (check.ok) return check;
-  return { name: check.name, ok: true, message: `${check.message}; not needed while the host ${idleHost} has no deckies` };
+  const message = `${check.message}; needed for deckies on the host ${idleHost}, which has none`;
+  return { ...check, ok: true, isNote: true, message };
 }
 
 interface Examined {

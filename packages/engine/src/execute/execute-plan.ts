@@ -191,7 +191,7 @@ async function up(service: string, recreate: boolean, context: ExecuteContext): 
   await made.note(decky, { [service]: undefined });
   const run = () => compose.up({ project: rendered?.project ?? "", folder, service, recreate, signal });
   let result = await run();
-  for (let tries = 1; tries < mostTries && (await isInWay(service, result, context)); tries += 1) {
+  for (let tries = 1; tries < mostTries && (await clearWay(service, result, context)); tries += 1) {
     // Who has the name may not be listed yet: the engine gives names away before it makes the containers.
     await delay(againMs * tries, undefined, { signal });
     result = await run();
@@ -203,17 +203,18 @@ async function up(service: string, recreate: boolean, context: ExecuteContext): 
 /**
  * A compose that is killed leaves what it had asked for to the engine, which may make it only after the next life has looked.
  * What it was to replace something with has a name of compose's own, `0123456789ab_web-ssh`: the next compose removes that while
- * it makes its own of the same name, and fails. Removes what is half made, and returns whether such a name was in the way.
+ * it makes its own of the same name, and fails. Removes such a one, and returns whether a name of ours was in the way.
  */
-async function isInWay(service: string, { ended, exitCode, tail }: CommandResult, context: ExecuteContext): Promise<boolean> {
+async function clearWay(service: string, { ended, exitCode, tail }: CommandResult, context: ExecuteContext): Promise<boolean> {
   if (ended !== "exit" || exitCode === 0) return false;
-  const isHalfMade = (name: string) => /^[0-9a-f]{12}_/.test(name) && name.slice(13) === service;
   const [, taken = ""] = /container name "\/([^"]+)" is already in use/.exec(tail.join("\n")) ?? [];
-  if (taken !== service && !isHalfMade(taken)) return false;
-  const { api, instance, decky } = context;
-  for (const { container } of await api.listContainers(instance, deckyKey(decky)))
-    if (isHalfMade(container.name)) await api.remove(container.id);
-  return (await api.nameHolders(instance, [taken])).get(taken)?.isOurs !== false;
+  const isHalfMade = /^[0-9a-f]{12}_/.test(taken) && taken.slice(13) === service;
+  if (taken !== service && !isHalfMade) return false;
+  const { api, instance } = context;
+  const holder = (await api.nameHolders(instance, [taken])).get(taken);
+  if (holder?.isOurs === false) return false;
+  if (holder !== undefined && isHalfMade) await api.remove(holder.id);
+  return true;
 }
 
 async function settleService({ container }: StepOf<"settle">, { api, rendered, signal }: ExecuteContext): Promise<void> {

@@ -63,7 +63,7 @@ function excuse(check: Check, idleHost: string): Check {
 interface Examined {
   readonly checks: Check[];
   readonly exit: number;
-  /** The master's own host, when none of the deckies are on it. */
+  /** The own host of a master on this machine, when none of the deckies are on it. */
   readonly idleHost?: string | undefined;
 }
 
@@ -77,7 +77,7 @@ async function examine(context: ChosenContext): Promise<Examined> {
     const skewMs = me.serverTime === undefined ? 0 : timestampMs(me.serverTime) - (startedAt + answeredAt) / 2;
     return {
       exit: 0,
-      idleHost: await findIdleHost(connection, me.hostName || ownHost),
+      idleHost: isLocal(context.address) ? await findIdleHost(connection, me.hostName || ownHost) : undefined,
       checks: [
         { name: "address", ok: true, message: `${context.address} answers in ${answeredAt - startedAt} ms` },
         { name: "token", ok: true, message: `${me.name}, ${word(Role, me.role)}` },
